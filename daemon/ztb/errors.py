@@ -1,0 +1,37 @@
+"""Errors say who must act: the user, the venue, nobody, or whoever wrote the program."""
+
+from __future__ import annotations
+
+
+class ZtbError(Exception):
+    """Base of every error that ztb raises on purpose; `exit_code` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class UsageError(ZtbError):
+    """The command was called wrongly: the user mends the call."""
+
+    exit_code = 2
+
+
+class DataError(ZtbError):
+    """Market data or a run failed a check: the message names file, place, reason and remedy."""
+
+    exit_code = 3
+
+
+class VenueError(ZtbError):
+    """The venue or the network failed: try again later."""
+
+    exit_code = 75
+
+
+class ConfigError(ZtbError):
+    """The configuration is wrong: a restart cannot help, the operator mends the file."""
+
+    exit_code = 78
+
+
+class InvariantError(ZtbError):
+    """The program contradicts itself: stop, flatten, exit; never continue."""
