@@ -39,8 +39,13 @@ if "NUMBA_CACHE_DIR" not in os.environ:
     os.environ["NUMBA_CACHE_DIR"] = str(_cache_home() / "ztb" / "kernels" / kernel_digest())
 
 import numba  # noqa: E402 (numba reads its cache folder when it is imported)
+import numpy as np  # noqa: E402
 
 COMPILED: bool = not numba.config.DISABLE_JIT
+
+if not COMPILED:
+    # As compiled code does: x / 0 gives inf or nan and integers wrap, without a warning for each.
+    np.seterr(divide="ignore", invalid="ignore", over="ignore")
 
 
 def kernel(function: _F) -> _F:
