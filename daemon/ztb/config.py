@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, with_config
 
 from ztb.errors import ConfigError
-from ztb.execution.paper_config import PaperConfig
+from ztb.execution.paper import PaperConfig
 from ztb.execution.risk import RiskLimits
 from ztb.trading.ppo.config import BOUNDS, PPOConfig
 
