@@ -13,7 +13,9 @@ class Strategy:
     def __init__(self, context: StrategyContext) -> None:
         fast, slow = float(context.options.get("fast", 12)), float(context.options.get("slow", 26))
         if not 1.0 <= fast < slow:
-            raise ConfigError(f"strategy.options: ema_cross needs 1 <= fast < slow, got fast={fast}, slow={slow}")
+            raise ConfigError(
+                f"strategy.options: ema_cross needs 1 <= fast < slow, got fast={fast}, slow={slow}"
+            )
         self._weights = 2.0 / (fast + 1.0), 2.0 / (slow + 1.0)
         self._averages: tuple[float, float] | None = None
         self._warm_up = int(slow)

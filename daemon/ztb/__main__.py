@@ -7,7 +7,7 @@ import sys
 
 def main() -> None:
     """Run the command line; errors that ztb raises on purpose end in their exit code, without a traceback."""
-    from ztb.cli import run  # noqa: PLC0415
+    from ztb.cli import run
 
     sys.exit(run(sys.argv[1:]))
 

@@ -32,7 +32,7 @@ def replay(
     as_json: _Json = False,
 ) -> int:
     """Run a strategy over recorded history, learning as it goes."""
-    from ztb.commands.replay import run_replay  # noqa: PLC0415
+    from ztb.commands.replay import run_replay
 
     flags: dict[str, Any] = {"strategy.name": strategy, "online.learner": learner}
     given = {key: value for key, value in flags.items() if value is not None}
@@ -42,7 +42,7 @@ def replay(
 @app.command()
 def version() -> int:
     """Print the version."""
-    from ztb.utils.version import code_version  # noqa: PLC0415
+    from ztb.utils.version import code_version
 
     typer.echo(code_version())
     return 0

@@ -21,7 +21,7 @@ from ztb.execution.paper import PaperConfig
 from ztb.execution.risk import RiskLimits
 from ztb.trading.ppo.config import BOUNDS, PPOConfig
 
-_NO_EFFECT = {"no_effect_on_results": True}
+_NO_EFFECT: dict[str, Any] = {"no_effect_on_results": True}
 
 
 class Section(BaseModel):
@@ -56,7 +56,9 @@ class FeaturesSection(Section):
 class DecisionSection(Section):
     """When decisions are due, and between which exposures they choose."""
 
-    every: Literal["auto", "bar", "ticks", "time"] = Field("auto", description="auto: bars at each bar, else time")
+    every: Literal["auto", "bar", "ticks", "time"] = Field(
+        "auto", description="auto: bars at each bar, else time"
+    )
     ticks: int = Field(1000, ge=1, description="for every=ticks")
     interval_ms: int = Field(10_000, ge=1, description="for every=time, exchange time")
     ladder: tuple[float, ...] | None = Field(
@@ -97,7 +99,9 @@ class ExecutionSection(Section):
 
     start_cash_quote: float = Field(10_000.0, gt=0, description="paper money at the start, quote currency")
     band_fraction: float = Field(0.02, ge=0, le=1, description="changes below this share of equity are left")
-    cost_reserve_fraction: float = Field(0.002, ge=0, le=0.5, description="of a purchase kept back for slippage")
+    cost_reserve_fraction: float = Field(
+        0.002, ge=0, le=0.5, description="of a purchase kept back for slippage"
+    )
 
 
 class CheckpointSection(Section):

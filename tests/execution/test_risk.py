@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from ztb.execution.risk import DAY_NS, Facts, Proposal, Reason, RiskGate, RiskLimits, reduces
 
 NOW = 10 * DAY_NS
-FACTS = Facts(now_ns=NOW, market_ts_ns=NOW, mid=100.0, position=0.0, equity=1000.0, open_buys=0.0, open_sells=0.0)
+FACTS = Facts(
+    now_ns=NOW, market_ts_ns=NOW, mid=100.0, position=0.0, equity=1000.0, open_buys=0.0, open_sells=0.0
+)
 BUY = Proposal(side=1, quantity=1.0, price=100.0)
 WIDE = RiskLimits()
 
@@ -32,7 +34,12 @@ def test_an_order_within_all_limits_passes():
         ({"max_order_fraction": 0.09}, BUY, FACTS, Reason.ORDER_SIZE),
         ({"max_order_notional_quote": 99.0}, BUY, FACTS, Reason.ORDER_NOTIONAL),
         ({"max_exposure": 0.35}, BUY, replace(FACTS, position=1.0, open_buys=2.0), Reason.EXPOSURE),
-        ({"max_exposure": 0.35}, replace(BUY, side=-1), replace(FACTS, position=-1.0, open_sells=2.0), Reason.EXPOSURE),
+        (
+            {"max_exposure": 0.35},
+            replace(BUY, side=-1),
+            replace(FACTS, position=-1.0, open_sells=2.0),
+            Reason.EXPOSURE,
+        ),
         ({"max_daily_loss_fraction": 0.1}, BUY, replace(FACTS, equity=899.0), Reason.DAILY_LOSS),
         ({"max_drawdown_fraction": 0.1}, BUY, replace(FACTS, equity=899.0), Reason.DRAWDOWN),
         ({"price_band_fraction": 0.01}, replace(BUY, price=101.1), FACTS, Reason.PRICE_BAND),

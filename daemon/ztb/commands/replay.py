@@ -14,7 +14,12 @@ from ztb.runtime.run_directory import create_run_directory
 
 
 def run_replay(
-    paths: list[Path], config_path: Path | None, flags: dict[str, Any], seed: int, out: Path | None, as_json: bool
+    paths: list[Path],
+    config_path: Path | None,
+    flags: dict[str, Any],
+    seed: int,
+    out: Path | None,
+    as_json: bool,
 ) -> int:
     """Replay and print the summary; returns the exit code."""
     config = load_config(config_path, flags).config
@@ -30,22 +35,20 @@ def run_replay(
 
 
 def _run(request: ReplayRequest, history: History, out: Path, quiet: bool) -> dict[str, Any]:
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    from ztb.runtime.run_directory import RunDirectory  # noqa: PLC0415
+    from ztb.runtime.run_directory import RunDirectory
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, transient=True, disable=quiet) as bar:
         task = bar.add_task("replay", total=1.0)
-        run = Replay(
-            request, history, RunDirectory(out), lambda done: bar.update(task, completed=done)
-        )
+        run = Replay(request, history, RunDirectory(out), lambda done: bar.update(task, completed=done))
         return asyncio.run(replay(run))
 
 
 def _print_table(summary: dict[str, Any], out: Path) -> None:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
 
     table = Table(title=f"{summary['strategy']} on {summary['symbol']}", show_header=False)
     for name in ("status", "ticks", "decisions", "orders", "fills", "return", "hold_return", "frozen_return"):

@@ -56,7 +56,7 @@ class RiskLimits:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """An order as the gate sees it: `quantity` > 0 in base currency, `price` its limit, or the mid for a market order."""
+    """An order as the gate sees it: `quantity` > 0 base currency, `price` its limit, or the mid at market."""
 
     side: int
     quantity: float

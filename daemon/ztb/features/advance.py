@@ -17,9 +17,25 @@ from ztb.features.averages import quantity, sane
 from ztb.features.bucket import close_bucket, extend_bucket, open_bucket
 from ztb.features.registry import column
 from ztb.features.state import (
-    BAR_VOLUME, CHANGES, FAST_SUMS, HIGH, LOG_OPEN, LOW, N_SUMS, NOTIONAL, OPEN, ORDER_FLOW, ORDER_FLOW_SIZE,
-    SIDES, SIGNED, SLOW_SUMS, SQUARES, TICKS, TRADES, VOLUME,
+    BAR_VOLUME,
+    CHANGES,
+    FAST_SUMS,
+    HIGH,
+    LOG_OPEN,
+    LOW,
+    N_SUMS,
+    NOTIONAL,
+    OPEN,
+    ORDER_FLOW,
+    ORDER_FLOW_SIZE,
+    SIDES,
+    SIGNED,
+    SLOW_SUMS,
+    SQUARES,
     STATE,
+    TICKS,
+    TRADES,
+    VOLUME,
 )  # fmt: skip
 from ztb.features.trend import MASK
 from ztb.market.ticks import BAR, DEPTH, GAP, LAST, TRADE, Ticks
@@ -119,9 +135,7 @@ def _see_touch(state: np.void) -> None:
         return
     bid_size, ask_size = quantity(view["bid_size"]), quantity(view["ask_size"])
     if old[0] > 0.0:
-        event = touch.order_flow(
-            view["bid"], bid_size, view["ask"], ask_size, old[0], old[1], old[2], old[3]
-        )
+        event = touch.order_flow(view["bid"], bid_size, view["ask"], ask_size, old[0], old[1], old[2], old[3])
         _add(state, ORDER_FLOW, event)
         _add(state, ORDER_FLOW_SIZE, abs(event))
     old[0], old[1], old[2], old[3] = view["bid"], bid_size, view["ask"], ask_size

@@ -64,7 +64,9 @@ def rate_change(fast: float, slow: float) -> float:
 
 
 @kernel
-def trade_size_change(fast_volume: float, fast_trades: float, slow_volume: float, slow_trades: float) -> float:
+def trade_size_change(
+    fast_volume: float, fast_trades: float, slow_volume: float, slow_trades: float
+) -> float:
     """Recent mean quantity of a trade against the usual one.
 
     Formula: (a - b) / (a + b), a = sum(w_fast q) / sum(w_fast), b = sum(w_slow q) / sum(w_slow)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.trading.policy import Weights
-from ztb.trading.ppo.update import PPOUpdater, Rollout, UpdateStats
+from ztb.trading.ppo.rollout import Rollout
+from ztb.trading.ppo.update import PPOUpdater, UpdateStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +80,7 @@ class OnlineLearner:
         stats = self.updater.update(rollout)
         self.updates += 1
         due = self.updates % self.config.updates_per_generation == 0
-        return Updated(
-            self.updates, stats, float(np.mean(rewards)), self.updater.weights() if due else None
-        )
+        return Updated(self.updates, stats, float(np.mean(rewards)), self.updater.weights() if due else None)
 
     def _rollout(self, next_value: float, serving: int) -> Rollout:
         """The waiting transitions as a rollout of one environment, shape (T, 1, …)."""

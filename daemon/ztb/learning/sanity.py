@@ -12,7 +12,7 @@ from ztb.trading.policy import NetworkShape, ServingPolicy, Weights
 
 @dataclass(frozen=True, slots=True)
 class SanityConfig:
-    """Bounds over recent observations: mean KL(incumbent ‖ candidate) in nats, mean entropy as a share of the greatest."""
+    """Bounds over recent observations: mean KL(incumbent ‖ candidate), nats; mean entropy over the greatest."""
 
     max_kl: float = 0.5
     min_entropy_fraction: float = 0.02

@@ -37,7 +37,9 @@ class Account:
     def _units(self, amount: Decimal) -> int:
         return int((amount / self.unit).to_integral_value(ROUND_HALF_EVEN))
 
-    def fill(self, side: int, lots: int, price_ticks: int, liquidity: str, fee: Decimal | None = None) -> None:
+    def fill(
+        self, side: int, lots: int, price_ticks: int, liquidity: str, fee: Decimal | None = None
+    ) -> None:
         """Book a fill: `side` +1 or -1, `liquidity` maker or taker; `fee` in quote currency if the venue said it."""
         notional = price_ticks * lots * self._notional_units
         charged = round(notional * self._fee_rates[liquidity]) if fee is None else self._units(fee)

@@ -60,7 +60,9 @@ class Bookkeeper:
 
     def _fill(self, event: Filled, order: OrderRequest | None) -> None:
         if order is None:
-            raise InvariantError(f"fill {event.fill_id} of order {event.order_id}, which is not ours or long done")
+            raise InvariantError(
+                f"fill {event.fill_id} of order {event.order_id}, which is not ours or long done"
+            )
         account, instrument = self.account, self.account.instrument
         before = account.fees_units
         account.fill(order.side, event.lots, event.price_ticks, event.liquidity, event.fee)

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import DecisionRow
 
-DECISIONS_SCHEMA = pa.schema(
+DECISIONS_SCHEMA: pa.Schema = pa.schema(
     [
         pa.field("ts_ns", pa.int64(), nullable=False),
         pa.field("symbol", pa.string(), nullable=False),
@@ -50,7 +50,5 @@ def export_decisions(journal: Path, out: Path) -> int:
 
 
 def _record_batch(rows: list[DecisionRow]) -> pa.RecordBatch:
-    columns = [
-        pa.array([getattr(row, field.name) for row in rows], field.type) for field in DECISIONS_SCHEMA
-    ]
+    columns = [pa.array([getattr(row, field.name) for row in rows], field.type) for field in DECISIONS_SCHEMA]
     return pa.RecordBatch.from_arrays(columns, schema=DECISIONS_SCHEMA)

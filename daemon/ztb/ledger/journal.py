@@ -31,7 +31,9 @@ _R = TypeVar("_R", bound=Record)
 
 def _columns(record: type[Record]) -> list[tuple[str, str]]:
     return [
-        (name, _TYPES[str(kind).split(" | ")[0]]) for name, kind in record.__annotations__.items() if name != "table"
+        (name, _TYPES[str(kind).split(" | ")[0]])
+        for name, kind in record.__annotations__.items()
+        if name != "table"
     ]
 
 
@@ -60,7 +62,9 @@ class Journal:
         self._digest = hashlib.sha256()
         self._seq = 0
         self._group: list[tuple[str, _Row]] = []
-        self._queue: queue.Queue[list[tuple[str, _Row]] | threading.Event | None] = queue.Queue(_WAITING_GROUPS)
+        self._queue: queue.Queue[list[tuple[str, _Row]] | threading.Event | None] = queue.Queue(
+            _WAITING_GROUPS
+        )
         self._failure: BaseException | None = None
         _create(path)
         self._thread = threading.Thread(target=self._write_groups, name="ztb-journal", daemon=True)

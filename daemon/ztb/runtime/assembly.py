@@ -50,7 +50,7 @@ class Assembly:
         wanted = self.config.features.names or self.strategy.features or SHIPPED
         names = [item for item in wanted if isinstance(item, str)]
         user = [item for item in wanted if not isinstance(item, str)]
-        return FeatureSet(self.instrument, self.period_ns, names or SHIPPED, user)
+        return FeatureSet(self.instrument, self.period_ns, names or SHIPPED, *([user] if user else []))
 
     def normaliser(self, size: int) -> Normaliser:
         return Normaliser(size)
@@ -76,9 +76,7 @@ class Assembly:
     ) -> Lane:
         """A lane on a paper exchange of its own; all lanes of a run draw the same random numbers."""
         config = self.config
-        exchange = PaperExchange(
-            self.instrument, config.paper, self.seed, config.execution.start_cash_quote
-        )
+        exchange = PaperExchange(self.instrument, config.paper, self.seed, config.execution.start_cash_quote)
         bridge = TradingBridge(self.instrument, self.bridge, feature_size, self.period_ns)
         context = StrategyContext(
             self.instrument.symbol, self.bridge.ladder, self.seed, config.strategy.options, policy
@@ -119,9 +117,13 @@ def _ladder(config: Config, instrument: Instrument) -> tuple[float, ...]:
     if ladder is None:
         return _SHORT_LADDER if instrument.short else _SPOT_LADDER
     if list(ladder) != sorted(set(ladder)) or 0.0 not in ladder or len(ladder) < 2:
-        raise ConfigError(f"decision.ladder: must rise, hold 0 and at least one more exposure; got {list(ladder)}")
+        raise ConfigError(
+            f"decision.ladder: must rise, hold 0 and at least one more exposure; got {list(ladder)}"
+        )
     if ladder[0] < 0.0 and not instrument.short:
-        raise ConfigError(f"decision.ladder: {ladder[0]} is short, but {instrument.symbol} cannot be sold short here")
+        raise ConfigError(
+            f"decision.ladder: {ladder[0]} is short, but {instrument.symbol} cannot be sold short here"
+        )
     return ladder
 
 

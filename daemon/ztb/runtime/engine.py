@@ -44,7 +44,9 @@ class Learning:
 
     generation = 0
 
-    def completed(self, before: Decided, generation: int, reward: float, tainted: bool, after: Decided) -> None:
+    def completed(
+        self, before: Decided, generation: int, reward: float, tainted: bool, after: Decided
+    ) -> None:
         """The decision `before` is complete: it earned `reward` by the time of `after`."""
 
     async def settle(self) -> None:
@@ -112,7 +114,9 @@ class Engine:
         progress.gaps += int(np.count_nonzero(ticks["flags"] & GAP))
         if progress.first_ts_ns == 0:
             first = ticks[0]
-            progress.first_ts_ns = int(first["ts_ns"]) - (int(first["span_ns"]) if first["kind"] == BAR else 0)
+            progress.first_ts_ns = int(first["ts_ns"]) - (
+                int(first["span_ns"]) if first["kind"] == BAR else 0
+            )
         progress.last_ts_ns = int(ticks["ts_ns"][-1])
 
     def _advance(self, ticks: Ticks, i0: int, i1: int) -> None:

@@ -31,9 +31,12 @@ class GenerationStore:
         self._lineage = lineage
         self._queue: deque[_Waiting] = deque()
         self._changed = asyncio.Event()
+        self._room = asyncio.Event()
         self._closing = False
 
-    def put(self, info: GenerationInfo, state: dict[str, Any], promoted: bool, metrics: dict[str, float]) -> None:
+    def put(
+        self, info: GenerationInfo, state: dict[str, Any], promoted: bool, metrics: dict[str, float]
+    ) -> None:
         """Queue a generation; never blocks, never drops."""
         self._queue.append(_Waiting(info, state, promoted, metrics))
         self._changed.set()
@@ -41,7 +44,8 @@ class GenerationStore:
     async def settle(self) -> None:
         """Return when at most `_WAITING` generations wait."""
         while len(self._queue) > _WAITING:
-            await asyncio.sleep(0.001)
+            self._room.clear()
+            await self._room.wait()
 
     def close(self) -> None:
         """Let `run` end when everything queued is saved."""
@@ -54,6 +58,7 @@ class GenerationStore:
             while self._queue:
                 await self._save(self._queue[0])
                 self._queue.popleft()
+                self._room.set()
             if self._closing:
                 return
             self._changed.clear()
@@ -61,10 +66,15 @@ class GenerationStore:
 
     async def _save(self, waiting: _Waiting) -> None:
         info = waiting.info
-        lineage = {**self._lineage, "generation": info.number, "parent": info.parent, "weights_sha256": info.sha256}
+        lineage = {
+            **self._lineage,
+            "generation": info.number,
+            "parent": info.parent,
+            "weights_sha256": info.sha256,
+        }
         saved = await self._manager.save_async(
             waiting.state, self._name, metrics=waiting.metrics, lineage=lineage
         )
         if waiting.promoted:
-            self._manager.pin(self._name, saved.number)
+            self._manager.mark_promoted(self._name, saved.number)
         self.saved.append(info.number)

@@ -11,7 +11,9 @@ from ztb.market.ticks import Ticks
 class HistorySource:
     """Blocks of `rows` rows of a history; `on_progress` hears the fraction done after each."""
 
-    def __init__(self, history: History, rows: int, on_progress: Callable[[float], None] | None = None) -> None:
+    def __init__(
+        self, history: History, rows: int, on_progress: Callable[[float], None] | None = None
+    ) -> None:
         self.history = history
         self.instrument = history.instrument
         self._rows = rows

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.ledger.journal import Journal
-from ztb.ledger.records import GenerationRow, UpdateRow
 from ztb.learning.generations import GenerationInfo, Lineage, ServedPolicy
 from ztb.learning.online import OnlineLearner, Transition, Updated
 from ztb.learning.sanity import SanityConfig, judge
+from ztb.ledger.journal import Journal
+from ztb.ledger.records import GenerationRow, UpdateRow
 from ztb.runtime.engine import Learning
 from ztb.runtime.generation_store import GenerationStore
 from ztb.trading.lane import Decided
@@ -48,7 +48,9 @@ class InlineLearning(Learning):
     def generation(self) -> int:  # type: ignore[override]
         return self.policy.info.number
 
-    def completed(self, before: Decided, generation: int, reward: float, tainted: bool, after: Decided) -> None:
+    def completed(
+        self, before: Decided, generation: int, reward: float, tainted: bool, after: Decided
+    ) -> None:
         """See `Learning`; an update, and with it a new generation, may come of it."""
         action = before.action
         self._recent.append(before.observation)
@@ -94,7 +96,9 @@ class InlineLearning(Learning):
         self._journal_generation(info, after.ts_ns, event, {"reason": verdict.reason})
         self._save(info, verdict.passed, {"mean_reward": updated.mean_reward, **detail})
 
-    def _journal_generation(self, info: GenerationInfo, ts_ns: int, event: str, detail: dict[str, Any]) -> None:
+    def _journal_generation(
+        self, info: GenerationInfo, ts_ns: int, event: str, detail: dict[str, Any]
+    ) -> None:
         self._journal.append(
             GenerationRow(
                 info.number, ts_ns, event, info.parent, info.sha256, json.dumps(detail, sort_keys=True)
@@ -116,4 +120,3 @@ class InlineLearning(Learning):
             **self._extra_state(),
         }
         self._store.put(info, state, promoted, metrics)
-

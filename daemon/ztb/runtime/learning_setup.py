@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ztb.ledger.journal import Journal
 from ztb.learning.generations import Lineage, ServedPolicy
 from ztb.learning.online import OnlineConfig, OnlineLearner
 from ztb.learning.sanity import SanityConfig
+from ztb.ledger.journal import Journal
 from ztb.runtime.assembly import Assembly
 from ztb.runtime.generation_store import GenerationStore
 from ztb.runtime.inline_learning import InlineLearning

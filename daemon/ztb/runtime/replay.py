@@ -14,14 +14,14 @@ import psutil
 
 from ztb.config import Config
 from ztb.errors import ZtbError
+from ztb.learning.generations import Lineage, ServedPolicy
 from ztb.ledger.accounts import Account
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.export import export_decisions
 from ztb.ledger.journal import Journal
 from ztb.ledger.records import NoteRow
-from ztb.learning.generations import Lineage, ServedPolicy
 from ztb.market.history import History, open_history
-from ztb.runtime.assembly import Assembly, assemble, describe, hold_strategy
+from ztb.runtime.assembly import assemble, describe, hold_strategy
 from ztb.runtime.engine import Engine, Learning
 from ztb.runtime.generation_store import GenerationStore
 from ztb.runtime.history_source import HistorySource
@@ -167,7 +167,9 @@ class Replay:
         self.journal.append(NoteRow(self.engine.progress.last_ts_ns, "end", status))
         self.journal.close()
         export_decisions(self.directory.journal, self.directory.decisions)
-        summary = summarise("replay", self.run_id, self.assembly, self.engine, self.lineage, self._ending(status))
+        summary = summarise(
+            "replay", self.run_id, self.assembly, self.engine, self.lineage, self._ending(status)
+        )
         self.directory.write_json(self.directory.summary, summary)
         return summary
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ztb.config import config_hash
-from ztb.ledger.bookkeeper import Bookkeeper
-from ztb.ledger.performance import finite, sharpe, simple_return
 from ztb.learning.generations import Lineage
+from ztb.ledger.performance import finite, sharpe, simple_return
 from ztb.runtime.assembly import Assembly
 from ztb.runtime.engine import Engine
 from ztb.utils.version import code_version

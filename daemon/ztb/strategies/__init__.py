@@ -15,7 +15,11 @@ SHIPPED: Path = _CHECKOUT if (_HERE.parents[2] / "pyproject.toml").is_file() and
 
 def user_folders() -> list[Path]:
     """The folders of `ZTB_STRATEGY_PATH`, in order."""
-    return [Path(part).expanduser().resolve() for part in os.environ.get("ZTB_STRATEGY_PATH", "").split(":") if part]
+    return [
+        Path(part).expanduser().resolve()
+        for part in os.environ.get("ZTB_STRATEGY_PATH", "").split(":")
+        if part
+    ]
 
 
 __path__ = [str(_HERE), *({str(SHIPPED)} - {str(_HERE)}), *map(str, user_folders())]

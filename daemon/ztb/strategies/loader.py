@@ -33,7 +33,9 @@ def available() -> dict[str, Path]:
     folders = [mount.SHIPPED, *mount.user_folders()]
     for folder in folders:
         if not folder.is_dir():
-            raise ConfigError(f"ZTB_STRATEGY_PATH: {folder} is no folder; create it or remove it from the path")
+            raise ConfigError(
+                f"ZTB_STRATEGY_PATH: {folder} is no folder; create it or remove it from the path"
+            )
         for path in sorted(folder.glob("*.py")):
             name = path.stem
             if name in _OWN or name.startswith("_"):
@@ -62,7 +64,7 @@ def _strategy_class(name: str, path: Path) -> Any:
         module = importlib.import_module(f"ztb.strategies.{name}")
     except ZtbError:
         raise
-    except Exception as error:  # noqa: BLE001 (a user's file may raise anything; it must not end in a traceback)
+    except Exception as error:
         raise ConfigError(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error
     made = getattr(module, "Strategy", None)
     if made is None or not callable(getattr(made, "decide", None)):

@@ -22,7 +22,7 @@ _FACTS = 8
 
 @dataclass(frozen=True, slots=True)
 class BridgeConfig:
-    """How actions become orders and fills rewards. `band_fraction`: changes smaller than this share of equity are left."""
+    """How actions become orders and fills rewards. Changes below `band_fraction` of equity are left undone."""
 
     ladder: tuple[float, ...]
     band_fraction: float = 0.02

@@ -160,9 +160,7 @@ class Lane:
                 sells += working.remaining
         return buys * self._lot_size, sells * self._lot_size
 
-    def _act(
-        self, action: Action, facts: list[float], buys: float, sells: float, ts_ns: int
-    ) -> str:
+    def _act(self, action: Action, facts: list[float], buys: float, sells: float, ts_ns: int) -> str:
         """Turn the action into an order through the gate; returns the verdict.
 
         At most one order works at a time: an order that is not what is wanted any more is cancelled first, and
@@ -176,7 +174,9 @@ class Lane:
             return self._make_way(order, action, ts_ns)
         if order is None:
             return NO_ORDER
-        price = order.price_ticks * self._tick_size if order.order_type is OrderType.LIMIT else facts[FACT_MID]
+        price = (
+            order.price_ticks * self._tick_size if order.order_type is OrderType.LIMIT else facts[FACT_MID]
+        )
         proposal = Proposal(order.side, order.lots * self._lot_size, price)
         seen = Facts(
             ts_ns, int(self.broker.view["ts_ns"][0]), facts[FACT_MID], facts[FACT_POSITION],

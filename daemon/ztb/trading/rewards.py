@@ -76,7 +76,7 @@ def differential_sharpe(state: np.void, ret: float) -> float:
         ratio = (second * delta_first - 0.5 * first * delta_second) / variance**1.5
     state["first_moment"] = first + state["rate"] * delta_first
     state["second_moment"] = second + state["rate"] * delta_second
-    return state["rate"] * ratio
+    return float(state["rate"] * ratio)
 
 
 @kernel
@@ -97,7 +97,7 @@ def differential_sortino(state: np.void, ret: float) -> float:
     loss = min(ret, 0.0)
     state["first_moment"] = mean + state["rate"] * (ret - mean)
     state["second_moment"] = downside + state["rate"] * (loss * loss - downside)
-    return state["rate"] * ratio
+    return float(state["rate"] * ratio)
 
 
 @kernel
@@ -123,4 +123,4 @@ def next_reward(state: np.void, equity: float, traded: float) -> float:
     state["equity"] = equity
     state["drawdown"] = drawdown
     state["traded"] = traded
-    return reward
+    return float(reward)

@@ -1,4 +1,4 @@
-"""The protocol between the daemon and a strategy. One file in `strategies/` (or in a folder of the user's) is one strategy.
+"""The protocol between the daemon and a strategy: one file in `strategies/`, or in a folder of the user's.
 
 A strategy file defines a class `Strategy`:
 
