@@ -9,7 +9,7 @@ from typing import Any
 
 from ztb.config import load_config
 from ztb.market.history import History
-from ztb.runtime.replay import Replay, ReplayRequest, open_data, replay
+from ztb.runtime.replay import Replay, ReplayRequest, open_data, run_to_end
 from ztb.runtime.run_directory import create_run_directory
 
 
@@ -43,7 +43,7 @@ def _run(request: ReplayRequest, history: History, out: Path, quiet: bool) -> di
     with Progress(*columns, transient=True, disable=quiet) as bar:
         task = bar.add_task("replay", total=1.0)
         run = Replay(request, history, RunDirectory(out), lambda done: bar.update(task, completed=done))
-        return asyncio.run(replay(run))
+        return asyncio.run(run_to_end(run))
 
 
 def _print_table(summary: dict[str, Any], out: Path) -> None:

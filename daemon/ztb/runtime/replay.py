@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ztb.ledger.export import export_decisions
 from ztb.ledger.journal import Journal
 from ztb.ledger.records import NoteRow
 from ztb.market.history import History, open_history
+from ztb.market.instrument import Instrument
 from ztb.runtime.assembly import assemble, describe, hold_strategy
 from ztb.runtime.engine import Engine, Learning
 from ztb.runtime.generation_store import GenerationStore
@@ -64,6 +65,12 @@ def open_data(request: ReplayRequest) -> History:
     )
 
 
+def traded_instrument(history: History, config: Config) -> Instrument:
+    """The history's instrument, with the spread that the configuration gives."""
+    spread = config.market.spread_bps
+    return history.instrument if spread is None else replace(history.instrument, spread_bps=spread)
+
+
 def _decimal(text: str | None) -> Decimal | None:
     return None if text is None else Decimal(text)
 
@@ -81,14 +88,14 @@ class Replay:
         self.request = request
         self.directory = directory
         config = request.config
-        self.assembly = assemble(config, history.instrument, history.bar_ns, request.seed)
+        self.assembly = assemble(config, traded_instrument(history, config), history.bar_ns, request.seed)
         self.run_id = self.assembly.run_id(history.digest)
         self.source = HistorySource(history, config.market.block_rows, on_progress)
         self.lineage = Lineage()
         self.journal = Journal(directory.journal)
         self._started = time.perf_counter()
         self._write_manifest(history)
-        self._build(history)
+        self._build()
 
     def _write_manifest(self, history: History) -> None:
         self.directory.write_json(
@@ -100,18 +107,18 @@ class Replay:
                 "code_version": code_version(),
                 "data_digest": history.digest,
                 "data": [str(path) for path in self.request.paths],
-                "instrument": dict(describe(history.instrument)),
+                "instrument": dict(describe(self.assembly.instrument)),
                 "ladder": list(self.assembly.bridge.ladder),
                 "period_ns": self.assembly.period_ns,
                 "config": self.request.config.model_dump(mode="json"),
             },
         )
 
-    def _build(self, history: History) -> None:
+    def _build(self) -> None:
         assembly = self.assembly
         features = assembly.features()
         normaliser = assembly.normaliser(features.size)
-        account = Account(history.instrument, Decimal(repr(assembly.config.execution.start_cash_quote)))
+        account = Account(assembly.instrument, Decimal(repr(assembly.config.execution.start_cash_quote)))
         self.books = Bookkeeper(self.journal, account, self.run_id)
         policy, frozen, learning = self._learning(features.size, normaliser.state, features.schema_hash)
         self.policy = policy
@@ -121,7 +128,7 @@ class Replay:
             shadows["frozen"] = assembly.lane(features.size, assembly.strategy, frozen)
         self.engine = Engine(
             features, normaliser, assembly.clock(), live, shadows, self.books, learning,
-            history.instrument.symbol, self.request.trade_from_ns,
+            assembly.instrument.symbol, self.request.trade_from_ns,
         )  # fmt: skip
 
     def _learning(
@@ -197,7 +204,7 @@ class Replay:
         return lane.equity / start - 1.0
 
 
-async def replay(run: Replay) -> dict[str, Any]:
+async def run_to_end(run: Replay) -> dict[str, Any]:
     """Run to the end, or to the error or interrupt that ends it; the summary is written in any case."""
     try:
         await run.run()
