@@ -191,7 +191,7 @@ class Replay:
             weights_sha256=self.policy.info.sha256 if self.policy else None,
             origin=self.origin.how if self.origin else None,
             frozen_return=self._frozen_return(),
-            dropped=self.source.history.report.dropped,
+            dropped=sum(self.source.history.report.dropped.values()),
             checkpoints=self.store.saved if self.store else [],
         )
 
