@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import structlog
 
 from ztb.config import Config
 from ztb.errors import ZtbError
@@ -180,6 +182,15 @@ class Replay:
         self.directory.write_json(self.directory.summary, summary)
         return summary
 
+    def abandon(self, status: str) -> None:
+        """As `finish`, after an error: what cannot be written any more is left, what was stays readable."""
+        try:
+            self.finish(status)
+        except (ZtbError, OSError, sqlite3.Error) as error:
+            structlog.get_logger().warning(
+                "run_not_finished", run=str(self.directory.path), reason=str(error)
+            )
+
     def _ending(self, status: str) -> Ending:
         learning = self.engine.learning
         updates = learning.learner.updates if isinstance(learning, InlineLearning) else 0
@@ -208,10 +219,15 @@ async def run_to_end(run: Replay) -> dict[str, Any]:
     """Run to the end, or to the error or interrupt that ends it; the summary is written in any case."""
     try:
         await run.run()
-    except* ZtbError as group:
-        run.finish(f"failed: {group.exceptions[0]}")
-        raise
-    except* asyncio.CancelledError:
-        run.finish("interrupted")
+    except BaseException as error:
+        run.abandon(_status(error))
         raise
     return run.finish("complete")
+
+
+def _status(error: BaseException) -> str:
+    if isinstance(error, asyncio.CancelledError | KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, BaseExceptionGroup):
+        return _status(error.exceptions[0])
+    return f"failed: {error}"

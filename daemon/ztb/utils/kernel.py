@@ -41,7 +41,7 @@ if "NUMBA_CACHE_DIR" not in os.environ:
 import numba  # noqa: E402 (numba reads its cache folder when it is imported)
 import numpy as np  # noqa: E402
 
-COMPILED: bool = not getattr(numba.config, "DISABLE_JIT")
+COMPILED: bool = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 
 if not COMPILED:
     # As compiled code does: x / 0 gives inf or nan and integers wrap, without a warning for each.
