@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ztb.config import load_config
+from ztb.ledger.run_directory import create_run_directory
 from ztb.market.history import History
 from ztb.runtime.replay import Replay, ReplayRequest, open_data, run_to_end
-from ztb.runtime.run_directory import create_run_directory
 
 
 def run_replay(
@@ -37,7 +37,7 @@ def run_replay(
 def _run(request: ReplayRequest, history: History, out: Path, quiet: bool) -> dict[str, Any]:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    from ztb.runtime.run_directory import RunDirectory
+    from ztb.ledger.run_directory import RunDirectory
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, transient=True, disable=quiet) as bar:
