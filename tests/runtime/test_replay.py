@@ -17,8 +17,8 @@ import pytest
 from ztb.config import load_config
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import DecisionRow, FillRow, GenerationRow, MarkRow
+from ztb.ledger.run_directory import RunDirectory, create_run_directory
 from ztb.runtime.replay import Replay, ReplayRequest, open_data, run_to_end
-from ztb.runtime.run_directory import RunDirectory, create_run_directory
 from ztb.strategies.loader import available
 
 BARS = 1400

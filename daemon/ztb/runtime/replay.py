@@ -22,6 +22,7 @@ from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.export import export_decisions
 from ztb.ledger.journal import Journal
 from ztb.ledger.records import NoteRow
+from ztb.ledger.run_directory import RunDirectory
 from ztb.market.history import History, open_history
 from ztb.market.instrument import Instrument
 from ztb.runtime.assembly import assemble, describe, hold_strategy
@@ -30,7 +31,6 @@ from ztb.runtime.generation_store import GenerationStore
 from ztb.runtime.history_source import HistorySource
 from ztb.runtime.inline_learning import InlineLearning
 from ztb.runtime.learning_setup import Origin, learn_inline, random_origin, serve
-from ztb.runtime.run_directory import RunDirectory
 from ztb.runtime.summary import Ending, summarise
 from ztb.trading.lane import Lane
 from ztb.utils import CheckpointManager
