@@ -44,37 +44,42 @@ def small_state(step: int = 0) -> dict[str, Any]:
     }
 
 
-def same(left: Any, right: Any) -> bool:
+def same(loaded: Any, original: Any) -> bool:
     """Whether two states are the same: types, order of keys, dtypes, shapes, memory order, and all bits."""
-    if type(left) is not type(right):
+    if type(loaded) is not type(original):
         return False
-    if isinstance(left, dict):
-        return list(left) == list(right) and all(same(left[key], right[key]) for key in left) and same_extra(left, right)
-    if isinstance(left, (list, tuple)):
-        return len(left) == len(right) and all(map(same, left, right))
-    if isinstance(left, float):
-        return struct.pack("d", left) == struct.pack("d", right)
-    if isinstance(left, (np.ndarray, np.generic)):
-        return same_array(np.asarray(left), np.asarray(right))
-    if type(left).__module__.startswith("torch"):
-        return same_tensor(left, right)
-    return bool(left == right)
+    if isinstance(loaded, dict):
+        return list(loaded) == list(original) and all(same(loaded[key], original[key]) for key in loaded) and same_extra(loaded, original)
+    if isinstance(loaded, (list, tuple)):
+        return len(loaded) == len(original) and all(map(same, loaded, original))
+    if isinstance(loaded, float):
+        return struct.pack("d", loaded) == struct.pack("d", original)
+    if isinstance(loaded, (np.ndarray, np.generic)):
+        return same_array(np.asarray(loaded), np.asarray(original))
+    if type(loaded).__module__.startswith("torch"):
+        return same_tensor(loaded, original)
+    return bool(loaded == original)
 
 
-def same_extra(left: dict[Any, Any], right: dict[Any, Any]) -> bool:
+def same_extra(loaded: dict[Any, Any], original: dict[Any, Any]) -> bool:
     """OrderedDicts may carry torch's `_metadata`."""
-    return not isinstance(left, OrderedDict) or same(vars(left), vars(right))
+    return not isinstance(loaded, OrderedDict) or same(vars(loaded), vars(original))
 
 
-def same_array(left: np.ndarray, right: np.ndarray) -> bool:
-    order = "F" if left.flags.f_contiguous and not left.flags.c_contiguous else "C"
+def same_array(loaded: np.ndarray, original: np.ndarray) -> bool:
+    fortran = original.flags.f_contiguous and not original.flags.c_contiguous
     return (
-        left.dtype == right.dtype
-        and left.shape == right.shape
-        and (right.flags.f_contiguous if order == "F" else right.flags.c_contiguous)
-        and left.tobytes() == right.tobytes()
-        and right.flags.writeable
+        loaded.dtype == original.dtype
+        and loaded.shape == original.shape
+        and (loaded.flags.f_contiguous if fortran else loaded.flags.c_contiguous)
+        and opaque(loaded).tobytes() == opaque(original).tobytes()
+        and loaded.flags.writeable
     )
+
+
+def opaque(array: np.ndarray) -> np.ndarray:
+    """Seen as items without fields: numpy copies field by field and loses what lies between them."""
+    return array.view(f"V{array.itemsize}") if array.itemsize else array
 
 
 def same_tensor(left: Any, right: Any) -> bool:

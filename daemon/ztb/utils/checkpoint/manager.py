@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 from ztb.errors import UsageError, ZtbError
 from ztb.utils.checkpoint.catalogue import Catalogue
@@ -182,6 +182,12 @@ class CheckpointManager:
         """Wait for saves in flight and let other processes write. The manager cannot save any more."""
         self._pipeline.close()
         self._experiments.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _facts(
         self, name: str, metrics: Metrics | None, lineage: Lineage | None, marks: Collection[str]
