@@ -14,7 +14,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 _F = TypeVar("_F", bound=Callable[..., object])
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -48,7 +48,29 @@ if not COMPILED:
     np.seterr(divide="ignore", invalid="ignore", over="ignore")
 
 
+_OPTIONS: dict[str, Any] = {
+    "cache": True,
+    "error_model": "numpy",
+    "nogil": True,
+    "no_cfunc_wrapper": True,  # nobody calls kernels from C, and each wrapper takes time to compile
+}
+
+
+def _take_constants_as_values(compiled: Any) -> None:
+    """Compile one version for all constants: numba makes another for each that a kernel is called with."""
+    resolve, unliteral = compiled.get_call_template, numba.types.unliteral
+
+    def resolve_values(arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        values = tuple(map(unliteral, arguments))
+        return resolve(values, {name: unliteral(value) for name, value in named.items()})
+
+    compiled.get_call_template = resolve_values
+
+
 def kernel(function: _F) -> _F:
-    """Compile `function` on first call, cached on disk, releasing the GIL; x / 0 gives inf or nan as numpy."""
-    compiled: _F = numba.njit(cache=True, error_model="numpy", nogil=True)(function)
+    """Compile `function` on first call, cached on disk, without the GIL; x / 0 gives inf or nan as numpy."""
+    njit: Any = numba.njit
+    compiled: _F = njit(**_OPTIONS)(function)
+    if COMPILED:
+        _take_constants_as_values(compiled)
     return compiled
