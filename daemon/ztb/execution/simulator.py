@@ -58,7 +58,7 @@ def submit_order(
         return
     order = orders[slot]
     order["order_id"] = order_id
-    order["sequence"] = exchange["submitted"]
+    order["sequence"] = exchange["sent"]
     order["status"] = IN_FLIGHT
     order["reported"] = 0
     order["side"] = side
@@ -76,7 +76,7 @@ def submit_order(
     if order["fault"] == SUBMIT_LOST:
         order["arrival_ns"] = now_ns + exchange["lost_timeout_ns"]
     order["cancel_ns"] = NEVER
-    exchange["submitted"] += 1
+    exchange["sent"] += 1
     if exchange["funding_rate"] != 0.0 and exchange["funding_ns"] == NEVER:
         exchange["funding_ns"] = (now_ns // FUNDING_PERIOD_NS + 1) * FUNDING_PERIOD_NS
     plan_action(exchange, orders)
@@ -92,6 +92,8 @@ def cancel_order(
         _answer(exchange, events, CANCEL_REJECTED, order_id, UNKNOWN_ORDER, now_ns)
     elif orders[slot]["cancel_ns"] == NEVER:
         orders[slot]["cancel_ns"] = now_ns + cancel_delay(exchange, order_id)
+        orders[slot]["cancel_sequence"] = exchange["sent"]
+        exchange["sent"] += 1
         plan_action(exchange, orders)
 
 
@@ -126,7 +128,7 @@ def _fund(exchange: np.void, events: np.ndarray, view: np.void, now_ns: int) -> 
 
 @kernel
 def _act(exchange: np.void, orders: np.ndarray, events: np.ndarray, view: np.void, before_ns: int) -> None:
-    """Everything that reaches the venue before `before_ns`, in order of time, then of submission."""
+    """Everything that reaches the venue before `before_ns`, in order of time, then of sending."""
     while exchange["action_ns"] < before_ns:
         now_ns = exchange["action_ns"]
         slot = slot_due(exchange, orders, now_ns)
