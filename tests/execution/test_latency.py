@@ -10,7 +10,7 @@ from ztb.execution.latency import DRAWS
 from ztb.execution.orders import Accepted, CancelRejected, Filled
 from ztb.utils.rng import STREAM_LATENCY, uniform
 
-FALLING = np.concatenate([quotes(*((ms, 100.0 - ms, 101.0 - ms, 9.0, 9.0)) for ms in range(0, 60, 1))])
+FALLING = quotes(*((float(ms), 100.0 - ms, 101.0 - ms, 9.0, 9.0) for ms in range(60)))
 
 
 @pytest.mark.parametrize("submit_ms", [0.0, 0.5, 1.0, 7.25])

@@ -14,7 +14,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 _F = TypeVar("_F", bound=Callable[..., object])
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -41,7 +41,11 @@ if "NUMBA_CACHE_DIR" not in os.environ:
 import numba  # noqa: E402 (numba reads its cache folder when it is imported)
 import numpy as np  # noqa: E402
 
-COMPILED: bool = not numba.config.DISABLE_JIT
+_settings: Any = numba.config
+# Whoever imported numba before us left it to cache next to the sources.
+_settings.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]
+
+COMPILED: bool = not _settings.DISABLE_JIT
 
 if not COMPILED:
     # As compiled code does: x / 0 gives inf or nan and integers wrap, without a warning for each.
@@ -58,7 +62,8 @@ _OPTIONS: dict[str, Any] = {
 
 def _take_constants_as_values(compiled: Any) -> None:
     """Compile one version for all constants: numba makes another for each that a kernel is called with."""
-    resolve, unliteral = compiled.get_call_template, numba.types.unliteral
+    resolve: Any = compiled.get_call_template
+    unliteral: Any = numba.types.unliteral
 
     def resolve_values(arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
         values = tuple(map(unliteral, arguments))
@@ -70,7 +75,7 @@ def _take_constants_as_values(compiled: Any) -> None:
 def kernel(function: _F) -> _F:
     """Compile `function` on first call, cached on disk, without the GIL; x / 0 gives inf or nan as numpy."""
     njit: Any = numba.njit
-    compiled: _F = njit(**_OPTIONS)(function)
+    compiled: Any = njit(**_OPTIONS)(function)
     if COMPILED:
         _take_constants_as_values(compiled)
-    return compiled
+    return cast(_F, compiled)
