@@ -23,7 +23,6 @@ _EFFICIENCY, _SLOPE = column("efficiency_16"), column("slope_16")
 _VOLATILITY_8, _VOLATILITY_32 = column("volatility_8"), column("volatility_32")
 _VOLATILITY_CHANGE = column("volatility_change")
 _PARKINSON, _GARMAN_KLASS = column("parkinson_16"), column("garman_klass_16")
-_ROGERS_SATCHELL = column("rogers_satchell_16")
 _DOWNSIDE, _JUMP = column("downside_32"), column("jump_32")
 _SKEWNESS, _AUTOCORRELATION = column("skewness_32"), column("autocorrelation_32")
 _MONEY_FLOW = column("money_flow_16")
@@ -86,13 +85,10 @@ def _average_ranges(state: np.void, n: int) -> None:
     high, low = math.log(bar[HIGH]), math.log(bar[LOW])
     parkinson = volatility.parkinson_variance(high, low)
     garman_klass = volatility.garman_klass_variance(open_, high, low, close)
-    rogers_satchell = volatility.rogers_satchell_variance(open_, high, low, close)
     state["parkinson"] = ema(state["parkinson"], parkinson, n, 16)
     state["garman_klass"] = ema(state["garman_klass"], garman_klass, n, 16)
-    state["rogers_satchell"] = ema(state["rogers_satchell"], rogers_satchell, n, 16)
     values[_PARKINSON] = math.sqrt(state["parkinson"])
     values[_GARMAN_KLASS] = math.sqrt(state["garman_klass"])
-    values[_ROGERS_SATCHELL] = math.sqrt(state["rogers_satchell"])
 
 
 @kernel

@@ -12,7 +12,7 @@ from ztb.features.registry import FEATURES, SHIPPED, columns
 from ztb.features.schema import schema_hash
 from ztb.features.state import new_state
 from ztb.market.instrument import Instrument
-from ztb.market.ticks import Ticks, empty_ticks
+from ztb.market.ticks import TICK, Ticks, empty_ticks
 
 FloatArray = NDArray[np.float64]
 
@@ -34,6 +34,7 @@ class FeatureSet:
         self.values: FloatArray = np.zeros(self.size)
         self._state = new_state(instrument, period_ns, self.names)
         self._memory = self._state.view(np.uint8)
+        self._hold(empty_ticks(0))
 
     @property
     def ready(self) -> bool:
@@ -52,7 +53,9 @@ class FeatureSet:
 
     def advance(self, ticks: Ticks, i0: int, i1: int) -> None:
         """Take rows [i0, i1) of `ticks`, and update `values`."""
-        advance(self._memory, ticks, i0, i1, self.values)
+        if ticks is not self._ticks:
+            self._hold(ticks)
+        advance(self._memory, self._block, i0, i1, self.values)
 
     def batch(self, ticks: Ticks) -> FloatArray:
         """Take all rows; (n, size): the values after each, the same as `advance` gives row by row."""
@@ -61,9 +64,18 @@ class FeatureSet:
     def batch_at(self, ticks: Ticks, rows: NDArray[np.int64]) -> FloatArray:
         """Take all rows; (len(rows), size): the values after each of `rows`, which rise."""
         history = np.empty((len(rows), self.size))
-        advance_at(self._memory, ticks, rows, history)
-        advance(self._memory, ticks, 0, 0, self.values)
+        self._hold(ticks)
+        advance_at(self._memory, self._block, rows, history)
+        self.advance(ticks, 0, 0)
         return history
+
+    def _hold(self, ticks: Ticks) -> None:
+        """Remember the bytes of a block for the calls that follow; a read-only or strided one is copied."""
+        if ticks.dtype != TICK:
+            raise TypeError(f"features: rows of dtype TICK are needed, not {ticks.dtype}")
+        plain = ticks.flags.c_contiguous and ticks.flags.writeable
+        self._ticks = ticks
+        self._block = (ticks if plain else ticks.copy()).view(np.uint8)
 
     def state(self) -> dict[str, NDArray[np.void]]:
         """A copy of everything that the next values depend on."""
@@ -72,4 +84,4 @@ class FeatureSet:
     def load_state(self, state: Mapping[str, NDArray[np.void]]) -> None:
         """Continue from what `state()` gave, bit for bit."""
         self._state[:] = state["shipped"]
-        advance(self._memory, empty_ticks(0), 0, 0, self.values)
+        self.advance(self._ticks, 0, 0)

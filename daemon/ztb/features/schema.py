@@ -15,12 +15,36 @@ from functools import cache
 from types import ModuleType
 
 from ztb.errors import ConfigError
-from ztb.features import advance, averages, bucket, calendar, flow, normaliser, state, touch, trend, volatility
+from ztb.features import (
+    advance,
+    averages,
+    bucket,
+    calendar,
+    flow,
+    normaliser,
+    state,
+    touch,
+    trend,
+    volatility,
+)
 from ztb.market import book, view
 
 _DIGITS = 10
 _PARTS = ("names or formulas of the features", "code of the feature kernels", "period", "normaliser")
-_KERNELS = (advance, averages, bucket, calendar, flow, normaliser, state, touch, trend, volatility, book, view)
+_KERNELS = (
+    advance,
+    averages,
+    bucket,
+    calendar,
+    flow,
+    normaliser,
+    state,
+    touch,
+    trend,
+    volatility,
+    book,
+    view,
+)
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 
 
@@ -38,7 +62,11 @@ def code_of(source: str) -> str:
 
 
 def _is_text(line: ast.stmt) -> bool:
-    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
+    return (
+        isinstance(line, ast.Expr)
+        and isinstance(line.value, ast.Constant)
+        and isinstance(line.value.value, str)
+    )
 
 
 @cache

@@ -13,16 +13,16 @@ from ztb.market.view import VIEW, new_view
 N_SHIPPED = len(SHIPPED)
 
 FAST_SUMS, SLOW_SUMS = 0, 1
-(TICKS, TRADES, SIDES, VOLUME, SIGNED, NOTIONAL, ORDER_FLOW, ORDER_FLOW_SIZE, CHANGES, SQUARES) = range(10)
+(TICKS, VOLUME, SIGNED, NOTIONAL, ORDER_FLOW, ORDER_FLOW_SIZE, SQUARES) = range(7)
 """Places in a row of `sums`, one row a horizon: see ztb.features.flow."""
-N_SUMS = 10
+N_SUMS = 7
 
 (LOG_OPEN, OPEN, HIGH, LOW, BAR_VOLUME) = range(5)
 """Places in `bar`, the bucket in progress."""
 
 _AVERAGES = (
     "ema_12", "ema_26", "ema_32", "macd_signal", "gain", "loss", "range", "variance_8", "variance_32",
-    "parkinson", "garman_klass", "rogers_satchell", "falls", "neighbours", "products", "cubes",
+    "parkinson", "garman_klass", "falls", "neighbours", "products", "cubes",
     "money", "money_volume", "last_return",
 )  # fmt: skip
 """Running averages over completed buckets."""

@@ -62,17 +62,6 @@ def garman_klass_variance(open_: float, high: float, low: float, close: float) -
 
 
 @kernel
-def rogers_satchell_variance(open_: float, high: float, low: float, close: float) -> float:
-    """Drift-free range variance of one bucket, of which `rogers_satchell_16` is the averaged root.
-
-    Formula: sqrt(E((h - c) (h - o) + (l - c) (l - o), k))
-    Unit: log return a bucket
-    Source: Rogers and Satchell 1991, Estimating Variance from High, Low and Closing Prices
-    """
-    return max(0.0, (high - close) * (high - open_) + (low - close) * (low - open_))
-
-
-@kernel
 def true_range(high: float, low: float, previous_close: float) -> float:
     """Span of one bucket and the close before it, in price; `atr_14` is its Wilder average over the price.
 
