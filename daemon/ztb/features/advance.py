@@ -30,18 +30,16 @@ from ztb.features.state import (
     SIGNED,
     SLOW_SUMS,
     SQUARES,
-    STATE,
+    State,
     TICKS,
     VOLUME,
 )  # fmt: skip
 from ztb.features.trend import MASK
-from ztb.market.ticks import BAR, DEPTH, GAP, LAST, TICK, TRADE
+from ztb.market.ticks import BAR, DEPTH, GAP, LAST, TRADE, Ticks
 from ztb.market.view import apply_tick
 from ztb.utils.kernel import kernel
 
 FloatArray = NDArray[np.float64]
-Memory = NDArray[np.uint8]
-"""The bytes of a state or a block of ticks: numba takes a plain array three times as fast as one of records."""
 
 DEPTH_LEVELS = 5
 _RETURN_1, _RETURN_2, _RETURN_4 = column("return_1"), column("return_2"), column("return_4")
@@ -279,20 +277,18 @@ def _emit(state: np.void, values: FloatArray) -> None:
 
 
 @kernel
-def advance(memory: Memory, block: Memory, i0: int, i1: int, values: FloatArray) -> None:
+def advance(state: State, ticks: Ticks, i0: int, i1: int, values: FloatArray) -> None:
     """Take rows [i0, i1) into the state; `values`: (size,), what the features are after the last of them."""
-    record = memory.view(STATE)[0]
-    ticks = block.view(TICK)
+    record = state[0]
     for i in range(i0, i1):
         _see(record, ticks[i])
     _emit(record, values)
 
 
 @kernel
-def advance_at(memory: Memory, block: Memory, rows: NDArray[np.int64], values: FloatArray) -> None:
+def advance_at(state: State, ticks: Ticks, rows: NDArray[np.int64], values: FloatArray) -> None:
     """Take all rows into the state; `values`: (len(rows), size), what the features are after each of `rows`."""
-    record = memory.view(STATE)[0]
-    ticks = block.view(TICK)
+    record = state[0]
     done = 0
     for k in range(len(rows)):
         for i in range(done, rows[k] + 1):

@@ -52,3 +52,17 @@ def kernel(function: _F) -> _F:
     """Compile `function` on first call, cached on disk, releasing the GIL; x / 0 gives inf or nan as numpy."""
     compiled: _F = numba.njit(cache=True, error_model="numpy", nogil=True)(function)
     return compiled
+
+
+def entry(compiled: _F, *arguments: object) -> _F:
+    """Call `compiled` once, and return its code for arguments of these very types, which nobody checks again.
+
+    The dispatcher's look at the types costs more than a small kernel: use it where the caller itself made
+    every argument. Without the compiler it is the function as it stands.
+    """
+    compiled(*arguments)
+    if not COMPILED:
+        return compiled
+    overloads = getattr(compiled, "overloads")  # noqa: B009 (a dispatcher, typed as the function it compiles)
+    direct: _F = overloads[tuple(map(numba.typeof, arguments))].entry_point
+    return direct
