@@ -17,22 +17,8 @@ from ztb.features.averages import quantity, sane
 from ztb.features.bucket import close_bucket, extend_bucket, open_bucket
 from ztb.features.registry import column
 from ztb.features.state import (
-    BAR_VOLUME,
-    FAST_SUMS,
-    HIGH,
-    LOG_OPEN,
-    LOW,
-    N_SUMS,
-    NOTIONAL,
-    OPEN,
-    ORDER_FLOW,
-    ORDER_FLOW_SIZE,
-    SIGNED,
-    SLOW_SUMS,
-    SQUARES,
-    State,
-    TICKS,
-    VOLUME,
+    BAR_VOLUME, FAST_SUMS, HIGH, LOG_OPEN, LOW, N_HORIZONS, N_SUMS, NOTIONAL, OPEN, ORDER_FLOW, ORDER_FLOW_SIZE,
+    SIGNED, SLOW_SUMS, SQUARES, TICKS, VOLUME, State,
 )  # fmt: skip
 from ztb.features.trend import MASK
 from ztb.market.ticks import BAR, DEPTH, GAP, LAST, TRADE, Ticks
@@ -67,9 +53,9 @@ def _restart(state: np.void) -> None:
     state["gap"] = 0
     state["average_price"] = 0.0
     state["touch"][0] = 0.0
-    for place in range(N_SUMS):
-        state["sums"][FAST_SUMS, place] = 0.0
-        state["sums"][SLOW_SUMS, place] = 0.0
+    for horizon in range(N_HORIZONS):
+        for place in range(N_SUMS):
+            state["sums"][horizon, place] = 0.0
 
 
 @kernel
@@ -89,46 +75,47 @@ def _decay(state: np.void, elapsed_ns: int) -> None:
 
 
 @kernel
-def _add(state: np.void, place: int, amount: float) -> None:
-    state["sums"][FAST_SUMS, place] += amount
-    state["sums"][SLOW_SUMS, place] += amount
-
-
-@kernel
 def _see_price(state: np.void, price: float) -> None:
     """A new mid: its log once, its change into the sums."""
+    sums = state["sums"]
     if price != state["price"]:
         log_price = math.log(price)
         change = log_price - state["log_price"] if state["price"] > 0.0 else 0.0
-        _add(state, SQUARES, change * change)
+        for horizon in range(N_HORIZONS):
+            sums[horizon, SQUARES] += change * change
         state["price"] = price
         state["log_price"] = log_price
-    _add(state, TICKS, 1.0)
+    for horizon in range(N_HORIZONS):
+        sums[horizon, TICKS] += 1.0
 
 
 @kernel
 def _see_trade(state: np.void, price: float, size: float, side: float) -> None:
     """Something was traded; `side` is the taker's, in between for a bar of both."""
-    if size > 0.0 and sane(price):
-        state["bar"][BAR_VOLUME] += size
-        _add(state, VOLUME, size)
-        _add(state, SIGNED, side * size)
-        _add(state, NOTIONAL, size * price)
+    if not (size > 0.0 and sane(price)):
+        return
+    state["bar"][BAR_VOLUME] += size
+    sums = state["sums"]
+    for horizon in range(N_HORIZONS):
+        sums[horizon, VOLUME] += size
+        sums[horizon, SIGNED] += side * size
+        sums[horizon, NOTIONAL] += size * price
 
 
 @kernel
 def _see_touch(state: np.void) -> None:
     """The venue's quotes may have changed: the order flow event since they were last seen."""
-    view = state["view"]
-    old = state["touch"]
+    view, old, sums = state["view"], state["touch"], state["sums"]
     if view["quoted"] == 0 or not (sane(view["bid"]) and sane(view["ask"])):
         return
+    bid, ask = view["bid"], view["ask"]
     bid_size, ask_size = quantity(view["bid_size"]), quantity(view["ask_size"])
     if old[0] > 0.0:
-        event = touch.order_flow(view["bid"], bid_size, view["ask"], ask_size, old[0], old[1], old[2], old[3])
-        _add(state, ORDER_FLOW, event)
-        _add(state, ORDER_FLOW_SIZE, abs(event))
-    old[0], old[1], old[2], old[3] = view["bid"], bid_size, view["ask"], ask_size
+        event = touch.order_flow(bid, bid_size, ask, ask_size, old[0], old[1], old[2], old[3])
+        for horizon in range(N_HORIZONS):
+            sums[horizon, ORDER_FLOW] += event
+            sums[horizon, ORDER_FLOW_SIZE] += abs(event)
+    old[0], old[1], old[2], old[3] = bid, bid_size, ask, ask_size
 
 
 @kernel
@@ -280,7 +267,7 @@ def _emit(state: np.void, values: FloatArray) -> None:
 def advance(state: State, ticks: Ticks, i0: int, i1: int, values: FloatArray) -> None:
     """Take rows [i0, i1) into the state; `values`: (size,), what the features are after the last of them."""
     record = state[0]
-    for i in range(i0, i1):
+    for i in range(i0, min(i1, len(ticks))):
         _see(record, ticks[i])
     _emit(record, values)
 

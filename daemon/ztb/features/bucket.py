@@ -67,12 +67,12 @@ def _remember(state: np.void) -> None:
 def _average_prices(state: np.void, n: int) -> None:
     price = state["price"]
     values = state["all"]
-    state["ema_12"] = ema(state["ema_12"], price, n, 12)
-    state["ema_26"] = ema(state["ema_26"], price, n, 26)
-    state["ema_32"] = ema(state["ema_32"], price, n, 32)
+    state["ema_12"] = ema(state["ema_12"], price, n, 12.0)
+    state["ema_26"] = ema(state["ema_26"], price, n, 26.0)
+    state["ema_32"] = ema(state["ema_32"], price, n, 32.0)
     line = state["ema_12"] - state["ema_26"]
     if n > _MACD_FROM:
-        state["macd_signal"] = ema(state["macd_signal"], line, n - _MACD_FROM, 9)
+        state["macd_signal"] = ema(state["macd_signal"], line, n - _MACD_FROM, 9.0)
     values[_MACD] = trend.convergence(state["ema_12"], state["ema_26"], price)
     values[_MACD_HISTOGRAM] = trend.convergence_turn(line, state["macd_signal"], price)
 
@@ -85,8 +85,8 @@ def _average_ranges(state: np.void, n: int) -> None:
     high, low = math.log(bar[HIGH]), math.log(bar[LOW])
     parkinson = volatility.parkinson_variance(high, low)
     garman_klass = volatility.garman_klass_variance(open_, high, low, close)
-    state["parkinson"] = ema(state["parkinson"], parkinson, n, 16)
-    state["garman_klass"] = ema(state["garman_klass"], garman_klass, n, 16)
+    state["parkinson"] = ema(state["parkinson"], parkinson, n, 16.0)
+    state["garman_klass"] = ema(state["garman_klass"], garman_klass, n, 16.0)
     values[_PARKINSON] = math.sqrt(state["parkinson"])
     values[_GARMAN_KLASS] = math.sqrt(state["garman_klass"])
 
@@ -95,8 +95,8 @@ def _average_ranges(state: np.void, n: int) -> None:
 def _average_money(state: np.void, n: int) -> None:
     bar = state["bar"]
     location = volatility.close_location(bar[HIGH], bar[LOW], state["price"])
-    state["money"] = ema(state["money"], location * bar[BAR_VOLUME], n, 16)
-    state["money_volume"] = ema(state["money_volume"], bar[BAR_VOLUME], n, 16)
+    state["money"] = ema(state["money"], location * bar[BAR_VOLUME], n, 16.0)
+    state["money_volume"] = ema(state["money_volume"], bar[BAR_VOLUME], n, 16.0)
     state["all"][_MONEY_FLOW] = ratio(state["money"], state["money_volume"], volatility.NEAR_ZERO)
 
 
@@ -120,13 +120,13 @@ def _average_returns(state: np.void, n: int) -> None:
     change = state["log_price"] - state["log_close"][(n - 1) & MASK]
     square = change * change
     last = state["last_return"]
-    state["variance_8"] = ema(state["variance_8"], square, n, 8)
-    state["variance_32"] = ema(state["variance_32"], square, n, 32)
-    state["falls"] = ema(state["falls"], square if change < 0.0 else 0.0, n, 32)
-    state["cubes"] = ema(state["cubes"], square * change, n, 32)
+    state["variance_8"] = ema(state["variance_8"], square, n, 8.0)
+    state["variance_32"] = ema(state["variance_32"], square, n, 32.0)
+    state["falls"] = ema(state["falls"], square if change < 0.0 else 0.0, n, 32.0)
+    state["cubes"] = ema(state["cubes"], square * change, n, 32.0)
     if n > 1:
-        state["neighbours"] = ema(state["neighbours"], abs(change * last), n - 1, 32)
-        state["products"] = ema(state["products"], change * last, n - 1, 32)
+        state["neighbours"] = ema(state["neighbours"], abs(change * last), n - 1, 32.0)
+        state["products"] = ema(state["products"], change * last, n - 1, 32.0)
     state["last_return"] = change
 
 
@@ -150,9 +150,9 @@ def _look_back(state: np.void, n: int) -> None:
     closes = state["close"]
     state["mean_16"], state["deviation_16"] = mean_and_deviation(closes, n, 16)
     state["mean_64"], state["deviation_64"] = mean_and_deviation(closes, n, 64)
-    state["low_16"] = trend.lowest(state["low"], n, 16)
-    state["high_16"] = trend.highest(state["high"], n, 16)
-    state["high_64"] = trend.highest(state["high"], n, 64)
+    state["low_16"] = trend.lowest(state["low"], n, 16, state["low_16"])
+    state["high_16"] = trend.highest(state["high"], n, 16, state["high_16"])
+    state["high_64"] = trend.highest(state["high"], n, 64, state["high_64"])
     values[_EFFICIENCY] = trend.efficiency(closes, n, 16)
     values[_SLOPE] = trend.slope(closes, n, 16)
 

@@ -83,9 +83,11 @@ class FeatureSet:
         return self.batch_at(ticks, np.arange(len(ticks)))
 
     def batch_at(self, ticks: Ticks, rows: NDArray[np.int64]) -> FloatArray:
-        """Take all rows; (len(rows), size): the values after each of `rows`, which rise."""
-        self._hold(ticks)
+        """Take all rows; (len(rows), size): the values after each of `rows`, which rise; ValueError otherwise."""
         chosen = np.array(rows, np.int64)
+        if len(chosen) and (chosen[0] < 0 or chosen[-1] >= len(ticks) or (np.diff(chosen) < 0).any()):
+            raise ValueError(f"features: rows must rise within the {len(ticks)} of the block")
+        self._hold(ticks)
         history = np.empty((len(chosen), len(self._shipped)))
         advance_at(self._state, self._block, chosen, history)
         if self._user is not None:
