@@ -1,8 +1,8 @@
 """The one kernel of all shipped features: rows in, values out, live and over a history alike.
 
-`_see` takes one row into the state and costs no transcendental function where time and price stand still; `_emit`
-gives the values. A DEPTH message counts once, at its LAST row. After a gap the return over it is kept, while
-the decaying sums and averages start again.
+`_see` takes one row into the state, without a transcendental function where time and price stand still;
+`_emit` gives the values. A DEPTH message counts once, at its LAST row. After a gap the return over it is
+kept, while the decaying sums and averages start again.
 """
 
 from __future__ import annotations
@@ -17,8 +17,23 @@ from ztb.features.averages import quantity, sane
 from ztb.features.bucket import close_bucket, extend_bucket, open_bucket
 from ztb.features.registry import column
 from ztb.features.state import (
-    BAR_VOLUME, FAST_SUMS, HIGH, LOG_OPEN, LOW, N_HORIZONS, N_SUMS, NOTIONAL, OPEN, ORDER_FLOW, ORDER_FLOW_SIZE,
-    SIGNED, SLOW_SUMS, SQUARES, TICKS, VOLUME, State,
+    BAR_VOLUME,
+    FAST_SUMS,
+    HIGH,
+    LOG_OPEN,
+    LOW,
+    N_HORIZONS,
+    N_SUMS,
+    NOTIONAL,
+    OPEN,
+    ORDER_FLOW,
+    ORDER_FLOW_SIZE,
+    SIGNED,
+    SLOW_SUMS,
+    SQUARES,
+    TICKS,
+    VOLUME,
+    State,
 )  # fmt: skip
 from ztb.features.trend import MASK
 from ztb.market.ticks import BAR, DEPTH, GAP, LAST, TRADE, Ticks
@@ -49,7 +64,7 @@ _WEEK_SINE, _WEEK_COSINE = column("week_sine"), column("week_cosine")
 
 @kernel
 def _restart(state: np.void) -> None:
-    """Forget the decaying sums, the averages in time and the last touch: the first row, or one after a gap."""
+    """Forget decaying sums, averages in time and the last touch: at the first row, and after a gap."""
     state["gap"] = 0
     state["average_price"] = 0.0
     state["touch"][0] = 0.0
@@ -274,7 +289,7 @@ def advance(state: State, ticks: Ticks, i0: int, i1: int, values: FloatArray) ->
 
 @kernel
 def advance_at(state: State, ticks: Ticks, rows: NDArray[np.int64], values: FloatArray) -> None:
-    """Take all rows into the state; `values`: (len(rows), size), what the features are after each of `rows`."""
+    """Take all rows into the state; `values`: (len(rows), size or more), the features after each."""
     record = state[0]
     done = 0
     for k in range(len(rows)):

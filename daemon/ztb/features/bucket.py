@@ -1,4 +1,4 @@
-"""Buckets of one period, built from ticks or taken from bars, and the features that change when one completes.
+"""Buckets of one period, built from ticks or taken from bars, and what is known when one completes.
 
 A bucket is the period that holds a tick, aligned to 1970; one without ticks does not exist, as in the venues'
 own bars. It completes when a row of a later one arrives. Each bar is one bucket. Prices in it are mids.
@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from ztb.features import trend, volatility
-from ztb.features.averages import ema, ratio, wilder
+from ztb.features.averages import NEAR_ZERO, ema, ratio, wilder
 from ztb.features.registry import column
 from ztb.features.state import BAR_VOLUME, HIGH, LOG_OPEN, LOW, OPEN
 from ztb.features.trend import MASK, mean_and_deviation
@@ -97,7 +97,7 @@ def _average_money(state: np.void, n: int) -> None:
     location = volatility.close_location(bar[HIGH], bar[LOW], state["price"])
     state["money"] = ema(state["money"], location * bar[BAR_VOLUME], n, 16.0)
     state["money_volume"] = ema(state["money_volume"], bar[BAR_VOLUME], n, 16.0)
-    state["all"][_MONEY_FLOW] = ratio(state["money"], state["money_volume"], volatility.NEAR_ZERO)
+    state["all"][_MONEY_FLOW] = ratio(state["money"], state["money_volume"], NEAR_ZERO)
 
 
 @kernel

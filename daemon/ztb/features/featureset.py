@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ztb.errors import ConfigError
 from ztb.features.advance import advance, advance_at
-from ztb.features.registry import FEATURES, SHIPPED, columns
+from ztb.features.registry import FEATURES, SHIPPED, Feature, columns
 from ztb.features.schema import schema_hash, source_of
 from ztb.features.state import new_state
 from ztb.features.user import UserFeature, UserKernel
@@ -25,10 +25,10 @@ class FeatureSet:
     """Features of one instrument, for buckets of `period_ns` (the bar length; 10 s on ticks).
 
     `values`: (size,) float64, what the features are after the last row that was advanced, in the order of
-    `names`: the shipped ones, then the user's; written in place. `warm_up`: completed buckets until every one
-    is warm; a shipped feature is 0 before its own warm-up. Making one compiles the kernels, where they are not
-    on disk yet. ConfigError for an unknown or repeated name, a period that is not positive, a user's feature
-    that does not compile.
+    `names`: the shipped ones, then the user's; written in place. `warm_up`: completed buckets until every
+    one is warm; a shipped feature is 0 before its own warm-up. Making one compiles the kernels, where they
+    are not on disk yet. ConfigError for an unknown or repeated name, a period that is not positive, a user's
+    feature that does not compile.
     """
 
     def __init__(
@@ -41,12 +41,13 @@ class FeatureSet:
         if period_ns <= 0:
             raise ConfigError(f"features: the period is {period_ns} ns; it must be positive")
         chosen = [FEATURES[place] for place in columns(names)]
+        every: list[Feature | UserFeature] = [*chosen, *user]
         own = [feature.name for feature in user]
         _check_names(own)
         self.names: tuple[str, ...] = (*names, *own)
         self.size = len(self.names)
-        self.warm_up = max((feature.warm_up for feature in (*chosen, *user)), default=0)
-        formulas = [f"{feature.name}: {feature.formula} [{feature.unit}]" for feature in (*chosen, *user)]
+        self.warm_up = max((feature.warm_up for feature in every), default=0)
+        formulas = [f"{feature.name}: {feature.formula} [{feature.unit}]" for feature in every]
         self.schema_hash = schema_hash(formulas, [source_of(feature.update) for feature in user], period_ns)
         self.values: FloatArray = np.zeros(self.size)
         self._shipped = self.values[: len(chosen)]
@@ -83,15 +84,15 @@ class FeatureSet:
         return self.batch_at(ticks, np.arange(len(ticks)))
 
     def batch_at(self, ticks: Ticks, rows: NDArray[np.int64]) -> FloatArray:
-        """Take all rows; (len(rows), size): the values after each of `rows`, which rise; ValueError otherwise."""
+        """Take all rows; (len(rows), size): the values after each of `rows`; ValueError if they fall."""
         chosen = np.array(rows, np.int64)
         if len(chosen) and (chosen[0] < 0 or chosen[-1] >= len(ticks) or (np.diff(chosen) < 0).any()):
             raise ValueError(f"features: rows must rise within the {len(ticks)} of the block")
         self._hold(ticks)
-        history = np.empty((len(chosen), len(self._shipped)))
+        history = np.empty((len(chosen), self.size))
         advance_at(self._state, self._block, chosen, history)
         if self._user is not None:
-            history = np.hstack((history, self._user.advance_at(self._block, chosen)))
+            self._user.advance_at(self._block, chosen, history)
         self.advance(ticks, 0, 0)
         return history
 
@@ -108,7 +109,7 @@ class FeatureSet:
         self.advance(self._ticks, 0, 0)
 
     def _hold(self, ticks: Ticks) -> None:
-        """Take a block for the calls that follow; a read-only or strided one is copied, for the kernels' sake."""
+        """Take a block for the calls that follow; a read-only or strided one is copied for the kernels."""
         if ticks.dtype != TICK:
             raise TypeError(f"features: rows of dtype TICK are needed, not of {ticks.dtype}")
         plain = ticks.flags.c_contiguous and ticks.flags.writeable

@@ -1,8 +1,8 @@
 """Trading and quoting as it comes: sums that decay exponentially in event time. Kernels on scalars.
 
-Every sum exists for two horizons: fast, one period, and slow, SLOW periods; w = exp(-age / horizon). A trade has
-side s (+1 a buyer took), quantity q and price P; a bar is one trade of its volume at (H + L + C) / 3, of which
-the taker buys are known or s = 0. A gap in the data empties the sums.
+Every sum exists for two horizons: fast, one period, and slow, SLOW periods; w = exp(-age / horizon). A trade
+has side s (+1 a buyer took), quantity q and price P; a bar is one trade of its volume at (H + L + C) / 3,
+with s = 2 buys / volume - 1, or 0 where the taker buys are not known. A gap in the data empties the sums.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Every shipped feature: its name, its kernel, its horizon and how long it takes to warm up.
 
-A feature's column in the kernel is its place in this table. Formula, unit and source are the kernel's docstring.
+A feature's column in the kernel is its place in this table; formula, unit and source stand in its kernel's docstring.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ def column(name: str) -> int:
         return SHIPPED.index(name)
     nearest = difflib.get_close_matches(name, SHIPPED, n=1, cutoff=0.0)[0]
     raise ConfigError(
-        f"features: no feature is named {name!r}; the nearest is {nearest!r}. Name one of: {', '.join(SHIPPED)}"
+        f"features: no feature is named {name!r}; the nearest is {nearest!r}. "
+        f"Name some of: {', '.join(SHIPPED)}"
     )
 
 

@@ -1,7 +1,7 @@
 """Where the price is against its past: returns, averages, oscillators. Kernels on scalars and rings.
 
 p is the present mid, C[k], H[k], L[k] are close, high and low of the bucket completed k buckets before the
-last completed one; n counts completed buckets. A ring holds bucket j (from 1) at place (j - 1) mod its length.
+last completed one; n counts completed buckets. A ring holds bucket j (from 1) at place (j - 1) mod RING.
 """
 
 from __future__ import annotations
@@ -159,8 +159,8 @@ def slope(closes: FloatArray, n: int, k: int) -> float:
 def mean_and_deviation(closes: FloatArray, n: int, k: int) -> tuple[float, float]:
     """Mean and population standard deviation of the last k closes, k even.
 
-    Sums are taken around the last close, within sqrt(k - 1) deviations of the mean, so that little cancels and
-    equal closes give 0; two closes at a time, since an addition waits for the one before it.
+    Sums are taken around the last close, within sqrt(k - 1) deviations of the mean, so that little cancels
+    and equal closes give 0; two closes at a time, since an addition waits for the one before it.
     Source: Chan, Golub and LeVeque 1983, Algorithms for Computing the Sample Variance (shifted data)
     """
     last = closes[(n - 1) & MASK]

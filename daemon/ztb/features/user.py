@@ -1,47 +1,35 @@
-"""A user's own features: kernels on their own state, the ticks and the market view, run by a second kernel.
-
-They are called through their addresses, so that the loop around them is compiled once for all users and kept
-on disk. They themselves are compiled in every process, a fifth of a second each: numba's cache would not
-notice an edit in another file that they call.
-"""
+"""A user's own features: kernels on their own state, the ticks and the market view, run by a second kernel."""
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core.errors import NumbaError
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from ztb.errors import ConfigError
+from ztb.features.calling import Update, address, call, compiled
 from ztb.market.instrument import Instrument
-from ztb.market.ticks import DEPTH, LAST, TICK, Ticks, empty_ticks
-from ztb.market.view import VIEW, apply_tick, new_view
-from ztb.utils.kernel import COMPILED, entry, kernel
+from ztb.market.ticks import DEPTH, LAST, Ticks, empty_ticks
+from ztb.market.view import apply_tick, new_view
+from ztb.utils.kernel import entry, kernel
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 View = NDArray[np.void]
-Update = Callable[[FloatArray, Ticks, int, View], float]
 
 
 @dataclass(frozen=True, slots=True)
 class UserFeature:
     """One column of a user's own.
 
-    `update(state, ticks, i, view)` is called for every row in order (a DEPTH message only at its LAST row) and
-    returns the value after row `i`: `state` is (state_size,) float64, its own and 0 at first; `ticks` the block,
-    of which rows beyond `i` must not be read; `view` (1,) of dtype VIEW, the market after row `i`. It is written
-    as a kernel (`ztb.utils.kernel`), raises nothing, and gives 0 until `warm_up` buckets are complete. A value
-    that is not finite counts as 0.
+    `update(state, ticks, i, view)` is called for every row in order (a DEPTH message only at its LAST row)
+    and returns the value after row `i`: `state` is (state_size,) float64, its own and 0 at first; `ticks`
+    the block, of which only row `i` may be read, since blocks are cut anywhere; `view` (1,) of dtype VIEW,
+    the market after row `i`. It is written as a kernel (`ztb.utils.kernel`), raises nothing, and gives 0
+    until `warm_up` buckets are complete. A value that is not finite counts as 0.
     """
 
     name: str
@@ -50,33 +38,6 @@ class UserFeature:
     warm_up: int
     state_size: int
     update: Update
-
-
-def _records(dtype: np.dtype[np.void]) -> types.Array:
-    return types.Array(numba.from_dtype(dtype), 1, "C")
-
-
-_SIGNATURE = types.float64(types.Array(types.float64, 1, "C"), _records(TICK), types.int64, _records(VIEW))
-_plain: list[Update] = []
-"""Without the compiler, an address is a place in this list."""
-
-if COMPILED:
-
-    @intrinsic
-    def _call(_: object, address: object, state: object, ticks: object, i: object, view: object) -> object:
-        """Call the function of `_SIGNATURE` at `address`."""
-
-        def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            of = context.get_value_type
-            function = ir.FunctionType(of(types.float64), [of(kind) for kind in signature.args[1:]])
-            return builder.call(builder.inttoptr(values[0], function.as_pointer()), values[1:])
-
-        return types.float64(types.int64, *_SIGNATURE.args), code
-
-else:
-
-    def _call(address: int, state: FloatArray, ticks: Ticks, i: int, view: View) -> float:
-        return _plain[address](state, ticks, i, view)
 
 
 @kernel
@@ -89,7 +50,7 @@ def _advance(
         apply_tick(view[0], ticks[i])
         if ticks[i]["kind"] != DEPTH or ticks[i]["flags"] & LAST:
             for k in range(len(addresses)):
-                value = _call(addresses[k], states[ends[k] : ends[k + 1]], ticks, i, view)
+                value = call(addresses[k], states[ends[k] : ends[k + 1]], ticks, i, view)
                 values[k] = value if math.isfinite(value) else 0.0
 
 
@@ -98,12 +59,13 @@ def _advance_at(
     addresses: IntArray, ends: IntArray, states: FloatArray, view: View,
     ticks: Ticks, rows: IntArray, values: FloatArray, history: FloatArray,
 ) -> None:  # fmt: skip
-    """Take all rows into the states; `history`: (len(rows), features), the values after each of `rows`."""
+    """Take all rows into the states; the last columns of `history` are the values after each of `rows`."""
+    first = history.shape[1] - len(values)
     done = 0
     for row in range(len(rows)):
         _advance(addresses, ends, states, view, ticks, done, rows[row] + 1, values)
         done = max(done, rows[row] + 1)
-        history[row] = values
+        history[row, first:] = values
     _advance(addresses, ends, states, view, ticks, done, len(ticks), values)
 
 
@@ -111,8 +73,8 @@ class UserKernel:
     """The second kernel: a user's features over one market view of their own."""
 
     def __init__(self, features: Sequence[UserFeature], instrument: Instrument) -> None:
-        self._code = [_compiled(feature) for feature in features]
-        addresses = np.array([_address(code) for code in self._code], np.int64)
+        self._code = [compiled(feature.name, feature.update) for feature in features]
+        addresses = np.array([address(code) for code in self._code], np.int64)
         ends = np.cumsum([0, *(feature.state_size for feature in features)])
         self._states = np.zeros(ends[-1])
         self._values = np.zeros(len(features))
@@ -125,11 +87,9 @@ class UserKernel:
         self._entry(*self._owned, ticks, i0, i1, self._values)
         values[:] = self._values
 
-    def advance_at(self, ticks: Ticks, rows: IntArray) -> FloatArray:
-        """Take all rows; (len(rows), features): the values after each of `rows`."""
-        history = np.empty((len(rows), len(self._values)))
+    def advance_at(self, ticks: Ticks, rows: IntArray, history: FloatArray) -> None:
+        """Take all rows; the last columns of `history` (len(rows), size) are the values after each of `rows`."""
         _advance_at(*self._owned, ticks, rows, self._values, history)
-        return history
 
     def state(self) -> dict[str, NDArray[Any]]:
         """A copy of everything that the next values depend on."""
@@ -141,25 +101,3 @@ class UserKernel:
         self._states[:] = state["user_states"]
         self._values[:] = state["user_values"]
         self._view[:] = state["user_view"]
-
-
-def _compiled(feature: UserFeature) -> Any:
-    """The feature's function behind the C calling convention; ConfigError where it is no kernel."""
-    function = getattr(feature.update, "py_func", feature.update)
-    if not COMPILED:
-        return function
-    try:
-        return numba.cfunc(_SIGNATURE, error_model="numpy", nogil=True)(function)
-    except NumbaError as error:
-        reason = str(error).strip().splitlines()
-        raise ConfigError(
-            f"features: {feature.name!r} in {inspect.getsourcefile(function)}:{function.__code__.co_firstlineno} "
-            f"does not compile: {reason[0]} ({reason[-1]}). Write it with numbers, arrays and other kernels alone"
-        ) from None
-
-
-def _address(code: Any) -> int:
-    if COMPILED:
-        return int(code.address)
-    _plain.append(code)
-    return len(_plain) - 1

@@ -1,7 +1,7 @@
 """How much the price moves, from completed buckets. Kernels on scalars.
 
-r is a bucket's log return ln(C[0] / C[1]); o, h, l, c are logs of its open, high, low and close; E(x, k) is the
-exponential moving average of x over buckets with span k.
+r is a bucket's log return ln(C[0] / C[1]); o, h, l, c are logs of its open, high, low and close; E(x, k) is
+the exponential moving average of x over buckets with span k.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def autocorrelation(products: float, squares: float) -> float:
 
 @kernel
 def close_location(high: float, low: float, close: float) -> float:
-    """Where a bucket closed in its range, -1 at the low to 1 at the high; `money_flow_16` weighs it by volume.
+    """Where a bucket closed in its range, -1 low to 1 high; `money_flow_16` weighs it by volume.
 
     Formula: E(V (2 C - H - L) / (H - L), 16) / E(V, 16)
     Unit: -1 to 1
