@@ -1,0 +1,392 @@
+"""The policy as it serves: networks as plain float32 arrays, decided on by compiled loops. No torch.
+
+A network is one or two towers of tanh layers. Its parameters are a dict of named arrays (`Weights`), or the
+same numbers in one flat vector in the order of `parameter_shapes`. A compiled program of layers runs over the
+flat vector, one row at a time, every sum in a fixed order: the same weights and observation give the same
+bits in every process, alone or in a batch.
+
+An action is drawn from each discrete head by inverting its cumulative distribution at a given uniform number,
+so that pairs of policies can be compared on common random numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztb.errors import ConfigError, InvariantError
+from ztb.utils.kernel import kernel
+
+Weights = dict[str, NDArray[np.float32]]
+
+# Rational approximation of tanh in float32, a few units in the last place (the one of Eigen and XLA). Of
+# additions, products and one division only: it vectorises, and no libm can change its bits.
+_LIMIT = np.float32(7.90531110763549805)
+_A13 = np.float32(-2.76076847742355e-16)
+_A11 = np.float32(2.00018790482477e-13)
+_A9 = np.float32(-8.60467152213735e-11)
+_A7 = np.float32(5.12229709037114e-08)
+_A5 = np.float32(1.48572235717979e-05)
+_A3 = np.float32(6.37261928875436e-04)
+_A1 = np.float32(4.89352455891786e-03)
+_B6 = np.float32(1.19825839466702e-06)
+_B4 = np.float32(1.18534705686654e-04)
+_B2 = np.float32(2.26843463243900e-03)
+_B0 = np.float32(4.89352518554385e-03)
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkShape:
+    """A tanh network: `observation_size` numbers in; logits of each head in `heads`, or the means of
+    `continuous` Gaussian actions, and one value out. `shared_trunk`: one tower for both, else one each.
+    """
+
+    observation_size: int
+    heads: tuple[int, ...]
+    hidden: tuple[int, ...] = (64, 64)
+    shared_trunk: bool = True
+    continuous: int = 0
+
+    def __post_init__(self) -> None:
+        sizes = (self.observation_size, *self.heads, *self.hidden)
+        if min(sizes) < 1 or not self.hidden or bool(self.heads) == (self.continuous > 0):
+            raise ConfigError(
+                f"network: {self} needs an observation, a hidden layer, and either discrete heads or "
+                "continuous actions, each of size 1 or more"
+            )
+
+    @property
+    def policy_outputs(self) -> int:
+        """Logits of all heads, or means."""
+        return sum(self.heads) + self.continuous
+
+    def towers(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """(name, layer sizes from input to output) of each tower; policy outputs come before the value."""
+        body = (self.observation_size, *self.hidden)
+        if self.shared_trunk:
+            return (("trunk", (*body, self.policy_outputs + 1)),)
+        return (("policy", (*body, self.policy_outputs)), ("value", (*body, 1)))
+
+
+def parameter_shapes(shape: NetworkShape) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every parameter, in the order of the flat vector: weights are (inputs, outputs)."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for tower, sizes in shape.towers():
+        for layer, (inputs, outputs) in enumerate(pairwise(sizes)):
+            shapes[f"{tower}.{layer}.weight"] = (inputs, outputs)
+            shapes[f"{tower}.{layer}.bias"] = (outputs,)
+    if shape.continuous:
+        shapes["log_std"] = (shape.continuous,)
+    return shapes
+
+
+def _orthogonal(
+    generator: np.random.Generator, inputs: int, outputs: int, gain: float
+) -> NDArray[np.float64]:
+    tall = generator.standard_normal((max(inputs, outputs), min(inputs, outputs)))
+    q, r = np.linalg.qr(tall)
+    q *= np.sign(np.diag(r))
+    return gain * (q if inputs >= outputs else q.T)
+
+
+def _head(generator: np.random.Generator, inputs: int, policy: int, value: int) -> NDArray[np.float64]:
+    """The last layer (inputs, policy + value) of a tower: small for the policy, to start undecided."""
+    columns = [_orthogonal(generator, inputs, policy, 0.01)] if policy else []
+    columns += [_orthogonal(generator, inputs, value, 1.0)] if value else []
+    return np.concatenate(columns, axis=1)
+
+
+def initial_weights(shape: NetworkShape, seed: int) -> Weights:
+    """Orthogonal weights with gains sqrt(2), policy 0.01, value 1; biases 0; log standard deviations 0.
+
+    Huang et al. 2022, "The 37 Implementation Details of PPO", detail 2.
+    """
+    generator = np.random.Generator(np.random.PCG64(seed))
+    layers: dict[str, NDArray[np.float64]] = {}
+    for tower, sizes in shape.towers():
+        for layer, (inputs, outputs) in enumerate(pairwise(sizes[:-1])):
+            layers[f"{tower}.{layer}.weight"] = _orthogonal(generator, inputs, outputs, math.sqrt(2))
+        policy = 0 if tower == "value" else shape.policy_outputs
+        head = _head(generator, sizes[-2], policy, sizes[-1] - policy)
+        layers[f"{tower}.{len(shape.hidden)}.weight"] = head
+    return {
+        name: np.ascontiguousarray(layers.get(name, np.zeros(size)), np.float32)
+        for name, size in parameter_shapes(shape).items()
+    }
+
+
+def weights_sha256(weights: Weights) -> str:
+    """Digest of names (sorted), dtypes, shapes and little-endian bytes; 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        array = np.asarray(weights[name])
+        little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        digest.update(f"{name} {little.dtype.str} {little.shape}\n".encode() + little.tobytes())
+    return digest.hexdigest()
+
+
+def flatten(
+    shape: NetworkShape, weights: Weights, out: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """All parameters in one vector (P,), copied into `out` where given. ConfigError: not of this network."""
+    expected = parameter_shapes(shape)
+    found = {name: array.shape for name, array in weights.items()}
+    if found != expected:
+        differing = sorted(set(found.items()) ^ set(expected.items()))
+        raise ConfigError(f"weights: not of the network {shape}; differing: {differing[:4]}")
+    vector = np.empty(sum(map(math.prod, expected.values())), np.float32) if out is None else out
+    np.concatenate([weights[name].ravel() for name in expected], out=vector)
+    return vector
+
+
+def unflatten(shape: NetworkShape, vector: NDArray[np.float32]) -> Weights:
+    """The parameters by name, as views of `vector` (P,)."""
+    weights: Weights = {}
+    start = 0
+    for name, size in parameter_shapes(shape).items():
+        weights[name] = vector[start : start + math.prod(size)].reshape(size)
+        start += math.prod(size)
+    return weights
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A network compiled for the kernels: `layers` (L, 6) int64, `heads` (H,) int64, `scratch` (S,) float32.
+
+    `scratch` holds the observation first and the outputs (policy, then value) last.
+    """
+
+    layers: NDArray[np.int64]
+    heads: NDArray[np.int64]
+    scratch: NDArray[np.float32]
+
+
+def compile_program(shape: NetworkShape) -> Program:
+    """The layer program of a network, with a scratch of its own."""
+    rows: list[tuple[int, ...]] = []
+    hidden = sum(sum(sizes[1:-1]) for _, sizes in shape.towers())
+    output = shape.observation_size + hidden
+    offset, free = 0, shape.observation_size
+    for _, sizes in shape.towers():
+        source = 0
+        for layer, (inputs, outputs) in enumerate(pairwise(sizes)):
+            last = layer == len(sizes) - 2
+            target = output if last else free
+            # Sizes, where the parameters start, where it reads and writes in scratch, whether tanh follows.
+            rows.append((inputs, outputs, offset, source, target, int(not last)))
+            offset += (inputs + 1) * outputs
+            source = target
+            output, free = (output + outputs, free) if last else (output, free + outputs)
+    return Program(np.array(rows, np.int64), np.array(shape.heads, np.int64), np.zeros(output, np.float32))
+
+
+@kernel
+def _dense(weight: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
+    """target (O,) = bias + source (I,) · weights; `weight` (I + 1, O) has the bias in its last row."""
+    inputs, outputs = source.shape[0], target.shape[0]
+    bias = weight[inputs]
+    for j in range(outputs):
+        target[j] = bias[j]
+    quads = inputs - inputs % 4
+    for i in range(0, quads, 4):
+        x0, x1, x2, x3 = source[i], source[i + 1], source[i + 2], source[i + 3]
+        w0, w1, w2, w3 = weight[i], weight[i + 1], weight[i + 2], weight[i + 3]
+        for j in range(outputs):
+            target[j] = (((target[j] + x0 * w0[j]) + x1 * w1[j]) + x2 * w2[j]) + x3 * w3[j]
+    for i in range(quads, inputs):
+        x0, w0 = source[i], weight[i]
+        for j in range(outputs):
+            target[j] += x0 * w0[j]
+
+
+@kernel
+def _tanh(values: np.ndarray) -> None:
+    """tanh of each of `values` (N,) float32, in place; nan stays nan."""
+    for j in range(values.shape[0]):
+        x = values[j]
+        if x > _LIMIT:
+            x = _LIMIT
+        if x < -_LIMIT:
+            x = -_LIMIT
+        s = x * x
+        top = x * ((((((_A13 * s + _A11) * s + _A9) * s + _A7) * s + _A5) * s + _A3) * s + _A1)
+        values[j] = top / (((_B6 * s + _B4) * s + _B2) * s + _B0)
+
+
+@kernel
+def run_program(parameters: np.ndarray, layers: np.ndarray, scratch: np.ndarray) -> None:
+    """The network's outputs at the end of `scratch`, from the observation at its start."""
+    for row in range(layers.shape[0]):
+        inputs, outputs = layers[row, 0], layers[row, 1]
+        start = layers[row, 2]
+        weight = parameters[start : start + (inputs + 1) * outputs].reshape((inputs + 1, outputs))
+        target = scratch[layers[row, 4] : layers[row, 4] + outputs]
+        _dense(weight, scratch[layers[row, 3] : layers[row, 3] + inputs], target)
+        if layers[row, 5] == 1:
+            _tanh(target)
+
+
+@kernel
+def sample(
+    logits: np.ndarray, heads: np.ndarray, uniforms: np.ndarray, deterministic: int, actions: np.ndarray
+) -> float:
+    """One action a head into `actions` (H,) and their joint log-prob, in float64, from `logits` (A,).
+
+    Each head's cumulative distribution is inverted at `uniforms` (H,) in [0, 1); `deterministic` 1 takes the
+    most probable (the first of equals).
+    """
+    logprob, start = 0.0, 0
+    for head in range(heads.shape[0]):
+        size = heads[head]
+        best = 0
+        for a in range(1, size):
+            if logits[start + a] > logits[start + best]:
+                best = a
+        top = np.float64(logits[start + best])
+        total = 0.0
+        for a in range(size):
+            total += math.exp(np.float64(logits[start + a]) - top)
+        chosen = best
+        if deterministic == 0:
+            chosen = _invert(logits, start, size, top, uniforms[head] * total)
+        actions[head] = chosen
+        logprob += np.float64(logits[start + chosen]) - top - math.log(total)
+        start += size
+    return logprob
+
+
+@kernel
+def _invert(logits: np.ndarray, start: int, size: int, top: float, level: float) -> int:
+    """The first action whose cumulative unnormalised probability exceeds `level`."""
+    cumulative = 0.0
+    for a in range(size - 1):
+        cumulative += math.exp(np.float64(logits[start + a]) - top)
+        if level < cumulative:
+            return a
+    return size - 1
+
+
+@kernel
+def decide_one(
+    parameters: np.ndarray,
+    layers: np.ndarray,
+    heads: np.ndarray,
+    scratch: np.ndarray,
+    uniforms: np.ndarray,
+    deterministic: int,
+    actions: np.ndarray,
+) -> tuple[float, float]:
+    """(log-prob, value) of the observation at the start of `scratch`; the actions go into `actions` (H,)."""
+    run_program(parameters, layers, scratch)
+    outputs = scratch[scratch.shape[0] - heads.sum() - 1 :]
+    logprob = sample(outputs, heads, uniforms, deterministic, actions)
+    return logprob, np.float64(outputs[outputs.shape[0] - 1])
+
+
+@kernel
+def decide_batch(
+    parameters: np.ndarray,
+    layers: np.ndarray,
+    heads: np.ndarray,
+    scratch: np.ndarray,
+    observations: np.ndarray,
+    uniforms: np.ndarray,
+    deterministic: int,
+    actions: np.ndarray,
+    logprobs: np.ndarray,
+    values: np.ndarray,
+) -> None:
+    """`decide_one` for each row of `observations` (N, D) and `uniforms` (N, H), into the last three."""
+    for n in range(observations.shape[0]):
+        for i in range(observations.shape[1]):
+            scratch[i] = observations[n, i]
+        logprob, value = decide_one(
+            parameters, layers, heads, scratch, uniforms[n], deterministic, actions[n]
+        )
+        logprobs[n] = logprob
+        values[n] = value
+
+
+@kernel
+def forward(
+    parameters: np.ndarray,
+    layers: np.ndarray,
+    scratch: np.ndarray,
+    observations: np.ndarray,
+    outputs: np.ndarray,
+) -> None:
+    """Rows of policy outputs and the value, (N, A + 1), of `observations` (N, D)."""
+    first = scratch.shape[0] - outputs.shape[1]
+    for n in range(observations.shape[0]):
+        for i in range(observations.shape[1]):
+            scratch[i] = observations[n, i]
+        run_program(parameters, layers, scratch)
+        for k in range(outputs.shape[1]):
+            outputs[n, k] = scratch[first + k]
+
+
+class Choice(NamedTuple):
+    """A decision: one action a head, their joint log-prob, and the value of the observation."""
+
+    actions: tuple[int, ...]
+    logprob: float
+    value: float
+
+
+class ServingPolicy:
+    """The network that trades: decides on one observation at a time from arrays of its own."""
+
+    def __init__(self, shape: NetworkShape, weights: Weights) -> None:
+        if not shape.heads:
+            raise ConfigError("a serving policy decides on discrete heads; continuous actions have none")
+        self.shape = shape
+        self._program = compile_program(shape)
+        self._parameters = flatten(shape, weights)
+        self._spare = np.empty_like(self._parameters)
+        self._observation = self._program.scratch[: shape.observation_size]
+        self._outputs = self._program.scratch[-shape.policy_outputs - 1 :]
+        self._actions = np.zeros(len(shape.heads), np.int64)
+
+    def decide(
+        self, observation: NDArray[np.float32], uniforms: NDArray[np.float64], deterministic: bool = False
+    ) -> Choice:
+        """The actions for `observation` (D,), drawn with `uniforms` (H,) in [0, 1), or the most probable."""
+        self._see(observation)
+        program = self._program
+        logprob, value = decide_one(
+            self._parameters,
+            program.layers,
+            program.heads,
+            program.scratch,
+            uniforms,
+            int(deterministic),
+            self._actions,
+        )
+        return Choice(tuple(self._actions.tolist()), logprob, value)
+
+    def probabilities(self, observation: NDArray[np.float32]) -> list[NDArray[np.float64]]:
+        """The probability of each action of each head."""
+        self._see(observation)
+        run_program(self._parameters, self._program.layers, self._program.scratch)
+        logits = self._outputs[:-1].astype(np.float64)
+        parts = np.split(logits, np.cumsum(self.shape.heads)[:-1])
+        exponentials = [np.exp(part - part.max()) for part in parts]
+        return [part / part.sum() for part in exponentials]
+
+    def swap(self, weights: Weights) -> None:
+        """Serve `weights` from the next decision on; they are copied. ConfigError: not of this network."""
+        flatten(self.shape, weights, self._spare)
+        self._parameters, self._spare = self._spare, self._parameters
+
+    def _see(self, observation: NDArray[np.float32]) -> None:
+        if observation.shape != self._observation.shape:
+            raise InvariantError(
+                f"the policy sees {self._observation.shape} numbers, the observation has {observation.shape}"
+            )
+        self._observation[:] = observation

@@ -1,0 +1,55 @@
+"""Generalised advantage estimation (Schulman et al. 2016, arXiv:1506.02438, equations 11 and 16)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztb.trading.ppo.rollout import Rollout
+from ztb.utils.kernel import kernel
+
+
+@kernel
+def estimate(
+    rewards: np.ndarray,
+    values: np.ndarray,
+    terminated: np.ndarray,
+    truncated: np.ndarray,
+    next_values: np.ndarray,
+    mask: np.ndarray,
+    gamma: float,
+    gae_lambda: float,
+    advantages: np.ndarray,
+) -> None:
+    """Advantages (T, N) float32 of a rollout's arrays, 0 where masked; sums in float64."""
+    steps, envs = rewards.shape
+    for n in range(envs):
+        carried = 0.0
+        for back in range(steps):
+            t = steps - 1 - back
+            end = terminated[t, n] or truncated[t, n]
+            following = next_values[t, n] if truncated[t, n] or t == steps - 1 else values[t + 1, n]
+            if terminated[t, n]:
+                following = np.float32(0.0)
+            delta = np.float64(rewards[t, n]) + gamma * np.float64(following) - np.float64(values[t, n])
+            carried = delta if end else delta + gamma * gae_lambda * carried
+            if not mask[t, n]:
+                carried = 0.0
+            advantages[t, n] = carried
+
+
+def advantages_of(rollout: Rollout, gamma: float, gae_lambda: float) -> NDArray[np.float32]:
+    """Advantages (T, N) of a rollout, 0 where masked. The value's targets are these plus its values."""
+    advantages = np.empty(rollout.rewards.shape, np.float32)
+    estimate(
+        rollout.rewards,
+        rollout.values,
+        rollout.terminated,
+        rollout.truncated,
+        rollout.next_values,
+        rollout.mask,
+        float(gamma),
+        float(gae_lambda),
+        advantages,
+    )
+    return advantages

@@ -1,0 +1,72 @@
+"""What the update learns from: some steps of some environments, side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztb.errors import InvariantError
+from ztb.trading.policy import NetworkShape
+
+
+@dataclass(slots=True)
+class Rollout:
+    """T steps of N environments, side by side. Arrays may be reused by their owner for the next rollout.
+
+    A transition that is not in `mask` (an autoreset step of Gymnasium 1.x, or one tainted by a data gap) is
+    not trained on, and nothing learnt after it flows back over it.
+    """
+
+    observations: NDArray[np.float32]
+    """(T, N, D)"""
+    actions: NDArray[np.int64] | NDArray[np.float32]
+    """(T, N, H) actions of the discrete heads, or (T, N, A) float32 Gaussian actions before any clipping."""
+    logprobs: NDArray[np.float32]
+    """(T, N) log-prob of the actions when they were drawn."""
+    values: NDArray[np.float32]
+    """(T, N) value of the observations when the actions were drawn."""
+    rewards: NDArray[np.float32]
+    """(T, N)"""
+    terminated: NDArray[np.bool_]
+    """(T, N) the task ended with this step: nothing is worth anything after it."""
+    truncated: NDArray[np.bool_]
+    """(T, N) the episode was cut off with this step: it would have gone on."""
+    next_values: NDArray[np.float32]
+    """(T, N) value of the true next observation where truncated, and at the last step; else unused."""
+    mask: NDArray[np.bool_]
+    """(T, N) False: not to be trained on."""
+
+    def __post_init__(self) -> None:
+        expected = self.rewards.shape
+        for name in (
+            "observations",
+            "actions",
+            "logprobs",
+            "values",
+            "terminated",
+            "truncated",
+            "next_values",
+            "mask",
+        ):
+            found = getattr(self, name).shape[:2]
+            if len(expected) != 2 or found != expected:
+                raise InvariantError(f"rollout.{name}: {found} where the rewards have {expected}")
+
+
+def empty_rollout(shape: NetworkShape, steps: int, envs: int) -> Rollout:
+    """A rollout to be filled, for a network of `shape`."""
+    size = (steps, envs)
+    actions = np.zeros((*size, len(shape.heads)), np.int64)
+    return Rollout(
+        observations=np.zeros((*size, shape.observation_size), np.float32),
+        actions=np.zeros((*size, shape.continuous), np.float32) if shape.continuous else actions,
+        logprobs=np.zeros(size, np.float32),
+        values=np.zeros(size, np.float32),
+        rewards=np.zeros(size, np.float32),
+        terminated=np.zeros(size, np.bool_),
+        truncated=np.zeros(size, np.bool_),
+        next_values=np.zeros(size, np.float32),
+        mask=np.ones(size, np.bool_),
+    )
