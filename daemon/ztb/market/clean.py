@@ -100,6 +100,11 @@ class Cleaner:
         self.report.rows += 1
         self.report.drop("malformed row", 1, f"{self.file}: row {row}: malformed: {text[:80]!r}")
 
+    def torn(self, size: int) -> None:
+        """The file, a recording, ends in `size` bytes of a frame that was cut."""
+        self.report.torn += size
+        self.report.note(f"{self.file}: its last frame was cut short, {size} bytes are left out")
+
     def remark(self, text: str) -> None:
         """Something about the file that belongs in the report."""
         self.report.note(text)

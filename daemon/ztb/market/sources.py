@@ -120,7 +120,7 @@ class RecordingSource:
             yield Chunk(ticks, np.arange(row, row + len(ticks), dtype=np.int64), len(ticks))
             row += len(ticks)
         if reader.torn:
-            witness.remark(f"{self.path}: its last frame was cut short, {reader.torn} bytes are left out")
+            witness.torn(reader.torn)
 
 
 def open_source(path: Path) -> Source:

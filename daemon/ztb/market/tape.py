@@ -6,6 +6,7 @@ snapshot, those that it already holds are dropped, the rest applied in order; a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ _CHUNK_ROWS = 32_768
 _MOST_WAITING = 10_000
 _BLOCK = 1 << 20
 
-Levels = list[tuple[str, str]]
+Levels = list[tuple[float, float]]
 Row = tuple[float, int, int, int, float, float, float, float, int, int]
 """Time in the venue's unit or -1, kind, side, flags, four values of the kind, trade id or -1, line."""
 
@@ -36,18 +37,18 @@ class _Data(msgspec.Struct):
     E: int = -1
     T: int = -1
     s: str = ""
-    p: str = "nan"
-    q: str = "nan"
+    p: float = math.nan
+    q: float = math.nan
     t: int = -1
     m: bool = False
     M: bool | None = None
     U: int = -1
     u: int = -1
     pu: int = -1
-    b: str | Levels = ""
-    B: str = "nan"
-    a: str | Levels | int = ""
-    A: str = "nan"
+    b: float | Levels = math.nan
+    B: float = math.nan
+    a: float | Levels = math.nan
+    A: float = math.nan
 
 
 class _Message(msgspec.Struct):
@@ -58,8 +59,8 @@ class _Message(msgspec.Struct):
     lastUpdateId: int = -1  # noqa: N815 (the venue's name)
     E: int = -1
     T: int = -1
-    bids: Levels = msgspec.field(default_factory=list[tuple[str, str]])
-    asks: Levels = msgspec.field(default_factory=list[tuple[str, str]])
+    bids: Levels = msgspec.field(default_factory=list[tuple[float, float]])
+    asks: Levels = msgspec.field(default_factory=list[tuple[float, float]])
 
 
 @dataclass(slots=True)
@@ -78,13 +79,13 @@ class Tape:
     def chunks(self, progress: Progress, witness: Witness) -> Iterator[Chunk]:
         """Chunks of trades, quotes and depth in the order received; other lines are malformed."""
         unit = TimeUnit(str(self.path))
-        decode = msgspec.json.Decoder(_Message).decode
+        decode = msgspec.json.Decoder(_Message, strict=False).decode
         number = read = 0
         for number, line in enumerate(_lines(self.path, progress), 1):
             read += 1
             try:
                 message = decode(line.partition(b" ")[2])
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError):
                 witness.malformed(number, line.decode("utf-8", errors="replace"))
                 continue
             self._take(message, number, witness)
@@ -105,11 +106,11 @@ class Tape:
         self.latest = max(self.latest, data.T, data.E)
         if data.e == "trade":
             side = -1 if data.m else 1
-            self.rows.append((data.T, TRADE, side, 0, float(data.p), float(data.q), 0.0, 0.0, data.t, line))
+            self.rows.append((data.T, TRADE, side, 0, data.p, data.q, 0.0, 0.0, data.t, line))
         elif data.e == "depthUpdate":
             self._difference(data, line)
-        elif data.e in ("", "bookTicker") and isinstance(data.b, str) and isinstance(data.a, str):
-            quote = (float(data.b), float(data.a), float(data.B), float(data.A))
+        elif data.e in ("", "bookTicker") and isinstance(data.b, float) and isinstance(data.a, float):
+            quote = (data.b, data.a, data.B, data.A)
             self.rows.append((_time(data), QUOTE, 0, 0, *quote, -1, line))
         else:
             witness.remark(f"messages of stream {message.stream} are left out")
@@ -144,13 +145,13 @@ class Tape:
         for data, at in waiting:
             self._difference(data, at)
 
-    def _levels(self, time: int, bids: str | Levels, asks: str | Levels | int, flags: int, line: int) -> None:
+    def _levels(self, time: int, bids: float | Levels, asks: float | Levels, flags: int, line: int) -> None:
         """Rows of one depth message: `flags` go to its first row, LAST to its last."""
         sides = ((1, bids), (-1, asks))
         found = [(side, level) for side, levels in sides if isinstance(levels, list) for level in levels]
         for i, (side, (price, size)) in enumerate(found):
             marks = (flags if i == 0 else 0) | (LAST if i == len(found) - 1 else 0)
-            self.rows.append((time, DEPTH, side, marks, float(price), float(size), 0.0, 0.0, -1, line))
+            self.rows.append((time, DEPTH, side, marks, price, size, 0.0, 0.0, -1, line))
 
     def _chunk(self, unit: TimeUnit, read: int) -> Chunk:
         # Times in milli- or microseconds and ids are below 2**53: float64 holds them exactly.

@@ -15,6 +15,10 @@ class Witness(Protocol):
         """Row `row` is left out: its text is no row of the layout."""
         ...
 
+    def torn(self, size: int) -> None:
+        """The file ends in a frame that was cut; its `size` bytes are left out."""
+        ...
+
     def remark(self, text: str) -> None:
         """Something about the file that its reader did or did not do."""
         ...
@@ -29,6 +33,10 @@ class Reporter:
     def malformed(self, row: int, text: str) -> None:
         """Count the row and keep the first as an example."""
         self.report.drop("malformed row", 1, f"row {row}: malformed: {text[:80]!r}")
+
+    def torn(self, size: int) -> None:
+        """Count the bytes."""
+        self.report.torn += size
 
     def remark(self, text: str) -> None:
         """Keep the text as a note."""
