@@ -1,0 +1,19 @@
+"""What the policy is told about the market."""
+
+from __future__ import annotations
+
+from ztb.features.featureset import FeatureSet
+from ztb.features.normaliser import Normaliser, apply_moments, update_moments
+from ztb.features.registry import SHIPPED, Feature, reference
+from ztb.features.schema import check_schema
+
+__all__ = [
+    "SHIPPED",
+    "Feature",
+    "FeatureSet",
+    "Normaliser",
+    "apply_moments",
+    "check_schema",
+    "reference",
+    "update_moments",
+]

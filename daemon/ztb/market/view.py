@@ -2,7 +2,7 @@
 
 Without quotes (trades and bars alone) the touch is modelled: a trade by a taker who bought happened at the
 ask, one who sold at the bid, an unknown one and a bar's price in the middle; the spread is
-`spread_fraction` of the price, at least one tick size.
+`spread_fraction` of the price and at least one tick size, or none at all if that fraction is 0.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def see_price(view: np.void, ts_ns: int, price: float, side: int) -> None:
     view["ts_ns"] = ts_ns
     view["last"] = price
     if view["quoted"] == 0:
-        spread = max(view["tick_size"], view["spread_fraction"] * price)
+        spread = view["spread_fraction"] * price
+        if spread > 0.0:
+            spread = max(spread, view["tick_size"])
         view["mid"] = price - 0.5 * spread * side
         view["bid"] = view["mid"] - 0.5 * spread
         view["ask"] = view["mid"] + 0.5 * spread

@@ -14,7 +14,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 _F = TypeVar("_F", bound=Callable[..., object])
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -41,7 +41,7 @@ if "NUMBA_CACHE_DIR" not in os.environ:
 import numba  # noqa: E402 (numba reads its cache folder when it is imported)
 import numpy as np  # noqa: E402
 
-COMPILED: bool = not numba.config.DISABLE_JIT
+COMPILED: bool = not getattr(numba.config, "DISABLE_JIT")
 
 if not COMPILED:
     # As compiled code does: x / 0 gives inf or nan and integers wrap, without a warning for each.
@@ -50,5 +50,5 @@ if not COMPILED:
 
 def kernel(function: _F) -> _F:
     """Compile `function` on first call, cached on disk, releasing the GIL; x / 0 gives inf or nan as numpy."""
-    compiled: _F = numba.njit(cache=True, error_model="numpy", nogil=True)(function)
-    return compiled
+    compiled: Any = numba.njit(cache=True, error_model="numpy", nogil=True)(function)
+    return cast(_F, compiled)

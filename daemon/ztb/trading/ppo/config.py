@@ -74,7 +74,7 @@ class PPOConfig:
     """Continuous actions: squash by tanh into the range, instead of clipping at its ends (detail 22)."""
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _BOUNDS.items():
+        for name, (low, high) in BOUNDS.items():
             value = getattr(self, name)
             if value is not None and not (_is_number(value) and low <= value <= high):
                 raise ConfigError(
@@ -112,7 +112,7 @@ def _is_number(value: object) -> bool:
 
 _INTEGERS = ("num_envs", "num_steps", "minibatch_size", "epochs")
 
-_BOUNDS: dict[str, tuple[float, float]] = {
+BOUNDS: dict[str, tuple[float, float]] = {
     "num_envs": (1, 65536),
     "num_steps": (1, 1_000_000),
     "gamma": (0.0, 1.0),

@@ -1,0 +1,287 @@
+"""Configuration: one strict file, parsed once into frozen, bounded types with the unit in the name.
+
+Precedence: flags, environment, file, default; every value knows where it came from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, with_config
+
+from ztb.errors import ConfigError
+from ztb.execution.paper import PaperConfig
+from ztb.execution.risk import RiskLimits
+from ztb.trading.ppo.config import BOUNDS, PPOConfig
+
+_NO_EFFECT: dict[str, Any] = {"no_effect_on_results": True}
+
+
+class Section(BaseModel):
+    """A section of the file: frozen, unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class MarketSection(Section):
+    """What is traded; empty values are inferred from the data and said so."""
+
+    symbol: str | None = Field(None, description="such as BTC/USD")
+    venue: str | None = Field(None, description="such as coinbase; sets fees and spread not given here")
+    tick_size: str | None = Field(None, description="price increment, exact decimal, quote currency")
+    lot_size: str | None = Field(None, description="quantity increment, exact decimal, base currency")
+    maker_fee: str | None = Field(None, description="fraction of notional, exact decimal")
+    taker_fee: str | None = Field(None, description="fraction of notional, exact decimal")
+    spread_bps: Annotated[float, Field(ge=0, le=1000)] | None = Field(
+        None, description="typical spread where the data have no quotes, basis points"
+    )
+    block_rows: int = Field(
+        1024, ge=1, le=1_048_576, description="rows read at a time", json_schema_extra=_NO_EFFECT
+    )
+
+
+class FeaturesSection(Section):
+    """Which features the policy sees."""
+
+    names: tuple[str, ...] | None = Field(None, description="default: the strategy's, or all shipped")
+
+
+class DecisionSection(Section):
+    """When decisions are due, and between which exposures they choose."""
+
+    every: Literal["auto", "bar", "ticks", "time"] = Field(
+        "auto", description="auto: bars at each bar, else time"
+    )
+    ticks: int = Field(1000, ge=1, description="for every=ticks")
+    interval_ms: int = Field(10_000, ge=1, description="for every=time, exchange time")
+    ladder: tuple[float, ...] | None = Field(
+        None, description="target exposures, rising, with 0; default 0 to 1, or -1 to 1 where shorting exists"
+    )
+
+
+class StrategySection(Section):
+    """Which strategy trades."""
+
+    name: str = Field("ppo_online", description="a file in strategies/ or ZTB_STRATEGY_PATH")
+    options: dict[str, Any] = Field(default_factory=dict, description="handed to the strategy as they are")
+    sample: bool = Field(True, description="sample actions (false: greedy)")
+
+
+class OnlineSection(Section):
+    """How the policy learns while it trades."""
+
+    learner: Literal["off", "inline", "process"] = Field("inline", description="where updates run")
+    update_every_decisions: int = Field(256, ge=8, le=1_000_000, description="own transitions an update")
+    reward_scale: float = Field(100.0, gt=0, description="rewards are multiplied by this for the learner")
+    max_generation_age: int = Field(2, ge=0, description="older generations' transitions are dropped")
+    reward: Literal["log_return", "differential_sharpe", "sortino"] = "log_return"
+    reward_rate: float = Field(0.01, gt=0, le=1, description="rate of the moving moments of ratio rewards")
+    drawdown_weight: float = Field(0.0, ge=0, description="reward less this times the rise of drawdown")
+    turnover_weight: float = Field(0.0, ge=0, description="reward less this times turnover")
+
+
+class GateSection(Section):
+    """What a candidate must pass before it trades."""
+
+    max_kl: float = Field(0.5, gt=0, description="mean KL from the incumbent over recent observations, nats")
+    min_entropy_fraction: float = Field(0.02, ge=0, le=1, description="of the greatest possible entropy")
+
+
+class ExecutionSection(Section):
+    """How targets become orders."""
+
+    start_cash_quote: float = Field(10_000.0, gt=0, description="paper money at the start, quote currency")
+    band_fraction: float = Field(0.02, ge=0, le=1, description="changes below this share of equity are left")
+    cost_reserve_fraction: float = Field(
+        0.002, ge=0, le=0.5, description="of a purchase kept back for slippage"
+    )
+
+
+class CheckpointSection(Section):
+    """Generations on disk."""
+
+    interval_updates: int = Field(
+        4, ge=1, le=1_000_000, description="updates between generations (ZTB_CHECKPOINT_INTERVAL)"
+    )
+    max_generations: int = Field(5, ge=1, le=100_000, description="unpromoted generations kept")
+
+
+class TelemetrySection(Section):
+    """What is said while running."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", json_schema_extra=_NO_EFFECT)
+
+
+class MqttSection(Section):
+    """Telemetry over MQTT; it has no settings yet."""
+
+
+class LimitsSection(Section):
+    """What the process may use."""
+
+    max_memory_gb: float = Field(
+        4.0, gt=0.2, le=4096, description="memory limit (ZTB_MAX_MEMORY_GB)", json_schema_extra=_NO_EFFECT
+    )
+
+
+PPO_DEFAULTS = PPOConfig(
+    num_envs=64, num_steps=64, minibatch_size=256, epochs=4, learning_rate=3e-4, anneal_learning_rate=False,
+    gamma=0.95, entropy_coef=0.01, target_kl=0.03,
+)  # fmt: skip
+"""Defaults of the section `ppo`: for markets, where rewards are noise for the most part."""
+
+for _outside in (PPOConfig, PaperConfig, RiskLimits):
+    with_config(ConfigDict(extra="forbid"))(_outside)
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    market: MarketSection = MarketSection()
+    features: FeaturesSection = FeaturesSection()
+    decision: DecisionSection = DecisionSection()
+    strategy: StrategySection = StrategySection()
+    ppo: PPOConfig = PPO_DEFAULTS
+    online: OnlineSection = OnlineSection()
+    gate: GateSection = GateSection()
+    risk: RiskLimits = RiskLimits()
+    execution: ExecutionSection = ExecutionSection()
+    paper: PaperConfig = PaperConfig()
+    checkpoint: CheckpointSection = CheckpointSection()
+    telemetry: TelemetrySection = TelemetrySection()
+    mqtt: MqttSection = MqttSection()
+    limits: LimitsSection = LimitsSection()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration and, by dotted key, where each value that is no default came from."""
+
+    config: Config
+    origins: dict[str, str]
+
+
+_SHORT_ENVIRONMENT = {
+    "ZTB_CHECKPOINT_INTERVAL": "checkpoint.interval_updates",
+    "ZTB_MAX_MEMORY_GB": "limits.max_memory_gb",
+}
+_Tree = dict[str, Any]
+
+
+def load_config(
+    path: Path | None, flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] = os.environ
+) -> Loaded:
+    """Read `path` (None: no file), then apply environment and flags (dotted keys). ConfigError says what to mend."""
+    tree: _Tree = Config().model_dump(mode="json")
+    origins: dict[str, str] = {}
+    if path is not None:
+        _overlay(tree, _flatten(_read(path)), str(path), origins)
+    _overlay(tree, _from_environment(environment), "environment", origins)
+    _overlay(tree, dict(flags or {}), "flag", origins)
+    try:
+        return Loaded(Config.model_validate(tree), origins)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, origins)) from None
+
+
+def _read(path: Path) -> _Tree:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    try:
+        tree = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}; compare with `ztb config show`"
+        ) from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: holds no JSON object; compare with `ztb config show`")
+    tree.pop("$schema", None)
+    return tree
+
+
+def _flatten(tree: _Tree) -> dict[str, Any]:
+    """Dotted keys two deep: `section.key`; a section that is no object keeps its own name."""
+    flat: dict[str, Any] = {}
+    for section, values in tree.items():
+        if isinstance(values, dict):
+            flat |= {f"{section}.{key}": value for key, value in values.items()}
+        else:
+            flat[section] = values
+    return flat
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, text in environment.items():
+        if name in _SHORT_ENVIRONMENT:
+            flat[_SHORT_ENVIRONMENT[name]] = _value(text)
+        elif name.startswith("ZTB_") and "__" in name:
+            section, key = name.removeprefix("ZTB_").lower().split("__", 1)
+            flat[f"{section}.{key}"] = _value(text)
+    return flat
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _overlay(tree: _Tree, flat: Mapping[str, Any], origin: str, origins: dict[str, str]) -> None:
+    for dotted, value in flat.items():
+        section, _, key = dotted.partition(".")
+        _require_known(section, tree, origin, "section")
+        if not key:
+            raise ConfigError(f"{origin}: {section} must be an object of settings, not {value!r}")
+        _require_known(key, tree[section], origin, f"key in {section}")
+        tree[section][key] = value
+        origins[dotted] = origin
+
+
+def _require_known(name: str, known: Mapping[str, Any], origin: str, what: str) -> None:
+    if name not in known:
+        near = get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(known)) or 'none'}"
+        raise ConfigError(f"{origin}: unknown {what}: {name!r}{hint}")
+
+
+def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
+    lines: list[str] = []
+    for item in error.errors():
+        dotted = ".".join(str(part) for part in item["loc"][:2])
+        origin = origins.get(dotted, "default")
+        lines.append(f"{origin}: {dotted}: {item['msg']} (got {item['input']!r})")
+    return "\n".join(lines)
+
+
+def config_hash(config: Config) -> str:
+    """sha256 over every value that can change a result, hexadecimal."""
+    tree = config.model_dump(mode="json")
+    for section, field in type(config).model_fields.items():
+        made = field.annotation
+        if isinstance(made, type) and issubclass(made, BaseModel):
+            for key, item in made.model_fields.items():
+                if item.json_schema_extra == _NO_EFFECT:
+                    del tree[section][key]
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
+
+
+def schema() -> _Tree:
+    """The JSON Schema of the file, bounds included."""
+    made = Config.model_json_schema()
+    ppo = made["$defs"]["PPOConfig"]["properties"]
+    for name, (low, high) in BOUNDS.items():
+        if name in ppo:
+            limits = {"minimum": low, "maximum": high}
+            ppo[name] |= {key: value for key, value in limits.items() if abs(value) != float("inf")}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}

@@ -1,0 +1,126 @@
+"""Orders and what venues say about them: frozen facts, the same on paper and live.
+
+Quantities are whole lots and prices whole ticks of the instrument; times are nanoseconds since 1970.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import IntEnum
+from typing import Literal, TypeAlias
+
+
+class OrderType(IntEnum):
+    MARKET = 0
+    LIMIT = 1
+
+
+class TimeInForce(IntEnum):
+    GTC = 0  # good till cancelled
+    IOC = 1  # immediate or cancel: what does not trade on arrival expires
+    FOK = 2  # fill or kill: all on arrival, or nothing
+
+
+Liquidity: TypeAlias = Literal["maker", "taker"]
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRequest:
+    """An order as it is sent. `side` is +1 to buy, -1 to sell; `price_ticks` is read by LIMIT orders alone.
+
+    A market order never rests: what the book cannot fill expires, whatever its time in force.
+    """
+
+    order_id: int
+    side: int
+    lots: int
+    order_type: OrderType
+    price_ticks: int = 0
+    time_in_force: TimeInForce = TimeInForce.GTC
+    post_only: bool = False
+    reduce_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOrder:
+    """An order in flight or at the venue, as far as reports have told: `remaining_lots` may still fill."""
+
+    request: OrderRequest
+    remaining_lots: int
+
+    @property
+    def order_id(self) -> int:
+        return self.request.order_id
+
+    @property
+    def side(self) -> int:
+        return self.request.side
+
+    @property
+    def price_ticks(self) -> int:
+        return self.request.price_ticks
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    order_id: int
+    ts_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    order_id: int
+    ts_ns: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """One execution. `fill_id` is unique at its venue: a second report with it is the same fill.
+
+    `fee` is the venue's own figure in quote currency; None where the ledger computes it from the rate.
+    """
+
+    order_id: int
+    ts_ns: int
+    fill_id: int
+    lots: int
+    price_ticks: int
+    liquidity: Liquidity
+    cumulative_lots: int
+    fee: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    order_id: int
+    ts_ns: int
+    remaining_lots: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRejected:
+    order_id: int
+    ts_ns: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """What an order that may not rest could not fill."""
+
+    order_id: int
+    ts_ns: int
+    remaining_lots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Funded:
+    """Funding paid to us (`amount` > 0) or by us, quote currency."""
+
+    ts_ns: int
+    amount: float
+
+
+OrderEvent: TypeAlias = Accepted | Rejected | Filled | Cancelled | CancelRejected | Expired | Funded

@@ -1,0 +1,269 @@
+"""The paper exchange: the one simulator of replay, paper mode and the environments, as an object.
+
+Everything happens in the kernels of `simulator`; here are its settings, its arrays and its events.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztb.errors import ConfigError, DataError, InvariantError
+from ztb.execution.account import new_account
+from ztb.execution.orders import (
+    Accepted,
+    Cancelled,
+    CancelRejected,
+    Expired,
+    Filled,
+    Funded,
+    OpenOrder,
+    OrderEvent,
+    OrderRequest,
+    OrderType,
+    Rejected,
+    TimeInForce,
+)
+from ztb.execution.paper_state import EXCHANGE, FREE, NEVER, ORDER, REPORT, Reason, ReportKind
+from ztb.execution.simulator import advance, cancel_order, submit_order
+from ztb.market.instrument import Instrument
+from ztb.market.ticks import Ticks
+from ztb.market.view import new_view
+
+MAX_OPEN_ORDERS = 64
+MAX_REPORTS = 1024
+_NS_PER_MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class PaperConfig:
+    """How the paper exchange behaves.
+
+    Latencies are uniform in mean ± jitter. A level of a modelled book holds `level_typical_sizes` times the
+    typical trade (on bars `bar_participation` of a quarter of a typical bar's volume), the next lies
+    `level_spacing_spreads` spreads behind it; orders see at most `walk_levels` levels. What we took grows
+    back by half every `impact_half_life_ms`. Each of the four prices of a bar's path brings passive orders
+    `bar_participation` of a quarter of its volume. Probabilities are of injected faults; an order lost on
+    its way is known to be lost after `lost_timeout_ms`. Longs pay `funding_rate_per_8h` on notional.
+    """
+
+    feed_latency_ms: float = 20.0
+    feed_jitter_ms: float = 10.0
+    submit_latency_ms: float = 30.0
+    submit_jitter_ms: float = 15.0
+    ack_latency_ms: float = 20.0
+    ack_jitter_ms: float = 10.0
+    cancel_latency_ms: float = 30.0
+    cancel_jitter_ms: float = 15.0
+    lost_timeout_ms: float = 5000.0
+    queue_model: Literal["pessimistic", "proportional"] = "pessimistic"
+    level_typical_sizes: float = 2.0
+    level_spacing_spreads: float = 0.5
+    walk_levels: int = 64
+    impact_half_life_ms: float = 5000.0
+    bar_participation: float = 0.1
+    submit_lost_probability: float = 0.0
+    submit_rejected_probability: float = 0.0
+    ack_lost_probability: float = 0.0
+    duplicate_probability: float = 0.0
+    funding_rate_per_8h: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            _check(field.name, getattr(self, field.name))
+        for name in ("feed", "submit", "ack", "cancel"):
+            if getattr(self, f"{name}_jitter_ms") > getattr(self, f"{name}_latency_ms"):
+                raise ConfigError(f"paper.{name}_jitter_ms is above {name}_latency_ms: lower it")
+
+
+def _check(name: str, value: float | str) -> None:
+    """ConfigError unless `value` lies within the bounds of the setting `name`."""
+    if isinstance(value, str):
+        if value not in ("pessimistic", "proportional"):
+            raise ConfigError(f"paper.{name} is {value!r}: give 'pessimistic' or 'proportional'")
+        return
+    low, high = 0.0, float("inf")
+    if name == "funding_rate_per_8h":
+        low = -high
+    elif name == "bar_participation" or name.endswith("_probability"):
+        high = 1.0
+    elif name == "walk_levels":
+        low = 1.0
+    positive = name in ("level_typical_sizes", "impact_half_life_ms", "bar_participation")
+    if not low <= value <= high or (positive and value == 0.0):
+        raise ConfigError(f"paper.{name} is {value}: it must lie between {low:g} and {high:g}")
+
+
+def new_exchange(
+    instrument: Instrument, config: PaperConfig, seed: int, start_cash: float
+) -> NDArray[np.void]:
+    """The state of an exchange before the first tick, shape (1,), dtype EXCHANGE."""
+    state = np.zeros(1, EXCHANGE)
+    exchange = state[0]
+    for name in ("tick_size", "lot_size", "min_notional", "maker_fee", "taker_fee", "short"):
+        exchange[name] = float(getattr(instrument, name))
+    for name in ("feed", "submit", "ack", "cancel"):
+        mean, jitter = getattr(config, f"{name}_latency_ms"), getattr(config, f"{name}_jitter_ms")
+        exchange[f"{name}_ns"] = (mean * _NS_PER_MS, jitter * _NS_PER_MS)
+    for name in ("level_typical_sizes", "level_spacing_spreads", "walk_levels", "bar_participation"):
+        exchange[name] = getattr(config, name)
+    exchange["seed"] = seed
+    exchange["proportional_queue"] = config.queue_model == "proportional"
+    exchange["impact_half_life_ns"] = config.impact_half_life_ms * _NS_PER_MS
+    exchange["lost_timeout_ns"] = config.lost_timeout_ms * _NS_PER_MS
+    exchange["submit_lost"] = config.submit_lost_probability
+    exchange["submit_rejected"] = config.submit_rejected_probability
+    exchange["ack_lost"] = config.ack_lost_probability
+    exchange["duplicated"] = config.duplicate_probability
+    exchange["funding_rate"] = config.funding_rate_per_8h
+    exchange["cash"] = start_cash
+    for name in ("action_ns", "report_ns", "funding_ns", "sell_ticks"):
+        exchange[name] = NEVER
+    return state
+
+
+def new_orders(slots: int = MAX_OPEN_ORDERS) -> NDArray[np.void]:
+    """An empty table of open orders, shape (slots,), dtype ORDER."""
+    orders = np.zeros(slots, ORDER)
+    orders["arrival_ns"] = orders["cancel_ns"] = NEVER
+    return orders
+
+
+def new_reports(entries: int = MAX_REPORTS) -> NDArray[np.void]:
+    """An empty ring of reports, shape (entries,), dtype REPORT: more than twice as many as order slots."""
+    return np.zeros(entries, REPORT)
+
+
+def _event(report: np.void) -> OrderEvent:
+    """The fact that one entry of the ring stands for."""
+    kind = ReportKind(int(report["kind"]))
+    order_id, ts_ns, lots = int(report["order_id"]), int(report["ts_ns"]), int(report["lots"])
+    reason = Reason(int(report["reason"])).name.lower()
+    match kind:
+        case ReportKind.ACCEPTED:
+            return Accepted(order_id, ts_ns)
+        case ReportKind.REJECTED:
+            return Rejected(order_id, ts_ns, reason)
+        case ReportKind.FILLED:
+            liquidity: Literal["maker", "taker"] = "maker" if report["maker"] else "taker"
+            fill_id, price, done = (int(report[f]) for f in ("fill_id", "price_ticks", "cumulative_lots"))
+            return Filled(order_id, ts_ns, fill_id, lots, price, liquidity, done)
+        case ReportKind.CANCELLED:
+            return Cancelled(order_id, ts_ns, lots)
+        case ReportKind.CANCEL_REJECTED:
+            return CancelRejected(order_id, ts_ns, reason)
+        case ReportKind.EXPIRED:
+            return Expired(order_id, ts_ns, lots)
+        case ReportKind.FUNDED:
+            return Funded(ts_ns, float(report["amount"]))
+        case _:
+            assert_never(kind)
+
+
+def _open_order(order: np.void) -> OpenOrder:
+    request = OrderRequest(
+        order_id=int(order["order_id"]),
+        side=int(order["side"]),
+        lots=int(order["lots"]),
+        order_type=OrderType(int(order["order_type"])),
+        price_ticks=int(order["price_ticks"]),
+        time_in_force=TimeInForce(int(order["time_in_force"])),
+        post_only=bool(order["post_only"]),
+        reduce_only=bool(order["reduce_only"]),
+    )
+    return OpenOrder(request, int(order["known_remaining"]))
+
+
+class PaperExchange:
+    """One simulated venue account of `instrument`, starting with `start_cash` quote currency.
+
+    `view` is the market and `account` what reports have told of ours: arrays of shape (1,) that the kernels
+    change. Every draw is a function of `seed` and the order's id.
+    """
+
+    def __init__(self, instrument: Instrument, config: PaperConfig, seed: int, start_cash: float) -> None:
+        self.instrument = instrument
+        self.view = new_view(instrument)
+        self.account = new_account(start_cash)
+        self.exchange = new_exchange(instrument, config, seed, start_cash)
+        self.orders = new_orders()
+        self.reports = new_reports()
+
+    def submit(self, order: OrderRequest, now_ns: int) -> None:
+        """Send `order`, decided on at `now_ns`. InvariantError if an open order has its id."""
+        if order.order_id in self._open_ids():
+            raise InvariantError(f"order {order.order_id} was submitted twice")
+        submit_order(
+            self.exchange[0], self.orders, self.reports,
+            order.order_id, order.side, order.lots, int(order.order_type), order.price_ticks,
+            int(order.time_in_force), int(order.post_only), int(order.reduce_only), now_ns,
+        )  # fmt: skip
+
+    def cancel(self, order_id: int, now_ns: int) -> None:
+        """Ask for the end of an order, decided on at `now_ns`; the answer is an event."""
+        cancel_order(self.exchange[0], self.orders, self.reports, order_id, now_ns)
+
+    def advance(self, ticks: Ticks, i0: int, i1: int) -> int:
+        """Run rows [i0, i1) of `ticks`; returns the row to run next: i1, or that after the first with events.
+
+        InvariantError if events were left uncollected until there was no room for more.
+        """
+        row = advance(
+            ticks, i0, i1, self.exchange[0], self.orders, self.reports, self.view[0], self.account[0]
+        )
+        if self.exchange["overflowed"][0]:
+            raise InvariantError(f"{MAX_REPORTS} order events were not collected: call events()")
+        return row
+
+    def events(self) -> list[OrderEvent]:
+        """What became known since the last call, in the order it happened; injected duplicates included."""
+        exchange = self.exchange[0]
+        collected: list[OrderEvent] = []
+        for index in range(int(exchange["read"]), int(exchange["delivered"])):
+            report = self.reports[index % MAX_REPORTS]
+            collected.extend([_event(report)] * int(report["copies"]))
+        exchange["read"] = exchange["delivered"]
+        return collected
+
+    def _open_slots(self) -> NDArray[np.void]:
+        known_open = (self.orders["status"] != FREE) & (self.orders["reported"] == 0)
+        return self.orders[known_open]
+
+    def _open_ids(self) -> set[int]:
+        return set(self._open_slots()["order_id"].tolist())
+
+    def open_orders(self) -> list[OpenOrder]:
+        """Orders that may still fill as far as is known, first submitted first."""
+        slots = self._open_slots()
+        return [_open_order(order) for order in slots[np.argsort(slots["sequence"])]]
+
+    def open_lots(self, side: int) -> int:
+        """Lots that open orders of `side` may still fill."""
+        slots = self._open_slots()
+        return int(slots["known_remaining"][slots["side"] == side].sum())
+
+    def _arrays(self) -> dict[str, NDArray[np.void]]:
+        return {
+            "exchange": self.exchange,
+            "orders": self.orders,
+            "reports": self.reports,
+            "view": self.view,
+            "account": self.account,
+        }
+
+    def state(self) -> dict[str, NDArray[np.void]]:
+        """Copies of everything that changes; `load_state` continues from them bit for bit."""
+        return {name: array.copy() for name, array in self._arrays().items()}
+
+    def load_state(self, state: dict[str, NDArray[np.void]]) -> None:
+        """Continue from `state`, a `state()` of an exchange of this layout; DataError if it is of another."""
+        for name, array in self._arrays().items():
+            if name not in state or state[name].dtype != array.dtype or state[name].shape != array.shape:
+                raise DataError(
+                    f"paper exchange: {name!r} in the saved state has another layout; start afresh"
+                )
+        for name, array in self._arrays().items():
+            array[:] = state[name]

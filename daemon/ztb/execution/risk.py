@@ -1,0 +1,220 @@
+"""The risk gate: the only way to any broker. Pure and synchronous: facts in, a verdict out.
+
+An order passes if, with every open order filled at its worst and this one too, no limit is broken. Orders that
+bring the position towards zero are exempt from the limits on new risk (exposure, losses, repetition), never
+from those on the order itself (size, notional, price, stale data, rate).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Le
+
+DAY_NS = 86_400_000_000_000
+MINUTE_NS = 60_000_000_000
+
+
+class Reason(StrEnum):
+    """Why an order was refused; `PASSED` if it was not. Journaled as is."""
+
+    PASSED = "passed"
+    HALTED = "halted"
+    REDUCE_ONLY = "reduce_only"
+    NO_MARKET = "no_market"
+    ORDER_SIZE = "order_size"
+    ORDER_NOTIONAL = "order_notional"
+    EXPOSURE = "exposure"
+    DAILY_LOSS = "daily_loss"
+    DRAWDOWN = "drawdown"
+    PRICE_BAND = "price_band"
+    STALE_DATA = "stale_data"
+    ORDER_RATE = "order_rate"
+    ORDERS_PER_DAY = "orders_per_day"
+    REPEATED_SIDE = "repeated_side"
+
+
+@dataclass(frozen=True, slots=True)
+class RiskLimits:
+    """Limits of one symbol. Fractions are of equity; 0 orders a day means none."""
+
+    max_order_fraction: Annotated[float, Gt(0), Le(100)] = 1.1
+    max_order_notional_quote: Annotated[float, Gt(0)] = 1e12
+    max_exposure: Annotated[float, Gt(0), Le(100)] = 1.1
+    max_daily_loss_fraction: Annotated[float, Gt(0), Le(1)] = 0.25
+    max_drawdown_fraction: Annotated[float, Gt(0), Le(1)] = 0.9
+    price_band_fraction: Annotated[float, Gt(0), Le(1)] = 0.05
+    max_data_age_ms: Annotated[int, Gt(0)] = 60_000
+    max_orders_per_minute: Annotated[int, Ge(0)] = 60
+    max_orders_per_day: Annotated[int, Ge(0)] = 5_000
+    max_repeated_side: Annotated[int, Ge(0)] = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """An order as the gate sees it: `quantity` > 0 base currency, `price` its limit, or the mid at market."""
+
+    side: int
+    quantity: float
+    price: float
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is true when an order is proposed.
+
+    `position` signed base currency; `open_buys`, `open_sells` unfilled base currency of open orders;
+    `equity` and `mid` quote currency; `market_ts_ns` event time of the last tick, `now_ns` of the decision.
+    """
+
+    now_ns: int
+    market_ts_ns: int
+    mid: float
+    position: float
+    equity: float
+    open_buys: float
+    open_sells: float
+
+
+@dataclass(slots=True)
+class RiskMemory:
+    """What the gate remembers between orders; saved with a run and restored after a crash."""
+
+    day: int = -1
+    day_start_equity: float = 0.0
+    peak_equity: float = 0.0
+    orders_today: int = 0
+    recent_orders_ns: deque[int] = field(default_factory=deque[int])
+    last_side: int = 0
+    repeated: int = 0
+    halted: bool = False
+    reduce_only: bool = False
+
+
+def reduces(order: Proposal, facts: Facts) -> bool:
+    """Whether `order`, after every open order on its side, still brings the position towards zero."""
+    if order.side > 0:
+        return order.quantity + facts.open_buys <= -facts.position
+    return order.quantity + facts.open_sells <= facts.position
+
+
+Check = Callable[[Proposal, Facts, RiskMemory, RiskLimits], bool]
+"""True if the order breaks the limit."""
+
+
+def _order_size(order: Proposal, facts: Facts, _memory: RiskMemory, limits: RiskLimits) -> bool:
+    return order.quantity * facts.mid > limits.max_order_fraction * facts.equity
+
+
+def _order_notional(order: Proposal, _facts: Facts, _memory: RiskMemory, limits: RiskLimits) -> bool:
+    return order.quantity * order.price > limits.max_order_notional_quote
+
+
+def _exposure(order: Proposal, facts: Facts, _memory: RiskMemory, limits: RiskLimits) -> bool:
+    if order.side > 0:
+        worst = facts.position + facts.open_buys + order.quantity
+    else:
+        worst = -facts.position + facts.open_sells + order.quantity
+    return worst * facts.mid > limits.max_exposure * facts.equity
+
+
+def _daily_loss(_order: Proposal, facts: Facts, memory: RiskMemory, limits: RiskLimits) -> bool:
+    return facts.equity < memory.day_start_equity * (1.0 - limits.max_daily_loss_fraction)
+
+
+def _drawdown(_order: Proposal, facts: Facts, memory: RiskMemory, limits: RiskLimits) -> bool:
+    return facts.equity < memory.peak_equity * (1.0 - limits.max_drawdown_fraction)
+
+
+def _price_band(order: Proposal, facts: Facts, _memory: RiskMemory, limits: RiskLimits) -> bool:
+    return abs(order.price - facts.mid) > limits.price_band_fraction * facts.mid
+
+
+def _stale_data(_order: Proposal, facts: Facts, _memory: RiskMemory, limits: RiskLimits) -> bool:
+    return facts.now_ns - facts.market_ts_ns > limits.max_data_age_ms * 1_000_000
+
+
+def _order_rate(_order: Proposal, _facts: Facts, memory: RiskMemory, limits: RiskLimits) -> bool:
+    return len(memory.recent_orders_ns) >= limits.max_orders_per_minute
+
+
+def _orders_per_day(_order: Proposal, _facts: Facts, memory: RiskMemory, limits: RiskLimits) -> bool:
+    return memory.orders_today >= limits.max_orders_per_day
+
+
+def _repeated_side(order: Proposal, _facts: Facts, memory: RiskMemory, limits: RiskLimits) -> bool:
+    return order.side == memory.last_side and memory.repeated >= limits.max_repeated_side
+
+
+def _halted(_order: Proposal, _facts: Facts, memory: RiskMemory, _limits: RiskLimits) -> bool:
+    return memory.halted
+
+
+def _no_market(_order: Proposal, facts: Facts, _memory: RiskMemory, _limits: RiskLimits) -> bool:
+    return not (facts.mid > 0.0 and facts.equity > 0.0)
+
+
+ALWAYS: tuple[tuple[Reason, Check], ...] = (
+    (Reason.HALTED, _halted),
+    (Reason.NO_MARKET, _no_market),
+    (Reason.ORDER_NOTIONAL, _order_notional),
+    (Reason.PRICE_BAND, _price_band),
+    (Reason.STALE_DATA, _stale_data),
+    (Reason.ORDER_RATE, _order_rate),
+    (Reason.ORDERS_PER_DAY, _orders_per_day),
+)
+"""Checks on every order, in order."""
+
+NEW_RISK: tuple[tuple[Reason, Check], ...] = (
+    (Reason.REDUCE_ONLY, lambda _o, _f, memory, _l: memory.reduce_only),
+    (Reason.ORDER_SIZE, _order_size),
+    (Reason.EXPOSURE, _exposure),
+    (Reason.DAILY_LOSS, _daily_loss),
+    (Reason.DRAWDOWN, _drawdown),
+    (Reason.REPEATED_SIDE, _repeated_side),
+)
+"""Checks on orders that do not bring the position towards zero, after `ALWAYS`."""
+
+
+class RiskGate:
+    """Holds the limits and the memory of one symbol's gate."""
+
+    def __init__(self, limits: RiskLimits) -> None:
+        self.limits = limits
+        self.memory = RiskMemory()
+
+    def mark(self, now_ns: int, equity: float) -> None:
+        """Let time and equity (quote currency) reach the memory; called at every decision before any order."""
+        memory = self.memory
+        day = now_ns // DAY_NS
+        if day != memory.day:
+            memory.day, memory.day_start_equity, memory.orders_today = day, equity, 0
+        memory.peak_equity = max(memory.peak_equity, equity)
+        recent = memory.recent_orders_ns
+        while recent and recent[0] <= now_ns - MINUTE_NS:
+            recent.popleft()
+
+    def check(self, order: Proposal, facts: Facts) -> Reason:
+        """`Reason.PASSED`, or the first limit that `order` breaks. Changes nothing."""
+        memory, limits = self.memory, self.limits
+        for reason, breaks in ALWAYS:
+            if breaks(order, facts, memory, limits):
+                return reason
+        if reduces(order, facts):
+            return Reason.PASSED
+        for reason, breaks in NEW_RISK:
+            if breaks(order, facts, memory, limits):
+                return reason
+        return Reason.PASSED
+
+    def record(self, order: Proposal, now_ns: int) -> None:
+        """Remember that `order` went to the broker."""
+        memory = self.memory
+        memory.recent_orders_ns.append(now_ns)
+        memory.orders_today += 1
+        memory.repeated = memory.repeated + 1 if order.side == memory.last_side else 1
+        memory.last_side = order.side

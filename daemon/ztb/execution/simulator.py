@@ -1,0 +1,201 @@
+"""The paper exchange as kernels: submit, cancel, and the market going by. Every simulation calls these.
+
+An order that arrives at time A meets the market as of the last row, or step of a bar's path, with time <= A:
+it is handled before the first later one is applied. A report due at D is known after the first row with
+time >= D.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ztb.execution.latency import cancel_delay, submit_delay, submit_fault
+from ztb.execution.liquidity import BAR_STEPS
+from ztb.execution.order_table import finish, free_if_over, free_slot, plan_action, slot_due, slot_of
+from ztb.execution.paper_state import (
+    ALREADY_DONE,
+    CANCEL_REJECTED,
+    CANCELLED,
+    DONE,
+    FUNDED,
+    IN_FLIGHT,
+    NEVER,
+    REJECTED,
+    RESTING,
+    SUBMIT_LOST,
+    TOO_MANY_ORDERS,
+    UNKNOWN_ORDER,
+)
+from ztb.execution.reports import deliver, report, report_order
+from ztb.execution.resting import meet_quotes, meet_row_step, meet_row_trade
+from ztb.execution.taking import arrive
+from ztb.market.ticks import BAR, DEPTH, LAST, QUOTE, TRADE
+from ztb.market.view import apply_tick, see_price, see_volume
+from ztb.utils.kernel import kernel
+
+FUNDING_PERIOD_NS = 8 * 3_600_000_000_000
+
+
+@kernel
+def _answer(
+    exchange: np.void, events: np.ndarray, kind: int, order_id: int, reason: int, now_ns: int
+) -> None:
+    """What needs no venue to be known is answered at once."""
+    entry = events[report(exchange, events, kind, order_id, 0, now_ns, now_ns)]
+    entry["reason"] = reason
+
+
+@kernel
+def submit_order(
+    exchange: np.void, orders: np.ndarray, events: np.ndarray,
+    order_id: int, side: int, lots: int, order_type: int, price_ticks: int,
+    time_in_force: int, post_only: int, reduce_only: int, now_ns: int,
+) -> None:  # fmt: skip
+    """Send an order on what was known at `now_ns`; it arrives after the feed's and the submit latency."""
+    slot = free_slot(exchange, orders)
+    if slot < 0:
+        _answer(exchange, events, REJECTED, order_id, TOO_MANY_ORDERS, now_ns)
+        return
+    order = orders[slot]
+    order["order_id"] = order_id
+    order["sequence"] = exchange["submitted"]
+    order["status"] = IN_FLIGHT
+    order["reported"] = 0
+    order["side"] = side
+    order["lots"] = lots
+    order["remaining"] = lots
+    order["known_remaining"] = lots
+    order["order_type"] = order_type
+    order["price_ticks"] = price_ticks
+    order["time_in_force"] = time_in_force
+    order["post_only"] = post_only
+    order["reduce_only"] = reduce_only
+    order["reports"] = 0
+    order["fault"] = submit_fault(exchange, order_id)
+    order["arrival_ns"] = now_ns + submit_delay(exchange, order_id)
+    if order["fault"] == SUBMIT_LOST:
+        order["arrival_ns"] = now_ns + exchange["lost_timeout_ns"]
+    order["cancel_ns"] = NEVER
+    exchange["submitted"] += 1
+    if exchange["funding_rate"] != 0.0 and exchange["funding_ns"] == NEVER:
+        exchange["funding_ns"] = (now_ns // FUNDING_PERIOD_NS + 1) * FUNDING_PERIOD_NS
+    plan_action(exchange, orders)
+
+
+@kernel
+def cancel_order(
+    exchange: np.void, orders: np.ndarray, events: np.ndarray, order_id: int, now_ns: int
+) -> None:
+    """Ask for the end of an order; a second request while one is under way changes nothing."""
+    slot = slot_of(exchange, orders, order_id)
+    if slot < 0:
+        _answer(exchange, events, CANCEL_REJECTED, order_id, UNKNOWN_ORDER, now_ns)
+    elif orders[slot]["cancel_ns"] == NEVER:
+        orders[slot]["cancel_ns"] = now_ns + cancel_delay(exchange, order_id)
+        plan_action(exchange, orders)
+
+
+@kernel
+def _cancel_arrives(
+    exchange: np.void, orders: np.ndarray, events: np.ndarray, slot: int, now_ns: int
+) -> None:
+    """A cancel takes what rests; one that comes before its order, or after its end, is refused."""
+    order = orders[slot]
+    order["cancel_ns"] = NEVER
+    if order["status"] == RESTING:
+        finish(exchange, orders, slot)
+        report_order(exchange, orders, events, slot, CANCELLED, now_ns)
+        return
+    entry = events[report_order(exchange, orders, events, slot, CANCEL_REJECTED, now_ns)]
+    entry["reason"] = ALREADY_DONE if order["status"] == DONE else UNKNOWN_ORDER
+    entry["last"] = 0
+    free_if_over(exchange, orders, slot)
+
+
+@kernel
+def _fund(exchange: np.void, events: np.ndarray, view: np.void, now_ns: int) -> None:
+    """Longs pay the rate on their notional to shorts (negative rates: receive)."""
+    exchange["funding_ns"] = now_ns + FUNDING_PERIOD_NS
+    position = exchange["position_lots"] * exchange["lot_size"]
+    amount = -position * view["mid"] * exchange["funding_rate"]
+    if amount != 0.0:
+        exchange["cash"] += amount
+        entry = events[report(exchange, events, FUNDED, 0, now_ns // FUNDING_PERIOD_NS, now_ns, now_ns)]
+        entry["amount"] = amount
+
+
+@kernel
+def _act(exchange: np.void, orders: np.ndarray, events: np.ndarray, view: np.void, before_ns: int) -> None:
+    """Everything that reaches the venue before `before_ns`, in order of time, then of submission."""
+    while exchange["action_ns"] < before_ns:
+        now_ns = exchange["action_ns"]
+        slot = slot_due(exchange, orders, now_ns)
+        if slot < 0:
+            _fund(exchange, events, view, now_ns)
+        elif orders[slot]["arrival_ns"] == now_ns:
+            arrive(exchange, orders, events, view, slot, now_ns)
+        else:
+            _cancel_arrives(exchange, orders, events, slot, now_ns)
+        plan_action(exchange, orders)
+
+
+@kernel
+def _see_step(
+    exchange: np.void, orders: np.ndarray, events: np.ndarray, view: np.void,
+    ts_ns: int, price: float, size: float,
+) -> None:  # fmt: skip
+    _act(exchange, orders, events, view, ts_ns)
+    see_price(view, ts_ns, price, 0)
+    if exchange["resting"] > 0:
+        meet_row_step(exchange, orders, events, price, size, ts_ns)
+
+
+@kernel
+def _see_bar(exchange: np.void, orders: np.ndarray, events: np.ndarray, view: np.void, tick: np.void) -> None:
+    """Open, the nearer of high and low, the other, close: at even times, each with its part of the volume."""
+    exchange["on_bars"] = 1
+    size = exchange["bar_participation"] * tick["size"] / BAR_STEPS
+    high_first = tick["high"] - tick["open"] <= tick["open"] - tick["low"]
+    start, third = tick["ts_ns"] - tick["span_ns"], tick["span_ns"] // 3
+    second = tick["high"] if high_first else tick["low"]
+    _see_step(exchange, orders, events, view, max(start, view["ts_ns"]), tick["open"], size)
+    _see_step(exchange, orders, events, view, max(start + third, view["ts_ns"]), second, size)
+    other = tick["low"] if high_first else tick["high"]
+    _see_step(exchange, orders, events, view, max(start + 2 * third, view["ts_ns"]), other, size)
+    _act(exchange, orders, events, view, tick["ts_ns"])
+    see_volume(view, tick["size"])
+    _see_step(exchange, orders, events, view, tick["ts_ns"], tick["price"], size)
+
+
+@kernel
+def _see_row(exchange: np.void, orders: np.ndarray, events: np.ndarray, view: np.void, tick: np.void) -> None:
+    if exchange["action_ns"] < tick["ts_ns"]:
+        _act(exchange, orders, events, view, tick["ts_ns"])
+    apply_tick(view, tick)
+    kind = tick["kind"]
+    if kind == TRADE:
+        exchange["on_bars"] = 0
+    if exchange["resting"] == 0:
+        return
+    if kind == TRADE:
+        meet_row_trade(exchange, orders, events, tick["price"], tick["size"], tick["side"], tick["ts_ns"])
+    elif view["quoted"] == 1 and (kind == QUOTE or (kind == DEPTH and tick["flags"] & LAST)):
+        meet_quotes(exchange, orders, events, view, tick["ts_ns"])
+
+
+@kernel
+def advance(
+    ticks: np.ndarray, i0: int, i1: int,
+    exchange: np.void, orders: np.ndarray, events: np.ndarray, view: np.void, account: np.void,
+) -> int:  # fmt: skip
+    """Run rows [i0, i1); returns the row to run next: i1, or that after the first row that brought reports."""
+    for i in range(i0, i1):
+        tick = ticks[i]
+        if tick["kind"] == BAR:
+            _see_bar(exchange, orders, events, view, tick)
+        else:
+            _see_row(exchange, orders, events, view, tick)
+        if exchange["report_ns"] <= tick["ts_ns"]:
+            deliver(exchange, orders, events, account, tick["ts_ns"])
+            return i + 1
+    return i1

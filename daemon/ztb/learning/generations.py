@@ -1,0 +1,60 @@
+"""Which generation serves: numbers, weights, parents, and the swap between two ticks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztb.trading.policy import NetworkShape, ServingPolicy, Weights, weights_sha256
+from ztb.trading.strategy import Action
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationInfo:
+    """One generation: immutable weights and where they came from."""
+
+    number: int
+    parent: int | None
+    weights: Weights
+    sha256: str
+
+
+class ServedPolicy:
+    """The policy that acts, with its generation; `swap` changes both between two decisions."""
+
+    def __init__(self, shape: NetworkShape, info: GenerationInfo, sample: bool) -> None:
+        self.shape = shape
+        self.info = info
+        self._sample = sample
+        self._serving = ServingPolicy(shape, info.weights)
+
+    def act(self, observation: NDArray[np.float32], uniforms: NDArray[np.float64]) -> Action:
+        """Sampled (or greedy) action with its log-prob and value; see `trading.strategy.Policy`."""
+        choice = self._serving.decide(observation, uniforms, deterministic=not self._sample)
+        size, timing = choice.actions
+        return Action(size, timing, choice.logprob, choice.value)
+
+    def swap(self, info: GenerationInfo) -> None:
+        """Serve `info` from the next decision on."""
+        self._serving.swap(info.weights)
+        self.info = info
+
+
+@dataclass(slots=True)
+class Lineage:
+    """Numbers generations and counts what became of them."""
+
+    made: int = 0
+    promoted: int = 0
+    rejected: int = 0
+    rolled_back: int = 0
+    known: dict[int, str] = field(default_factory=dict[int, str])
+
+    def make(self, parent: int | None, weights: Weights) -> GenerationInfo:
+        """A new generation with the next number, from 0."""
+        info = GenerationInfo(self.made, parent, weights, weights_sha256(weights))
+        self.known[info.number] = info.sha256
+        self.made += 1
+        return info

@@ -1,0 +1,88 @@
+"""Turns what the live lane does into journal rows and exact accounting."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from ztb.errors import InvariantError
+from ztb.execution.orders import Filled, Funded, OrderEvent, OrderRequest
+from ztb.execution.risk import Proposal, Reason
+from ztb.ledger.accounts import Account
+from ztb.ledger.journal import Journal
+from ztb.ledger.records import FillRow, OrderEventRow, OrderRow, RefusalRow
+
+_TOLERANCE = 1e-9
+
+
+class Bookkeeper:
+    """Listens to one lane. `generation` is the one that serves; the engine keeps it up to date."""
+
+    def __init__(self, journal: Journal, account: Account, run_id: str) -> None:
+        self.journal = journal
+        self.account = account
+        self.generation = 0
+        self.orders = 0
+        self.rejects = 0
+        self.refusals = 0
+        self._client_prefix = f"ztb{run_id[:12]}-"
+
+    def intent(self, order: OrderRequest, decision: int, ts_ns: int) -> None:
+        """An order is about to be sent: write it down first."""
+        self.orders += 1
+        self.journal.append(
+            OrderRow(
+                order.order_id, f"{self._client_prefix}{order.order_id}", decision, self.generation, ts_ns,
+                order.side, order.lots, order.order_type.name.lower(), order.price_ticks,
+                order.time_in_force.name, order.post_only, order.reduce_only,
+            )
+        )  # fmt: skip
+
+    def refusal(self, order: Proposal, lots: int, reason: Reason, decision: int, ts_ns: int) -> None:
+        """The gate refused an order."""
+        self.refusals += 1
+        self.journal.append(RefusalRow(decision, ts_ns, str(reason), order.side, lots, order.price))
+
+    def event(self, event: OrderEvent, order: OrderRequest | None) -> None:
+        """The venue reported; fills are booked exactly."""
+        if isinstance(event, Filled):
+            self._fill(event, order)
+            return
+        if isinstance(event, Funded):
+            self.account.fund(Decimal(repr(event.amount)))
+        kind = type(event).__name__.lower()
+        self.rejects += kind == "rejected"
+        self.journal.append(
+            OrderEventRow(
+                getattr(event, "order_id", 0), event.ts_ns, kind,
+                getattr(event, "remaining_lots", None), getattr(event, "reason", None),
+            )
+        )  # fmt: skip
+
+    def _fill(self, event: Filled, order: OrderRequest | None) -> None:
+        if order is None:
+            raise InvariantError(
+                f"fill {event.fill_id} of order {event.order_id}, which is not ours or long done"
+            )
+        account, instrument = self.account, self.account.instrument
+        before = account.fees_units
+        account.fill(order.side, event.lots, event.price_ticks, event.liquidity, event.fee)
+        fee = (account.fees_units - before) * account.unit
+        self.journal.append(
+            FillRow(
+                event.order_id, event.fill_id, event.ts_ns, order.side, event.lots, event.price_ticks,
+                str(event.price_ticks * instrument.tick_size), str(event.lots * instrument.lot_size),
+                event.liquidity, f"{fee:f}",
+            )
+        )  # fmt: skip
+
+    def agree(self, cash: float, position: float, equity: float) -> None:
+        """InvariantError unless the float64 account equals the exact one to 1e-9 of equity."""
+        scale = max(abs(equity), 1e-300)
+        mid = (equity - cash) / position if position else 0.0
+        exact_cash, exact_position = self.account.cash, self.account.position
+        apart = abs(exact_cash - cash) + abs(exact_position - position) * mid
+        if apart > _TOLERANCE * scale:
+            raise InvariantError(
+                f"the ledger ({exact_cash!r} cash, {exact_position!r} position) and the trading account "
+                f"({cash!r}, {position!r}) disagree by {apart:.3g}"
+            )

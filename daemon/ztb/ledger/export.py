@@ -1,0 +1,54 @@
+"""`decisions.parquet`, made from the journal, so that it can be made again after a kill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ztb.ledger.journal import JournalReader
+from ztb.ledger.records import DecisionRow
+
+DECISIONS_SCHEMA: pa.Schema = pa.schema(
+    [
+        pa.field("ts_ns", pa.int64(), nullable=False),
+        pa.field("symbol", pa.string(), nullable=False),
+        pa.field("generation", pa.int32(), nullable=False),
+        pa.field("action_size", pa.int8(), nullable=False),
+        pa.field("action_timing", pa.int8(), nullable=False),
+        pa.field("target", pa.float64(), nullable=False),
+        pa.field("position", pa.float64(), nullable=False),
+        pa.field("mid", pa.float64(), nullable=False),
+        pa.field("equity", pa.float64(), nullable=False),
+        pa.field("value", pa.float64()),
+        pa.field("logprob", pa.float64()),
+        pa.field("obs_hash", pa.string(), nullable=False),
+        pa.field("verdict", pa.string(), nullable=False),
+    ]
+)
+_BATCH = 8192
+
+
+def export_decisions(journal: Path, out: Path) -> int:
+    """Write `out` from the decisions in `journal`; returns how many. Replaces an older file in one step."""
+    reader = JournalReader(journal)
+    partial = out.with_suffix(".partial")
+    count = 0
+    with pq.ParquetWriter(partial, DECISIONS_SCHEMA, compression="zstd") as writer:
+        batch: list[DecisionRow] = []
+        for row in reader.rows(DecisionRow):
+            batch.append(row)
+            if len(batch) == _BATCH:
+                writer.write_batch(_record_batch(batch))
+                count += len(batch)
+                batch.clear()
+        writer.write_batch(_record_batch(batch))
+    reader.close()
+    partial.replace(out)
+    return count + len(batch)
+
+
+def _record_batch(rows: list[DecisionRow]) -> pa.RecordBatch:
+    columns = [pa.array([getattr(row, field.name) for row in rows], field.type) for field in DECISIONS_SCHEMA]
+    return pa.RecordBatch.from_arrays(columns, schema=DECISIONS_SCHEMA)

@@ -1,0 +1,211 @@
+"""The durable journal: SQLite in WAL mode, synchronous=FULL, one writer thread with group commit.
+
+`append` gives a row its place in the total order (`seq`) and returns at once; rows reach the disk in groups.
+`flush` returns when everything appended so far is durable. The digest runs over the canonical rows in order:
+JSON of `[seq, table, values…]`, a line each, without binary columns (their hashes are columns of their own).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import queue
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from ztb.errors import DataError, ZtbError
+from ztb.ledger.records import RECORDS, SCHEMA_VERSION, Record
+
+_GROUP = 2048
+_WAITING_GROUPS = 16
+_TYPES = {"int": "INTEGER", "float": "REAL", "str": "TEXT", "bytes": "BLOB", "bool": "INTEGER"}
+
+_Row = tuple[Any, ...]
+_R = TypeVar("_R", bound=Record)
+
+
+def _columns(record: type[Record]) -> list[tuple[str, str]]:
+    return [
+        (name, _TYPES[str(kind).split(" | ")[0]])
+        for name, kind in record.__annotations__.items()
+        if name != "table"
+    ]
+
+
+def _canonical_fields(record: type[Record]) -> tuple[str, ...]:
+    return tuple(name for name, kind in _columns(record) if kind != "BLOB")
+
+
+_CANONICAL = {record.table: _canonical_fields(record) for record in RECORDS}
+_INSERT = {
+    record.table: f"INSERT INTO {record.table} VALUES ({','.join('?' * (len(_columns(record)) + 1))})"
+    for record in RECORDS
+}
+_ENCODER = msgspec.json.Encoder()
+
+
+def canonical_line(seq: int, table: str, values: Iterable[object]) -> bytes:
+    """The bytes of one row that enter the journal's digest."""
+    return _ENCODER.encode([seq, table, *values]) + b"\n"
+
+
+class Journal:
+    """The journal of one run, open for writing. One process writes; any may read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._digest = hashlib.sha256()
+        self._seq = 0
+        self._group: list[tuple[str, _Row]] = []
+        self._queue: queue.Queue[list[tuple[str, _Row]] | threading.Event | None] = queue.Queue(
+            _WAITING_GROUPS
+        )
+        self._failure: BaseException | None = None
+        _create(path)
+        self._thread = threading.Thread(target=self._write_groups, name="ztb-journal", daemon=True)
+        self._thread.start()
+
+    def append(self, record: Record) -> int:
+        """Enter `record`; returns its sequence number, from 1. ZtbError if the disk refused an earlier row."""
+        self._raise_failure()
+        self._seq += 1
+        table = type(record).table
+        self._digest.update(
+            canonical_line(self._seq, table, [getattr(record, name) for name in _CANONICAL[table]])
+        )
+        self._group.append((table, (self._seq, *msgspec.structs.astuple(record))))
+        if len(self._group) >= _GROUP:
+            self._hand_over()
+        return self._seq
+
+    def flush(self) -> None:
+        """Return when all rows so far are durable."""
+        self._hand_over()
+        done = threading.Event()
+        self._queue.put(done)
+        while not done.wait(0.05):
+            if not self._thread.is_alive():
+                break
+        self._raise_failure()
+
+    def close(self) -> None:
+        """Write what is left and end the writer thread. May be called again."""
+        if self._thread.is_alive():
+            self._hand_over()
+            self._queue.put(None)
+            self._thread.join()
+        self._raise_failure()
+
+    def sha256(self) -> str:
+        """Digest of the canonical rows appended so far, hexadecimal."""
+        return self._digest.hexdigest()
+
+    def _hand_over(self) -> None:
+        if self._group:
+            self._queue.put(self._group)
+            self._group = []
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise ZtbError(
+                f"{self.path}: the journal cannot be written ({self._failure}); "
+                "free space or choose another --out. What was committed before is intact."
+            ) from self._failure
+
+    def _write_groups(self) -> None:
+        connection = _connect(self.path)
+        try:
+            while (item := self._queue.get()) is not None:
+                if isinstance(item, threading.Event):
+                    item.set()
+                elif self._failure is None:
+                    self._write(connection, item)
+        finally:
+            connection.close()
+
+    def _write(self, connection: sqlite3.Connection, group: list[tuple[str, _Row]]) -> None:
+        try:
+            with connection:
+                for table, row in group:
+                    connection.execute(_INSERT[table], row)
+        except sqlite3.Error as error:
+            self._failure = error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level="DEFERRED", cached_statements=32)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    return connection
+
+
+def _create(path: Path) -> None:
+    if path.exists():
+        raise DataError(f"{path}: a journal is already there; choose another --out or remove the old run")
+    try:
+        connection = _connect(path)
+    except sqlite3.Error as error:
+        raise ZtbError(f"{path}: the journal cannot be created ({error}); choose another --out") from error
+    with connection:
+        for record in RECORDS:
+            columns = ", ".join(f"{name} {kind}" for name, kind in _columns(record))
+            connection.execute(f"CREATE TABLE {record.table} (seq INTEGER PRIMARY KEY, {columns})")
+        connection.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT)")
+        connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
+    connection.close()
+
+
+class JournalReader:
+    """A journal opened for reading; safe while it is being written and after a kill."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise DataError(f"{path}: no journal there; is this a run directory?")
+        self.path = path
+        self._connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        try:
+            row = self._connection.execute("SELECT value FROM meta WHERE key='schema_version'").fetchone()
+        except sqlite3.Error as error:
+            raise DataError(f"{path}: not a journal of ztb ({error})") from error
+        version = int(row[0]) if row else 0
+        if version > SCHEMA_VERSION:
+            raise DataError(
+                f"{path}: journal schema {version} is newer than this ztb knows ({SCHEMA_VERSION}); update ztb"
+            )
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def rows(self, record: type[_R], where: str = "", parameters: tuple[object, ...] = ()) -> Iterator[_R]:
+        """Records of one table in sequence order; `where` is an SQL condition with `?` for `parameters`."""
+        names = [name for name, _ in _columns(record)]
+        bools = [i for i, name in enumerate(names) if record.__annotations__[name] == "bool"]
+        condition = f" WHERE {where}" if where else ""
+        query = f"SELECT {','.join(names)} FROM {record.table}{condition} ORDER BY seq"
+        for row in self._connection.execute(query, parameters):
+            values = list(row)
+            for i in bools:
+                values[i] = bool(values[i])
+            yield record(*values)
+
+    def sha256(self) -> str:
+        """The digest of the canonical rows, computed again from the file."""
+        digest = hashlib.sha256()
+        tables = [self._canonical(record) for record in RECORDS]
+        for seq, table, values in heapq.merge(*tables, key=lambda line: line[0]):
+            digest.update(canonical_line(seq, table, values))
+        return digest.hexdigest()
+
+    def _canonical(self, record: type[Record]) -> Iterator[tuple[int, str, list[object]]]:
+        names = _CANONICAL[record.table]
+        for row in self._connection.execute(f"SELECT seq,{','.join(names)} FROM {record.table} ORDER BY seq"):
+            values = [
+                bool(value) if record.__annotations__[name] == "bool" else value
+                for name, value in zip(names, row[1:], strict=True)
+            ]
+            yield row[0], record.table, values

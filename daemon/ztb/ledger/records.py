@@ -1,0 +1,158 @@
+"""What the journal holds: one frozen record type a table. Field order is column order."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+SCHEMA_VERSION = 1
+
+
+class Record(msgspec.Struct, frozen=True):
+    """A journal row; `table` names where it goes."""
+
+    table: ClassVar[str]
+
+
+class DecisionRow(Record, frozen=True):
+    """A decision: what was seen (`obs_hash`, `observation`), chosen, and what the gate said.
+
+    `target` is the chosen exposure, `position` base currency before it, `mid` and `equity` quote currency;
+    `value`, `logprob` null for strategies without them; `verdict` is `no_order`, `passed` or a reason code.
+    `uniforms` are the random numbers that sampled the action; `reward` is of the decision before.
+    """
+
+    table = "decisions"
+    decision: int
+    ts_ns: int
+    symbol: str
+    generation: int
+    action_size: int
+    action_timing: int
+    target: float
+    position: float
+    mid: float
+    equity: float
+    value: float | None
+    logprob: float | None
+    obs_hash: str
+    verdict: str
+    reward: float | None
+    tainted: bool
+    observation: bytes
+    uniforms: bytes
+
+
+class OrderRow(Record, frozen=True):
+    """An intent: written before the order is sent."""
+
+    table = "orders"
+    order_id: int
+    client_id: str
+    decision: int
+    generation: int
+    ts_ns: int
+    side: int
+    lots: int
+    order_type: str
+    price_ticks: int
+    time_in_force: str
+    post_only: bool
+    reduce_only: bool
+
+
+class OrderEventRow(Record, frozen=True):
+    """What became of an order, apart from fills: accepted, rejected, cancelled, expired…"""
+
+    table = "order_events"
+    order_id: int
+    ts_ns: int
+    event: str
+    remaining_lots: int | None
+    reason: str | None
+
+
+class FillRow(Record, frozen=True):
+    """A fill; `fee` quote currency as booked, `price` and `quantity` as exact decimal text."""
+
+    table = "fills"
+    order_id: int
+    fill_id: int
+    ts_ns: int
+    side: int
+    lots: int
+    price_ticks: int
+    price: str
+    quantity: str
+    liquidity: str
+    fee: str
+
+
+class RefusalRow(Record, frozen=True):
+    """An order that the risk gate refused, with the reason code."""
+
+    table = "refusals"
+    decision: int
+    ts_ns: int
+    reason: str
+    side: int
+    lots: int
+    price: float
+
+
+class GenerationRow(Record, frozen=True):
+    """A generation's life: made, promoted, rejected, rolled_back; `detail` is JSON with the numbers."""
+
+    table = "generations"
+    generation: int
+    ts_ns: int
+    event: str
+    parent: int | None
+    weights_sha256: str
+    detail: str
+
+
+class MarkRow(Record, frozen=True):
+    """Equity at a decision, quote currency: our own account and those of `hold` and of generation 0 untouched."""
+
+    table = "marks"
+    decision: int
+    ts_ns: int
+    mid: float
+    cash: float
+    position: float
+    equity: float
+    fees: float
+    hold_equity: float | None
+    frozen_equity: float | None
+
+
+class UpdateRow(Record, frozen=True):
+    """A learner's update and its statistics."""
+
+    table = "updates"
+    number: int
+    ts_ns: int
+    decisions: int
+    policy_loss: float
+    value_loss: float
+    entropy: float
+    approx_kl: float
+    clip_fraction: float
+    explained_variance: float | None
+    mean_reward: float
+
+
+class NoteRow(Record, frozen=True):
+    """Anything else worth remembering: start, gaps, halts, the end and its reason."""
+
+    table = "notes"
+    ts_ns: int
+    kind: str
+    detail: str
+
+
+RECORDS: tuple[type[Record], ...] = (
+    DecisionRow, OrderRow, OrderEventRow, FillRow, RefusalRow, GenerationRow, MarkRow, UpdateRow, NoteRow,
+)  # fmt: skip

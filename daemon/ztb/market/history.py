@@ -1,0 +1,197 @@
+"""Recorded market history: files in, one stream of clean ticks of one instrument out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from ztb.errors import DataError
+from ztb.market.clean import Terms
+from ztb.market.describe import Given, describe, select, venue_of
+from ztb.market.files import Progress, blame
+from ztb.market.instrument import Instrument
+from ztb.market.merge import in_blocks, merge
+from ztb.market.report import KIND_NAMES, DataReport
+from ztb.market.sources import open_source
+from ztb.market.stream import Probe, Stream, bar_length, probe, silence_limit, timed_part
+from ztb.market.ticks import BAR, DEPTH, QUOTE, Ticks
+from ztb.market.venues import contract_worth
+
+SHIPPED = Path(__file__).parent / "shipped" / "coinbase_BTCUSD_1h_20170701-20191017.csv.zst"
+"""Hourly BTC/USD bars of Coinbase, 2017-07-01 to 2019-10-17; see the README beside it."""
+
+
+def open_history(
+    paths: Sequence[Path] | None,
+    *,
+    symbol: str | None = None,
+    tick_size: Decimal | None = None,
+    lot_size: Decimal | None = None,
+    venue: str | None = None,
+    maker_fee: Decimal | None = None,
+    taker_fee: Decimal | None = None,
+    start_ns: int | None = None,
+    end_ns: int | None = None,
+) -> History:
+    """The history in `paths`: files, or folders whose files are taken in sorted order; none: the shipped one.
+
+    What is not given is inferred and named in `instrument.inferred`. Rows begin (a bar: opens) at or after
+    `start_ns` and before `end_ns`. Raises DataError naming the file where content cannot be used, UsageError
+    for a symbol that cannot be split.
+    """
+    given = Given(symbol, tick_size, lot_size, venue, maker_fee, taker_fee)
+    probes = select([probe(open_source(path)) for path in expand(paths or [SHIPPED])], given)
+    groups = _streams(probes)
+    instrument = describe([group[0] for group in groups], given)
+    bar_ns = _bar_length(probes)
+    streams = [Stream([p.source for p in g], _terms(g[0], instrument, given, bar_ns)) for g in groups]
+    return History(instrument, bar_ns, streams, _Span(start_ns, end_ns), given)
+
+
+def expand(paths: Sequence[Path]) -> list[Path]:
+    """Files named or found in the folders named; DataError for a path that is neither."""
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(
+                p for p in path.iterdir() if p.is_file() and p.suffix not in _NO_DATA and p.name[0] != "."
+            )
+            if not inside:
+                raise DataError(f"{path}: holds no files of market data: name the files or their folder")
+            files += inside
+        elif path.exists():
+            files.append(path)
+        else:
+            raise DataError(f"{path}: no such file or folder: check the path")
+    return files
+
+
+_NO_DATA = (".md", ".txt", ".py", ".html", ".sha256", ".CHECKSUM")
+
+
+def _streams(probes: Sequence[Probe]) -> list[list[Probe]]:
+    """Files of one layout together, by their first time; streams by rank, which breaks ties of time."""
+
+    def stream(p: Probe) -> tuple[int, str]:
+        return p.facts.rank, p.facts.layout
+
+    ordered = sorted(probes, key=lambda p: (*stream(p), p.first_ns))
+    return [list(group) for _, group in groupby(ordered, key=stream)]
+
+
+def _bar_length(probes: Sequence[Probe]) -> int | None:
+    lengths = {bar_length(p): p for p in probes if p.bars}
+    if len(lengths) > 1 or (lengths and not all(p.bars for p in probes)):
+        names = ", ".join(p.facts.path.name for p in probes[:6])
+        raise DataError(
+            f"bars of one length cannot be read together with other bars or ticks ({names}): name fewer files"
+        )
+    return next(iter(lengths), None)
+
+
+def _terms(first: Probe, instrument: Instrument, given: Given, bar_ns: int | None) -> Terms:
+    contract = contract_worth(venue_of(first) or instrument.venue, instrument.base)
+    sizes_bind = given.lot_size is None and not contract and bar_ns is None
+    return Terms(
+        tick_size=instrument.tick_size,
+        lot_size=instrument.lot_size if sizes_bind else None,
+        bar_ns=bar_ns or 0,
+        silence_ns=silence_limit(first),
+        gapless=first.facts.gapless,
+        contract=contract,
+        given=given.tick_size is not None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    start_ns: int | None
+    end_ns: int | None
+
+
+@dataclass
+class History:
+    """One instrument's ticks. `bar_ns` is the length of its bars, None for ticks.
+
+    `report` tells what was found so far; it starts anew with each call of `blocks`.
+    """
+
+    instrument: Instrument
+    bar_ns: int | None
+    streams: Sequence[Stream]
+    span: _Span
+    given: Given
+    report: DataReport = field(default_factory=DataReport)
+    _progress: list[list[Progress]] = field(default_factory=list[list[Progress]])
+
+    @property
+    def files(self) -> list[Path]:
+        """The files, in the order in which they are read."""
+        return [source.facts.path for stream in self.streams for source in stream.sources]
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256, hexadecimal, over the files' bytes and the options that change rows; not over names."""
+        total = hashlib.sha256()
+        for path in self.files:
+            with blame(path), path.open("rb") as file:
+                total.update(hashlib.file_digest(file, "sha256").digest())
+        options = (self.span.start_ns, self.span.end_ns, self.given.tick_size, self.given.lot_size)
+        total.update(repr([None if o is None else str(o) for o in options]).encode())
+        return total.hexdigest()
+
+    def blocks(self, rows: int = 4096) -> Iterator[Ticks]:
+        """Blocks of `rows` ticks (the last one shorter) in arrival order, from the start.
+
+        `ts_ns` never falls. Raises DataError naming file, row and reason where the data cannot be traded on.
+        """
+        self._progress = [[Progress() for _ in stream.sources] for stream in self.streams]
+        self.report = DataReport(
+            files=[str(path) for path in self.files],
+            layouts=[stream.sources[0].facts.layout for stream in self.streams],
+        )
+        pieces = [s.pieces(self.report, p) for s, p in zip(self.streams, self._progress, strict=True)]
+        return in_blocks(self._seen(merge(pieces)), rows)
+
+    def _seen(self, pieces: Iterator[Ticks]) -> Iterator[Ticks]:
+        for piece in pieces:
+            ticks = timed_part(piece, self.span.start_ns, self.span.end_ns)
+            if len(ticks):
+                self._count(ticks)
+                yield ticks
+            if self.span.end_ns is not None and piece["ts_ns"][-1] - piece["span_ns"][-1] >= self.span.end_ns:
+                return
+
+    def _count(self, ticks: Ticks) -> None:
+        report = self.report
+        report.ticks += len(ticks)
+        kinds, counts = np.unique(ticks["kind"], return_counts=True)
+        for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True):
+            report.kinds[KIND_NAMES[kind]] += count
+        report.first_ns = int(ticks["ts_ns"][0]) if report.first_ns is None else report.first_ns
+        report.last_ns = int(ticks["ts_ns"][-1])
+        self._count_prices(ticks)
+
+    def _count_prices(self, ticks: Ticks) -> None:
+        """Prices traded or quoted at the touch; depth far from it says nothing of the range."""
+        ticks = ticks[ticks["kind"] != DEPTH]
+        if len(ticks) == 0:
+            return
+        bars, quotes = ticks["kind"] == BAR, ticks["kind"] == QUOTE
+        low = float(np.where(bars, ticks["low"], np.where(quotes, ticks["bid"], ticks["price"])).min())
+        high = float(np.where(bars, ticks["high"], np.where(quotes, ticks["ask"], ticks["price"])).max())
+        self.report.low = low if self.report.low is None else min(low, self.report.low)
+        self.report.high = high if self.report.high is None else max(high, self.report.high)
+
+    def progress(self) -> float:
+        """Share of the files' bytes that the running iteration has consumed, 0 to 1."""
+        total = sum(path.stat().st_size for path in self.files)
+        done = sum(p.bytes_read() for row in self._progress for p in row)
+        return min(1.0, done / total) if total else 0.0

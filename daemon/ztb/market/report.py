@@ -1,0 +1,83 @@
+"""What reading a history found: counts, and an example of each kind of damage."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from ztb.market.ticks import Kind
+
+
+@dataclass(slots=True)
+class DataReport:
+    """Filled while a history is iterated; complete once its last block was taken.
+
+    `rows` are rows read from files, `ticks` rows handed out. `dropped` counts rows left out, by reason
+    (duplicates and halted rows included); `examples` has the first row of each reason as `file: row N: why`.
+    """
+
+    files: list[str] = field(default_factory=list[str])
+    layouts: list[str] = field(default_factory=list[str])
+    rows: int = 0
+    ticks: int = 0
+    kinds: Counter[str] = field(default_factory=Counter[str])
+    dropped: Counter[str] = field(default_factory=Counter[str])
+    no_time: int = 0
+    out_of_order: int = 0
+    gaps: int = 0
+    missing_bars: int = 0
+    missing_ids: int = 0
+    longest_gap_ns: int = 0
+    first_ns: int | None = None
+    last_ns: int | None = None
+    low: float | None = None
+    high: float | None = None
+    examples: dict[str, str] = field(default_factory=dict[str, str])
+    notes: list[str] = field(default_factory=list[str])
+
+    @property
+    def duplicated(self) -> int:
+        """Rows that repeat a bar or a trade id."""
+        return self.dropped["duplicate"]
+
+    @property
+    def crossed(self) -> int:
+        """Quotes and snapshots whose best bid was not below their best ask."""
+        return self.dropped["crossed book"]
+
+    @property
+    def bad(self) -> int:
+        """Rows dropped because their values cannot be true: all but duplicates and halts."""
+        return self.dropped.total() - self.dropped["duplicate"] - self.dropped["market halted"]
+
+    def drop(self, reason: str, count: int, example: str) -> None:
+        """Count `count` rows left out for `reason`; the first example of a reason is kept."""
+        self.dropped[reason] += count
+        self.examples.setdefault(reason, example)
+
+    def note(self, text: str) -> None:
+        """Remember `text` once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def see_gap(self, length_ns: int, count: int = 1) -> None:
+        """Count `count` gaps, the longest of which lasts `length_ns`."""
+        self.gaps += count
+        self.longest_gap_ns = max(self.longest_gap_ns, length_ns)
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON values: counts, examples, notes; times in nanoseconds since 1970."""
+        return {
+            "files": self.files, "layouts": self.layouts, "rows": self.rows, "ticks": self.ticks,
+            "kinds": dict(sorted(self.kinds.items())), "dropped": dict(sorted(self.dropped.items())),
+            "duplicated": self.duplicated, "crossed": self.crossed, "no_time": self.no_time,
+            "out_of_order": self.out_of_order, "gaps": self.gaps, "missing_bars": self.missing_bars,
+            "missing_ids": self.missing_ids, "longest_gap_ns": self.longest_gap_ns,
+            "first_ns": self.first_ns, "last_ns": self.last_ns, "low": self.low, "high": self.high,
+            "examples": self.examples, "notes": self.notes,
+        }  # fmt: skip
+
+
+KIND_NAMES = {int(kind): kind.name.lower() for kind in Kind}
+"""Names of kinds as reports spell them."""

@@ -1,0 +1,189 @@
+"""The engine: blocks of ticks in, decisions, orders and transitions out. The same for replay, paper and live."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import xxhash
+
+from ztb.features import FeatureSet, Normaliser
+from ztb.ledger.bookkeeper import Bookkeeper
+from ztb.ledger.records import DecisionRow, MarkRow
+from ztb.market.ticks import BAR, DEPTH, GAP, LAST, Flag, Ticks
+from ztb.ports import Source
+from ztb.trading.decision_clock import DecisionClock
+from ztb.trading.lane import Decided, Lane
+
+_TAINT = GAP | int(Flag.TAINTED)
+_YIELD_EVERY = 64  # decisions between two turns of the event loop
+
+
+@dataclass(slots=True)
+class Progress:
+    """What the engine has done so far; `peak` and `max_drawdown` are of the live equity at decisions."""
+
+    ticks: int = 0
+    decisions: int = 0
+    gaps: int = 0
+    first_ts_ns: int = 0
+    last_ts_ns: int = 0
+    trade_first_ts_ns: int = 0
+    return_sum: float = 0.0
+    return_square_sum: float = 0.0
+    peak: float = 0.0
+    max_drawdown: float = 0.0
+    last_equity: float = 0.0
+    equity_sum: float = 0.0
+
+
+class Learning:
+    """What the engine tells the learner, and when; the base class does not learn."""
+
+    generation = 0
+
+    def completed(
+        self, before: Decided, generation: int, reward: float, tainted: bool, after: Decided
+    ) -> None:
+        """The decision `before` is complete: it earned `reward` by the time of `after`."""
+
+    async def settle(self) -> None:
+        """Called between segments: wait where the background cannot keep up."""
+
+
+class Engine:
+    """Drives features, lanes and learner over blocks. `shadows` by name trade beside `live` and are only marked."""
+
+    def __init__(
+        self,
+        features: FeatureSet,
+        normaliser: Normaliser,
+        clock: DecisionClock,
+        live: Lane,
+        shadows: Mapping[str, Lane],
+        books: Bookkeeper,
+        learning: Learning,
+        symbol: str,
+        trade_from_ns: int,
+    ) -> None:
+        self.features = features
+        self.normaliser = normaliser
+        self.clock = clock
+        self.live = live
+        self.shadows = shadows
+        self.books = books
+        self.learning = learning
+        self.symbol = symbol
+        self.trade_from_ns = trade_from_ns
+        self.progress = Progress()
+        self._index = {name: i for i, name in enumerate(features.names)}
+        self._normal = np.zeros(features.size, np.float32)
+        self._before: tuple[Decided, int] | None = None
+        self._tainted = False
+
+    async def run(self, source: Source) -> None:
+        """Consume `source` to its end."""
+        async for block in source.blocks():
+            await self.consume(block)
+            await asyncio.sleep(0)
+
+    async def consume(self, ticks: Ticks) -> None:
+        """Let a block of ticks, shape (n,) of dtype TICK, happen."""
+        n = len(ticks)
+        if n == 0:
+            return
+        self._count(ticks)
+        i = 0
+        while i < n:
+            due = self.clock.find_due(ticks, i, n)
+            end = min(due + 1, n)
+            self._advance(ticks, i, end)
+            if due < n:
+                self._decide(int(ticks["ts_ns"][due]))
+                if self.progress.decisions % _YIELD_EVERY == 0:
+                    await self.learning.settle()
+                    await asyncio.sleep(0)
+            i = end
+
+    def _count(self, ticks: Ticks) -> None:
+        progress = self.progress
+        partial = (ticks["kind"] == DEPTH) & ((ticks["flags"] & LAST) == 0)
+        progress.ticks += len(ticks) - int(np.count_nonzero(partial))
+        progress.gaps += int(np.count_nonzero(ticks["flags"] & GAP))
+        if progress.first_ts_ns == 0:
+            first = ticks[0]
+            progress.first_ts_ns = int(first["ts_ns"]) - (
+                int(first["span_ns"]) if first["kind"] == BAR else 0
+            )
+        progress.last_ts_ns = int(ticks["ts_ns"][-1])
+
+    def _advance(self, ticks: Ticks, i0: int, i1: int) -> None:
+        self.features.advance(ticks, i0, i1)
+        self.live.advance(ticks, i0, i1)
+        for lane in self.shadows.values():
+            lane.advance(ticks, i0, i1)
+        if np.any(ticks["flags"][i0:i1] & _TAINT):
+            self._tainted = True
+
+    def _decide(self, ts_ns: int) -> None:
+        raw = self.features.values
+        self.normaliser.update(raw)
+        if ts_ns < self.trade_from_ns or not self.features.ready:
+            return
+        self.normaliser.apply(raw, self._normal)
+        number = self.progress.decisions
+        self.books.generation = self.learning.generation
+        decided = self.live.decide(ts_ns, number, raw, self._index, self._normal)
+        for lane in self.shadows.values():
+            lane.decide(ts_ns, number, raw, self._index, self._normal)
+        self._record(decided)
+        self.progress.decisions += 1
+        if self._before is not None:
+            before, generation = self._before
+            self.learning.completed(before, generation, decided.reward, self._tainted, decided)
+        self._before = decided, self.books.generation
+        self._tainted = False
+
+    def _record(self, decided: Decided) -> None:
+        """Journal the decision and the marks, and check the books."""
+        books = self.books
+        account = self.live.broker.account[0]
+        cash = float(account["cash"])
+        books.agree(cash, decided.position, decided.equity)
+        observation = decided.observation.tobytes()
+        action = decided.action
+        books.journal.append(
+            DecisionRow(
+                decided.decision, decided.ts_ns, self.symbol, books.generation, action.size, action.timing,
+                decided.target, decided.position, decided.mid, decided.equity, action.value, action.logprob,
+                xxhash.xxh3_64_hexdigest(observation), decided.verdict,
+                None if decided.decision == 0 else decided.reward, self._tainted,
+                observation, decided.uniforms.tobytes(),
+            )
+        )  # fmt: skip
+        books.journal.append(
+            MarkRow(
+                decided.decision, decided.ts_ns, decided.mid, cash, decided.position, decided.equity,
+                books.account.fees, self._shadow_equity("hold"), self._shadow_equity("frozen"),
+            )
+        )  # fmt: skip
+        self._track(decided)
+
+    def _shadow_equity(self, name: str) -> float | None:
+        lane = self.shadows.get(name)
+        return None if lane is None else lane.equity
+
+    def _track(self, decided: Decided) -> None:
+        progress, equity = self.progress, decided.equity
+        if decided.decision == 0:
+            progress.trade_first_ts_ns = decided.ts_ns
+        else:
+            change = equity / progress.last_equity - 1.0
+            progress.return_sum += change
+            progress.return_square_sum += change * change
+        progress.peak = max(progress.peak, equity)
+        progress.max_drawdown = max(progress.max_drawdown, 1.0 - equity / progress.peak)
+        progress.last_equity = equity
+        progress.equity_sum += equity

@@ -1,0 +1,217 @@
+"""Replay: recorded history through the very engine that trades live."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from ztb.config import Config
+from ztb.errors import ZtbError
+from ztb.learning.generations import Lineage, ServedPolicy
+from ztb.ledger.accounts import Account
+from ztb.ledger.bookkeeper import Bookkeeper
+from ztb.ledger.export import export_decisions
+from ztb.ledger.journal import Journal
+from ztb.ledger.records import NoteRow
+from ztb.market.history import History, open_history
+from ztb.market.instrument import Instrument
+from ztb.runtime.assembly import assemble, describe, hold_strategy
+from ztb.runtime.engine import Engine, Learning
+from ztb.runtime.generation_store import GenerationStore
+from ztb.runtime.history_source import HistorySource
+from ztb.runtime.inline_learning import InlineLearning
+from ztb.runtime.learning_setup import Origin, learn_inline, random_origin, serve
+from ztb.runtime.run_directory import RunDirectory
+from ztb.runtime.summary import Ending, summarise
+from ztb.trading.lane import Lane
+from ztb.utils import CheckpointManager
+from ztb.utils.version import code_version
+
+CHECKPOINT_NAME = "policy"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRequest:
+    """What to replay. `trade_from_ns`: earlier ticks only warm up features and normaliser."""
+
+    config: Config
+    paths: tuple[Path, ...]
+    seed: int
+    start_ns: int | None = None
+    end_ns: int | None = None
+    trade_from_ns: int = 0
+
+
+def open_data(request: ReplayRequest) -> History:
+    """The history of a request, with what the configuration says of its instrument."""
+    market = request.config.market
+    return open_history(
+        request.paths or None,
+        symbol=market.symbol,
+        tick_size=_decimal(market.tick_size),
+        lot_size=_decimal(market.lot_size),
+        venue=market.venue,
+        maker_fee=_decimal(market.maker_fee),
+        taker_fee=_decimal(market.taker_fee),
+        start_ns=request.start_ns,
+        end_ns=request.end_ns,
+    )
+
+
+def traded_instrument(history: History, config: Config) -> Instrument:
+    """The history's instrument, with the spread that the configuration gives."""
+    spread = config.market.spread_bps
+    return history.instrument if spread is None else replace(history.instrument, spread_bps=spread)
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+class Replay:
+    """One replay from request to summary. Make it, `await run()`, and whatever happens call `finish`."""
+
+    def __init__(
+        self,
+        request: ReplayRequest,
+        history: History,
+        directory: RunDirectory,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> None:
+        self.request = request
+        self.directory = directory
+        config = request.config
+        self.assembly = assemble(config, traded_instrument(history, config), history.bar_ns, request.seed)
+        self.run_id = self.assembly.run_id(history.digest)
+        self.source = HistorySource(history, config.market.block_rows, on_progress)
+        self.lineage = Lineage()
+        self.journal = Journal(directory.journal)
+        self._started = time.perf_counter()
+        self._write_manifest(history)
+        self._build()
+
+    def _write_manifest(self, history: History) -> None:
+        self.directory.write_json(
+            self.directory.manifest,
+            {
+                "mode": "replay",
+                "run_id": self.run_id,
+                "seed": self.request.seed,
+                "code_version": code_version(),
+                "data_digest": history.digest,
+                "data": [str(path) for path in self.request.paths],
+                "instrument": dict(describe(self.assembly.instrument)),
+                "ladder": list(self.assembly.bridge.ladder),
+                "period_ns": self.assembly.period_ns,
+                "config": self.request.config.model_dump(mode="json"),
+            },
+        )
+
+    def _build(self) -> None:
+        assembly = self.assembly
+        features = assembly.features()
+        normaliser = assembly.normaliser(features.size)
+        account = Account(assembly.instrument, Decimal(repr(assembly.config.execution.start_cash_quote)))
+        self.books = Bookkeeper(self.journal, account, self.run_id)
+        policy, frozen, learning = self._learning(features.size, normaliser.state, features.schema_hash)
+        self.policy = policy
+        live = assembly.lane(features.size, assembly.strategy, policy, self.books)
+        shadows: dict[str, Lane] = {"hold": assembly.lane(features.size, hold_strategy(), None)}
+        if frozen is not None:
+            shadows["frozen"] = assembly.lane(features.size, assembly.strategy, frozen)
+        self.engine = Engine(
+            features, normaliser, assembly.clock(), live, shadows, self.books, learning,
+            assembly.instrument.symbol, self.request.trade_from_ns,
+        )  # fmt: skip
+
+    def _learning(
+        self, feature_size: int, normaliser_state: Callable[[], dict[str, Any]], schema_hash: str
+    ) -> tuple[ServedPolicy | None, ServedPolicy | None, Learning]:
+        """The policy, generation 0 for the frozen lane, and what teaches; nothing for strategies without a policy."""
+        assembly, config = self.assembly, self.assembly.config
+        self.origin: Origin | None = None
+        self.store: GenerationStore | None = None
+        if not assembly.strategy.learns:
+            return None, None, Learning()
+        shape = assembly.shape(feature_size)
+        self.origin = random_origin(shape, self.request.seed)
+        policy = serve(assembly, shape, self.lineage, self.origin)
+        if config.online.learner == "off":
+            return policy, None, Learning()
+        frozen = ServedPolicy(shape, policy.info, config.strategy.sample)
+        manager = CheckpointManager(self.directory.checkpoints, config.checkpoint.max_generations)
+        self.store = GenerationStore(
+            manager, CHECKPOINT_NAME, {"run_id": self.run_id, "feature_schema": schema_hash}
+        )
+        learning = learn_inline(
+            assembly, policy, self.lineage, self.origin, self.journal, self.store,
+            lambda: {"normaliser": normaliser_state(), "feature_schema": schema_hash},
+        )  # fmt: skip
+        return policy, frozen, learning
+
+    async def run(self) -> None:
+        """Drive the engine to the end of the history, generations being saved beside it."""
+        self.journal.append(NoteRow(0, "start", self.run_id))
+        learning = self.engine.learning
+        if isinstance(learning, InlineLearning) and self.origin is not None:
+            learning.begin(0, self.origin.how)
+        async with asyncio.TaskGroup() as tasks:
+            saving = tasks.create_task(self.store.run(), name="generation-store") if self.store else None
+            await tasks.create_task(self.engine.run(self.source), name="engine")
+            if self.store is not None and saving is not None:
+                self.store.close()
+                await saving
+
+    def finish(self, status: str) -> dict[str, Any]:
+        """Close the journal, export the decisions, write `summary.json`; returns the summary."""
+        self.journal.append(NoteRow(self.engine.progress.last_ts_ns, "end", status))
+        self.journal.close()
+        export_decisions(self.directory.journal, self.directory.decisions)
+        summary = summarise(
+            "replay", self.run_id, self.assembly, self.engine, self.lineage, self._ending(status)
+        )
+        self.directory.write_json(self.directory.summary, summary)
+        return summary
+
+    def _ending(self, status: str) -> Ending:
+        learning = self.engine.learning
+        updates = learning.learner.updates if isinstance(learning, InlineLearning) else 0
+        return Ending(
+            status=status,
+            wall_s=time.perf_counter() - self._started,
+            peak_rss_mb=psutil.Process().memory_info().rss / 1e6,
+            updates=updates,
+            weights_sha256=self.policy.info.sha256 if self.policy else None,
+            origin=self.origin.how if self.origin else None,
+            frozen_return=self._frozen_return(),
+            dropped=sum(self.source.history.report.dropped.values()),
+            checkpoints=self.store.saved if self.store else [],
+        )
+
+    def _frozen_return(self) -> float | None:
+        """What generation 0 untouched earned; the live lane itself where nothing learns."""
+        if self.policy is None or self.engine.progress.decisions == 0:
+            return None
+        lane = self.engine.shadows.get("frozen", self.engine.live)
+        start = self.assembly.config.execution.start_cash_quote
+        return lane.equity / start - 1.0
+
+
+async def run_to_end(run: Replay) -> dict[str, Any]:
+    """Run to the end, or to the error or interrupt that ends it; the summary is written in any case."""
+    try:
+        await run.run()
+    except* ZtbError as group:
+        run.finish(f"failed: {group.exceptions[0]}")
+        raise
+    except* asyncio.CancelledError:
+        run.finish("interrupted")
+        raise
+    return run.finish("complete")

@@ -1,0 +1,97 @@
+"""`summary.json`: what a run did, in figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ztb.config import config_hash
+from ztb.learning.generations import Lineage
+from ztb.ledger.performance import finite, sharpe, simple_return
+from ztb.runtime.assembly import Assembly
+from ztb.runtime.engine import Engine
+from ztb.utils.version import code_version
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended, and what only the shell knows of it."""
+
+    status: str
+    wall_s: float
+    peak_rss_mb: float
+    updates: int
+    weights_sha256: str | None
+    origin: str | None
+    frozen_return: float | None
+    dropped: int
+    checkpoints: list[int]
+
+
+def summarise(
+    mode: str, run_id: str, assembly: Assembly, engine: Engine, lineage: Lineage, ending: Ending
+) -> dict[str, Any]:
+    """The summary as JSON-able facts; every figure that does not exist is None."""
+    progress, books = engine.progress, engine.books
+    start = assembly.config.execution.start_cash_quote
+    end = engine.live.equity if progress.decisions else start
+    return {
+        "mode": mode,
+        "status": ending.status,
+        "run_id": run_id,
+        "strategy": assembly.strategy.name,
+        "symbol": assembly.instrument.symbol,
+        "seed": assembly.seed,
+        "config_hash": config_hash(assembly.config),
+        "code_version": code_version(),
+        "ticks": progress.ticks,
+        "decisions": progress.decisions,
+        "orders": books.orders,
+        "fills": books.account.fills,
+        "rejects": books.rejects,
+        "refusals": books.refusals,
+        "fees": finite(books.account.fees),
+        "first_ts": progress.first_ts_ns,
+        "last_ts": progress.last_ts_ns,
+        "trade_first_ts": progress.trade_first_ts_ns or None,
+        "start_equity": start,
+        "end_equity": finite(end),
+        **_performance(engine, start, end),
+        "frozen_return": finite(ending.frozen_return),
+        "generations": _generations(lineage),
+        "generation_0": ending.origin,
+        "updates": ending.updates,
+        "checkpoints": ending.checkpoints,
+        "journal_sha256": books.journal.sha256(),
+        "weights_sha256": ending.weights_sha256,
+        "ticks_per_s": finite(progress.ticks / ending.wall_s) if ending.wall_s > 0 else None,
+        "peak_rss_mb": round(ending.peak_rss_mb, 1),
+        "gaps": progress.gaps,
+        "dropped": ending.dropped,
+        "duration_s": round(ending.wall_s, 3),
+    }
+
+
+def _generations(lineage: Lineage) -> dict[str, int]:
+    return {
+        "made": lineage.made,
+        "promoted": lineage.promoted,
+        "rejected": lineage.rejected,
+        "rolled_back": lineage.rolled_back,
+    }
+
+
+def _performance(engine: Engine, start: float, end: float) -> dict[str, float | None]:
+    progress = engine.progress
+    count = max(progress.decisions - 1, 0)
+    span = progress.last_ts_ns - progress.trade_first_ts_ns
+    traded = float(engine.live.broker.account["traded_notional"][0])
+    mean_equity = progress.equity_sum / progress.decisions if progress.decisions else start
+    hold = engine.shadows.get("hold")
+    return {
+        "return": simple_return(start, end),
+        "sharpe": sharpe(progress.return_sum, progress.return_square_sum, count, span),
+        "max_drawdown": finite(progress.max_drawdown),
+        "turnover": finite(traded / mean_equity) if mean_equity > 0 else None,
+        "hold_return": simple_return(start, hold.equity if hold and progress.decisions else None),
+    }

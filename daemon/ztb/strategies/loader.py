@@ -1,0 +1,72 @@
+"""Finds and loads strategies: a file each, through the ordinary import system."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import ztb.strategies as mount
+from ztb.errors import ConfigError, ZtbError
+from ztb.trading.strategy import Strategy, StrategyContext
+
+_OWN = {"__init__", "loader"}
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyFile:
+    """A strategy as found on disk; `make` builds one."""
+
+    name: str
+    path: Path
+    make: Callable[[StrategyContext], Strategy]
+    learns: bool
+    features: tuple[Any, ...] | None
+
+
+def available() -> dict[str, Path]:
+    """Strategy names and their files. ConfigError if a user's file bears the name of another one."""
+    found: dict[str, Path] = {}
+    folders = [mount.SHIPPED, *mount.user_folders()]
+    for folder in folders:
+        if not folder.is_dir():
+            raise ConfigError(
+                f"ZTB_STRATEGY_PATH: {folder} is no folder; create it or remove it from the path"
+            )
+        for path in sorted(folder.glob("*.py")):
+            name = path.stem
+            if name in _OWN or name.startswith("_"):
+                continue
+            if name in found:
+                raise ConfigError(f"{path}: a strategy {name!r} exists already ({found[name]}); rename yours")
+            found[name] = path
+    return found
+
+
+def load_strategy(name: str) -> StrategyFile:
+    """The strategy of that name. ConfigError if there is none or its file is broken."""
+    files = available()
+    if name not in files:
+        near = get_close_matches(name, files, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"no strategy {name!r}{hint} Known: {', '.join(sorted(files))}")
+    made = _strategy_class(name, files[name])
+    return StrategyFile(
+        name, files[name], made, bool(getattr(made, "learns", False)), getattr(made, "features", None)
+    )
+
+
+def _strategy_class(name: str, path: Path) -> Any:
+    try:
+        module = importlib.import_module(f"ztb.strategies.{name}")
+    except ZtbError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error
+    made = getattr(module, "Strategy", None)
+    if made is None or not callable(getattr(made, "decide", None)):
+        raise ConfigError(f"{path}: defines no class Strategy with a method decide(self, moment)")
+    return made

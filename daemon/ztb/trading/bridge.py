@@ -1,0 +1,146 @@
+"""The bridge: features and our own state to observations, actions to orders, fills to rewards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztb.execution.account import mark
+from ztb.execution.orders import OrderRequest, OrderType, TimeInForce
+from ztb.market.instrument import Instrument
+from ztb.trading.observation import ACCOUNT_SIZE, observe_account
+from ztb.trading.rewards import RewardKind, begin_reward, new_reward, next_reward
+from ztb.trading.sizing import TIMING_PASSIVE, TIMING_WAIT, order_lots
+from ztb.trading.strategy import Action
+from ztb.utils.kernel import kernel
+
+FACT_MID, FACT_CASH, FACT_POSITION, FACT_EQUITY, FACT_EXPOSURE, FACT_REWARD, FACT_TS = range(7)
+_FACTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeConfig:
+    """How actions become orders and fills rewards. Changes below `band_fraction` of equity are left undone."""
+
+    ladder: tuple[float, ...]
+    band_fraction: float = 0.02
+    cost_reserve_fraction: float = 0.002
+    reward: RewardKind = RewardKind.LOG_RETURN
+    reward_rate: float = 0.01
+    drawdown_weight: float = 0.0
+    turnover_weight: float = 0.0
+
+
+@kernel
+def _begin(
+    account: NDArray[np.void],
+    view: NDArray[np.void],
+    reward: NDArray[np.void],
+    features: NDArray[np.float32],
+    scalars: NDArray[np.float64],
+    ts_ns: int,
+    period_ns: int,
+    observation: NDArray[np.float32],
+    facts: NDArray[np.float64],
+) -> None:
+    """Reward of the decision before, observation and facts of this one; `scalars`: working, last exposure, timing."""
+    own, mid = account[0], view[0]["mid"]
+    mark(own, mid, ts_ns)
+    equity = own["cash"] + own["position"] * mid
+    facts[FACT_MID] = mid
+    facts[FACT_CASH] = own["cash"]
+    facts[FACT_POSITION] = own["position"]
+    facts[FACT_EQUITY] = equity
+    facts[FACT_EXPOSURE] = own["position"] * mid / equity if equity > 0.0 else 0.0
+    if reward[0]["equity"] == 0.0:
+        begin_reward(reward[0], equity, own["traded_notional"])
+        facts[FACT_REWARD] = 0.0
+    else:
+        facts[FACT_REWARD] = next_reward(reward[0], equity, own["traded_notional"])
+    n = features.shape[0]
+    for i in range(n):
+        observation[i] = features[i]
+    observe_account(own, mid, ts_ns, period_ns, scalars[0], scalars[1], int(scalars[2]), observation[n:])
+
+
+class TradingBridge:
+    """One account's bridge. `observation` (feature_size + ACCOUNT_SIZE,) float32 and `facts` are written in place."""
+
+    def __init__(
+        self, instrument: Instrument, config: BridgeConfig, feature_size: int, period_ns: int
+    ) -> None:
+        self.instrument = instrument
+        self.config = config
+        self.period_ns = period_ns
+        self.observation = np.zeros(feature_size + ACCOUNT_SIZE, np.float32)
+        self.facts = np.zeros(_FACTS, np.float64)
+        self.reward_state = new_reward(
+            config.reward, config.reward_rate, config.drawdown_weight, config.turnover_weight
+        )
+        self._scalars = np.zeros(3, np.float64)
+        self._tick_size = float(instrument.tick_size)
+        self._lot_size = float(instrument.lot_size)
+        self._min_notional = float(instrument.min_notional)
+        self._costs = (
+            float(instrument.taker_fee) + instrument.spread_bps * 1e-4 + config.cost_reserve_fraction
+        )
+
+    def observe(
+        self,
+        account: NDArray[np.void],
+        view: NDArray[np.void],
+        features: NDArray[np.float32],
+        working: float,
+        ts_ns: int,
+    ) -> float:
+        """Write `observation` and `facts`; returns the reward of the decision before (0 at the first).
+
+        `features` (F,) normalised; `working` signed base currency of open orders.
+        """
+        self._scalars[0] = working
+        _begin(
+            account, view, self.reward_state, features, self._scalars, ts_ns, self.period_ns,
+            self.observation, self.facts,
+        )  # fmt: skip
+        return float(self.facts[FACT_REWARD])
+
+    def refresh(self, account: NDArray[np.void], view: NDArray[np.void]) -> None:
+        """Bring cash, position, mid and equity in `facts` up to date between decisions."""
+        cash, position, mid = float(account["cash"][0]), float(account["position"][0]), float(view["mid"][0])
+        self.facts[FACT_MID], self.facts[FACT_CASH], self.facts[FACT_POSITION] = mid, cash, position
+        self.facts[FACT_EQUITY] = cash + position * mid
+
+    def chosen(self, action: Action) -> float:
+        """Remember `action` for the next observation; returns its target exposure."""
+        target = self.config.ladder[action.size]
+        self._scalars[1] = target
+        self._scalars[2] = action.timing
+        return target
+
+    def order(self, action: Action, view: NDArray[np.void], order_id: int) -> OrderRequest | None:
+        """The order that `action` asks for, given the facts of the last `observe`; None if nothing is to be done."""
+        if action.timing == TIMING_WAIT:
+            return None
+        facts = self.facts
+        lots = order_lots(
+            float(facts[FACT_CASH]), float(facts[FACT_POSITION]), float(facts[FACT_MID]),
+            self.config.ladder[action.size], self._lot_size, self._min_notional, self._costs,
+            self.config.band_fraction, int(self.instrument.short),
+        )  # fmt: skip
+        if lots == 0:
+            return None
+        side = 1 if lots > 0 else -1
+        if action.timing == TIMING_PASSIVE:
+            return OrderRequest(
+                order_id, side, abs(lots), OrderType.LIMIT, self._own_touch(view, side),
+                TimeInForce.GTC, post_only=True,
+            )  # fmt: skip
+        return OrderRequest(order_id, side, abs(lots), OrderType.MARKET)
+
+    def _own_touch(self, view: NDArray[np.void], side: int) -> int:
+        """The best price of our own side of the market, in ticks, rounded away from the other side."""
+        if side > 0:
+            return int(np.floor(float(view["bid"][0]) / self._tick_size + 1e-6))
+        return int(np.ceil(float(view["ask"][0]) / self._tick_size - 1e-6))

@@ -1,0 +1,233 @@
+"""A lane: one account trading one strategy on the shared ticks and features.
+
+The live lane is journaled; shadow lanes (`hold`, generation 0, candidates at the gate) are the same code with
+accounts of their own and nobody listening.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztb.execution.orders import (
+    Cancelled,
+    Expired,
+    Filled,
+    OrderEvent,
+    OrderRequest,
+    OrderType,
+    Rejected,
+)
+from ztb.execution.risk import Facts, Proposal, Reason, RiskGate
+from ztb.market.ticks import Ticks
+from ztb.ports import Broker
+from ztb.trading.bridge import FACT_EQUITY, FACT_EXPOSURE, FACT_MID, FACT_POSITION, TradingBridge
+from ztb.trading.sizing import TIMING_WAIT
+from ztb.trading.strategy import Action, Moment, Strategy
+from ztb.utils.rng import STREAM_ACTION, STREAM_TIMING, uniform
+
+NO_ORDER = "no_order"
+REPLACING = "replacing"
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision made: what was seen, chosen, and what became of it. `reward` is of the decision before."""
+
+    ts_ns: int
+    decision: int
+    observation: NDArray[np.float32]
+    uniforms: NDArray[np.float64]
+    action: Action
+    target: float
+    position: float
+    mid: float
+    equity: float
+    reward: float
+    verdict: str
+
+
+class LaneListener(Protocol):
+    """Who is told what a lane does, in order."""
+
+    def intent(self, order: OrderRequest, decision: int, ts_ns: int) -> None: ...
+
+    def refusal(self, order: Proposal, lots: int, reason: Reason, decision: int, ts_ns: int) -> None: ...
+
+    def event(self, event: OrderEvent, order: OrderRequest | None) -> None: ...
+
+
+@dataclass(slots=True)
+class _Working:
+    order: OrderRequest
+    remaining: int
+    cancelling: bool = False
+
+    def serves(self, wanted: OrderRequest) -> bool:
+        """Whether this order, as far as it is unfilled, is the one that is wanted."""
+        order = self.order
+        return (
+            not self.cancelling
+            and order.side == wanted.side
+            and order.order_type is wanted.order_type
+            and order.price_ticks == wanted.price_ticks
+            and self.remaining == wanted.lots
+        )
+
+
+class Lane:
+    """See the module. `seed` keys the random numbers of decisions; lanes with one seed draw the same ones."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        bridge: TradingBridge,
+        gate: RiskGate,
+        strategy: Strategy,
+        seed: int,
+        listener: LaneListener | None = None,
+    ) -> None:
+        self.broker = broker
+        self.bridge = bridge
+        self.gate = gate
+        self.strategy = strategy
+        self.rejects = 0
+        self._seed = seed
+        self._listener = listener
+        self._working: dict[int, _Working] = {}
+        self._next_order_id = 1
+        self._lot_size = float(bridge.instrument.lot_size)
+        self._tick_size = float(bridge.instrument.tick_size)
+        self._uniforms = np.zeros(2, np.float64)
+        self._replacement: Action | None = None
+        self._decision = 0
+
+    @property
+    def equity(self) -> float:
+        """Cash plus position at the mid of the lane's own view, quote currency."""
+        account = self.broker.account[0]
+        return float(account["cash"] + account["position"] * self.broker.view["mid"][0])
+
+    def advance(self, ticks: Ticks, i0: int, i1: int) -> None:
+        """Let rows [i0, i1) happen to the lane's orders."""
+        i = i0
+        while i < i1:
+            i = self.broker.advance(ticks, i, i1)
+            for event in self.broker.events():
+                self._follow(event)
+
+    def decide(
+        self,
+        ts_ns: int,
+        decision: int,
+        raw: NDArray[np.float64],
+        index: Mapping[str, int],
+        features: NDArray[np.float32],
+    ) -> Decided:
+        """Observe, choose, pass the gate, send. `raw` (F,) feature values, `features` (F,) the same normalised."""
+        bridge, broker = self.bridge, self.broker
+        buys, sells = self._open_quantities()
+        reward = bridge.observe(broker.account, broker.view, features, buys - sells, ts_ns)
+        facts = bridge.facts.tolist()
+        self._uniforms[0] = uniform(self._seed, STREAM_ACTION, decision)
+        self._uniforms[1] = uniform(self._seed, STREAM_TIMING, decision)
+        moment = Moment(
+            ts_ns, decision, raw, index, bridge.observation, bridge.config.ladder,
+            facts[FACT_EXPOSURE], facts[FACT_MID], self._uniforms,
+        )  # fmt: skip
+        action = self.strategy.decide(moment)
+        observation = bridge.observation.copy()
+        target = bridge.chosen(action)
+        self._decision = decision
+        self.gate.mark(ts_ns, facts[FACT_EQUITY])
+        verdict = self._act(action, facts, buys, sells, ts_ns)
+        return Decided(
+            ts_ns, decision, observation, self._uniforms.copy(), action, target,
+            facts[FACT_POSITION], facts[FACT_MID], facts[FACT_EQUITY], reward, verdict,
+        )  # fmt: skip
+
+    def _open_quantities(self) -> tuple[float, float]:
+        """Unfilled base currency of open buys and of open sells."""
+        buys = sells = 0
+        for working in self._working.values():
+            if working.order.side > 0:
+                buys += working.remaining
+            else:
+                sells += working.remaining
+        return buys * self._lot_size, sells * self._lot_size
+
+    def _act(self, action: Action, facts: list[float], buys: float, sells: float, ts_ns: int) -> str:
+        """Turn the action into an order through the gate; returns the verdict.
+
+        At most one order works at a time: an order that is not what is wanted any more is cancelled first, and
+        its replacement is sized and sent when the venue has confirmed, so that both can never fill.
+        """
+        if action.timing == TIMING_WAIT:
+            return NO_ORDER
+        self._replacement = None
+        order = self.bridge.order(action, self.broker.view, self._next_order_id)
+        if self._working:
+            return self._make_way(order, action, ts_ns)
+        if order is None:
+            return NO_ORDER
+        price = (
+            order.price_ticks * self._tick_size if order.order_type is OrderType.LIMIT else facts[FACT_MID]
+        )
+        proposal = Proposal(order.side, order.lots * self._lot_size, price)
+        seen = Facts(
+            ts_ns, int(self.broker.view["ts_ns"][0]), facts[FACT_MID], facts[FACT_POSITION],
+            facts[FACT_EQUITY], buys, sells,
+        )  # fmt: skip
+        reason = self.gate.check(proposal, seen)
+        if reason is Reason.PASSED:
+            self._send(order, proposal, ts_ns)
+        elif self._listener is not None:
+            self._listener.refusal(proposal, order.lots, reason, self._decision, ts_ns)
+        return str(reason)
+
+    def _make_way(self, wanted: OrderRequest | None, action: Action, ts_ns: int) -> str:
+        """Keep the working order if it is what is wanted; otherwise cancel it and remember the action."""
+        for working in self._working.values():
+            if wanted is not None and working.serves(wanted):
+                return NO_ORDER
+            if not working.cancelling:
+                working.cancelling = True
+                self.broker.cancel(working.order.order_id, ts_ns)
+        if wanted is not None:
+            self._replacement = action
+        return REPLACING
+
+    def _replace(self, ts_ns: int) -> None:
+        """Send what the last decision wanted, now that the order in its way is gone."""
+        action, self._replacement = self._replacement, None
+        if action is not None:
+            self.bridge.refresh(self.broker.account, self.broker.view)
+            self._act(action, self.bridge.facts.tolist(), 0.0, 0.0, ts_ns)
+
+    def _send(self, order: OrderRequest, proposal: Proposal, ts_ns: int) -> None:
+        self._next_order_id += 1
+        self._working[order.order_id] = _Working(order, order.lots)
+        if self._listener is not None:
+            self._listener.intent(order, self._decision, ts_ns)
+        self.gate.record(proposal, ts_ns)
+        self.broker.submit(order, ts_ns)
+
+    def _follow(self, event: OrderEvent) -> None:
+        order_id = getattr(event, "order_id", 0)
+        working = self._working.get(order_id)
+        if isinstance(event, Rejected):
+            self.rejects += 1
+        if self._listener is not None:
+            self._listener.event(event, working.order if working else None)
+        if working is None:
+            return
+        if isinstance(event, Filled):
+            working.remaining -= event.lots
+        if working.remaining == 0 or isinstance(event, Rejected | Cancelled | Expired):
+            del self._working[order_id]
+            if not self._working:
+                self._replace(event.ts_ns)

@@ -1,0 +1,85 @@
+"""The protocol between the daemon and a strategy: one file in `strategies/`, or in a folder of the user's.
+
+A strategy file defines a class `Strategy`:
+
+- `__init__(self, context: StrategyContext)`
+- `decide(self, moment: Moment) -> Action`
+
+and may define: `features`, a tuple of shipped feature names and `UserFeature`s (default: all shipped);
+`on_tick(self, tick: TickView) -> bool`, called for every tick with its features, True asks for a decision now;
+`reward(self, before: float, after: float) -> float`, replacing the configured reward; `learns = True` if its
+decisions come from the policy that the learner trains (`context.policy`); `network(self, ...)`, see the README.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztb.trading.sizing import TIMING_AGGRESSIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """`size`: index into the exposure ladder; `timing`: 0 wait, 1 passive, 2 aggressive (`trading.sizing`)."""
+
+    size: int
+    timing: int = TIMING_AGGRESSIVE
+    logprob: float | None = None
+    value: float | None = None
+
+
+@dataclass(slots=True)
+class Moment:
+    """What a strategy may know when it decides. Arrays are views: copy what is to be kept.
+
+    `features` (F,) float64 raw values, `names` their names; `observation` (D,) float32 is what a policy gets;
+    `ladder` the target exposures; `exposure` the present one; `uniforms` (2,) random numbers of this decision.
+    """
+
+    ts_ns: int
+    decision: int
+    features: NDArray[np.float64]
+    index: Mapping[str, int]
+    observation: NDArray[np.float32]
+    ladder: tuple[float, ...]
+    exposure: float
+    mid: float
+    uniforms: NDArray[np.float64]
+
+    def feature(self, name: str) -> float:
+        """The raw value of one feature by name."""
+        return float(self.features[self.index[name]])
+
+
+class Policy(Protocol):
+    """What serves the learner's weights: observation and uniforms in, `Action` out."""
+
+    def act(self, observation: NDArray[np.float32], uniforms: NDArray[np.float64]) -> Action: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyContext:
+    """What a strategy is made with. `options` is `strategy.options` of the configuration."""
+
+    symbol: str
+    ladder: tuple[float, ...]
+    seed: int
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    policy: Policy | None = None
+
+
+@runtime_checkable
+class Strategy(Protocol):
+    """See the module."""
+
+    def decide(self, moment: Moment) -> Action: ...
+
+
+def nearest_rung(ladder: Sequence[float], exposure: float) -> int:
+    """Index of the ladder's rung nearest to `exposure`; the lower one on a tie."""
+    return min(range(len(ladder)), key=lambda rung: (abs(ladder[rung] - exposure), rung))

@@ -1,0 +1,84 @@
+"""The file system operations that durability rests on, each one a function that a test can stand in for.
+
+Order is everything: data reaches the disk before the name that shows it, the name before the acknowledgement.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def make_folder(folder: Path) -> None:
+    """Create `folder` and its parents, durably."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def create(path: Path) -> int:
+    """A new empty file, open for writing."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+
+
+def preallocate(descriptor: int, nbytes: int) -> None:
+    """Reserve room, so that a full disk says so before a byte is written."""
+    os.posix_fallocate(descriptor, 0, nbytes)
+
+
+def write_at(descriptor: int, data: memoryview | bytes | bytearray, offset: int) -> None:
+    """Write all of `data`."""
+    rest = memoryview(data).cast("B")
+    while rest.nbytes:
+        written = os.pwrite(descriptor, rest, offset)
+        offset += written
+        rest = rest[written:]
+
+
+def truncate(descriptor: int, nbytes: int) -> None:
+    os.ftruncate(descriptor, nbytes)
+
+
+def sync(descriptor: int) -> None:
+    os.fsync(descriptor)
+
+
+def close(descriptor: int) -> None:
+    os.close(descriptor)
+
+
+def rename(source: Path, target: Path) -> None:
+    source.rename(target)
+
+
+def remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def touch(path: Path) -> None:
+    """An empty file whose name is a fact, durable on return."""
+    close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644))
+    sync_folder(path.parent)
+
+
+@contextmanager
+def opened(path: Path) -> Generator[int]:
+    """`path` open for reading; no link is followed and no pipe waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

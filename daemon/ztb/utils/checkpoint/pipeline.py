@@ -1,0 +1,128 @@
+"""Saves in the background: one in flight, one waiting, and backpressure for the rest.
+
+Two arenas are all the memory there is. A state is copied when it gets an arena: at once if one is free; over
+the waiting one if its caller allowed that; otherwise the caller waits until one is free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from ztb.utils.checkpoint.arena import Arena
+from ztb.utils.checkpoint.generation import Generation
+from ztb.utils.checkpoint.snapshot import Facts, Snapshot, take_snapshot
+
+Write = Callable[[Snapshot, Facts], Generation]
+Finish = Callable[[Generation, Callable[[], None]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A state to be saved, not copied yet."""
+
+    state: object
+    facts: Facts
+    replaceable: bool
+
+
+@dataclass(slots=True)
+class _Job:
+    snapshot: Snapshot
+    facts: Facts
+    arena: Arena
+    replaceable: bool
+    done: Future[Generation] = field(default_factory=Future[Generation])
+
+
+class Pipeline:
+    """Safe to use from any thread; `write` and `finish` run in its one thread, in the order of the saves.
+
+    `finish` gets what was written and the function that acknowledges it.
+    """
+
+    def __init__(self, write: Write, finish: Finish, max_bytes: int) -> None:
+        self._write = write
+        self._finish = finish
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._free = [Arena(), Arena()]
+        self._waiting: _Job | None = None
+        self._turns: list[Future[None]] = []
+        self._thread = ThreadPoolExecutor(1, "checkpoint")
+
+    async def save(self, request: Request) -> Generation:
+        """Copy and write; the copy is made before the first await if an arena is free."""
+        while (job := self._admit(request)) is None:
+            await asyncio.wrap_future(self._turn())
+        # Once copied it is written, whatever becomes of the caller.
+        return await asyncio.shield(asyncio.wrap_future(job.done))
+
+    def save_now(self, request: Request) -> Generation:
+        """The same for callers without a loop; blocks until durable."""
+        while (job := self._admit(request)) is None:
+            self._turn().result()
+        return job.done.result()
+
+    def close(self) -> None:
+        """Wait for what was accepted, then end the thread."""
+        self._thread.shutdown(wait=True)
+
+    def _admit(self, request: Request) -> _Job | None:
+        """The job that will save the request's state, which was copied; None if there is no place for it."""
+        with self._lock:
+            if self._free:
+                return self._start(request)
+            waiting = self._waiting
+            if waiting is None or not waiting.replaceable or waiting.facts.name != request.facts.name:
+                return None
+            return self._replace(waiting, request)
+
+    def _start(self, request: Request) -> _Job:
+        arena = self._free[-1]
+        snapshot = take_snapshot(request.state, arena, self._max_bytes)
+        self._free.pop()
+        job = _Job(snapshot, request.facts, arena, request.replaceable)
+        self._waiting = job
+        self._thread.submit(self._run, job)
+        return job
+
+    def _replace(self, job: _Job, request: Request) -> _Job:
+        job.snapshot = take_snapshot(request.state, job.arena, self._max_bytes)
+        job.facts = replace(request.facts, replaced=job.facts.replaced + 1)
+        job.replaceable = request.replaceable
+        return job
+
+    def _run(self, job: _Job) -> None:
+        with self._lock:
+            if self._waiting is job:
+                self._waiting = None
+        try:
+            generation = self._write(job.snapshot, job.facts)
+        except BaseException as error:  # noqa: BLE001 (it is the caller's, and raised there)
+            self._release(job)
+            job.done.set_exception(error)
+            return
+        self._release(job)
+        self._finish(generation, lambda: job.done.set_result(generation))
+
+    def _release(self, job: _Job) -> None:
+        with self._lock:
+            self._free.append(job.arena)
+            turns, self._turns = self._turns, []
+        for turn in turns:
+            if turn.set_running_or_notify_cancel():
+                turn.set_result(None)
+
+    def _turn(self) -> Future[None]:
+        """Done when an arena has become free; whoever is first takes it."""
+        turn: Future[None] = Future()
+        with self._lock:
+            if self._free:
+                turn.set_result(None)
+            else:
+                self._turns.append(turn)
+        return turn

@@ -1,0 +1,85 @@
+"""A state as it was at one moment, copied away from whoever goes on changing it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from ztb.errors import UsageError
+from ztb.utils.checkpoint.arena import Arena, Bytes, aligned
+from ztb.utils.checkpoint.layout import Frame
+from ztb.utils.checkpoint.leaf import copy_leaf
+from ztb.utils.checkpoint.tree import Node, encode_state
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotFrame:
+    frame: Frame
+    memory: Bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Tree and copied frames; valid until its arena is reserved again."""
+
+    tree: Node
+    frames: list[SnapshotFrame]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the manifest says beside the state. `replaced`: older waiting states this one stands for."""
+
+    name: str
+    created_ns: int
+    metrics: dict[str, float | None]
+    lineage: dict[str, Any]
+    replaced: int = 0
+
+
+def take_snapshot(state: object, arena: Arena, max_bytes: int) -> Snapshot:
+    """Copy `state` into `arena`; TypeError naming the path of what cannot be saved."""
+    tree, leaves = encode_state(state)
+    if sum(leaf.frame.raw for leaf in leaves) > max_bytes:
+        raise UsageError(f"the state has more than max_state_bytes = {max_bytes} bytes")
+    memory = arena.reserve(sum(aligned(leaf.frame.raw) for leaf in leaves))
+    base = memory.ctypes.data
+    frames: list[SnapshotFrame] = []
+    offset = 0
+    for leaf in leaves:
+        part = memory[offset : offset + leaf.frame.raw]
+        copy_leaf(leaf, part, base + offset)
+        frames.append(SnapshotFrame(leaf.frame, part))
+        offset += aligned(leaf.frame.raw)
+    return Snapshot(tree, frames)
+
+
+def check_metrics(metrics: Mapping[str, float | None] | None) -> dict[str, float | None]:
+    """Metrics as JSON holds them: NaN and infinities become None."""
+    return {
+        str(name): float(value) if value is not None and math.isfinite(value) else None
+        for name, value in (metrics or {}).items()
+    }
+
+
+def check_lineage(lineage: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A deep copy of `lineage`, if it is plain JSON; else TypeError naming the path."""
+    return {str(key): _json(value, f"lineage[{key!r}]") for key, value in (lineage or {}).items()}
+
+
+def _json(value: object, place: str) -> Any:
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, int) and -(1 << 63) <= value < 1 << 63:
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if isinstance(value, (list, tuple)):
+        items = cast("list[object]", value)
+        return [_json(item, f"{place}[{i}]") for i, item in enumerate(items)]
+    if isinstance(value, Mapping):
+        pairs = cast("Mapping[object, object]", value)
+        return {str(key): _json(item, f"{place}[{key!r}]") for key, item in pairs.items()}
+    raise TypeError(f"{place}: {value!r} is not plain JSON (integers have 64 bits)")

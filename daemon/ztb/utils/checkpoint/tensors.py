@@ -1,0 +1,158 @@
+"""torch tensors as leaves and back; when saving, torch is found in `sys.modules`, never imported.
+
+Tensors come back on the CPU, in C order. As numpy arrays, what numpy lacks comes wider where that is exact
+(bfloat16 as float32, complex32 as complex64) and as its bytes where not (the float8 kinds, as uint8).
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+
+from ztb.utils.checkpoint.arena import Bytes
+from ztb.utils.checkpoint.arrays import Array, check_size, shaped
+from ztb.utils.checkpoint.errors import Malformed
+from ztb.utils.checkpoint.layout import Frame
+from ztb.utils.checkpoint.leaf import Leaf
+
+Torch = Any
+Tensor = Any
+
+
+class _Kind(NamedTuple):
+    itemsize: int
+    numpy: str
+
+
+_KINDS: dict[str, _Kind] = {
+    "float64": _Kind(8, "<f8"),
+    "float32": _Kind(4, "<f4"),
+    "float16": _Kind(2, "<f2"),
+    "bfloat16": _Kind(2, "<u2"),
+    "complex128": _Kind(16, "<c16"),
+    "complex64": _Kind(8, "<c8"),
+    "complex32": _Kind(4, "<f2"),
+    "int64": _Kind(8, "<i8"),
+    "int32": _Kind(4, "<i4"),
+    "int16": _Kind(2, "<i2"),
+    "int8": _Kind(1, "|i1"),
+    "uint64": _Kind(8, "<u8"),
+    "uint32": _Kind(4, "<u4"),
+    "uint16": _Kind(2, "<u2"),
+    "uint8": _Kind(1, "|u1"),
+    "bool": _Kind(1, "|b1"),
+    "float8_e4m3fn": _Kind(1, "|u1"),
+    "float8_e4m3fnuz": _Kind(1, "|u1"),
+    "float8_e5m2": _Kind(1, "|u1"),
+    "float8_e5m2fnuz": _Kind(1, "|u1"),
+    "float8_e8m0fnu": _Kind(1, "|u1"),
+}
+SPARSE = {
+    "sparse_coo": ("indices", "values"),
+    "sparse_csr": ("crow_indices", "col_indices", "values"),
+    "sparse_csc": ("ccol_indices", "row_indices", "values"),
+    "sparse_bsr": ("crow_indices", "col_indices", "values"),
+    "sparse_bsc": ("ccol_indices", "row_indices", "values"),
+}
+
+
+def is_tensor(value: object) -> bool:
+    """Whether `value` is a tensor or a parameter; of no other class."""
+    torch: Torch = sys.modules.get("torch")
+    return torch is not None and type(value) in (torch.Tensor, torch.nn.Parameter)
+
+
+def layout_of(tensor: Tensor) -> str:
+    """`strided`, or a name in SPARSE; TypeError for what has no plain memory."""
+    layout = str(tensor.layout).removeprefix("torch.")
+    if tensor.is_quantized or tensor.is_nested or tensor.is_meta or layout not in ("strided", *SPARSE):
+        raise TypeError(f"a tensor of layout {layout} on {tensor.device} without plain memory")
+    return layout
+
+
+def tensor_leaf(tensor: Tensor) -> Leaf:
+    """A strided tensor on any device."""
+    torch: Torch = sys.modules["torch"]
+    name = str(tensor.dtype).removeprefix("torch.")
+    if name not in _KINDS:
+        raise TypeError(f"a tensor of dtype {name}")
+
+    def copy(destination: Bytes) -> None:
+        torch.from_numpy(destination).view(tensor.dtype).view(tensor.shape).copy_(tensor.detach())
+
+    frame = Frame(
+        "parameter" if type(tensor) is torch.nn.Parameter else "tensor",
+        name,
+        tuple(tensor.shape),
+        tensor.numel() * _KINDS[name].itemsize,
+        requires_grad=tensor.requires_grad,
+    )
+    return Leaf(frame, copy, tensor.data_ptr() if _in_one_piece(tensor) else None)
+
+
+def _in_one_piece(tensor: Tensor) -> bool:
+    return tensor.is_cpu and tensor.is_contiguous() and not tensor.is_conj() and not tensor.is_neg()
+
+
+def tensor_parts(tensor: Tensor, layout: str) -> list[Tensor]:
+    """The strided tensors that a sparse one consists of, in the order of SPARSE."""
+    if layout == "sparse_coo":
+        return [tensor._indices(), tensor._values()]
+    return [getattr(tensor, part)() for part in SPARSE[layout]]
+
+
+def make_tensor(frame: Frame) -> tuple[Tensor, Bytes]:
+    """The tensor to be filled and its memory as bytes. Imports torch."""
+    tensor_spec(frame)
+    torch: Torch = importlib.import_module("torch")
+    memory = torch.empty(frame.raw, dtype=torch.uint8)
+    tensor = memory.view(getattr(torch, frame.dtype)).view(frame.shape)
+    if frame.kind == "parameter":
+        tensor = torch.nn.Parameter(tensor, requires_grad=frame.requires_grad)
+    elif frame.requires_grad:
+        tensor.requires_grad_(True)
+    return tensor, memory.numpy()
+
+
+def tensor_spec(frame: Frame) -> _Kind:
+    """The kind of a tensor's frame, its size checked; Malformed otherwise."""
+    kind = _KINDS.get(frame.dtype) if isinstance(frame.dtype, str) else None
+    if kind is None:
+        raise Malformed(f"a tensor of dtype {frame.dtype!r}")
+    check_size(frame, kind.itemsize)
+    return kind
+
+
+def make_tensor_array(frame: Frame) -> tuple[Array, Bytes]:
+    """The numpy array to be filled in a tensor's place, and its memory; `widen` it when it is filled."""
+    kind = tensor_spec(frame)
+    memory = np.empty(frame.raw, np.uint8)
+    dtype = (
+        np.dtype([("real", "<f2"), ("imag", "<f2")]) if frame.dtype == "complex32" else np.dtype(kind.numpy)
+    )
+    return shaped(memory, dtype, frame), memory
+
+
+def widen(array: Array, dtype: str) -> Array:
+    """The values of dtypes that numpy lacks, in the next wider one that it has."""
+    if dtype == "bfloat16":
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    if dtype == "complex32":
+        real, imaginary = array["real"].astype(np.float32), array["imag"].astype(np.float32)
+        return cast("Array", np.stack([real, imaginary], -1).view(np.complex64)[..., 0])
+    return array
+
+
+def make_sparse(layout: str, shape: tuple[int, ...], parts: list[Tensor], coalesced: bool) -> Tensor:
+    """A sparse tensor of its parts. Imports torch; Malformed where they do not fit together."""
+    torch: Torch = importlib.import_module("torch")
+    try:
+        if layout == "sparse_coo":
+            return torch.sparse_coo_tensor(*parts, shape, is_coalesced=coalesced, check_invariants=True)
+        make = getattr(torch, f"{layout}_tensor")
+        return make(*parts, shape, check_invariants=True)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise Malformed(f"no {layout} tensor: {error}") from error

@@ -1,0 +1,122 @@
+"""Writes one generation: temporary file, fsync, rename, fsync of the folder. Durable when `write` returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import xxhash
+
+from ztb import __version__
+from ztb.utils.checkpoint import codec, files
+from ztb.utils.checkpoint.codec import Compression
+from ztb.utils.checkpoint.layout import HEADER_BYTES, MAX_MANIFEST_BYTES, VERSION, Frame, Header, Manifest
+from ztb.utils.checkpoint.names import DATA, TEMPORARY, file_name
+from ztb.utils.checkpoint.snapshot import Facts, Snapshot, SnapshotFrame
+
+
+class Written(NamedTuple):
+    path: Path
+    nbytes: int
+    manifest: Manifest
+
+
+class _Output:
+    """A file that is written from front to back; `checksum` covers what came since `begin`."""
+
+    def __init__(self, descriptor: int, offset: int) -> None:
+        self._descriptor = descriptor
+        self.offset = offset
+        self._buffer = bytearray()
+
+    def write(self, pieces: Iterable[memoryview | bytes]) -> tuple[int, str]:
+        """Write `pieces`; their number of bytes and checksum."""
+        checksum = xxhash.xxh3_64()
+        nbytes = 0
+        for piece in pieces:
+            checksum.update(piece)
+            nbytes += len(piece)
+            self._append(piece)
+        return nbytes, checksum.hexdigest()
+
+    def _append(self, piece: memoryview | bytes) -> None:
+        self._buffer += piece if len(piece) < codec.BLOCK else b""
+        if len(self._buffer) >= codec.BLOCK or len(piece) >= codec.BLOCK:
+            self.flush()
+        if len(piece) >= codec.BLOCK:
+            files.write_at(self._descriptor, piece, self.offset)
+            self.offset += len(piece)
+
+    def flush(self) -> None:
+        files.write_at(self._descriptor, self._buffer, self.offset)
+        self.offset += len(self._buffer)
+        self._buffer.clear()
+
+
+def write(folder: Path, number: int, snapshot: Snapshot, facts: Facts, compression: Compression) -> Written:
+    """Write `snapshot` as generation `number` of `folder`; OSError leaves the folder as it was."""
+    temporary = folder / file_name(number, TEMPORARY)
+    target = folder / file_name(number, DATA)
+    descriptor = files.create(temporary)
+    try:
+        try:
+            nbytes, manifest = _fill(descriptor, number, snapshot, facts, compression)
+            files.sync(descriptor)
+        finally:
+            files.close(descriptor)
+        files.rename(temporary, target)
+    except BaseException:
+        files.remove(temporary)
+        raise
+    files.sync_folder(folder)
+    return Written(target, nbytes, manifest)
+
+
+def _fill(
+    descriptor: int, number: int, snapshot: Snapshot, facts: Facts, compression: Compression
+) -> tuple[int, Manifest]:
+    room = HEADER_BYTES + sum(codec.bound(frame.frame.raw) for frame in snapshot.frames)
+    files.preallocate(descriptor, room)
+    output = _Output(descriptor, HEADER_BYTES)
+    frames = [_write_frame(output, frame, compression) for frame in snapshot.frames]
+    manifest = _manifest(number, snapshot, facts, frames)
+    raw = msgspec.json.encode(manifest)
+    if len(raw) > MAX_MANIFEST_BYTES:
+        raise TypeError(
+            f"the state's plain values make {len(raw)} bytes of JSON (limit {MAX_MANIFEST_BYTES}): "
+            "put large lists into numpy arrays, large strings into bytes"
+        )
+    output.flush()
+    manifest_offset = output.offset
+    output.write([raw])
+    output.flush()
+    header = Header(number, manifest_offset, len(raw), output.offset, xxhash.xxh3_64_intdigest(raw))
+    files.write_at(descriptor, header.pack(), 0)
+    if output.offset < room:
+        files.truncate(descriptor, output.offset)
+    return output.offset, manifest
+
+
+def _write_frame(output: _Output, frame: SnapshotFrame, compression: Compression) -> Frame:
+    dtype = frame.frame.dtype
+    chosen = codec.choose(dtype, frame.memory, compression)
+    width = codec.exponent_width(dtype) or 1
+    stored, checksum = output.write(codec.encode(frame.memory, chosen, width, compression.level))
+    return msgspec.structs.replace(frame.frame, stored=stored, xxh3=checksum, codec=chosen)
+
+
+def _manifest(number: int, snapshot: Snapshot, facts: Facts, frames: list[Frame]) -> Manifest:
+    return Manifest(
+        schema=VERSION,
+        writer=f"ztb {__version__}",
+        name=facts.name,
+        generation=number,
+        created_ns=facts.created_ns,
+        replaced=facts.replaced,
+        metrics=facts.metrics,
+        lineage=facts.lineage,
+        frames=frames,
+        state=msgspec.Raw(msgspec.json.encode(snapshot.tree)),
+    )

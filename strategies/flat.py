@@ -1,0 +1,13 @@
+"""Never trade: what doing nothing earns."""
+
+from __future__ import annotations
+
+from ztb.trading.strategy import Action, Moment, StrategyContext, nearest_rung
+
+
+class Strategy:
+    def __init__(self, context: StrategyContext) -> None:
+        self._action = Action(nearest_rung(context.ladder, 0.0))
+
+    def decide(self, moment: Moment) -> Action:
+        return self._action

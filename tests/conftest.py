@@ -1,0 +1,61 @@
+"""What every test stands on: no network but loopback, and small made-up markets."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+HOUR_MS = 3_600_000
+
+
+@pytest.fixture(autouse=True)
+def loopback_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Any connection to a host other than loopback fails the test that tries it."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: object) -> None:
+        host = address[0] if isinstance(address, tuple) else "unix"
+        if host not in ("127.0.0.1", "::1", "localhost", "unix"):
+            raise AssertionError(f"a test tried to reach {host!r}")
+        connect(self, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+    yield
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the caller's leaks into a test."""
+    for name in list(os.environ):
+        if name.startswith("ZTB_") and not name.startswith("ZTB_PROOF") and name != "ZTB_SHARED_DATA":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def write_bars(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a CSV of hourly bars of a random walk: `write_bars(n, seed=0, change=None)`."""
+
+    def write(n: int, seed: int = 0, name: str = "bars.csv", shift_after: int | None = None) -> Path:
+        rng = np.random.default_rng(seed)
+        closes = np.round(5000.0 * np.exp(np.cumsum(rng.normal(0.0, 0.01, n + 1))), 2)
+        if shift_after is not None:
+            closes[shift_after + 1 :] = np.round(closes[shift_after + 1 :] * 1.1, 2)
+        wiggle = np.round(rng.uniform(0.01, 20.0, n), 2)
+        volumes = np.round(rng.uniform(10.0, 200.0, n), 4)
+        lines = ["timestamp,open,high,low,close,volume"]
+        for i in range(n):
+            first, last = closes[i], closes[i + 1]
+            high, low = max(first, last) + wiggle[i], min(first, last) - wiggle[i]
+            moment = 1_500_000_000_000 // HOUR_MS * HOUR_MS + i * HOUR_MS
+            lines.append(f"{moment},{first:.2f},{high:.2f},{low:.2f},{last:.2f},{volumes[i]:.4f}")
+        path = tmp_path / name
+        path.write_text("\n".join(lines) + "\n")
+        return path
+
+    return write

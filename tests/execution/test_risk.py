@@ -1,0 +1,133 @@
+"""Each limit refuses what it must, at its own edge, with its own reason; worst-case fills never break exposure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ztb.execution.risk import DAY_NS, Facts, Proposal, Reason, RiskGate, RiskLimits, reduces
+
+NOW = 10 * DAY_NS
+FACTS = Facts(
+    now_ns=NOW, market_ts_ns=NOW, mid=100.0, position=0.0, equity=1000.0, open_buys=0.0, open_sells=0.0
+)
+BUY = Proposal(side=1, quantity=1.0, price=100.0)
+WIDE = RiskLimits()
+
+
+def gate(**limits: float) -> RiskGate:
+    made = RiskGate(replace(WIDE, **limits))  # type: ignore[arg-type]
+    made.mark(NOW, 1000.0)
+    return made
+
+
+def test_an_order_within_all_limits_passes():
+    assert gate().check(BUY, FACTS) is Reason.PASSED
+
+
+@pytest.mark.parametrize(
+    ("limits", "order", "facts", "reason"),
+    [
+        ({"max_order_fraction": 0.09}, BUY, FACTS, Reason.ORDER_SIZE),
+        ({"max_order_notional_quote": 99.0}, BUY, FACTS, Reason.ORDER_NOTIONAL),
+        ({"max_exposure": 0.35}, BUY, replace(FACTS, position=1.0, open_buys=2.0), Reason.EXPOSURE),
+        (
+            {"max_exposure": 0.35},
+            replace(BUY, side=-1),
+            replace(FACTS, position=-1.0, open_sells=2.0),
+            Reason.EXPOSURE,
+        ),
+        ({"max_daily_loss_fraction": 0.1}, BUY, replace(FACTS, equity=899.0), Reason.DAILY_LOSS),
+        ({"max_drawdown_fraction": 0.1}, BUY, replace(FACTS, equity=899.0), Reason.DRAWDOWN),
+        ({"price_band_fraction": 0.01}, replace(BUY, price=101.1), FACTS, Reason.PRICE_BAND),
+        ({"max_data_age_ms": 5}, BUY, replace(FACTS, market_ts_ns=NOW - 5_000_001), Reason.STALE_DATA),
+        ({"max_orders_per_minute": 0}, BUY, FACTS, Reason.ORDER_RATE),
+        ({"max_orders_per_day": 0}, BUY, FACTS, Reason.ORDERS_PER_DAY),
+        ({}, BUY, replace(FACTS, mid=0.0), Reason.NO_MARKET),
+        ({}, BUY, replace(FACTS, equity=-1.0), Reason.NO_MARKET),
+    ],
+)
+def test_each_limit_refuses_with_its_own_reason(limits, order, facts, reason):
+    assert gate(**limits).check(order, facts) is reason
+    lone = gate(**{"max_daily_loss_fraction": 1.0, "max_drawdown_fraction": 1.0} | limits)
+    assert lone.check(order, facts) is reason
+
+
+def test_repeated_side_counts_and_the_other_side_clears_it():
+    made = gate(max_repeated_side=2)
+    for _ in range(2):
+        assert made.check(BUY, FACTS) is Reason.PASSED
+        made.record(BUY, NOW)
+    assert made.check(BUY, FACTS) is Reason.REPEATED_SIDE
+    made.record(replace(BUY, side=-1), NOW)
+    assert made.check(BUY, FACTS) is Reason.PASSED
+
+
+def test_order_rate_forgets_after_a_minute_and_the_day_count_at_midnight():
+    made = gate(max_orders_per_minute=1, max_orders_per_day=2)
+    made.record(BUY, NOW)
+    assert made.check(BUY, FACTS) is Reason.ORDER_RATE
+    made.mark(NOW + 60_000_000_000, 1000.0)
+    assert made.check(BUY, FACTS) is Reason.PASSED
+    made.record(BUY, NOW + 60_000_000_000)
+    made.mark(NOW + 180_000_000_000, 1000.0)
+    assert made.check(BUY, FACTS) is Reason.ORDERS_PER_DAY
+    made.mark(NOW + DAY_NS, 1000.0)
+    assert made.check(BUY, FACTS) is Reason.PASSED
+
+
+def test_a_new_day_starts_a_new_daily_loss_but_not_a_new_drawdown():
+    made = gate(max_daily_loss_fraction=0.1, max_drawdown_fraction=0.5)
+    poorer = replace(FACTS, equity=850.0)
+    assert made.check(BUY, poorer) is Reason.DAILY_LOSS
+    made.mark(NOW + DAY_NS, 850.0)
+    assert made.check(BUY, poorer) is Reason.PASSED
+    assert made.check(BUY, replace(FACTS, equity=499.0)) is Reason.DAILY_LOSS
+    made.mark(NOW + 2 * DAY_NS, 499.0)
+    assert made.check(BUY, replace(FACTS, equity=499.0)) is Reason.DRAWDOWN
+
+
+def test_halt_refuses_everything_and_reduce_only_lets_reductions_through():
+    made = gate()
+    long = replace(FACTS, position=2.0)
+    sell = replace(BUY, side=-1)
+    made.memory.reduce_only = True
+    assert made.check(BUY, long) is Reason.REDUCE_ONLY
+    assert made.check(sell, long) is Reason.PASSED
+    assert made.check(replace(sell, quantity=2.1), long) is Reason.REDUCE_ONLY
+    made.memory.halted = True
+    assert made.check(sell, long) is Reason.HALTED
+
+
+def test_reducing_orders_pass_when_new_risk_is_refused():
+    made = gate(max_exposure=0.01, max_daily_loss_fraction=0.01, max_repeated_side=0, max_order_fraction=0.01)
+    long = replace(FACTS, position=2.0, equity=500.0)
+    assert made.check(replace(BUY, side=-1, quantity=2.0), long) is Reason.PASSED
+    assert made.check(replace(BUY, side=-1, quantity=2.0), replace(long, open_sells=0.5)) is not Reason.PASSED
+
+
+@given(
+    position=st.floats(-5, 5),
+    orders=st.lists(st.tuples(st.sampled_from([1, -1]), st.floats(0.01, 4)), max_size=12),
+)
+def test_no_sequence_of_passed_orders_can_break_exposure_however_they_fill(position, orders):
+    made = gate(max_exposure=0.5)
+    buys = sells = 0.0
+    for side, quantity in orders:
+        order = Proposal(side, quantity, 100.0)
+        facts = replace(FACTS, position=position, open_buys=buys, open_sells=sells)
+        if made.check(order, facts) is Reason.PASSED:
+            buys, sells = (buys + quantity, sells) if side > 0 else (buys, sells + quantity)
+    limit = max(0.5 * 1000.0 / 100.0, abs(position)) + 1e-9
+    assert abs(position + buys) <= limit or buys == 0.0
+    assert abs(position - sells) <= limit or sells == 0.0
+
+
+def test_reducing_counts_what_is_already_on_its_way():
+    long = replace(FACTS, position=2.0, open_sells=1.5)
+    assert reduces(Proposal(-1, 0.5, 100.0), long)
+    assert not reduces(Proposal(-1, 0.6, 100.0), long)
+    assert reduces(Proposal(1, 0.5, 100.0), replace(FACTS, position=-1.0, open_buys=0.5))
