@@ -24,7 +24,9 @@ app.add_typer(data_app, name="data")
 app.add_typer(config_app, name="config")
 app.add_typer(generations_app, name="generations")
 
-_Data = Annotated[list[Path] | None, typer.Option("--data", help="files or folders; default: shipped history")]
+_Data = Annotated[
+    list[Path] | None, typer.Option("--data", help="files or folders; default: shipped history")
+]
 _Paths = Annotated[list[Path] | None, typer.Argument(help="files or folders; default: shipped history")]
 _Config = Annotated[Path | None, typer.Option("--config", help="trade-config.json")]
 _Seed = Annotated[int, typer.Option("--seed", min=0, help="seed of every random number")]
@@ -36,7 +38,9 @@ _Run = Annotated[Path, typer.Argument(help="run directory")]
 
 @app.command()
 def replay(
-    run_directory: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="a run to repeat and compare")] = None,
+    run_directory: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="a run to repeat and compare")
+    ] = None,
     data: _Data = None,
     config: _Config = None,
     strategy: Annotated[str | None, typer.Option("--strategy", help="name of a strategy")] = None,
@@ -44,10 +48,12 @@ def replay(
     out: _Out = None,
     learner: Annotated[str | None, typer.Option("--learner", help="off, inline or process")] = None,
     from_generation: Annotated[
-        str | None, typer.Option("--from-generation", help="run directory or checkpoint folder, with :N for one")
+        str | None,
+        typer.Option("--from-generation", help="run directory or checkpoint folder, with :N for one"),
     ] = None,
     pretrain: Annotated[
-        str | None, typer.Option("--pretrain", help="first span to train generation 0 on, such as 180d; none: random")
+        str | None,
+        typer.Option("--pretrain", help="first span to train generation 0 on, such as 180d; none: random"),
     ] = None,
     start: Annotated[str | None, typer.Option("--from", help="first moment, ISO 8601 UTC")] = None,
     end: Annotated[str | None, typer.Option("--to", help="end, ISO 8601 UTC, exclusive")] = None,
@@ -55,7 +61,7 @@ def replay(
     as_json: _Json = False,
 ) -> int:
     """Run a strategy over recorded history, learning as it goes."""
-    from ztb.commands.replay import ReplayOptions, repeat_run, run_replay  # noqa: PLC0415
+    from ztb.commands.replay import ReplayOptions, repeat_run, run_replay
 
     if run_directory is not None:
         return repeat_run(run_directory, out, as_json)
@@ -70,7 +76,7 @@ def replay(
 @app.command()
 def report(run_directory: _Run, as_json: _Json = False) -> int:
     """Make report.html and decisions.parquet of a run again, finished or not."""
-    from ztb.commands.report import report as make  # noqa: PLC0415
+    from ztb.commands.report import report as make
 
     return make(run_directory, as_json)
 
@@ -82,7 +88,7 @@ def why(
     as_json: _Json = False,
 ) -> int:
     """Explain one order, fill or refusal, and recompute it from disk."""
-    from ztb.commands.why import why as explain  # noqa: PLC0415
+    from ztb.commands.why import why as explain
 
     return explain(what, run_directory, as_json)
 
@@ -90,7 +96,7 @@ def why(
 @app.command()
 def version() -> int:
     """Print the version."""
-    from ztb.utils.version import code_version  # noqa: PLC0415
+    from ztb.utils.version import code_version
 
     typer.echo(code_version())
     return 0
@@ -99,7 +105,7 @@ def version() -> int:
 @config_app.command("check")
 def config_check(config: _Config = None, as_json: _Json = False) -> int:
     """Say whether the configuration is sound."""
-    from ztb.commands.config import check  # noqa: PLC0415
+    from ztb.commands.config import check
 
     return check(config, as_json)
 
@@ -107,7 +113,7 @@ def config_check(config: _Config = None, as_json: _Json = False) -> int:
 @config_app.command("show")
 def config_show(config: _Config = None, as_json: _Json = False) -> int:
     """Every value and where it came from."""
-    from ztb.commands.config import show  # noqa: PLC0415
+    from ztb.commands.config import show
 
     return show(config, as_json)
 
@@ -115,7 +121,7 @@ def config_show(config: _Config = None, as_json: _Json = False) -> int:
 @config_app.command("schema")
 def config_schema(as_json: _Json = True) -> int:
     """The JSON Schema of the file."""
-    from ztb.commands.config import print_schema  # noqa: PLC0415
+    from ztb.commands.config import print_schema
 
     return print_schema()
 
@@ -123,7 +129,7 @@ def config_schema(as_json: _Json = True) -> int:
 @generations_app.command("list")
 def generations_list(run_directory: _Run, as_json: _Json = False) -> int:
     """The generations of a run."""
-    from ztb.commands.generations import list_generations  # noqa: PLC0415
+    from ztb.commands.generations import list_generations
 
     return list_generations(_checkpoints(run_directory), None, as_json)
 
@@ -133,7 +139,7 @@ def generations_show(
     run_directory: _Run, generation: Annotated[int | None, typer.Argument()] = None, as_json: _Json = False
 ) -> int:
     """One generation with its lineage and metrics; default the newest."""
-    from ztb.commands.generations import show  # noqa: PLC0415
+    from ztb.commands.generations import show
 
     return show(_checkpoints(run_directory), "policy", generation, as_json)
 

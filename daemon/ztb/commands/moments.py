@@ -16,6 +16,8 @@ def parse_moment(text: str | None, flag: str) -> int | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"{flag} {text!r}: neither ISO 8601, such as 2019-01-31T12:00, nor nanoseconds") from None
+        raise UsageError(
+            f"{flag} {text!r}: neither ISO 8601, such as 2019-01-31T12:00, nor nanoseconds"
+        ) from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return round(moment.timestamp()) * 1_000_000_000 + moment.microsecond * 1000

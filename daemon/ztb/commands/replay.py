@@ -90,7 +90,7 @@ def repeat_run(run: Path, out: Path | None, as_json: bool) -> int:
 
 
 def _run(request: ReplayRequest, directory: RunDirectory, quiet: bool) -> dict[str, Any]:
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, transient=True, disable=quiet) as bar:
@@ -109,6 +109,6 @@ def _print(summary: dict[str, Any], directory: RunDirectory, as_json: bool) -> N
     if as_json:
         typer.echo(json.dumps({**summary, "run": str(directory.path)}))
         return
-    from ztb.telemetry.tables import print_summary  # noqa: PLC0415
+    from ztb.telemetry.tables import print_summary
 
     print_summary(summary, directory)
