@@ -70,7 +70,16 @@ def begin_decision(
     n = features.shape[0]
     for i in range(n):
         observation[i] = features[i]
-    observe_account(own, mid, ts_ns, period_ns, scalars[WORKING], scalars[LAST_EXPOSURE], int(scalars[LAST_TIMING]), observation[n:])
+    observe_account(
+        own,
+        mid,
+        ts_ns,
+        period_ns,
+        scalars[WORKING],
+        scalars[LAST_EXPOSURE],
+        int(scalars[LAST_TIMING]),
+        observation[n:],
+    )
 
 
 class TradingBridge:

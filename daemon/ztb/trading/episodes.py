@@ -44,7 +44,9 @@ class Episodes:
         for name in ("fee_factors", "latency_factors"):
             low, high = getattr(self, name)
             if not 0.0 <= low <= high < float("inf"):
-                raise ConfigError(f"{name} is ({low}, {high}): give a range of factors, low to high, from 0 up")
+                raise ConfigError(
+                    f"{name} is ({low}, {high}): give a range of factors, low to high, from 0 up"
+                )
 
 
 RULES: np.dtype[np.void] = np.dtype(

@@ -52,7 +52,18 @@ def _send(
     side = 1 if lots > 0 else -1
     post_only = 1 if order_type == LIMIT else 0
     submit_order(
-        exchange, orders, events, lane["order_id"], side, abs(lots), order_type, price, _GTC, post_only, 0, now_ns
+        exchange,
+        orders,
+        events,
+        lane["order_id"],
+        side,
+        abs(lots),
+        order_type,
+        price,
+        _GTC,
+        post_only,
+        0,
+        now_ns,
     )
 
 
@@ -73,7 +84,13 @@ def act(
     if timing == TIMING_PASSIVE:
         order_type, price = LIMIT, own_touch(view["bid"], view["ask"], exchange["tick_size"], lots)
     move = next_move(
-        lane["remaining"], lane["order_type"], lane["price_ticks"], lane["cancelling"], lots, order_type, price
+        lane["remaining"],
+        lane["order_type"],
+        lane["price_ticks"],
+        lane["cancelling"],
+        lots,
+        order_type,
+        price,
     )
     if move == SEND:
         _send(exchange, orders, events, lane, lots, order_type, price, now_ns)

@@ -173,9 +173,7 @@ def _new_lanes(
     template = new_exchange(instrument, paper, 0, float(rules["start_cash"][0]))
     blank = new_orders(ORDER_SLOTS)
     exchange, view = np.repeat(template, n), np.repeat(new_view(instrument), n)
-    reward = new_reward(
-        bridge.reward, bridge.reward_rate, bridge.drawdown_weight, bridge.turnover_weight
-    )
+    reward = new_reward(bridge.reward, bridge.reward_rate, bridge.drawdown_weight, bridge.turnover_weight)
     return Lanes(
         rules=rules,
         ladder=np.array(bridge.ladder, np.float64),

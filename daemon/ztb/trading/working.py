@@ -26,7 +26,13 @@ def own_touch(bid: float, ask: float, tick_size: float, side: int) -> int:
 
 @kernel
 def next_move(
-    working: int, working_type: int, working_price: int, cancelling: int, lots: int, order_type: int, price: int
+    working: int,
+    working_type: int,
+    working_price: int,
+    cancelling: int,
+    lots: int,
+    order_type: int,
+    price: int,
 ) -> int:
     """What to do about `lots` wanted while `working` are unfilled: both signed, 0 for none; prices in ticks."""
     if working == 0:
