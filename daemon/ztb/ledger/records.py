@@ -132,7 +132,7 @@ class UpdateRow(Record, frozen=True):
     """A learner's update and its statistics."""
 
     table = "updates"
-    update: int
+    number: int
     ts_ns: int
     decisions: int
     policy_loss: float
