@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from execution.exchange_cases import MS, T0, bars, cancel, depth, exchange, fills, kinds, limit, quotes, run, trades
 
+from execution.exchange_cases import (
+    MS,
+    T0,
+    bars,
+    cancel,
+    depth,
+    exchange,
+    fills,
+    kinds,
+    limit,
+    quotes,
+    run,
+    trades,
+)
 from ztb.execution.orders import Cancelled, Filled
 
 QUOTED = quotes((0, 100.0, 101.0, 2.0, 2.0))
@@ -75,7 +88,9 @@ def test_pessimistic_queues_shrink_by_trades_alone() -> None:
 
 
 def test_proportional_queues_shrink_by_cancels_in_proportion() -> None:
-    assert requeue("proportional") == [(8, 200)]  # 3 before us of 3 shown, now 1 of 1: 2.0 of the trade are ours
+    assert requeue("proportional") == [
+        (8, 200)
+    ]  # 3 before us of 3 shown, now 1 of 1: 2.0 of the trade are ours
 
 
 def test_proportional_queues_ignore_who_joins_behind() -> None:

@@ -58,11 +58,11 @@ def open_data(request: ReplayRequest) -> History:
     return open_history(
         request.paths or None,
         symbol=market.symbol,
-        tick_size=_decimal(market.tick_size),
-        lot_size=_decimal(market.lot_size),
+        tick_size=market.tick_size,
+        lot_size=market.lot_size,
         venue=market.venue,
-        maker_fee=_decimal(market.maker_fee),
-        taker_fee=_decimal(market.taker_fee),
+        maker_fee=market.maker_fee,
+        taker_fee=market.taker_fee,
         start_ns=request.start_ns,
         end_ns=request.end_ns,
     )
@@ -72,10 +72,6 @@ def traded_instrument(history: History, config: Config) -> Instrument:
     """The history's instrument, with the spread that the configuration gives."""
     spread = config.market.spread_bps
     return history.instrument if spread is None else replace(history.instrument, spread_bps=spread)
-
-
-def _decimal(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)
 
 
 class Replay:
