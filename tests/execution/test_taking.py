@@ -77,7 +77,9 @@ def test_immediate_orders(
 ) -> None:
     events = events_of(limit(1, 1, lots, 206, tif))
     assert fills(events) == expected
-    assert [e.remaining_lots for e in events if isinstance(e, Expired)] == ([] if expired is None else [expired])
+    assert [e.remaining_lots for e in events if isinstance(e, Expired)] == (
+        [] if expired is None else [expired]
+    )
 
 
 def test_a_modelled_book_has_levels_of_typical_trades_at_even_steps() -> None:
@@ -148,7 +150,9 @@ def test_nothing_trades_before_the_first_price() -> None:
 
 def test_a_spot_account_cannot_sell_what_it_has_not() -> None:
     assert events_of(market(1, -1, 4), instrument=SPOT) == [Rejected(1, T0, "insufficient_balance")]
-    events = events_of(market(1, 1, 4), limit(2, -1, 3, 220), market(3, -1, 2), market(4, -1, 1), instrument=SPOT)
+    events = events_of(
+        market(1, 1, 4), limit(2, -1, 3, 220), market(3, -1, 2), market(4, -1, 1), instrument=SPOT
+    )
     assert [e.order_id for e in events if isinstance(e, Rejected)] == [3]
 
 
