@@ -1,8 +1,8 @@
 """The one kernel of all shipped features: rows in, values out, live and over a history alike.
 
-`_see` takes one row into the state and costs no transcendental function where time and price stand still; `_emit`
-gives the values. A DEPTH message counts once, at its LAST row. After a gap the return over it is kept, while
-the decaying sums and averages start again.
+`_see` takes one row into the state, without a transcendental function where time and price stand still;
+`_emit` gives the values. A DEPTH message counts once, at its LAST row. After a gap the return over it is
+kept, while the decaying sums and averages start again.
 """
 
 from __future__ import annotations
@@ -18,24 +18,22 @@ from ztb.features.bucket import close_bucket, extend_bucket, open_bucket
 from ztb.features.registry import column
 from ztb.features.state import (
     BAR_VOLUME,
-    CHANGES,
     FAST_SUMS,
     HIGH,
     LOG_OPEN,
     LOW,
+    N_HORIZONS,
     N_SUMS,
     NOTIONAL,
     OPEN,
     ORDER_FLOW,
     ORDER_FLOW_SIZE,
-    SIDES,
     SIGNED,
     SLOW_SUMS,
     SQUARES,
-    STATE,
     TICKS,
-    TRADES,
     VOLUME,
+    State,
 )  # fmt: skip
 from ztb.features.trend import MASK
 from ztb.market.ticks import BAR, DEPTH, GAP, LAST, TRADE, Ticks
@@ -43,8 +41,6 @@ from ztb.market.view import apply_tick
 from ztb.utils.kernel import kernel
 
 FloatArray = NDArray[np.float64]
-Memory = NDArray[np.uint8]
-"""The bytes of a state: numba recognises a plain array twice as fast as one of records."""
 
 DEPTH_LEVELS = 5
 _RETURN_1, _RETURN_2, _RETURN_4 = column("return_1"), column("return_2"), column("return_4")
@@ -54,13 +50,11 @@ _BODY, _Z_16, _Z_64 = column("body"), column("z_score_16"), column("z_score_64")
 _EMA_DEVIATION, _STOCHASTIC = column("ema_deviation_32"), column("stochastic_16")
 _DRAWDOWN = column("drawdown_64")
 _VOLUME_CHANGE, _INTENSITY_CHANGE = column("volume_change"), column("intensity_change")
-_TRADE_SIZE = column("trade_size_change")
 _TRADE_FAST, _TRADE_SLOW = column("trade_imbalance_fast"), column("trade_imbalance_slow")
-_COUNT_FAST = column("count_imbalance_fast")
 _ORDER_FLOW_FAST, _ORDER_FLOW_SLOW = column("order_flow_fast"), column("order_flow_slow")
 _VWAP_FAST, _VWAP_SLOW = column("vwap_deviation_fast"), column("vwap_deviation_slow")
 _TWAP = column("twap_deviation_slow")
-_TICK_VOLATILITY, _TICK_TREND = column("tick_volatility_fast"), column("tick_trend_fast")
+_TICK_VOLATILITY = column("tick_volatility_fast")
 _SPREAD, _SPREAD_CHANGE = column("spread"), column("spread_change")
 _TOUCH_IMBALANCE, _DEPTH_IMBALANCE = column("touch_imbalance"), column("depth_imbalance_5")
 _MICROPRICE = column("microprice")
@@ -70,13 +64,13 @@ _WEEK_SINE, _WEEK_COSINE = column("week_sine"), column("week_cosine")
 
 @kernel
 def _restart(state: np.void) -> None:
-    """Forget the decaying sums, the averages in time and the last touch: the first row, or one after a gap."""
+    """Forget decaying sums, averages in time and the last touch: at the first row, and after a gap."""
     state["gap"] = 0
     state["average_price"] = 0.0
     state["touch"][0] = 0.0
-    for place in range(N_SUMS):
-        state["sums"][FAST_SUMS, place] = 0.0
-        state["sums"][SLOW_SUMS, place] = 0.0
+    for horizon in range(N_HORIZONS):
+        for place in range(N_SUMS):
+            state["sums"][horizon, place] = 0.0
 
 
 @kernel
@@ -96,49 +90,47 @@ def _decay(state: np.void, elapsed_ns: int) -> None:
 
 
 @kernel
-def _add(state: np.void, place: int, amount: float) -> None:
-    state["sums"][FAST_SUMS, place] += amount
-    state["sums"][SLOW_SUMS, place] += amount
-
-
-@kernel
 def _see_price(state: np.void, price: float) -> None:
     """A new mid: its log once, its change into the sums."""
+    sums = state["sums"]
     if price != state["price"]:
         log_price = math.log(price)
         change = log_price - state["log_price"] if state["price"] > 0.0 else 0.0
-        _add(state, CHANGES, change)
-        _add(state, SQUARES, change * change)
+        for horizon in range(N_HORIZONS):
+            sums[horizon, SQUARES] += change * change
         state["price"] = price
         state["log_price"] = log_price
-    _add(state, TICKS, 1.0)
+    for horizon in range(N_HORIZONS):
+        sums[horizon, TICKS] += 1.0
 
 
 @kernel
 def _see_trade(state: np.void, price: float, size: float, side: float) -> None:
     """Something was traded; `side` is the taker's, in between for a bar of both."""
-    if size > 0.0 and sane(price):
-        state["bar"][BAR_VOLUME] += size
-        _add(state, TRADES, 1.0)
-        _add(state, SIDES, side)
-        _add(state, VOLUME, size)
-        _add(state, SIGNED, side * size)
-        _add(state, NOTIONAL, size * price)
+    if not (size > 0.0 and sane(price)):
+        return
+    state["bar"][BAR_VOLUME] += size
+    sums = state["sums"]
+    for horizon in range(N_HORIZONS):
+        sums[horizon, VOLUME] += size
+        sums[horizon, SIGNED] += side * size
+        sums[horizon, NOTIONAL] += size * price
 
 
 @kernel
 def _see_touch(state: np.void) -> None:
     """The venue's quotes may have changed: the order flow event since they were last seen."""
-    view = state["view"]
-    old = state["touch"]
+    view, old, sums = state["view"], state["touch"], state["sums"]
     if view["quoted"] == 0 or not (sane(view["bid"]) and sane(view["ask"])):
         return
+    bid, ask = view["bid"], view["ask"]
     bid_size, ask_size = quantity(view["bid_size"]), quantity(view["ask_size"])
     if old[0] > 0.0:
-        event = touch.order_flow(view["bid"], bid_size, view["ask"], ask_size, old[0], old[1], old[2], old[3])
-        _add(state, ORDER_FLOW, event)
-        _add(state, ORDER_FLOW_SIZE, abs(event))
-    old[0], old[1], old[2], old[3] = view["bid"], bid_size, view["ask"], ask_size
+        event = touch.order_flow(bid, bid_size, ask, ask_size, old[0], old[1], old[2], old[3])
+        for horizon in range(N_HORIZONS):
+            sums[horizon, ORDER_FLOW] += event
+            sums[horizon, ORDER_FLOW_SIZE] += abs(event)
+    old[0], old[1], old[2], old[3] = bid, bid_size, ask, ask_size
 
 
 @kernel
@@ -241,17 +233,14 @@ def _emit_flow(state: np.void) -> None:
     fast, slow = state["sums"][FAST_SUMS], state["sums"][SLOW_SUMS]
     values[_VOLUME_CHANGE] = flow.rate_change(fast[VOLUME], slow[VOLUME])
     values[_INTENSITY_CHANGE] = flow.rate_change(fast[TICKS], slow[TICKS])
-    values[_TRADE_SIZE] = flow.trade_size_change(fast[VOLUME], fast[TRADES], slow[VOLUME], slow[TRADES])
     values[_TRADE_FAST] = flow.signed_share(fast[SIGNED], fast[VOLUME])
     values[_TRADE_SLOW] = flow.signed_share(slow[SIGNED], slow[VOLUME])
-    values[_COUNT_FAST] = flow.signed_count_share(fast[SIDES], fast[TRADES])
     values[_ORDER_FLOW_FAST] = flow.signed_share(fast[ORDER_FLOW], fast[ORDER_FLOW_SIZE])
     values[_ORDER_FLOW_SLOW] = flow.signed_share(slow[ORDER_FLOW], slow[ORDER_FLOW_SIZE])
     values[_VWAP_FAST] = flow.vwap_deviation(price, fast[NOTIONAL], fast[VOLUME])
     values[_VWAP_SLOW] = flow.vwap_deviation(price, slow[NOTIONAL], slow[VOLUME])
     values[_TWAP] = flow.twap_deviation(price, state["average_price"])
     values[_TICK_VOLATILITY] = flow.tick_volatility(fast[SQUARES])
-    values[_TICK_TREND] = flow.tick_trend(fast[CHANGES], fast[SQUARES], fast[TICKS])
 
 
 @kernel
@@ -290,18 +279,18 @@ def _emit(state: np.void, values: FloatArray) -> None:
 
 
 @kernel
-def advance(memory: Memory, ticks: Ticks, i0: int, i1: int, values: FloatArray) -> None:
+def advance(state: State, ticks: Ticks, i0: int, i1: int, values: FloatArray) -> None:
     """Take rows [i0, i1) into the state; `values`: (size,), what the features are after the last of them."""
-    record = memory.view(STATE)[0]
-    for i in range(i0, i1):
+    record = state[0]
+    for i in range(i0, min(i1, len(ticks))):
         _see(record, ticks[i])
     _emit(record, values)
 
 
 @kernel
-def advance_at(memory: Memory, ticks: Ticks, rows: NDArray[np.int64], values: FloatArray) -> None:
-    """Take all rows into the state; `values`: (len(rows), size), what the features are after each of `rows`."""
-    record = memory.view(STATE)[0]
+def advance_at(state: State, ticks: Ticks, rows: NDArray[np.int64], values: FloatArray) -> None:
+    """Take all rows into the state; `values`: (len(rows), size or more), the features after each."""
+    record = state[0]
     done = 0
     for k in range(len(rows)):
         for i in range(done, rows[k] + 1):

@@ -79,3 +79,16 @@ def kernel(function: _F) -> _F:
     if COMPILED:
         _take_constants_as_values(compiled)
     return cast(_F, compiled)
+
+
+def entry(compiled: _F, *arguments: object) -> _F:
+    """Call `compiled` once, and return its code for arguments of these very types, which nobody checks again.
+
+    The dispatcher's look at the types costs more than a small kernel: use it where the caller itself made
+    every argument. Without the compiler it is the function as it stands.
+    """
+    compiled(*arguments)
+    if not COMPILED:
+        return compiled
+    overloads: Any = getattr(compiled, "overloads")  # noqa: B009 (a dispatcher, typed as what it compiles)
+    return cast(_F, overloads[tuple(map(numba.typeof, arguments))].entry_point)
