@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from execution.exchange_cases import MS, T0, Actions, cancel, limit, market
 
+from execution.exchange_cases import MS, T0, Actions, cancel, limit, market
 from ztb.execution.orders import TimeInForce
 from ztb.market.ticks import BAR, DEPTH, LAST, QUOTE, TRADE, Ticks, empty_ticks
 

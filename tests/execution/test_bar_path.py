@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from execution.exchange_cases import MS, PERP, T0, Actions, bars, exchange, fills, limit, market, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from execution.exchange_cases import MS, PERP, T0, Actions, bars, exchange, fills, limit, market, run
 from ztb.execution.orders import Filled
 from ztb.market.ticks import Ticks
 from ztb.market.view import apply_tick, new_view

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from execution.exchange_cases import PERP, SPOT, Actions, run
-from execution.flows import mixed_ticks, random_flow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from execution.exchange_cases import PERP, SPOT, Actions, run
+from execution.flows import mixed_ticks, random_flow
 from ztb.execution.order_states import TERMINAL, OrderProgress, progress_after
 from ztb.execution.orders import Filled, Funded, OrderEvent, OrderRequest
 from ztb.execution.paper import PaperConfig, PaperExchange

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from execution.exchange_cases import INSTANT, MS, PERP, T0, exchange, kinds, market, quotes, run
 
+from execution.exchange_cases import INSTANT, MS, PERP, T0, exchange, kinds, market, quotes, run
 from ztb.errors import ConfigError, DataError, InvariantError
 from ztb.execution.orders import Accepted, Filled, Funded, OrderRequest, OrderType, Rejected
 from ztb.execution.paper import PaperConfig, PaperExchange

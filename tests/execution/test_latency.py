@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from execution.exchange_cases import (
     MS,
     T0,
@@ -17,7 +18,6 @@ from execution.exchange_cases import (
     run,
     trades,
 )
-
 from ztb.execution.latency import DRAWS
 from ztb.execution.orders import Accepted, CancelRejected, Filled
 from ztb.utils.rng import STREAM_LATENCY, uniform

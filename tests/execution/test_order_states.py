@@ -33,7 +33,7 @@ def test_every_pair_steps_by_the_table_or_is_refused(state: OrderState, event: L
 
 def test_ends_stay_ends_and_every_state_is_reached() -> None:
     assert all(after is state for (state, _), after in TRANSITIONS.items() if state in TERMINAL)
-    assert {after for after in TRANSITIONS.values()} | {OrderState.SUBMITTED} == set(OrderState)
+    assert set(TRANSITIONS.values()) | {OrderState.SUBMITTED} == set(OrderState)
 
 
 def test_every_open_state_can_end() -> None:

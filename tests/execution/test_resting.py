@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from execution.exchange_cases import (
     MS,
     T0,
@@ -18,7 +19,6 @@ from execution.exchange_cases import (
     run,
     trades,
 )
-
 from ztb.execution.orders import Cancelled, Filled
 
 QUOTED = quotes((0, 100.0, 101.0, 2.0, 2.0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from execution.exchange_cases import (
     MS,
     PERP,
@@ -21,8 +22,7 @@ from execution.exchange_cases import (
     run,
     trades,
 )
-
-from ztb.execution.orders import Expired, Filled, Rejected, TimeInForce
+from ztb.execution.orders import Expired, Rejected, TimeInForce
 from ztb.market.instrument import Instrument
 
 BOOK = depth(0, [(100.0, 2.0), (99.0, 4.0)], [(101.0, 1.0), (102.0, 0.5), (104.0, 3.0)])
