@@ -40,7 +40,7 @@ def test_latency_is_the_feeds_plus_the_submits_each_within_its_jitter() -> None:
         "submit_latency_ms": 9.0,
         "submit_jitter_ms": 3.0,
     }
-    accepted = run(exchange(seed=3, **settings), FALLING, {3: [limit(21, 1, 4, 2)]})[0]
+    accepted = run(exchange(seed=3, **settings), FALLING, {3: [limit(21, 1, 4, 20)]})[0]
     feed, submit = (uniform(3, STREAM_LATENCY, 21 * DRAWS + draw) for draw in (0, 1))
     expected = int((5 + 2 * (2 * feed - 1)) * MS) + int((9 + 3 * (2 * submit - 1)) * MS)
     assert isinstance(accepted, Accepted)

