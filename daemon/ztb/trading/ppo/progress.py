@@ -1,4 +1,4 @@
-"""What training shows: a bar on a terminal, and TensorBoard scalars under the names stable-baselines3 uses."""
+"""What training shows: a bar on a terminal, TensorBoard scalars under the names stable-baselines3 uses."""
 
 from __future__ import annotations
 
