@@ -6,12 +6,14 @@ from ztb.features.featureset import FeatureSet
 from ztb.features.normaliser import Normaliser, apply_moments, update_moments
 from ztb.features.registry import SHIPPED, Feature, reference
 from ztb.features.schema import check_schema
+from ztb.features.user import UserFeature
 
 __all__ = [
     "SHIPPED",
     "Feature",
     "FeatureSet",
     "Normaliser",
+    "UserFeature",
     "apply_moments",
     "check_schema",
     "reference",

@@ -29,10 +29,10 @@ def clip(value: float, bound: float) -> float:
 
 
 @kernel
-def ema(average: float, value: float, n: int, span: int) -> float:
+def ema(average: float, value: float, n: int, span: float) -> float:
     """Exponential moving average after its n-th value: weight 2 / (span + 1), seeded by the mean of `span`.
 
-    Source: TA-Lib, EMA.
+    `span` is a float, since numba would compile the kernel anew for each whole number. Source: TA-Lib, EMA.
     """
     weight = 1.0 / n if n <= span else 2.0 / (span + 1.0)
     return average + weight * (value - average)

@@ -1,4 +1,4 @@
-"""Buckets of one period, built from ticks or taken from bars, and the features that change when one completes.
+"""Buckets of one period, built from ticks or taken from bars, and what is known when one completes.
 
 A bucket is the period that holds a tick, aligned to 1970; one without ticks does not exist, as in the venues'
 own bars. It completes when a row of a later one arrives. Each bar is one bucket. Prices in it are mids.
@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from ztb.features import trend, volatility
-from ztb.features.averages import ema, ratio, wilder
+from ztb.features.averages import NEAR_ZERO, ema, ratio, wilder
 from ztb.features.registry import column
 from ztb.features.state import BAR_VOLUME, HIGH, LOG_OPEN, LOW, OPEN
 from ztb.features.trend import MASK, mean_and_deviation
@@ -23,7 +23,6 @@ _EFFICIENCY, _SLOPE = column("efficiency_16"), column("slope_16")
 _VOLATILITY_8, _VOLATILITY_32 = column("volatility_8"), column("volatility_32")
 _VOLATILITY_CHANGE = column("volatility_change")
 _PARKINSON, _GARMAN_KLASS = column("parkinson_16"), column("garman_klass_16")
-_ROGERS_SATCHELL = column("rogers_satchell_16")
 _DOWNSIDE, _JUMP = column("downside_32"), column("jump_32")
 _SKEWNESS, _AUTOCORRELATION = column("skewness_32"), column("autocorrelation_32")
 _MONEY_FLOW = column("money_flow_16")
@@ -68,12 +67,12 @@ def _remember(state: np.void) -> None:
 def _average_prices(state: np.void, n: int) -> None:
     price = state["price"]
     values = state["all"]
-    state["ema_12"] = ema(state["ema_12"], price, n, 12)
-    state["ema_26"] = ema(state["ema_26"], price, n, 26)
-    state["ema_32"] = ema(state["ema_32"], price, n, 32)
+    state["ema_12"] = ema(state["ema_12"], price, n, 12.0)
+    state["ema_26"] = ema(state["ema_26"], price, n, 26.0)
+    state["ema_32"] = ema(state["ema_32"], price, n, 32.0)
     line = state["ema_12"] - state["ema_26"]
     if n > _MACD_FROM:
-        state["macd_signal"] = ema(state["macd_signal"], line, n - _MACD_FROM, 9)
+        state["macd_signal"] = ema(state["macd_signal"], line, n - _MACD_FROM, 9.0)
     values[_MACD] = trend.convergence(state["ema_12"], state["ema_26"], price)
     values[_MACD_HISTOGRAM] = trend.convergence_turn(line, state["macd_signal"], price)
 
@@ -86,22 +85,19 @@ def _average_ranges(state: np.void, n: int) -> None:
     high, low = math.log(bar[HIGH]), math.log(bar[LOW])
     parkinson = volatility.parkinson_variance(high, low)
     garman_klass = volatility.garman_klass_variance(open_, high, low, close)
-    rogers_satchell = volatility.rogers_satchell_variance(open_, high, low, close)
-    state["parkinson"] = ema(state["parkinson"], parkinson, n, 16)
-    state["garman_klass"] = ema(state["garman_klass"], garman_klass, n, 16)
-    state["rogers_satchell"] = ema(state["rogers_satchell"], rogers_satchell, n, 16)
+    state["parkinson"] = ema(state["parkinson"], parkinson, n, 16.0)
+    state["garman_klass"] = ema(state["garman_klass"], garman_klass, n, 16.0)
     values[_PARKINSON] = math.sqrt(state["parkinson"])
     values[_GARMAN_KLASS] = math.sqrt(state["garman_klass"])
-    values[_ROGERS_SATCHELL] = math.sqrt(state["rogers_satchell"])
 
 
 @kernel
 def _average_money(state: np.void, n: int) -> None:
     bar = state["bar"]
     location = volatility.close_location(bar[HIGH], bar[LOW], state["price"])
-    state["money"] = ema(state["money"], location * bar[BAR_VOLUME], n, 16)
-    state["money_volume"] = ema(state["money_volume"], bar[BAR_VOLUME], n, 16)
-    state["all"][_MONEY_FLOW] = ratio(state["money"], state["money_volume"], volatility.NEAR_ZERO)
+    state["money"] = ema(state["money"], location * bar[BAR_VOLUME], n, 16.0)
+    state["money_volume"] = ema(state["money_volume"], bar[BAR_VOLUME], n, 16.0)
+    state["all"][_MONEY_FLOW] = ratio(state["money"], state["money_volume"], NEAR_ZERO)
 
 
 @kernel
@@ -124,13 +120,13 @@ def _average_returns(state: np.void, n: int) -> None:
     change = state["log_price"] - state["log_close"][(n - 1) & MASK]
     square = change * change
     last = state["last_return"]
-    state["variance_8"] = ema(state["variance_8"], square, n, 8)
-    state["variance_32"] = ema(state["variance_32"], square, n, 32)
-    state["falls"] = ema(state["falls"], square if change < 0.0 else 0.0, n, 32)
-    state["cubes"] = ema(state["cubes"], square * change, n, 32)
+    state["variance_8"] = ema(state["variance_8"], square, n, 8.0)
+    state["variance_32"] = ema(state["variance_32"], square, n, 32.0)
+    state["falls"] = ema(state["falls"], square if change < 0.0 else 0.0, n, 32.0)
+    state["cubes"] = ema(state["cubes"], square * change, n, 32.0)
     if n > 1:
-        state["neighbours"] = ema(state["neighbours"], abs(change * last), n - 1, 32)
-        state["products"] = ema(state["products"], change * last, n - 1, 32)
+        state["neighbours"] = ema(state["neighbours"], abs(change * last), n - 1, 32.0)
+        state["products"] = ema(state["products"], change * last, n - 1, 32.0)
     state["last_return"] = change
 
 
@@ -154,9 +150,9 @@ def _look_back(state: np.void, n: int) -> None:
     closes = state["close"]
     state["mean_16"], state["deviation_16"] = mean_and_deviation(closes, n, 16)
     state["mean_64"], state["deviation_64"] = mean_and_deviation(closes, n, 64)
-    state["low_16"] = trend.lowest(state["low"], n, 16)
-    state["high_16"] = trend.highest(state["high"], n, 16)
-    state["high_64"] = trend.highest(state["high"], n, 64)
+    state["low_16"] = trend.lowest(state["low"], n, 16, state["low_16"])
+    state["high_16"] = trend.highest(state["high"], n, 16, state["high_16"])
+    state["high_64"] = trend.highest(state["high"], n, 64, state["high_64"])
     values[_EFFICIENCY] = trend.efficiency(closes, n, 16)
     values[_SLOPE] = trend.slope(closes, n, 16)
 

@@ -1,8 +1,8 @@
 """Trading and quoting as it comes: sums that decay exponentially in event time. Kernels on scalars.
 
-Every sum exists for two horizons: fast, one period, and slow, SLOW periods; w = exp(-age / horizon). A trade has
-side s (+1 a buyer took), quantity q and price P; a bar is one trade of its volume at (H + L + C) / 3, of which
-the taker buys are known or s = 0. A gap in the data empties the sums.
+Every sum exists for two horizons: fast, one period, and slow, SLOW periods; w = exp(-age / horizon). A trade
+has side s (+1 a buyer took), quantity q and price P; a bar is one trade of its volume at (H + L + C) / 3,
+with s = 2 buys / volume - 1, or 0 where the taker buys are not known. A gap in the data empties the sums.
 """
 
 from __future__ import annotations
@@ -42,17 +42,6 @@ def signed_share(signed: float, total: float) -> float:
 
 
 @kernel
-def signed_count_share(signed: float, total: float) -> float:
-    """Trade imbalance by number, so that one large trade does not outweigh many.
-
-    Formula: sum(w s) / sum(w)
-    Unit: -1 to 1
-    Source: Chordia, Roll and Subrahmanyam 2002 (OIBNUM)
-    """
-    return ratio(signed, total, NEAR_ZERO)
-
-
-@kernel
 def rate_change(fast: float, slow: float) -> float:
     """Recent rate of something against its usual rate.
 
@@ -61,19 +50,6 @@ def rate_change(fast: float, slow: float) -> float:
     Source: Hawkes 1971, Spectra of Some Self-Exciting Point Processes (exponential kernel)
     """
     return contrast(SLOW * fast, slow)
-
-
-@kernel
-def trade_size_change(
-    fast_volume: float, fast_trades: float, slow_volume: float, slow_trades: float
-) -> float:
-    """Recent mean quantity of a trade against the usual one.
-
-    Formula: (a - b) / (a + b), a = sum(w_fast q) / sum(w_fast), b = sum(w_slow q) / sum(w_slow)
-    Unit: -1 to 1
-    Source: Easley and O'Hara 1987, Price, Trade Size, and Information in Securities Markets
-    """
-    return contrast(ratio(fast_volume, fast_trades, NEAR_ZERO), ratio(slow_volume, slow_trades, NEAR_ZERO))
 
 
 @kernel
@@ -118,14 +94,3 @@ def tick_volatility(squares: float) -> float:
     Source: Andersen, Bollerslev, Diebold and Labys 2003, Modeling and Forecasting Realized Volatility
     """
     return math.sqrt(squares)
-
-
-@kernel
-def tick_trend(changes: float, squares: float, ticks: float) -> float:
-    """Net movement of the mid, as a share of what its ticks would give if all went one way.
-
-    Formula: sum(w d) / sqrt(sum(w d^2) sum(w)), d = change of ln p at a tick
-    Unit: -1 to 1 (Cauchy-Schwarz)
-    Source: Kaufman 1995, Smarter Trading (efficiency ratio), in squares
-    """
-    return ratio(changes, math.sqrt(squares * ticks), NEAR_ZERO)

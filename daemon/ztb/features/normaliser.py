@@ -1,7 +1,7 @@
 """Running mean and variance of what the policy is told, and the z-scores it sees. Kernels on arrays.
 
-`moments` has shape (3, size), float64: how often each column was seen, its mean, its variance. The weight of a
-new value is 1 / n for the first `horizon` updates (Welford 1962: the plain mean and population variance) and
+`moments` has shape (3, size), float64: how often each column was seen, its mean, its variance. The weight of
+a new value is 1 / n for the first `horizon` updates (Welford 1962: plain mean and population variance) and
 1 / horizon from then on (West 1979, exponential), so that the scale follows a market that changes.
 """
 

@@ -1,6 +1,6 @@
 """Every shipped feature: its name, its kernel, its horizon and how long it takes to warm up.
 
-A feature's column in the kernel is its place in this table. Formula, unit and source are the kernel's docstring.
+A feature's column in the kernel is its place in this table; formula, unit and source stand in its kernel's docstring.
 """
 
 from __future__ import annotations
@@ -57,7 +57,6 @@ FEATURES: tuple[Feature, ...] = (
     _feature("volatility_change", volatility.volatility_change, 33),
     _feature("parkinson_16", volatility.parkinson_variance, 16, "k = 16"),
     _feature("garman_klass_16", volatility.garman_klass_variance, 16, "k = 16"),
-    _feature("rogers_satchell_16", volatility.rogers_satchell_variance, 16, "k = 16"),
     _feature("atr_14", volatility.true_range, 15),
     _feature("downside_32", volatility.downside, 33),
     _feature("jump_32", volatility.jump, 34),
@@ -66,17 +65,14 @@ FEATURES: tuple[Feature, ...] = (
     _feature("money_flow_16", volatility.close_location, 16),
     _feature("volume_change", flow.rate_change, _SLOW_WARM_UP, "x = q of trades"),
     _feature("intensity_change", flow.rate_change, _SLOW_WARM_UP, "x = 1 for each tick"),
-    _feature("trade_size_change", flow.trade_size_change, _SLOW_WARM_UP),
     _feature("trade_imbalance_fast", flow.signed_share, 3, _FAST),
     _feature("trade_imbalance_slow", flow.signed_share, _SLOW_WARM_UP, _LATE),
-    _feature("count_imbalance_fast", flow.signed_count_share, 3, _FAST),
     _feature("order_flow_fast", touch.order_flow, 3, _FAST),
     _feature("order_flow_slow", touch.order_flow, _SLOW_WARM_UP, _LATE),
     _feature("vwap_deviation_fast", flow.vwap_deviation, 3, _FAST),
     _feature("vwap_deviation_slow", flow.vwap_deviation, _SLOW_WARM_UP, _LATE),
     _feature("twap_deviation_slow", flow.twap_deviation, _SLOW_WARM_UP, _LATE),
     _feature("tick_volatility_fast", flow.tick_volatility, 3, _FAST),
-    _feature("tick_trend_fast", flow.tick_trend, 3, _FAST),
     _feature("spread", touch.spread, 0),
     _feature("spread_change", flow.spread_change, _SLOW_WARM_UP),
     _feature("touch_imbalance", touch.imbalance, 0, "the touch"),
@@ -98,7 +94,8 @@ def column(name: str) -> int:
         return SHIPPED.index(name)
     nearest = difflib.get_close_matches(name, SHIPPED, n=1, cutoff=0.0)[0]
     raise ConfigError(
-        f"features: no feature is named {name!r}; the nearest is {nearest!r}. Name one of: {', '.join(SHIPPED)}"
+        f"features: no feature is named {name!r}; the nearest is {nearest!r}. "
+        f"Name some of: {', '.join(SHIPPED)}"
     )
 
 

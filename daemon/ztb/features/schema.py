@@ -16,15 +16,16 @@ from types import ModuleType
 
 from ztb.errors import ConfigError
 from ztb.features import (
-    advance,
     averages,
     bucket,
     calendar,
+    emit,
     flow,
     normaliser,
     state,
     touch,
     trend,
+    update,
     volatility,
 )
 from ztb.market import book, view
@@ -32,19 +33,8 @@ from ztb.market import book, view
 _DIGITS = 10
 _PARTS = ("names or formulas of the features", "code of the feature kernels", "period", "normaliser")
 _KERNELS = (
-    advance,
-    averages,
-    bucket,
-    calendar,
-    flow,
-    normaliser,
-    state,
-    touch,
-    trend,
-    volatility,
-    book,
-    view,
-)
+    averages, bucket, calendar, emit, flow, normaliser, state, touch, trend, update, volatility, book, view
+)  # fmt: skip
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 
 
@@ -92,12 +82,12 @@ def source_of(function: Callable[..., object]) -> str:
 
 
 def check_schema(expected: str, found: str) -> None:
-    """Refuse to trade on features other than the policy was trained on: ConfigError that says what differs."""
+    """Refuse to trade on other features than the policy was trained on: ConfigError says what differs."""
     if expected == found:
         return
     spans = [slice(i * _DIGITS, (i + 1) * _DIGITS) for i in range(len(_PARTS))]
     differing = [part for part, span in zip(_PARTS, spans, strict=True) if expected[span] != found[span]]
     raise ConfigError(
         f"features: the policy was trained on schema {expected}, the configuration gives {found}: the "
-        f"{', the '.join(differing)} differ. Restore the features section that it was trained with, or train anew"
+        f"{', the '.join(differing)} differ. Restore what it was trained with, or train anew"
     )

@@ -12,17 +12,17 @@ from ztb.market.view import VIEW, new_view
 
 N_SHIPPED = len(SHIPPED)
 
-FAST_SUMS, SLOW_SUMS = 0, 1
-(TICKS, TRADES, SIDES, VOLUME, SIGNED, NOTIONAL, ORDER_FLOW, ORDER_FLOW_SIZE, CHANGES, SQUARES) = range(10)
+FAST_SUMS, SLOW_SUMS, N_HORIZONS = 0, 1, 2
+(TICKS, VOLUME, SIGNED, NOTIONAL, ORDER_FLOW, ORDER_FLOW_SIZE, SQUARES) = range(7)
 """Places in a row of `sums`, one row a horizon: see ztb.features.flow."""
-N_SUMS = 10
+N_SUMS = 7
 
 (LOG_OPEN, OPEN, HIGH, LOW, BAR_VOLUME) = range(5)
 """Places in `bar`, the bucket in progress."""
 
 _AVERAGES = (
     "ema_12", "ema_26", "ema_32", "macd_signal", "gain", "loss", "range", "variance_8", "variance_32",
-    "parkinson", "garman_klass", "rogers_satchell", "falls", "neighbours", "products", "cubes",
+    "parkinson", "garman_klass", "falls", "neighbours", "products", "cubes",
     "money", "money_volume", "last_return",
 )  # fmt: skip
 """Running averages over completed buckets."""
@@ -56,7 +56,7 @@ STATE: np.dtype[np.void] = np.dtype(
         ("high_64", "<f8"),
         ("touch", "<f8", (4,)),  # bid, its quantity, ask, its quantity when the order flow was last counted
         ("depth_imbalance", "<f8"),
-        ("sums", "<f8", (2, N_SUMS)),
+        ("sums", "<f8", (N_HORIZONS, N_SUMS)),
         ("average_price", "<f8"),
         ("average_spread", "<f8"),
         ("all", "<f8", (N_SHIPPED,)),  # every shipped feature
@@ -79,5 +79,6 @@ def new_state(instrument: Instrument, period_ns: int, names: tuple[str, ...]) ->
     state["selected"] = len(chosen)
     state["column"][0, : len(chosen)] = chosen
     state["warm_up"][0, : len(chosen)] = [FEATURES[place].warm_up for place in chosen]
+    state["low_16"] = np.inf
     state["view"] = new_view(instrument)
     return state

@@ -1,7 +1,7 @@
 """Where the price is against its past: returns, averages, oscillators. Kernels on scalars and rings.
 
 p is the present mid, C[k], H[k], L[k] are close, high and low of the bucket completed k buckets before the
-last completed one; n counts completed buckets. A ring holds bucket j (from 1) at place (j - 1) mod its length.
+last completed one; n counts completed buckets. A ring holds bucket j (from 1) at place (j - 1) mod RING.
 """
 
 from __future__ import annotations
@@ -157,30 +157,43 @@ def slope(closes: FloatArray, n: int, k: int) -> float:
 
 @kernel
 def mean_and_deviation(closes: FloatArray, n: int, k: int) -> tuple[float, float]:
-    """Mean and population standard deviation of the last k closes, in two passes."""
-    total = 0.0
-    for j in range(n - k, n):
-        total += closes[j & MASK]
-    mean = total / k
-    squares = 0.0
-    for j in range(n - k, n):
-        squares += (closes[j & MASK] - mean) ** 2
-    return mean, math.sqrt(squares / k)
+    """Mean and population standard deviation of the last k closes, k even.
+
+    Sums are taken around the last close, within sqrt(k - 1) deviations of the mean, so that little cancels
+    and equal closes give 0; two closes at a time, since an addition waits for the one before it.
+    Source: Chan, Golub and LeVeque 1983, Algorithms for Computing the Sample Variance (shifted data)
+    """
+    last = closes[(n - 1) & MASK]
+    even, odd, even_squares, odd_squares = 0.0, 0.0, 0.0, 0.0
+    for j in range(n - k, n, 2):
+        first, second = closes[j & MASK] - last, closes[(j + 1) & MASK] - last
+        even += first
+        odd += second
+        even_squares += first * first
+        odd_squares += second * second
+    shift = (even + odd) / k
+    return last + shift, math.sqrt(max(0.0, (even_squares + odd_squares) / k - shift * shift))
 
 
 @kernel
-def lowest(lows: FloatArray, n: int, k: int) -> float:
-    """Least of the last k entries."""
-    least = lows[(n - 1) & MASK]
-    for j in range(n - k, n - 1):
-        least = min(least, lows[j & MASK])
-    return float(least)
-
-
-@kernel
-def highest(highs: FloatArray, n: int, k: int) -> float:
-    """Greatest of the last k entries."""
+def highest(highs: FloatArray, n: int, k: int, known: float) -> float:
+    """Greatest of the last k entries; `known` is that of the k entries before the last one came."""
     greatest = highs[(n - 1) & MASK]
-    for j in range(n - k, n - 1):
-        greatest = max(greatest, highs[j & MASK])
+    if greatest < known and highs[(n - 1 - k) & MASK] < known:
+        return known
+    if greatest < known:
+        for j in range(n - k, n - 1):
+            greatest = max(greatest, highs[j & MASK])
     return float(greatest)
+
+
+@kernel
+def lowest(lows: FloatArray, n: int, k: int, known: float) -> float:
+    """Least of the last k entries; `known` is that of the k entries before the last one came."""
+    least = lows[(n - 1) & MASK]
+    if least > known and lows[(n - 1 - k) & MASK] > known:
+        return known
+    if least > known:
+        for j in range(n - k, n - 1):
+            least = min(least, lows[j & MASK])
+    return float(least)

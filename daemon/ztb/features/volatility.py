@@ -1,7 +1,7 @@
 """How much the price moves, from completed buckets. Kernels on scalars.
 
-r is a bucket's log return ln(C[0] / C[1]); o, h, l, c are logs of its open, high, low and close; E(x, k) is the
-exponential moving average of x over buckets with span k.
+r is a bucket's log return ln(C[0] / C[1]); o, h, l, c are logs of its open, high, low and close; E(x, k) is
+the exponential moving average of x over buckets with span k.
 """
 
 from __future__ import annotations
@@ -62,17 +62,6 @@ def garman_klass_variance(open_: float, high: float, low: float, close: float) -
 
 
 @kernel
-def rogers_satchell_variance(open_: float, high: float, low: float, close: float) -> float:
-    """Drift-free range variance of one bucket, of which `rogers_satchell_16` is the averaged root.
-
-    Formula: sqrt(E((h - c) (h - o) + (l - c) (l - o), k))
-    Unit: log return a bucket
-    Source: Rogers and Satchell 1991, Estimating Variance from High, Low and Closing Prices
-    """
-    return max(0.0, (high - close) * (high - open_) + (low - close) * (low - open_))
-
-
-@kernel
 def true_range(high: float, low: float, previous_close: float) -> float:
     """Span of one bucket and the close before it, in price; `atr_14` is its Wilder average over the price.
 
@@ -129,7 +118,7 @@ def autocorrelation(products: float, squares: float) -> float:
 
 @kernel
 def close_location(high: float, low: float, close: float) -> float:
-    """Where a bucket closed in its range, -1 at the low to 1 at the high; `money_flow_16` weighs it by volume.
+    """Where a bucket closed in its range, -1 low to 1 high; `money_flow_16` weighs it by volume.
 
     Formula: E(V (2 C - H - L) / (H - L), 16) / E(V, 16)
     Unit: -1 to 1

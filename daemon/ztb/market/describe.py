@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
-import numpy as np
-
 from ztb.errors import DataError, UsageError
 from ztb.market.increments import infer_lot_size, infer_tick_size
 from ztb.market.instrument import Instrument
 from ztb.market.stream import Probe
+from ztb.market.ticks import join_ticks
 from ztb.market.venues import (
     is_perpetual,
     known,
@@ -138,7 +137,7 @@ def _lot_size(firsts: Sequence[Probe], venue: str) -> Decimal:
         return rules.lot_size or FINEST_LOT
     if rules.lot_size is not None and all(p.bars for p in firsts):
         return rules.lot_size
-    return infer_lot_size(np.concatenate([p.prefix for p in firsts]))
+    return infer_lot_size(join_ticks([p.prefix for p in firsts]))
 
 
 def _overridden(recorded: Instrument, given: Given) -> Instrument:

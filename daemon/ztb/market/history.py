@@ -18,10 +18,10 @@ from ztb.market.describe import Given, describe, select, venue_of
 from ztb.market.files import Progress, blame
 from ztb.market.instrument import Instrument
 from ztb.market.merge import in_blocks, merge
-from ztb.market.report import KIND_NAMES, DataReport
+from ztb.market.report import DataReport
 from ztb.market.sources import open_source
 from ztb.market.stream import Probe, Stream, bar_length, probe, silence_limit, timed_part
-from ztb.market.ticks import BAR, DEPTH, QUOTE, Ticks
+from ztb.market.ticks import BAR, QUOTE, TRADE, Kind, Ticks
 from ztb.market.venues import contract_worth
 
 SHIPPED = Path(__file__).parent / "shipped" / "coinbase_BTCUSD_1h_20170701-20191017.csv.zst"
@@ -110,6 +110,10 @@ def _terms(first: Probe, instrument: Instrument, given: Given, bar_ns: int | Non
     )
 
 
+# Prices traded or quoted at the touch; depth far from it says nothing of the range.
+_RANGE = {TRADE: ("price", "price"), QUOTE: ("bid", "ask"), BAR: ("low", "high")}
+
+
 @dataclass(frozen=True, slots=True)
 class _Span:
     start_ns: int | None
@@ -172,23 +176,15 @@ class History:
     def _count(self, ticks: Ticks) -> None:
         report = self.report
         report.ticks += len(ticks)
-        kinds, counts = np.unique(ticks["kind"], return_counts=True)
-        for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True):
-            report.kinds[KIND_NAMES[kind]] += count
         report.first_ns = int(ticks["ts_ns"][0]) if report.first_ns is None else report.first_ns
         report.last_ns = int(ticks["ts_ns"][-1])
-        self._count_prices(ticks)
-
-    def _count_prices(self, ticks: Ticks) -> None:
-        """Prices traded or quoted at the touch; depth far from it says nothing of the range."""
-        ticks = ticks[ticks["kind"] != DEPTH]
-        if len(ticks) == 0:
-            return
-        bars, quotes = ticks["kind"] == BAR, ticks["kind"] == QUOTE
-        low = float(np.where(bars, ticks["low"], np.where(quotes, ticks["bid"], ticks["price"])).min())
-        high = float(np.where(bars, ticks["high"], np.where(quotes, ticks["ask"], ticks["price"])).max())
-        self.report.low = low if self.report.low is None else min(low, self.report.low)
-        self.report.high = high if self.report.high is None else max(high, self.report.high)
+        counts = np.bincount(ticks["kind"], minlength=len(Kind))
+        for kind in np.flatnonzero(counts).tolist():
+            report.kinds[Kind(kind).name.lower()] += int(counts[kind])
+            if kind in _RANGE:
+                rows = ticks if counts[kind] == len(ticks) else ticks[ticks["kind"] == kind]
+                lowest, highest = _RANGE[kind]
+                report.see_range(float(rows[lowest].min()), float(rows[highest].max()))
 
     def progress(self) -> float:
         """Share of the files' bytes that the running iteration has consumed, 0 to 1."""

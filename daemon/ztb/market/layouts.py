@@ -123,6 +123,8 @@ def _snapshot(columns: Sequence[str]) -> Layout | None:
         for side in ("ask", "bid")
         for what in ("price", "amount")
     }
+    if not set(columns).issuperset(sides.values()):
+        return None
     return Layout("Tardis book snapshots", DEPTH, _TARDIS | sides, levels=levels)
 
 

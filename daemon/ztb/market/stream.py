@@ -15,7 +15,8 @@ from ztb.market.increments import PREFIX_ROWS
 from ztb.market.judge import faults
 from ztb.market.report import DataReport
 from ztb.market.sources import Facts, Source, ordered
-from ztb.market.ticks import BAR, Ticks, empty_ticks
+from ztb.market.ticks import BAR, Ticks, empty_ticks, join_ticks
+from ztb.market.witness import Reporter
 
 _SILENCE_NS = 5 * 60 * 10**9
 _SILENCE_SPACINGS = 20
@@ -47,14 +48,10 @@ class Probe:
 
 def probe(source: Source) -> Probe:
     """Read the first rows of a file; DataError if none of its rows can be true."""
-    report = DataReport()
-    where = str(source.facts.path)
+    heard = Reporter()
+    report = heard.report
     found = [empty_ticks(0)]
-
-    def malformed(row: int, text: str) -> None:
-        report.drop("malformed row", 1, f"row {row}: malformed: {text[:80]!r}")
-
-    for chunk in ordered(source, Progress(), malformed, report):
+    for chunk in ordered(source, Progress(), heard, report):
         bad = np.zeros(len(chunk.ticks), np.bool_)
         for reason, mask in faults(chunk):
             bad |= mask
@@ -63,11 +60,10 @@ def probe(source: Source) -> Probe:
         found.append(chunk.ticks[~bad][:PREFIX_ROWS])
         if sum(len(ticks) for ticks in found) >= PREFIX_ROWS:
             break
-    prefix = np.concatenate(found)[:PREFIX_ROWS]
+    prefix = join_ticks(found)[:PREFIX_ROWS]
     if len(prefix) == 0:
-        raise DataError(
-            f"{where}: no row can be used ({'; '.join(report.examples.values()) or 'it has none'})"
-        )
+        why = "; ".join(report.examples.values()) or "it has none"
+        raise DataError(f"{source.facts.path}: no row can be used ({why}): fetch or export it again")
     return Probe(source, prefix)
 
 
@@ -101,8 +97,9 @@ class Stream:
         cleaner = Cleaner(self.terms, report)
         for source, seen in zip(self.sources, progress, strict=True):
             cleaner.new_file(str(source.facts.path))
-            for chunk in ordered(source, seen, cleaner.malformed, report):
-                ticks = cleaner.clean(chunk)
+            clean = cleaner.clean if source.facts.instrument is None else cleaner.recorded
+            for chunk in ordered(source, seen, cleaner, report):
+                ticks = clean(chunk)
                 if len(ticks):
                     yield ticks
             seen.done = source.facts.path.stat().st_size

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +22,7 @@ _CSV_BLOCK = 4 << 20
 _JSON_LIMIT = 1 << 30
 _EXACT_ROLES = ("id", "message", "time", "end")
 _TEXT_ROLES = ("side", "maker", "snapshot", "symbol", "venue", "state")
+_CSV_VALUE = re.compile(r"In CSV column #(\d+): Row #(\d+): .*?invalid value '(.*)'", re.DOTALL)
 _KNOWN = (
     "Binance, Tardis, bitFlyer, freqtrade and ccxt layouts, or columns such as "
     "timestamp,open,high,low,close,volume"
@@ -134,13 +137,15 @@ def _csv_batches(table: Table, progress: Progress, malformed: Callable[[int, str
         return "skip"
 
     types = _csv_types(table)
-    with plain_bytes(table.path, progress) as stream:
+    with _blame_row(table), plain_bytes(table.path, progress) as stream:
         yield from arrow_csv.open_csv(
             stream,
             arrow_csv.ReadOptions(
                 use_threads=False,
                 block_size=_CSV_BLOCK,
                 column_names=list(table.columns),
+                # Any byte is a letter of Latin-1: damage shows as a value that is no number, with its row.
+                encoding="latin-1",
                 skip_rows=int(table.header),
             ),
             arrow_csv.ParseOptions(delimiter=table.delimiter, invalid_row_handler=skip),
@@ -148,6 +153,22 @@ def _csv_batches(table: Table, progress: Progress, malformed: Callable[[int, str
                 include_columns=list(types), column_types=types, strings_can_be_null=False
             ),
         )
+
+
+@contextmanager
+def _blame_row(table: Table) -> Generator[None]:
+    """A value that cannot be converted becomes a DataError that names row, column and value."""
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        found = _CSV_VALUE.search(str(error))
+        if found is None:
+            raise
+        column, row, value = table.columns[int(found[1])], int(found[2]) - table.header, found[3]
+        raise DataError(
+            f"{table.path}: row {row}: {value!r} in column {column!r} is no number or time "
+            "as the first rows have: mend or remove the row"
+        ) from error
 
 
 def _parquet_columns(path: Path) -> Sequence[str]:
@@ -186,7 +207,9 @@ def _feather_batches(table: Table, progress: Progress) -> Iterator[Any]:
         reader = pa.ipc.open_file(source)
         for i in range(reader.num_record_batches):
             progress.done = size * (i + 1) // reader.num_record_batches
-            yield reader.get_batch(i).select(_wanted(table))
+            batch = reader.get_batch(i).select(_wanted(table))
+            batch.validate(full=True)
+            yield batch
 
 
 def _json_rows(path: Path, progress: Progress | None = None) -> Any:

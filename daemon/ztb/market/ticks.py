@@ -18,6 +18,7 @@ Quantities are in base currency, prices in quote currency for one unit of base.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum, IntFlag
 
 import numpy as np
@@ -62,6 +63,12 @@ BAR = int(Kind.BAR)
 GAP = int(Flag.GAP)
 SNAPSHOT = int(Flag.SNAPSHOT)
 LAST = int(Flag.LAST)
+
+
+def join_ticks(blocks: Sequence[Ticks]) -> Ticks:
+    """One block of several, in order. (numpy's concatenate would repack the overlapping fields.)"""
+    raw = [np.ascontiguousarray(block, TICK).view(f"V{TICK.itemsize}") for block in blocks]
+    return np.concatenate(raw).view(TICK) if raw else empty_ticks(0)
 
 
 def empty_ticks(n: int) -> Ticks:

@@ -111,7 +111,7 @@ def min_notional(venue: str, quote: str) -> Decimal:
 
 def split_symbol(text: str) -> tuple[str, str] | None:
     """(base, quote) of `BTC/USDT`, `BTC-USD`, `btcusdt`, `BTC/USDT:USDT`, `BTC-PERPETUAL`, `XBTUSD`."""
-    plain = text.strip().upper().split(":")[0]
+    plain = text.strip().upper().split(":")[0].removesuffix("_PERP")
     if plain.endswith(("-PERPETUAL", "-PERP")) and plain.count("-") == 1:
         plain = plain.split("-")[0] + "/USD"
     for separator in "/_-":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from ztb.learning.generations import Lineage, ServedPolicy
@@ -13,22 +12,9 @@ from ztb.ledger.journal import Journal
 from ztb.runtime.assembly import Assembly
 from ztb.runtime.generation_store import GenerationStore
 from ztb.runtime.inline_learning import InlineLearning
-from ztb.trading.policy import NetworkShape, Weights, initial_weights
+from ztb.runtime.origin import Origin
+from ztb.trading.policy import NetworkShape
 from ztb.trading.ppo.update import PPOUpdater
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where generation 0 came from: `how` is random, pretrained or a file; `updater_state` where there is one."""
-
-    how: str
-    weights: Weights
-    updater_state: dict[str, Any] | None = None
-
-
-def random_origin(shape: NetworkShape, seed: int) -> Origin:
-    """A policy that knows nothing, and says so."""
-    return Origin("random", initial_weights(shape, seed))
 
 
 def serve(assembly: Assembly, shape: NetworkShape, lineage: Lineage, origin: Origin) -> ServedPolicy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import structlog
 
 from ztb.config import Config
 from ztb.errors import ZtbError
@@ -20,6 +22,7 @@ from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.export import export_decisions
 from ztb.ledger.journal import Journal
 from ztb.ledger.records import NoteRow
+from ztb.ledger.run_directory import RunDirectory
 from ztb.market.history import History, open_history
 from ztb.market.instrument import Instrument
 from ztb.runtime.assembly import assemble, describe, hold_strategy
@@ -27,26 +30,26 @@ from ztb.runtime.engine import Engine, Learning
 from ztb.runtime.generation_store import GenerationStore
 from ztb.runtime.history_source import HistorySource
 from ztb.runtime.inline_learning import InlineLearning
-from ztb.runtime.learning_setup import Origin, learn_inline, random_origin, serve
-from ztb.runtime.run_directory import RunDirectory
+from ztb.runtime.learning_setup import learn_inline, serve
+from ztb.runtime.origin import CHECKPOINT_NAME, Origin, load_origin, random_origin
 from ztb.runtime.summary import Ending, summarise
 from ztb.trading.lane import Lane
+from ztb.trading.policy import NetworkShape
 from ztb.utils import CheckpointManager
 from ztb.utils.version import code_version
-
-CHECKPOINT_NAME = "policy"
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayRequest:
-    """What to replay. `trade_from_ns`: earlier ticks only warm up features and normaliser."""
+    """What to replay. The first `pretrain_ns` of the data train generation 0 and are not traded."""
 
     config: Config
     paths: tuple[Path, ...]
     seed: int
     start_ns: int | None = None
     end_ns: int | None = None
-    trade_from_ns: int = 0
+    pretrain_ns: int = 0
+    from_generation: str | None = None
 
 
 def open_data(request: ReplayRequest) -> History:
@@ -83,17 +86,20 @@ class Replay:
         request: ReplayRequest,
         history: History,
         directory: RunDirectory,
-        on_progress: Callable[[float], None] | None = None,
+        on_progress: Callable[[str, float], None] = lambda _name, _done: None,
     ) -> None:
         self.request = request
         self.directory = directory
         config = request.config
         self.assembly = assemble(config, traded_instrument(history, config), history.bar_ns, request.seed)
         self.run_id = self.assembly.run_id(history.digest)
-        self.source = HistorySource(history, config.market.block_rows, on_progress)
+        self.source = HistorySource(
+            history, config.market.block_rows, lambda done: on_progress("replay", done)
+        )
         self.lineage = Lineage()
         self.journal = Journal(directory.journal)
         self._started = time.perf_counter()
+        self._trade_from_ns = 0
         self._write_manifest(history)
         self._build()
 
@@ -106,8 +112,13 @@ class Replay:
                 "seed": self.request.seed,
                 "code_version": code_version(),
                 "data_digest": history.digest,
-                "data": [str(path) for path in self.request.paths],
+                "data": [str(path.resolve()) for path in self.request.paths],
+                "start_ns": self.request.start_ns,
+                "end_ns": self.request.end_ns,
+                "pretrain_ns": self.request.pretrain_ns,
+                "from_generation": self.request.from_generation,
                 "instrument": dict(describe(self.assembly.instrument)),
+                "features": list(self.assembly.features().names),
                 "ladder": list(self.assembly.bridge.ladder),
                 "period_ns": self.assembly.period_ns,
                 "config": self.request.config.model_dump(mode="json"),
@@ -128,7 +139,7 @@ class Replay:
             shadows["frozen"] = assembly.lane(features.size, assembly.strategy, frozen)
         self.engine = Engine(
             features, normaliser, assembly.clock(), live, shadows, self.books, learning,
-            assembly.instrument.symbol, self.request.trade_from_ns,
+            assembly.instrument.symbol, self._trade_from_ns,
         )  # fmt: skip
 
     def _learning(
@@ -141,7 +152,7 @@ class Replay:
         if not assembly.strategy.learns:
             return None, None, Learning()
         shape = assembly.shape(feature_size)
-        self.origin = random_origin(shape, self.request.seed)
+        self.origin = self._origin(shape, schema_hash)
         policy = serve(assembly, shape, self.lineage, self.origin)
         if config.online.learner == "off":
             return policy, None, Learning()
@@ -155,6 +166,12 @@ class Replay:
             lambda: {"normaliser": normaliser_state(), "feature_schema": schema_hash},
         )  # fmt: skip
         return policy, frozen, learning
+
+    def _origin(self, shape: NetworkShape, schema_hash: str) -> Origin:
+        """Generation 0 as requested."""
+        if self.request.from_generation is not None:
+            return load_origin(self.request.from_generation, shape, schema_hash)
+        return random_origin(shape, self.request.seed)
 
     async def run(self) -> None:
         """Drive the engine to the end of the history, generations being saved beside it."""
@@ -179,6 +196,15 @@ class Replay:
         )
         self.directory.write_json(self.directory.summary, summary)
         return summary
+
+    def abandon(self, status: str) -> None:
+        """As `finish`, after an error: what cannot be written any more is left, what was stays readable."""
+        try:
+            self.finish(status)
+        except (ZtbError, OSError, sqlite3.Error) as error:
+            structlog.get_logger().warning(
+                "run_not_finished", run=str(self.directory.path), reason=str(error)
+            )
 
     def _ending(self, status: str) -> Ending:
         learning = self.engine.learning
@@ -208,10 +234,15 @@ async def run_to_end(run: Replay) -> dict[str, Any]:
     """Run to the end, or to the error or interrupt that ends it; the summary is written in any case."""
     try:
         await run.run()
-    except* ZtbError as group:
-        run.finish(f"failed: {group.exceptions[0]}")
-        raise
-    except* asyncio.CancelledError:
-        run.finish("interrupted")
+    except BaseException as error:
+        run.abandon(_status(error))
         raise
     return run.finish("complete")
+
+
+def _status(error: BaseException) -> str:
+    if isinstance(error, asyncio.CancelledError | KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, BaseExceptionGroup):
+        return _status(error.exceptions[0])
+    return f"failed: {error}"

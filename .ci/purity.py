@@ -1,0 +1,52 @@
+"""The core has no clock, random numbers, output, sockets or files: read off its syntax trees."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent.parent / "daemon" / "ztb"
+CORE = ("features", "trading", "execution", "ledger/accounts.py", "ledger/performance.py", "market/view.py",
+        "market/book.py", "utils/rng.py", "learning/online.py", "learning/sanity.py", "learning/generations.py")  # fmt: skip
+BANNED_MODULES = {
+    "time", "datetime", "random", "secrets", "uuid", "socket", "asyncio", "threading", "subprocess", "pathlib",
+    "io", "sqlite3", "urllib", "http", "requests", "aiohttp",
+}  # fmt: skip
+BANNED_CALLS = {"print", "open", "input", "exec", "eval"}
+# The trainer is a shell around the core: it shows progress and reads the interval of its checkpoints.
+SHELL = {"trading/ppo_trainer.py", "trading/environment.py"}
+
+
+def faults(path: Path) -> list[str]:
+    """What `path` does that the core must not."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [node.module or ""]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in BANNED_CALLS:
+            found.append(f"{path}:{node.lineno}: calls {node.func.id}")
+        found += [f"{path}:{node.lineno}: imports {name}" for name in names if name.split(".")[0] in BANNED_MODULES]
+        if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("np.random.") and node.attr in {
+            "rand", "randn", "seed", "random", "normal", "choice", "shuffle", "randint", "uniform"
+        }:  # fmt: skip
+            found.append(f"{path}:{node.lineno}: uses numpy's global generator")
+    return found
+
+
+def core_files() -> list[Path]:
+    """Every file of the core."""
+    files: list[Path] = []
+    for part in CORE:
+        place = PACKAGE / part
+        files += sorted(place.rglob("*.py")) if place.is_dir() else [place]
+    return [path for path in files if str(path.relative_to(PACKAGE)) not in SHELL]
+
+
+if __name__ == "__main__":
+    everything = [fault for path in core_files() for fault in faults(path)]
+    print("\n".join(everything) or f"purity: {len(core_files())} files of the core are pure")
+    sys.exit(bool(everything))
