@@ -97,7 +97,7 @@ def act(
     elif move == CANCEL:
         lane["cancelling"] = 1
         cancel_order(exchange, orders, events, lane["order_id"], now_ns)
-    if lots != 0 and (move == CANCEL or move == AWAIT):
+    if lots != 0 and move in (CANCEL, AWAIT):
         lane["next_exposure"] = exposure
         lane["next_timing"] = timing
 
@@ -117,7 +117,7 @@ def _follow(
             lane["remaining"] -= entry["side"] * entry["lots"]
         elif kind == CANCEL_REJECTED:
             lane["cancelling"] = 0
-        elif kind == REJECTED or kind == CANCELLED or kind == EXPIRED:
+        elif kind in (REJECTED, CANCELLED, EXPIRED):
             lane["remaining"] = 0
         if lane["remaining"] == 0:
             timing = lane["next_timing"]

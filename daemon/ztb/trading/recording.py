@@ -7,7 +7,7 @@ market at each decision comes from the exchange's own kernel, run with no orders
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from ztb.execution.account import new_account
 from ztb.execution.paper import PaperConfig, new_exchange, new_orders, new_reports
 from ztb.execution.simulator import advance
 from ztb.features import FeatureSet, Normaliser, apply_moments, update_moments
+from ztb.market.book import BOOK
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import DEPTH, GAP, Flag, Ticks
 from ztb.market.view import VIEW, new_view
@@ -25,7 +26,7 @@ from ztb.trading.decision_clock import DecisionClock, find_due
 from ztb.utils.kernel import kernel
 
 _TAINT = GAP | int(Flag.TAINTED)
-_BOOK_OFFSET = int((VIEW.fields or {})["book"][1])
+_BOOK_OFFSET = VIEW.itemsize - BOOK.itemsize
 
 
 class Shared(NamedTuple):
@@ -63,7 +64,12 @@ class Recording:
 
     @property
     def feature_size(self) -> int:
-        return self.shared.features.shape[1]
+        return int(self.shared.features.shape[1])
+
+    def window(self, first: int, last: int) -> Recording:
+        """Decisions [first, last) alone; the arrays are views of this recording's."""
+        ticks, *decisions = self.shared
+        return replace(self, shared=Shared(ticks, *(array[first:last] for array in decisions)))
 
 
 @kernel

@@ -7,7 +7,7 @@ the risk gate is no part of it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,8 @@ from ztb.utils.kernel import kernel
 
 ORDER_SLOTS = 8
 """One order works at a time; others may be done but for a cancel that comes late."""
+
+_MEMORY = ("exchange", "orders", "events", "market", "account", "lane", "reward", "scalars", "facts")
 
 
 class Outcome(NamedTuple):
@@ -151,6 +153,19 @@ class Simulation:
     def restart(self, chosen: NDArray[np.bool_]) -> None:
         """Begin the next episode of the lanes `chosen` (N,)."""
         _begin_all(self.recording.shared, self.lanes, self.outcome, chosen)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Copies of everything that changes; `load_state` continues from them bit for bit."""
+        return {name: array.copy() for name, array in self._changing().items()}
+
+    def load_state(self, state: dict[str, NDArray[Any]]) -> None:
+        """Continue from the `state()` of a simulation of this size."""
+        for name, array in self._changing().items():
+            array[:] = state[name]
+
+    def _changing(self) -> dict[str, NDArray[Any]]:
+        kept = {name: getattr(self.lanes, name) for name in _MEMORY}
+        return {**kept, "observations": self.outcome.observations}
 
     def step(self, actions: NDArray[np.int64]) -> Outcome:
         """Live from the present decisions to the next with `actions` (N, 2): rungs of the ladder, and timings.
