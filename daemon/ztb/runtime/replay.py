@@ -119,6 +119,7 @@ class Replay:
                 "pretrain_ns": self.request.pretrain_ns,
                 "from_generation": self.request.from_generation,
                 "instrument": dict(describe(self.assembly.instrument)),
+                "features": list(self.assembly.features().names),
                 "ladder": list(self.assembly.bridge.ladder),
                 "period_ns": self.assembly.period_ns,
                 "config": self.request.config.model_dump(mode="json"),
