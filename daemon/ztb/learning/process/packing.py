@@ -13,7 +13,7 @@ from ztb.utils.checkpoint.arena import Arena
 from ztb.utils.checkpoint.arrays import make_array
 from ztb.utils.checkpoint.errors import Malformed
 from ztb.utils.checkpoint.layout import Frame
-from ztb.utils.checkpoint.snapshot import take_snapshot
+from ztb.utils.checkpoint.snapshot import plan_snapshot, take_snapshot
 from ztb.utils.checkpoint.untree import decode_state
 
 _LENGTH = struct.Struct("<Q")
@@ -27,7 +27,7 @@ class _Head(msgspec.Struct, frozen=True):
 
 def pack(state: dict[str, Any]) -> bytes:
     """The bytes of `state`: dicts, lists, numbers of any size, strings, numpy arrays. TypeError for others."""
-    snapshot = take_snapshot(state, Arena(), _MOST_BYTES)
+    snapshot = take_snapshot(plan_snapshot(state, _MOST_BYTES), Arena())
     frames = [part.frame for part in snapshot.frames]
     head = msgspec.json.encode(_Head(frames, msgspec.Raw(msgspec.json.encode(snapshot.tree))))
     return b"".join([_LENGTH.pack(len(head)), head, *(part.memory.tobytes() for part in snapshot.frames)])
