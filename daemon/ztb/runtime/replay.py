@@ -17,6 +17,7 @@ import structlog
 from ztb.config import Config
 from ztb.errors import ZtbError
 from ztb.learning.generations import Lineage, ServedPolicy
+from ztb.learning.sanity import SanityConfig
 from ztb.ledger.accounts import Account
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.export import export_decisions
@@ -29,9 +30,9 @@ from ztb.runtime.assembly import assemble, describe, hold_strategy
 from ztb.runtime.engine import Engine, Learning
 from ztb.runtime.generation_store import GenerationStore
 from ztb.runtime.history_source import HistorySource
-from ztb.runtime.inline_learning import InlineLearning
-from ztb.runtime.learning_setup import learn_inline, serve
+from ztb.runtime.learning_setup import learn, serve
 from ztb.runtime.origin import CHECKPOINT_NAME, Origin, load_origin, random_origin
+from ztb.runtime.promotion import Promotion
 from ztb.runtime.summary import Ending, summarise
 from ztb.trading.lane import Lane
 from ztb.trading.policy import NetworkShape
@@ -157,11 +158,12 @@ class Replay:
         self.store = GenerationStore(
             manager, CHECKPOINT_NAME, {"run_id": self.run_id, "feature_schema": schema_hash}
         )
-        learning = learn_inline(
-            assembly, policy, self.lineage, self.origin, self.journal, self.store,
+        sanity = SanityConfig(config.gate.max_kl, config.gate.min_entropy_fraction)
+        promotion = Promotion(
+            policy, self.lineage, sanity, self.journal, self.store,
             lambda: {"normaliser": normaliser_state(), "feature_schema": schema_hash},
         )  # fmt: skip
-        return policy, frozen, learning
+        return policy, frozen, learn(assembly, self.origin, promotion, paced=True)
 
     def _origin(self, shape: NetworkShape, schema_hash: str) -> Origin:
         """Generation 0 as requested."""
@@ -173,14 +175,19 @@ class Replay:
         """Drive the engine to the end of the history, generations being saved beside it."""
         self.journal.append(NoteRow(0, "start", self.run_id))
         learning = self.engine.learning
-        if isinstance(learning, InlineLearning) and self.origin is not None:
-            learning.begin(0, self.origin.how)
-        async with asyncio.TaskGroup() as tasks:
-            saving = tasks.create_task(self.store.run(), name="generation-store") if self.store else None
-            await tasks.create_task(self.engine.run(self.source), name="engine")
-            if self.store is not None and saving is not None:
-                self.store.close()
-                await saving
+        try:
+            if self.origin is not None:
+                learning.begin(0, self.origin.how)
+            async with asyncio.TaskGroup() as tasks:
+                saving = tasks.create_task(self.store.run(), name="generation-store") if self.store else None
+                tasks.create_task(learning.run(), name="learning")
+                await tasks.create_task(self.engine.run(self.source), name="engine")
+                await learning.finish()
+                if self.store is not None and saving is not None:
+                    self.store.close()
+                    await saving
+        finally:
+            learning.close()
 
     def finish(self, status: str) -> dict[str, Any]:
         """Close the journal, export the decisions, write `summary.json`; returns the summary."""
@@ -203,13 +210,11 @@ class Replay:
             )
 
     def _ending(self, status: str) -> Ending:
-        learning = self.engine.learning
-        updates = learning.learner.updates if isinstance(learning, InlineLearning) else 0
         return Ending(
             status=status,
             wall_s=time.perf_counter() - self._started,
             peak_rss_mb=psutil.Process().memory_info().rss / 1e6,
-            updates=updates,
+            updates=self.engine.learning.updates,
             weights_sha256=self.policy.info.sha256 if self.policy else None,
             origin=self.origin.how if self.origin else None,
             frozen_return=self._frozen_return(),
