@@ -20,6 +20,17 @@ from ztb.trading.policy import NetworkShape
 _UPDATES_WAITING = 2  # updates' worth of transitions that a replay lets wait
 
 
+class Untaught(Learning):
+    """A policy that is served and kept, and never learns."""
+
+    def __init__(self, promotion: Promotion) -> None:
+        self._promotion = promotion
+
+    def begin(self, ts_ns: int, origin: str) -> None:
+        """See `Learning`: generation 0 is journaled and saved, so that every order can be explained."""
+        self._promotion.begin(ts_ns, origin, None)
+
+
 def serve(assembly: Assembly, shape: NetworkShape, lineage: Lineage, origin: Origin) -> ServedPolicy:
     """Generation 0, serving."""
     return ServedPolicy(shape, lineage.make(None, origin.weights), assembly.config.strategy.sample)
@@ -28,6 +39,8 @@ def serve(assembly: Assembly, shape: NetworkShape, lineage: Lineage, origin: Ori
 def learn(assembly: Assembly, origin: Origin, promotion: Promotion, paced: bool) -> Learning:
     """What teaches, inline or in a process as configured; where `paced`, the ticks wait for the process."""
     config = assembly.config
+    if config.online.learner == "off":
+        return Untaught(promotion)
     online = OnlineConfig(
         config.online.update_every_decisions, config.checkpoint.interval_updates,
         config.online.reward_scale, config.online.max_generation_age,

@@ -32,6 +32,7 @@ from ztb.runtime.generation_store import GenerationStore
 from ztb.runtime.history_source import HistorySource
 from ztb.runtime.learning_setup import learn, serve
 from ztb.runtime.origin import CHECKPOINT_NAME, Origin, load_origin, random_origin
+from ztb.runtime.pretraining import pretrained_origin, trading_start
 from ztb.runtime.promotion import Promotion
 from ztb.runtime.summary import Ending, summarise
 from ztb.trading.lane import Lane
@@ -89,14 +90,17 @@ class Replay:
         self.directory = directory
         config = request.config
         self.assembly = assemble(config, traded_instrument(history, config), history.bar_ns, request.seed)
-        self.run_id = self.assembly.run_id(history.digest)
+        self.run_id = self.assembly.run_id(
+            history.digest, str(request.pretrain_ns), str(request.from_generation)
+        )
+        self._on_progress = on_progress
         self.source = HistorySource(
             history, config.market.block_rows, lambda done: on_progress("replay", done)
         )
         self.lineage = Lineage()
         self.journal = Journal(directory.journal)
         self._started = time.perf_counter()
-        self._trade_from_ns = 0
+        self._trade_from_ns = trading_start(history, request.pretrain_ns)
         self._write_manifest(history)
         self._build()
 
@@ -130,6 +134,8 @@ class Replay:
         self.books = Bookkeeper(self.journal, account, self.run_id)
         policy, frozen, learning = self._learning(features.size, normaliser.state, features.schema_hash)
         self.policy = policy
+        if self.origin is not None and self.origin.normaliser_state is not None:
+            normaliser.load_state(self.origin.normaliser_state)
         live = assembly.lane(features.size, assembly.strategy, policy, self.books)
         shadows: dict[str, Lane] = {"hold": assembly.lane(features.size, hold_strategy(), None)}
         if frozen is not None:
@@ -151,9 +157,8 @@ class Replay:
         shape = assembly.shape(feature_size)
         self.origin = self._origin(shape, schema_hash)
         policy = serve(assembly, shape, self.lineage, self.origin)
-        if config.online.learner == "off":
-            return policy, None, Learning()
-        frozen = ServedPolicy(shape, policy.info, config.strategy.sample)
+        learns = config.online.learner != "off"
+        frozen = ServedPolicy(shape, policy.info, config.strategy.sample) if learns else None
         manager = CheckpointManager(self.directory.checkpoints, config.checkpoint.max_generations)
         self.store = GenerationStore(
             manager, CHECKPOINT_NAME, {"run_id": self.run_id, "feature_schema": schema_hash}
@@ -169,6 +174,11 @@ class Replay:
         """Generation 0 as requested."""
         if self.request.from_generation is not None:
             return load_origin(self.request.from_generation, shape, schema_hash)
+        if self.request.pretrain_ns:
+            return pretrained_origin(
+                self.assembly, self.source.history, self._trade_from_ns, self.request.seed,
+                lambda done: self._on_progress("pretrain", done),
+            )  # fmt: skip
         return random_origin(shape, self.request.seed)
 
     async def run(self) -> None:
