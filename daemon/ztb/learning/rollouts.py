@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.trading.policy import NetworkShape, Weights, compile_program, decide_batch, flatten, forward
+from ztb.trading.policy import NetworkShape, Weights, compile_program, flatten, forward, sample_batch
 from ztb.trading.ppo.rollout import Rollout, empty_rollout
 from ztb.trading.simulation import Simulation
 
@@ -40,18 +40,20 @@ class BatchPolicy:
         values: NDArray[np.float32],
     ) -> None:
         """Actions (N, H) drawn with `uniforms` (N, H) for `observations` (N, D), their log-probs and values (N,)."""
-        program = self._program
-        decide_batch(
-            self._parameters, program.layers, program.heads, program.scratch, observations, uniforms, 0,
-            actions, logprobs, values,
-        )  # fmt: skip
+        outputs = self._outputs(observations)
+        sample_batch(outputs, self._program.heads, uniforms, 0, actions, logprobs)
+        values[:] = outputs[:, -1]
 
     def values(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N,) values of `observations` (N, D)."""
+        return self._outputs(observations)[:, -1]
+
+    def _outputs(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N, A + 1) policy outputs and the value."""
         program = self._program
         outputs = np.empty((len(observations), self._shape.policy_outputs + 1), np.float32)
         forward(self._parameters, program.layers, program.scratch, observations, outputs)
-        return outputs[:, -1]
+        return outputs
 
 
 class Collector:
