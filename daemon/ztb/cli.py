@@ -1,42 +1,101 @@
-"""The command line. Verbs import what they need when they are called."""
+"""The command line. Verbs import what they need when they are called, so that `--help` is quick."""
 
 from __future__ import annotations
 
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ztb.errors import ZtbError
+from ztb.errors import UsageError, ZtbError
 
 app = typer.Typer(
-    name="ztb", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-    help="A trading daemon that keeps learning, safely.",
-)  # fmt: skip
+    name="ztb",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A trading daemon that keeps learning, safely. Exit codes: 0 done, 1 unexpected, 2 usage, 3 the data or "
+    "the run failed a check, 75 try again later, 78 configuration, 130 interrupted.",
+)
+data_app = typer.Typer(no_args_is_help=True, help="Look at, convert and verify market data.")
+config_app = typer.Typer(no_args_is_help=True, help="Check and show the configuration.")
+generations_app = typer.Typer(no_args_is_help=True, help="The generations of a run.")
+app.add_typer(data_app, name="data")
+app.add_typer(config_app, name="config")
+app.add_typer(generations_app, name="generations")
 
-_Data = Annotated[list[Path] | None, typer.Option("--data", help="file or folder; repeat for several")]
+_INTERRUPTED = 130
+
+_Data = Annotated[
+    list[Path] | None, typer.Option("--data", help="files or folders; default: shipped history")
+]
+_Paths = Annotated[list[Path] | None, typer.Argument(help="files or folders; default: shipped history")]
 _Config = Annotated[Path | None, typer.Option("--config", help="trade-config.json")]
-_Seed = Annotated[int, typer.Option("--seed", help="seed of every random number")]
+_Seed = Annotated[int, typer.Option("--seed", min=0, help="seed of every random number")]
 _Out = Annotated[Path | None, typer.Option("--out", help="run directory; default runs/<mode>-NNN")]
-_Json = Annotated[bool, typer.Option("--json", help="print JSON instead of tables")]
+_Json = Annotated[bool, typer.Option("--json", help="print JSON")]
+_Symbol = Annotated[str | None, typer.Option("--symbol", help="such as BTC/USD; default: inferred")]
+_TickSize = Annotated[str | None, typer.Option("--tick-size", help="price increment, exact decimal")]
+_LotSize = Annotated[str | None, typer.Option("--lot-size", help="quantity increment, exact decimal")]
+_Run = Annotated[Path, typer.Argument(help="run directory")]
 
 
 @app.command()
 def replay(
+    run_directory: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="a run to repeat and compare")
+    ] = None,
     data: _Data = None,
     config: _Config = None,
     strategy: Annotated[str | None, typer.Option("--strategy", help="name of a strategy")] = None,
     seed: _Seed = 0,
     out: _Out = None,
     learner: Annotated[str | None, typer.Option("--learner", help="off, inline or process")] = None,
+    from_generation: Annotated[
+        str | None,
+        typer.Option("--from-generation", help="run directory or checkpoint folder, with :N for one"),
+    ] = None,
+    pretrain: Annotated[
+        str | None,
+        typer.Option("--pretrain", help="first span to train generation 0 on, such as 180d; none: random"),
+    ] = None,
+    start: Annotated[str | None, typer.Option("--from", help="first moment, ISO 8601 UTC")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="end, ISO 8601 UTC, exclusive")] = None,
+    symbol: _Symbol = None,
     as_json: _Json = False,
 ) -> int:
     """Run a strategy over recorded history, learning as it goes."""
-    from ztb.commands.replay import run_replay
+    from ztb.commands.replay import ReplayOptions, repeat_run, run_replay
 
-    flags: dict[str, Any] = {"strategy.name": strategy, "online.learner": learner}
+    if run_directory is not None:
+        return repeat_run(run_directory, out, as_json)
+    flags = {"strategy.name": strategy, "online.learner": learner, "market.symbol": symbol}
     given = {key: value for key, value in flags.items() if value is not None}
-    return run_replay(data or [], config, given, seed, out, as_json)
+    options = ReplayOptions(
+        tuple(data or ()), config, given, seed, out, from_generation, pretrain, start, end, as_json
+    )
+    return run_replay(options)
+
+
+@app.command()
+def report(run_directory: _Run, as_json: _Json = False) -> int:
+    """Make report.html and decisions.parquet of a run again, finished or not."""
+    from ztb.commands.report import report as make
+
+    return make(run_directory, as_json)
+
+
+@app.command()
+def why(
+    what: Annotated[str, typer.Argument(metavar="ORDER|TIME", help="order, fill:N, refusal:N, or a moment")],
+    run_directory: Annotated[Path, typer.Option("--run", help="run directory")],
+    as_json: _Json = False,
+) -> int:
+    """Explain one order, fill or refusal, and recompute it from disk."""
+    from ztb.commands.why import why as explain
+
+    return explain(what, run_directory, as_json)
 
 
 @app.command()
@@ -48,10 +107,127 @@ def version() -> int:
     return 0
 
 
+@data_app.command("info")
+def data_info(
+    paths: _Paths = None, symbol: _Symbol = None, tick_size: _TickSize = None, lot_size: _LotSize = None,
+    as_json: _Json = False,
+) -> int:  # fmt: skip
+    """What the data are: layout, symbol, span, rows, gaps, increments."""
+    from ztb.commands.data import info
+
+    return info(paths or [], as_json=as_json, choice=_choice(symbol, tick_size, lot_size))
+
+
+@data_app.command("import")
+def data_import(
+    paths: Annotated[list[Path], typer.Argument(help="files or folders")],
+    out: Annotated[Path, typer.Option("--out", help="the recording to write")],
+    symbol: _Symbol = None, tick_size: _TickSize = None, lot_size: _LotSize = None, as_json: _Json = False,
+) -> int:  # fmt: skip
+    """Convert data of any known layout into one recording, quick to read again."""
+    from ztb.commands.data import import_
+
+    return import_(paths, out, as_json=as_json, choice=_choice(symbol, tick_size, lot_size))
+
+
+@data_app.command("verify")
+def data_verify(
+    paths: _Paths = None, symbol: _Symbol = None, tick_size: _TickSize = None, lot_size: _LotSize = None,
+    as_json: _Json = False,
+) -> int:  # fmt: skip
+    """Read all of it and say what is wrong; exit code 3 if it cannot be traded on."""
+    from ztb.commands.data import verify
+
+    return verify(paths or [], as_json=as_json, choice=_choice(symbol, tick_size, lot_size))
+
+
+@config_app.command("check")
+def config_check(config: _Config = None, as_json: _Json = False) -> int:
+    """Say whether the configuration is sound."""
+    from ztb.commands.config import check
+
+    return check(config, as_json)
+
+
+@config_app.command("show")
+def config_show(config: _Config = None, as_json: _Json = False) -> int:
+    """Every value and where it came from."""
+    from ztb.commands.config import show
+
+    return show(config, as_json)
+
+
+@config_app.command("schema")
+def config_schema(as_json: _Json = True) -> int:
+    """The JSON Schema of the file."""
+    from ztb.commands.config import print_schema
+
+    return print_schema()
+
+
+@generations_app.command("list")
+def generations_list(run_directory: _Run, as_json: _Json = False) -> int:
+    """The generations of a run."""
+    from ztb.commands.generations import list_generations
+
+    return list_generations(_checkpoints(run_directory), None, as_json)
+
+
+@generations_app.command("show")
+def generations_show(
+    run_directory: _Run, generation: Annotated[int | None, typer.Argument()] = None, as_json: _Json = False
+) -> int:
+    """One generation with its lineage and metrics; default the newest."""
+    from ztb.commands.generations import show
+
+    return show(_checkpoints(run_directory), "policy", generation, as_json)
+
+
+def _checkpoints(run_directory: Path) -> Path:
+    inner = run_directory / "checkpoints"
+    return inner if inner.is_dir() else run_directory
+
+
+def _choice(symbol: str | None, tick_size: str | None, lot_size: str | None) -> Any:
+    from ztb.commands.data import Choice
+
+    return Choice(
+        symbol, tick_size=_decimal(tick_size, "--tick-size"), lot_size=_decimal(lot_size, "--lot-size")
+    )
+
+
+def _decimal(text: str | None, flag: str) -> Decimal | None:
+    if text is None:
+        return None
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise UsageError(f"{flag} {text!r}: not a decimal number, such as 0.01") from None
+    if number <= 0:
+        raise UsageError(f"{flag} {text!r}: must be above 0")
+    return number
+
+
+def _spread_data(arguments: list[str]) -> list[str]:
+    """`--data A B C` as `--data A --data B --data C`: a list ends at the next option."""
+    spread: list[str] = []
+    listing = False
+    for argument in arguments:
+        if argument.startswith("-"):
+            listing = argument == "--data"
+            if not listing:
+                spread.append(argument)
+        elif listing:
+            spread += ["--data", argument]
+        else:
+            spread.append(argument)
+    return spread
+
+
 def run(arguments: list[str]) -> int:
     """Run one command line; returns the exit code. Errors that ztb raises on purpose are said in one line."""
     try:
-        result = app(arguments, standalone_mode=False)
+        result: Any = app(_spread_data(arguments), standalone_mode=False)
     except ZtbError as error:
         return _say(error)
     except BaseExceptionGroup as group:
@@ -59,18 +235,23 @@ def run(arguments: list[str]) -> int:
         if expected is None:
             raise
         return _say(expected)
+    except (KeyboardInterrupt, typer.Abort):
+        return _interrupted()
     except typer.Exit as leaving:
         return leaving.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        typer.echo("interrupted; what was done so far is kept", err=True)
-        return 130
     except Exception as error:
-        usage = getattr(error, "format_message", None)
-        if usage is None:
+        message = getattr(error, "format_message", None)
+        if message is None:
             raise
-        typer.echo(f"ztb: {usage()}", err=True)
-        return 2
+        return _say(UsageError(f"{message()} (see --help)"))
+    if result == _INTERRUPTED:  # typer's own answer to Ctrl-C
+        return _interrupted()
     return result if isinstance(result, int) else 0
+
+
+def _interrupted() -> int:
+    typer.echo("ztb: interrupted; what was done so far is kept", err=True)
+    return _INTERRUPTED
 
 
 def _expected(group: BaseExceptionGroup[BaseException]) -> ZtbError | None:

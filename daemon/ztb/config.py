@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -33,74 +34,101 @@ class Section(BaseModel):
 class MarketSection(Section):
     """What is traded; empty values are inferred from the data and said so."""
 
-    symbol: str | None = Field(None, description="such as BTC/USD")
-    venue: str | None = Field(None, description="such as coinbase; sets fees and spread not given here")
-    tick_size: str | None = Field(None, description="price increment, exact decimal, quote currency")
-    lot_size: str | None = Field(None, description="quantity increment, exact decimal, base currency")
-    maker_fee: str | None = Field(None, description="fraction of notional, exact decimal")
-    taker_fee: str | None = Field(None, description="fraction of notional, exact decimal")
+    symbol: str | None = Field(default=None, description="such as BTC/USD")
+    venue: str | None = Field(
+        default=None, description="such as coinbase; sets fees and spread not given here"
+    )
+    tick_size: Decimal | None = Field(
+        default=None, gt=0, description="price increment, exact decimal, quote currency"
+    )
+    lot_size: Decimal | None = Field(
+        default=None, gt=0, description="quantity increment, exact decimal, base currency"
+    )
+    maker_fee: Decimal | None = Field(
+        default=None, ge=0, lt=1, description="fraction of notional, exact decimal"
+    )
+    taker_fee: Decimal | None = Field(
+        default=None, ge=0, lt=1, description="fraction of notional, exact decimal"
+    )
     spread_bps: Annotated[float, Field(ge=0, le=1000)] | None = Field(
-        None, description="typical spread where the data have no quotes, basis points"
+        default=None, description="typical spread where the data have no quotes, basis points"
     )
     block_rows: int = Field(
-        1024, ge=1, le=1_048_576, description="rows read at a time", json_schema_extra=_NO_EFFECT
+        default=1024, ge=1, le=1_048_576, description="rows read at a time", json_schema_extra=_NO_EFFECT
     )
 
 
 class FeaturesSection(Section):
     """Which features the policy sees."""
 
-    names: tuple[str, ...] | None = Field(None, description="default: the strategy's, or all shipped")
+    names: tuple[str, ...] | None = Field(default=None, description="default: the strategy's, or all shipped")
 
 
 class DecisionSection(Section):
     """When decisions are due, and between which exposures they choose."""
 
     every: Literal["auto", "bar", "ticks", "time"] = Field(
-        "auto", description="auto: bars at each bar, else time"
+        default="auto", description="auto: bars at each bar, else time"
     )
-    ticks: int = Field(1000, ge=1, description="for every=ticks")
-    interval_ms: int = Field(10_000, ge=1, description="for every=time, exchange time")
+    ticks: int = Field(default=1000, ge=1, description="for every=ticks")
+    interval_ms: int = Field(default=10_000, ge=1, description="for every=time, exchange time")
     ladder: tuple[float, ...] | None = Field(
-        None, description="target exposures, rising, with 0; default 0 to 1, or -1 to 1 where shorting exists"
+        default=None,
+        description="target exposures, rising, with 0; default 0 to 1, or -1 to 1 where shorting exists",
     )
 
 
 class StrategySection(Section):
     """Which strategy trades."""
 
-    name: str = Field("ppo_online", description="a file in strategies/ or ZTB_STRATEGY_PATH")
+    name: str = Field(default="ppo_online", description="a file in strategies/ or ZTB_STRATEGY_PATH")
     options: dict[str, Any] = Field(default_factory=dict, description="handed to the strategy as they are")
-    sample: bool = Field(True, description="sample actions (false: greedy)")
+    sample: bool = Field(default=True, description="sample actions (false: greedy)")
 
 
 class OnlineSection(Section):
     """How the policy learns while it trades."""
 
-    learner: Literal["off", "inline", "process"] = Field("inline", description="where updates run")
-    update_every_decisions: int = Field(256, ge=8, le=1_000_000, description="own transitions an update")
-    reward_scale: float = Field(100.0, gt=0, description="rewards are multiplied by this for the learner")
-    max_generation_age: int = Field(2, ge=0, description="older generations' transitions are dropped")
+    learner: Literal["off", "inline", "process"] = Field(default="inline", description="where updates run")
+    update_every_decisions: int = Field(
+        default=256, ge=8, le=1_000_000, description="own transitions an update"
+    )
+    reward_scale: float = Field(
+        default=100.0, gt=0, description="rewards are multiplied by this for the learner"
+    )
+    max_generation_age: int = Field(default=2, ge=0, description="older generations' transitions are dropped")
     reward: Literal["log_return", "differential_sharpe", "sortino"] = "log_return"
-    reward_rate: float = Field(0.01, gt=0, le=1, description="rate of the moving moments of ratio rewards")
-    drawdown_weight: float = Field(0.0, ge=0, description="reward less this times the rise of drawdown")
-    turnover_weight: float = Field(0.0, ge=0, description="reward less this times turnover")
+    reward_rate: float = Field(
+        default=0.01, gt=0, le=1, description="rate of the moving moments of ratio rewards"
+    )
+    drawdown_weight: float = Field(
+        default=0.0, ge=0, description="reward less this times the rise of drawdown"
+    )
+    turnover_weight: float = Field(default=0.0, ge=0, description="reward less this times turnover")
 
 
 class GateSection(Section):
     """What a candidate must pass before it trades."""
 
-    max_kl: float = Field(0.5, gt=0, description="mean KL from the incumbent over recent observations, nats")
-    min_entropy_fraction: float = Field(0.02, ge=0, le=1, description="of the greatest possible entropy")
+    max_kl: float = Field(
+        default=0.5, gt=0, description="mean KL from the incumbent over recent observations, nats"
+    )
+    min_entropy_fraction: float = Field(
+        default=0.02, ge=0, le=1, description="of the greatest possible entropy"
+    )
 
 
 class ExecutionSection(Section):
     """How targets become orders."""
 
-    start_cash_quote: float = Field(10_000.0, gt=0, description="paper money at the start, quote currency")
-    band_fraction: float = Field(0.02, ge=0, le=1, description="changes below this share of equity are left")
+    start_cash_quote: float = Field(
+        default=10_000.0, gt=0, description="paper money at the start, quote currency"
+    )
+    band_fraction: float = Field(
+        default=0.02, ge=0, le=1, description="changes below this share of equity are left"
+    )
     cost_reserve_fraction: float = Field(
-        0.002, ge=0, le=0.5, description="of a purchase kept back for slippage"
+        default=0.002, ge=0, le=0.5, description="of a purchase kept back for slippage"
     )
 
 
@@ -108,15 +136,17 @@ class CheckpointSection(Section):
     """Generations on disk."""
 
     interval_updates: int = Field(
-        4, ge=1, le=1_000_000, description="updates between generations (ZTB_CHECKPOINT_INTERVAL)"
+        default=4, ge=1, le=1_000_000, description="updates between generations (ZTB_CHECKPOINT_INTERVAL)"
     )
-    max_generations: int = Field(5, ge=1, le=100_000, description="unpromoted generations kept")
+    max_generations: int = Field(default=5, ge=1, le=100_000, description="unpromoted generations kept")
 
 
 class TelemetrySection(Section):
     """What is said while running."""
 
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", json_schema_extra=_NO_EFFECT)
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", json_schema_extra=_NO_EFFECT
+    )
 
 
 class MqttSection(Section):
@@ -127,7 +157,11 @@ class LimitsSection(Section):
     """What the process may use."""
 
     max_memory_gb: float = Field(
-        4.0, gt=0.2, le=4096, description="memory limit (ZTB_MAX_MEMORY_GB)", json_schema_extra=_NO_EFFECT
+        default=4.0,
+        gt=0.2,
+        le=4096,
+        description="memory limit (ZTB_MAX_MEMORY_GB)",
+        json_schema_extra=_NO_EFFECT,
     )
 
 
@@ -144,20 +178,20 @@ for _outside in (PPOConfig, PaperConfig, RiskLimits):
 class Config(Section):
     """The whole configuration."""
 
-    market: MarketSection = MarketSection()
-    features: FeaturesSection = FeaturesSection()
-    decision: DecisionSection = DecisionSection()
-    strategy: StrategySection = StrategySection()
+    market: MarketSection = Field(default_factory=MarketSection)
+    features: FeaturesSection = Field(default_factory=FeaturesSection)
+    decision: DecisionSection = Field(default_factory=DecisionSection)
+    strategy: StrategySection = Field(default_factory=StrategySection)
     ppo: PPOConfig = PPO_DEFAULTS
-    online: OnlineSection = OnlineSection()
-    gate: GateSection = GateSection()
+    online: OnlineSection = Field(default_factory=OnlineSection)
+    gate: GateSection = Field(default_factory=GateSection)
     risk: RiskLimits = RiskLimits()
-    execution: ExecutionSection = ExecutionSection()
+    execution: ExecutionSection = Field(default_factory=ExecutionSection)
     paper: PaperConfig = PaperConfig()
-    checkpoint: CheckpointSection = CheckpointSection()
-    telemetry: TelemetrySection = TelemetrySection()
-    mqtt: MqttSection = MqttSection()
-    limits: LimitsSection = LimitsSection()
+    checkpoint: CheckpointSection = Field(default_factory=CheckpointSection)
+    telemetry: TelemetrySection = Field(default_factory=TelemetrySection)
+    mqtt: MqttSection = Field(default_factory=MqttSection)
+    limits: LimitsSection = Field(default_factory=LimitsSection)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -182,7 +216,10 @@ def load_config(
     tree: _Tree = Config().model_dump(mode="json")
     origins: dict[str, str] = {}
     if path is not None:
-        _overlay(tree, _flatten(_read(path)), str(path), origins)
+        content = _read(path)
+        for section in content:
+            _require_known(section, tree, str(path), "section")
+        _overlay(tree, _flatten(content), str(path), origins)
     _overlay(tree, _from_environment(environment), "environment", origins)
     _overlay(tree, dict(flags or {}), "flag", origins)
     try:

@@ -33,5 +33,9 @@ class ConfigError(ZtbError):
     exit_code = 78
 
 
+class StrategyError(ConfigError):
+    """A strategy's own code raised or answered nonsense: its author mends the file."""
+
+
 class InvariantError(ZtbError):
     """The program contradicts itself: stop, flatten, exit; never continue."""

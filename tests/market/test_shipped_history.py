@@ -7,20 +7,21 @@ from decimal import Decimal
 import numpy as np
 
 from ztb.market.history import SHIPPED, open_history
-from ztb.market.ticks import BAR
+from ztb.market.ticks import BAR, TICK, join_ticks
 
 _HOUR_NS = 3_600 * 10**9
 
 
 def test_it_is_hourly_bars_of_coinbase_without_gaps() -> None:
     history = open_history(None)
-    ticks = np.concatenate(list(history.blocks()))
+    ticks = join_ticks(list(history.blocks()))
     assert history.instrument.symbol == "BTC/USD"
     assert history.instrument.venue == "coinbase"
     assert history.instrument.tick_size == Decimal("0.01")
     assert history.instrument.maker_fee == Decimal("0.0015")
     assert history.instrument.taker_fee == Decimal("0.0025")
     assert history.bar_ns == _HOUR_NS
+    assert ticks.dtype == TICK
     assert len(ticks) == 20_111
     assert set(ticks["kind"]) == {BAR}
     assert set(np.diff(ticks["ts_ns"])) == {_HOUR_NS}

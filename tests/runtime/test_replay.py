@@ -17,8 +17,8 @@ import pytest
 from ztb.config import load_config
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import DecisionRow, FillRow, GenerationRow, MarkRow
+from ztb.ledger.run_directory import RunDirectory, create_run_directory
 from ztb.runtime.replay import Replay, ReplayRequest, open_data, run_to_end
-from ztb.runtime.run_directory import RunDirectory, create_run_directory
 from ztb.strategies.loader import available
 
 BARS = 1400
@@ -26,7 +26,9 @@ FLAGS: dict[str, Any] = {"online.update_every_decisions": 128, "checkpoint.inter
 
 
 def run(data: Path, out: Path, seed: int = 0, **flags: Any) -> tuple[dict[str, Any], RunDirectory]:
-    config = load_config(None, FLAGS | {key.replace("__", "."): value for key, value in flags.items()}, {}).config
+    config = load_config(
+        None, FLAGS | {key.replace("__", "."): value for key, value in flags.items()}, {}
+    ).config
     request = ReplayRequest(config, (data,), seed)
     directory = create_run_directory(out, "replay")
     summary = asyncio.run(run_to_end(Replay(request, open_data(request), directory)))
@@ -100,7 +102,9 @@ def test_half_a_file_gives_the_first_half_of_the_decisions(strategy, write_bars,
 @pytest.mark.parametrize("strategy", sorted(available()))
 def test_changing_the_future_changes_no_decision_before_it(strategy, write_bars, tmp_path):
     _, one = run(write_bars(900), tmp_path / "one", strategy__name=strategy)
-    _, two = run(write_bars(900, name="other.csv", shift_after=600), tmp_path / "two", strategy__name=strategy)
+    _, two = run(
+        write_bars(900, name="other.csv", shift_after=600), tmp_path / "two", strategy__name=strategy
+    )
     before, after = decisions(one), decisions(two)
     boundary = next(i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a["mid"] != b["mid"])
     assert boundary > 100
@@ -137,4 +141,6 @@ def test_hold_without_costs_earns_quantity_times_the_change_of_price(write_bars,
     bought = sum(fill.lots for fill in fills)
     paid = sum(fill.lots * fill.price_ticks for fill in fills)
     earned_units = bought * round(last.mid * 100) - paid
-    assert math.isclose(last.equity - 10_000.0, earned_units * 1e-2 * float(fills[0].quantity) / fills[0].lots, abs_tol=1e-7)
+    assert math.isclose(
+        last.equity - 10_000.0, earned_units * 1e-2 * float(fills[0].quantity) / fills[0].lots, abs_tol=1e-7
+    )

@@ -16,13 +16,13 @@ from ztb.trading.policy import (
     NetworkShape,
     ServingPolicy,
     compile_program,
-    decide_batch,
     flatten,
     forward,
     initial_weights,
     parameter_shapes,
     run_program,
     sample,
+    sample_batch,
     unflatten,
     weights_sha256,
 )
@@ -119,28 +119,16 @@ def test_a_batch_decides_as_one_at_a_time_bit_for_bit() -> None:
         seen = generator.standard_normal((33, shape.observation_size)).astype(np.float32)
         uniforms = generator.random((33, len(shape.heads)))
         actions = np.zeros((33, len(shape.heads)), np.int64)
-        logprobs, values = np.zeros(33, np.float32), np.zeros(33, np.float32)
+        logprobs = np.zeros(33, np.float32)
         parameters = flatten(shape, weights)
-        decide_batch(
-            parameters,
-            program.layers,
-            program.heads,
-            program.scratch,
-            seen,
-            uniforms,
-            0,
-            actions,
-            logprobs,
-            values,
-        )
         outputs = np.zeros((33, shape.policy_outputs + 1), np.float32)
         forward(parameters, program.layers, program.scratch, seen, outputs)
-        assert np.array_equal(outputs[:, -1], values)
+        sample_batch(outputs, program.heads, uniforms, 0, actions, logprobs)
         for row in range(33):
             choice = policy.decide(seen[row], uniforms[row])
             assert choice.actions == tuple(actions[row])
             assert np.float32(choice.logprob) == logprobs[row]
-            assert choice.value == values[row]
+            assert choice.value == outputs[row, -1]
 
 
 def run_python(code: str, **variables: str) -> str:

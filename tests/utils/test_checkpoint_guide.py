@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from utils.checkpoint_states import child_environment, same
 
+
+# fmt: off
 async def test_the_guide_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     model_state = {"weights": np.arange(6.0).reshape(2, 3), "step": 7}
@@ -17,18 +20,16 @@ async def test_the_guide_runs_as_written(tmp_path: Path, monkeypatch: pytest.Mon
     from ztb.utils import CheckpointManager
 
     manager = CheckpointManager(base_path="checkpoints", max_generations=5)
-    await manager.save_async(model_state, "exp_001")  # returns the Generation it wrote, durable on return
-    state = manager.load(
-        "exp_001"
-    )  # newest generation that verifies; generation=N for one; load_async is its twin
-    manager.cleanup_old_generations("exp_001")  # what retention would remove, removed
-    manager.list("exp_001")  # Generations: number, path, bytes, created, metrics, lineage, pinned
+    await manager.save_async(model_state, "exp_001")        # returns the Generation it wrote, durable on return
+    state = manager.load("exp_001")                          # newest generation that verifies; generation=N for one; load_async is its twin
+    manager.cleanup_old_generations("exp_001")               # what retention would remove, removed
+    manager.list("exp_001")                                  # Generations: number, path, bytes, created, metrics, lineage, pinned
 
-    np.testing.assert_array_equal(state["weights"], model_state["weights"])
-    assert state["step"] == 7
+    assert same(state, model_state)
     (generation,) = manager.list("exp_001")
     assert generation.path.stat().st_size == generation.bytes
     assert not generation.pinned
+# fmt: on
 
 
 async def test_only_the_newest_generations_stay(tmp_path: Path) -> None:
@@ -41,7 +42,7 @@ async def test_only_the_newest_generations_stay(tmp_path: Path) -> None:
     assert await manager.load_async("exp", generation=5) == {"step": 5}
 
 
-def test_importing_and_loading_import_neither_torch_nor_numba(tmp_path: Path) -> None:
+def test_importing_saving_and_loading_import_neither_torch_nor_numba(tmp_path: Path) -> None:
     program = f"""
 import sys
 from ztb.utils import CheckpointManager
@@ -51,5 +52,24 @@ manager.save({{"a": np.ones(3)}}, "exp")
 manager.load("exp")
 print([name for name in ("torch", "numba") if name in sys.modules])
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert _output(program) == "[]"
+
+
+def test_tensors_load_as_arrays_without_torch(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from ztb.utils import CheckpointManager
+
+    CheckpointManager(tmp_path).save({"a": torch.arange(3, dtype=torch.bfloat16)}, "exp")
+    program = f"""
+import sys
+from ztb.utils import CheckpointManager
+print(CheckpointManager({str(tmp_path)!r}).load("exp", as_numpy=True)["a"].tolist(), "torch" in sys.modules)
+"""
+    assert _output(program) == "[0.0, 1.0, 2.0] False"
+
+
+def _output(program: str) -> str:
+    command = [sys.executable, "-c", program]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=True, env=child_environment()
+    ).stdout.strip()

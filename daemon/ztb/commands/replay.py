@@ -1,58 +1,114 @@
-"""`ztb replay`: run a strategy over recorded history."""
+"""`ztb replay`: run a strategy over recorded history, or repeat a run and compare."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ztb.config import load_config
-from ztb.market.history import History
+import typer
+
+from ztb.commands.moments import parse_moment
+from ztb.config import Config, load_config
+from ztb.errors import DataError
+from ztb.ledger.run_directory import RunDirectory, create_run_directory
+from ztb.runtime.origin import parse_span
 from ztb.runtime.replay import Replay, ReplayRequest, open_data, run_to_end
-from ztb.runtime.run_directory import create_run_directory
+from ztb.telemetry.report import write_report
+
+SHIPPED_PRETRAIN = "180d"
+_COMPARED = ("journal_sha256", "weights_sha256", "end_equity", "decisions")
 
 
-def run_replay(
-    paths: list[Path],
-    config_path: Path | None,
-    flags: dict[str, Any],
-    seed: int,
-    out: Path | None,
-    as_json: bool,
-) -> int:
+@dataclass(frozen=True, slots=True)
+class ReplayOptions:
+    """The flags of `ztb replay` as given."""
+
+    paths: tuple[Path, ...]
+    config_path: Path | None
+    flags: dict[str, Any]
+    seed: int
+    out: Path | None
+    from_generation: str | None
+    pretrain: str | None
+    start: str | None
+    end: str | None
+    as_json: bool
+
+
+def run_replay(options: ReplayOptions) -> int:
     """Replay and print the summary; returns the exit code."""
-    config = load_config(config_path, flags).config
-    request = ReplayRequest(config, tuple(paths), seed)
-    history = open_data(request)
-    directory = create_run_directory(out, "replay")
-    summary = _run(request, history, directory.path, as_json)
-    if as_json:
-        print(json.dumps(summary))  # noqa: T201 (the command's output)
-    else:
-        _print_table(summary, directory.path)
+    request = _request(options)
+    directory = create_run_directory(options.out, "replay")
+    summary = _run(request, directory, options.as_json)
+    _print(summary, directory, options.as_json)
     return 0
 
 
-def _run(request: ReplayRequest, history: History, out: Path, quiet: bool) -> dict[str, Any]:
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+def _request(options: ReplayOptions) -> ReplayRequest:
+    pretrain = options.pretrain
+    if pretrain is None and not options.paths and options.from_generation is None:
+        pretrain = SHIPPED_PRETRAIN
+    return ReplayRequest(
+        config=load_config(options.config_path, options.flags).config,
+        paths=options.paths,
+        seed=options.seed,
+        start_ns=parse_moment(options.start, "--from"),
+        end_ns=parse_moment(options.end, "--to"),
+        pretrain_ns=parse_span(pretrain),
+        from_generation=options.from_generation,
+    )
 
-    from ztb.runtime.run_directory import RunDirectory
+
+def repeat_run(run: Path, out: Path | None, as_json: bool) -> int:
+    """Replay `run` again from its own record, and compare; DataError (exit 3) if anything differs."""
+    recorded = RunDirectory(run)
+    manifest = recorded.read_json(recorded.manifest)
+    before = recorded.read_json(recorded.summary)
+    request = ReplayRequest(
+        config=Config.model_validate(manifest["config"]),
+        paths=tuple(Path(path) for path in manifest["data"]),
+        seed=manifest["seed"],
+        start_ns=manifest["start_ns"],
+        end_ns=manifest["end_ns"],
+        pretrain_ns=manifest["pretrain_ns"],
+        from_generation=manifest["from_generation"],
+    )
+    directory = create_run_directory(out, "replay")
+    summary = _run(request, directory, as_json)
+    _print(summary, directory, as_json)
+    differing = [name for name in _COMPARED if summary[name] != before[name]]
+    if differing:
+        raise DataError(
+            f"{run}: the repetition in {directory.path} differs in {', '.join(differing)}: data, code "
+            f"({before['code_version']} then, {summary['code_version']} now) or processor have changed"
+        )
+    typer.echo(f"{run}: repeated bit for bit", err=as_json)
+    return 0
+
+
+def _run(request: ReplayRequest, directory: RunDirectory, quiet: bool) -> dict[str, Any]:
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, transient=True, disable=quiet) as bar:
-        task = bar.add_task("replay", total=1.0)
-        run = Replay(request, history, RunDirectory(out), lambda done: bar.update(task, completed=done))
-        return asyncio.run(run_to_end(run))
+        tasks = {name: bar.add_task(name, total=1.0, visible=False) for name in ("pretrain", "replay")}
+
+        def advance(name: str, done: float) -> None:
+            bar.update(tasks[name], completed=done, visible=True)
+
+        run = Replay(request, open_data(request), directory, advance)
+        summary = asyncio.run(run_to_end(run))
+    write_report(directory)
+    return summary
 
 
-def _print_table(summary: dict[str, Any], out: Path) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _print(summary: dict[str, Any], directory: RunDirectory, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({**summary, "run": str(directory.path)}))
+        return
+    from ztb.commands.summary_table import print_summary
 
-    table = Table(title=f"{summary['strategy']} on {summary['symbol']}", show_header=False)
-    for name in ("status", "ticks", "decisions", "orders", "fills", "return", "hold_return", "frozen_return"):
-        table.add_row(name, str(summary[name]))
-    console = Console()
-    console.print(table)
-    console.print(f"run: {out}")
+    print_summary(summary, directory)

@@ -14,7 +14,9 @@ from ztb.utils.rng import STREAM_FAULT, STREAM_LATENCY, uniform
 
 DRAWS = 4096
 """Draws an order has of each stream; a report beyond them repeats an earlier report's."""
-_FEED, _SUBMIT, _CANCEL_FEED, _CANCEL, _LOST, _BUSY, _FIRST_REPORT = 0, 1, 2, 3, 0, 1, 8
+_FEED, _SUBMIT, _CANCEL_FEED, _CANCEL = 0, 1, 2, 3
+_LOST, _BUSY, _ACK_LOST = 0, 1, 2
+_FIRST_REPORT = 8
 
 
 @kernel
@@ -60,9 +62,9 @@ def submit_fault(exchange: np.void, order_id: int) -> int:
 
 @kernel
 def ack_is_lost(exchange: np.void, order_id: int) -> bool:
-    return _draw(exchange, STREAM_FAULT, order_id, _FIRST_REPORT - 1) < exchange["ack_lost"]
+    return bool(_draw(exchange, STREAM_FAULT, order_id, _ACK_LOST) < exchange["ack_lost"])
 
 
 @kernel
 def is_duplicated(exchange: np.void, order_id: int, report: int) -> bool:
-    return _draw(exchange, STREAM_FAULT, order_id, _FIRST_REPORT + report) < exchange["duplicated"]
+    return bool(_draw(exchange, STREAM_FAULT, order_id, _FIRST_REPORT + report) < exchange["duplicated"])

@@ -49,13 +49,14 @@ def plan_action(exchange: np.void, orders: np.ndarray) -> None:
 
 @kernel
 def slot_due(exchange: np.void, orders: np.ndarray, now_ns: int) -> int:
-    """The slot, first submitted first, whose order or cancel arrives at `now_ns`; -1 if none does."""
-    found = -1
+    """The slot, first sent first, whose order or cancel arrives at `now_ns`; -1 if none does."""
+    found, first = -1, NEVER
     for slot in range(exchange["used"]):
         order = orders[slot]
-        due = order["arrival_ns"] == now_ns or order["cancel_ns"] == now_ns
-        if due and (found < 0 or order["sequence"] < orders[found]["sequence"]):
-            found = slot
+        if order["arrival_ns"] == now_ns and order["sequence"] < first:
+            found, first = slot, order["sequence"]
+        elif order["cancel_ns"] == now_ns and order["cancel_sequence"] < first:
+            found, first = slot, order["cancel_sequence"]
     return found
 
 

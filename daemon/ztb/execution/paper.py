@@ -230,7 +230,8 @@ class PaperExchange:
 
     def _open_slots(self) -> NDArray[np.void]:
         known_open = (self.orders["status"] != FREE) & (self.orders["reported"] == 0)
-        return self.orders[known_open]
+        slots: NDArray[np.void] = self.orders[known_open]
+        return slots
 
     def _open_ids(self) -> set[int]:
         return set(self._open_slots()["order_id"].tolist())

@@ -57,7 +57,7 @@ EXCHANGE: np.dtype[np.void] = np.dtype(
         ("sell_ticks", "<i8"),  # our lowest resting sell, NEVER if none
         ("resting", "<i8"),
         ("used", "<i8"),  # slots [0, used) of the table may be taken
-        ("submitted", "<i8"),
+        ("sent", "<i8"),  # orders and cancels
         ("fills", "<i8"),
         ("written", "<i8"),  # reports made, ...
         ("delivered", "<i8"),  # ... known to us, ...
@@ -85,6 +85,7 @@ ORDER: np.dtype[np.void] = np.dtype(
         ("reports", "<i8"),
         ("arrival_ns", "<i8"),
         ("cancel_ns", "<i8"),  # when a cancel arrives, NEVER without one
+        ("cancel_sequence", "<i8"),
         ("ahead", "<f8"),  # base currency queued before us at our price
         ("level", "<f8"),  # all that others show at our price, as last seen
         ("level_traded", "<f8"),  # traded there since

@@ -7,6 +7,7 @@ the account, the open orders and the events never contradict each other.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ztb.execution.account import book_fill, book_funding
 from ztb.execution.latency import ack_delay, is_duplicated
@@ -16,9 +17,9 @@ from ztb.utils.kernel import kernel
 
 
 @kernel
-def has_room(exchange: np.void, orders: np.ndarray, events: np.ndarray) -> bool:
+def has_room(exchange: np.void, orders: NDArray[np.void], events: NDArray[np.void]) -> bool:
     """Whether a fill may be reported, leaving room for each order's end and a refused cancel."""
-    return exchange["written"] - exchange["read"] + 2 * len(orders) < len(events)
+    return bool(exchange["written"] - exchange["read"] + 2 * len(orders) < len(events))
 
 
 @kernel
@@ -37,13 +38,13 @@ def _clear(entry: np.void) -> None:
 
 @kernel
 def report(
-    exchange: np.void, events: np.ndarray, kind: int, order_id: int, nth: int, ts_ns: int, due_ns: int
+    exchange: np.void, events: NDArray[np.void], kind: int, order_id: int, nth: int, ts_ns: int, due_ns: int
 ) -> int:
     """A new report, its detail still to be entered: its index. `due_ns` is moved behind the report before."""
     if exchange["written"] - exchange["read"] >= len(events):
         exchange["overflowed"] += 1
         exchange["written"] -= 1
-    index = exchange["written"] % len(events)
+    index = int(exchange["written"]) % len(events)
     entry = events[index]
     _clear(entry)
     entry["kind"] = kind
@@ -54,12 +55,12 @@ def report(
     exchange["written"] += 1
     exchange["last_report_ns"] = entry["due_ns"]
     exchange["report_ns"] = min(exchange["report_ns"], entry["due_ns"])
-    return int(index)
+    return index
 
 
 @kernel
 def report_order(
-    exchange: np.void, orders: np.ndarray, events: np.ndarray, slot: int, kind: int, ts_ns: int
+    exchange: np.void, orders: NDArray[np.void], events: NDArray[np.void], slot: int, kind: int, ts_ns: int
 ) -> int:
     """A new report on the order of `slot`, due after the acknowledgement's latency: its index."""
     order = orders[slot]
@@ -76,7 +77,7 @@ def report_order(
 
 
 @kernel
-def _learn_fill(exchange: np.void, orders: np.ndarray, account: np.void, entry: np.void) -> None:
+def _learn_fill(exchange: np.void, orders: NDArray[np.void], account: np.void, entry: np.void) -> None:
     price = entry["price_ticks"] * exchange["tick_size"]
     quantity = entry["lots"] * exchange["lot_size"]
     book_fill(account, entry["side"], price, quantity, entry["amount"], entry["ts_ns"])
@@ -84,7 +85,7 @@ def _learn_fill(exchange: np.void, orders: np.ndarray, account: np.void, entry: 
 
 
 @kernel
-def _learn(exchange: np.void, orders: np.ndarray, account: np.void, entry: np.void) -> None:
+def _learn(exchange: np.void, orders: NDArray[np.void], account: np.void, entry: np.void) -> None:
     if entry["kind"] == FILLED:
         _learn_fill(exchange, orders, account, entry)
     elif entry["kind"] == FUNDED:
@@ -96,10 +97,13 @@ def _learn(exchange: np.void, orders: np.ndarray, account: np.void, entry: np.vo
 
 
 @kernel
-def deliver(exchange: np.void, orders: np.ndarray, events: np.ndarray, account: np.void, ts_ns: int) -> None:
+def deliver(
+    exchange: np.void, orders: NDArray[np.void], events: NDArray[np.void], account: np.void, ts_ns: int
+) -> None:
     """Learn every report due by `ts_ns`."""
     while exchange["report_ns"] <= ts_ns:
-        _learn(exchange, orders, account, events[exchange["delivered"] % len(events)])
+        index = int(exchange["delivered"]) % len(events)
+        _learn(exchange, orders, account, events[index])
         exchange["delivered"] += 1
         exchange["report_ns"] = NEVER
         if exchange["delivered"] < exchange["written"]:

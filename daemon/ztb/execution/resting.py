@@ -32,7 +32,8 @@ def _give(
     lots = min(reducible(exchange, orders[slot]), whole_lots(exchange, max(0.0, quantity)))
     if lots > 0 and has_room(exchange, orders, events):
         fill(exchange, orders, events, slot, lots, orders[slot]["price_ticks"], 1, now_ns)
-        return float(lots * exchange["lot_size"])
+        given: float = lots * exchange["lot_size"]
+        return given
     return 0.0
 
 
@@ -42,7 +43,7 @@ def _queue_trade(order: np.void, ticks: int, size: float) -> float:
     if ticks != order["price_ticks"]:
         order["ahead"] = 0.0
         return size
-    left = size - order["ahead"]
+    left: float = size - order["ahead"]
     order["ahead"] = max(0.0, -left)
     order["level_traded"] += size
     return left
@@ -99,7 +100,7 @@ def _within(exchange: np.void, view: np.void, side: int, ticks: int) -> float:
 def _meet_crossed(
     exchange: np.void, orders: np.ndarray, events: np.ndarray, view: np.void, side: int, now_ns: int
 ) -> None:
-    """Quotes that cross our resting orders of `side` would have traded with them: less what we took before."""
+    """Quotes that cross our resting orders of `side` would have traded with them, less what we took."""
     slot = next_resting(exchange, orders, side, -1)
     while slot >= 0:
         following = next_resting(exchange, orders, side, slot)

@@ -58,7 +58,7 @@ def submit_order(
         return
     order = orders[slot]
     order["order_id"] = order_id
-    order["sequence"] = exchange["submitted"]
+    order["sequence"] = exchange["sent"]
     order["status"] = IN_FLIGHT
     order["reported"] = 0
     order["side"] = side
@@ -76,7 +76,7 @@ def submit_order(
     if order["fault"] == SUBMIT_LOST:
         order["arrival_ns"] = now_ns + exchange["lost_timeout_ns"]
     order["cancel_ns"] = NEVER
-    exchange["submitted"] += 1
+    exchange["sent"] += 1
     if exchange["funding_rate"] != 0.0 and exchange["funding_ns"] == NEVER:
         exchange["funding_ns"] = (now_ns // FUNDING_PERIOD_NS + 1) * FUNDING_PERIOD_NS
     plan_action(exchange, orders)
@@ -92,6 +92,8 @@ def cancel_order(
         _answer(exchange, events, CANCEL_REJECTED, order_id, UNKNOWN_ORDER, now_ns)
     elif orders[slot]["cancel_ns"] == NEVER:
         orders[slot]["cancel_ns"] = now_ns + cancel_delay(exchange, order_id)
+        orders[slot]["cancel_sequence"] = exchange["sent"]
+        exchange["sent"] += 1
         plan_action(exchange, orders)
 
 
@@ -126,7 +128,7 @@ def _fund(exchange: np.void, events: np.ndarray, view: np.void, now_ns: int) -> 
 
 @kernel
 def _act(exchange: np.void, orders: np.ndarray, events: np.ndarray, view: np.void, before_ns: int) -> None:
-    """Everything that reaches the venue before `before_ns`, in order of time, then of submission."""
+    """Everything that reaches the venue before `before_ns`, in order of time, then of sending."""
     while exchange["action_ns"] < before_ns:
         now_ns = exchange["action_ns"]
         slot = slot_due(exchange, orders, now_ns)
@@ -140,31 +142,35 @@ def _act(exchange: np.void, orders: np.ndarray, events: np.ndarray, view: np.voi
 
 
 @kernel
-def _see_step(
-    exchange: np.void, orders: np.ndarray, events: np.ndarray, view: np.void,
-    ts_ns: int, price: float, size: float,
-) -> None:  # fmt: skip
-    _act(exchange, orders, events, view, ts_ns)
-    see_price(view, ts_ns, price, 0)
-    if exchange["resting"] > 0:
-        meet_row_step(exchange, orders, events, price, size, ts_ns)
+def _path_price(tick: np.void, step: int) -> float:
+    """A bar's price at `step` of its path: open, the nearer of high and low, the other, close."""
+    if step == 0:
+        return float(tick["open"])
+    if step == BAR_STEPS - 1:
+        return float(tick["price"])
+    high_first = tick["high"] - tick["open"] <= tick["open"] - tick["low"]
+    return float(tick["high"] if high_first == (step == 1) else tick["low"])
 
 
 @kernel
 def _see_bar(exchange: np.void, orders: np.ndarray, events: np.ndarray, view: np.void, tick: np.void) -> None:
-    """Open, the nearer of high and low, the other, close: at even times, each with its part of the volume."""
+    """Walk the bar's path at even times, each price with its part of the volume.
+
+    The open comes after whatever happened at the very time of the bar's start, such as the last bar's close.
+    """
     exchange["on_bars"] = 1
     size = exchange["bar_participation"] * tick["size"] / BAR_STEPS
-    high_first = tick["high"] - tick["open"] <= tick["open"] - tick["low"]
-    start, third = tick["ts_ns"] - tick["span_ns"], tick["span_ns"] // 3
-    second = tick["high"] if high_first else tick["low"]
-    _see_step(exchange, orders, events, view, max(start, view["ts_ns"]), tick["open"], size)
-    _see_step(exchange, orders, events, view, max(start + third, view["ts_ns"]), second, size)
-    other = tick["low"] if high_first else tick["high"]
-    _see_step(exchange, orders, events, view, max(start + 2 * third, view["ts_ns"]), other, size)
-    _act(exchange, orders, events, view, tick["ts_ns"])
-    see_volume(view, tick["size"])
-    _see_step(exchange, orders, events, view, tick["ts_ns"], tick["price"], size)
+    start = tick["ts_ns"] - tick["span_ns"]
+    for step in range(BAR_STEPS):
+        earliest = view["ts_ns"] + (1 if step == 0 else 0)
+        ts_ns = min(max(start + step * tick["span_ns"] // (BAR_STEPS - 1), earliest), tick["ts_ns"])
+        price = _path_price(tick, step)
+        _act(exchange, orders, events, view, ts_ns)
+        if step == BAR_STEPS - 1:
+            see_volume(view, tick["size"])
+        see_price(view, ts_ns, price, 0)
+        if exchange["resting"] > 0:
+            meet_row_step(exchange, orders, events, price, size, ts_ns)
 
 
 @kernel
@@ -188,7 +194,7 @@ def advance(
     ticks: np.ndarray, i0: int, i1: int,
     exchange: np.void, orders: np.ndarray, events: np.ndarray, view: np.void, account: np.void,
 ) -> int:  # fmt: skip
-    """Run rows [i0, i1); returns the row to run next: i1, or that after the first row that brought reports."""
+    """Run rows [i0, i1); returns the row to run next: i1, or that after the first with reports."""
     for i in range(i0, i1):
         tick = ticks[i]
         if tick["kind"] == BAR:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,23 +11,22 @@ import pyarrow.parquet as pq
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import DecisionRow
 
-DECISIONS_SCHEMA: pa.Schema = pa.schema(
-    [
-        pa.field("ts_ns", pa.int64(), nullable=False),
-        pa.field("symbol", pa.string(), nullable=False),
-        pa.field("generation", pa.int32(), nullable=False),
-        pa.field("action_size", pa.int8(), nullable=False),
-        pa.field("action_timing", pa.int8(), nullable=False),
-        pa.field("target", pa.float64(), nullable=False),
-        pa.field("position", pa.float64(), nullable=False),
-        pa.field("mid", pa.float64(), nullable=False),
-        pa.field("equity", pa.float64(), nullable=False),
-        pa.field("value", pa.float64()),
-        pa.field("logprob", pa.float64()),
-        pa.field("obs_hash", pa.string(), nullable=False),
-        pa.field("verdict", pa.string(), nullable=False),
-    ]
-)
+_FIELDS: list[pa.Field[Any]] = [
+    pa.field("ts_ns", pa.int64(), nullable=False),
+    pa.field("symbol", pa.string(), nullable=False),
+    pa.field("generation", pa.int32(), nullable=False),
+    pa.field("action_size", pa.int8(), nullable=False),
+    pa.field("action_timing", pa.int8(), nullable=False),
+    pa.field("target", pa.float64(), nullable=False),
+    pa.field("position", pa.float64(), nullable=False),
+    pa.field("mid", pa.float64(), nullable=False),
+    pa.field("equity", pa.float64(), nullable=False),
+    pa.field("value", pa.float64()),
+    pa.field("logprob", pa.float64()),
+    pa.field("obs_hash", pa.string(), nullable=False),
+    pa.field("verdict", pa.string(), nullable=False),
+]
+DECISIONS_SCHEMA = pa.schema(_FIELDS)
 _BATCH = 8192
 
 

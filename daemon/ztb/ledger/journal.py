@@ -201,7 +201,7 @@ class JournalReader:
             digest.update(canonical_line(seq, table, values))
         return digest.hexdigest()
 
-    def _canonical(self, record: type[Record]) -> Iterator[tuple[int, str, list[object]]]:
+    def _canonical(self, record: type[Record]) -> Iterator[tuple[int, str, list[Any]]]:
         names = _CANONICAL[record.table]
         for row in self._connection.execute(f"SELECT seq,{','.join(names)} FROM {record.table} ORDER BY seq"):
             values = [

@@ -74,6 +74,18 @@ class Cleaner:
         self._increments(chunk)
         return chunk.ticks
 
+    def recorded(self, chunk: Chunk) -> Ticks:
+        """Rows of our own recording, which were clean when they were written; only time must not fall."""
+        ticks = chunk.ticks
+        self.report.rows += chunk.read
+        latest = np.maximum.accumulate(np.concatenate(([self.last_ns], ticks["ts_ns"])))[1:]
+        self.report.out_of_order += int((ticks["ts_ns"] < latest).sum())
+        self.report.no_time += int(((ticks["flags"] & _NO_TIME) != 0).sum())
+        self.report.gaps += int(((ticks["flags"] & GAP) != 0).sum())
+        ticks["ts_ns"] = latest
+        self.last_ns = int(latest[-1])
+        return ticks
+
     def new_file(self, file: str) -> None:
         """Rows come from `file` from now on."""
         self.file = file
@@ -87,6 +99,15 @@ class Cleaner:
         self.rows_bad += 1
         self.report.rows += 1
         self.report.drop("malformed row", 1, f"{self.file}: row {row}: malformed: {text[:80]!r}")
+
+    def torn(self, size: int) -> None:
+        """The file, a recording, ends in `size` bytes of a frame that was cut."""
+        self.report.torn += size
+        self.report.note(f"{self.file}: its last frame was cut short, {size} bytes are left out")
+
+    def remark(self, text: str) -> None:
+        """Something about the file that belongs in the report."""
+        self.report.note(text)
 
     def _fault(self, row: int, reason: str) -> DataError:
         return DataError(f"{self.file}: row {row}: {reason}")

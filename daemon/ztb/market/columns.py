@@ -81,7 +81,7 @@ def identities(column: Any) -> NDArray[np.int64]:
     text = pc.fill_null(pc.cast(column, pa.string()), "")
     if pc.all(pc.match_substring_regex(text, r"^\d{1,18}$")).as_py():
         return _whole(text)
-    return _mixed(np.asarray(text.to_pylist(), dtype=np.bytes_))
+    return _mixed(np.asarray(pc.cast(text, pa.binary()).to_pylist(), dtype=np.bytes_))
 
 
 def _mixed(text: NDArray[np.bytes_]) -> NDArray[np.int64]:

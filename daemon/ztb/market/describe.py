@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, TypeVar
-
-import numpy as np
 
 from ztb.errors import DataError, UsageError
 from ztb.market.increments import infer_lot_size, infer_tick_size
 from ztb.market.instrument import Instrument
 from ztb.market.stream import Probe
+from ztb.market.ticks import join_ticks
 from ztb.market.venues import (
     is_perpetual,
     known,
@@ -52,7 +51,7 @@ def venue_of(found: Probe) -> str | None:
     facts = found.facts
     if facts.venue is not None:
         return venue_name(facts.venue)
-    return venue_in_path(facts.path.parts[-2:]) or facts.layout_venue
+    return venue_in_path(facts.path.parts[-2:], facts.layout_venue)
 
 
 def pair_of(found: Probe) -> tuple[str, str] | None:
@@ -118,6 +117,14 @@ def describe(firsts: Sequence[Probe], given: Given) -> Instrument:
     )
 
 
+def unknown(instrument: Instrument) -> Iterator[str]:
+    """What neither the data nor the caller tells, and what is assumed for it."""
+    if (instrument.base, instrument.quote) == UNKNOWN_PAIR:
+        yield "nothing tells the symbol: give it with --symbol"
+    if instrument.venue == "unknown":
+        yield "nothing tells the venue, so a dear one is assumed: name it with --venue, or its fees"
+
+
 def _pair(firsts: Sequence[Probe], given: Given) -> tuple[str, str]:
     if given.symbol is not None:
         return _split(given.symbol)
@@ -138,7 +145,7 @@ def _lot_size(firsts: Sequence[Probe], venue: str) -> Decimal:
         return rules.lot_size or FINEST_LOT
     if rules.lot_size is not None and all(p.bars for p in firsts):
         return rules.lot_size
-    return infer_lot_size(np.concatenate([p.prefix for p in firsts]))
+    return infer_lot_size(join_ticks([p.prefix for p in firsts]))
 
 
 def _overridden(recorded: Instrument, given: Given) -> Instrument:

@@ -53,7 +53,7 @@ def blame(path: Path) -> Generator[None]:
     """Library and system errors while reading `path` become a DataError that names it."""
     try:
         yield
-    except (pa.ArrowException, zipfile.BadZipFile, EOFError) as error:
+    except (pa.ArrowException, zipfile.BadZipFile, EOFError, OverflowError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: {_plainly(str(error))}") from error
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file: check the path") from error
@@ -67,7 +67,7 @@ def _plainly(message: str) -> str:
         r"[Tt]runcated compressed|inflate|zlib|ZSTD|end of (zst|gz)|Unexpected end|end-of-stream", text
     ):
         return f"compressed data is cut short or damaged ({text}): fetch the file again"
-    return text
+    return f"cannot be read as what its first bytes say it is ({text}): fetch or export it again"
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -14,18 +15,20 @@ import numpy as np
 
 from ztb.errors import DataError
 from ztb.market.clean import Terms
-from ztb.market.describe import Given, describe, select, venue_of
+from ztb.market.describe import Given, describe, select, unknown, venue_of
 from ztb.market.files import Progress, blame
 from ztb.market.instrument import Instrument
 from ztb.market.merge import in_blocks, merge
-from ztb.market.report import KIND_NAMES, DataReport
+from ztb.market.report import DataReport
 from ztb.market.sources import open_source
 from ztb.market.stream import Probe, Stream, bar_length, probe, silence_limit, timed_part
-from ztb.market.ticks import BAR, DEPTH, QUOTE, Ticks
+from ztb.market.ticks import BAR, QUOTE, TRADE, Kind, Ticks
 from ztb.market.venues import contract_worth
 
 SHIPPED = Path(__file__).parent / "shipped" / "coinbase_BTCUSD_1h_20170701-20191017.csv.zst"
 """Hourly BTC/USD bars of Coinbase, 2017-07-01 to 2019-10-17; see the README beside it."""
+
+_NO_DATA = re.compile(r"^\.|^README|^LICEN[CS]E|\.(md|py|html|sha256|CHECKSUM|part)$", re.IGNORECASE)
 
 
 def open_history(
@@ -60,9 +63,7 @@ def expand(paths: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(
-                p for p in path.iterdir() if p.is_file() and p.suffix not in _NO_DATA and p.name[0] != "."
-            )
+            inside = sorted(p for p in path.iterdir() if p.is_file() and not _NO_DATA.search(p.name))
             if not inside:
                 raise DataError(f"{path}: holds no files of market data: name the files or their folder")
             files += inside
@@ -71,9 +72,6 @@ def expand(paths: Sequence[Path]) -> list[Path]:
         else:
             raise DataError(f"{path}: no such file or folder: check the path")
     return files
-
-
-_NO_DATA = (".md", ".txt", ".py", ".html", ".sha256", ".CHECKSUM")
 
 
 def _streams(probes: Sequence[Probe]) -> list[list[Probe]]:
@@ -110,6 +108,10 @@ def _terms(first: Probe, instrument: Instrument, given: Given, bar_ns: int | Non
     )
 
 
+# Prices traded or quoted at the touch; depth far from it says nothing of the range.
+_RANGE = {TRADE: ("price", "price"), QUOTE: ("bid", "ask"), BAR: ("low", "high")}
+
+
 @dataclass(frozen=True, slots=True)
 class _Span:
     start_ns: int | None
@@ -143,8 +145,9 @@ class History:
         for path in self.files:
             with blame(path), path.open("rb") as file:
                 total.update(hashlib.file_digest(file, "sha256").digest())
-        options = (self.span.start_ns, self.span.end_ns, self.given.tick_size, self.given.lot_size)
-        total.update(repr([None if o is None else str(o) for o in options]).encode())
+        contracts = [stream.terms.contract for stream in self.streams]
+        options = (self.span.start_ns, self.span.end_ns, self.given.tick_size, self.given.lot_size, contracts)
+        total.update("|".join(map(str, options)).encode())
         return total.hexdigest()
 
     def blocks(self, rows: int = 4096) -> Iterator[Ticks]:
@@ -157,6 +160,8 @@ class History:
             files=[str(path) for path in self.files],
             layouts=[stream.sources[0].facts.layout for stream in self.streams],
         )
+        for text in unknown(self.instrument):
+            self.report.note(text)
         pieces = [s.pieces(self.report, p) for s, p in zip(self.streams, self._progress, strict=True)]
         return in_blocks(self._seen(merge(pieces)), rows)
 
@@ -172,23 +177,15 @@ class History:
     def _count(self, ticks: Ticks) -> None:
         report = self.report
         report.ticks += len(ticks)
-        kinds, counts = np.unique(ticks["kind"], return_counts=True)
-        for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True):
-            report.kinds[KIND_NAMES[kind]] += count
         report.first_ns = int(ticks["ts_ns"][0]) if report.first_ns is None else report.first_ns
         report.last_ns = int(ticks["ts_ns"][-1])
-        self._count_prices(ticks)
-
-    def _count_prices(self, ticks: Ticks) -> None:
-        """Prices traded or quoted at the touch; depth far from it says nothing of the range."""
-        ticks = ticks[ticks["kind"] != DEPTH]
-        if len(ticks) == 0:
-            return
-        bars, quotes = ticks["kind"] == BAR, ticks["kind"] == QUOTE
-        low = float(np.where(bars, ticks["low"], np.where(quotes, ticks["bid"], ticks["price"])).min())
-        high = float(np.where(bars, ticks["high"], np.where(quotes, ticks["ask"], ticks["price"])).max())
-        self.report.low = low if self.report.low is None else min(low, self.report.low)
-        self.report.high = high if self.report.high is None else max(high, self.report.high)
+        counts = np.bincount(ticks["kind"], minlength=len(Kind))
+        for kind in np.flatnonzero(counts).tolist():
+            report.kinds[Kind(kind).name.lower()] += int(counts[kind])
+            if kind in _RANGE:
+                rows = ticks if counts[kind] == len(ticks) else ticks[ticks["kind"] == kind]
+                lowest, highest = _RANGE[kind]
+                report.see_range(float(rows[lowest].min()), float(rows[highest].max()))
 
     def progress(self) -> float:
         """Share of the files' bytes that the running iteration has consumed, 0 to 1."""

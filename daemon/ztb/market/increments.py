@@ -8,7 +8,7 @@ from decimal import Decimal
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.market.ticks import BAR, QUOTE, TRADE, Ticks
+from ztb.market.ticks import BAR, QUOTE, Ticks
 
 PREFIX_ROWS = 1000
 """Increments, bar lengths and usual spacings are inferred from this many rows at the start of a stream."""
@@ -67,6 +67,5 @@ def infer_tick_size(ticks: Ticks) -> Decimal:
 
 
 def infer_lot_size(ticks: Ticks) -> Decimal:
-    """Quantity increment of a prefix: of its trades if it has any, of all quantities otherwise."""
-    trades = ticks[ticks["kind"] == TRADE]
-    return infer_increment(_fields(trades if len(trades) else ticks, size_fields))
+    """Quantity increment of a prefix."""
+    return infer_increment(_fields(ticks, size_fields))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ztb.market.ticks import Ticks, empty_ticks
+from ztb.market.ticks import Ticks, empty_ticks, join_ticks, take_ticks
 
 
 def merge(streams: Sequence[Iterator[Ticks]]) -> Iterator[Ticks]:
@@ -30,7 +30,7 @@ def _refill(buffers: list[Ticks], streams: Sequence[Iterator[Ticks]], i: int) ->
         block = next(streams[i], None)
         if block is None:
             return False
-        buffers[i] = np.concatenate((buffers[i], block))
+        buffers[i] = join_ticks((buffers[i], block))
     return True
 
 
@@ -40,9 +40,9 @@ def _release(buffers: list[Ticks], horizon: int) -> Iterator[Ticks]:
         cut = int(np.searchsorted(rows["ts_ns"], horizon, side="left"))
         ready.append(rows[:cut])
         buffers[i] = rows[cut:]
-    together = np.concatenate(ready)
+    together = join_ticks(ready)
     if len(together):
-        yield together[np.argsort(together["ts_ns"], kind="stable")]
+        yield take_ticks(together, np.argsort(together["ts_ns"], kind="stable"))
 
 
 def in_blocks(pieces: Iterator[Ticks], rows: int) -> Iterator[Ticks]:
@@ -54,10 +54,10 @@ def in_blocks(pieces: Iterator[Ticks], rows: int) -> Iterator[Ticks]:
         count += len(piece)
         if count < rows:
             continue
-        whole = held[0] if len(held) == 1 else np.concatenate(held)
+        whole = held[0] if len(held) == 1 else join_ticks(held)
         cut = count - count % rows
         for at in range(0, cut, rows):
             yield whole[at : at + rows]
         held, count = [whole[cut:]], count - cut
     if count:
-        yield np.concatenate(held)
+        yield join_ticks(held)

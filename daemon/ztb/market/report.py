@@ -6,15 +6,17 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from ztb.market.ticks import Kind
+HARMLESS = ("duplicate", "market halted", "no time yet")
+"""Reasons to leave rows out that say nothing against the file: repeated, closed, before the first time."""
 
 
 @dataclass(slots=True)
 class DataReport:
     """Filled while a history is iterated; complete once its last block was taken.
 
-    `rows` are rows read from files, `ticks` rows handed out. `dropped` counts rows left out, by reason
-    (duplicates and halted rows included); `examples` has the first row of each reason as `file: row N: why`.
+    `rows` are rows read from files, `ticks` rows handed out. `dropped` counts rows left out by reason,
+    duplicates and halted rows included; `examples` has the first row of each reason, as `file: row N: why`.
+    `torn` is how many bytes of a recording were cut off.
     """
 
     files: list[str] = field(default_factory=list[str])
@@ -28,6 +30,7 @@ class DataReport:
     gaps: int = 0
     missing_bars: int = 0
     missing_ids: int = 0
+    torn: int = 0
     longest_gap_ns: int = 0
     first_ns: int | None = None
     last_ns: int | None = None
@@ -48,8 +51,8 @@ class DataReport:
 
     @property
     def bad(self) -> int:
-        """Rows dropped because their values cannot be true: all but duplicates and halts."""
-        return self.dropped.total() - self.dropped["duplicate"] - self.dropped["market halted"]
+        """Rows dropped because their values cannot be true."""
+        return self.dropped.total() - sum(self.dropped[reason] for reason in HARMLESS)
 
     def drop(self, reason: str, count: int, example: str) -> None:
         """Count `count` rows left out for `reason`; the first example of a reason is kept."""
@@ -66,6 +69,11 @@ class DataReport:
         self.gaps += count
         self.longest_gap_ns = max(self.longest_gap_ns, length_ns)
 
+    def see_range(self, low: float, high: float) -> None:
+        """Widen the range of prices to hold `low` and `high`."""
+        self.low = low if self.low is None else min(low, self.low)
+        self.high = high if self.high is None else max(high, self.high)
+
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values: counts, examples, notes; times in nanoseconds since 1970."""
         return {
@@ -73,11 +81,7 @@ class DataReport:
             "kinds": dict(sorted(self.kinds.items())), "dropped": dict(sorted(self.dropped.items())),
             "duplicated": self.duplicated, "crossed": self.crossed, "no_time": self.no_time,
             "out_of_order": self.out_of_order, "gaps": self.gaps, "missing_bars": self.missing_bars,
-            "missing_ids": self.missing_ids, "longest_gap_ns": self.longest_gap_ns,
+            "missing_ids": self.missing_ids, "torn": self.torn, "longest_gap_ns": self.longest_gap_ns,
             "first_ns": self.first_ns, "last_ns": self.last_ns, "low": self.low, "high": self.high,
             "examples": self.examples, "notes": self.notes,
         }  # fmt: skip
-
-
-KIND_NAMES = {int(kind): kind.name.lower() for kind in Kind}
-"""Names of kinds as reports spell them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -11,17 +11,18 @@ import numpy as np
 
 from ztb.market.chunk import Chunk, join
 from ztb.market.convert import Converter
-from ztb.market.files import Progress, sniff
+from ztb.market.files import Format, Progress, sniff
 from ztb.market.instrument import Instrument
 from ztb.market.layouts import Order
+from ztb.market.recording import RecordingReader
 from ztb.market.report import DataReport
 from ztb.market.tables import BATCH_ROWS, Table, batches, open_table
+from ztb.market.tape import Tape
 from ztb.market.timeunit import TimeUnit
+from ztb.market.witness import Witness
 
 SORTED_ROWS = 1_000_000
 """Bars and batched executions are sorted in files of up to this many rows; larger ones must be in order."""
-
-Malformed = Callable[[int, str], None]
 
 
 @dataclass(slots=True)
@@ -45,7 +46,7 @@ class Source(Protocol):
     @property
     def facts(self) -> Facts: ...
 
-    def chunks(self, progress: Progress, malformed: Malformed) -> Iterator[Chunk]:
+    def chunks(self, progress: Progress, witness: Witness) -> Iterator[Chunk]:
         """The file's rows in file order; DataError where it is damaged."""
         ...
 
@@ -64,10 +65,10 @@ class TableSource:
             self.table.path, layout.name, rank, layout.order, layout.gapless, layout_venue=layout.venue
         )
 
-    def chunks(self, progress: Progress, malformed: Malformed) -> Iterator[Chunk]:
+    def chunks(self, progress: Progress, witness: Witness) -> Iterator[Chunk]:
         where = str(self.table.path)
         converter = Converter(where, self.table.layout, TimeUnit(where))
-        for batch in batches(self.table, progress, malformed):
+        for batch in batches(self.table, progress, witness.malformed):
             chunk = converter.convert(batch)
             self.facts.symbol, self.facts.venue = converter.symbol, converter.venue
             yield chunk
@@ -76,15 +77,65 @@ class TableSource:
             yield rest
 
 
+@dataclass(slots=True)
+class TapeSource:
+    """A recording of websocket messages."""
+
+    path: Path
+    facts: Facts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.facts = Facts(self.path, "Binance websocket recording", 0, gapless=True)
+
+    def chunks(self, progress: Progress, witness: Witness) -> Iterator[Chunk]:
+        """Trades, quotes and depth in the order received."""
+        tape = Tape(self.path)
+        for chunk in tape.chunks(progress, witness):
+            self.facts.symbol, self.facts.venue = tape.symbol, tape.venue
+            yield chunk
+
+
+@dataclass(slots=True)
+class RecordingSource:
+    """A recording of our own; its rows are as clean as when they were recorded."""
+
+    path: Path
+    facts: Facts = field(init=False)
+
+    def __post_init__(self) -> None:
+        instrument = RecordingReader(self.path).header().instrument
+        self.facts = Facts(
+            self.path,
+            "ztb recording",
+            0,
+            venue=instrument.venue,
+            symbol=instrument.symbol,
+            instrument=instrument,
+        )
+
+    def chunks(self, progress: Progress, witness: Witness) -> Iterator[Chunk]:
+        """Frames, in the order written."""
+        reader, row = RecordingReader(self.path), 1
+        for ticks, _ in reader.frames(progress):
+            yield Chunk(ticks, np.arange(row, row + len(ticks), dtype=np.int64), len(ticks))
+            row += len(ticks)
+        if reader.torn:
+            witness.torn(reader.torn)
+
+
 def open_source(path: Path) -> Source:
     """`path` as a source, told by its content; DataError if it is nothing known."""
     form = sniff(path)
+    if form is Format.TAPE:
+        return TapeSource(path)
+    if form is Format.RECORDING:
+        return RecordingSource(path)
     return TableSource(open_table(path, form))
 
 
-def ordered(source: Source, progress: Progress, malformed: Malformed, report: DataReport) -> Iterator[Chunk]:
+def ordered(source: Source, progress: Progress, witness: Witness, report: DataReport) -> Iterator[Chunk]:
     """The source's chunks in the order of its layout; files too large to be sorted come as they are."""
-    chunks = source.chunks(progress, malformed)
+    chunks = source.chunks(progress, witness)
     if source.facts.order is Order.AS_FILED:
         yield from chunks
         return

@@ -15,10 +15,12 @@ from ztb.market.increments import PREFIX_ROWS
 from ztb.market.judge import faults
 from ztb.market.report import DataReport
 from ztb.market.sources import Facts, Source, ordered
-from ztb.market.ticks import BAR, Ticks, empty_ticks
+from ztb.market.ticks import BAR, Ticks, empty_ticks, join_ticks, take_ticks
+from ztb.market.witness import Reporter
 
 _SILENCE_NS = 5 * 60 * 10**9
 _SILENCE_SPACINGS = 20
+_ENOUGH_STEPS = 3
 
 
 @dataclass(slots=True)
@@ -47,34 +49,30 @@ class Probe:
 
 def probe(source: Source) -> Probe:
     """Read the first rows of a file; DataError if none of its rows can be true."""
-    report = DataReport()
-    where = str(source.facts.path)
+    heard = Reporter()
+    report = heard.report
     found = [empty_ticks(0)]
-
-    def malformed(row: int, text: str) -> None:
-        report.drop("malformed row", 1, f"row {row}: malformed: {text[:80]!r}")
-
-    for chunk in ordered(source, Progress(), malformed, report):
+    for chunk in ordered(source, Progress(), heard, report):
         bad = np.zeros(len(chunk.ticks), np.bool_)
         for reason, mask in faults(chunk):
             bad |= mask
             if mask.any():
                 report.drop(reason, int(mask.sum()), f"row {chunk.rows[int(np.argmax(mask))]}: {reason}")
-        found.append(chunk.ticks[~bad][:PREFIX_ROWS])
+        found.append(take_ticks(chunk.ticks, ~bad)[:PREFIX_ROWS])
         if sum(len(ticks) for ticks in found) >= PREFIX_ROWS:
             break
-    prefix = np.concatenate(found)[:PREFIX_ROWS]
+    prefix = join_ticks(found)[:PREFIX_ROWS]
     if len(prefix) == 0:
-        raise DataError(
-            f"{where}: no row can be used ({'; '.join(report.examples.values()) or 'it has none'})"
-        )
+        why = "; ".join(report.examples.values()) or "it has none"
+        raise DataError(f"{source.facts.path}: no row can be used ({why}): fetch or export it again")
     return Probe(source, prefix)
 
 
 def bar_length(first: Probe) -> int:
-    """Nanoseconds a bar of the file lasts: what its close times say, else its commonest step."""
-    spans = first.prefix["span_ns"]
-    steps = spans if (spans > 0).any() else np.abs(np.diff(first.prefix["ts_ns"]))
+    """Nanoseconds a bar of the file lasts: its commonest step, or what the close times of a few bars say."""
+    steps = np.abs(np.diff(first.prefix["ts_ns"]))
+    if len(steps) < _ENOUGH_STEPS and (first.prefix["span_ns"] > 0).any():
+        steps = first.prefix["span_ns"]
     lengths, counts = np.unique(steps[steps > 0], return_counts=True)
     if len(lengths) == 0:
         raise DataError(f"{first.facts.path}: a single bar does not tell how long bars are: give more rows")
@@ -101,8 +99,9 @@ class Stream:
         cleaner = Cleaner(self.terms, report)
         for source, seen in zip(self.sources, progress, strict=True):
             cleaner.new_file(str(source.facts.path))
-            for chunk in ordered(source, seen, cleaner.malformed, report):
-                ticks = cleaner.clean(chunk)
+            clean = cleaner.clean if source.facts.instrument is None else cleaner.recorded
+            for chunk in ordered(source, seen, cleaner, report):
+                ticks = clean(chunk)
                 if len(ticks):
                     yield ticks
             seen.done = source.facts.path.stat().st_size

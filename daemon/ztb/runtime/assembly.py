@@ -50,7 +50,7 @@ class Assembly:
         wanted = self.config.features.names or self.strategy.features or SHIPPED
         names = [item for item in wanted if isinstance(item, str)]
         user = [item for item in wanted if not isinstance(item, str)]
-        return FeatureSet(self.instrument, self.period_ns, names or SHIPPED, *([user] if user else []))
+        return FeatureSet(self.instrument, self.period_ns, names or SHIPPED, user)
 
     def normaliser(self, size: int) -> Normaliser:
         return Normaliser(size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,42 +12,45 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import structlog
 
 from ztb.config import Config
 from ztb.errors import ZtbError
 from ztb.learning.generations import Lineage, ServedPolicy
+from ztb.learning.sanity import SanityConfig
 from ztb.ledger.accounts import Account
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.export import export_decisions
 from ztb.ledger.journal import Journal
 from ztb.ledger.records import NoteRow
+from ztb.ledger.run_directory import RunDirectory
 from ztb.market.history import History, open_history
 from ztb.market.instrument import Instrument
 from ztb.runtime.assembly import assemble, describe, hold_strategy
 from ztb.runtime.engine import Engine, Learning
 from ztb.runtime.generation_store import GenerationStore
 from ztb.runtime.history_source import HistorySource
-from ztb.runtime.inline_learning import InlineLearning
-from ztb.runtime.learning_setup import Origin, learn_inline, random_origin, serve
-from ztb.runtime.run_directory import RunDirectory
+from ztb.runtime.learning_setup import learn, serve
+from ztb.runtime.origin import CHECKPOINT_NAME, Origin, load_origin, random_origin
+from ztb.runtime.promotion import Promotion
 from ztb.runtime.summary import Ending, summarise
 from ztb.trading.lane import Lane
+from ztb.trading.policy import NetworkShape
 from ztb.utils import CheckpointManager
 from ztb.utils.version import code_version
-
-CHECKPOINT_NAME = "policy"
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayRequest:
-    """What to replay. `trade_from_ns`: earlier ticks only warm up features and normaliser."""
+    """What to replay. The first `pretrain_ns` of the data train generation 0 and are not traded."""
 
     config: Config
     paths: tuple[Path, ...]
     seed: int
     start_ns: int | None = None
     end_ns: int | None = None
-    trade_from_ns: int = 0
+    pretrain_ns: int = 0
+    from_generation: str | None = None
 
 
 def open_data(request: ReplayRequest) -> History:
@@ -55,11 +59,11 @@ def open_data(request: ReplayRequest) -> History:
     return open_history(
         request.paths or None,
         symbol=market.symbol,
-        tick_size=_decimal(market.tick_size),
-        lot_size=_decimal(market.lot_size),
+        tick_size=market.tick_size,
+        lot_size=market.lot_size,
         venue=market.venue,
-        maker_fee=_decimal(market.maker_fee),
-        taker_fee=_decimal(market.taker_fee),
+        maker_fee=market.maker_fee,
+        taker_fee=market.taker_fee,
         start_ns=request.start_ns,
         end_ns=request.end_ns,
     )
@@ -71,10 +75,6 @@ def traded_instrument(history: History, config: Config) -> Instrument:
     return history.instrument if spread is None else replace(history.instrument, spread_bps=spread)
 
 
-def _decimal(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)
-
-
 class Replay:
     """One replay from request to summary. Make it, `await run()`, and whatever happens call `finish`."""
 
@@ -83,17 +83,20 @@ class Replay:
         request: ReplayRequest,
         history: History,
         directory: RunDirectory,
-        on_progress: Callable[[float], None] | None = None,
+        on_progress: Callable[[str, float], None] = lambda _name, _done: None,
     ) -> None:
         self.request = request
         self.directory = directory
         config = request.config
         self.assembly = assemble(config, traded_instrument(history, config), history.bar_ns, request.seed)
         self.run_id = self.assembly.run_id(history.digest)
-        self.source = HistorySource(history, config.market.block_rows, on_progress)
+        self.source = HistorySource(
+            history, config.market.block_rows, lambda done: on_progress("replay", done)
+        )
         self.lineage = Lineage()
         self.journal = Journal(directory.journal)
         self._started = time.perf_counter()
+        self._trade_from_ns = 0
         self._write_manifest(history)
         self._build()
 
@@ -106,8 +109,13 @@ class Replay:
                 "seed": self.request.seed,
                 "code_version": code_version(),
                 "data_digest": history.digest,
-                "data": [str(path) for path in self.request.paths],
+                "data": [str(path.resolve()) for path in self.request.paths],
+                "start_ns": self.request.start_ns,
+                "end_ns": self.request.end_ns,
+                "pretrain_ns": self.request.pretrain_ns,
+                "from_generation": self.request.from_generation,
                 "instrument": dict(describe(self.assembly.instrument)),
+                "features": list(self.assembly.features().names),
                 "ladder": list(self.assembly.bridge.ladder),
                 "period_ns": self.assembly.period_ns,
                 "config": self.request.config.model_dump(mode="json"),
@@ -128,7 +136,7 @@ class Replay:
             shadows["frozen"] = assembly.lane(features.size, assembly.strategy, frozen)
         self.engine = Engine(
             features, normaliser, assembly.clock(), live, shadows, self.books, learning,
-            assembly.instrument.symbol, self.request.trade_from_ns,
+            assembly.instrument.symbol, self._trade_from_ns,
         )  # fmt: skip
 
     def _learning(
@@ -141,7 +149,7 @@ class Replay:
         if not assembly.strategy.learns:
             return None, None, Learning()
         shape = assembly.shape(feature_size)
-        self.origin = random_origin(shape, self.request.seed)
+        self.origin = self._origin(shape, schema_hash)
         policy = serve(assembly, shape, self.lineage, self.origin)
         if config.online.learner == "off":
             return policy, None, Learning()
@@ -150,24 +158,36 @@ class Replay:
         self.store = GenerationStore(
             manager, CHECKPOINT_NAME, {"run_id": self.run_id, "feature_schema": schema_hash}
         )
-        learning = learn_inline(
-            assembly, policy, self.lineage, self.origin, self.journal, self.store,
+        sanity = SanityConfig(config.gate.max_kl, config.gate.min_entropy_fraction)
+        promotion = Promotion(
+            policy, self.lineage, sanity, self.journal, self.store,
             lambda: {"normaliser": normaliser_state(), "feature_schema": schema_hash},
         )  # fmt: skip
-        return policy, frozen, learning
+        return policy, frozen, learn(assembly, self.origin, promotion, paced=True)
+
+    def _origin(self, shape: NetworkShape, schema_hash: str) -> Origin:
+        """Generation 0 as requested."""
+        if self.request.from_generation is not None:
+            return load_origin(self.request.from_generation, shape, schema_hash)
+        return random_origin(shape, self.request.seed)
 
     async def run(self) -> None:
         """Drive the engine to the end of the history, generations being saved beside it."""
         self.journal.append(NoteRow(0, "start", self.run_id))
         learning = self.engine.learning
-        if isinstance(learning, InlineLearning) and self.origin is not None:
-            learning.begin(0, self.origin.how)
-        async with asyncio.TaskGroup() as tasks:
-            saving = tasks.create_task(self.store.run(), name="generation-store") if self.store else None
-            await tasks.create_task(self.engine.run(self.source), name="engine")
-            if self.store is not None and saving is not None:
-                self.store.close()
-                await saving
+        try:
+            if self.origin is not None:
+                learning.begin(0, self.origin.how)
+            async with asyncio.TaskGroup() as tasks:
+                saving = tasks.create_task(self.store.run(), name="generation-store") if self.store else None
+                tasks.create_task(learning.run(), name="learning")
+                await tasks.create_task(self.engine.run(self.source), name="engine")
+                await learning.finish()
+                if self.store is not None and saving is not None:
+                    self.store.close()
+                    await saving
+        finally:
+            learning.close()
 
     def finish(self, status: str) -> dict[str, Any]:
         """Close the journal, export the decisions, write `summary.json`; returns the summary."""
@@ -180,14 +200,21 @@ class Replay:
         self.directory.write_json(self.directory.summary, summary)
         return summary
 
+    def abandon(self, status: str) -> None:
+        """As `finish`, after an error: what cannot be written any more is left, what was stays readable."""
+        try:
+            self.finish(status)
+        except (ZtbError, OSError, sqlite3.Error) as error:
+            structlog.get_logger().warning(
+                "run_not_finished", run=str(self.directory.path), reason=str(error)
+            )
+
     def _ending(self, status: str) -> Ending:
-        learning = self.engine.learning
-        updates = learning.learner.updates if isinstance(learning, InlineLearning) else 0
         return Ending(
             status=status,
             wall_s=time.perf_counter() - self._started,
             peak_rss_mb=psutil.Process().memory_info().rss / 1e6,
-            updates=updates,
+            updates=self.engine.learning.updates,
             weights_sha256=self.policy.info.sha256 if self.policy else None,
             origin=self.origin.how if self.origin else None,
             frozen_return=self._frozen_return(),
@@ -208,10 +235,15 @@ async def run_to_end(run: Replay) -> dict[str, Any]:
     """Run to the end, or to the error or interrupt that ends it; the summary is written in any case."""
     try:
         await run.run()
-    except* ZtbError as group:
-        run.finish(f"failed: {group.exceptions[0]}")
-        raise
-    except* asyncio.CancelledError:
-        run.finish("interrupted")
+    except BaseException as error:
+        run.abandon(_status(error))
         raise
     return run.finish("complete")
+
+
+def _status(error: BaseException) -> str:
+    if isinstance(error, asyncio.CancelledError | KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, BaseExceptionGroup):
+        return _status(error.exceptions[0])
+    return f"failed: {error}"

@@ -13,8 +13,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ztb.errors import StrategyError, ZtbError
 from ztb.execution.orders import (
     Cancelled,
+    CancelRejected,
     Expired,
     Filled,
     OrderEvent,
@@ -27,11 +29,21 @@ from ztb.market.ticks import Ticks
 from ztb.ports import Broker
 from ztb.trading.bridge import FACT_EQUITY, FACT_EXPOSURE, FACT_MID, FACT_POSITION, TradingBridge
 from ztb.trading.sizing import TIMING_WAIT
-from ztb.trading.strategy import Action, Moment, Strategy
+from ztb.trading.strategy import Action, Moment, Strategy, checked_action
+from ztb.trading.working import CANCEL, KEEP, next_move
 from ztb.utils.rng import STREAM_ACTION, STREAM_TIMING, uniform
 
 NO_ORDER = "no_order"
 REPLACING = "replacing"
+_FILLS_REMEMBERED = 4096
+
+
+def _place(error: BaseException) -> str:
+    """File and line of the innermost frame of `error`."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "strategy" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +79,16 @@ class _Working:
     remaining: int
     cancelling: bool = False
 
-    def serves(self, wanted: OrderRequest) -> bool:
-        """Whether this order, as far as it is unfilled, is the one that is wanted."""
+    def move(self, wanted: OrderRequest | None) -> int:
+        """What to do about this order, one of the verdicts of `trading.working`."""
         order = self.order
-        return (
-            not self.cancelling
-            and order.side == wanted.side
-            and order.order_type is wanted.order_type
-            and order.price_ticks == wanted.price_ticks
-            and self.remaining == wanted.lots
-        )
+        lots = 0 if wanted is None else wanted.side * wanted.lots
+        order_type = 0 if wanted is None else int(wanted.order_type)
+        price = 0 if wanted is None else wanted.price_ticks
+        return next_move(
+            order.side * self.remaining, int(order.order_type), order.price_ticks, int(self.cancelling),
+            lots, order_type, price,
+        )  # fmt: skip
 
 
 class Lane:
@@ -105,6 +117,7 @@ class Lane:
         self._uniforms = np.zeros(2, np.float64)
         self._replacement: Action | None = None
         self._decision = 0
+        self._fills: dict[int, None] = {}
 
     @property
     def equity(self) -> float:
@@ -139,7 +152,7 @@ class Lane:
             ts_ns, decision, raw, index, bridge.observation, bridge.config.ladder,
             facts[FACT_EXPOSURE], facts[FACT_MID], self._uniforms,
         )  # fmt: skip
-        action = self.strategy.decide(moment)
+        action = self._ask(moment)
         observation = bridge.observation.copy()
         target = bridge.chosen(action)
         self._decision = decision
@@ -149,6 +162,18 @@ class Lane:
             ts_ns, decision, observation, self._uniforms.copy(), action, target,
             facts[FACT_POSITION], facts[FACT_MID], facts[FACT_EQUITY], reward, verdict,
         )  # fmt: skip
+
+    def _ask(self, moment: Moment) -> Action:
+        """The strategy's answer. StrategyError if its code raises or the answer is none."""
+        try:
+            answer: object = self.strategy.decide(moment)
+        except ZtbError:
+            raise
+        except Exception as error:
+            raise StrategyError(
+                f"{_place(error)}: the strategy raised {type(error).__name__}: {error} (decision {moment.decision})"
+            ) from error
+        return checked_action(answer, len(moment.ladder), moment.decision)
 
     def _open_quantities(self) -> tuple[float, float]:
         """Unfilled base currency of open buys and of open sells."""
@@ -192,9 +217,10 @@ class Lane:
     def _make_way(self, wanted: OrderRequest | None, action: Action, ts_ns: int) -> str:
         """Keep the working order if it is what is wanted; otherwise cancel it and remember the action."""
         for working in self._working.values():
-            if wanted is not None and working.serves(wanted):
+            move = working.move(wanted)
+            if move == KEEP:
                 return NO_ORDER
-            if not working.cancelling:
+            if move == CANCEL:
                 working.cancelling = True
                 self.broker.cancel(working.order.order_id, ts_ns)
         if wanted is not None:
@@ -216,7 +242,18 @@ class Lane:
         self.gate.record(proposal, ts_ns)
         self.broker.submit(order, ts_ns)
 
+    def _known(self, fill: Filled) -> bool:
+        """Whether this fill was reported before; the last `_FILLS_REMEMBERED` are remembered."""
+        if fill.fill_id in self._fills:
+            return True
+        self._fills[fill.fill_id] = None
+        if len(self._fills) > _FILLS_REMEMBERED:
+            del self._fills[next(iter(self._fills))]
+        return False
+
     def _follow(self, event: OrderEvent) -> None:
+        if isinstance(event, Filled) and self._known(event):
+            return
         order_id = getattr(event, "order_id", 0)
         working = self._working.get(order_id)
         if isinstance(event, Rejected):
@@ -226,8 +263,10 @@ class Lane:
         if working is None:
             return
         if isinstance(event, Filled):
-            working.remaining -= event.lots
+            working.remaining = min(working.remaining, working.order.lots - event.cumulative_lots)
+        elif isinstance(event, CancelRejected):
+            working.cancelling = False
         if working.remaining == 0 or isinstance(event, Rejected | Cancelled | Expired):
             del self._working[order_id]
             if not self._working:
-                self._replace(event.ts_ns)
+                self._replace(max(event.ts_ns, int(self.broker.view["ts_ns"][0])))

@@ -290,30 +290,6 @@ def decide_one(
 
 
 @kernel
-def decide_batch(
-    parameters: np.ndarray,
-    layers: np.ndarray,
-    heads: np.ndarray,
-    scratch: np.ndarray,
-    observations: np.ndarray,
-    uniforms: np.ndarray,
-    deterministic: int,
-    actions: np.ndarray,
-    logprobs: np.ndarray,
-    values: np.ndarray,
-) -> None:
-    """`decide_one` for each row of `observations` (N, D) and `uniforms` (N, H), into the last three."""
-    for n in range(observations.shape[0]):
-        for i in range(observations.shape[1]):
-            scratch[i] = observations[n, i]
-        logprob, value = decide_one(
-            parameters, layers, heads, scratch, uniforms[n], deterministic, actions[n]
-        )
-        logprobs[n] = logprob
-        values[n] = value
-
-
-@kernel
 def forward(
     parameters: np.ndarray,
     layers: np.ndarray,
@@ -329,6 +305,20 @@ def forward(
         run_program(parameters, layers, scratch)
         for k in range(outputs.shape[1]):
             outputs[n, k] = scratch[first + k]
+
+
+@kernel
+def sample_batch(
+    outputs: np.ndarray,
+    heads: np.ndarray,
+    uniforms: np.ndarray,
+    deterministic: int,
+    actions: np.ndarray,
+    logprobs: np.ndarray,
+) -> None:
+    """`sample` for each row of `outputs` (N, A + 1): into `actions` (N, H) and `logprobs` (N,)."""
+    for n in range(outputs.shape[0]):
+        logprobs[n] = sample(outputs[n], heads, uniforms[n], deterministic, actions[n])
 
 
 class Choice(NamedTuple):

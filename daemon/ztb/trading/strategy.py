@@ -20,7 +20,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.trading.sizing import TIMING_AGGRESSIVE
+from ztb.errors import StrategyError
+from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMINGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,16 @@ class Strategy(Protocol):
     """See the module."""
 
     def decide(self, moment: Moment) -> Action: ...
+
+
+def checked_action(answer: object, rungs: int, decision: int) -> Action:
+    """`answer` of a strategy as an Action for a ladder of `rungs`. StrategyError if it is none."""
+    if isinstance(answer, Action) and 0 <= answer.size < rungs and 0 <= answer.timing < TIMINGS:
+        return answer
+    raise StrategyError(
+        f"decide() must return an Action with size 0 to {rungs - 1} and timing 0 to {TIMINGS - 1}, "
+        f"not {answer!r} (decision {decision})"
+    )
 
 
 def nearest_rung(ladder: Sequence[float], exposure: float) -> int:

@@ -41,16 +41,43 @@ if "NUMBA_CACHE_DIR" not in os.environ:
 import numba  # noqa: E402 (numba reads its cache folder when it is imported)
 import numpy as np  # noqa: E402
 
-COMPILED: bool = not getattr(numba.config, "DISABLE_JIT")
+_settings: Any = numba.config
+# Whoever imported numba before us left it to cache next to the sources.
+_settings.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]
+
+COMPILED: bool = not _settings.DISABLE_JIT
 
 if not COMPILED:
     # As compiled code does: x / 0 gives inf or nan and integers wrap, without a warning for each.
     np.seterr(divide="ignore", invalid="ignore", over="ignore")
 
 
+_OPTIONS: dict[str, Any] = {
+    "cache": True,
+    "error_model": "numpy",
+    "nogil": True,
+    "no_cfunc_wrapper": True,  # nobody calls kernels from C, and each wrapper takes time to compile
+}
+
+
+def _take_constants_as_values(compiled: Any) -> None:
+    """Compile one version for all constants: numba makes another for each that a kernel is called with."""
+    resolve: Any = compiled.get_call_template
+    unliteral: Any = numba.types.unliteral
+
+    def resolve_values(arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        values = tuple(map(unliteral, arguments))
+        return resolve(values, {name: unliteral(value) for name, value in named.items()})
+
+    compiled.get_call_template = resolve_values
+
+
 def kernel(function: _F) -> _F:
-    """Compile `function` on first call, cached on disk, releasing the GIL; x / 0 gives inf or nan as numpy."""
-    compiled: Any = numba.njit(cache=True, error_model="numpy", nogil=True)(function)
+    """Compile `function` on first call, cached on disk, without the GIL; x / 0 gives inf or nan as numpy."""
+    njit: Any = numba.njit
+    compiled: Any = njit(**_OPTIONS)(function)
+    if COMPILED:
+        _take_constants_as_values(compiled)
     return cast(_F, compiled)
 
 

@@ -66,7 +66,7 @@ class PPOConfig:
     # Around the environment.
     normalize_observations: bool = False
     """Running mean 0 and standard deviation 1 of each number observed, clipped at 10 (details 24, 25)."""
-    normalize_rewards: bool = False
+    normalize_rewards: bool = True
     """Divide rewards by the running standard deviation of the discounted return, clip at 10 (26, 27)."""
     log_std: float = 0.0
     """Continuous actions: where the log standard deviation starts, in units of half the action's range."""
@@ -139,7 +139,6 @@ PROFILES: dict[str, dict[str, Any]] = {
         "learning_rate": 1e-3,
         "minibatch_size": 64,
         "shared_trunk": False,
-        "normalize_rewards": True,
     },
     # Little happens: long horizons, small steps, little exploration.
     "calm": {"gamma": 0.995, "learning_rate": 3e-4, "entropy_coef": 0.01, "epochs": 4, "target_kl": 0.02},

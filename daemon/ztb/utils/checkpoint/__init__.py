@@ -9,9 +9,9 @@ from ztb.utils.checkpoint.errors import (
     SaveFailed,
 )
 from ztb.utils.checkpoint.generation import Generation
+from ztb.utils.checkpoint.loader import Restored
 from ztb.utils.checkpoint.manager import CheckpointManager
 from ztb.utils.checkpoint.retention import Retention
-from ztb.utils.checkpoint.store import Restored
 
 __all__ = [
     "CheckpointError",

@@ -46,7 +46,9 @@ class Generation:
         return PROMOTED in self.marks
 
 
-def describe(name: str, path: Path, nbytes: int, manifest: Manifest, marks: frozenset[str]) -> Generation:
+def describe(
+    name: str, path: Path, nbytes: int, manifest: Manifest, marks: frozenset[str] = frozenset()
+) -> Generation:
     """The generation that `manifest` describes."""
     return Generation(
         name=name,

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, Self
 
 from ztb.errors import UsageError, ZtbError
+from ztb.utils.checkpoint.catalogue import Catalogue
 from ztb.utils.checkpoint.codec import Compression
 from ztb.utils.checkpoint.errors import NoGeneration
 from ztb.utils.checkpoint.generation import Generation
-from ztb.utils.checkpoint.names import PINNED, PROMOTED, check_experiment
+from ztb.utils.checkpoint.loader import Loader, Restored
+from ztb.utils.checkpoint.names import PINNED, PROMOTED, check_experiment, check_mark
 from ztb.utils.checkpoint.pipeline import Pipeline, Request
 from ztb.utils.checkpoint.retention import Retention
 from ztb.utils.checkpoint.snapshot import Facts, Snapshot, check_lineage, check_metrics
-from ztb.utils.checkpoint.store import Restored, Store
+from ztb.utils.checkpoint.store import Store
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +27,12 @@ Metrics = Mapping[str, "float | None"]
 Lineage = Mapping[str, Any]
 Generations = list[Generation]
 Names = list[str]
+
+
+class _Experiment(NamedTuple):
+    catalogue: Catalogue
+    loader: Loader
+    store: Store
 
 
 class CheckpointManager:
@@ -59,7 +67,7 @@ class CheckpointManager:
         self._compression = Compression(compression, level)
         self._max_state_bytes = max_state_bytes
         self._clock = clock
-        self._stores: dict[str, Store] = {}
+        self._experiments: dict[str, _Experiment] = {}
         self._pipeline = Pipeline(self._write, self._finish, max_state_bytes)
 
     async def save_async(
@@ -69,17 +77,19 @@ class CheckpointManager:
         *,
         metrics: Metrics | None = None,
         lineage: Lineage | None = None,
+        marks: Collection[str] = (),
         replaceable: bool = False,
     ) -> Generation:
-        """Save `state` in the background; the generation, durable on return.
+        """Save `state` in the background; the generation, durable on return, with `marks` from the first.
 
         The state is copied before the first await, unless two saves are pending: then as soon as one is done.
         With `replaceable`, a newer state of the same name may take this one's place while it waits; both
-        callers then get the newer generation, whose `replaced` counts.
+        callers then get the newer generation, whose `replaced` counts and which has the marks of both.
 
         Raises TypeError (naming the path inside the state), SaveFailed, FolderInUse, UsageError.
         """
-        return await self._pipeline.save(self._request(state, name, metrics, lineage, replaceable))
+        facts = self._facts(name, metrics, lineage, marks)
+        return await self._pipeline.save(Request(state, facts, replaceable))
 
     def save(
         self,
@@ -88,9 +98,11 @@ class CheckpointManager:
         *,
         metrics: Metrics | None = None,
         lineage: Lineage | None = None,
+        marks: Collection[str] = (),
     ) -> Generation:
         """As `save_async`, for callers without a loop: blocks until durable."""
-        return self._pipeline.save_now(self._request(state, name, metrics, lineage, False))
+        facts = self._facts(name, metrics, lineage, marks)
+        return self._pipeline.save_now(Request(state, facts, False))
 
     def load(self, name: str, generation: int | None = None, as_numpy: bool = False) -> Any:
         """The state of `generation`, or of the newest that verifies (what is skipped is logged as a warning).
@@ -106,14 +118,20 @@ class CheckpointManager:
 
     def restore(self, name: str, generation: int | None = None, as_numpy: bool = False) -> Restored:
         """As `load`, with the generation that was loaded and what was skipped."""
+        loader = self._experiment(name).loader
+        if generation is None:
+            restored = loader.newest(as_numpy)
+            for fault in restored.skipped:
+                _log.warning("%s; loaded %s instead", fault, restored.generation.path)
+            return restored
         try:
-            return self._store(name).restore(generation, as_numpy)
+            return loader.one(generation, as_numpy)
         except FileNotFoundError as error:
             raise NoGeneration(f"{error.filename}: there is no such generation") from error
 
     def list(self, name: str) -> Generations:
         """All generations, oldest first; of damaged ones `fault` says why."""
-        return self._store(name).survey()
+        return self._experiment(name).catalogue.survey()
 
     def experiments(self) -> Names:
         """Names of the folders below `base_path`."""
@@ -123,19 +141,14 @@ class CheckpointManager:
 
     def latest(self, name: str) -> Generation:
         """The newest generation of which every byte verifies; NoGeneration if there is none."""
-        store = self._store(name)
-        for generation in reversed(store.survey()):
-            if generation.fault is None and store.verify(generation).fault is None:
-                return generation
-        raise NoGeneration(f"{self.base_path / name}: there is no generation that verifies")
+        return self._experiment(name).loader.latest()
 
     def verify(self, name: str, generation: int | None = None) -> Generations:
         """Read every byte of all generations, or of one; those generations, with their `fault`, if any."""
-        store = self._store(name)
-        chosen = [g for g in store.survey() if generation in (None, g.number)]
+        chosen = [g for g in self.list(name) if generation in (None, g.number)]
         if generation is not None and not chosen:
             raise NoGeneration(f"{self.base_path / name}: there is no generation {generation}")
-        return [store.verify(g) for g in chosen]
+        return [self._experiment(name).loader.verify(g) for g in chosen]
 
     def pin(self, name: str, generation: int) -> None:
         """Keep `generation` until it is unpinned; durable on return, and so are the other marks."""
@@ -151,42 +164,55 @@ class CheckpointManager:
 
     def mark(self, name: str, generation: int, label: str) -> None:
         """Put any mark on `generation`, a word of small letters; whatever bears one is kept."""
-        self._store(name).mark(generation, label)
+        self._experiment(name).store.mark(generation, label)
 
     def unmark(self, name: str, generation: int, label: str) -> None:
         """Take a mark off; nothing happens if it is not there."""
-        self._store(name).unmark(generation, label)
+        self._experiment(name).store.unmark(generation, label)
 
     def delete(self, name: str, generation: int) -> None:
         """Remove one generation that bears no mark; its number is never used again."""
-        self._store(name).delete(generation)
+        self._experiment(name).store.delete(generation)
 
     def cleanup_old_generations(self, name: str) -> Generations:
         """Remove what retention does not keep; what was removed. Every save does so, once acknowledged."""
-        return self._store(name).prune()
+        return self._experiment(name).store.prune()
 
     def close(self) -> None:
         """Wait for saves in flight and let other processes write. The manager cannot save any more."""
         self._pipeline.close()
-        self._stores.clear()
+        self._experiments.clear()
 
-    def _request(
-        self, state: object, name: str, metrics: Metrics | None, lineage: Lineage | None, replaceable: bool
-    ) -> Request:
-        facts = Facts(check_experiment(name), self._clock(), check_metrics(metrics), check_lineage(lineage))
-        return Request(state, facts, replaceable)
+    def __enter__(self) -> Self:
+        return self
 
-    def _store(self, name: str) -> Store:
-        if name not in self._stores:
-            path = self.base_path / check_experiment(name)
-            self._stores[name] = Store(path, self.retention, self._compression, self._max_state_bytes)
-        return self._stores[name]
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _facts(
+        self, name: str, metrics: Metrics | None, lineage: Lineage | None, marks: Collection[str]
+    ) -> Facts:
+        return Facts(
+            check_experiment(name),
+            self._clock(),
+            check_metrics(metrics),
+            check_lineage(lineage),
+            frozenset(map(check_mark, marks)),
+        )
+
+    def _experiment(self, name: str) -> _Experiment:
+        if name not in self._experiments:
+            catalogue = Catalogue(self.base_path / check_experiment(name))
+            loader = Loader(catalogue, self._max_state_bytes)
+            store = Store(catalogue, loader, self.retention)
+            self._experiments[name] = _Experiment(catalogue, loader, store)
+        return self._experiments[name]
 
     def _write(self, snapshot: Snapshot, facts: Facts) -> Generation:
-        return self._store(facts.name).save(snapshot, facts)
+        return self._experiment(facts.name).store.save(snapshot, facts, self._compression)
 
     def _finish(self, generation: Generation, acknowledge: Callable[[], None]) -> None:
-        store = self._store(generation.name)
+        store = self._experiment(generation.name).store
         with store.changing():
             acknowledge()
             try:

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
+from ztb.errors import UsageError
 from ztb.utils.checkpoint.arena import Arena
 from ztb.utils.checkpoint.generation import Generation
-from ztb.utils.checkpoint.snapshot import Facts, Snapshot, take_snapshot
+from ztb.utils.checkpoint.snapshot import Facts, Snapshot, plan_snapshot, take_snapshot
 
 Write = Callable[[Snapshot, Facts], Generation]
 Finish = Callable[[Generation, Callable[[], None]], None]
@@ -35,6 +36,7 @@ class _Job:
     facts: Facts
     arena: Arena
     replaceable: bool
+    spoiled: BaseException | None = None
     done: Future[Generation] = field(default_factory=Future[Generation])
 
 
@@ -52,6 +54,7 @@ class Pipeline:
         self._free = [Arena(), Arena()]
         self._waiting: _Job | None = None
         self._turns: list[Future[None]] = []
+        self._closed = False
         self._thread = ThreadPoolExecutor(1, "checkpoint")
 
     async def save(self, request: Request) -> Generation:
@@ -68,12 +71,16 @@ class Pipeline:
         return job.done.result()
 
     def close(self) -> None:
-        """Wait for what was accepted, then end the thread."""
+        """Wait for what was accepted, then end the thread; nothing is accepted any more."""
+        with self._lock:
+            self._closed = True
         self._thread.shutdown(wait=True)
 
     def _admit(self, request: Request) -> _Job | None:
         """The job that will save the request's state, which was copied; None if there is no place for it."""
         with self._lock:
+            if self._closed:
+                raise UsageError("this CheckpointManager is closed: open another one")
             if self._free:
                 return self._start(request)
             waiting = self._waiting
@@ -82,17 +89,22 @@ class Pipeline:
             return self._replace(waiting, request)
 
     def _start(self, request: Request) -> _Job:
-        arena = self._free[-1]
-        snapshot = take_snapshot(request.state, arena, self._max_bytes)
-        self._free.pop()
-        job = _Job(snapshot, request.facts, arena, request.replaceable)
+        plan = plan_snapshot(request.state, self._max_bytes)
+        snapshot = take_snapshot(plan, self._free[-1])
+        job = _Job(snapshot, request.facts, self._free.pop(), request.replaceable)
         self._waiting = job
         self._thread.submit(self._run, job)
         return job
 
     def _replace(self, job: _Job, request: Request) -> _Job:
-        job.snapshot = take_snapshot(request.state, job.arena, self._max_bytes)
-        job.facts = replace(request.facts, replaced=job.facts.replaced + 1)
+        plan = plan_snapshot(request.state, self._max_bytes)
+        try:
+            job.snapshot = take_snapshot(plan, job.arena)
+        except BaseException as error:
+            job.spoiled = error
+            raise
+        marks = request.facts.marks | job.facts.marks
+        job.facts = replace(request.facts, marks=marks, replaced=job.facts.replaced + 1)
         job.replaceable = request.replaceable
         return job
 
@@ -101,6 +113,8 @@ class Pipeline:
             if self._waiting is job:
                 self._waiting = None
         try:
+            if job.spoiled is not None:
+                raise job.spoiled
             generation = self._write(job.snapshot, job.facts)
         except BaseException as error:  # noqa: BLE001 (it is the caller's, and raised there)
             self._release(job)

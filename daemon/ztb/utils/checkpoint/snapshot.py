@@ -10,7 +10,7 @@ from typing import Any, cast
 from ztb.errors import UsageError
 from ztb.utils.checkpoint.arena import Arena, Bytes, aligned
 from ztb.utils.checkpoint.layout import Frame
-from ztb.utils.checkpoint.leaf import copy_leaf
+from ztb.utils.checkpoint.leaf import Leaf, copy_leaf
 from ztb.utils.checkpoint.tree import Node, encode_state
 
 
@@ -36,14 +36,30 @@ class Facts:
     created_ns: int
     metrics: dict[str, float | None]
     lineage: dict[str, Any]
+    marks: frozenset[str] = frozenset()
     replaced: int = 0
 
 
-def take_snapshot(state: object, arena: Arena, max_bytes: int) -> Snapshot:
-    """Copy `state` into `arena`; TypeError naming the path of what cannot be saved."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A state walked and found fit to be saved; nothing of its arrays is copied yet."""
+
+    tree: Node
+    leaves: list[Leaf]
+
+
+def plan_snapshot(state: object, max_bytes: int) -> Plan:
+    """Walk `state`; TypeError naming the path of what cannot be saved, UsageError if it is too large."""
     tree, leaves = encode_state(state)
-    if sum(leaf.frame.raw for leaf in leaves) > max_bytes:
-        raise UsageError(f"the state has more than max_state_bytes = {max_bytes} bytes")
+    nbytes = sum(leaf.frame.raw for leaf in leaves)
+    if nbytes > max_bytes:
+        raise UsageError(f"the state's arrays have {nbytes} bytes, max_state_bytes is {max_bytes}")
+    return Plan(tree, leaves)
+
+
+def take_snapshot(plan: Plan, arena: Arena) -> Snapshot:
+    """Copy what was planned into `arena`."""
+    leaves = plan.leaves
     memory = arena.reserve(sum(aligned(leaf.frame.raw) for leaf in leaves))
     base = memory.ctypes.data
     frames: list[SnapshotFrame] = []
@@ -53,7 +69,7 @@ def take_snapshot(state: object, arena: Arena, max_bytes: int) -> Snapshot:
         copy_leaf(leaf, part, base + offset)
         frames.append(SnapshotFrame(leaf.frame, part))
         offset += aligned(leaf.frame.raw)
-    return Snapshot(tree, frames)
+    return Snapshot(plan.tree, frames)
 
 
 def check_metrics(metrics: Mapping[str, float | None] | None) -> dict[str, float | None]:

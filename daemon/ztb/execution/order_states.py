@@ -1,0 +1,134 @@
+"""The life of an order as a table: (state, event) to state. What the table lacks must not happen.
+
+A fill may arrive before the acceptance, or instead of it when the acknowledgement was lost. Accepted twice is
+the same as once; a fill reported twice is known by its cumulative quantity and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from types import MappingProxyType
+from typing import assert_never
+
+from ztb.errors import InvariantError
+from ztb.execution.orders import (
+    Accepted,
+    Cancelled,
+    CancelRejected,
+    Expired,
+    Filled,
+    Funded,
+    OrderEvent,
+    Rejected,
+)
+
+
+class OrderState(Enum):
+    SUBMITTED = "submitted"
+    OPEN = "open"
+    PARTIALLY_FILLED = "partially filled"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+
+
+class LifeEvent(Enum):
+    ACCEPTED = "accepted"
+    PARTIAL_FILL = "partial fill"
+    FINAL_FILL = "final fill"
+    CANCELLED = "cancelled"
+    CANCEL_REJECTED = "cancel rejected"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+
+
+_S, _E = OrderState, LifeEvent
+TERMINAL = frozenset({_S.FILLED, _S.CANCELLED, _S.EXPIRED, _S.REJECTED})
+_ENDS = {
+    _E.FINAL_FILL: _S.FILLED,
+    _E.CANCELLED: _S.CANCELLED,
+    _E.EXPIRED: _S.EXPIRED,
+}
+
+
+def _table() -> dict[tuple[OrderState, LifeEvent], OrderState]:
+    table = {(_S.SUBMITTED, _E.REJECTED): _S.REJECTED}
+    for state in (_S.SUBMITTED, _S.OPEN, _S.PARTIALLY_FILLED):
+        table |= {(state, event): end for event, end in _ENDS.items()}
+        table[state, _E.PARTIAL_FILL] = _S.PARTIALLY_FILLED
+        table[state, _E.ACCEPTED] = _S.OPEN if state is _S.SUBMITTED else state
+    # The second word of an end, and the end of a cancel that came too early or too late, change nothing.
+    for state, event in ((_S.CANCELLED, _E.CANCELLED), (_S.EXPIRED, _E.EXPIRED), (_S.REJECTED, _E.REJECTED)):
+        table[state, event] = state
+    table |= {(state, _E.CANCEL_REJECTED): state for state in OrderState}
+    return table
+
+
+TRANSITIONS: Mapping[tuple[OrderState, LifeEvent], OrderState] = MappingProxyType(_table())
+"""Every legal step. Whatever is not here raises InvariantError."""
+
+
+def next_state(state: OrderState, event: LifeEvent) -> OrderState:
+    """The state after `event`; InvariantError if the table has no such step."""
+    try:
+        return TRANSITIONS[state, event]
+    except KeyError:
+        raise InvariantError(f"an order that is {state.value} cannot be {event.value}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderProgress:
+    """How far an order of `lots` has come."""
+
+    order_id: int
+    lots: int
+    state: OrderState = OrderState.SUBMITTED
+    filled_lots: int = 0
+
+
+def progress_after(progress: OrderProgress, event: OrderEvent) -> OrderProgress:
+    """The progress after a report on the order; InvariantError if it contradicts what came before."""
+    match event:
+        case Filled():
+            return _after_fill(progress, event)
+        case Accepted():
+            life = LifeEvent.ACCEPTED
+        case Rejected():
+            life = LifeEvent.REJECTED
+        case Cancelled():
+            life = LifeEvent.CANCELLED
+        case CancelRejected():
+            life = LifeEvent.CANCEL_REJECTED
+        case Expired():
+            life = LifeEvent.EXPIRED
+        case Funded():
+            raise InvariantError("funding concerns no order")
+        case _:
+            assert_never(event)
+    return replace(progress, state=next_state(progress.state, life))
+
+
+def _after_fill(progress: OrderProgress, fill: Filled) -> OrderProgress:
+    if fill.cumulative_lots <= progress.filled_lots:
+        return progress
+    if fill.cumulative_lots != progress.filled_lots + fill.lots or fill.cumulative_lots > progress.lots:
+        raise InvariantError(
+            f"order {progress.order_id}: fill of {fill.lots} to {fill.cumulative_lots} lots "
+            f"after {progress.filled_lots} of {progress.lots}"
+        )
+    final = fill.cumulative_lots == progress.lots
+    state = next_state(progress.state, LifeEvent.FINAL_FILL if final else LifeEvent.PARTIAL_FILL)
+    return replace(progress, state=state, filled_lots=fill.cumulative_lots)
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram; steps that change nothing are left out."""
+    lines = ["stateDiagram-v2", f"    [*] --> {OrderState.SUBMITTED.name}"]
+    for (state, event), after in TRANSITIONS.items():
+        if state is not after:
+            lines.append(f"    {state.name} --> {after.name}: {event.value}")
+    lines += [f"    {state.name} --> [*]" for state in OrderState if state in TERMINAL]
+    return "\n".join(lines) + "\n"

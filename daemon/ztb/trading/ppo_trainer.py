@@ -1,0 +1,216 @@
+"""PPO for any Gymnasium environment: Box observations; Discrete, MultiDiscrete or Box actions.
+
+Schulman et al. 2017, "Proximal Policy Optimization Algorithms" (arXiv:1707.06347), with the details of
+Huang et al. 2022; `ppo/config.py` names them. The parts are in `ppo/`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from torch import nn
+
+from ztb.trading.policy import NetworkShape, Weights, initial_weights
+from ztb.trading.ppo.collector import Actor, Collector
+from ztb.trading.ppo.config import PROFILES, PPOConfig
+from ztb.trading.ppo.environment_state import environment_state, load_environment_state
+from ztb.trading.ppo.normalizer import Normalizer
+from ztb.trading.ppo.progress import Display, TensorBoard, TrainingProgress, progress_bar
+from ztb.trading.ppo.saving import BackgroundSaver, Checkpoints, background_saver, checkpoint_interval
+from ztb.trading.ppo.spaces import actions_of, flat, observation_size
+from ztb.trading.ppo.update import PPOUpdater
+from ztb.trading.ppo.vector import EnvSource, Stepper, as_vector
+
+__all__ = ["PROFILES", "PPOConfig", "PPOTrainer", "TrainingProgress"]
+
+_STATE_VERSION = 1
+
+
+class PPOTrainer:
+    """Collects rollouts and learns from them.
+
+    `env`: an id, an Env (alone: it takes the steps of `num_envs`), a VectorEnv (as it is), or a callable that
+    makes one. `module`: a network of your own, called with observations (B, D), that returns logits or means
+    (B, A) and values (B,). `checkpoints`: a CheckpointManager; it saves the state as `checkpoint_name` each
+    `checkpoint_interval` updates (default: ZTB_CHECKPOINT_INTERVAL, or 10) while training goes on.
+    ConfigError: spaces that PPO cannot learn on.
+    """
+
+    def __init__(
+        self,
+        env: EnvSource,
+        config: PPOConfig | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+        checkpoints: Checkpoints | None = None,
+        *,
+        checkpoint_name: str = "ppo",
+        checkpoint_interval: int | None = None,
+        tensorboard: str | Path | None = None,
+        module: nn.Module | None = None,
+        console: Console | None = None,
+    ) -> None:
+        self.config = config or PPOConfig()
+        self.envs = as_vector(env, self.config.num_envs)
+        self.steps = self.updates = 0
+        self._saving = (checkpoints, checkpoint_name, checkpoint_interval)
+        self._tensorboard, self._console = tensorboard, console
+        seeds = [int(word) for word in np.random.SeedSequence(seed).generate_state(5)]
+        self._actions = actions_of(self.envs.single_action_space, self.config.squash_actions)
+        self.shape = self._network_shape()
+        self.updater = PPOUpdater(self.shape, self.config, self._start(seeds[0]), seeds[1], device, module)
+        self._actor = Actor(self.shape, self.updater.network)
+        self._stepper = Stepper(self.envs, seeds[2])
+        self._generator, self._predicting = (np.random.Generator(np.random.PCG64(word)) for word in seeds[3:])
+        self._collector = self._new_collector(alone=self.envs.num_envs == 1)
+
+    def _network_shape(self) -> NetworkShape:
+        return NetworkShape(
+            observation_size(self.envs.single_observation_space),
+            self._actions.heads,
+            self.config.hidden,
+            self.config.shared_trunk,
+            self._actions.continuous,
+        )
+
+    def _start(self, seed: int) -> Weights:
+        weights = initial_weights(self.shape, seed)
+        if self.shape.continuous:
+            weights["log_std"][:] = self.config.log_std
+        return weights
+
+    def _new_collector(self, alone: bool) -> Collector:
+        config, size = self.config, self.shape.observation_size
+        steps = config.num_steps * (config.num_envs if alone else 1)
+        normalizer = Normalizer(
+            size, self.envs.num_envs, config.gamma, config.normalize_observations, config.normalize_rewards
+        )
+        return Collector(
+            self._stepper, self._actor, self._actions, normalizer, (self.shape, steps), self._generator
+        )
+
+    def train(
+        self, total_steps: int, on_update: Callable[[TrainingProgress], bool | None] | None = None
+    ) -> None:
+        """Learn until `self.steps` has reached `total_steps`, counted over all environments and all calls.
+
+        A step size that anneals reaches 0 there, so that a run that was interrupted and resumed with the same
+        `total_steps` ends with the same bits. `on_update` is called after each update; where it returns False,
+        training stops there. On a terminal there is a progress bar.
+        """
+        began, first = time.monotonic(), self.steps
+        with ExitStack() as stack:
+            displays, saver = self._open(stack, total_steps)
+            while self.steps < total_steps:
+                progress = self._learn(total_steps, lambda: (self.steps - first) / (time.monotonic() - began))
+                for display in displays:
+                    display.show(progress)
+                if saver and self.updates % saver[1] == 0:
+                    saver[0].save(self.state())
+                if on_update and on_update(progress) is False:
+                    break
+
+    def _open(
+        self, stack: ExitStack, total_steps: int
+    ) -> tuple[list[Display], tuple[BackgroundSaver, int] | None]:
+        """The displays, and the saver with its interval, until `stack` is left."""
+        console = self._console or Console(stderr=True)
+        displays = [stack.enter_context(progress_bar(total_steps, console))]
+        if self._tensorboard:
+            board = TensorBoard(self._tensorboard, self.config)
+            stack.callback(board.close)
+            displays.append(board)
+        checkpoints, name, interval = self._saving
+        if not checkpoints:
+            return displays, None
+        saver = stack.enter_context(background_saver(checkpoints, name))
+        return displays, (saver, interval or checkpoint_interval())
+
+    def _learn(self, total_steps: int, speed: Callable[[], float]) -> TrainingProgress:
+        """One rollout and one update."""
+        remaining = 1 - self.steps / total_steps
+        rollout = self._collector.collect()
+        stats = self.updater.update(rollout, remaining)
+        self.steps += rollout.rewards.size
+        self.updates += 1
+        episodes = self._collector.episodes
+        return TrainingProgress(
+            self.steps,
+            total_steps,
+            self.updates,
+            speed(),
+            fmean(episodes.returns) if episodes.returns else math.nan,
+            fmean(episodes.lengths) if episodes.lengths else math.nan,
+            stats,
+        )
+
+    def predict(self, observation: NDArray[Any], deterministic: bool = True) -> Any:
+        """The action for an observation, as `env.step` takes it; for a batch of them, as a VectorEnv's takes it.
+
+        The most probable action (or the mean), or a draw.
+        """
+        seen = np.asarray(observation)
+        single = seen.shape == self.envs.single_observation_space.shape
+        rows = self._collector.normalizer.observations(flat(seen, self.shape.observation_size))
+        chosen, _ = self._actor.draw(self._actor.evaluate(rows), self._predicting, deterministic)
+        actions = self._actions.to_env(chosen)
+        return actions[0] if single else actions
+
+    def weights(self) -> Weights:
+        """Copies of the network's weights, as a ServingPolicy of `self.shape` takes them."""
+        return self.updater.weights()
+
+    def state(self) -> dict[str, Any]:
+        """Everything that training goes on from, copied: plain data and numpy arrays.
+
+        `environment` is None where the environment's state cannot be saved (see ppo/environment_state.py).
+        """
+        return {
+            "version": _STATE_VERSION,
+            "steps": self.steps,
+            "updates": self.updates,
+            "updater": self.updater.state(),
+            "normalizer": self._collector.normalizer.state(),
+            "episodes": self._collector.episodes.state(),
+            "generators": [part.bit_generator.state for part in (self._generator, self._predicting)],
+            "observations": self._stepper.observations.copy(),
+            "resetting": self._stepper.resetting.copy(),
+            "environment": environment_state(self.envs),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from `state`: bit for bit where it holds the environment's, else with new episodes.
+
+        ConfigError: it is of another network.
+        """
+        self.updater.load_state(state["updater"])
+        self.steps, self.updates = int(state["steps"]), int(state["updates"])
+        self._collector.normalizer.load_state(state["normalizer"])
+        self._collector.episodes.load_state(state["episodes"])
+        for generator, kept in zip((self._generator, self._predicting), state["generators"], strict=True):
+            generator.bit_generator.state = kept
+        if state["environment"] is None:
+            self._stepper.restart(int(self._generator.integers(2**31)))
+            return
+        load_environment_state(self.envs, state["environment"])
+        self._stepper.observations = np.array(state["observations"])
+        self._stepper.resetting = np.array(state["resetting"])
+
+    def close(self) -> None:
+        """Close the environments."""
+        self.envs.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
