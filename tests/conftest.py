@@ -9,6 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# The first call of a kernel compiles it: no deadline means anything here.
+settings.register_profile("ztb", deadline=None)
+settings.load_profile("ztb")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 HOUR_MS = 3_600_000

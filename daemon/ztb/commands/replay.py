@@ -109,6 +109,6 @@ def _print(summary: dict[str, Any], directory: RunDirectory, as_json: bool) -> N
     if as_json:
         typer.echo(json.dumps({**summary, "run": str(directory.path)}))
         return
-    from ztb.telemetry.tables import print_summary
+    from ztb.commands.summary_table import print_summary
 
     print_summary(summary, directory)

@@ -16,15 +16,16 @@ from types import ModuleType
 
 from ztb.errors import ConfigError
 from ztb.features import (
-    advance,
     averages,
     bucket,
     calendar,
+    emit,
     flow,
     normaliser,
     state,
     touch,
     trend,
+    update,
     volatility,
 )
 from ztb.market import book, view
@@ -32,19 +33,8 @@ from ztb.market import book, view
 _DIGITS = 10
 _PARTS = ("names or formulas of the features", "code of the feature kernels", "period", "normaliser")
 _KERNELS = (
-    advance,
-    averages,
-    bucket,
-    calendar,
-    flow,
-    normaliser,
-    state,
-    touch,
-    trend,
-    volatility,
-    book,
-    view,
-)
+    averages, bucket, calendar, emit, flow, normaliser, state, touch, trend, update, volatility, book, view
+)  # fmt: skip
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 
 

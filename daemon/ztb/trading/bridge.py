@@ -14,10 +14,13 @@ from ztb.trading.observation import ACCOUNT_SIZE, observe_account
 from ztb.trading.rewards import RewardKind, begin_reward, new_reward, next_reward
 from ztb.trading.sizing import TIMING_PASSIVE, TIMING_WAIT, order_lots
 from ztb.trading.strategy import Action
+from ztb.trading.working import own_touch
 from ztb.utils.kernel import kernel
 
 FACT_MID, FACT_CASH, FACT_POSITION, FACT_EQUITY, FACT_EXPOSURE, FACT_REWARD, FACT_TS = range(7)
-_FACTS = 8
+FACTS = 8
+WORKING, LAST_EXPOSURE, LAST_TIMING = range(3)
+SCALARS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,13 @@ class BridgeConfig:
     turnover_weight: float = 0.0
 
 
+def purchase_costs(instrument: Instrument, config: BridgeConfig) -> float:
+    """What a purchase may cost beyond the mid, as a fraction: kept back when it is sized."""
+    return float(instrument.taker_fee) + instrument.spread_bps * 1e-4 + config.cost_reserve_fraction
+
+
 @kernel
-def _begin(
+def begin_decision(
     account: NDArray[np.void],
     view: NDArray[np.void],
     reward: NDArray[np.void],
@@ -62,7 +70,16 @@ def _begin(
     n = features.shape[0]
     for i in range(n):
         observation[i] = features[i]
-    observe_account(own, mid, ts_ns, period_ns, scalars[0], scalars[1], int(scalars[2]), observation[n:])
+    observe_account(
+        own,
+        mid,
+        ts_ns,
+        period_ns,
+        scalars[WORKING],
+        scalars[LAST_EXPOSURE],
+        int(scalars[LAST_TIMING]),
+        observation[n:],
+    )
 
 
 class TradingBridge:
@@ -75,17 +92,15 @@ class TradingBridge:
         self.config = config
         self.period_ns = period_ns
         self.observation = np.zeros(feature_size + ACCOUNT_SIZE, np.float32)
-        self.facts = np.zeros(_FACTS, np.float64)
+        self.facts = np.zeros(FACTS, np.float64)
         self.reward_state = new_reward(
             config.reward, config.reward_rate, config.drawdown_weight, config.turnover_weight
         )
-        self._scalars = np.zeros(3, np.float64)
+        self._scalars = np.zeros(SCALARS, np.float64)
         self._tick_size = float(instrument.tick_size)
         self._lot_size = float(instrument.lot_size)
         self._min_notional = float(instrument.min_notional)
-        self._costs = (
-            float(instrument.taker_fee) + instrument.spread_bps * 1e-4 + config.cost_reserve_fraction
-        )
+        self._costs = purchase_costs(instrument, config)
 
     def observe(
         self,
@@ -99,8 +114,8 @@ class TradingBridge:
 
         `features` (F,) normalised; `working` signed base currency of open orders.
         """
-        self._scalars[0] = working
-        _begin(
+        self._scalars[WORKING] = working
+        begin_decision(
             account, view, self.reward_state, features, self._scalars, ts_ns, self.period_ns,
             self.observation, self.facts,
         )  # fmt: skip
@@ -115,8 +130,8 @@ class TradingBridge:
     def chosen(self, action: Action) -> float:
         """Remember `action` for the next observation; returns its target exposure."""
         target = self.config.ladder[action.size]
-        self._scalars[1] = target
-        self._scalars[2] = action.timing
+        self._scalars[LAST_EXPOSURE] = target
+        self._scalars[LAST_TIMING] = action.timing
         return target
 
     def order(self, action: Action, view: NDArray[np.void], order_id: int) -> OrderRequest | None:
@@ -133,14 +148,8 @@ class TradingBridge:
             return None
         side = 1 if lots > 0 else -1
         if action.timing == TIMING_PASSIVE:
+            price = own_touch(float(view["bid"][0]), float(view["ask"][0]), self._tick_size, side)
             return OrderRequest(
-                order_id, side, abs(lots), OrderType.LIMIT, self._own_touch(view, side),
-                TimeInForce.GTC, post_only=True,
-            )  # fmt: skip
+                order_id, side, abs(lots), OrderType.LIMIT, price, TimeInForce.GTC, post_only=True
+            )
         return OrderRequest(order_id, side, abs(lots), OrderType.MARKET)
-
-    def _own_touch(self, view: NDArray[np.void], side: int) -> int:
-        """The best price of our own side of the market, in ticks, rounded away from the other side."""
-        if side > 0:
-            return int(np.floor(float(view["bid"][0]) / self._tick_size + 1e-6))
-        return int(np.ceil(float(view["ask"][0]) / self._tick_size - 1e-6))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ztb.errors import StrategyError, ZtbError
 from ztb.execution.orders import (
     Cancelled,
+    CancelRejected,
     Expired,
     Filled,
     OrderEvent,
@@ -29,6 +30,7 @@ from ztb.ports import Broker
 from ztb.trading.bridge import FACT_EQUITY, FACT_EXPOSURE, FACT_MID, FACT_POSITION, TradingBridge
 from ztb.trading.sizing import TIMING_WAIT
 from ztb.trading.strategy import Action, Moment, Strategy, checked_action
+from ztb.trading.working import CANCEL, KEEP, next_move
 from ztb.utils.rng import STREAM_ACTION, STREAM_TIMING, uniform
 
 NO_ORDER = "no_order"
@@ -77,16 +79,16 @@ class _Working:
     remaining: int
     cancelling: bool = False
 
-    def serves(self, wanted: OrderRequest) -> bool:
-        """Whether this order, as far as it is unfilled, is the one that is wanted."""
+    def move(self, wanted: OrderRequest | None) -> int:
+        """What to do about this order, one of the verdicts of `trading.working`."""
         order = self.order
-        return (
-            not self.cancelling
-            and order.side == wanted.side
-            and order.order_type is wanted.order_type
-            and order.price_ticks == wanted.price_ticks
-            and self.remaining == wanted.lots
-        )
+        lots = 0 if wanted is None else wanted.side * wanted.lots
+        order_type = 0 if wanted is None else int(wanted.order_type)
+        price = 0 if wanted is None else wanted.price_ticks
+        return next_move(
+            order.side * self.remaining, int(order.order_type), order.price_ticks, int(self.cancelling),
+            lots, order_type, price,
+        )  # fmt: skip
 
 
 class Lane:
@@ -215,9 +217,10 @@ class Lane:
     def _make_way(self, wanted: OrderRequest | None, action: Action, ts_ns: int) -> str:
         """Keep the working order if it is what is wanted; otherwise cancel it and remember the action."""
         for working in self._working.values():
-            if wanted is not None and working.serves(wanted):
+            move = working.move(wanted)
+            if move == KEEP:
                 return NO_ORDER
-            if not working.cancelling:
+            if move == CANCEL:
                 working.cancelling = True
                 self.broker.cancel(working.order.order_id, ts_ns)
         if wanted is not None:
@@ -260,8 +263,10 @@ class Lane:
         if working is None:
             return
         if isinstance(event, Filled):
-            working.remaining -= event.lots
+            working.remaining = min(working.remaining, working.order.lots - event.cumulative_lots)
+        elif isinstance(event, CancelRejected):
+            working.cancelling = False
         if working.remaining == 0 or isinstance(event, Rejected | Cancelled | Expired):
             del self._working[order_id]
             if not self._working:
-                self._replace(event.ts_ns)
+                self._replace(max(event.ts_ns, int(self.broker.view["ts_ns"][0])))

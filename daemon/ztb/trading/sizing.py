@@ -15,14 +15,15 @@ TIMING_PASSIVE = 1
 TIMING_AGGRESSIVE = 2
 TIMINGS = 3
 
-_WHOLE = 1e-9  # relative: quantities that are whole lots up to float64 rounding count as whole
+_WHOLE = 1e-9  # lots: a quantity this close below a whole number of lots is one, rounded by float64
+_ROUNDING = 4e-16  # relative: what a division of float64 may lose
 
 
 @kernel
 def whole_lots(quantity: float, lot_size: float) -> int:
     """The largest whole number of lots in `quantity` (base currency, >= 0)."""
     exact = quantity / lot_size
-    return int(np.floor(exact * (1.0 + _WHOLE) + _WHOLE))
+    return int(np.floor(exact * (1.0 + _ROUNDING) + _WHOLE))
 
 
 @kernel

@@ -1,0 +1,67 @@
+"""The table at the end of a run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from ztb.ledger.run_directory import RunDirectory
+
+_WIDE = 112  # columns of a terminal that holds the remarks beside the figures
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.2%}"
+
+
+def _day(ts_ns: int | None) -> str:
+    return "–" if not ts_ns else datetime.fromtimestamp(ts_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def _rows(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(name, figure, remark) rows of a summary."""
+    generations = summary["generations"]
+    sharpe = summary["sharpe"]
+    return [
+        ("period traded", f"{_day(summary['trade_first_ts'])} to {_day(summary['last_ts'])}", "UTC"),
+        ("ticks", f"{summary['ticks']:,}", f"{summary['gaps']} gaps, {summary['dropped']} rows dropped"),
+        ("decisions", f"{summary['decisions']:,}", f"{summary['refusals']} orders refused by the risk gate"),
+        ("orders, fills", f"{summary['orders']:,}, {summary['fills']:,}", f"{summary['rejects']} rejected"),
+        (
+            "return",
+            _percent(summary["return"]),
+            f"{summary['start_equity']:,.2f} to {summary['end_equity']:,.2f}",
+        ),
+        ("  generation 0, frozen", _percent(summary["frozen_return"]), "the same policy had it not learned"),
+        ("  hold", _percent(summary["hold_return"]), "the same costs"),
+        ("Sharpe ratio, a year", "–" if sharpe is None else f"{sharpe:.2f}", "of returns between decisions"),
+        ("greatest drawdown", _percent(-summary["max_drawdown"]), ""),
+        ("fees", f"{summary['fees']:,.2f}", f"turnover {summary['turnover'] or 0:,.1f} times mean equity"),
+        ("generations", str(generations["made"]), _lives(generations)),
+        ("updates", str(summary["updates"]), f"generation 0: {summary['generation_0'] or 'none'}"),
+    ]
+
+
+def _lives(generations: dict[str, int]) -> str:
+    return f"{generations['promoted']} promoted, {generations['rejected']} rejected"
+
+
+def print_summary(summary: dict[str, Any], directory: RunDirectory) -> None:
+    """Print the figures of a run, and where the rest is."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(
+        title=f"{summary['strategy']} on {summary['symbol']}", title_style="bold", show_header=False
+    )
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    if console.width >= _WIDE:
+        table.add_column(style="dim", no_wrap=True)
+    for row in _rows(summary):
+        table.add_row(*row[: len(table.columns)])
+    console.print(table)
+    console.print(
+        f"report   {directory.report}\nfigures  {directory.summary}", highlight=False, soft_wrap=True
+    )

@@ -1,0 +1,162 @@
+"""Which charts a report shows, and of what."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztb.ledger.records import FillRow
+from ztb.telemetry import texts
+from ztb.telemetry.charts import BUCKETS, Chart, Line, numbers, seconds
+from ztb.telemetry.figures import KeyFigures
+from ztb.telemetry.run_data import Floats, RunData
+
+_MIX_BINS = 60
+_PLACES = (("policy_loss", "Policy loss"), ("value_loss", "Value loss"), ("entropy", "Entropy, nats"),
+           ("approx_kl", "KL from the old policy, nats"), ("clip_fraction", "Clip fraction"),
+           ("explained_variance", "Explained variance"), ("mean_reward", "Mean reward"))  # fmt: skip
+
+
+def equity_lines(run: RunData, figures: KeyFigures) -> list[Line]:
+    """Our own equity first, then what there is to compare it with; quote currency."""
+    marks = run.marks
+    flat = np.full(len(marks.ts_ns), figures.start_equity)
+    candidates = [
+        Line(figures.strategy, "ours", marks.equity, width=2.0),
+        Line("hold", "hold", marks.hold, (7, 3)),
+        Line("generation 0, frozen", "frozen", marks.frozen, (2, 3)),
+        Line("flat", "flat", flat, width=1.0),
+    ]
+    return [line for line in candidates if not np.isnan(line.values).all()]
+
+
+def time_charts(run: RunData, figures: KeyFigures) -> dict[str, dict[str, Any]]:
+    """Charts over the time of decisions, by name; the page shows those that are there."""
+    marks = run.marks
+    if len(marks.ts_ns) < 2:
+        return {}
+    x = seconds(marks.ts_ns)
+    common: dict[str, Any] = {"time": True, "shades": _tainted_spans(run)}
+    events = {"events": _events(run)}
+    drawdown = Line("drawdown", "bad", -marks.drawdown, filled=True)
+    fees = Line("fees so far", "ours", marks.fees, filled=True)
+    price = Line("mid price", "muted", marks.mid)
+    base = {"base": figures.start_equity}
+    return {
+        "equity": Chart(x, equity_lines(run, figures), "money", common | events | base).encode(),
+        "drawdown": Chart(x, [drawdown], "percent", common | {"high": 0}).encode(),
+        "exposure": _exposure(run, common).encode(),
+        "price": Chart(x, [price], "money", common | {"points": _fill_points(run)}).encode(),
+        "fees": Chart(x, [fees], "money", common | {"low": 0}).encode(),
+        "actions": action_mix(run),
+    }
+
+
+def _exposure(run: RunData, common: dict[str, Any]) -> Chart:
+    """Exposure at each decision, or its mean over each stretch where there are too many."""
+    exposure, ts_ns = run.marks.exposure, run.marks.ts_ns
+    name = "exposure"
+    if len(ts_ns) > 2 * BUCKETS:
+        starts = np.linspace(0, len(ts_ns), BUCKETS + 1).astype(np.int64)
+        exposure = np.add.reduceat(exposure, starts[:-1]) / np.diff(starts)
+        ts_ns, name = ts_ns[starts[:-1]], "mean exposure"
+    line = Line(name, "ours", exposure, filled=True, stepped=True)
+    sight = {"low": min(0.0, *run.ladder), "high": max(0.0, *run.ladder)}
+    return Chart(seconds(ts_ns), [line], "percent", common | sight)
+
+
+def tainted_spans(run: RunData) -> list[tuple[int, int, int]]:
+    """(first, last, decisions) of each run of decisions on tainted data; nanoseconds."""
+    tainted = run.decisions.tainted.astype(np.int8)
+    edges = np.flatnonzero(np.diff(tainted, prepend=0, append=0))
+    ts_ns = run.decisions.ts_ns
+    return [
+        (int(ts_ns[a]), int(ts_ns[b - 1]), int(b - a)) for a, b in zip(edges[::2], edges[1::2], strict=True)
+    ]
+
+
+def _tainted_spans(run: RunData) -> list[list[float]]:
+    return [[first / 1e9, last / 1e9] for first, last, _ in tainted_spans(run)]
+
+
+def _events(run: RunData) -> list[dict[str, Any]]:
+    """Promotions, refusals and rollbacks after the first decision."""
+    return [
+        {"x": row.ts_ns / 1e9, "kind": row.event, "generation": row.generation}
+        for row in run.generations
+        if row.event != "made" and row.ts_ns > 0
+    ]
+
+
+def _fill_points(run: RunData) -> list[dict[str, Any]]:
+    """Our fills as marks on the price; those of one side in one stretch of time as one, at their mean price."""
+    if not run.fills:
+        return []
+    ts_ns = np.array([fill.ts_ns for fill in run.fills], np.int64)
+    start, end = int(run.marks.ts_ns[0]), int(run.marks.ts_ns[-1])
+    bucket = (ts_ns - start) * (BUCKETS // 2) // max(end - start, 1)
+    side = np.array([fill.side for fill in run.fills], np.int64)
+    return [
+        _point([run.fills[i] for i in np.flatnonzero((bucket == b) & (side == s)).tolist()], run)
+        for b, s in np.unique(np.stack([bucket, side], axis=1), axis=0).tolist()
+    ]
+
+
+def _point(fills: list[FillRow], run: RunData) -> dict[str, Any]:
+    quantity = np.array([float(fill.quantity) for fill in fills])
+    price = float((np.array([float(fill.price) for fill in fills]) * quantity).sum() / quantity.sum())
+    done = "bought" if fills[0].side > 0 else "sold"
+    many = f" in {len(fills)} fills" if len(fills) > 1 else ""
+    moment = float(np.mean([fill.ts_ns for fill in fills])) / 1e9
+    label = f"{done} {texts.significant(float(quantity.sum()))} {run.base_quote[0]}{many} at {texts.number(price)}"
+    return {"x": round(moment, 3), "y": float(f"{price:.7g}"), "side": fills[0].side, "text": label}
+
+
+def action_mix(run: RunData) -> dict[str, Any]:
+    """Share of each target exposure over time, stacked."""
+    decisions, ladder = run.decisions, run.ladder
+    edges = np.unique(np.linspace(0, len(decisions.ts_ns), _MIX_BINS + 1).astype(np.int64))
+    shares = np.stack([_shares(decisions.size[a:b], len(ladder)) for a, b in pairwise(edges.tolist())])
+    shares = np.concatenate([shares, shares[-1:]])
+    x = seconds(decisions.ts_ns[np.minimum(edges, len(decisions.ts_ns) - 1)])
+    lines = [
+        Line(
+            f"target {texts.percent(rung, 0, signed=min(ladder) < 0)}",
+            float(rung),
+            shares[:, i],
+            stepped=True,
+        )
+        for i, rung in enumerate(ladder)
+    ]
+    return Chart(x, lines, "percent", {"time": True, "stacked": True, "low": 0, "high": 1}).encode()
+
+
+def _shares(values: NDArray[np.int64], kinds: int) -> Floats:
+    return np.bincount(values, minlength=kinds)[:kinds] / max(len(values), 1)
+
+
+def learning_charts(run: RunData) -> dict[str, dict[str, Any]]:
+    """One chart a statistic of the updates, over their numbers."""
+    if len(run.updates) < 2:
+        return {}
+    x = np.array([row.number for row in run.updates], np.float64)
+    charts: dict[str, dict[str, Any]] = {}
+    for name, label in _PLACES:
+        values = np.array([getattr(row, name) for row in run.updates], np.float64)
+        charts[name] = Chart(x, [Line(label, "ours", values)], "plain", {"small": True}).encode()
+    return charts
+
+
+def learning_labels() -> tuple[tuple[str, str], ...]:
+    """(name, heading) of each learning chart, in the order of the page."""
+    return _PLACES
+
+
+def last_numbers(run: RunData) -> dict[str, list[float | int | None]]:
+    """First and last value of each statistic, for those who see no charts."""
+    first, last = run.updates[0], run.updates[-1]
+    pairs = {name: [getattr(first, name), getattr(last, name)] for name, _ in _PLACES}
+    return {name: numbers(np.array(pair, np.float64)) for name, pair in pairs.items()}

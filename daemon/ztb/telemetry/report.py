@@ -1,0 +1,133 @@
+"""`report.html`: one self-contained page about a run, made from the journal alone where it must be."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from ztb.ledger.export import export_decisions
+from ztb.ledger.run_directory import RunDirectory
+from ztb.telemetry import texts
+from ztb.telemetry.charts import BUCKETS
+from ztb.telemetry.costs import costs
+from ztb.telemetry.drawing import equity_svg
+from ztb.telemetry.figures import KeyFigures, key_figures
+from ztb.telemetry.markup import Html, embedded_json, fill, join, text
+from ztb.telemetry.plots import equity_lines, learning_charts, learning_labels, time_charts
+from ztb.telemetry.run_data import RunData, load_run
+from ztb.telemetry.sections import generations, overview, provenance, trading
+
+_HERE = Path(__file__).parent
+
+
+def write_report(directory: RunDirectory) -> Path:
+    """Write the page of a run, finished or not, in one step; returns where it is.
+
+    Also makes `decisions.parquet` again where the run did not live to. DataError: there is no readable journal.
+    """
+    run = load_run(directory)
+    if run.summary is None or not directory.decisions.exists():
+        export_decisions(directory.journal, directory.decisions)
+    partial = directory.report.with_suffix(".partial")
+    partial.write_text(page(run), encoding="utf-8")
+    return partial.replace(directory.report)
+
+
+def page(run: RunData) -> str:
+    """The whole page."""
+    figures = key_figures(run)
+    template = _asset("page/report.html")
+    return fill(template, _head(run, figures) | _body(run, figures) | _code(run, figures))
+
+
+def _asset(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")
+
+
+def _head(run: RunData, figures: KeyFigures) -> dict[str, Html]:
+    ticks = f" on {figures.ticks:,} ticks" if figures.ticks else ""
+    when = (
+        f"{texts.day(figures.first_ts)} to {texts.day(figures.last_ts)}"
+        if figures.decisions
+        else "no decision yet"
+    )
+    kind = "complete" if figures.status == "complete" else "incomplete"
+    return {
+        "title": text(f"{figures.strategy} on {run.symbol}"),
+        "eyebrow": text(f"ztb {(run.summary or run.manifest).get('mode', 'run')}"),
+        "period": text(f"{when} · {figures.decisions:,} decisions{ticks}"),
+        "status": Html(f'<span class="status {kind}">{text(figures.status)}</span>'),
+        "unfinished": Html("") if figures.finished else _UNFINISHED,
+        "verdict": overview.verdict(figures),
+        "cards": overview.key_cards(run, figures),
+    }
+
+
+_UNFINISHED = Html(
+    '<p class="banner">This run is unfinished: it is still going on, or it was killed. '
+    "Everything here comes from its journal, as far as that goes.</p>"
+)
+
+
+def _body(run: RunData, figures: KeyFigures) -> dict[str, Html]:
+    return {
+        "equity_svg": _static_equity(run, figures),
+        "generations": generations.generations(run),
+        "learning_figures": _learning_figures(run),
+        "learning": generations.learning(run),
+        "costs": trading.cost_cards(run, costs(run, figures)),
+        "actions": trading.actions(run),
+        "refusals": trading.refusals(run),
+        "data_quality": provenance.data_quality(run),
+        "provenance": provenance.provenance(run),
+        "sampling": text(_sampling(figures)),
+        "quote": text(run.base_quote[1]),
+    }
+
+
+def _static_equity(run: RunData, figures: KeyFigures) -> Html:
+    if len(run.marks.ts_ns) < 2:
+        return Html("<p>There is nothing to draw before the second decision.</p>")
+    return equity_svg(run.marks.ts_ns, equity_lines(run, figures), f"Equity in {run.base_quote[1]} over time")
+
+
+def _learning_figures(run: RunData) -> Html:
+    if len(run.updates) < 2:
+        return Html("")
+    small = [
+        f'<figure class="small" data-chart="{name}"><figcaption><h3>{text(label)}</h3></figcaption></figure>'
+        for name, label in learning_labels()
+    ]
+    return Html(f'<div class="multiples">{join(small)}</div>')
+
+
+def _sampling(figures: KeyFigures) -> str:
+    if figures.decisions <= 2 * BUCKETS:
+        return "Charts show every decision. Times are UTC."
+    return (
+        f"Charts show the lowest and the highest value in each of {BUCKETS} stretches of the "
+        f"{figures.decisions:,} decisions, so that no extreme is lost (exposure: the mean of each stretch); "
+        "fills close together share a mark. Figures and tables are exact. Times are UTC."
+    )
+
+
+def _code(run: RunData, figures: KeyFigures) -> dict[str, Html]:
+    """Style and scripts; the page allows no script but these, by their digests."""
+    scripts = {"plotter": _asset("vendor/uPlot.iife.min.js"), "script": _asset("page/report.js")}
+    data: dict[str, Any] = {
+        "charts": time_charts(run, figures) | learning_charts(run),
+        "quote": run.base_quote[1],
+    }
+    return {
+        "style": Html(_asset("vendor/uPlot.min.css") + _asset("page/report.css")),
+        "data": embedded_json(data),
+        "allowed": Html(" ".join(_digest(script) for script in scripts.values())),
+        **{name: Html(script) for name, script in scripts.items()},
+    }
+
+
+def _digest(script: str) -> str:
+    """As a Content-Security-Policy names a script."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

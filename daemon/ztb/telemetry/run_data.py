@@ -1,0 +1,165 @@
+"""What a run wrote, read back for its report: columns of the journal, and the two JSON files where they exist."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztb.errors import DataError
+from ztb.ledger.journal import JournalReader
+from ztb.ledger.records import (
+    DecisionRow,
+    FillRow,
+    GenerationRow,
+    MarkRow,
+    NoteRow,
+    OrderEventRow,
+    OrderRow,
+    Record,
+    RefusalRow,
+    UpdateRow,
+)  # fmt: skip
+from ztb.ledger.run_directory import RunDirectory
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+_R = TypeVar("_R", bound=Record)
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Equity at each of N decisions, every array (N,): quote currency, `position` base currency, nan where unknown."""
+
+    ts_ns: Ints
+    mid: Floats
+    position: Floats
+    equity: Floats
+    fees: Floats
+    hold: Floats
+    frozen: Floats
+
+    @property
+    def exposure(self) -> Floats:
+        """Position value over equity; 0 where there is no equity."""
+        return np.divide(
+            self.position * self.mid, self.equity, out=np.zeros_like(self.equity), where=self.equity > 0
+        )
+
+    @property
+    def drawdown(self) -> Floats:
+        """1 − equity over its peak so far."""
+        return 1.0 - self.equity / np.maximum.accumulate(self.equity)
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What was chosen at each of N decisions, every array (N,)."""
+
+    ts_ns: Ints
+    number: Ints
+    generation: Ints
+    size: Ints
+    timing: Ints
+    target: Floats
+    mid: Floats
+    tainted: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class RunData:
+    """A run as far as it got. `summary` is None while it runs and after a kill; `manifest` empty if it is missing."""
+
+    name: str
+    manifest: dict[str, Any]
+    summary: dict[str, Any] | None
+    symbol: str
+    marks: Marks
+    decisions: Decisions
+    orders: list[OrderRow]
+    events: list[OrderEventRow]
+    fills: list[FillRow]
+    refusals: list[RefusalRow]
+    generations: list[GenerationRow]
+    updates: list[UpdateRow]
+    notes: list[NoteRow]
+
+    @property
+    def ladder(self) -> tuple[float, ...]:
+        """The exposures that sizes stand for; those chosen, where the manifest does not say."""
+        known = self.manifest.get("ladder")
+        return tuple(known) if known else tuple(np.unique(self.decisions.target).tolist())
+
+    @property
+    def base_quote(self) -> tuple[str, str]:
+        """Names of the two currencies."""
+        base, _, quote = self.symbol.partition("/")
+        return base, quote.partition(":")[0]
+
+
+def load_run(directory: RunDirectory) -> RunData:
+    """Read a run. DataError: there is no journal, or it is not one that this ztb can read."""
+    reader = JournalReader(directory.journal)
+    with contextlib.closing(reader):
+        symbol, decisions = _decisions(reader)
+        manifest = _json(directory, "manifest") or {}
+        return RunData(
+            name=directory.path.resolve().name,
+            manifest=manifest,
+            summary=_json(directory, "summary"),
+            symbol=symbol or str(manifest.get("instrument", {}).get("symbol", "")),
+            marks=_marks(reader),
+            decisions=decisions,
+            orders=list(reader.rows(OrderRow)),
+            events=list(reader.rows(OrderEventRow)),
+            fills=list(reader.rows(FillRow)),
+            refusals=list(reader.rows(RefusalRow)),
+            generations=list(reader.rows(GenerationRow)),
+            updates=list(reader.rows(UpdateRow)),
+            notes=list(reader.rows(NoteRow)),
+        )
+
+
+def _json(directory: RunDirectory, which: str) -> dict[str, Any] | None:
+    """A JSON file of the run, or None if it was never written. A damaged one is an error."""
+    path = getattr(directory, which)
+    return directory.read_json(path) if path.exists() else None
+
+
+def _columns(rows: Iterator[_R], names: tuple[str, ...]) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {name: [] for name in names}
+    for row in rows:
+        for name, column in columns.items():
+            column.append(getattr(row, name))
+    return columns
+
+
+def _floats(values: list[Any]) -> Floats:
+    return np.array(values, np.float64)
+
+
+def _ints(values: list[Any]) -> Ints:
+    return np.array(values, np.int64)
+
+
+def _marks(reader: JournalReader) -> Marks:
+    names = ("ts_ns", "mid", "position", "equity", "fees", "hold_equity", "frozen_equity")
+    columns = _columns(reader.rows(MarkRow), names)
+    return Marks(_ints(columns["ts_ns"]), *(_floats(columns[name]) for name in names[1:]))
+
+
+def _decisions(reader: JournalReader) -> tuple[str, Decisions]:
+    names = ("ts_ns", "decision", "generation", "action_size", "action_timing", "target", "mid", "tainted")
+    columns = _columns(reader.rows(DecisionRow), (*names, "symbol"))
+    symbols = sorted(set(columns["symbol"]))
+    if len(symbols) > 1:
+        raise DataError(f"{reader.path}: decisions on {', '.join(symbols)}; a run has one symbol")
+    number, generation, size, timing = (_ints(columns[name]) for name in names[1:5])
+    return (symbols or [""])[0], Decisions(
+        _ints(columns["ts_ns"]), number, generation, size, timing,
+        _floats(columns["target"]), _floats(columns["mid"]), np.array(columns["tainted"], np.bool_),
+    )  # fmt: skip

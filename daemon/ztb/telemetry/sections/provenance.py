@@ -1,0 +1,67 @@
+"""What the run was made of: its data, their faults, and what it takes to get the same run again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ztb.telemetry import texts
+from ztb.telemetry.markup import Html, facts, join, table, text
+from ztb.telemetry.plots import tainted_spans
+from ztb.telemetry.run_data import RunData
+
+_MOST_ROWS = 200
+
+
+def data_quality(run: RunData) -> Html:
+    """Gaps, what was dropped, decisions on tainted data, and the notes of the journal."""
+    summary = run.summary or {}
+    spans = tainted_spans(run)
+    said = [
+        ("Gaps in the data", texts.count(summary.get("gaps"))),
+        ("Rows dropped", _dropped(summary.get("dropped"))),
+        ("Decisions on tainted data", f"{sum(times for *_, times in spans):,} (never trained on)"),
+    ]
+    return join([facts(said), _spans(spans), _notes(run)])
+
+
+def _dropped(dropped: dict[str, int] | int | None) -> str:
+    if not isinstance(dropped, dict):
+        return texts.count(dropped)
+    return ", ".join(f"{times:,} {reason}" for reason, times in dropped.items()) or "none"
+
+
+def _spans(spans: list[tuple[int, int, int]]) -> Html:
+    rows = [
+        [text(texts.moment(first)), text(texts.moment(last)), text(texts.count(times))]
+        for first, last, times in spans[:_MOST_ROWS]
+    ]
+    return table(("From", "To", "Decisions"), rows, "Tainted data", words=2) if rows else Html("")
+
+
+def _notes(run: RunData) -> Html:
+    rows = [
+        [text(texts.moment(row.ts_ns, seconds=True)), text(row.kind), text(row.detail)]
+        for row in run.notes[:_MOST_ROWS]
+    ]
+    return table(("When", "What", "Detail"), rows, "Notes of the journal", words=3) if rows else Html("")
+
+
+def provenance(run: RunData) -> Html:
+    """Identity, seed and digests."""
+    said = {**run.manifest, **(run.summary or {})}
+    rows = [
+        ("Run", said.get("run_id")), ("Folder", run.name), ("Mode", said.get("mode")),
+        ("Seed", said.get("seed")), ("Code", said.get("code_version")), ("Data", _data(run.manifest)),
+        ("Generation 0", said.get("generation_0")), ("Configuration", said.get("config_hash")),
+        ("Digest of the data", said.get("data_digest")), ("Journal, SHA-256", said.get("journal_sha256")),
+        ("Weights, SHA-256", said.get("weights_sha256")),
+    ]  # fmt: skip
+    return facts([(name, str(value)) for name, value in rows if value not in (None, "")])
+
+
+def _data(manifest: dict[str, Any]) -> str | None:
+    """File names without folders: a report may be shown to others."""
+    paths = manifest.get("data")
+    if paths is None:
+        return None
+    return ", ".join(str(path).rsplit("/", 1)[-1] for path in paths) or "the shipped history"

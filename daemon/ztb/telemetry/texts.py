@@ -1,0 +1,76 @@
+"""Figures as people read them."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+MISSING = "–"
+_MINUS = "\N{MINUS SIGN}"
+_SPACE = "\N{NO-BREAK SPACE}"
+
+
+def _proper(text: str) -> str:
+    return text.replace("-", _MINUS)
+
+
+def known(value: float | None) -> bool:
+    """Whether there is a finite figure."""
+    return value is not None and math.isfinite(value)
+
+
+def percent(value: float | None, digits: int = 1, signed: bool = True) -> str:
+    """A fraction as per cent: +12.3 %."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    rounded = round(value * 100.0, digits) + 0.0
+    sign = "+" if signed and rounded > 0 else ""
+    return _proper(f"{sign}{rounded:,.{digits}f}{_SPACE}%")
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """With thousands separators."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    return _proper(f"{round(value, digits) + 0.0:,.{digits}f}")
+
+
+def significant(value: float | None, digits: int = 4) -> str:
+    """To so many significant digits, in plain or exponent notation, whichever is shorter."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    return _proper(f"{value:.{digits}g}")
+
+
+def count(value: int | None) -> str:
+    """A whole number with thousands separators."""
+    return MISSING if value is None else f"{value:,}"
+
+
+def moment(ts_ns: int | None, seconds: bool = False) -> str:
+    """UTC, to the minute or the second; nothing for times before the run began."""
+    if not ts_ns:
+        return MISSING
+    form = "%-d %b %Y, %H:%M:%S" if seconds else "%-d %b %Y, %H:%M"
+    return datetime.fromtimestamp(ts_ns // 1_000_000_000, UTC).strftime(form)
+
+
+def day(ts_ns: int | None) -> str:
+    """UTC date."""
+    return MISSING if not ts_ns else datetime.fromtimestamp(ts_ns // 1_000_000_000, UTC).strftime("%-d %b %Y")
+
+
+def span(ns: int) -> str:
+    """A length of time in its two largest units."""
+    seconds = max(ns, 0) // 1_000_000_000
+    for size, large, part, small in (
+        (86_400, "day", 3_600, "h"),
+        (3_600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
+        if seconds >= size:
+            times, rest = seconds // size, seconds % size // part
+            plural = "s" if large == "day" and times > 1 else ""
+            whole = f"{times:,}{_SPACE}{large}{plural}"
+            return f"{whole} {rest}{_SPACE}{small}" if rest and times < 14 else whole
+    return f"{seconds}{_SPACE}s"

@@ -1,0 +1,208 @@
+"""Many lanes trading one recording side by side: the vector kernel behind the environments and rollouts.
+
+Each lane has an exchange, an account and reward state of its own; ticks, features and the market are shared.
+The same ticks and actions give the same observations, fills, equity and rewards as the engine does, bit for bit;
+the risk gate is no part of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztb.errors import ConfigError, InvariantError
+from ztb.execution.account import ACCOUNT
+from ztb.execution.paper import PaperConfig, new_exchange, new_orders
+from ztb.execution.paper_state import REPORT
+from ztb.market.instrument import Instrument
+from ztb.market.view import new_view
+from ztb.trading.bridge import (
+    FACT_EQUITY,
+    FACT_REWARD,
+    FACTS,
+    LAST_EXPOSURE,
+    LAST_TIMING,
+    SCALARS,
+    WORKING,
+    BridgeConfig,
+    begin_decision,
+    purchase_costs,
+)
+from ztb.trading.episodes import Episodes, Lanes, begin_episode, new_rules
+from ztb.trading.lane_kernels import LANE, act, live_through
+from ztb.trading.observation import ACCOUNT_SIZE
+from ztb.trading.recording import Recording, Shared
+from ztb.trading.rewards import new_reward
+from ztb.trading.sizing import TIMINGS
+from ztb.utils.kernel import kernel
+
+ORDER_SLOTS = 8
+"""One order works at a time; others may be done but for a cancel that comes late."""
+
+_MEMORY = ("exchange", "orders", "events", "market", "account", "lane", "reward", "scalars", "facts")
+
+
+class Outcome(NamedTuple):
+    """What a step of N lanes brought; overwritten by the next."""
+
+    observations: NDArray[np.float32]
+    """(N, D)"""
+    rewards: NDArray[np.float64]
+    """(N,)"""
+    terminated: NDArray[np.bool_]
+    """(N,) ruined: no equity is left"""
+    truncated: NDArray[np.bool_]
+    """(N,) the episode's length or the recording is over"""
+    tainted: NDArray[np.bool_]
+    """(N,) not to be trained on"""
+
+
+@kernel
+def _observe(shared: Shared, lanes: Lanes, i: int, observation: NDArray[np.float32]) -> None:
+    """Reward, facts and observation of lane `i` at the decision it stands at."""
+    k = lanes.lane[i]["decision"]
+    lanes.scalars[i, WORKING] = lanes.lane[i]["remaining"] * lanes.exchange[i]["lot_size"]
+    begin_decision(
+        lanes.account[i : i + 1], lanes.market[i : i + 1], lanes.reward[i : i + 1], shared.features[k],
+        lanes.scalars[i], shared.times_ns[k], lanes.rules[0]["period_ns"], observation, lanes.facts[i],
+    )  # fmt: skip
+
+
+@kernel
+def _step(shared: Shared, lanes: Lanes, i: int, size: int, timing: int) -> None:
+    """Act at the decision where lane `i` stands, and live on to the next."""
+    exchange, view, account, lane = lanes.exchange[i], lanes.market[i], lanes.account[i], lanes.lane[i]
+    orders, events = lanes.orders[i], lanes.events[i]
+    k = lane["decision"]
+    exposure = lanes.ladder[size]
+    lanes.scalars[i, LAST_EXPOSURE] = exposure
+    lanes.scalars[i, LAST_TIMING] = timing
+    act(exchange, orders, events, view, account, lane, exposure, timing, shared.times_ns[k])
+    live_through(
+        shared.ticks, shared.rows[k] + 1, shared.rows[k + 1] + 1, shared.markets[k + 1], shared.on_bars[k + 1],
+        exchange, orders, events, view, lanes.market_bytes[i], account, lane,
+    )  # fmt: skip
+    lane["decision"] = k + 1
+
+
+@kernel
+def _begin_all(shared: Shared, lanes: Lanes, outcome: Outcome, chosen: NDArray[np.bool_]) -> None:
+    for i in range(len(chosen)):
+        if chosen[i]:
+            begin_episode(shared, lanes, i)
+            _observe(shared, lanes, i, outcome.observations[i])
+
+
+@kernel
+def _step_all(shared: Shared, lanes: Lanes, outcome: Outcome, actions: NDArray[np.int64]) -> int:
+    """One step of every lane; returns how many reports were lost for want of room, which is an error."""
+    lost = 0
+    for i in range(len(actions)):
+        _step(shared, lanes, i, actions[i, 0], actions[i, 1])
+        _observe(shared, lanes, i, outcome.observations[i])
+        k, facts = lanes.lane[i]["decision"], lanes.facts[i]
+        ruined = facts[FACT_EQUITY] <= 0.0
+        outcome.rewards[i] = facts[FACT_REWARD]
+        outcome.tainted[i] = shared.tainted[k]
+        outcome.terminated[i] = ruined
+        outcome.truncated[i] = k >= lanes.lane[i]["last"] and not ruined
+        lost += lanes.exchange[i]["overflowed"]
+    return lost
+
+
+class Simulation:
+    """N lanes on `recording`. Every random number is a function of the keys given to `reset`.
+
+    `outcome` and `lanes` are changed in place. ConfigError: a recording of fewer than two decisions.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        bridge: BridgeConfig,
+        paper: PaperConfig,
+        start_cash: float,
+        episodes: Episodes,
+        num_lanes: int,
+    ) -> None:
+        if recording.decisions < 2:
+            raise ConfigError(f"{recording.decisions} decisions make no step: give more history")
+        self.recording = recording
+        self.bridge = bridge
+        self.num_lanes = num_lanes
+        self.observation_size = recording.feature_size + ACCOUNT_SIZE
+        costs = purchase_costs(recording.instrument, bridge)
+        rules = new_rules(
+            episodes, recording.decisions, start_cash, costs, bridge.band_fraction, recording.period_ns
+        )
+        self.lanes = _new_lanes(recording.instrument, bridge, paper, rules, num_lanes)
+        self.outcome = Outcome(
+            np.zeros((num_lanes, self.observation_size), np.float32), np.zeros(num_lanes),
+            np.zeros(num_lanes, np.bool_), np.zeros(num_lanes, np.bool_), np.zeros(num_lanes, np.bool_),
+        )  # fmt: skip
+
+    def reset(self, keys: NDArray[np.int64], chosen: NDArray[np.bool_] | None = None) -> None:
+        """Begin the first episodes of `keys` (N,), in the lanes `chosen` (N,), all by default."""
+        which = np.ones(self.num_lanes, np.bool_) if chosen is None else chosen
+        self.lanes.lane["key"][which] = keys[which]
+        self.lanes.lane["episode"][which] = 0
+        self.restart(which)
+
+    def restart(self, chosen: NDArray[np.bool_]) -> None:
+        """Begin the next episode of the lanes `chosen` (N,)."""
+        _begin_all(self.recording.shared, self.lanes, self.outcome, chosen)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Copies of everything that changes; `load_state` continues from them bit for bit."""
+        return {name: array.copy() for name, array in self._changing().items()}
+
+    def load_state(self, state: dict[str, NDArray[Any]]) -> None:
+        """Continue from the `state()` of a simulation of this size."""
+        for name, array in self._changing().items():
+            array[:] = state[name]
+
+    def _changing(self) -> dict[str, NDArray[Any]]:
+        kept = {name: getattr(self.lanes, name) for name in _MEMORY}
+        return {**kept, "observations": self.outcome.observations}
+
+    def step(self, actions: NDArray[np.int64]) -> Outcome:
+        """Live from the present decisions to the next with `actions` (N, 2): rungs of the ladder, and timings.
+
+        InvariantError: an episode is over, or there are no such actions.
+        """
+        lane = self.lanes.lane
+        if np.any(lane["decision"] >= lane["last"]):
+            raise InvariantError("a step after the end of an episode: begin another with restart or reset")
+        if np.any(actions < 0) or np.any(actions >= (len(self.bridge.ladder), TIMINGS)):
+            raise InvariantError(f"no such action: {actions.tolist()}")
+        if _step_all(self.recording.shared, self.lanes, self.outcome, actions):
+            raise InvariantError("reports of orders were lost: more fills a row than there is room for")
+        return self.outcome
+
+
+def _new_lanes(
+    instrument: Instrument, bridge: BridgeConfig, paper: PaperConfig, rules: NDArray[np.void], n: int
+) -> Lanes:
+    template = new_exchange(instrument, paper, 0, float(rules["start_cash"][0]))
+    blank = new_orders(ORDER_SLOTS)
+    exchange, view = np.repeat(template, n), np.repeat(new_view(instrument), n)
+    reward = new_reward(bridge.reward, bridge.reward_rate, bridge.drawdown_weight, bridge.turnover_weight)
+    return Lanes(
+        rules=rules,
+        ladder=np.array(bridge.ladder, np.float64),
+        template=template.view(np.uint8),
+        blank=blank,
+        exchange=exchange,
+        exchange_bytes=exchange.view(np.uint8).reshape(n, -1),
+        orders=np.tile(blank, (n, 1)),
+        events=np.zeros((n, paper.walk_levels + 4 * ORDER_SLOTS), REPORT),
+        market=view,
+        market_bytes=view.view(np.uint8).reshape(n, -1),
+        account=np.zeros(n, ACCOUNT),
+        lane=np.zeros(n, LANE),
+        reward=np.repeat(reward, n),
+        scalars=np.zeros((n, SCALARS)),
+        facts=np.zeros((n, FACTS)),
+    )

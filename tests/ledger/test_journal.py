@@ -1,0 +1,132 @@
+"""The journal keeps order, survives, refuses what it does not know, and its digest is its content's."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from ztb.errors import DataError, ZtbError
+from ztb.ledger.journal import Journal, JournalReader
+from ztb.ledger.records import MarkRow, NoteRow, RefusalRow
+
+DAEMON = Path(__file__).resolve().parents[2] / "daemon"
+
+
+def mark(number: int) -> MarkRow:
+    return MarkRow(number, number * 10, 100.5, 1.0, 2.0, 3.0, 0.5, None, 4.0)
+
+
+def test_rows_come_back_in_order_as_they_were(tmp_path):
+    journal = Journal(tmp_path / "journal.sqlite")
+    rows = [mark(i) for i in range(5000)]
+    for i, row in enumerate(rows):
+        assert journal.append(row) == 2 * i + 1
+        journal.append(NoteRow(i, "gap", "é\n"))
+    journal.close()
+    reader = JournalReader(journal.path)
+    assert list(reader.rows(MarkRow)) == rows
+    assert [row.detail for row in reader.rows(NoteRow, "ts_ns < ?", (2,))] == ["é\n", "é\n"]
+    assert reader.sha256() == journal.sha256()
+
+
+def test_the_digest_sees_order_and_every_column(tmp_path):
+    def digest(name: str, *rows: NoteRow | RefusalRow) -> str:
+        journal = Journal(tmp_path / name)
+        for row in rows:
+            journal.append(row)
+        journal.close()
+        assert JournalReader(journal.path).sha256() == journal.sha256()
+        return journal.sha256()
+
+    one, two = NoteRow(1, "a", "b"), RefusalRow(0, 1, "exposure", 1, 5, 2.5)
+    digests = {
+        digest("1", one, two),
+        digest("2", two, one),
+        digest("3", one),
+        digest("4", NoteRow(1, "a", "c"), two),
+        digest("5", one, RefusalRow(0, 1, "exposure", 1, 5, 2.5000000001)),
+    }
+    assert len(digests) == 5
+    assert digest("6", one, two) in digests
+
+
+def test_what_was_flushed_survives_a_kill(tmp_path):
+    script = f"""
+        import os, signal, sys
+        sys.path.insert(0, {str(DAEMON)!r})
+        from ztb.ledger.journal import Journal
+        from ztb.ledger.records import NoteRow
+        from pathlib import Path
+        journal = Journal(Path({str(tmp_path / "journal.sqlite")!r}))
+        for i in range(3000):
+            journal.append(NoteRow(i, "k", "v"))
+        journal.flush()
+        journal.append(NoteRow(9999, "k", "not flushed"))
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    kept = [row.ts_ns for row in JournalReader(tmp_path / "journal.sqlite").rows(NoteRow)]
+    assert kept[:3000] == list(range(3000))
+
+
+def test_a_disk_that_refuses_is_reported_and_what_was_written_stays(tmp_path):
+    script = f"""
+        import resource, sys
+        sys.path.insert(0, {str(DAEMON)!r})
+        from ztb.errors import ZtbError
+        from ztb.ledger.journal import Journal
+        from ztb.ledger.records import NoteRow
+        from pathlib import Path
+        journal = Journal(Path({str(tmp_path / "journal.sqlite")!r}))
+        journal.append(NoteRow(0, "first", ""))
+        journal.flush()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))
+        try:
+            for i in range(200_000):
+                journal.append(NoteRow(i, "k", "v" * 100))
+            journal.flush()
+        except ZtbError as error:
+            print(error)
+            sys.exit(7)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 7, done.stderr
+    assert "journal.sqlite: the journal cannot be written" in done.stdout and "--out" in done.stdout
+    rows = list(JournalReader(tmp_path / "journal.sqlite").rows(NoteRow))
+    assert rows[0].kind == "first"
+
+
+def test_a_newer_journal_is_refused_by_version(tmp_path):
+    journal = Journal(tmp_path / "journal.sqlite")
+    journal.close()
+    with sqlite3.connect(journal.path) as connection:
+        connection.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
+    connection.close()
+    with pytest.raises(DataError, match=r"schema 99 is newer"):
+        JournalReader(journal.path)
+
+
+def test_files_that_are_no_journals_are_refused_by_name(tmp_path):
+    stranger = tmp_path / "journal.sqlite"
+    with pytest.raises(DataError, match="no journal there"):
+        JournalReader(stranger)
+    stranger.write_bytes(os.urandom(5000))
+    with pytest.raises(DataError, match="not a journal of ztb"):
+        JournalReader(stranger)
+    with pytest.raises(DataError, match="already there"):
+        Journal(stranger)
+
+
+def test_an_uncreatable_journal_says_where_to_put_it(tmp_path):
+    with pytest.raises(ZtbError, match="choose another --out"):
+        Journal(tmp_path / "missing" / "journal.sqlite")
