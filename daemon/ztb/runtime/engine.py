@@ -43,6 +43,13 @@ class Learning:
     """What the engine tells the learner, and when; the base class does not learn."""
 
     generation = 0
+    updates = 0
+
+    def begin(self, ts_ns: int, origin: str) -> None:
+        """Before the first decision: `origin` says where generation 0 came from."""
+
+    async def run(self) -> None:
+        """A task beside the engine's, for what cannot wait for the next decision; ends after `finish`."""
 
     def completed(
         self, before: Decided, generation: int, reward: float, tainted: bool, after: Decided
@@ -51,6 +58,12 @@ class Learning:
 
     async def settle(self) -> None:
         """Called between segments: wait where the background cannot keep up."""
+
+    async def finish(self) -> None:
+        """The ticks have ended: take what the learner still owes, within bounds, and let it end."""
+
+    def close(self) -> None:
+        """Leave nothing behind, whatever happened. May be called again."""
 
 
 class Engine:

@@ -1,4 +1,4 @@
-"""What training shows: a bar on a terminal, and TensorBoard scalars under the names stable-baselines3 uses."""
+"""What training shows: a bar on a terminal, TensorBoard scalars under the names stable-baselines3 uses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from ztb.errors import ConfigError
 from ztb.trading.ppo.config import PPOConfig
-from ztb.trading.ppo.update import UpdateStats
+from ztb.trading.ppo.stats import UpdateStats
 
 
 @dataclass(frozen=True, slots=True)
