@@ -73,7 +73,9 @@ class TradingEnvironment(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
         self._remember()
         return self.simulation.outcome.observations[0].copy(), self._info()
 
-    def step(self, action: NDArray[np.int64]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+    def step(
+        self, action: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """InvalidAction, ResetNeeded: as named."""
         chosen = np.ascontiguousarray(action, np.int64)
         if not self.action_space.contains(chosen):

@@ -101,7 +101,9 @@ class EnvironmentOptions:
         default = (-1.0, -0.5, 0.0, 0.5, 1.0) if instrument.short else (0.0, 0.25, 0.5, 0.75, 1.0)
         ladder = default if self.ladder is None else tuple(map(float, self.ladder))
         if list(ladder) != sorted(set(ladder)) or 0.0 not in ladder or len(ladder) < 2:
-            raise ConfigError(f"ladder must rise and hold 0 and at least one more exposure, not {list(ladder)}")
+            raise ConfigError(
+                f"ladder must rise and hold 0 and at least one more exposure, not {list(ladder)}"
+            )
         if ladder[0] < 0.0 and not instrument.short:
             raise ConfigError(f"ladder: {ladder[0]} is short, but {instrument.symbol} cannot be sold short")
         return BridgeConfig(
@@ -111,7 +113,11 @@ class EnvironmentOptions:
 
     def episodes(self) -> Episodes:
         return Episodes(
-            self.episode_decisions, self.random_start, self.random_account, self.fee_factors, self.latency_factors
+            self.episode_decisions,
+            self.random_start,
+            self.random_account,
+            self.fee_factors,
+            self.latency_factors,
         )
 
 

@@ -16,7 +16,13 @@ Picture = NDArray[np.uint8]
 """(HEIGHT, WIDTH, 3), red, green, blue."""
 
 _PAPER, _FRAME = (255, 255, 255), (200, 200, 200)
-_PRICE, _EQUITY, _HOLD, _LONG, _SHORT = (90, 90, 90), (31, 119, 180), (190, 190, 190), (44, 160, 44), (214, 39, 40)
+_PRICE, _EQUITY, _HOLD, _LONG, _SHORT = (
+    (90, 90, 90),
+    (31, 119, 180),
+    (190, 190, 190),
+    (44, 160, 44),
+    (214, 39, 40),
+)
 _PANELS = ((8, 148), (156, 296), (304, 392))
 _MARGIN = 8
 
@@ -56,7 +62,9 @@ def _columns(n: int) -> NDArray[np.int64]:
     return np.arange(WIDTH - 2 * _MARGIN) * n // (WIDTH - 2 * _MARGIN)
 
 
-def _height(panel: tuple[int, int], values: NDArray[np.float64], low: float, high: float) -> NDArray[np.int64]:
+def _height(
+    panel: tuple[int, int], values: NDArray[np.float64], low: float, high: float
+) -> NDArray[np.int64]:
     """Pixel rows of `values` in a panel that reaches from `low` to `high`."""
     top, bottom = panel
     share = (values - low) / (high - low) if high > low else np.full(len(values), 0.5)
