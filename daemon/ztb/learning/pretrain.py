@@ -143,7 +143,7 @@ class _Examination:
         self._keys = episode_keys(generator, lanes)
         self._uniforms = generator.random((recording.decisions - 1, lanes, 2))
         self._rungs = len(settings.bridge.ladder)
-        self._spare = np.zeros((2, lanes), np.float32)
+        self._logprobs = np.zeros(lanes, np.float32)
 
     def policy(self, policy: BatchPolicy) -> float:
         """The mean reward a decision of a sampled policy."""
@@ -151,7 +151,7 @@ class _Examination:
 
         def choose(uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
             seen = self._simulation.outcome.observations
-            policy.decide(seen, uniforms, actions, self._spare[0], self._spare[1])
+            policy.decide(seen, uniforms, actions, self._logprobs)
             return actions
 
         return self._mean(choose)
@@ -191,11 +191,9 @@ class _Training:
             recording, settings.bridge, settings.paper, settings.start_cash, episodes, ppo.num_envs
         )
         self._settings = settings
-        self._collector = Collector(
-            shape, weights, simulation, ppo.num_steps, seed, settings.reward_scale
-        )
+        self._collector = Collector(shape, weights, simulation, ppo.num_steps, seed, settings.reward_scale)
         self._updater = PPOUpdater(shape, ppo, weights, seed)
-        self._policy = BatchPolicy(shape, weights)
+        self._policy = BatchPolicy(shape, weights, settings.validation_lanes)
         self._examination = _Examination(held_out, settings, seed)
         self._ladder = settings.bridge.ladder
         self._best = -np.inf

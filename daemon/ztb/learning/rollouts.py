@@ -22,10 +22,11 @@ def episode_keys(generator: np.random.Generator, lanes: int) -> NDArray[np.int64
 class BatchPolicy:
     """A network that decides for many observations at once, from buffers of its own."""
 
-    def __init__(self, shape: NetworkShape, weights: Weights) -> None:
+    def __init__(self, shape: NetworkShape, weights: Weights, lanes: int) -> None:
         self._shape = shape
         self._program = compile_program(shape)
         self._parameters = flatten(shape, weights)
+        self._outputs = np.empty((lanes, shape.policy_outputs + 1), np.float32)
 
     def load(self, weights: Weights) -> None:
         """Decide with `weights` from now on; they are copied."""
@@ -37,23 +38,20 @@ class BatchPolicy:
         uniforms: NDArray[np.float64],
         actions: NDArray[np.int64],
         logprobs: NDArray[np.float32],
-        values: NDArray[np.float32],
-    ) -> None:
-        """Actions (N, H) drawn with `uniforms` (N, H) for `observations` (N, D), their log-probs and values (N,)."""
-        outputs = self._outputs(observations)
-        sample_batch(outputs, self._program.heads, uniforms, 0, actions, logprobs)
-        values[:] = outputs[:, -1]
+    ) -> NDArray[np.float32]:
+        """Actions (N, H) drawn with `uniforms` (N, H) for `observations` (N, D), and their log-probs (N,).
+
+        Returns the values (N,), good until the next call.
+        """
+        values = self.values(observations)
+        sample_batch(self._outputs[: len(values)], self._program.heads, uniforms, 0, actions, logprobs)
+        return values
 
     def values(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N,) values of `observations` (N, D)."""
-        return self._outputs(observations)[:, -1]
-
-    def _outputs(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, A + 1) policy outputs and the value."""
-        program = self._program
-        outputs = np.empty((len(observations), self._shape.policy_outputs + 1), np.float32)
-        forward(self._parameters, program.layers, program.scratch, observations, outputs)
-        return outputs
+        """(N,) values of `observations` (N, D), at most as many as lanes; good until the next call."""
+        outputs = self._outputs[: len(observations)]
+        forward(self._parameters, self._program.layers, self._program.scratch, observations, outputs)
+        return outputs[:, -1]
 
 
 class Collector:
@@ -68,7 +66,7 @@ class Collector:
     ) -> None:  # fmt: skip
         self.simulation = simulation
         self.rollout = empty_rollout(shape, steps, simulation.num_lanes)
-        self._policy = BatchPolicy(shape, weights)
+        self._policy = BatchPolicy(shape, weights, simulation.num_lanes)
         self._reward_scale = np.float32(reward_scale)
         self._generator = np.random.Generator(np.random.PCG64(seed))
         self._uniforms = np.empty((simulation.num_lanes, len(shape.heads)))
@@ -87,7 +85,7 @@ class Collector:
         observations, actions = rollout.observations[t], rollout.actions[t]
         observations[:] = simulation.outcome.observations
         self._generator.random(out=self._uniforms)
-        self._policy.decide(observations, self._uniforms, actions, rollout.logprobs[t], rollout.values[t])
+        rollout.values[t] = self._policy.decide(observations, self._uniforms, actions, rollout.logprobs[t])
         outcome = simulation.step(actions)
         np.multiply(outcome.rewards, self._reward_scale, out=rollout.rewards[t], casting="same_kind")
         rollout.terminated[t] = outcome.terminated

@@ -129,6 +129,7 @@ class Simulation:
     ) -> None:
         if recording.decisions < 2:
             raise ConfigError(f"{recording.decisions} decisions make no step: give more history")
+        self._made_of = (recording, bridge, paper, start_cash, episodes, num_lanes)
         self.recording = recording
         self.bridge = bridge
         self.num_lanes = num_lanes
@@ -153,6 +154,15 @@ class Simulation:
     def restart(self, chosen: NDArray[np.bool_]) -> None:
         """Begin the next episode of the lanes `chosen` (N,)."""
         _begin_all(self.recording.shared, self.lanes, self.outcome, chosen)
+
+    def __getstate__(self) -> tuple[tuple[Any, ...], dict[str, NDArray[Any]]]:
+        return self._made_of, self.state()
+
+    def __setstate__(self, saved: tuple[tuple[Any, ...], dict[str, NDArray[Any]]]) -> None:
+        """Copies and pickles are made anew: arrays that show the same bytes must go on doing so."""
+        made_of, state = saved
+        self.__init__(*made_of)  # type: ignore[misc]
+        self.load_state(state)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Copies of everything that changes; `load_state` continues from them bit for bit."""
