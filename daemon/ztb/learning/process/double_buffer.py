@@ -74,5 +74,3 @@ class DoubleBuffer:
 
 def _checksum(number: int, payload: bytes) -> int:
     return xxhash.xxh3_64_intdigest(payload, seed=number) >> 1
-
-
