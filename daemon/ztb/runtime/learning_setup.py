@@ -70,6 +70,8 @@ def in_a_process(
     care: Care,
 ) -> ProcessLearning:
     """Learning in a process that is started by `begin`."""
-    process = LearnerProcess(settings, first_state(origin.updater_state, origin.weights), care, time.monotonic)
+    process = LearnerProcess(
+        settings, first_state(origin.updater_state, origin.weights), care, time.monotonic
+    )
     every = settings.online.update_every_decisions
     return ProcessLearning(promotion, process, every, care.watch_every_s, time.monotonic, pace)

@@ -78,9 +78,7 @@ class Promotion:
         """An observation (D,) that was decided on, for the next trials."""
         self._recent.append(observation)
 
-    def record(
-        self, update: int, ts_ns: int, decisions: int, stats: UpdateStats, mean_reward: float
-    ) -> None:
+    def record(self, update: int, ts_ns: int, decisions: int, stats: UpdateStats, mean_reward: float) -> None:
         """Journal an update."""
         self._journal.append(
             UpdateRow(
