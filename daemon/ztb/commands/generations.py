@@ -68,8 +68,19 @@ def _table(found: list[Generation]) -> Table:
     from rich.table import Table
 
     table = Table()
-    for title in ("experiment", "generation", "created (UTC)", "bytes", "marks", "metrics", "parent", "state"):
-        table.add_column(title, justify="right" if title in ("generation", "bytes") else "left", overflow="fold")
+    for title in (
+        "experiment",
+        "generation",
+        "created (UTC)",
+        "bytes",
+        "marks",
+        "metrics",
+        "parent",
+        "state",
+    ):
+        table.add_column(
+            title, justify="right" if title in ("generation", "bytes") else "left", overflow="fold"
+        )
     for generation in found:
         described = facts(generation)
         cells = (
