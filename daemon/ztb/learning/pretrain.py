@@ -22,7 +22,8 @@ from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.policy import NetworkShape, Weights, initial_weights
 from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.ppo.rollout import Rollout
-from ztb.trading.ppo.update import PPOUpdater, UpdateStats
+from ztb.trading.ppo.stats import UpdateStats
+from ztb.trading.ppo.update import PPOUpdater
 from ztb.trading.recording import Recording, record
 from ztb.trading.simulation import Simulation
 from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMINGS
