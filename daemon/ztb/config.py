@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -37,10 +38,18 @@ class MarketSection(Section):
     venue: str | None = Field(
         default=None, description="such as coinbase; sets fees and spread not given here"
     )
-    tick_size: str | None = Field(default=None, description="price increment, exact decimal, quote currency")
-    lot_size: str | None = Field(default=None, description="quantity increment, exact decimal, base currency")
-    maker_fee: str | None = Field(default=None, description="fraction of notional, exact decimal")
-    taker_fee: str | None = Field(default=None, description="fraction of notional, exact decimal")
+    tick_size: Decimal | None = Field(
+        default=None, gt=0, description="price increment, exact decimal, quote currency"
+    )
+    lot_size: Decimal | None = Field(
+        default=None, gt=0, description="quantity increment, exact decimal, base currency"
+    )
+    maker_fee: Decimal | None = Field(
+        default=None, ge=0, lt=1, description="fraction of notional, exact decimal"
+    )
+    taker_fee: Decimal | None = Field(
+        default=None, ge=0, lt=1, description="fraction of notional, exact decimal"
+    )
     spread_bps: Annotated[float, Field(ge=0, le=1000)] | None = Field(
         default=None, description="typical spread where the data have no quotes, basis points"
     )
@@ -207,7 +216,10 @@ def load_config(
     tree: _Tree = Config().model_dump(mode="json")
     origins: dict[str, str] = {}
     if path is not None:
-        _overlay(tree, _flatten(_read(path)), str(path), origins)
+        content = _read(path)
+        for section in content:
+            _require_known(section, tree, str(path), "section")
+        _overlay(tree, _flatten(content), str(path), origins)
     _overlay(tree, _from_environment(environment), "environment", origins)
     _overlay(tree, dict(flags or {}), "flag", origins)
     try:

@@ -152,7 +152,9 @@ def power_cuts(log: list[Any], moment: int, relevant: str) -> Iterator[Files]:
             safe_writes.setdefault(entry.target, []).extend(writes.pop(entry.target, []))
     for kept in subsets(names):
         shown = show([*safe_names, *kept])
-        visible = {path: inode for path, inode in shown.items() if path.suffix != ".tmp" and relevant in path.name}
+        visible = {
+            path: inode for path, inode in shown.items() if path.suffix != ".tmp" and relevant in path.name
+        }
         pending = [write for inode in visible.values() for write in writes.get(inode, [])]
         for chosen in itertools.product((0.0, 0.5, 1.0), repeat=len(pending)):
             parts = [torn(write, part) for write, part in zip(pending, chosen, strict=True) if part]
@@ -180,7 +182,11 @@ def show(names: list[Name]) -> dict[Path, int]:
 
 
 def torn(write: Write, part: float) -> Write:
-    return write if write.data is None else Write(write.inode, write.offset, write.data[: round(part * len(write.data))])
+    return (
+        write
+        if write.data is None
+        else Write(write.inode, write.offset, write.data[: round(part * len(write.data))])
+    )
 
 
 def content(writes: list[Write]) -> bytes:

@@ -49,7 +49,11 @@ def same(loaded: Any, original: Any) -> bool:
     if type(loaded) is not type(original):
         return False
     if isinstance(loaded, dict):
-        return list(loaded) == list(original) and all(same(loaded[key], original[key]) for key in loaded) and same_extra(loaded, original)
+        return (
+            list(loaded) == list(original)
+            and all(same(loaded[key], original[key]) for key in loaded)
+            and same_extra(loaded, original)
+        )
     if isinstance(loaded, (list, tuple)):
         return len(loaded) == len(original) and all(map(same, loaded, original))
     if isinstance(loaded, float):

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from utils.checkpoint_states import proof_sample, same, small_state
 
+from utils.checkpoint_states import proof_sample, same, small_state
 from ztb.utils import CheckpointManager
 from ztb.utils.checkpoint import Damaged, NoGeneration
 

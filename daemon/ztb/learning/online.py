@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ztb.trading.policy import Weights
 from ztb.trading.ppo.rollout import Rollout
-from ztb.trading.ppo.update import PPOUpdater, UpdateStats
+from ztb.trading.ppo.stats import UpdateStats
+
+if TYPE_CHECKING:
+    from ztb.trading.ppo.update import PPOUpdater
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,8 @@ class LearnerCounts:
 
     tainted: int = 0
     stale: int = 0
+    empty: int = 0
+    """Updates that did not happen because nothing was left to train on."""
 
 
 @dataclass(slots=True)
@@ -77,10 +83,23 @@ class OnlineLearner:
         rollout = self._rollout(next_value, serving)
         rewards = [t.reward for t in self._waiting]
         self._waiting.clear()
+        if not rollout.mask.any():
+            self.counts.empty += 1
+            return None
         stats = self.updater.update(rollout)
         self.updates += 1
         due = self.updates % self.config.updates_per_generation == 0
         return Updated(self.updates, stats, float(np.mean(rewards)), self.updater.weights() if due else None)
+
+    @property
+    def waiting(self) -> int:
+        """Transitions taken that no update has used yet."""
+        return len(self._waiting)
+
+    def interrupt(self) -> None:
+        """What comes next does not follow on what came last: that cannot be trained on, nor flow back over it."""
+        if self._waiting:
+            self._waiting[-1] = replace(self._waiting[-1], tainted=True)
 
     def _rollout(self, next_value: float, serving: int) -> Rollout:
         """The waiting transitions as a rollout of one environment, shape (T, 1, …)."""

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from ztb.trading.policy import NetworkShape, ServingPolicy, Weights
 
+_TINY = 1e-12
+
 
 @dataclass(frozen=True, slots=True)
 class SanityConfig:
@@ -28,38 +30,54 @@ class SanityVerdict:
     entropy_fraction: float
 
 
-def _probabilities(
-    shape: NetworkShape, weights: Weights, observations: NDArray[np.float32]
-) -> list[list[NDArray[np.float64]]]:
-    serving = ServingPolicy(shape, weights)
-    return [
-        [np.asarray(head, np.float64) for head in serving.probabilities(observation)]
-        for observation in observations
-    ]
+class Trial:
+    """A candidate against its incumbent over `observations` (n, D) float32, n >= 1; `advance` in as many steps as
+    there is time for, then `verdict`.
+    """
+
+    def __init__(
+        self,
+        shape: NetworkShape,
+        incumbent: Weights,
+        candidate: Weights,
+        observations: NDArray[np.float32],
+        config: SanityConfig,
+    ) -> None:
+        self._shape = shape
+        self._old = ServingPolicy(shape, incumbent)
+        self._new = ServingPolicy(shape, candidate)
+        self._observations = observations
+        self._config = config
+        self._finite = all(np.isfinite(array).all() for array in candidate.values())
+        self._kl: list[float] = []
+        self._entropy: list[float] = []
+
+    @property
+    def remaining(self) -> int:
+        """Observations not yet compared on; 0 where none is needed any more."""
+        return len(self._observations) - len(self._kl) if self._finite else 0
+
+    def advance(self, rows: int) -> None:
+        """Compare on up to `rows` more observations."""
+        done = len(self._kl)
+        for observation in self._observations[done : done + min(rows, self.remaining)]:
+            old, new = _probabilities(self._old, observation), _probabilities(self._new, observation)
+            pairs = zip(old, new, strict=True)
+            self._kl.append(sum(float(np.sum(p * np.log((p + _TINY) / (q + _TINY)))) for p, q in pairs))
+            self._entropy.append(sum(-float(np.sum(q * np.log(q + _TINY))) for q in new))
+
+    def verdict(self) -> SanityVerdict:
+        """What came out; only when nothing remains."""
+        if not self._finite:
+            return SanityVerdict(False, "non_finite", 0.0, 0.0)
+        kl = float(np.mean(self._kl))
+        fraction = float(np.mean(self._entropy)) / sum(float(np.log(head)) for head in self._shape.heads)
+        if kl > self._config.max_kl:
+            return SanityVerdict(False, "kl", kl, fraction)
+        if fraction < self._config.min_entropy_fraction:
+            return SanityVerdict(False, "entropy", kl, fraction)
+        return SanityVerdict(True, "passed", kl, fraction)
 
 
-def judge(
-    shape: NetworkShape,
-    incumbent: Weights,
-    candidate: Weights,
-    observations: NDArray[np.float32],
-    config: SanityConfig,
-) -> SanityVerdict:
-    """Compare over `observations` (n, D) float32, n >= 1."""
-    if not all(np.isfinite(array).all() for array in candidate.values()):
-        return SanityVerdict(False, "non_finite", 0.0, 0.0)
-    old = _probabilities(shape, incumbent, observations)
-    new = _probabilities(shape, candidate, observations)
-    tiny = 1e-12
-    kl = float(
-        np.mean([sum(float(np.sum(p * np.log((p + tiny) / (q + tiny)))) for p, q in zip(a, b, strict=True))
-                 for a, b in zip(old, new, strict=True)])
-    )  # fmt: skip
-    greatest = sum(float(np.log(head)) for head in shape.heads)
-    entropy = float(np.mean([sum(-float(np.sum(q * np.log(q + tiny))) for q in heads) for heads in new]))
-    fraction = entropy / greatest
-    if kl > config.max_kl:
-        return SanityVerdict(False, "kl", kl, fraction)
-    if fraction < config.min_entropy_fraction:
-        return SanityVerdict(False, "entropy", kl, fraction)
-    return SanityVerdict(True, "passed", kl, fraction)
+def _probabilities(serving: ServingPolicy, observation: NDArray[np.float32]) -> list[NDArray[np.float64]]:
+    return [np.asarray(head, np.float64) for head in serving.probabilities(observation)]

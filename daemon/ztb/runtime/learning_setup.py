@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import time
 
 from ztb.learning.generations import Lineage, ServedPolicy
 from ztb.learning.online import OnlineConfig, OnlineLearner
-from ztb.learning.sanity import SanityConfig
-from ztb.ledger.journal import Journal
+from ztb.learning.process.settings import Care, LearnerSettings
+from ztb.learning.process.supervisor import LearnerProcess
+from ztb.learning.process.worker import first_state
 from ztb.runtime.assembly import Assembly
-from ztb.runtime.generation_store import GenerationStore
+from ztb.runtime.engine import Learning
 from ztb.runtime.inline_learning import InlineLearning
 from ztb.runtime.origin import Origin
+from ztb.runtime.process_learning import Pace, ProcessLearning
+from ztb.runtime.promotion import Promotion
 from ztb.trading.policy import NetworkShape
-from ztb.trading.ppo.update import PPOUpdater
+
+_UPDATES_WAITING = 2  # updates' worth of transitions that a replay lets wait
+
+
+class Untaught(Learning):
+    """A policy that is served and kept, and never learns."""
+
+    def __init__(self, promotion: Promotion) -> None:
+        self._promotion = promotion
+
+    def begin(self, ts_ns: int, origin: str) -> None:
+        """See `Learning`: generation 0 is journaled and saved, so that every order can be explained."""
+        self._promotion.begin(ts_ns, origin, None)
 
 
 def serve(assembly: Assembly, shape: NetworkShape, lineage: Lineage, origin: Origin) -> ServedPolicy:
@@ -22,25 +36,42 @@ def serve(assembly: Assembly, shape: NetworkShape, lineage: Lineage, origin: Ori
     return ServedPolicy(shape, lineage.make(None, origin.weights), assembly.config.strategy.sample)
 
 
-def learn_inline(
-    assembly: Assembly,
-    policy: ServedPolicy,
-    lineage: Lineage,
-    origin: Origin,
-    journal: Journal,
-    store: GenerationStore,
-    extra_state: Callable[[], dict[str, Any]],
-) -> InlineLearning:
-    """Learning in step with the ticks."""
+def learn(assembly: Assembly, origin: Origin, promotion: Promotion, paced: bool) -> Learning:
+    """What teaches, inline or in a process as configured; where `paced`, the ticks wait for the process."""
     config = assembly.config
-    updater = PPOUpdater(policy.shape, config.ppo, origin.weights, assembly.seed)
-    if origin.updater_state is not None:
-        updater.load_state(origin.updater_state)
+    if config.online.learner == "off":
+        return Untaught(promotion)
     online = OnlineConfig(
         config.online.update_every_decisions, config.checkpoint.interval_updates,
         config.online.reward_scale, config.online.max_generation_age,
     )  # fmt: skip
-    sanity = SanityConfig(config.gate.max_kl, config.gate.min_entropy_fraction)
-    return InlineLearning(
-        policy, OnlineLearner(updater, online), lineage, sanity, journal, store, extra_state
+    settings = LearnerSettings(promotion.policy.shape, config.ppo, online, assembly.seed)
+    if config.online.learner == "inline":
+        return _inline(settings, origin, promotion)
+    pace = Pace(_UPDATES_WAITING * online.update_every_decisions) if paced else None
+    return in_a_process(settings, origin, promotion, pace, Care())
+
+
+def _inline(settings: LearnerSettings, origin: Origin, promotion: Promotion) -> InlineLearning:
+    # Imported here alone: where the learner has a process of its own, this one never needs torch.
+    from ztb.trading.ppo.update import PPOUpdater
+
+    updater = PPOUpdater(settings.shape, settings.ppo, origin.weights, settings.seed)
+    if origin.updater_state is not None:
+        updater.load_state(origin.updater_state)
+    return InlineLearning(promotion, OnlineLearner(updater, settings.online))
+
+
+def in_a_process(
+    settings: LearnerSettings,
+    origin: Origin,
+    promotion: Promotion,
+    pace: Pace | None,
+    care: Care,
+) -> ProcessLearning:
+    """Learning in a process that is started by `begin`."""
+    process = LearnerProcess(
+        settings, first_state(origin.updater_state, origin.weights), care, time.monotonic
     )
+    every = settings.online.update_every_decisions
+    return ProcessLearning(promotion, process, every, care.watch_every_s, time.monotonic, pace)

@@ -17,6 +17,7 @@ import structlog
 from ztb.config import Config
 from ztb.errors import ZtbError
 from ztb.learning.generations import Lineage, ServedPolicy
+from ztb.learning.sanity import SanityConfig
 from ztb.ledger.accounts import Account
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.export import export_decisions
@@ -29,9 +30,10 @@ from ztb.runtime.assembly import assemble, describe, hold_strategy
 from ztb.runtime.engine import Engine, Learning
 from ztb.runtime.generation_store import GenerationStore
 from ztb.runtime.history_source import HistorySource
-from ztb.runtime.inline_learning import InlineLearning
-from ztb.runtime.learning_setup import learn_inline, serve
+from ztb.runtime.learning_setup import learn, serve
 from ztb.runtime.origin import CHECKPOINT_NAME, Origin, load_origin, random_origin
+from ztb.runtime.pretraining import pretrained_origin, trading_start
+from ztb.runtime.promotion import Promotion
 from ztb.runtime.summary import Ending, summarise
 from ztb.trading.lane import Lane
 from ztb.trading.policy import NetworkShape
@@ -58,11 +60,11 @@ def open_data(request: ReplayRequest) -> History:
     return open_history(
         request.paths or None,
         symbol=market.symbol,
-        tick_size=_decimal(market.tick_size),
-        lot_size=_decimal(market.lot_size),
+        tick_size=market.tick_size,
+        lot_size=market.lot_size,
         venue=market.venue,
-        maker_fee=_decimal(market.maker_fee),
-        taker_fee=_decimal(market.taker_fee),
+        maker_fee=market.maker_fee,
+        taker_fee=market.taker_fee,
         start_ns=request.start_ns,
         end_ns=request.end_ns,
     )
@@ -72,10 +74,6 @@ def traded_instrument(history: History, config: Config) -> Instrument:
     """The history's instrument, with the spread that the configuration gives."""
     spread = config.market.spread_bps
     return history.instrument if spread is None else replace(history.instrument, spread_bps=spread)
-
-
-def _decimal(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)
 
 
 class Replay:
@@ -92,14 +90,17 @@ class Replay:
         self.directory = directory
         config = request.config
         self.assembly = assemble(config, traded_instrument(history, config), history.bar_ns, request.seed)
-        self.run_id = self.assembly.run_id(history.digest)
+        self.run_id = self.assembly.run_id(
+            history.digest, str(request.pretrain_ns), str(request.from_generation)
+        )
+        self._on_progress = on_progress
         self.source = HistorySource(
             history, config.market.block_rows, lambda done: on_progress("replay", done)
         )
         self.lineage = Lineage()
         self.journal = Journal(directory.journal)
         self._started = time.perf_counter()
-        self._trade_from_ns = 0
+        self._trade_from_ns = trading_start(history, request.pretrain_ns)
         self._write_manifest(history)
         self._build()
 
@@ -133,6 +134,8 @@ class Replay:
         self.books = Bookkeeper(self.journal, account, self.run_id)
         policy, frozen, learning = self._learning(features.size, normaliser.state, features.schema_hash)
         self.policy = policy
+        if self.origin is not None and self.origin.normaliser_state is not None:
+            normaliser.load_state(self.origin.normaliser_state)
         live = assembly.lane(features.size, assembly.strategy, policy, self.books)
         shadows: dict[str, Lane] = {"hold": assembly.lane(features.size, hold_strategy(), None)}
         if frozen is not None:
@@ -154,37 +157,47 @@ class Replay:
         shape = assembly.shape(feature_size)
         self.origin = self._origin(shape, schema_hash)
         policy = serve(assembly, shape, self.lineage, self.origin)
-        if config.online.learner == "off":
-            return policy, None, Learning()
-        frozen = ServedPolicy(shape, policy.info, config.strategy.sample)
+        learns = config.online.learner != "off"
+        frozen = ServedPolicy(shape, policy.info, config.strategy.sample) if learns else None
         manager = CheckpointManager(self.directory.checkpoints, config.checkpoint.max_generations)
         self.store = GenerationStore(
             manager, CHECKPOINT_NAME, {"run_id": self.run_id, "feature_schema": schema_hash}
         )
-        learning = learn_inline(
-            assembly, policy, self.lineage, self.origin, self.journal, self.store,
+        sanity = SanityConfig(config.gate.max_kl, config.gate.min_entropy_fraction)
+        promotion = Promotion(
+            policy, self.lineage, sanity, self.journal, self.store,
             lambda: {"normaliser": normaliser_state(), "feature_schema": schema_hash},
         )  # fmt: skip
-        return policy, frozen, learning
+        return policy, frozen, learn(assembly, self.origin, promotion, paced=True)
 
     def _origin(self, shape: NetworkShape, schema_hash: str) -> Origin:
         """Generation 0 as requested."""
         if self.request.from_generation is not None:
             return load_origin(self.request.from_generation, shape, schema_hash)
+        if self.request.pretrain_ns:
+            return pretrained_origin(
+                self.assembly, self.source.history, self._trade_from_ns, self.request.seed,
+                lambda done: self._on_progress("pretrain", done),
+            )  # fmt: skip
         return random_origin(shape, self.request.seed)
 
     async def run(self) -> None:
         """Drive the engine to the end of the history, generations being saved beside it."""
         self.journal.append(NoteRow(0, "start", self.run_id))
         learning = self.engine.learning
-        if isinstance(learning, InlineLearning) and self.origin is not None:
-            learning.begin(0, self.origin.how)
-        async with asyncio.TaskGroup() as tasks:
-            saving = tasks.create_task(self.store.run(), name="generation-store") if self.store else None
-            await tasks.create_task(self.engine.run(self.source), name="engine")
-            if self.store is not None and saving is not None:
-                self.store.close()
-                await saving
+        try:
+            if self.origin is not None:
+                learning.begin(0, self.origin.how)
+            async with asyncio.TaskGroup() as tasks:
+                saving = tasks.create_task(self.store.run(), name="generation-store") if self.store else None
+                tasks.create_task(learning.run(), name="learning")
+                await tasks.create_task(self.engine.run(self.source), name="engine")
+                await learning.finish()
+                if self.store is not None and saving is not None:
+                    self.store.close()
+                    await saving
+        finally:
+            learning.close()
 
     def finish(self, status: str) -> dict[str, Any]:
         """Close the journal, export the decisions, write `summary.json`; returns the summary."""
@@ -207,13 +220,11 @@ class Replay:
             )
 
     def _ending(self, status: str) -> Ending:
-        learning = self.engine.learning
-        updates = learning.learner.updates if isinstance(learning, InlineLearning) else 0
         return Ending(
             status=status,
             wall_s=time.perf_counter() - self._started,
             peak_rss_mb=psutil.Process().memory_info().rss / 1e6,
-            updates=updates,
+            updates=self.engine.learning.updates,
             weights_sha256=self.policy.info.sha256 if self.policy else None,
             origin=self.origin.how if self.origin else None,
             frozen_return=self._frozen_return(),

@@ -206,7 +206,7 @@ def _dense(weight: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
 
 
 @kernel
-def _tanh(values: np.ndarray) -> None:
+def tanh(values: np.ndarray) -> None:
     """tanh of each of `values` (N,) float32, in place; nan stays nan."""
     for j in range(values.shape[0]):
         x = values[j]
@@ -229,7 +229,7 @@ def run_program(parameters: np.ndarray, layers: np.ndarray, scratch: np.ndarray)
         target = scratch[layers[row, 4] : layers[row, 4] + outputs]
         _dense(weight, scratch[layers[row, 3] : layers[row, 3] + inputs], target)
         if layers[row, 5] == 1:
-            _tanh(target)
+            tanh(target)
 
 
 @kernel

@@ -13,9 +13,9 @@ decisions come from the policy that the learner trains (`context.policy`); `netw
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,24 @@ class Moment:
     def feature(self, name: str) -> float:
         """The raw value of one feature by name."""
         return float(self.features[self.index[name]])
+
+
+class TickView(NamedTuple):
+    """A tick as `on_tick` sees it: `kind` as in market.ticks, `price` the mid for a quote, the close for a bar.
+
+    `features` (F,) float64 raw values after the tick: a view, to be copied if kept.
+    """
+
+    ts_ns: int
+    kind: int
+    side: int
+    price: float
+    size: float
+    features: NDArray[np.float64]
+
+
+OnTick = Callable[[TickView], bool]
+"""Called for every tick; True asks for a decision after it, beside those that the clock asks for."""
 
 
 class Policy(Protocol):

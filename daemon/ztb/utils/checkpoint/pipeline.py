@@ -7,6 +7,7 @@ the waiting one if its caller allowed that; otherwise the caller waits until one
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -55,6 +56,7 @@ class Pipeline:
         self._waiting: _Job | None = None
         self._turns: list[Future[None]] = []
         self._closed = False
+        self._process = os.getpid()
         self._thread = ThreadPoolExecutor(1, "checkpoint")
 
     async def save(self, request: Request) -> Generation:
@@ -78,6 +80,8 @@ class Pipeline:
 
     def _admit(self, request: Request) -> _Job | None:
         """The job that will save the request's state, which was copied; None if there is no place for it."""
+        if os.getpid() != self._process:
+            raise UsageError("this CheckpointManager was opened before a fork: open another one to save")
         with self._lock:
             if self._closed:
                 raise UsageError("this CheckpointManager is closed: open another one")

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 from ztb.errors import UsageError
 from ztb.utils.checkpoint.arena import Arena, Bytes, aligned
 from ztb.utils.checkpoint.layout import Frame
-from ztb.utils.checkpoint.leaf import Leaf, copy_leaf
+from ztb.utils.checkpoint.leaf import Leaf
 from ztb.utils.checkpoint.tree import Node, encode_state
 
 
 @dataclass(frozen=True, slots=True)
-class SnapshotFrame:
-    frame: Frame
-    memory: Bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Tree and copied frames; valid until its arena is reserved again."""
+    """Tree, and frames with their copied bytes; valid until its arena is reserved again."""
 
     tree: Node
-    frames: list[SnapshotFrame]
+    frames: list[Frame]
+    memory: Bytes
+
+    def parts(self) -> Iterator[tuple[Frame, Bytes]]:
+        """Each frame with its bytes."""
+        offset = 0
+        for frame in self.frames:
+            yield frame, self.memory[offset : offset + frame.raw]
+            offset += aligned(frame.raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +62,16 @@ def plan_snapshot(state: object, max_bytes: int) -> Plan:
 
 def take_snapshot(plan: Plan, arena: Arena) -> Snapshot:
     """Copy what was planned into `arena`."""
-    leaves = plan.leaves
-    memory = arena.reserve(sum(aligned(leaf.frame.raw) for leaf in leaves))
-    base = memory.ctypes.data
-    frames: list[SnapshotFrame] = []
-    offset = 0
-    for leaf in leaves:
-        part = memory[offset : offset + leaf.frame.raw]
-        copy_leaf(leaf, part, base + offset)
-        frames.append(SnapshotFrame(leaf.frame, part))
-        offset += aligned(leaf.frame.raw)
-    return Snapshot(plan.tree, frames)
+    memory = arena.reserve(sum(aligned(leaf.frame.raw) for leaf in plan.leaves))
+    base, offset = memory.ctypes.data, 0
+    for leaf in plan.leaves:
+        raw = leaf.frame.raw
+        if leaf.address is not None:
+            ctypes.memmove(base + offset, leaf.address, raw)
+        elif raw:
+            leaf.copy(memory[offset : offset + raw])
+        offset += aligned(raw)
+    return Snapshot(plan.tree, [leaf.frame for leaf in plan.leaves], memory)
 
 
 def check_metrics(metrics: Mapping[str, float | None] | None) -> dict[str, float | None]:

@@ -1,0 +1,98 @@
+"""The one piece of memory that the trading process and its learner share, and what lies where in it.
+
+    settings | signs of life | transitions ──▶ | ◀── reports | ◀── candidates | the learner's own last state
+
+It outlives the learner: what a killed one left is whole, and the next one goes on from there. A transition's
+place is given back only when the state that has learnt from it is in `states`, which says how many it has
+learnt from; so none is lost with a learner and none is learnt from twice.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+
+import msgspec
+
+from ztb.learning.process import memory
+from ztb.learning.process.double_buffer import DoubleBuffer
+from ztb.learning.process.messages import REPORT, transition_dtype
+from ztb.learning.process.ring import Ring
+from ztb.learning.process.settings import LearnerSettings
+
+REPORTS = 1024
+_LENGTH = struct.Struct("<Q")
+
+
+class Channel:
+    """The memory behind `descriptor`, which begins with the settings; see `create` and the module."""
+
+    def __init__(self, descriptor: int) -> None:
+        whole = memory.attach(descriptor)
+        (length,) = _LENGTH.unpack(whole[: _LENGTH.size].tobytes())
+        start = _LENGTH.size + length
+        self.settings = msgspec.msgpack.decode(whole[_LENGTH.size : start].tobytes(), type=LearnerSettings)
+        carver = memory.Carver(whole, start)
+        self._beats, self._ready, self._stop = carver.word(), carver.word(), carver.word()
+        self._skip = carver.word()
+        settings = self.settings
+        self.transitions = Ring(carver, transition_dtype(settings.shape), settings.transitions())
+        self.reports = Ring(carver, REPORT, REPORTS)
+        self.candidates = DoubleBuffer(carver, settings.state_bytes())
+        self.states = DoubleBuffer(carver, settings.state_bytes())
+
+    @property
+    def beats(self) -> int:
+        """Signs of life so far."""
+        return int(self._beats[0])
+
+    def beat(self) -> None:
+        """The learner shows that it lives."""
+        self._beats[0] += 1
+
+    @property
+    def ready(self) -> bool:
+        """Whether the present learner has started up."""
+        return bool(self._ready[0])
+
+    @ready.setter
+    def ready(self, ready: bool) -> None:
+        self._ready[0] = ready
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the learner is asked to end."""
+        return bool(self._stop[0])
+
+    def stop(self) -> None:
+        """Ask the learner to end after what it is doing."""
+        self._stop[0] = 1
+
+    @property
+    def skipped_to(self) -> int:
+        """The first transition that a starting learner may learn from, whatever its state says."""
+        return int(self._skip[0])
+
+    def skip_waiting(self) -> int:
+        """No learner is running: drop the transitions that wait. Returns how many they were."""
+        ring = self.transitions
+        waiting = ring.head - ring.tail
+        self._skip[0] = ring.head
+        ring.commit(ring.head)
+        return waiting
+
+
+def create(settings: LearnerSettings) -> int:
+    """Descriptor of a new memory for a learner of `settings`."""
+    encoded = msgspec.msgpack.encode(settings)
+    prefix = _LENGTH.pack(len(encoded)) + encoded
+    descriptor = memory.create(_nbytes(settings, len(prefix)))
+    os.pwrite(descriptor, prefix, 0)
+    return descriptor
+
+
+def _nbytes(settings: LearnerSettings, prefix: int) -> int:
+    """Bytes of all parts, each rounded up to lines."""
+    rings = settings.transitions() * transition_dtype(settings.shape).itemsize + REPORTS * REPORT.itemsize
+    lines = 64 * memory.LINE
+    return prefix + rings + 4 * settings.state_bytes() + lines

@@ -1,0 +1,102 @@
+"""What goes through the rings: a transition to the learner, a report of an update back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from ztb.learning.online import Transition
+from ztb.learning.process.ring import STAMP, Records
+from ztb.trading.policy import NetworkShape
+from ztb.trading.ppo.stats import UpdateStats
+
+_DTYPES = {"float": "<f8", "int": "<i8", "bool": "?"}
+_STATS = [(field.name, _DTYPES[str(field.type)]) for field in fields(UpdateStats)]
+REPORT = np.dtype(
+    [*STAMP, ("update", "<i8"), ("decision", "<i8"), ("ts_ns", "<i8"), ("mean_reward", "<f8"),
+     ("candidate", "<i8"), *_STATS]
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A transition with what was known when it was complete: `value` of what followed, by generation `serving`.
+
+    `decision` and `ts_ns` are of the decision that completed it; they count without gaps unless some were dropped.
+    """
+
+    transition: Transition
+    next_value: float
+    serving: int
+    decision: int
+    ts_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An update that the learner did, trained on everything up to `decision` at `ts_ns`.
+
+    `candidate`: number of the candidate that it made in the candidates' buffer; 0: none.
+    """
+
+    update: int
+    decision: int
+    ts_ns: int
+    mean_reward: float
+    candidate: int
+    stats: UpdateStats
+
+
+def transition_dtype(shape: NetworkShape) -> np.dtype[Any]:
+    """The record of a `Completed` of a network of `shape`."""
+    numbers = [(name, "<i8") for name in ("decision", "ts_ns", "generation", "serving", "tainted")]
+    reals = [(name, "<f8") for name in ("logprob", "value", "reward", "next_value")]
+    arrays = [("actions", "<i8", (len(shape.heads),)), ("observation", "<f4", (shape.observation_size,))]
+    return np.dtype([*STAMP, *numbers, *reals, *arrays])
+
+
+def write_transition(completed: Completed, record: Records) -> None:
+    """Fill `record` (1,) of `transition_dtype`."""
+    transition = completed.transition
+    record["decision"] = completed.decision
+    record["ts_ns"] = completed.ts_ns
+    record["generation"] = transition.generation
+    record["serving"] = completed.serving
+    record["tainted"] = transition.tainted
+    record["logprob"] = transition.logprob
+    record["value"] = transition.value
+    record["reward"] = transition.reward
+    record["next_value"] = completed.next_value
+    record["actions"] = transition.actions
+    record["observation"] = transition.observation
+
+
+def read_transition(record: Records) -> Completed:
+    """What was written into `record` (1,)."""
+    row: Any = record[0]
+    transition = Transition(
+        row["observation"].copy(), tuple(row["actions"].tolist()), float(row["logprob"]), float(row["value"]),
+        float(row["reward"]), int(row["generation"]), bool(row["tainted"]),
+    )  # fmt: skip
+    serving, decision = int(row["serving"]), int(row["decision"])
+    return Completed(transition, float(row["next_value"]), serving, decision, int(row["ts_ns"]))
+
+
+def write_report(report: Report, record: Records) -> None:
+    """Fill `record` (1,) of dtype REPORT."""
+    for name in ("update", "decision", "ts_ns", "mean_reward", "candidate"):
+        record[name] = getattr(report, name)
+    for name, _ in _STATS:
+        record[name] = getattr(report.stats, name)
+
+
+def read_report(record: Records) -> Report:
+    """What was written into `record` (1,)."""
+    row: Any = record[0]
+    stats = UpdateStats(**{name: row[name].item() for name, _ in _STATS})
+    return Report(
+        int(row["update"]), int(row["decision"]), int(row["ts_ns"]), float(row["mean_reward"]),
+        int(row["candidate"]), stats,
+    )  # fmt: skip

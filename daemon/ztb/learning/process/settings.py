@@ -1,0 +1,51 @@
+"""What the learner is told when it is made, and how it is looked after."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import msgspec
+
+from ztb.learning.online import OnlineConfig
+from ztb.trading.policy import NetworkShape, parameter_shapes
+from ztb.trading.ppo.config import PPOConfig
+
+_PARAMETER_SETS = 4  # a state holds the weights and two moments of each; one set for growth
+_SPARE_BYTES = 1 << 16
+_LEAST_TRANSITIONS = 4096
+
+
+class LearnerSettings(msgspec.Struct, frozen=True):
+    """Everything that a learner's results depend on, apart from its state and the transitions."""
+
+    shape: NetworkShape
+    ppo: PPOConfig
+    online: OnlineConfig
+    seed: int
+
+    def transitions(self) -> int:
+        """Capacity of the ring of transitions: four updates' worth, and no fewer than 4096."""
+        return max(_LEAST_TRANSITIONS, 4 * self.online.update_every_decisions)
+
+    def state_bytes(self) -> int:
+        """Bytes that a packed state takes at most."""
+        parameters = sum(math.prod(size) for size in parameter_shapes(self.shape).values())
+        return 4 * parameters * _PARAMETER_SETS + _SPARE_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Care:
+    """How the process is looked after; all times in seconds.
+
+    A learner that shows no sign of life for `hang_timeout_s` (`start_timeout_s` until it is ready: importing
+    and compiling take a while) is killed. One that died is restarted after `backoff_first_s`, doubled at each
+    death without an update in between, up to `backoff_most_s`. `nice` lowers its priority.
+    """
+
+    hang_timeout_s: float = 60.0
+    start_timeout_s: float = 180.0
+    backoff_first_s: float = 0.5
+    backoff_most_s: float = 60.0
+    nice: int = 10
+    watch_every_s: float = 0.05

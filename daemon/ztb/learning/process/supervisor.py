@@ -1,0 +1,173 @@
+"""Keeps a learner process running, and tells what happened to it. Owns its memory, descriptors and process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ztb.learning.process import channel as channels
+from ztb.learning.process.channel import Channel
+from ztb.learning.process.child import Child
+from ztb.learning.process.messages import Completed, Report, read_report, write_transition
+from ztb.learning.process.packing import unpack
+from ztb.learning.process.settings import Care, LearnerSettings
+
+_FAILURES_BEFORE_SKIPPING = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What happened to the learner: `kind` for the journal, `detail` its numbers."""
+
+    kind: str
+    detail: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Counts:
+    """What happened so far. `failures`: deaths and hangs since the last update."""
+
+    starts: int = 0
+    deaths: int = 0
+    hangs: int = 0
+    failures: int = 0
+    dropped: int = 0
+
+
+class LearnerProcess:
+    """One learner after the other on one memory. `clock` gives seconds, and only their differences matter.
+
+    `push` never waits: transitions that find the ring full are dropped and counted; the learner takes what
+    follows them as a new beginning. A learner that dies or hangs leaves everything to the next: its state as of
+    its last update, the transitions since, reports not yet read. If two in a row get nowhere, the transitions
+    that wait are dropped and counted too, in case it is they that kill.
+    """
+
+    def __init__(
+        self, settings: LearnerSettings, state: bytes, care: Care, clock: Callable[[], float]
+    ) -> None:
+        """A learner to be started from `state`, packed (see `worker.first_state`)."""
+        self.counts = Counts()
+        self._care = care
+        self._clock = clock
+        self._memory = channels.create(settings)
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._channel = Channel(self._memory)
+        self._channel.states.publish(state)
+        self._record = self._channel.transitions.record()
+        self._child: Child | None = None
+        self._beats = 0
+        self._alive_at = 0.0
+        self._start_at = clock()
+        self._reported_dropped = 0
+        self._update = 0
+        self._stopping = False
+        self._closed = False
+
+    @property
+    def pid(self) -> int | None:
+        """Of the running learner."""
+        return self._child.pid if self._child else None
+
+    @property
+    def waiting(self) -> int:
+        """Transitions pushed that no update has learnt from yet."""
+        return self._channel.transitions.head - self._channel.transitions.tail
+
+    def push(self, completed: Completed) -> None:
+        """Hand a transition over, or count it as dropped."""
+        write_transition(completed, self._record)
+        if self._channel.transitions.push(self._record):
+            os.eventfd_write(self._wake, 1)
+        else:
+            self.counts.dropped += 1
+
+    def reports(self) -> Iterator[Report]:
+        """Updates done since the last call, each once."""
+        ring = self._channel.reports
+        while (record := ring.read()) is not None:
+            ring.commit(ring.cursor)
+            report = read_report(record)
+            if report.update > self._update:
+                self._update = report.update
+                self.counts.failures = 0
+                yield report
+
+    def candidate(self, number: int) -> dict[str, Any] | None:
+        """The learner's state as candidate `number`; None if a newer one has taken its place."""
+        found = self._channel.candidates.read()
+        return unpack(found[1]) if found is not None and found[0] == number else None
+
+    def watch(self) -> Iterator[Event]:
+        """Look after the process: what happened since the last call."""
+        if self.counts.dropped > self._reported_dropped:
+            yield Event("transitions_dropped", {"count": self.counts.dropped - self._reported_dropped})
+            self._reported_dropped = self.counts.dropped
+        if self._stopping:
+            return
+        if self._child is None:
+            if self._clock() >= self._start_at:
+                yield self._start()
+        elif (code := self._child.poll()) is not None:
+            yield from self._bury(self._child, "learner_died", code)
+        elif self._hung():
+            self._child.kill()
+            yield from self._bury(self._child, "learner_hung", None)
+
+    def ask_to_stop(self) -> bool:
+        """Ask the learner to end, for good; whether it has."""
+        self._stopping = True
+        self._channel.stop()
+        os.eventfd_write(self._wake, 1)
+        return self._child is None or self._child.poll() is not None
+
+    def close(self) -> None:
+        """End the learner at once and give everything back. May be called again."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._child is not None:
+            self._child.kill()
+            self._child.release()
+        os.close(self._wake)
+        os.close(self._memory)
+        del self._channel
+
+    def _start(self) -> Event:
+        self._channel.ready = False
+        self._alive_at = self._clock()
+        try:
+            self._child = Child(self._memory, self._wake, self._care.nice)
+        except OSError as error:
+            return Event("learner_not_started", {"why": str(error), "restart_in_s": self._back_off()})
+        self.counts.starts += 1
+        return Event("learner_started", {"start": self.counts.starts, "update": self._update})
+
+    def _hung(self) -> bool:
+        now, beats = self._clock(), self._channel.beats
+        if beats != self._beats:
+            self._beats, self._alive_at = beats, now
+        patience = self._care.hang_timeout_s if self._channel.ready else self._care.start_timeout_s
+        return now - self._alive_at > patience
+
+    def _bury(self, child: Child, kind: str, code: int | None) -> Iterator[Event]:
+        """The learner is dead: say so, and say when there will be another."""
+        said, counts = child.last_words(), self.counts
+        child.release()
+        self._child = None
+        counts.hangs += code is None
+        counts.deaths += code is not None
+        backoff = self._back_off()
+        yield Event(kind, {"exit": code, "said": said, "restart_in_s": backoff, "waiting": self.waiting})
+        if counts.failures >= _FAILURES_BEFORE_SKIPPING:
+            counts.dropped += self._channel.skip_waiting()
+
+    def _back_off(self) -> float:
+        """Count a failure; seconds until the next start."""
+        care, failures = self._care, self.counts.failures
+        backoff = min(care.backoff_first_s * 2.0 ** min(failures, 32), care.backoff_most_s)
+        self.counts.failures += 1
+        self._start_at = self._clock() + backoff
+        return backoff

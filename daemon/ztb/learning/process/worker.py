@@ -1,0 +1,147 @@
+"""The learner process: transitions in, states, reports and candidates out; ends when its parent does.
+
+Started by `child.py` as `main(memory descriptor, wake-up descriptor, parent's process id)`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ztb.errors import InvariantError
+from ztb.learning.online import OnlineLearner, Updated
+from ztb.learning.process.channel import Channel
+from ztb.learning.process.messages import Completed, Report, read_transition, write_report
+from ztb.learning.process.packing import pack, unpack
+
+if TYPE_CHECKING:
+    from ztb.trading.ppo.update import PPOUpdater
+
+_PR_SET_PDEATHSIG = 1
+_WAIT_MS = 200
+
+
+class Worker:
+    """Learns until it is told to stop or has no parent any more."""
+
+    def __init__(self, channel: Channel, wake: int, parent: int) -> None:
+        self._channel = channel
+        self._wake = wake
+        self._parent = parent
+        self._decision: int | None = None
+        state = _last_state(channel)
+        self._learner = OnlineLearner(_updater(channel, state), channel.settings.online)
+        self._learner.updates = state["updates"]
+        ring = channel.transitions
+        ring.cursor = max(state["consumed"], channel.skipped_to)
+        ring.commit(ring.cursor)
+        # The last one may have died between its state and its report; one that arrives twice is known by its number.
+        if state["report"] is not None:
+            self._send(state["report"].view(channel.reports.record().dtype))
+
+    def run(self) -> None:
+        """Until the end; see the class."""
+        self._channel.ready = True
+        ring = self._channel.transitions
+        while self._wanted():
+            record = ring.read()
+            if record is None:
+                self._rest()
+            else:
+                self._take(read_transition(record))
+
+    def _wanted(self) -> bool:
+        self._channel.beat()
+        return not self._channel.stopping and os.getppid() == self._parent
+
+    def _rest(self) -> None:
+        """Wait for a transition, or for the next sign of life to be due."""
+        if select.select([self._wake], [], [], _WAIT_MS / 1000)[0]:
+            os.eventfd_read(self._wake)
+
+    def _take(self, completed: Completed) -> None:
+        learner = self._learner
+        if self._decision is not None and completed.decision != self._decision + 1:
+            learner.interrupt()
+        self._decision = completed.decision
+        updated = learner.add(completed.transition, completed.next_value, completed.serving)
+        if learner.waiting == 0:
+            self._publish(updated, completed)
+
+    def _publish(self, updated: Updated | None, completed: Completed) -> None:
+        """Candidate, state, report; and last the places of what it learnt from: then nothing more will come of them."""
+        channel = self._channel
+        state = _state(self._learner, channel.transitions.cursor, completed)
+        record = None
+        if updated is not None:
+            candidate = 0 if updated.candidate is None else channel.candidates.publish(pack(state))
+            record = channel.reports.record()
+            write_report(
+                Report(
+                    updated.update, completed.decision, completed.ts_ns, updated.mean_reward, candidate,
+                    updated.stats,
+                ),
+                record,
+            )  # fmt: skip
+            state["report"] = record.view(np.uint8)
+        channel.states.publish(pack(state))
+        if record is not None:
+            self._send(record)
+        channel.transitions.commit(channel.transitions.cursor)
+
+    def _send(self, record: Any) -> None:
+        """Report, and where the other side is behind, wait for it: it alone may drop anything."""
+        while not self._channel.reports.push(record) and self._wanted():
+            select.select([], [], [], _WAIT_MS / 1000)
+
+
+def first_state(updater_state: dict[str, Any] | None, weights: dict[str, Any]) -> bytes:
+    """What a learner starts from that has learnt nothing yet, packed."""
+    return pack({"updater": updater_state, "weights": weights, "updates": 0, "consumed": 0, "report": None})
+
+
+def _state(learner: OnlineLearner, consumed: int, completed: Completed) -> dict[str, Any]:
+    return {
+        "updater": learner.updater.state(),
+        "updates": learner.updates,
+        "consumed": consumed,
+        "decision": completed.decision,
+        "report": None,
+    }
+
+
+def _last_state(channel: Channel) -> dict[str, Any]:
+    found = channel.states.read()
+    if found is None:
+        raise InvariantError("the learner was given no state to start from")
+    return unpack(found[1])
+
+
+def _updater(channel: Channel, state: dict[str, Any]) -> PPOUpdater:
+    # Imported late: it takes seconds, in which the parent shall see that we live.
+    channel.beat()
+    import torch
+
+    from ztb.trading.ppo.update import PPOUpdater
+
+    channel.beat()
+    torch.set_num_threads(1)
+    settings, kept = channel.settings, state["updater"]
+    weights = state["weights"] if kept is None else kept["weights"]
+    updater = PPOUpdater(settings.shape, settings.ppo, weights, settings.seed)
+    if kept is not None:
+        updater.load_state(kept)
+    return updater
+
+
+def main(descriptor: int, wake: int, parent: int) -> None:
+    """Learn on the memory behind `descriptor`; dies with the process `parent`, stopped or not."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if os.getppid() == parent:
+        Worker(Channel(descriptor), wake, parent).run()

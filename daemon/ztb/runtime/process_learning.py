@@ -1,0 +1,165 @@
+"""Learning in a process of its own: the daemon's way. Trading never waits for it; a replay may, to let it follow."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from ztb.learning.process.messages import Completed, Report
+from ztb.learning.process.supervisor import LearnerProcess
+from ztb.learning.sanity import Trial
+from ztb.runtime.engine import Learning
+from ztb.runtime.promotion import Candidate, Promotion, transition_of
+from ztb.trading.lane import Decided
+
+_ROWS = 4  # observations of a trial between two decisions: about 0.2 ms
+_GIVE_WAY_S = 0.002
+_STOP_S = 5.0  # for the learner to end by itself
+_FAILURES = 3  # in a row, after which a replay does not wait for the learner any more
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """A replay is faster than any learner: it waits while `most_waiting` transitions or more wait to be learnt
+    from, and at its end at most `drain_s` seconds for the rest. A live run has no pace.
+    """
+
+    most_waiting: int
+    drain_s: float = 60.0
+
+
+class ProcessLearning(Learning):
+    """Hands transitions to the learner process, and takes reports and candidates when they are there.
+
+    Everything is polled: after each decision, and every `watch_every_s` by the task `run` in between, both on the
+    event loop and so between two decisions. A candidate is compared with the incumbent a few observations at a
+    time. What happens to the learner is journaled as notes; trading goes on with the generation that serves.
+    """
+
+    def __init__(
+        self,
+        promotion: Promotion,
+        process: LearnerProcess,
+        least_waiting: int,
+        watch_every_s: float,
+        clock: Callable[[], float],
+        pace: Pace | None,
+    ) -> None:
+        """`least_waiting`: transitions that make an update; fewer wait for the next for ever."""
+        self.updates = 0
+        self.process = process
+        self._promotion = promotion
+        self._least_waiting = least_waiting
+        self._watch_every_s = watch_every_s
+        self._clock = clock
+        self._pace = pace
+        self._now_ns = 0
+        self._decision = 0
+        self._watch_at = 0.0
+        self._candidates: deque[Candidate] = deque()
+        self._trial: tuple[Trial, int] | None = None
+        self._finished = False
+
+    @property
+    def generation(self) -> int:  # type: ignore[override]
+        return self._promotion.policy.info.number
+
+    def begin(self, ts_ns: int, origin: str) -> None:
+        """Generation 0 is journaled and saved, without an updater's state: the learner makes that itself."""
+        self._now_ns = ts_ns
+        self._promotion.begin(ts_ns, origin, None)
+        self._watch()
+
+    def completed(
+        self, before: Decided, generation: int, reward: float, tainted: bool, after: Decided
+    ) -> None:
+        """See `Learning`; never waits. An update or a candidate of earlier may have arrived."""
+        self._promotion.remember(before.observation)
+        transition = transition_of(before, generation, reward, tainted)
+        value = float(after.action.value or 0.0)
+        self.process.push(Completed(transition, value, self.generation, after.decision, after.ts_ns))
+        self._now_ns, self._decision = after.ts_ns, after.decision
+        self._poll()
+
+    async def run(self) -> None:
+        """Look after the process until the end; see the class."""
+        while not self._finished:
+            self._poll()
+            await asyncio.sleep(self._watch_every_s)
+
+    async def settle(self) -> None:
+        """In a replay, wait for a learner that is behind, unless it only ever fails; else for nothing but the disk."""
+        await self._promotion.store.settle()
+        if self._pace is not None:
+            most = self._pace.most_waiting
+            await self._until(lambda: self.process.waiting < most, math.inf)
+
+    async def finish(self) -> None:
+        """Take what the learner still owes where there is a pace, and let it end; both within bounds."""
+        if self._pace is not None:
+            await self._until(self._drained, self._pace.drain_s)
+        await self._until(self.process.ask_to_stop, _STOP_S)
+        self.close()
+
+    def close(self) -> None:
+        """End the learner at once; nothing of it is left."""
+        self._finished = True
+        self.process.close()
+
+    def _drained(self) -> bool:
+        return self.process.waiting < self._least_waiting and not self._candidates
+
+    async def _until(self, done: Callable[[], bool], most_s: float) -> None:
+        """Poll until `done`, for `most_s` seconds, or until the learner has failed too often to be waited for."""
+        self._poll()
+        deadline = self._clock() + most_s
+        while not done() and self.process.counts.failures < _FAILURES and self._clock() < deadline:
+            await asyncio.sleep(_GIVE_WAY_S)
+            self._poll()
+
+    def _poll(self) -> None:
+        """Everything that may have happened since the last time. Never waits."""
+        now = self._clock()
+        if now >= self._watch_at:
+            self._watch_at = now + self._watch_every_s
+            self._watch()
+        for report in self.process.reports():
+            self._take(report)
+        self._judge()
+
+    def _watch(self) -> None:
+        for event in self.process.watch():
+            self._promotion.note(self._now_ns, event.kind, {**event.detail, "decision": self._decision})
+
+    def _take(self, report: Report) -> None:
+        self.updates = report.update
+        self._promotion.record(report.update, self._now_ns, report.decision, report.stats, report.mean_reward)
+        if report.candidate == 0:
+            return
+        state = self.process.candidate(report.candidate)
+        if state is None:
+            self._promotion.note(self._now_ns, "candidate_superseded", {"update": report.update})
+            return
+        facts = {"trained_to_ns": report.ts_ns, "trained_to_decision": report.decision}
+        updater = state["updater"]
+        self._candidates.append(
+            Candidate(updater["weights"], report.update, report.mean_reward, updater, facts)
+        )
+
+    def _judge(self) -> None:
+        """A few steps of the oldest candidate's trial; its end, when it is over."""
+        if not self._candidates:
+            return
+        candidate = self._candidates[0]
+        if self._trial is None or self._trial[1] != self.generation:
+            self._trial = self._promotion.trial(candidate), self.generation
+        trial, _ = self._trial
+        trial.advance(_ROWS)
+        if trial.remaining == 0:
+            self._candidates.popleft()
+            self._trial = None
+            facts = {**candidate.facts, "after_decision": self._decision}
+            self._promotion.conclude(replace(candidate, facts=facts), trial, self._now_ns)
