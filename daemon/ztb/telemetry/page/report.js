@@ -324,7 +324,7 @@
   function draw(figure) {
     const spec = data.charts[figure.dataset.chart];
     if (!spec) {
-      if (!figure.querySelector("svg, p + p")) figure.classList.add("absent");
+      if (!figure.querySelector("svg, figcaption + p")) figure.classList.add("absent");
       return;
     }
     const host = element("div", "plot");

@@ -18,7 +18,7 @@ def generations(run: RunData) -> Html:
     """A row for each generation."""
     found = lives(run)
     if not found:
-        return Html("<p>This run has no generations: nothing learns in it.</p>")
+        return Html("<p>No generations: nothing has learned in this run.</p>")
     half = _MOST_ROWS // 2
     shown = found if len(found) <= _MOST_ROWS else found[:half] + found[-half:]
     left = f" {len(found) - len(shown)} in the middle are left out." if len(shown) < len(found) else ""
