@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from utils.checkpoint_states import child_environment, same
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from utils.checkpoint_disk import Disk, Fact, Files, Name, lay_out, power_cuts
 
+from utils.checkpoint_disk import Disk, Fact, Files, Name, lay_out, power_cuts
 from ztb.utils import CheckpointManager
 from ztb.utils.checkpoint import NoGeneration, files
 
@@ -92,7 +92,9 @@ def loads(manager: CheckpointManager, number: int) -> bool:
     return loaded["number"] == number and bool((loaded["weights"] == number).all())
 
 
-def test_no_power_cut_loses_an_acknowledged_generation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_power_cut_loses_an_acknowledged_generation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = recorded(tmp_path / "base", monkeypatch, saves_and_cleanups)
     states = cuts(log, ".ckpt")
     assert len(states) > 20
@@ -133,7 +135,9 @@ def test_a_deleted_number_is_not_used_again(tmp_path: Path) -> None:
 def test_the_simulation_notices_a_missing_fsync(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
-    log = recorded(tmp_path / "base", monkeypatch, lambda manager: manager.save(state(0), "exp"), frozenset({missing}))
+    log = recorded(
+        tmp_path / "base", monkeypatch, lambda manager: manager.save(state(0), "exp"), frozenset({missing})
+    )
     assert any(losses(log, left, tmp_path / "cut") for left in cuts(log, ".ckpt"))
 
 
