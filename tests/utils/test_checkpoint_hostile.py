@@ -273,7 +273,7 @@ json_values = st.recursive(
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
-@given(state=json_values, dtype=json_values, shape=st.lists(st.integers(-2, 1 << 50), max_size=3), stored=st.binary(max_size=40), codec=st.sampled_from(["raw", "zstd", "exponent"]), kind=st.sampled_from(["array", "scalar", "tensor", "bytes", "parameter"]), raw=st.integers(-1, 1 << 50))  # fmt: skip  # noqa: E501
-def test_any_tree_and_frame(one_victim: Victim, state: Any, dtype: Any, shape: list[int], stored: bytes, codec: str, kind: str, raw: int) -> None:  # fmt: skip  # noqa: E501
+@given(state=json_values, dtype=json_values, shape=st.lists(st.integers(-2, 1 << 50), max_size=3), stored=st.binary(max_size=40), codec=st.sampled_from(["raw", "zstd", "exponent"]), kind=st.sampled_from(["array", "scalar", "tensor", "bytes", "parameter"]), raw=st.integers(-1, 1 << 50))  # fmt: skip
+def test_any_tree_and_frame(one_victim: Victim, state: Any, dtype: Any, shape: list[int], stored: bytes, codec: str, kind: str, raw: int) -> None:  # fmt: skip
     described = frame(stored, dtype=dtype, shape=shape, codec=codec, kind=kind, raw=raw)
     one_victim.survives(generation(stored, msgspec.json.encode(whole(state, [described]))))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.errors import DataError
-from ztb.execution.paper import PaperConfig
+from ztb.execution.paper_config import PaperConfig
 from ztb.features import FeatureSet, Normaliser
 from ztb.learning.rollouts import BatchPolicy, Collector, episode_keys
 from ztb.market.instrument import Instrument
