@@ -15,7 +15,7 @@ BANNED_MODULES = {
 }  # fmt: skip
 BANNED_CALLS = {"print", "open", "input", "exec", "eval"}
 # The trainer is a shell around the core: it shows progress and reads the interval of its checkpoints.
-SHELL = {"trading/ppo_trainer.py", "trading/environment.py"}
+SHELL = {"trading/ppo_trainer.py", "trading/ppo/progress.py", "trading/ppo/saving.py", "trading/environment.py"}
 
 
 def faults(path: Path) -> list[str]:

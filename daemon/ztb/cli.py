@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,8 @@ app.add_typer(data_app, name="data")
 app.add_typer(config_app, name="config")
 app.add_typer(generations_app, name="generations")
 
+_INTERRUPTED = 130
+
 _Data = Annotated[
     list[Path] | None, typer.Option("--data", help="files or folders; default: shipped history")
 ]
@@ -33,6 +36,8 @@ _Seed = Annotated[int, typer.Option("--seed", min=0, help="seed of every random 
 _Out = Annotated[Path | None, typer.Option("--out", help="run directory; default runs/<mode>-NNN")]
 _Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 _Symbol = Annotated[str | None, typer.Option("--symbol", help="such as BTC/USD; default: inferred")]
+_TickSize = Annotated[str | None, typer.Option("--tick-size", help="price increment, exact decimal")]
+_LotSize = Annotated[str | None, typer.Option("--lot-size", help="quantity increment, exact decimal")]
 _Run = Annotated[Path, typer.Argument(help="run directory")]
 
 
@@ -102,6 +107,40 @@ def version() -> int:
     return 0
 
 
+@data_app.command("info")
+def data_info(
+    paths: _Paths = None, symbol: _Symbol = None, tick_size: _TickSize = None, lot_size: _LotSize = None,
+    as_json: _Json = False,
+) -> int:  # fmt: skip
+    """What the data are: layout, symbol, span, rows, gaps, increments."""
+    from ztb.commands.data import info
+
+    return info(paths or [], as_json=as_json, choice=_choice(symbol, tick_size, lot_size))
+
+
+@data_app.command("import")
+def data_import(
+    paths: Annotated[list[Path], typer.Argument(help="files or folders")],
+    out: Annotated[Path, typer.Option("--out", help="the recording to write")],
+    symbol: _Symbol = None, tick_size: _TickSize = None, lot_size: _LotSize = None, as_json: _Json = False,
+) -> int:  # fmt: skip
+    """Convert data of any known layout into one recording, quick to read again."""
+    from ztb.commands.data import import_
+
+    return import_(paths, out, as_json=as_json, choice=_choice(symbol, tick_size, lot_size))
+
+
+@data_app.command("verify")
+def data_verify(
+    paths: _Paths = None, symbol: _Symbol = None, tick_size: _TickSize = None, lot_size: _LotSize = None,
+    as_json: _Json = False,
+) -> int:  # fmt: skip
+    """Read all of it and say what is wrong; exit code 3 if it cannot be traded on."""
+    from ztb.commands.data import verify
+
+    return verify(paths or [], as_json=as_json, choice=_choice(symbol, tick_size, lot_size))
+
+
 @config_app.command("check")
 def config_check(config: _Config = None, as_json: _Json = False) -> int:
     """Say whether the configuration is sound."""
@@ -149,6 +188,26 @@ def _checkpoints(run_directory: Path) -> Path:
     return inner if inner.is_dir() else run_directory
 
 
+def _choice(symbol: str | None, tick_size: str | None, lot_size: str | None) -> Any:
+    from ztb.commands.data import Choice
+
+    return Choice(
+        symbol, tick_size=_decimal(tick_size, "--tick-size"), lot_size=_decimal(lot_size, "--lot-size")
+    )
+
+
+def _decimal(text: str | None, flag: str) -> Decimal | None:
+    if text is None:
+        return None
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise UsageError(f"{flag} {text!r}: not a decimal number, such as 0.01") from None
+    if number <= 0:
+        raise UsageError(f"{flag} {text!r}: must be above 0")
+    return number
+
+
 def _spread_data(arguments: list[str]) -> list[str]:
     """`--data A B C` as `--data A --data B --data C`: a list ends at the next option."""
     spread: list[str] = []
@@ -177,8 +236,7 @@ def run(arguments: list[str]) -> int:
             raise
         return _say(expected)
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("ztb: interrupted; what was done so far is kept", err=True)
-        return 130
+        return _interrupted()
     except typer.Exit as leaving:
         return leaving.exit_code
     except Exception as error:
@@ -186,7 +244,14 @@ def run(arguments: list[str]) -> int:
         if message is None:
             raise
         return _say(UsageError(f"{message()} (see --help)"))
+    if result == _INTERRUPTED:  # typer's own answer to Ctrl-C
+        return _interrupted()
     return result if isinstance(result, int) else 0
+
+
+def _interrupted() -> int:
+    typer.echo("ztb: interrupted; what was done so far is kept", err=True)
+    return _INTERRUPTED
 
 
 def _expected(group: BaseExceptionGroup[BaseException]) -> ZtbError | None:

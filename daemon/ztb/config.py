@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,9 +18,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, with_config
 
 from ztb.errors import ConfigError
-from ztb.execution.paper import PaperConfig
+from ztb.execution.paper_config import BOUNDS as PAPER_BOUNDS
+from ztb.execution.paper_config import PaperConfig
 from ztb.execution.risk import RiskLimits
-from ztb.trading.ppo.config import BOUNDS, PPOConfig
+from ztb.trading.ppo.config import BOUNDS as PPO_BOUNDS
+from ztb.trading.ppo.config import PPOConfig
 
 _NO_EFFECT: dict[str, Any] = {"no_effect_on_results": True}
 
@@ -37,10 +40,18 @@ class MarketSection(Section):
     venue: str | None = Field(
         default=None, description="such as coinbase; sets fees and spread not given here"
     )
-    tick_size: str | None = Field(default=None, description="price increment, exact decimal, quote currency")
-    lot_size: str | None = Field(default=None, description="quantity increment, exact decimal, base currency")
-    maker_fee: str | None = Field(default=None, description="fraction of notional, exact decimal")
-    taker_fee: str | None = Field(default=None, description="fraction of notional, exact decimal")
+    tick_size: Decimal | None = Field(
+        default=None, gt=0, description="price increment, exact decimal, quote currency"
+    )
+    lot_size: Decimal | None = Field(
+        default=None, gt=0, description="quantity increment, exact decimal, base currency"
+    )
+    maker_fee: Decimal | None = Field(
+        default=None, ge=0, lt=1, description="fraction of notional, exact decimal"
+    )
+    taker_fee: Decimal | None = Field(
+        default=None, ge=0, lt=1, description="fraction of notional, exact decimal"
+    )
     spread_bps: Annotated[float, Field(ge=0, le=1000)] | None = Field(
         default=None, description="typical spread where the data have no quotes, basis points"
     )
@@ -207,7 +218,10 @@ def load_config(
     tree: _Tree = Config().model_dump(mode="json")
     origins: dict[str, str] = {}
     if path is not None:
-        _overlay(tree, _flatten(_read(path)), str(path), origins)
+        content = _read(path)
+        for section in content:
+            _require_known(section, tree, str(path), "section")
+        _overlay(tree, _flatten(content), str(path), origins)
     _overlay(tree, _from_environment(environment), "environment", origins)
     _overlay(tree, dict(flags or {}), "flag", origins)
     try:
@@ -304,9 +318,17 @@ def config_hash(config: Config) -> str:
 def schema() -> _Tree:
     """The JSON Schema of the file, bounds included."""
     made = Config.model_json_schema()
-    ppo = made["$defs"]["PPOConfig"]["properties"]
-    for name, (low, high) in BOUNDS.items():
-        if name in ppo:
-            limits = {"minimum": low, "maximum": high}
-            ppo[name] |= {key: value for key, value in limits.items() if abs(value) != float("inf")}
+    for name, bounds in (("PPOConfig", PPO_BOUNDS), ("PaperConfig", PAPER_BOUNDS)):
+        for key, limits in bounds.items():
+            _publish(made["$defs"][name]["properties"].get(key), *limits)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+
+
+def _publish(item: _Tree | None, low: float, high: float) -> None:
+    """Write bounds into the schema of one setting, into its number where it may be null."""
+    if item is None:
+        return
+    for number in item.get("anyOf", [item]):
+        if number.get("type") in ("number", "integer"):
+            limits = {"minimum": low, "maximum": high}
+            number |= {key: value for key, value in limits.items() if abs(value) != float("inf")}

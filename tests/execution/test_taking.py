@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from execution.exchange_cases import (
     MS,
     PERP,
@@ -21,8 +22,7 @@ from execution.exchange_cases import (
     run,
     trades,
 )
-
-from ztb.execution.orders import Expired, Filled, Rejected, TimeInForce
+from ztb.execution.orders import Expired, Rejected, TimeInForce
 from ztb.market.instrument import Instrument
 
 BOOK = depth(0, [(100.0, 2.0), (99.0, 4.0)], [(101.0, 1.0), (102.0, 0.5), (104.0, 3.0)])
@@ -77,7 +77,9 @@ def test_immediate_orders(
 ) -> None:
     events = events_of(limit(1, 1, lots, 206, tif))
     assert fills(events) == expected
-    assert [e.remaining_lots for e in events if isinstance(e, Expired)] == ([] if expired is None else [expired])
+    assert [e.remaining_lots for e in events if isinstance(e, Expired)] == (
+        [] if expired is None else [expired]
+    )
 
 
 def test_a_modelled_book_has_levels_of_typical_trades_at_even_steps() -> None:
@@ -148,7 +150,9 @@ def test_nothing_trades_before_the_first_price() -> None:
 
 def test_a_spot_account_cannot_sell_what_it_has_not() -> None:
     assert events_of(market(1, -1, 4), instrument=SPOT) == [Rejected(1, T0, "insufficient_balance")]
-    events = events_of(market(1, 1, 4), limit(2, -1, 3, 220), market(3, -1, 2), market(4, -1, 1), instrument=SPOT)
+    events = events_of(
+        market(1, 1, 4), limit(2, -1, 3, 220), market(3, -1, 2), market(4, -1, 1), instrument=SPOT
+    )
     assert [e.order_id for e in events if isinstance(e, Rejected)] == [3]
 
 

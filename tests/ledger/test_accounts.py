@@ -17,7 +17,9 @@ from ztb.utils.kernel import kernel
 D = Decimal
 
 
-def instrument(tick: str = "0.01", lot: str = "0.0001", maker: str = "0.0015", taker: str = "0.0025") -> Instrument:
+def instrument(
+    tick: str = "0.01", lot: str = "0.0001", maker: str = "0.0015", taker: str = "0.0025"
+) -> Instrument:
     return Instrument("BTC/USD", "BTC", "USD", "test", D(tick), D(lot), D("1"), D(maker), D(taker), 1.0)
 
 
@@ -32,7 +34,9 @@ FILLS = st.lists(
 )
 
 
-@given(fills=FILLS, tick=st.sampled_from(["0.01", "1", "0.00000001"]), lot=st.sampled_from(["1", "0.00000001"]))
+@given(
+    fills=FILLS, tick=st.sampled_from(["0.01", "1", "0.00000001"]), lot=st.sampled_from(["1", "0.00000001"])
+)
 def test_money_is_conserved_to_the_last_unit(fills, tick, lot):
     traded = instrument(tick, lot)
     account = Account(traded, D(10_000))

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trading.markets import HOUR_NS, PERPETUAL, SPOT, bars, quoted, trades
 
-from ztb.execution.paper import PaperConfig, PaperExchange
+from trading.markets import HOUR_NS, PERPETUAL, SPOT, bars, quoted, trades
+from ztb.execution.paper import PaperExchange
+from ztb.execution.paper_config import PaperConfig
 from ztb.execution.paper_state import FILLED
 from ztb.execution.risk import RiskGate, RiskLimits
 from ztb.features import FeatureSet, Normaliser
@@ -21,7 +22,7 @@ from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.journal import Journal, JournalReader
 from ztb.ledger.records import DecisionRow, FillRow
 from ztb.market.instrument import Instrument
-from ztb.market.ticks import GAP, Ticks
+from ztb.market.ticks import Ticks
 from ztb.runtime.engine import Engine, Learning
 from ztb.trading.bridge import FACT_EQUITY, BridgeConfig, TradingBridge
 from ztb.trading.decision_clock import DecisionClock, Every

@@ -17,7 +17,10 @@ def lots(cash: float, position: float, mid: float, exposure: float, borrow: int 
 
 
 @given(
-    cash=st.floats(0, 1e6), position=st.floats(0, 50), mid=st.floats(1, 1e5), exposure=st.sampled_from([0.0, 0.5, 1.0])
+    cash=st.floats(0, 1e6),
+    position=st.floats(0, 50),
+    mid=st.floats(1, 1e5),
+    exposure=st.sampled_from([0.0, 0.5, 1.0]),
 )
 def test_spot_never_spends_more_than_there_is_nor_sells_what_is_not(cash, position, mid, exposure):
     quantity = lots(cash, position, mid, exposure) * LOT
@@ -25,7 +28,9 @@ def test_spot_never_spends_more_than_there_is_nor_sells_what_is_not(cash, positi
     assert -quantity <= position * (1 + 1e-6) + 1e-6
 
 
-@given(position=st.floats(-5, 5), mid=st.floats(100, 1000), exposure=st.sampled_from([-1.0, -0.5, 0.0, 0.5, 1.0]))
+@given(
+    position=st.floats(-5, 5), mid=st.floats(100, 1000), exposure=st.sampled_from([-1.0, -0.5, 0.0, 0.5, 1.0])
+)
 def test_with_borrowing_the_position_ends_within_band_and_lot_of_the_target(position, mid, exposure):
     equity = 20_000.0
     cash = equity - position * mid

@@ -1,5 +1,4 @@
 """The guide's snippet, as written, and what it promises."""
-# ruff: noqa: E501
 
 from __future__ import annotations
 
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from utils.checkpoint_states import child_environment, same
 
 

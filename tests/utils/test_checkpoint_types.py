@@ -12,8 +12,8 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from utils.checkpoint_states import same, small_state
 
+from utils.checkpoint_states import same, small_state
 from ztb.utils import CheckpointManager
 
 COMPRESSIONS = ("none", "zstd", "exponent")
@@ -45,7 +45,10 @@ plain = st.recursive(
     max_leaves=12,
 )
 dtypes = (
-    npst.scalar_dtypes() | npst.byte_string_dtypes() | npst.unicode_string_dtypes() | npst.nested_dtypes(max_leaves=5)
+    npst.scalar_dtypes()
+    | npst.byte_string_dtypes()
+    | npst.unicode_string_dtypes()
+    | npst.nested_dtypes(max_leaves=5)
 )
 
 
@@ -82,7 +85,12 @@ def test_numpy_scalars_stay_scalars(manager: CheckpointManager) -> None:
 
 def test_overlapping_fields_titles_and_alignment(manager: CheckpointManager) -> None:
     overlapping = np.dtype(
-        {"names": ["price", "bits", "tail"], "formats": ["<f8", "<u8", "<i2"], "offsets": [0, 0, 12], "itemsize": 24}
+        {
+            "names": ["price", "bits", "tail"],
+            "formats": ["<f8", "<u8", "<i2"],
+            "offsets": [0, 0, 12],
+            "itemsize": 24,
+        }
     )
     titled = np.dtype([(("the price", "price"), ">f8"), ("side", "i1")])
     aligned = np.dtype([("side", "i1"), ("price", "f8"), ("levels", "<f4", (2, 3))], align=True)
@@ -99,9 +107,10 @@ def test_overlapping_fields_titles_and_alignment(manager: CheckpointManager) -> 
 
 def test_types_of_tensors(manager: CheckpointManager) -> None:
     torch = pytest.importorskip("torch")
-    names = "float64 float32 float16 bfloat16 complex128 complex64 int64 int32 int16 int8 uint8 uint16 uint32 uint64 bool"
+    floats = ["float64", "float32", "float16", "bfloat16", "complex128", "complex64"]
+    integers = ["int64", "int32", "int16", "int8", "uint8", "uint16", "uint32", "uint64", "bool"]
     plain = torch.arange(48).reshape(6, 8) % 5
-    state: dict[str, Any] = {name: plain.to(getattr(torch, name)) for name in names.split()}
+    state: dict[str, Any] = {name: plain.to(getattr(torch, name)) for name in floats + integers}
     state["float8_e4m3fn"] = plain.float().to(torch.float8_e4m3fn)
     state["transposed"] = plain.float().t()
     state["strided"] = plain.float()[::2, 1::3]
@@ -179,7 +188,8 @@ def test_training_resumes_bit_for_bit(manager: CheckpointManager) -> None:
 
 def test_random_generators_resume(manager: CheckpointManager) -> None:
     python, legacy = random.Random(5), np.random.RandomState(5)
-    generators = [np.random.Generator(kind(5)) for kind in (np.random.PCG64, np.random.Philox, np.random.SFC64)]
+    kinds = (np.random.PCG64, np.random.Philox, np.random.SFC64)
+    generators = [np.random.Generator(kind(5)) for kind in kinds]
     for generator in generators:
         generator.integers(0, 9, dtype=np.int32)
     loaded = back(
@@ -214,9 +224,7 @@ def test_what_cannot_be_saved_is_named(manager: CheckpointManager, state: Any, p
     before = manager.list("named")
     with pytest.raises(TypeError) as error:
         manager.save(state, "named")
-    assert place.replace("test_checkpoint_types.", "") in str(error.value).replace(
-        f"{Point.__module__}.", ""
-    )
+    assert place.replace("test_checkpoint_types.", "") in str(error.value).replace(f"{Point.__module__}.", "")
     assert manager.list("named") == before
 
 

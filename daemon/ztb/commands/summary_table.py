@@ -7,6 +7,8 @@ from typing import Any
 
 from ztb.ledger.run_directory import RunDirectory
 
+_WIDE = 112  # columns of a terminal that holds the remarks beside the figures
+
 
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{value:+.2%}"
@@ -25,7 +27,11 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
         ("ticks", f"{summary['ticks']:,}", f"{summary['gaps']} gaps, {summary['dropped']} rows dropped"),
         ("decisions", f"{summary['decisions']:,}", f"{summary['refusals']} orders refused by the risk gate"),
         ("orders, fills", f"{summary['orders']:,}, {summary['fills']:,}", f"{summary['rejects']} rejected"),
-        ("return", _percent(summary["return"]), f"{summary['start_equity']:,.2f} to {summary['end_equity']:,.2f}"),
+        (
+            "return",
+            _percent(summary["return"]),
+            f"{summary['start_equity']:,.2f} to {summary['end_equity']:,.2f}",
+        ),
         ("  generation 0, frozen", _percent(summary["frozen_return"]), "the same policy had it not learned"),
         ("  hold", _percent(summary["hold_return"]), "the same costs"),
         ("Sharpe ratio, a year", "–" if sharpe is None else f"{sharpe:.2f}", "of returns between decisions"),
@@ -42,15 +48,20 @@ def _lives(generations: dict[str, int]) -> str:
 
 def print_summary(summary: dict[str, Any], directory: RunDirectory) -> None:
     """Print the figures of a run, and where the rest is."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
 
     console = Console()
-    table = Table(title=f"{summary['strategy']} on {summary['symbol']}", title_style="bold", show_header=False)
+    table = Table(
+        title=f"{summary['strategy']} on {summary['symbol']}", title_style="bold", show_header=False
+    )
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
-    table.add_column(style="dim")
+    if console.width >= _WIDE:
+        table.add_column(style="dim", no_wrap=True)
     for row in _rows(summary):
-        table.add_row(*row)
+        table.add_row(*row[: len(table.columns)])
     console.print(table)
-    console.print(f"report   {directory.report}\nfigures  {directory.summary}", highlight=False, soft_wrap=True)
+    console.print(
+        f"report   {directory.report}\nfigures  {directory.summary}", highlight=False, soft_wrap=True
+    )

@@ -154,12 +154,16 @@ def _path_price(tick: np.void, step: int) -> float:
 
 @kernel
 def _see_bar(exchange: np.void, orders: np.ndarray, events: np.ndarray, view: np.void, tick: np.void) -> None:
-    """Walk the bar's path at even times, each price with its part of the volume."""
+    """Walk the bar's path at even times, each price with its part of the volume.
+
+    The open comes after whatever happened at the very time of the bar's start, such as the last bar's close.
+    """
     exchange["on_bars"] = 1
     size = exchange["bar_participation"] * tick["size"] / BAR_STEPS
     start = tick["ts_ns"] - tick["span_ns"]
     for step in range(BAR_STEPS):
-        ts_ns = max(start + step * tick["span_ns"] // (BAR_STEPS - 1), view["ts_ns"])
+        earliest = view["ts_ns"] + (1 if step == 0 else 0)
+        ts_ns = min(max(start + step * tick["span_ns"] // (BAR_STEPS - 1), earliest), tick["ts_ns"])
         price = _path_price(tick, step)
         _act(exchange, orders, events, view, ts_ns)
         if step == BAR_STEPS - 1:
@@ -181,7 +185,7 @@ def _see_row(exchange: np.void, orders: np.ndarray, events: np.ndarray, view: np
         return
     if kind == TRADE:
         meet_row_trade(exchange, orders, events, tick["price"], tick["size"], tick["side"], tick["ts_ns"])
-    elif view["quoted"] == 1 and (kind == QUOTE or (kind == DEPTH and tick["flags"] & LAST)):
+    elif view["quoted"] != 0 and (kind == QUOTE or (kind == DEPTH and tick["flags"] & LAST)):
         meet_quotes(exchange, orders, events, view, tick["ts_ns"])
 
 

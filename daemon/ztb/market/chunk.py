@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.market.ticks import Ticks, join_ticks
+from ztb.market.ticks import Ticks, join_ticks, take_ticks
 
 Index = NDArray[np.int64] | NDArray[np.bool_] | slice
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -37,7 +37,7 @@ class Chunk:
     def take(self, index: Index) -> Chunk:
         """The piece that holds only the rows of `index`; it stands for as many file rows as this one."""
         return Chunk(
-            self.ticks[index],
+            take_ticks(self.ticks, index),
             self.rows[index],
             self.read,
             _taken(self.ids, index),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ztb.errors import DataError
 from ztb.market.chunk import Chunk
 from ztb.market.columns import floats, identities, one_value, sides, times, truths
 from ztb.market.depth import DepthMessages, crossed_books, snapshot_rows
@@ -16,6 +18,7 @@ from ztb.market.layouts import Layout
 from ztb.market.ticks import BAR, DEPTH, QUOTE, SNAPSHOT, TRADE, empty_ticks
 from ztb.market.timeunit import TimeUnit
 
+_QUOTED = re.compile(r"'(.*?)'", re.DOTALL)
 _BAR_FIELDS = (("open", "open"), ("high", "high"), ("low", "low"), ("price", "close"), ("size", "size"))
 
 
@@ -35,7 +38,13 @@ class Converter:
         """The chunk of a pyarrow record batch; DataError if its values are none of the layout's."""
         self._see_names(batch)
         build = {TRADE: self._trades, QUOTE: self._quotes, DEPTH: self._depth, BAR: self._bars}
-        chunk = build[self.layout.kind](batch)
+        try:
+            chunk = build[self.layout.kind](batch)
+        except pa.ArrowException as error:
+            row, value = _culprit(batch, str(error))
+            raise DataError(
+                f"{self.where}: row {self.row + row}: {value} is no number or time: mend or remove the row"
+            ) from error
         self.row += batch.num_rows
         return chunk
 
@@ -118,3 +127,11 @@ class Converter:
         crossed = crossed_books(directions, prices)
         chunk.crossed = np.repeat(crossed, len(names)).reshape(prices.shape)[~np.isnan(prices)]
         return chunk
+
+
+def _culprit(batch: Any, message: str) -> tuple[int, str]:
+    """(row of the batch, value) that a failed conversion complains of; row 0 if the message does not say."""
+    value = next(iter(_QUOTED.findall(message)), None)
+    texts = [column for column in batch.columns if pa.types.is_string(column.type)]
+    rows = [column.to_pylist().index(value) for column in texts if value in column.to_pylist()]
+    return (min(rows), repr(value)) if rows else (0, message)

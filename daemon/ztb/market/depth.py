@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.market.chunk import Chunk, join
-from ztb.market.ticks import DEPTH, LAST, SNAPSHOT, empty_ticks
+from ztb.market.ticks import DEPTH, LAST, SNAPSHOT, empty_ticks, take_ticks
 
 
 @dataclass(slots=True)
@@ -66,7 +66,11 @@ def snapshot_rows(
     books = np.arange(n)
     ticks["flags"][books, np.argmax(there, axis=1)] |= SNAPSHOT
     ticks["flags"][books, m - 1 - np.argmax(there[:, ::-1], axis=1)] |= LAST
-    return Chunk(ticks[there], np.repeat(start.rows, m).reshape(n, m)[there], start.read)
+    return Chunk(
+        take_ticks(ticks.reshape(-1), there.reshape(-1)),
+        np.repeat(start.rows, m).reshape(n, m)[there],
+        start.read,
+    )
 
 
 def crossed_books(sides: NDArray[np.int8], prices: NDArray[np.float64]) -> NDArray[np.bool_]:

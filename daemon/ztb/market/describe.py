@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -51,7 +51,7 @@ def venue_of(found: Probe) -> str | None:
     facts = found.facts
     if facts.venue is not None:
         return venue_name(facts.venue)
-    return venue_in_path(facts.path.parts[-2:]) or facts.layout_venue
+    return venue_in_path(facts.path.parts[-2:], facts.layout_venue)
 
 
 def pair_of(found: Probe) -> tuple[str, str] | None:
@@ -115,6 +115,14 @@ def describe(firsts: Sequence[Probe], given: Given) -> Instrument:
         short=perpetual,
         inferred=given.inferred(),
     )
+
+
+def unknown(instrument: Instrument) -> Iterator[str]:
+    """What neither the data nor the caller tells, and what is assumed for it."""
+    if (instrument.base, instrument.quote) == UNKNOWN_PAIR:
+        yield "nothing tells the symbol: give it with --symbol"
+    if instrument.venue == "unknown":
+        yield "nothing tells the venue, so a dear one is assumed: name it with --venue, or its fees"
 
 
 def _pair(firsts: Sequence[Probe], given: Given) -> tuple[str, str]:

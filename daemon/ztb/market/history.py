@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -14,7 +15,7 @@ import numpy as np
 
 from ztb.errors import DataError
 from ztb.market.clean import Terms
-from ztb.market.describe import Given, describe, select, venue_of
+from ztb.market.describe import Given, describe, select, unknown, venue_of
 from ztb.market.files import Progress, blame
 from ztb.market.instrument import Instrument
 from ztb.market.merge import in_blocks, merge
@@ -26,6 +27,8 @@ from ztb.market.venues import contract_worth
 
 SHIPPED = Path(__file__).parent / "shipped" / "coinbase_BTCUSD_1h_20170701-20191017.csv.zst"
 """Hourly BTC/USD bars of Coinbase, 2017-07-01 to 2019-10-17; see the README beside it."""
+
+_NO_DATA = re.compile(r"^\.|^README|^LICEN[CS]E|\.(md|py|html|sha256|CHECKSUM|part)$", re.IGNORECASE)
 
 
 def open_history(
@@ -60,9 +63,7 @@ def expand(paths: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(
-                p for p in path.iterdir() if p.is_file() and p.suffix not in _NO_DATA and p.name[0] != "."
-            )
+            inside = sorted(p for p in path.iterdir() if p.is_file() and not _NO_DATA.search(p.name))
             if not inside:
                 raise DataError(f"{path}: holds no files of market data: name the files or their folder")
             files += inside
@@ -71,9 +72,6 @@ def expand(paths: Sequence[Path]) -> list[Path]:
         else:
             raise DataError(f"{path}: no such file or folder: check the path")
     return files
-
-
-_NO_DATA = (".md", ".txt", ".py", ".html", ".sha256", ".CHECKSUM")
 
 
 def _streams(probes: Sequence[Probe]) -> list[list[Probe]]:
@@ -147,8 +145,9 @@ class History:
         for path in self.files:
             with blame(path), path.open("rb") as file:
                 total.update(hashlib.file_digest(file, "sha256").digest())
-        options = (self.span.start_ns, self.span.end_ns, self.given.tick_size, self.given.lot_size)
-        total.update(repr([None if o is None else str(o) for o in options]).encode())
+        contracts = [stream.terms.contract for stream in self.streams]
+        options = (self.span.start_ns, self.span.end_ns, self.given.tick_size, self.given.lot_size, contracts)
+        total.update("|".join(map(str, options)).encode())
         return total.hexdigest()
 
     def blocks(self, rows: int = 4096) -> Iterator[Ticks]:
@@ -161,6 +160,8 @@ class History:
             files=[str(path) for path in self.files],
             layouts=[stream.sources[0].facts.layout for stream in self.streams],
         )
+        for text in unknown(self.instrument):
+            self.report.note(text)
         pieces = [s.pieces(self.report, p) for s, p in zip(self.streams, self._progress, strict=True)]
         return in_blocks(self._seen(merge(pieces)), rows)
 

@@ -75,7 +75,10 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("Tardis incremental book", DEPTH, _TARDIS | {
         "snapshot": "is_snapshot", "side": "side", "price": "price", "size": "amount",
         "message": "local_timestamp"}),
-    Layout("ccxt and freqtrade trades", TRADE, {
+    Layout("ccxt trades", TRADE, {
+        "id": "id", "time": "timestamp", "side": "side", "price": "price", "size": "amount", "cost": "cost",
+        "symbol": "symbol"}),
+    Layout("freqtrade trades", TRADE, {
         "id": "id", "time": "timestamp", "side": "side", "price": "price", "size": "amount", "cost": "cost"}),
 )  # fmt: skip
 
@@ -83,7 +86,7 @@ _ALIASES: dict[str, tuple[str, ...]] = {
     "time": ("timestamp", "time", "ts", "open_time", "date", "datetime", "unix", "ts_ms", "ts_us", "ts_ns",
              "start", "trade_time", "unix_timestamp"),
     "open": ("open", "o"), "high": ("high", "h"), "low": ("low", "l"), "close": ("close", "c"),
-    "size": ("volume", "v", "size", "qty", "quantity", "amount", "vol", "volume_(btc)", "volume_btc"),
+    "size": ("volume", "v", "size", "qty", "quantity", "amount", "vol"),
     "price": ("price", "p"), "side": ("side", "taker_side", "direction"), "id": ("id", "trade_id", "tid"),
     "maker": ("is_buyer_maker", "buyer_maker", "m"),
     "bid": ("bid", "bid_price", "best_bid", "best_bid_price"),
@@ -139,6 +142,9 @@ def _generic(columns: Sequence[str]) -> Layout | None:
         for role, names in _ALIASES.items()
         if any(a in plain for a in names)
     }
+    if "size" not in roles:
+        named = [column for name, column in plain.items() if name.startswith("volume")]
+        roles |= {"size": named[-1]} if named else {}
     for name, kind, needed, optional in _GENERIC:
         if all(role in roles for role in needed):
             chosen = {role: roles[role] for role in (*needed, *optional) if role in roles}

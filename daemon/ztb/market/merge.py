@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ztb.market.ticks import Ticks, empty_ticks, join_ticks
+from ztb.market.ticks import Ticks, empty_ticks, join_ticks, take_ticks
 
 
 def merge(streams: Sequence[Iterator[Ticks]]) -> Iterator[Ticks]:
@@ -42,7 +42,7 @@ def _release(buffers: list[Ticks], horizon: int) -> Iterator[Ticks]:
         buffers[i] = rows[cut:]
     together = join_ticks(ready)
     if len(together):
-        yield together[np.argsort(together["ts_ns"], kind="stable")]
+        yield take_ticks(together, np.argsort(together["ts_ns"], kind="stable"))
 
 
 def in_blocks(pieces: Iterator[Ticks], rows: int) -> Iterator[Ticks]:

@@ -1,9 +1,9 @@
 """Our own recordings: ticks as they were received, in an append-only file that survives a crash.
 
 File: magic, schema version (u32), header length (u32), header JSON (the instrument), xxh3 of all before
-(u64); then frames: magic, row count (u32), payload length (u32), xxh3 of count, length and payload (u64),
-payload. A payload is zstd over ten int64 columns: the nine lanes of TICK rows, event times as
-differences to the row before, and receive times as differences to event times. All little-endian.
+(u64); then frames: magic, row count (u32), payload length (u32), xxh3 of the payload (u64), xxh3 of the start
+up to here (u64), payload. A payload is zstd over ten int64 columns: the nine lanes of TICK rows, event
+times as differences to the row before, and receive times as differences to event times. All little-endian.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ SCHEMA = 1
 FRAME_ROWS = 16_384
 _FRAME_MAGIC = b"ZTBF"
 _HEAD = struct.Struct("<8sII")
-_SIZES = struct.Struct("<II")
 _FRAME = struct.Struct("<4sIIQ")
 _SUM = struct.Struct("<Q")
 _LANES = TICK.itemsize // 8
@@ -105,14 +104,8 @@ class RecordingWriter:
 
     def _write_frame(self, ticks: Ticks, recv_ns: NDArray[np.int64]) -> None:
         payload = self._compress(_pack(ticks, recv_ns))
-        self._file.write(_FRAME.pack(_FRAME_MAGIC, len(ticks), len(payload), _frame_sum(len(ticks), payload)))
-        self._file.write(payload)
-
-
-def _frame_sum(rows: int, payload: bytes) -> int:
-    total = xxhash.xxh3_64(_SIZES.pack(rows, len(payload)))
-    total.update(payload)
-    return total.intdigest()
+        start = _FRAME.pack(_FRAME_MAGIC, len(ticks), len(payload), xxhash.xxh3_64_intdigest(payload))
+        self._file.write(start + _SUM.pack(xxhash.xxh3_64_intdigest(start)) + payload)
 
 
 def _pack(ticks: Ticks, recv_ns: NDArray[np.int64]) -> bytes:
@@ -176,18 +169,20 @@ class RecordingReader:
 
     def _frame(self, file: IO[bytes], number: int) -> tuple[Ticks, NDArray[np.int64]] | None:
         at = file.tell()
-        head = file.read(_FRAME.size)
-        if len(head) < _FRAME.size or not any(head):
+        start, own = file.read(_FRAME.size), file.read(_SUM.size)
+        head = start + own
+        if len(own) < _SUM.size or not any(head):
             self.torn = len(head) + _rest(file)
             return None
-        magic, rows, length, total = _FRAME.unpack(head)
-        if magic != _FRAME_MAGIC or not 0 < rows <= _MOST_ROWS:
+        magic, rows, length, total = _FRAME.unpack(start)
+        known = magic == _FRAME_MAGIC and 0 < rows <= _MOST_ROWS
+        if not known or _SUM.unpack(own)[0] != xxhash.xxh3_64_intdigest(start):
             raise self._damage(number, at, "its start is not that of a frame")
         payload = file.read(length)
         if len(payload) < length:
             self.torn = len(head) + len(payload)
             return None
-        if _frame_sum(rows, payload) != total:
+        if xxhash.xxh3_64_intdigest(payload) != total:
             raise self._damage(number, at, "its checksum does not match")
         return self._decoded(payload, rows, number, at)
 

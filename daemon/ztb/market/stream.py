@@ -15,11 +15,12 @@ from ztb.market.increments import PREFIX_ROWS
 from ztb.market.judge import faults
 from ztb.market.report import DataReport
 from ztb.market.sources import Facts, Source, ordered
-from ztb.market.ticks import BAR, Ticks, empty_ticks, join_ticks
+from ztb.market.ticks import BAR, Ticks, empty_ticks, join_ticks, take_ticks
 from ztb.market.witness import Reporter
 
 _SILENCE_NS = 5 * 60 * 10**9
 _SILENCE_SPACINGS = 20
+_ENOUGH_STEPS = 3
 
 
 @dataclass(slots=True)
@@ -57,7 +58,7 @@ def probe(source: Source) -> Probe:
             bad |= mask
             if mask.any():
                 report.drop(reason, int(mask.sum()), f"row {chunk.rows[int(np.argmax(mask))]}: {reason}")
-        found.append(chunk.ticks[~bad][:PREFIX_ROWS])
+        found.append(take_ticks(chunk.ticks, ~bad)[:PREFIX_ROWS])
         if sum(len(ticks) for ticks in found) >= PREFIX_ROWS:
             break
     prefix = join_ticks(found)[:PREFIX_ROWS]
@@ -68,9 +69,10 @@ def probe(source: Source) -> Probe:
 
 
 def bar_length(first: Probe) -> int:
-    """Nanoseconds a bar of the file lasts: what its close times say, else its commonest step."""
-    spans = first.prefix["span_ns"]
-    steps = spans if (spans > 0).any() else np.abs(np.diff(first.prefix["ts_ns"]))
+    """Nanoseconds a bar of the file lasts: its commonest step, or what the close times of a few bars say."""
+    steps = np.abs(np.diff(first.prefix["ts_ns"]))
+    if len(steps) < _ENOUGH_STEPS and (first.prefix["span_ns"] > 0).any():
+        steps = first.prefix["span_ns"]
     lengths, counts = np.unique(steps[steps > 0], return_counts=True)
     if len(lengths) == 0:
         raise DataError(f"{first.facts.path}: a single bar does not tell how long bars are: give more rows")

@@ -6,7 +6,7 @@ import csv
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,8 +18,10 @@ from ztb.market.files import Format, Progress, blame, plain_bytes, read_head, wh
 from ztb.market.layouts import FREQTRADE_TRADE_COLUMNS, Layout, columns_without_header, recognise
 
 BATCH_ROWS = 65_536
-_CSV_BLOCK = 4 << 20
+_CSV_BLOCK = 1 << 20
 _JSON_LIMIT = 1 << 30
+_DELIMITERS = ",;\t"
+_SAMPLED = 200
 _EXACT_ROLES = ("id", "message", "time", "end")
 _TEXT_ROLES = ("side", "maker", "snapshot", "symbol", "venue", "state")
 _CSV_VALUE = re.compile(r"In CSV column #(\d+): Row #(\d+): .*?invalid value '(.*)'", re.DOTALL)
@@ -31,13 +33,15 @@ _KNOWN = (
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A file whose layout is known. `header` is False for a CSV whose first row is data."""
+    """A file whose layout is known. `header` is False for a CSV whose first row is data; `preamble`
+    is how many lines come before its table, such as a line of credit."""
 
     path: Path
     format: Format
     layout: Layout
     columns: Sequence[str]
     header: bool = True
+    preamble: int = 0
     delimiter: str = ","
     sample: tuple[str, ...] = ()
 
@@ -74,8 +78,10 @@ def _layout(path: Path, columns: Sequence[str]) -> Layout:
 def _open_csv(path: Path) -> Table:
     text = read_head(path).decode("utf-8", errors="replace").lstrip("\ufeff")
     lines = [line for line in text.splitlines() if line.strip()]
-    delimiter = max(",;\t", key=lines[0].count)
-    rows = list(csv.reader(lines[:200], delimiter=delimiter))
+    preamble = int(len(lines) > 1 and _fields(lines[0]) == 0 < _fields(lines[1]))
+    lines = lines[preamble : preamble + _SAMPLED]
+    delimiter = max(_DELIMITERS, key=lines[0].count)
+    rows = list(csv.reader(lines, delimiter=delimiter))
     header = not _is_number(rows[0][0])
     columns = rows[0] if header else columns_without_header(rows[0])
     if columns is None or len(columns) < 2:
@@ -85,15 +91,15 @@ def _open_csv(path: Path) -> Table:
         )
     if header and len(rows) < 2:
         raise DataError(f"{path}: has a header and no rows: fetch or export it again")
-    return Table(
-        path,
-        Format.CSV,
-        _layout(path, columns),
-        columns,
-        header,
-        delimiter,
-        _sample(rows[header:], len(columns)),
-    )
+    layout = _layout(path, columns)
+    if header and layout.venue == "binance":
+        layout = replace(layout, venue="binanceusdm")  # its spot archives come without a header
+    sample = _sample(rows[header:], len(columns))
+    return Table(path, Format.CSV, layout, columns, header, preamble, delimiter, sample)
+
+
+def _fields(line: str) -> int:
+    return max(line.count(delimiter) for delimiter in _DELIMITERS)
 
 
 def _sample(rows: Sequence[Sequence[str]], width: int) -> tuple[str, ...]:
@@ -133,7 +139,7 @@ def _csv_batches(table: Table, progress: Progress, malformed: Callable[[int, str
     from pyarrow import csv as arrow_csv
 
     def skip(row: Any) -> Literal["skip", "error"]:
-        malformed(int(row.number or 0) - table.header, str(row.text))
+        malformed(int(row.number or 0) - table.preamble - table.header, str(row.text))
         return "skip"
 
     types = _csv_types(table)
@@ -146,7 +152,7 @@ def _csv_batches(table: Table, progress: Progress, malformed: Callable[[int, str
                 column_names=list(table.columns),
                 # Any byte is a letter of Latin-1: damage shows as a value that is no number, with its row.
                 encoding="latin-1",
-                skip_rows=int(table.header),
+                skip_rows=table.preamble + table.header,
             ),
             arrow_csv.ParseOptions(delimiter=table.delimiter, invalid_row_handler=skip),
             arrow_csv.ConvertOptions(
@@ -164,7 +170,11 @@ def _blame_row(table: Table) -> Generator[None]:
         found = _CSV_VALUE.search(str(error))
         if found is None:
             raise
-        column, row, value = table.columns[int(found[1])], int(found[2]) - table.header, found[3]
+        column, row, value = (
+            table.columns[int(found[1])],
+            int(found[2]) - table.preamble - table.header,
+            found[3],
+        )
         raise DataError(
             f"{table.path}: row {row}: {value!r} in column {column!r} is no number or time "
             "as the first rows have: mend or remove the row"

@@ -82,12 +82,12 @@ class Tape:
         decode = msgspec.json.Decoder(_Message, strict=False).decode
         number = read = 0
         for number, line in enumerate(_lines(self.path, progress), 1):
-            read += 1
             try:
                 message = decode(line.partition(b" ")[2])
             except (msgspec.DecodeError, UnicodeDecodeError):
                 witness.malformed(number, line.decode("utf-8", errors="replace"))
                 continue
+            read += 1
             self._take(message, number, witness)
             if len(self.rows) >= _CHUNK_ROWS:
                 yield self._chunk(unit, read)

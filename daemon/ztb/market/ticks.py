@@ -67,8 +67,19 @@ LAST = int(Flag.LAST)
 
 def join_ticks(blocks: Sequence[Ticks]) -> Ticks:
     """One block of several, in order. (numpy's concatenate would repack the overlapping fields.)"""
-    raw = [np.ascontiguousarray(block, TICK).view(f"V{TICK.itemsize}") for block in blocks]
-    return np.concatenate(raw).view(TICK) if raw else empty_ticks(0)
+    return np.concatenate([_raw(block) for block in blocks]).view(TICK) if blocks else empty_ticks(0)
+
+
+def take_ticks(ticks: Ticks, index: NDArray[np.int64] | NDArray[np.bool_] | slice) -> Ticks:
+    """Rows of a block. (Indexing a block by an array would leave its padding bytes to chance.)"""
+    return _raw(ticks)[index].view(TICK)
+
+
+def _raw(block: Ticks) -> NDArray[np.void]:
+    if block.dtype != TICK:
+        repacked, block = block, empty_ticks(len(block))
+        block[:] = repacked
+    return np.ascontiguousarray(block).view(f"V{TICK.itemsize}")
 
 
 def empty_ticks(n: int) -> Ticks:

@@ -23,6 +23,7 @@ class TimeUnit:
     where: str
     name: str = ""
     low: float = 0.0
+    top: float = 0.0
     factor: int = 0
 
     def to_ns(self, raw: NDArray[np.int64] | NDArray[np.float64], first_row: int) -> NDArray[np.int64]:
@@ -30,35 +31,27 @@ class TimeUnit:
         timed = raw > 0
         if self.factor == 0 and timed.any():
             self._learn(float(raw[int(np.argmax(timed))]), first_row + int(np.argmax(timed)))
-        strange = timed & ((raw < self.low) | (raw >= self.low * 1000))
+        strange = timed & ((raw < self.low) | (raw >= self.top))
         if strange.any():
             at = int(np.argmax(strange))
             raise DataError(
                 f"{self.where}: row {first_row + at}: time {raw[at]} is not in {self.name} "
-                "as the rows before are: split the file where its unit changes"
+                "as the rows before are: split the file where its unit changes, or mend the row"
             )
         result = np.full(len(raw), NO_TIME_NS, np.int64)
         result[timed] = _scale(raw[timed], self.factor)
-        self._check_year(result, first_row)
         return result
 
     def _learn(self, value: float, row: int) -> None:
         for name, low, factor in _UNITS:
-            if low <= value < low * 1000:
-                self.name, self.low, self.factor = name, low, factor
+            top = min(low * 1000, _LATEST_NS / factor)
+            if low <= value < top:
+                self.name, self.low, self.top, self.factor = name, low, top, factor
                 return
         raise DataError(
-            f"{self.where}: row {row}: {value!r} is no time since 1970 in seconds, milliseconds, "
+            f"{self.where}: row {row}: {value!r} is no time between 1973 and 2100 in seconds, milliseconds, "
             "microseconds or nanoseconds"
         )
-
-    def _check_year(self, times_ns: NDArray[np.int64], first_row: int) -> None:
-        if len(times_ns) and times_ns.max() > _LATEST_NS:
-            at = int(np.argmax(times_ns))
-            raise DataError(
-                f"{self.where}: row {first_row + at}: time {times_ns[at]} ns is after the year 2100: "
-                "the unit of its times cannot be told"
-            )
 
 
 def _scale(raw: NDArray[np.int64] | NDArray[np.float64], factor: int) -> NDArray[np.int64]:

@@ -86,16 +86,21 @@ def venue_name(text: str) -> str:
     return _ALIASES.get(plain, plain)
 
 
-def venue_in_path(parts: tuple[str, ...]) -> str | None:
-    """The venue that a file's or folder's name mentions, nearest part first; None if none does."""
+def venue_in_path(parts: tuple[str, ...], layout_venue: str | None) -> str | None:
+    """The venue that a file's or folder's name mentions, nearest part first; else the layout's.
+
+    The bare name of a venue with several markets says less than a layout of one of them.
+    """
     for part in reversed(parts):
         words = re.split(r"[_.\s]+", part.lower())
         pieces = words + [piece for word in words for piece in word.split("-")]
         for piece in pieces:
             name = venue_name(piece)
+            if name == piece and layout_venue is not None and layout_venue.startswith(name):
+                return layout_venue
             if name in VENUES and name != "unknown":
                 return name
-    return None
+    return layout_venue
 
 
 def known(venue: str) -> Venue:

@@ -50,7 +50,7 @@ class Assembly:
         wanted = self.config.features.names or self.strategy.features or SHIPPED
         names = [item for item in wanted if isinstance(item, str)]
         user = [item for item in wanted if not isinstance(item, str)]
-        return FeatureSet(self.instrument, self.period_ns, names or SHIPPED, *([user] if user else []))
+        return FeatureSet(self.instrument, self.period_ns, names or SHIPPED, user)
 
     def normaliser(self, size: int) -> Normaliser:
         return Normaliser(size)
@@ -83,9 +83,9 @@ class Assembly:
         )
         return Lane(exchange, bridge, RiskGate(config.risk), strategy.make(context), self.seed, listener)
 
-    def run_id(self, data_digest: str) -> str:
-        """A function of data, configuration, seed and code alone; 32 hexadecimal digits."""
-        parts = [data_digest, config_hash(self.config), str(self.seed), code_version(), self.strategy.name]
+    def run_id(self, data_digest: str, *origin: str) -> str:
+        """A function of data, configuration, seed, code and generation 0's origin; 32 hexadecimal digits."""
+        parts = [data_digest, config_hash(self.config), str(self.seed), code_version(), *origin]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 

@@ -32,8 +32,10 @@ from ztb.runtime.generation_store import GenerationStore
 from ztb.runtime.history_source import HistorySource
 from ztb.runtime.learning_setup import learn, serve
 from ztb.runtime.origin import CHECKPOINT_NAME, Origin, load_origin, random_origin
+from ztb.runtime.pretraining import pretrained_origin, trading_start
 from ztb.runtime.promotion import Promotion
 from ztb.runtime.summary import Ending, summarise
+from ztb.telemetry.report import write_report
 from ztb.trading.lane import Lane
 from ztb.trading.policy import NetworkShape
 from ztb.utils import CheckpointManager
@@ -59,11 +61,11 @@ def open_data(request: ReplayRequest) -> History:
     return open_history(
         request.paths or None,
         symbol=market.symbol,
-        tick_size=_decimal(market.tick_size),
-        lot_size=_decimal(market.lot_size),
+        tick_size=market.tick_size,
+        lot_size=market.lot_size,
         venue=market.venue,
-        maker_fee=_decimal(market.maker_fee),
-        taker_fee=_decimal(market.taker_fee),
+        maker_fee=market.maker_fee,
+        taker_fee=market.taker_fee,
         start_ns=request.start_ns,
         end_ns=request.end_ns,
     )
@@ -73,10 +75,6 @@ def traded_instrument(history: History, config: Config) -> Instrument:
     """The history's instrument, with the spread that the configuration gives."""
     spread = config.market.spread_bps
     return history.instrument if spread is None else replace(history.instrument, spread_bps=spread)
-
-
-def _decimal(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)
 
 
 class Replay:
@@ -93,14 +91,17 @@ class Replay:
         self.directory = directory
         config = request.config
         self.assembly = assemble(config, traded_instrument(history, config), history.bar_ns, request.seed)
-        self.run_id = self.assembly.run_id(history.digest)
+        self.run_id = self.assembly.run_id(
+            history.digest, str(request.pretrain_ns), str(request.from_generation)
+        )
+        self._on_progress = on_progress
         self.source = HistorySource(
             history, config.market.block_rows, lambda done: on_progress("replay", done)
         )
         self.lineage = Lineage()
         self.journal = Journal(directory.journal)
         self._started = time.perf_counter()
-        self._trade_from_ns = 0
+        self._trade_from_ns = trading_start(history, request.pretrain_ns)
         self._write_manifest(history)
         self._build()
 
@@ -134,6 +135,8 @@ class Replay:
         self.books = Bookkeeper(self.journal, account, self.run_id)
         policy, frozen, learning = self._learning(features.size, normaliser.state, features.schema_hash)
         self.policy = policy
+        if self.origin is not None and self.origin.normaliser_state is not None:
+            normaliser.load_state(self.origin.normaliser_state)
         live = assembly.lane(features.size, assembly.strategy, policy, self.books)
         shadows: dict[str, Lane] = {"hold": assembly.lane(features.size, hold_strategy(), None)}
         if frozen is not None:
@@ -155,9 +158,8 @@ class Replay:
         shape = assembly.shape(feature_size)
         self.origin = self._origin(shape, schema_hash)
         policy = serve(assembly, shape, self.lineage, self.origin)
-        if config.online.learner == "off":
-            return policy, None, Learning()
-        frozen = ServedPolicy(shape, policy.info, config.strategy.sample)
+        learns = config.online.learner != "off"
+        frozen = ServedPolicy(shape, policy.info, config.strategy.sample, policy.make) if learns else None
         manager = CheckpointManager(self.directory.checkpoints, config.checkpoint.max_generations)
         self.store = GenerationStore(
             manager, CHECKPOINT_NAME, {"run_id": self.run_id, "feature_schema": schema_hash}
@@ -171,9 +173,15 @@ class Replay:
 
     def _origin(self, shape: NetworkShape, schema_hash: str) -> Origin:
         """Generation 0 as requested."""
+        network = self.assembly.strategy.network
         if self.request.from_generation is not None:
-            return load_origin(self.request.from_generation, shape, schema_hash)
-        return random_origin(shape, self.request.seed)
+            return load_origin(self.request.from_generation, shape, schema_hash, network)
+        if self.request.pretrain_ns:
+            return pretrained_origin(
+                self.assembly, self.source.history, self._trade_from_ns, self.request.seed,
+                lambda done: self._on_progress("pretrain", done),
+            )  # fmt: skip
+        return random_origin(shape, self.request.seed, network)
 
     async def run(self) -> None:
         """Drive the engine to the end of the history, generations being saved beside it."""
@@ -202,6 +210,7 @@ class Replay:
             "replay", self.run_id, self.assembly, self.engine, self.lineage, self._ending(status)
         )
         self.directory.write_json(self.directory.summary, summary)
+        write_report(self.directory)
         return summary
 
     def abandon(self, status: str) -> None:

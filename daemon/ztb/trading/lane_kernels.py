@@ -97,7 +97,7 @@ def act(
     elif move == CANCEL:
         lane["cancelling"] = 1
         cancel_order(exchange, orders, events, lane["order_id"], now_ns)
-    if lots != 0 and (move == CANCEL or move == AWAIT):
+    if lots != 0 and move in (CANCEL, AWAIT):
         lane["next_exposure"] = exposure
         lane["next_timing"] = timing
 
@@ -112,12 +112,12 @@ def _follow(
         exchange["read"] += 1
         if lane["remaining"] == 0 or entry["order_id"] != lane["order_id"]:
             continue
-        kind, known_ns = entry["kind"], max(entry["ts_ns"], view["ts_ns"])
+        kind, known_ns = entry["kind"], int(max(entry["ts_ns"], view["ts_ns"]))
         if kind == FILLED:
             lane["remaining"] -= entry["side"] * entry["lots"]
         elif kind == CANCEL_REJECTED:
             lane["cancelling"] = 0
-        elif kind == REJECTED or kind == CANCELLED or kind == EXPIRED:
+        elif kind in (REJECTED, CANCELLED, EXPIRED):
             lane["remaining"] = 0
         if lane["remaining"] == 0:
             timing = lane["next_timing"]

@@ -1,7 +1,7 @@
 """PPO for any Gymnasium environment: Box observations; Discrete, MultiDiscrete or Box actions.
 
-Schulman et al. 2017, "Proximal Policy Optimization Algorithms" (arXiv:1707.06347), with the details of Huang et
-al. 2022; `ppo/config.py` names them. The parts are in `ppo/`.
+Schulman et al. 2017, "Proximal Policy Optimization Algorithms" (arXiv:1707.06347), with the details of
+Huang et al. 2022; `ppo/config.py` names them. The parts are in `ppo/`.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class PPOTrainer:
         with ExitStack() as stack:
             displays, saver = self._open(stack, total_steps)
             while self.steps < total_steps:
-                progress = self._learn(total_steps, lambda done: (done - first) / (time.monotonic() - began))
+                progress = self._learn(total_steps, lambda: (self.steps - first) / (time.monotonic() - began))
                 for display in displays:
                     display.show(progress)
                 if saver and self.updates % saver[1] == 0:
@@ -135,7 +135,7 @@ class PPOTrainer:
         saver = stack.enter_context(background_saver(checkpoints, name))
         return displays, (saver, interval or checkpoint_interval())
 
-    def _learn(self, total_steps: int, speed: Callable[[int], float]) -> TrainingProgress:
+    def _learn(self, total_steps: int, speed: Callable[[], float]) -> TrainingProgress:
         """One rollout and one update."""
         remaining = 1 - self.steps / total_steps
         rollout = self._collector.collect()
@@ -147,7 +147,7 @@ class PPOTrainer:
             self.steps,
             total_steps,
             self.updates,
-            speed(self.steps),
+            speed(),
             fmean(episodes.returns) if episodes.returns else math.nan,
             fmean(episodes.lengths) if episodes.lengths else math.nan,
             stats,

@@ -7,14 +7,15 @@ the risk gate is no part of it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ztb.errors import ConfigError, InvariantError
 from ztb.execution.account import ACCOUNT
-from ztb.execution.paper import PaperConfig, new_exchange, new_orders
+from ztb.execution.paper import new_exchange, new_orders
+from ztb.execution.paper_config import PaperConfig
 from ztb.execution.paper_state import REPORT
 from ztb.market.instrument import Instrument
 from ztb.market.view import new_view
@@ -41,6 +42,8 @@ from ztb.utils.kernel import kernel
 ORDER_SLOTS = 8
 """One order works at a time; others may be done but for a cancel that comes late."""
 
+_MEMORY = ("exchange", "orders", "events", "market", "account", "lane", "reward", "scalars", "facts")
+
 
 class Outcome(NamedTuple):
     """What a step of N lanes brought; overwritten by the next."""
@@ -60,7 +63,7 @@ class Outcome(NamedTuple):
 @kernel
 def _observe(shared: Shared, lanes: Lanes, i: int, observation: NDArray[np.float32]) -> None:
     """Reward, facts and observation of lane `i` at the decision it stands at."""
-    k = lanes.lane[i]["decision"]
+    k: int = lanes.lane[i]["decision"]
     lanes.scalars[i, WORKING] = lanes.lane[i]["remaining"] * lanes.exchange[i]["lot_size"]
     begin_decision(
         lanes.account[i : i + 1], lanes.market[i : i + 1], lanes.reward[i : i + 1], shared.features[k],
@@ -73,7 +76,7 @@ def _step(shared: Shared, lanes: Lanes, i: int, size: int, timing: int) -> None:
     """Act at the decision where lane `i` stands, and live on to the next."""
     exchange, view, account, lane = lanes.exchange[i], lanes.market[i], lanes.account[i], lanes.lane[i]
     orders, events = lanes.orders[i], lanes.events[i]
-    k = lane["decision"]
+    k: int = lane["decision"]
     exposure = lanes.ladder[size]
     lanes.scalars[i, LAST_EXPOSURE] = exposure
     lanes.scalars[i, LAST_TIMING] = timing
@@ -127,6 +130,7 @@ class Simulation:
     ) -> None:
         if recording.decisions < 2:
             raise ConfigError(f"{recording.decisions} decisions make no step: give more history")
+        self._made_of = (recording, bridge, paper, start_cash, episodes, num_lanes)
         self.recording = recording
         self.bridge = bridge
         self.num_lanes = num_lanes
@@ -151,6 +155,28 @@ class Simulation:
     def restart(self, chosen: NDArray[np.bool_]) -> None:
         """Begin the next episode of the lanes `chosen` (N,)."""
         _begin_all(self.recording.shared, self.lanes, self.outcome, chosen)
+
+    def __getstate__(self) -> tuple[tuple[Any, ...], dict[str, NDArray[Any]]]:
+        return self._made_of, self.state()
+
+    def __setstate__(self, saved: tuple[tuple[Any, ...], dict[str, NDArray[Any]]]) -> None:
+        """Copies and pickles are made anew: arrays that show the same bytes must go on doing so."""
+        made_of, state = saved
+        self.__init__(*made_of)  # type: ignore[misc]
+        self.load_state(state)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Copies of everything that changes; `load_state` continues from them bit for bit."""
+        return {name: array.copy() for name, array in self._changing().items()}
+
+    def load_state(self, state: dict[str, NDArray[Any]]) -> None:
+        """Continue from the `state()` of a simulation of this size."""
+        for name, array in self._changing().items():
+            array[:] = state[name]
+
+    def _changing(self) -> dict[str, NDArray[Any]]:
+        kept = {name: getattr(self.lanes, name) for name in _MEMORY}
+        return {**kept, "observations": self.outcome.observations}
 
     def step(self, actions: NDArray[np.int64]) -> Outcome:
         """Live from the present decisions to the next with `actions` (N, 2): rungs of the ladder, and timings.

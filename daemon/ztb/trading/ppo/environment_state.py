@@ -12,6 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
+from itertools import zip_longest
 from types import ModuleType
 from typing import Any
 
@@ -55,9 +56,9 @@ def _encode(value: Any) -> dict[str, Any]:
         case np.random.Generator():
             return {"generator": value.bit_generator.state}
         case list() | tuple() | deque():
-            return {"items": [_encode(item) for item in value]}
-        case dict():
-            return {"entries": {str(key): _encode(entry) for key, entry in value.items()}}
+            return {"sequence": type(value).__name__, "items": [_encode(item) for item in value]}
+        case dict() if all(isinstance(key, _PLAIN) for key in value):
+            return {"entries": [[key, _encode(entry)] for key, entry in value.items()]}
         case gym.Env() | VectorEnv():
             return _encode_environment(value)
         case _ if isinstance(value, _STATIC) or callable(value):
@@ -76,7 +77,7 @@ def _encode_environment(env: Any) -> dict[str, Any]:
 
 
 def _decode(state: dict[str, Any], current: Any) -> Any:
-    """The value that `state` stands for; environments and what never changes are kept, as `current` has them."""
+    """What `state` stands for; environments and what never changes are kept, as `current` has them."""
     match state:
         case {"array": value}:
             return np.array(value)
@@ -84,10 +85,10 @@ def _decode(state: dict[str, Any], current: Any) -> Any:
             return np.array(value)[()]
         case {"generator": value}:
             return _generator(value)
-        case {"items": value}:
-            return _items(value, current)
-        case {"entries": value}:
-            return {key: _decode(value[str(key)], entry) for key, entry in _keys(value, current).items()}
+        case {"sequence": kind, "items": items}:
+            return _sequence(kind, items, current)
+        case {"entries": entries}:
+            return _entries(entries, current if isinstance(current, dict) else {})
         case {"own": value}:
             current.load_state(value)
         case {"attributes": value}:
@@ -106,16 +107,13 @@ def _generator(state: dict[str, Any]) -> np.random.Generator:
     return np.random.Generator(bits)
 
 
-def _items(states: list[dict[str, Any]], current: Any) -> Any:
+def _sequence(kind: str, states: list[dict[str, Any]], current: Any) -> Any:
     known = list(current) if isinstance(current, list | tuple | deque) else []
-    known += [None] * (len(states) - len(known))
-    values = [_decode(state, old) for state, old in zip(states, known, strict=False)]
-    if isinstance(current, deque):
-        return deque(values, current.maxlen)
-    return tuple(values) if isinstance(current, tuple) else values
+    values = [_decode(state, old) for state, old in zip_longest(states, known[: len(states)])]
+    if kind == "deque":
+        return deque(values, getattr(current, "maxlen", None))
+    return tuple(values) if kind == "tuple" else values
 
 
-def _keys(states: dict[str, Any], current: Any) -> dict[Any, Any]:
-    """The keys of a saved dict, as the current one has them."""
-    known = {str(key): key for key in current} if isinstance(current, dict) else {}
-    return {known.get(name, name): current[known[name]] if name in known else None for name in states}
+def _entries(states: list[list[Any]], current: dict[Any, Any]) -> dict[Any, Any]:
+    return {key: _decode(state, current.get(key)) for key, state in states}

@@ -12,7 +12,7 @@ _EPSILON = 1e-8
 
 
 class RunningMoments:
-    """Mean and variance of all rows seen (Chan et al. 1979, "Updating formulae", equation 2.1), in float64."""
+    """Mean and variance of all rows seen (Chan et al. 1979, "Updating formulae", eq. 2.1), in float64."""
 
     def __init__(self, size: int) -> None:
         self.count = 0.0

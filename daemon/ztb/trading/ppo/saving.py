@@ -23,7 +23,7 @@ class Checkpoints(Protocol):
 
 
 def checkpoint_interval(environment: Mapping[str, str] = os.environ) -> int:
-    """Updates between checkpoints, from ZTB_CHECKPOINT_INTERVAL, else 10. ConfigError: no whole number of 1 up."""
+    """Updates between checkpoints: ZTB_CHECKPOINT_INTERVAL, else 10. ConfigError: no whole number of 1 or more."""
     text = environment.get(_VARIABLE, "10")
     if not text.isdecimal() or int(text) < 1:
         raise ConfigError(f"{_VARIABLE}: {text!r} is no number of updates; give a whole number of 1 or more")

@@ -1,4 +1,4 @@
-"""Gymnasium's spaces as the network sees them: flat float32 observations, discrete heads, Gaussian actions."""
+"""Gymnasium's spaces as the network sees them: flat observations, discrete heads, Gaussian actions."""
 
 from __future__ import annotations
 
@@ -15,8 +15,15 @@ from ztb.errors import ConfigError
 class Actions(Protocol):
     """How the network's actions become those of `env.step`."""
 
-    heads: tuple[int, ...]
-    continuous: int
+    @property
+    def heads(self) -> tuple[int, ...]:
+        """Sizes of the discrete heads."""
+        ...
+
+    @property
+    def continuous(self) -> int:
+        """How many Gaussian actions."""
+        ...
 
     def to_env(self, actions: NDArray[Any]) -> NDArray[Any]:
         """A batch for VectorEnv.step from the network's (N, H) or (N, A)."""
@@ -45,7 +52,8 @@ class _MultiDiscrete:
 
     def to_env(self, actions: NDArray[Any]) -> NDArray[Any]:
         """(N, *shape of the space)"""
-        return (actions.reshape(-1, *self._start.shape) + self._start).astype(self._dtype)
+        shifted: NDArray[Any] = actions.reshape(-1, *self._start.shape) + self._start
+        return shifted.astype(self._dtype)
 
 
 class _Box:
@@ -55,20 +63,22 @@ class _Box:
 
     def __init__(self, space: gym.spaces.Box, squash: bool) -> None:
         low, high = space.low.astype(np.float64).ravel(), space.high.astype(np.float64).ravel()
-        self._bounded = np.isfinite(low) & np.isfinite(high)
-        if squash and not self._bounded.all():
+        bounded = np.isfinite(low) & np.isfinite(high)
+        if squash and not bounded.all():
             raise ConfigError(
                 "ppo.squash_actions: the action space has no bounds to squash into; turn it off"
             )
         self.continuous = low.size
         self._low, self._high, self._squash, self._space = low, high, squash, space
-        self._middle = np.where(self._bounded, 0.5 * low + 0.5 * high, 0.0)
-        self._half = np.where(self._bounded, 0.5 * high - 0.5 * low, 1.0)
+        self._half = np.ones_like(low)
+        self._half[bounded] = 0.5 * high[bounded] - 0.5 * low[bounded]
+        self._middle = np.zeros_like(low)
+        self._middle[bounded] = low[bounded] + self._half[bounded]
 
     def to_env(self, actions: NDArray[Any]) -> NDArray[Any]:
         """(N, *shape of the space), within its bounds."""
         units = np.tanh(actions.astype(np.float64)) if self._squash else actions
-        scaled = np.clip(self._middle + self._half * units, self._low, self._high)
+        scaled: NDArray[Any] = np.clip(self._middle + self._half * units, self._low, self._high)
         return scaled.reshape(-1, *self._space.shape).astype(self._space.dtype)
 
 

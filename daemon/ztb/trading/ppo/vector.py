@@ -1,4 +1,4 @@
-"""One way to step any environment: whatever a user gives becomes a VectorEnv, and autoreset modes become one."""
+"""One way to step any environment: whatever is given becomes a VectorEnv, and autoreset modes become one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EnvSource = str | AnyEnv | Callable[[], AnyEnv]
 
 
 def as_vector(source: EnvSource, num_envs: int) -> VectorEnv[Any, Any, Any]:
-    """A VectorEnv of an id or a callable (`num_envs` of what it makes), of one Env alone, or as it is given."""
+    """A VectorEnv of an id or a callable (`num_envs` of what it makes), of one Env, or as it is."""
     if isinstance(source, str):
         return gym.make_vec(source, num_envs)
     if isinstance(source, VectorEnv):

@@ -1,0 +1,113 @@
+"""Rollouts of a policy over recorded history: what pretraining and online learning train on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztb.trading.bridge import FACT_EQUITY
+from ztb.trading.network import MakeNetwork, new_outputs
+from ztb.trading.policy import NetworkShape, Weights, sample_batch
+from ztb.trading.ppo.rollout import Rollout, empty_rollout
+from ztb.trading.simulation import Simulation
+from ztb.trading.strategy import OwnReward
+
+_KEYS = 2**62
+
+
+def episode_keys(generator: np.random.Generator, lanes: int) -> NDArray[np.int64]:
+    """Keys of the random numbers of `lanes` lanes, (lanes,)."""
+    return generator.integers(0, _KEYS, lanes)
+
+
+class BatchPolicy:
+    """A network that decides for many observations at once, from buffers of its own."""
+
+    def __init__(
+        self, shape: NetworkShape, weights: Weights, lanes: int, make: MakeNetwork | None = None
+    ) -> None:
+        self._heads = np.array(shape.heads, np.int64)
+        self._outputs = new_outputs(shape, weights, make, lanes)
+
+    def load(self, weights: Weights) -> None:
+        """Decide with `weights` from now on; they are copied."""
+        self._outputs.load(weights)
+
+    def decide(
+        self,
+        observations: NDArray[np.float32],
+        uniforms: NDArray[np.float64],
+        actions: NDArray[np.int64],
+        logprobs: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Actions (N, H) drawn with `uniforms` (N, H) for `observations` (N, D), and their log-probs (N,).
+
+        Returns the values (N,), good until the next call.
+        """
+        outputs = self._outputs(observations)
+        sample_batch(outputs, self._heads, uniforms, 0, actions, logprobs)
+        return outputs[:, -1]
+
+    def values(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N,) values of `observations` (N, D), at most as many as lanes; good until the next call."""
+        return self._outputs(observations)[:, -1]
+
+
+class Collector:
+    """Fills one rollout of T `steps` of all lanes of `simulation`, again and again; episodes go on in between.
+
+    Rewards are the bridge's, or the strategy's own, times `reward_scale`. Random numbers come from `seed` alone.
+    """
+
+    def __init__(
+        self, shape: NetworkShape, weights: Weights, simulation: Simulation, steps: int, seed: int,
+        reward_scale: float = 1.0, make: MakeNetwork | None = None, own_reward: OwnReward | None = None,
+    ) -> None:  # fmt: skip
+        self.simulation = simulation
+        self.rollout = empty_rollout(shape, steps, simulation.num_lanes)
+        self._policy = BatchPolicy(shape, weights, simulation.num_lanes, make)
+        self._own_reward = own_reward
+        self._reward_scale = np.float32(reward_scale)
+        self._generator = np.random.Generator(np.random.PCG64(seed))
+        self._uniforms = np.empty((simulation.num_lanes, len(shape.heads)))
+        simulation.reset(episode_keys(self._generator, simulation.num_lanes))
+
+    def collect(self, weights: Weights) -> Rollout:
+        """T steps with the policy of `weights`; the rollout is overwritten by the next call."""
+        self._policy.load(weights)
+        steps = len(self.rollout.rewards)
+        for t in range(steps):
+            self._step(t, t == steps - 1)
+        return self.rollout
+
+    def _step(self, t: int, last: bool) -> None:
+        rollout, simulation = self.rollout, self.simulation
+        observations, actions = rollout.observations[t], rollout.actions[t]
+        observations[:] = simulation.outcome.observations
+        self._generator.random(out=self._uniforms)
+        rollout.values[t] = self._policy.decide(observations, self._uniforms, actions, rollout.logprobs[t])
+        before = simulation.lanes.facts[:, FACT_EQUITY].copy()
+        outcome = simulation.step(actions)
+        if self._own_reward is not None:
+            outcome.rewards[:] = self._own_reward(before, simulation.lanes.facts[:, FACT_EQUITY])
+        np.multiply(outcome.rewards, self._reward_scale, out=rollout.rewards[t], casting="same_kind")
+        rollout.terminated[t] = outcome.terminated
+        rollout.truncated[t] = outcome.truncated
+        np.logical_not(outcome.tainted, out=rollout.mask[t])
+        following = np.flatnonzero(~outcome.terminated if last else outcome.truncated)
+        if following.size:
+            rollout.next_values[t, following] = self._policy.values(outcome.observations[following])
+        ended = outcome.terminated | outcome.truncated
+        if ended.any():
+            simulation.restart(ended)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next rollout depends on, save the weights, copied."""
+        return {"generator": self._generator.bit_generator.state, "simulation": self.simulation.state()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from `state()`, bit for bit."""
+        self._generator.bit_generator.state = state["generator"]
+        self.simulation.load_state(state["simulation"])

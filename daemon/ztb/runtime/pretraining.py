@@ -1,0 +1,72 @@
+"""Generation 0 from the first span of the data, which is trained on and not traded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+import numpy as np
+
+from ztb.errors import DataError
+from ztb.learning.pretrain import Pretrained, PretrainSettings, pretrain
+from ztb.market.history import History
+from ztb.market.ticks import BAR, Ticks, join_ticks
+from ztb.runtime.assembly import Assembly
+from ztb.runtime.origin import Origin
+
+_ROWS = 65_536
+
+
+def trading_start(history: History, pretrain_ns: int) -> int:
+    """The moment from which a run trades: `pretrain_ns` after the first tick (a bar's opening), or 0."""
+    if pretrain_ns == 0:
+        return 0
+    for block in history.blocks(1):
+        first = block[0]
+        opening = int(first["span_ns"]) if first["kind"] == BAR else 0
+        return int(first["ts_ns"]) - opening + pretrain_ns + 1
+    return 0
+
+
+def _span(history: History, end_ns: int) -> Ticks:
+    """The ticks before `end_ns`."""
+    parts: list[Ticks] = []
+    for block in history.blocks(_ROWS):
+        n = int(np.searchsorted(block["ts_ns"], end_ns))
+        parts.append(block[:n])
+        if n < len(block):
+            break
+    if not parts:
+        raise DataError("--pretrain: the data are empty")
+    return join_ticks(parts)
+
+
+def pretrained_origin(
+    assembly: Assembly, history: History, end_ns: int, seed: int, on_progress: Callable[[float], None]
+) -> Origin:
+    """Train on the ticks before `end_ns`. The normaliser is not taken over: the run goes through the span itself."""
+    config = assembly.config
+    settings = PretrainSettings(
+        features=assembly.features,
+        normaliser=assembly.normaliser,
+        clock=assembly.clock,
+        period_ns=assembly.period_ns,
+        bridge=assembly.bridge,
+        paper=config.paper,
+        ppo=config.ppo,
+        start_cash=config.execution.start_cash_quote,
+        reward_scale=config.online.reward_scale,
+        network=assembly.strategy.network,
+        own_reward=assembly.strategy.reward,
+    )
+    done = pretrain(_span(history, end_ns), assembly.instrument, settings, seed, on_progress)
+    return Origin("pretrained", done.weights, done.updater_state, None, _facts(done))
+
+
+def _facts(done: Pretrained) -> dict[str, object]:
+    """What pretraining says of itself, for the manifest and the report."""
+    return {
+        "best_update": done.best_update,
+        "updates": len(done.curve),
+        "validation_mean_reward": asdict(done.validation),
+    }

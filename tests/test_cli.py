@@ -1,0 +1,188 @@
+"""Every mistake a person can make ends in one clear line and the documented exit code, never in a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ztb.cli import run
+from ztb.ledger.journal import JournalReader
+from ztb.ledger.records import DecisionRow
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
+    code = run([str(argument) for argument in arguments])
+    text = capsys.readouterr().err
+    assert "Traceback" not in text
+    return code, text
+
+
+def test_a_missing_file_is_named(capsys, tmp_path):
+    code, text = said(capsys, "replay", "--data", tmp_path / "gone.csv", "--out", tmp_path / "run")
+    assert code == 3 and "gone.csv" in text
+
+
+def test_an_unknown_strategy_names_the_nearest(capsys, write_bars, tmp_path):
+    code, text = said(
+        capsys, "replay", "--data", write_bars(50), "--strategy", "hodl", "--out", tmp_path / "r"
+    )
+    assert code == 78 and "did you mean 'hold'" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"rsik": {}}', "unknown section: 'rsik'; did you mean 'risk'?"),
+        ('{"risk": {"max_exposur": 1}}', "unknown key in risk: 'max_exposur'; did you mean 'max_exposure'?"),
+        ('{"risk": {"max_exposure": -1}}', "risk.max_exposure: Input should be greater than 0 (got -1)"),
+        ('{"risk": {"max_exposure": "much"}}', "risk.max_exposure: Input should be a valid number"),
+        ('{"ppo": {"gamma": 1.5}}', "gamma"),
+        ('{"paper": {"bar_participation": 2}}', "bar_participation"),
+        ('{"risk": 3}', "risk must be an object of settings"),
+        ('{"risk": ', ":1:"),
+        ("[1]", "holds no JSON object"),
+    ],
+)
+def test_bad_configuration_names_file_place_and_remedy(capsys, tmp_path, content, message):
+    path = tmp_path / "trade-config.json"
+    path.write_text(content)
+    code, text = said(capsys, "config", "check", "--config", path)
+    assert code == 78 and message in text, text
+    assert "trade-config.json" in text or message in ("gamma", "bar_participation")
+
+
+def test_a_ladder_that_cannot_be_traded_is_refused(capsys, write_bars, tmp_path, monkeypatch):
+    monkeypatch.setenv("ZTB_DECISION__LADDER", "[-1, 0, 1]")
+    code, text = said(capsys, "replay", "--data", write_bars(50), "--out", tmp_path / "run")
+    assert code == 78 and "cannot be sold short" in text
+
+
+def test_usage_errors_are_usage_errors(capsys):
+    assert said(capsys, "replay", "--seed", "x")[0] == 2
+    assert said(capsys, "no-such-verb")[0] == 2
+    assert said(capsys, "replay", "--pretrain", "half")[0] == 2
+    assert said(capsys, "replay", "--from", "yesterday")[0] == 2
+
+
+def test_a_second_run_never_overwrites_the_first(capsys, write_bars, tmp_path):
+    data, out = write_bars(120), tmp_path / "run"
+    arguments = ("replay", "--data", data, "--strategy", "hold", "--out", out)
+    assert said(capsys, *arguments)[0] == 0
+    code, text = said(capsys, *arguments)
+    assert code == 2 and "holds a run already" in text
+
+
+@pytest.fixture
+def own_strategies(tmp_path) -> Path:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    return folder
+
+
+def in_a_process(folder: Path, *arguments: object, **keywords: object) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "daemon"), "ZTB_STRATEGY_PATH": str(folder)}
+    return subprocess.run(
+        [sys.executable, "-m", "ztb", *map(str, arguments)], env=environment, capture_output=True, text=True,
+        check=False, **keywords,
+    )  # type: ignore[call-overload,no-any-return]  # fmt: skip
+
+
+def test_a_strategy_that_raises_is_named_with_its_line_and_the_run_stays_readable(
+    own_strategies, write_bars, tmp_path
+):
+    (own_strategies / "breaks.py").write_text(
+        "from ztb.trading.strategy import Action\n"
+        "class Strategy:\n"
+        "    def __init__(self, context): pass\n"
+        "    def decide(self, moment):\n"
+        "        if moment.decision == 100: raise ValueError('out of ideas')\n"
+        "        return Action(0)\n"
+    )
+    out = tmp_path / "run"
+    done = in_a_process(
+        own_strategies, "replay", "--data", write_bars(400), "--strategy", "breaks", "--out", out
+    )
+    assert done.returncode == 78 and "Traceback" not in done.stderr
+    assert "breaks.py:5: the strategy raised ValueError: out of ideas (decision 100)" in done.stderr
+    assert json.loads((out / "summary.json").read_text())["status"].startswith("failed: ")
+    assert len(list(JournalReader(out / "journal.sqlite").rows(DecisionRow))) == 100
+
+
+def test_an_answer_that_is_no_action_is_refused(own_strategies, write_bars, tmp_path):
+    (own_strategies / "odd.py").write_text(
+        "class Strategy:\n    def __init__(self, context): pass\n    def decide(self, moment): return 7\n"
+    )
+    done = in_a_process(
+        own_strategies, "replay", "--data", write_bars(200), "--strategy", "odd", "--out", tmp_path / "run"
+    )
+    assert done.returncode == 78 and "decide() must return an Action" in done.stderr
+
+
+def test_an_interrupt_keeps_what_was_done(own_strategies, write_bars, tmp_path):
+    (own_strategies / "slow.py").write_text(
+        "import os, signal\n"
+        "from ztb.trading.strategy import Action\n"
+        "class Strategy:\n"
+        "    def __init__(self, context): pass\n"
+        "    def decide(self, moment):\n"
+        "        if moment.decision == 200: os.kill(os.getpid(), signal.SIGINT)\n"
+        "        return Action(4)\n"
+    )
+    out = tmp_path / "run"
+    done = in_a_process(
+        own_strategies, "replay", "--data", write_bars(900), "--strategy", "slow", "--out", out
+    )
+    assert done.returncode == 130 and "interrupted" in done.stderr and "Traceback" not in done.stderr
+    assert json.loads((out / "summary.json").read_text())["status"] == "interrupted"
+    assert 200 <= len(list(JournalReader(out / "journal.sqlite").rows(DecisionRow))) < 836
+
+
+def test_a_full_disk_is_said_and_what_was_committed_stays(own_strategies, write_bars, tmp_path):
+    script = (
+        "import resource, sys\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))\n"
+        "from ztb.cli import run\n"
+        "sys.exit(run(sys.argv[1:]))\n"
+    )
+    out = tmp_path / "run"
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "daemon")}
+    done = subprocess.run(
+        [sys.executable, "-c", script, "replay", "--data", str(write_bars(6000)), "--strategy", "random_walk",
+         "--out", str(out)], env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1 and "the journal cannot be written" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+    reader = JournalReader(out / "journal.sqlite")
+    assert [row.decision for row in reader.rows(DecisionRow)][:3] in ([], [0, 1, 2])
+
+
+def test_help_is_quick_and_imports_nothing_heavy():
+    script = (
+        "import sys\n"
+        "from ztb.cli import run\n"
+        "run(['--help'])\n"
+        "heavy = {'torch', 'ccxt', 'numba', 'gymnasium', 'pyarrow'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "daemon")}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_repeating_a_run_compares_bit_for_bit(capsys, write_bars, tmp_path):
+    data, out = write_bars(300), tmp_path / "run"
+    assert said(capsys, "replay", "--data", data, "--strategy", "random_walk", "--out", out)[0] == 0
+    assert said(capsys, "replay", out, "--out", tmp_path / "again")[0] == 0
+    text = data.read_text().splitlines()
+    data.write_text("\n".join([*text[:-1], text[-1].replace(".", ".", 1)[:-1] + "1"]) + "\n")
+    code, message = said(capsys, "replay", out, "--out", tmp_path / "changed")
+    assert code == 3 and "differs in journal_sha256" in message
