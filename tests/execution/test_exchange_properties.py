@@ -19,7 +19,8 @@ from execution.exchange_cases import PERP, SPOT, Actions, run
 from execution.flows import mixed_ticks, random_flow
 from ztb.execution.order_states import TERMINAL, OrderProgress, progress_after
 from ztb.execution.orders import Filled, Funded, OrderEvent, OrderRequest
-from ztb.execution.paper import PaperConfig, PaperExchange
+from ztb.execution.paper import PaperExchange
+from ztb.execution.paper_config import PaperConfig
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import BAR, QUOTE, TRADE, Ticks, empty_ticks
 from ztb.utils.kernel import COMPILED
@@ -135,6 +136,30 @@ def test_later_ticks_change_nothing_known_before(case: Case, cut: int) -> None:
     early = {row: acts for row, acts in flow.items() if row < cut}
     assert run(one, ticks[:cut], early) == run(other, changed[:cut], early)
     assert one.account.tobytes() == other.account.tobytes()
+
+
+def small_view(view: np.ndarray) -> np.ndarray:
+    """The same view with room for one level of depth: what an environment without depth needs, 150 bytes."""
+    book = np.dtype([(name, "<i8") for name in ("bids", "asks")] + [
+        (f"{side}_{what}", "<f8", (1,)) for side in ("bid", "ask") for what in ("price", "size")
+    ])  # fmt: skip
+    fields = [(name, book if name == "book" else view.dtype[name]) for name in view.dtype.names or ()]
+    small = np.zeros(1, np.dtype(fields))
+    for name in view.dtype.names or ():
+        if name != "book":
+            small[name] = view[name]
+    return small
+
+
+@pytest.mark.proof
+def test_environments_without_depth_do_without_the_book() -> None:
+    (venue, ticks, flow), (small, _, _) = (
+        make((3, (TRADE, QUOTE, BAR), PERP)),
+        make((3, (TRADE, QUOTE, BAR), PERP)),
+    )
+    small.view = small_view(small.view)
+    assert run(venue, ticks, flow) == run(small, ticks, flow)
+    assert venue.account.tobytes() == small.account.tobytes() and small.view.nbytes < 200
 
 
 def all_digests() -> str:

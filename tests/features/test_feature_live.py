@@ -119,7 +119,7 @@ def test_state_is_a_copy() -> None:
     assert not kept["shipped"]["buckets"].any()
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(ticks=nasty_ticks())
 def test_values_are_finite_and_live_equals_history_whatever_comes(ticks: Ticks) -> None:
     values, features = history(ticks), FeatureSet(INSTRUMENT, PERIOD)

@@ -40,7 +40,7 @@ def test_plain_python_gives_the_same_values(tmp_path: Path) -> None:
     out = tmp_path / "plain.npy"
     subprocess.run([sys.executable, "-c", PROGRAM, str(out)], check=True, env=environment, timeout=300)
     plain, compiled = np.load(out), np.concatenate((values(bars(90)), values(mixed(60))))
-    np.testing.assert_allclose(plain, compiled, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(plain, compiled, rtol=1e-12, atol=1e-12)
     for j, name in enumerate((*SHIPPED, "mean_price")):
         if not any(part in name for part in TRANSCENDENTAL):
             assert plain[:, j].tobytes() == compiled[:, j].tobytes(), name

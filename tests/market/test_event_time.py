@@ -94,6 +94,28 @@ def test_files_are_joined_by_time_and_overlap_is_dropped(write: Write, read: Rea
     assert twice.report.duplicated == 5
 
 
+def test_overlap_is_dropped_however_long_it_is(
+    write: Write, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ztb.market.clean._ID_WINDOW", 1)
+    early, late = (
+        write(n, _trades([(i, i) for i in rows])) for n, rows in (("a", range(9)), ("b", range(2, 12)))
+    )
+    history = open_history([early, late])
+    assert list(read(history)["ts_ns"] // 10**6 - _MS) == list(range(12))
+    assert history.report.duplicated == 7
+
+
+def test_bars_of_overlapping_files_are_taken_once(write: Write, read: Read) -> None:
+    def bars(minutes: range) -> str:
+        return "".join(f"{_MS + 60_000 * i},5,6,4,5,{i}\n" for i in minutes)
+
+    history = open_history([write("b.csv", bars(range(3, 9))), write("a.csv", bars(range(6)))])
+    assert list(read(history)["size"]) == list(range(9))
+    assert history.report.duplicated == 3
+    assert history.report.gaps == 0
+
+
 def test_the_span_cuts_by_when_a_row_begins(bars_csv: Bars, read: Read) -> None:
     path = bars_csv([str(i) for i in range(10)])
     opens = (1_600_000_020 + 60 * np.arange(10)) * 10**9

@@ -102,6 +102,13 @@ def test_tardis_quotes_have_the_ask_first_and_microseconds(write: Write, read: R
     assert (history.instrument.venue, history.instrument.symbol) == ("bybit", "BTC/USDT:USDT")
 
 
+def test_contracts_of_a_hundred_dollars(write: Write, read: Read) -> None:
+    text = "exchange,symbol,timestamp,local_timestamp,ask_amount,ask_price,bid_price,bid_amount\n"
+    text += f"huobi-dm-swap,BTC-USD,{_MS}000,{_MS}999,40,8000,4000,20\n"
+    ticks = read(open_history([write("x.csv", text)]))
+    assert (ticks[0]["ask_size"], ticks[0]["bid_size"]) == (0.5, 0.5)
+
+
 def test_contracts_of_inverse_venues_become_base_currency(write: Write, read: Read) -> None:
     text = "exchange,symbol,timestamp,local_timestamp,id,side,price,amount\n"
     text += f"bitmex,XBTUSD,{_MS}000,{_MS}999,a-b,sell,8000,2000\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from ztb.trading.policy import NetworkShape, ServingPolicy, parameter_shapes, we
 from ztb.trading.ppo.actor_critic import ModuleNetwork, TowerNetwork
 from ztb.trading.ppo.adam import Adam, clip_norm
 from ztb.trading.ppo.config import PPOConfig
-from ztb.trading.ppo.losses import Categorical, Distribution, Gaussian, Minibatch, ppo_loss, total_loss
+from ztb.trading.ppo.losses import ENTROPY, POLICY_LOSS, VALUE_LOSS, loss_of, total_loss
 from ztb.trading.ppo.rollout import Rollout, empty_rollout
 from ztb.trading.ppo.update import PPOUpdater, explained_variance
 
@@ -60,33 +60,51 @@ def rollout_of(shape: NetworkShape, seed: int, steps: int = 16, envs: int = 4) -
     return rollout
 
 
+@dataclass
+class Minibatch:
+    """B transitions out of twice as many."""
+
+    observations: np.ndarray
+    actions: np.ndarray
+    known: np.ndarray
+    indices: np.ndarray
+
+
 def minibatch_of(shape: NetworkShape, seed: int, count: int = 40) -> Minibatch:
     generator = np.random.default_rng(seed)
-    tensors = [torch.from_numpy(generator.standard_normal(count).astype(np.float32)) for _ in range(3)]
-    observations = generator.standard_normal((count, shape.observation_size)).astype(np.float32)
+    known = generator.standard_normal((2 * count, 4)).astype(np.float32)
+    known[:, 0] = -1.5 + 0.3 * known[:, 0]
     return Minibatch(
-        torch.from_numpy(observations),
-        torch.from_numpy(actions_of(shape, generator, count).T.copy()),
-        torch.from_numpy((-1.5 + 0.3 * generator.standard_normal(count)).astype(np.float32)),
-        *tensors,
+        generator.standard_normal((2 * count, shape.observation_size)).astype(np.float32),
+        actions_of(shape, generator, 2 * count),
+        known,
+        generator.permutation(2 * count)[:count],
     )
 
 
-def network_and_distribution(
-    shape: NetworkShape, weights: dict[str, np.ndarray]
-) -> tuple[TowerNetwork, Distribution]:
+def loss_and_gradient(
+    shape: NetworkShape, config: PPOConfig, weights: dict[str, np.ndarray], batch: Minibatch
+) -> tuple[float, torch.Tensor]:
+    """By the code under test."""
     network = TowerNetwork(shape, weights, "cpu")
-    log_std = network.log_std()
-    return network, Gaussian(*log_std) if log_std else Categorical(shape.heads, "cpu")
+    outputs = network.forward(torch.from_numpy(batch.observations[batch.indices]))
+    gradient, figures, by_log_std = loss_of(shape, config)(
+        outputs.numpy(), batch.indices, batch.actions, batch.known, network.log_std().numpy()
+    )
+    network.backward(torch.from_numpy(gradient), torch.from_numpy(by_log_std))
+    return total_loss(*figures[[POLICY_LOSS, VALUE_LOSS, ENTROPY]], config), network.gradients
 
 
 def loss_by_autograd(
     shape: NetworkShape, config: PPOConfig, weights: dict[str, torch.Tensor], batch: Minibatch
 ) -> torch.Tensor:
     """The loss, written a second time on torch.distributions, for autograd to differentiate."""
+    observations = torch.from_numpy(batch.observations[batch.indices])
+    actions = torch.from_numpy(batch.actions[batch.indices])
+    old_logprobs, advantages, returns, old_values = torch.from_numpy(batch.known[batch.indices].T)
     parts = []
     for tower, sizes in shape.towers():
-        x = batch.observations.to(weights[f"{tower}.0.weight"].dtype)
+        x = observations.to(weights[f"{tower}.0.weight"].dtype)
         for layer in range(len(sizes) - 1):
             x = x @ weights[f"{tower}.{layer}.weight"] + weights[f"{tower}.{layer}.bias"]
             x = torch.tanh(x) if layer < len(sizes) - 2 else x
@@ -94,24 +112,23 @@ def loss_by_autograd(
     outputs = torch.cat(parts, dim=1)
     if shape.continuous:
         normal = torch.distributions.Normal(outputs[:, :-1], weights["log_std"].exp())
-        logprob, entropy = normal.log_prob(batch.actions.t()).sum(1), normal.entropy().sum(1)
+        logprob, entropy = normal.log_prob(actions).sum(1), normal.entropy().sum(1)
     else:
         heads = [
             torch.distributions.Categorical(logits=logits)
             for logits in outputs[:, :-1].split(shape.heads, dim=1)
         ]
-        logprob = sum(head.log_prob(action) for head, action in zip(heads, batch.actions, strict=True))
+        logprob = sum(head.log_prob(action) for head, action in zip(heads, actions.t(), strict=True))
         entropy = sum(head.entropy() for head in heads)
-    advantages = batch.advantages
     if config.normalize_advantage:
         advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-    ratio = (logprob - batch.logprobs).exp()
+    ratio = (logprob - old_logprobs).exp()
     clipped = ratio.clamp(1 - config.clip_range, 1 + config.clip_range)
     policy = -torch.min(advantages * ratio, advantages * clipped).mean()
-    squared = (outputs[:, -1] - batch.returns) ** 2
+    squared = (outputs[:, -1] - returns) ** 2
     if config.clip_value is not None:
-        near = batch.values + (outputs[:, -1] - batch.values).clamp(-config.clip_value, config.clip_value)
-        squared = torch.max(squared, (near - batch.returns) ** 2)
+        near = old_values + (outputs[:, -1] - old_values).clamp(-config.clip_value, config.clip_value)
+        squared = torch.max(squared, (near - returns) ** 2)
     return policy - config.entropy_coef * entropy.mean() + config.value_coef * squared.mean()
 
 
@@ -119,28 +136,20 @@ def loss_by_autograd(
 @pytest.mark.parametrize("shape", SHAPES)
 def test_loss_and_gradients_are_those_of_autograd(shape: NetworkShape, config: PPOConfig) -> None:
     weights, batch = moved(shape, 1), minibatch_of(shape, 2)
-    network, distribution = network_and_distribution(shape, weights)
-    outputs = network.forward(batch.observations)
-    gradient = torch.empty_like(outputs)
-    figures = ppo_loss(config, distribution, outputs, batch, gradient)
-    network.backward(gradient)
+    found, gradients = loss_and_gradient(shape, config, weights, batch)
     tensors = {name: torch.from_numpy(array).requires_grad_() for name, array in weights.items()}
     loss = loss_by_autograd(shape, config, tensors, batch)
     loss.backward()
     expected = torch.cat([tensor.grad.reshape(-1) for tensor in tensors.values() if tensor.grad is not None])
-    assert float(total_loss(config, figures)) == pytest.approx(float(loss.detach()), rel=1e-5)
-    torch.testing.assert_close(network.gradients, expected, rtol=1e-4, atol=1e-6)
+    assert found == pytest.approx(float(loss.detach()), rel=1e-5)
+    torch.testing.assert_close(gradients, expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_gradients_are_those_of_finite_differences(shape: NetworkShape) -> None:
     config, weights, batch = CONFIGS[1], moved(shape, 5), minibatch_of(shape, 6)
-    network, distribution = network_and_distribution(shape, weights)
-    outputs = network.forward(batch.observations)
-    gradient = torch.empty_like(outputs)
-    ppo_loss(config, distribution, outputs, batch, gradient)
-    network.backward(gradient)
-    direction = np.random.default_rng(0).standard_normal(network.gradients.shape[0])
+    _, gradients = loss_and_gradient(shape, config, weights, batch)
+    direction = np.random.default_rng(0).standard_normal(gradients.shape[0])
     step = 1e-5 * direction / np.linalg.norm(direction)
     losses = []
     for sign in (1, -1):
@@ -151,7 +160,7 @@ def test_gradients_are_those_of_finite_differences(shape: NetworkShape) -> None:
             start += array.size
         losses.append(float(loss_by_autograd(shape, config, exact, batch)))
     slope = (losses[0] - losses[1]) / 2e-5
-    found = float(network.gradients.double() @ torch.from_numpy(step)) / 1e-5
+    found = float(gradients.double() @ torch.from_numpy(step)) / 1e-5
     assert found == pytest.approx(slope, rel=2e-3, abs=1e-4)
 
 
@@ -203,7 +212,7 @@ def test_serving_gives_what_torch_gives_within_1e_5() -> None:
         policy, network = ServingPolicy(shape, weights), TowerNetwork(shape, weights, "cpu")
         generator = np.random.default_rng(1)
         seen = generator.standard_normal((500, 6)).astype(np.float32)
-        outputs = network.forward(torch.from_numpy(seen)).double()
+        outputs = network.forward(torch.from_numpy(seen)).double().t()
         heads = [torch.softmax(part, 0).numpy() for part in outputs[:-1].split(shape.heads)]
         for row in range(500):
             uniforms = generator.random(len(shape.heads))
@@ -234,7 +243,7 @@ def test_adam_is_torchs() -> None:
 
 def test_clipping_keeps_direction_and_bounds_the_norm() -> None:
     gradient = torch.tensor([3.0, 4.0])
-    assert float(clip_norm(gradient, 0.5)) == 5.0
+    assert clip_norm(gradient, 0.5) == 5.0
     torch.testing.assert_close(gradient, torch.tensor([0.3, 0.4]), rtol=1e-5, atol=1e-6)
     small = torch.tensor([0.03, 0.04])
     clip_norm(small, 0.5)

@@ -43,7 +43,7 @@ def plan_action(exchange: np.void, orders: np.ndarray) -> None:
     """Find when the next order or cancel arrives, or funding is due."""
     earliest = exchange["funding_ns"]
     for slot in range(exchange["used"]):
-        earliest = min(earliest, orders[slot]["arrival_ns"], orders[slot]["cancel_ns"])
+        earliest = min(earliest, min(orders[slot]["arrival_ns"], orders[slot]["cancel_ns"]))
     exchange["action_ns"] = earliest
 
 

@@ -41,9 +41,9 @@ def _set_level(prices: np.ndarray, sizes: np.ndarray, n: int, price: float, size
             prices[i] = prices[i + 1]
             sizes[i] = sizes[i + 1]
         return n - 1
-    if size <= 0.0 or low >= BOOK_LEVELS:
+    if size <= 0.0 or low >= len(prices):
         return n
-    n = min(n + 1, BOOK_LEVELS)
+    n = min(n + 1, len(prices))
     for i in range(n - 1, low, -1):
         prices[i] = prices[i - 1]
         sizes[i] = sizes[i - 1]

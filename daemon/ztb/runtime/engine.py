@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import xxhash
+from numpy.typing import NDArray
 
 from ztb.features import FeatureSet, Normaliser
 from ztb.ledger.bookkeeper import Bookkeeper
@@ -16,6 +17,8 @@ from ztb.market.ticks import BAR, DEPTH, GAP, LAST, Flag, Ticks
 from ztb.ports import Source
 from ztb.trading.decision_clock import DecisionClock
 from ztb.trading.lane import Decided, Lane
+from ztb.trading.strategy import OnTick
+from ztb.trading.tick_view import tick_views
 
 _TAINT = GAP | int(Flag.TAINTED)
 _YIELD_EVERY = 64  # decisions between two turns of the event loop
@@ -95,6 +98,8 @@ class Engine:
         self._normal = np.zeros(features.size, np.float32)
         self._before: tuple[Decided, int] | None = None
         self._tainted = False
+        self._on_tick: OnTick | None = getattr(live.strategy, "on_tick", None)
+        self._called_to = 0
 
     async def run(self, source: Source) -> None:
         """Consume `source` to its end."""
@@ -112,9 +117,14 @@ class Engine:
         while i < n:
             due = self.clock.find_due(ticks, i, n)
             end = min(due + 1, n)
+            if self._on_tick is None:
+                self.features.advance(ticks, i, end)
+            else:
+                self._call_strategy(self._on_tick, ticks, i, end, due)
+                i = self._called_to
             self._advance(ticks, i, end)
             if due < n:
-                self._decide(int(ticks["ts_ns"][due]))
+                self._decide(int(ticks["ts_ns"][due]), self.features.values)
                 if self.progress.decisions % _YIELD_EVERY == 0:
                     await self.learning.settle()
                     await asyncio.sleep(0)
@@ -132,16 +142,33 @@ class Engine:
             )
         progress.last_ts_ns = int(ticks["ts_ns"][-1])
 
+    def _call_strategy(self, on_tick: OnTick, ticks: Ticks, i0: int, i1: int, due: int) -> None:
+        """Show each tick of [i0, i1) to the strategy, with its features; decide where it asks to, save at `due`.
+
+        The features of the whole segment are computed first, since they do not depend on what is decided; the
+        lanes follow up to each row that is decided on. Sets `_called_to`, the row up to which they came.
+        """
+        segment = ticks[i0:i1]
+        history = self.features.batch(segment)
+        self._called_to = i0
+        ready = self.features.ready
+        for j, tick in enumerate(tick_views(segment, history)):
+            if tick is None or not on_tick(tick):
+                continue
+            row = i0 + j
+            if row != due and ready:
+                self._advance(ticks, self._called_to, row + 1)
+                self._called_to = row + 1
+                self._decide(tick.ts_ns, history[j])
+
     def _advance(self, ticks: Ticks, i0: int, i1: int) -> None:
-        self.features.advance(ticks, i0, i1)
         self.live.advance(ticks, i0, i1)
         for lane in self.shadows.values():
             lane.advance(ticks, i0, i1)
         if np.any(ticks["flags"][i0:i1] & _TAINT):
             self._tainted = True
 
-    def _decide(self, ts_ns: int) -> None:
-        raw = self.features.values
+    def _decide(self, ts_ns: int, raw: NDArray[np.float64]) -> None:
         self.normaliser.update(raw)
         if ts_ns < self.trade_from_ns or not self.features.ready:
             return

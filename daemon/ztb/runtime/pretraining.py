@@ -10,7 +10,7 @@ import numpy as np
 from ztb.errors import DataError
 from ztb.learning.pretrain import Pretrained, PretrainSettings, pretrain
 from ztb.market.history import History
-from ztb.market.ticks import BAR, Ticks
+from ztb.market.ticks import BAR, Ticks, join_ticks
 from ztb.runtime.assembly import Assembly
 from ztb.runtime.origin import Origin
 
@@ -38,7 +38,7 @@ def _span(history: History, end_ns: int) -> Ticks:
             break
     if not parts:
         raise DataError("--pretrain: the data are empty")
-    return np.concatenate(parts)
+    return join_ticks(parts)
 
 
 def pretrained_origin(
@@ -56,6 +56,8 @@ def pretrained_origin(
         ppo=config.ppo,
         start_cash=config.execution.start_cash_quote,
         reward_scale=config.online.reward_scale,
+        network=assembly.strategy.network,
+        own_reward=assembly.strategy.reward,
     )
     done = pretrain(_span(history, end_ns), assembly.instrument, settings, seed, on_progress)
     return Origin("pretrained", done.weights, done.updater_state, None, _facts(done))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from ztb.trading.lane import Decided
 
 _ROWS = 4  # observations of a trial between two decisions: about 0.2 ms
 _GIVE_WAY_S = 0.002
+_STOP_S = 5.0  # for the learner to end by itself
 _FAILURES = 3  # in a row, after which a replay does not wait for the learner any more
 
 
@@ -92,20 +94,14 @@ class ProcessLearning(Learning):
         """In a replay, wait for a learner that is behind, unless it only ever fails; else for nothing but the disk."""
         await self._promotion.store.settle()
         if self._pace is not None:
-            await self._until(lambda: self.process.waiting < self._most_waiting())
-
-    def _most_waiting(self) -> int:
-        return self._pace.most_waiting if self._pace else 0
+            most = self._pace.most_waiting
+            await self._until(lambda: self.process.waiting < most, math.inf)
 
     async def finish(self) -> None:
         """Take what the learner still owes where there is a pace, and let it end; both within bounds."""
         if self._pace is not None:
-            deadline = self._clock() + self._pace.drain_s
-            await self._until(lambda: self._drained() or self._clock() > deadline)
-        self._finished = True
-        deadline = self._clock() + 5.0
-        while not self.process.ask_to_stop() and self._clock() < deadline:
-            await asyncio.sleep(_GIVE_WAY_S)
+            await self._until(self._drained, self._pace.drain_s)
+        await self._until(self.process.ask_to_stop, _STOP_S)
         self.close()
 
     def close(self) -> None:
@@ -116,10 +112,11 @@ class ProcessLearning(Learning):
     def _drained(self) -> bool:
         return self.process.waiting < self._least_waiting and not self._candidates
 
-    async def _until(self, done: Callable[[], bool]) -> None:
-        """Poll until `done`, or until the learner has failed too often to be waited for."""
+    async def _until(self, done: Callable[[], bool], most_s: float) -> None:
+        """Poll until `done`, for `most_s` seconds, or until the learner has failed too often to be waited for."""
         self._poll()
-        while not done() and self.process.counts.failures < _FAILURES:
+        deadline = self._clock() + most_s
+        while not done() and self.process.counts.failures < _FAILURES and self._clock() < deadline:
             await asyncio.sleep(_GIVE_WAY_S)
             self._poll()
 
@@ -139,9 +136,7 @@ class ProcessLearning(Learning):
 
     def _take(self, report: Report) -> None:
         self.updates = report.update
-        self._promotion.record(
-            report.update, self._now_ns, report.decision, report.stats, report.mean_reward
-        )
+        self._promotion.record(report.update, self._now_ns, report.decision, report.stats, report.mean_reward)
         if report.candidate == 0:
             return
         state = self.process.candidate(report.candidate)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from ztb.errors import DataError
 from ztb.execution.account import new_account
-from ztb.execution.paper import PaperConfig, new_exchange, new_orders, new_reports
+from ztb.execution.paper import new_exchange, new_orders, new_reports
+from ztb.execution.paper_config import PaperConfig
 from ztb.execution.simulator import advance
 from ztb.features import FeatureSet, Normaliser, apply_moments, update_moments
 from ztb.market.book import BOOK

@@ -7,15 +7,16 @@ A strategy file defines a class `Strategy`:
 
 and may define: `features`, a tuple of shipped feature names and `UserFeature`s (default: all shipped);
 `on_tick(self, tick: TickView) -> bool`, called for every tick with its features, True asks for a decision now;
-`reward(self, before: float, after: float) -> float`, replacing the configured reward; `learns = True` if its
-decisions come from the policy that the learner trains (`context.policy`); `network(self, ...)`, see the README.
+`learns = True` if its decisions come from the policy that the learner trains (`context.policy`), and then also,
+as static methods, `reward(before, after)`, in place of the configured reward (see `OwnReward`), and
+`network(observation_size, heads)`, in place of the shipped kind (see `trading.network`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,28 @@ class Moment:
     def feature(self, name: str) -> float:
         """The raw value of one feature by name."""
         return float(self.features[self.index[name]])
+
+
+class TickView(NamedTuple):
+    """A tick as `on_tick` sees it: `kind` as in market.ticks, `price` the mid for a quote, the close for a bar.
+
+    `features` (F,) float64 raw values after the tick: a view, to be copied if kept.
+    """
+
+    ts_ns: int
+    kind: int
+    side: int
+    price: float
+    size: float
+    features: NDArray[np.float64]
+
+
+OnTick = Callable[[TickView], bool]
+"""Called for every tick; True asks for a decision after it, beside those that the clock asks for."""
+
+
+OwnReward = Callable[[Any, Any], Any]
+"""(equity before, equity after) to the reward of a decision; floats, or arrays of the same shape."""
 
 
 class Policy(Protocol):

@@ -63,6 +63,7 @@ class LearnerProcess:
         self._start_at = clock()
         self._reported_dropped = 0
         self._update = 0
+        self._stopping = False
         self._closed = False
 
     @property
@@ -104,6 +105,8 @@ class LearnerProcess:
         if self.counts.dropped > self._reported_dropped:
             yield Event("transitions_dropped", {"count": self.counts.dropped - self._reported_dropped})
             self._reported_dropped = self.counts.dropped
+        if self._stopping:
+            return
         if self._child is None:
             if self._clock() >= self._start_at:
                 yield self._start()
@@ -114,7 +117,8 @@ class LearnerProcess:
             yield from self._bury(self._child, "learner_hung", None)
 
     def ask_to_stop(self) -> bool:
-        """Ask the learner to end; whether it has."""
+        """Ask the learner to end, for good; whether it has."""
+        self._stopping = True
         self._channel.stop()
         os.eventfd_write(self._wake, 1)
         return self._child is None or self._child.poll() is not None

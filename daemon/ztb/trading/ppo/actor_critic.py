@@ -1,6 +1,6 @@
 """Networks that learn, on torch: all parameters in one flat vector, all gradients in another.
 
-Outputs are (A + 1, B): rows of policy outputs, then the value, a column for each observation. The gradient of
+Outputs are (B, A + 1), a row for each observation: policy outputs, then the value. The gradient of
 the loss comes in at the outputs in the same layout; the tanh towers carry it back by formulas written out
 here, a user's own module by autograd.
 """
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ztb.errors import ConfigError
-from ztb.trading.policy import NetworkShape, Weights, flatten, unflatten
+from ztb.trading.policy import NetworkShape, Weights, flatten, tanh, unflatten
 
 # torch's public functions have no fused form of grad * (1 - tanh²) that writes where it reads.
 _tanh_backward: Callable[..., Any] = torch.ops.aten.tanh_backward.grad_input
@@ -30,15 +30,15 @@ class Network(Protocol):
     gradients: Tensor
 
     def forward(self, observations: Tensor) -> Tensor:
-        """Outputs (A + 1, B) of `observations` (B, D), kept for `backward` until the next call."""
+        """Outputs (B, A + 1) of `observations` (B, D), kept for `backward` until the next call."""
         ...
 
-    def backward(self, gradient: Tensor) -> None:
-        """Fill `gradients` from the loss's gradient with respect to the last outputs, (A + 1, B)."""
+    def backward(self, gradient: Tensor, by_log_std: Tensor) -> None:
+        """Fill `gradients` from those of the loss by the last outputs, (B, A + 1), and by `log_std`, (A,)."""
         ...
 
-    def log_std(self) -> tuple[Tensor, Tensor] | None:
-        """The Gaussian actions' log standard deviations (A,) and their gradient; None for discrete heads."""
+    def log_std(self) -> Tensor:
+        """The Gaussian actions' log standard deviations (A,), a view; empty for discrete heads."""
         ...
 
     def weights(self) -> Weights:
@@ -68,28 +68,40 @@ class _Tower:
         return self._workspaces[batch]
 
     def forward(self, observations: Tensor, outputs: Tensor) -> None:
-        """Write outputs (O, B)."""
+        """Write outputs (B, O)."""
         activations = self._workspace(observations.shape[0], observations.device)
         self._inputs = [observations]
         for ((weight, bias), _), activation in zip(self._layers[:-1], activations, strict=False):
             torch.addmm(bias, self._inputs[-1], weight, out=activation)
-            self._inputs.append(activation.tanh_())
+            _tanh_(activation)
+            self._inputs.append(activation)
         weight, bias = self._layers[-1][0]
-        torch.addmm(bias[:, None], weight.t(), self._inputs[-1].t(), out=outputs)
+        # The head is narrow: BLAS is several times as fast on its transposed products.
+        outputs.copy_(torch.addmm(bias[:, None], weight.t(), self._inputs[-1].t()).t())
 
     def backward(self, gradient: Tensor) -> None:
-        """Fill this tower's gradients from those of its outputs (O, B)."""
+        """Fill this tower's gradients from those of its outputs (B, O)."""
         hidden = len(self._layers) - 1
-        deltas = self._workspace(gradient.shape[1], gradient.device)[hidden:]
-        delta = gradient.t()
-        for level in range(hidden, -1, -1):
+        deltas = self._workspace(gradient.shape[0], gradient.device)[hidden:]
+        (weight, _), (weight_gradient, bias_gradient) = self._layers[hidden]
+        weight_gradient.copy_(torch.mm(gradient.t().contiguous(), self._inputs[hidden]).t())
+        torch.sum(gradient, 0, out=bias_gradient)
+        torch.mm(gradient, weight.t(), out=deltas[-1])
+        for level in range(hidden - 1, -1, -1):
             (weight, _), (weight_gradient, bias_gradient) = self._layers[level]
-            torch.mm(self._inputs[level].t(), delta, out=weight_gradient)
-            torch.sum(delta, 0, out=bias_gradient)
+            _tanh_backward(deltas[level], self._inputs[level + 1], grad_input=deltas[level])
+            torch.mm(self._inputs[level].t(), deltas[level], out=weight_gradient)
+            torch.sum(deltas[level], 0, out=bias_gradient)
             if level:
-                torch.mm(delta, weight.t(), out=deltas[level - 1])
-                delta = deltas[level - 1]
-                _tanh_backward(delta, self._inputs[level], grad_input=delta)
+                torch.mm(deltas[level], weight.t(), out=deltas[level - 1])
+
+
+def _tanh_(activation: Tensor) -> None:
+    """In place; on the CPU by the kernel that serves, six times as fast as torch's."""
+    if activation.device.type == "cpu":
+        tanh(activation.numpy().reshape(-1))
+    else:
+        activation.tanh_()
 
 
 def _views(sizes: tuple[int, ...], vector: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -112,32 +124,33 @@ class TowerNetwork:
         self.gradients = torch.zeros_like(self.parameters)
         self._outputs: dict[int, Tensor] = {}
         self._towers: list[tuple[slice, _Tower]] = []
-        start = row = 0
+        start = column = 0
         for _, sizes in shape.towers():
             part = slice(start, start + sum((inputs + 1) * outputs for inputs, outputs in pairwise(sizes)))
             tower = _Tower(sizes, self.parameters[part], self.gradients[part])
-            self._towers.append((slice(row, row + sizes[-1]), tower))
-            start, row = part.stop, row + sizes[-1]
+            self._towers.append((slice(column, column + sizes[-1]), tower))
+            start, column = part.stop, column + sizes[-1]
+        self._body = start
 
     def forward(self, observations: Tensor) -> Tensor:
         """See Network."""
         batch = observations.shape[0]
         if batch not in self._outputs:
-            self._outputs[batch] = observations.new_empty((self.shape.policy_outputs + 1, batch))
+            self._outputs[batch] = observations.new_empty((batch, self.shape.policy_outputs + 1))
         outputs = self._outputs[batch]
-        for rows, tower in self._towers:
-            tower.forward(observations, outputs[rows])
+        for columns, tower in self._towers:
+            tower.forward(observations, outputs[:, columns])
         return outputs
 
-    def backward(self, gradient: Tensor) -> None:
+    def backward(self, gradient: Tensor, by_log_std: Tensor) -> None:
         """See Network."""
-        for rows, tower in self._towers:
-            tower.backward(gradient[rows])
+        for columns, tower in self._towers:
+            tower.backward(gradient[:, columns])
+        self.gradients[self._body :].copy_(by_log_std)
 
-    def log_std(self) -> tuple[Tensor, Tensor] | None:
+    def log_std(self) -> Tensor:
         """See Network."""
-        count = self.shape.continuous
-        return (self.parameters[-count:], self.gradients[-count:]) if count else None
+        return self.parameters[self._body :]
 
     def weights(self) -> Weights:
         """See Network."""
@@ -169,25 +182,26 @@ class ModuleNetwork:
             parameter.data = self.parameters[part].view(parameter.shape)
             parameter.grad = self.gradients[part].view(parameter.shape)
             start = part.stop
+        self._deviations = self._places.get("log_std", slice(0, 0))
 
     def forward(self, observations: Tensor) -> Tensor:
         """See Network."""
         with torch.enable_grad():
             policy, values = self.module(observations)
-            self._outputs = torch.cat((policy, values.reshape(-1, 1)), dim=1).t()
+            self._outputs = torch.cat((policy, values.reshape(-1, 1)), dim=1)
         return self._outputs.detach()
 
-    def backward(self, gradient: Tensor) -> None:
+    def backward(self, gradient: Tensor, by_log_std: Tensor) -> None:
         """See Network."""
         if self._outputs is not None:
             self.gradients.zero_()
             torch.autograd.backward([self._outputs], [gradient])
             self._outputs = None
+        self.gradients[self._deviations].copy_(by_log_std)
 
-    def log_std(self) -> tuple[Tensor, Tensor] | None:
+    def log_std(self) -> Tensor:
         """See Network."""
-        part = self._places.get("log_std")
-        return (self.parameters[part], self.gradients[part]) if part else None
+        return self.parameters[self._deviations]
 
     def weights(self) -> Weights:
         """See Network."""

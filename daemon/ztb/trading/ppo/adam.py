@@ -29,8 +29,9 @@ class Adam:
         correction2 = 1 - _BETA2**self._steps
         self._mean.lerp_(gradients, 1 - _BETA1)
         self._square.mul_(_BETA2).addcmul_(gradients, gradients, value=1 - _BETA2)
-        denominator = self._square.sqrt().div_(math.sqrt(correction2)).add_(self._epsilon)
-        self._parameters.addcdiv_(self._mean, denominator, value=-learning_rate / correction1)
+        root = math.sqrt(correction2)
+        denominator = self._square.sqrt().add_(self._epsilon * root)
+        self._parameters.addcdiv_(self._mean, denominator, value=-learning_rate * root / correction1)
 
     def state(self) -> dict[str, Any]:
         """Copies of the moments, as numpy arrays, and the count of steps."""
@@ -47,8 +48,9 @@ class Adam:
         self._steps = int(state["steps"])
 
 
-def clip_norm(gradients: Tensor, limit: float) -> Tensor:
+def clip_norm(gradients: Tensor, limit: float) -> float:
     """Scale `gradients` (P,) in place so that their norm is at most `limit`; the norm they had."""
-    norm: Tensor = torch.linalg.vector_norm(gradients)
-    gradients.mul_((limit / (norm + 1e-6)).clamp(max=1.0))
+    norm = float(torch.linalg.vector_norm(gradients))
+    if norm > limit:
+        gradients.mul_(limit / norm)
     return norm

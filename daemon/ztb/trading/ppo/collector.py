@@ -53,8 +53,8 @@ class TorchEvaluator:
         """See Evaluator."""
         with single_threaded(), torch.no_grad():
             seen = torch.from_numpy(observations).to(self._network.parameters.device)
-            outputs: NDArray[np.float32] = self._network.forward(seen).t().cpu().numpy()
-        return np.ascontiguousarray(outputs)
+            outputs: NDArray[np.float32] = self._network.forward(seen).cpu().numpy()
+        return outputs
 
 
 def evaluator_of(network: Network) -> Evaluator:
@@ -89,8 +89,7 @@ class Actor:
     def _gaussian(
         self, means: NDArray[np.float32], generator: np.random.Generator, deterministic: bool
     ) -> tuple[NDArray[Any], NDArray[np.float32]]:
-        parameter = self._network.log_std()
-        log_std = parameter[0].cpu().numpy() if parameter else np.zeros(self._continuous, np.float32)
+        log_std = self._network.log_std().cpu().numpy()
         noise = generator.standard_normal(means.shape) * (not deterministic)
         logprobs = -0.5 * (noise * noise + np.log(2 * np.pi)).sum(1) - log_std.sum()
         actions = means + np.exp(log_std) * noise

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from ztb.errors import ConfigError
 from ztb.trading.ppo.config import PPOConfig
+from ztb.trading.ppo.losses import total_loss
 from ztb.trading.ppo.stats import UpdateStats
 
 
@@ -81,7 +82,6 @@ def progress_bar(total_steps: int, console: Console) -> Generator[Display]:
 def scalars(progress: TrainingProgress, config: PPOConfig) -> dict[str, float]:
     """The figures of an update by stable-baselines3's names."""
     stats = progress.stats
-    policy = stats.policy_loss - config.entropy_coef * stats.entropy
     figures = {
         "rollout/ep_rew_mean": progress.mean_return,
         "rollout/ep_len_mean": progress.mean_length,
@@ -92,7 +92,7 @@ def scalars(progress: TrainingProgress, config: PPOConfig) -> dict[str, float]:
         "train/entropy_loss": -stats.entropy,
         "train/explained_variance": stats.explained_variance,
         "train/learning_rate": stats.learning_rate,
-        "train/loss": policy + config.value_coef * stats.value_loss,
+        "train/loss": total_loss(stats.policy_loss, stats.value_loss, stats.entropy, config),
         "train/policy_gradient_loss": stats.policy_loss,
         "train/value_loss": stats.value_loss,
     }

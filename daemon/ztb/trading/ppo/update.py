@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,11 +24,7 @@ from ztb.trading.ppo.losses import (
     ENTROPY,
     POLICY_LOSS,
     VALUE_LOSS,
-    Categorical,
-    Distribution,
-    Gaussian,
-    Minibatch,
-    ppo_loss,
+    loss_of,
 )
 from ztb.trading.ppo.rollout import Rollout
 from ztb.trading.ppo.stats import UpdateStats
@@ -47,37 +43,26 @@ def single_threaded() -> Generator[None]:
 
 @dataclass(slots=True)
 class _Samples:
-    """A rollout on the device, flat: S transitions."""
+    """A rollout, flat: S transitions. The observations are on the network's device, the rest is not."""
 
     observations: Tensor
     """(S, D)"""
-    actions: Tensor
-    """(H, S)"""
-    columns: Tensor
-    """(4, S): log-probs, advantages, returns, values."""
-
-    def minibatch(self, indices: Tensor) -> Minibatch:
-        logprobs, advantages, returns, values = self.columns.index_select(1, indices)
-        return Minibatch(
-            self.observations.index_select(0, indices),
-            self.actions.index_select(1, indices),
-            logprobs,
-            advantages,
-            returns,
-            values,
-        )
+    actions: NDArray[np.int64] | NDArray[np.float32]
+    """(S, H)"""
+    known: NDArray[np.float32]
+    """(S, 4): log-probs, advantages, returns, values."""
 
 
 @dataclass(slots=True)
 class _Progress:
-    """Sums over the minibatches of one update."""
+    """Sums over the minibatches of one update; the last one's figures."""
 
-    figures: Tensor
-    grad_norm: Tensor
+    figures: NDArray[np.float64]
+    last: NDArray[np.float64]
+    grad_norm: float = 0.0
     minibatches: int = 0
     epochs: int = 0
     stopped: bool = False
-    last: Tensor = field(default_factory=lambda: torch.zeros(5))
 
 
 class PPOUpdater:
@@ -99,8 +84,8 @@ class PPOUpdater:
         self.network: Network = (
             ModuleNetwork(module, device) if module else TowerNetwork(shape, weights, device)
         )
-        log_std = self.network.log_std()
-        self._distribution: Distribution = Gaussian(*log_std) if log_std else Categorical(shape.heads, device)
+        self._loss = loss_of(shape, config)
+        self._buffers: dict[int, Tensor] = {}
         self._adam = Adam(self.network.parameters, config.adam_epsilon)
         self._generator = np.random.Generator(np.random.PCG64(seed))
 
@@ -123,41 +108,52 @@ class PPOUpdater:
     def _samples(
         self, rollout: Rollout, advantages: NDArray[np.float32], returns: NDArray[np.float32]
     ) -> _Samples:
-        columns = np.stack([part.ravel() for part in (rollout.logprobs, advantages, returns, rollout.values)])
-        actions = np.ascontiguousarray(rollout.actions.reshape(-1, rollout.actions.shape[2]).T)
+        parts = (rollout.logprobs, advantages, returns, rollout.values)
+        known = np.stack([part.ravel() for part in parts], axis=1)
+        actions = rollout.actions.reshape(-1, rollout.actions.shape[2])
         observations = rollout.observations.reshape(-1, rollout.observations.shape[2])
-        return _Samples(
-            *(torch.from_numpy(part).to(self._device) for part in (observations, actions, columns))
-        )
+        return _Samples(torch.from_numpy(observations).to(self._device), actions, known)
 
     def _optimise(self, samples: _Samples, indices: NDArray[np.int64], rate: float) -> _Progress:
-        zeros = torch.zeros(6, device=self._device)
-        progress = _Progress(zeros[:5], zeros[5])
-        parts = -(-indices.size // self.config.minibatch_size)
+        progress = _Progress(np.zeros(5), np.zeros(5))
         while progress.epochs < self.config.epochs and not progress.stopped:
             progress.epochs += 1
-            shuffled = torch.from_numpy(self._generator.permutation(indices)).to(self._device)
-            for part in shuffled.tensor_split(parts):
-                if not self._step(samples.minibatch(part), rate, progress):
+            for part in self._minibatches(indices):
+                if not self._step(samples, part, rate, progress):
                     break
         return progress
 
-    def _step(self, batch: Minibatch, rate: float, progress: _Progress) -> bool:
+    def _minibatches(self, indices: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """A random partition of `indices` into equal parts; each part in order, which memory is read fastest in."""
+        parts = -(-indices.size // self.config.minibatch_size)
+        labels = (np.arange(indices.size) % parts).astype(np.min_scalar_type(parts))
+        grouped = np.argsort(self._generator.permutation(labels), kind="stable")
+        return np.array_split(indices[grouped], parts)
+
+    def _step(self, samples: _Samples, indices: NDArray[np.int64], rate: float, progress: _Progress) -> bool:
         """One gradient step; False, and none taken, where the divergence has grown too large."""
-        network, config = self.network, self.config
-        outputs = network.forward(batch.observations)
-        gradient = torch.empty_like(outputs)
-        figures = ppo_loss(config, self._distribution, outputs, batch, gradient)
-        progress.last = figures
-        if config.target_kl is not None and float(figures[APPROX_KL]) > 1.5 * config.target_kl:
+        network, limit = self.network, self.config.target_kl
+        seen = self._seen(samples.observations, torch.from_numpy(indices).to(self._device))
+        outputs, log_std = network.forward(seen), network.log_std()
+        gradient, progress.last, by_log_std = self._loss(
+            outputs.cpu().numpy(), indices, samples.actions, samples.known, log_std.cpu().numpy()
+        )
+        if limit is not None and progress.last[APPROX_KL] > 1.5 * limit:
             progress.stopped = True
             return False
-        network.backward(gradient)
-        progress.grad_norm += clip_norm(network.gradients, config.max_grad_norm)
+        network.backward(torch.from_numpy(gradient).to(self._device), torch.from_numpy(by_log_std))
+        progress.grad_norm += clip_norm(network.gradients, self.config.max_grad_norm)
         self._adam.step(network.gradients, rate)
-        progress.figures += figures
+        progress.figures += progress.last
         progress.minibatches += 1
         return True
+
+    def _seen(self, observations: Tensor, indices: Tensor) -> Tensor:
+        """The rows `indices` of `observations` (S, D), in a buffer of this minibatch's size."""
+        count = indices.shape[0]
+        if count not in self._buffers:
+            self._buffers[count] = observations.new_empty((count, observations.shape[1]))
+        return torch.index_select(observations, 0, indices, out=self._buffers[count])
 
     def weights(self) -> Weights:
         """Copies of the weights by name."""
@@ -198,7 +194,7 @@ def _stats(done: _Progress, explained: float, rate: float) -> UpdateStats:
         approx_kl=float(done.last[APPROX_KL]) if done.stopped else figures[APPROX_KL],
         clip_fraction=figures[CLIP_FRACTION],
         explained_variance=explained,
-        grad_norm=float(done.grad_norm) / count,
+        grad_norm=done.grad_norm / count,
         learning_rate=rate,
         epochs=done.epochs,
         minibatches=done.minibatches,

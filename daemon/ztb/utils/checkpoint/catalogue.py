@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ztb.utils.checkpoint.errors import Damaged, NewerVersion
-from ztb.utils.checkpoint.folder import share
+from ztb.utils.checkpoint.folder import leave, share
 from ztb.utils.checkpoint.generation import Generation, describe
 from ztb.utils.checkpoint.names import DATA, Contents, file_name, read_folder
 from ztb.utils.checkpoint.reader import open_generation
@@ -22,6 +22,10 @@ class Catalogue:
         self.path = path
         self.folder = share(path)
         self._known: dict[_Identity, Generation] = {}
+
+    def close(self) -> None:
+        """Leave the folder to others."""
+        leave(self.folder)
 
     def contents(self) -> Contents:
         return read_folder(self.path)

@@ -1,6 +1,6 @@
 """How a frame's bytes are stored: as they are, through zstd, or with only floats' exponents through zstd.
 
-Coded frames are a sequence of blocks, each of 1 MiB of the array (the last may be shorter): a uint32 with
+Coded frames are a sequence of blocks, each of 256 KiB of the array (the last may be shorter): a uint32 with
 the length of the zstd frame, the zstd frame, and for `exponent` what is stored as it is. Exponents of trained
 weights hold some 3 bits of information in 8, mantissas are noise: compressing that costs time for nothing.
 """
@@ -18,7 +18,7 @@ from ztb.utils.checkpoint.arena import Bytes, view
 from ztb.utils.checkpoint.errors import Malformed
 from ztb.utils.checkpoint.layout import Codec, Frame
 
-BLOCK = 1 << 20
+BLOCK = 1 << 18
 _SMALLEST = 1 << 10
 _WORTH = 0.97
 _LENGTH = struct.Struct("<I")
@@ -30,7 +30,10 @@ _EXPONENT_WIDTH = {
 
 
 class Compression(NamedTuple):
-    """What a manager was told: `none`, `zstd` for all, or `exponent` for floats and zstd for the rest."""
+    """What a manager was told: `none`, `zstd` for all, or `exponent` for floats and zstd for the rest.
+
+    `level` is zstd's, for what is not exponents.
+    """
 
     name: str = "none"
     level: int = 1
@@ -46,7 +49,7 @@ def choose(dtype: Any, raw: Bytes, compression: Compression) -> Codec:
     if compression.name == "none" or raw.nbytes < _SMALLEST:
         return "raw"
     codec: Codec = "exponent" if compression.name == "exponent" and exponent_width(dtype) else "zstd"
-    sample = raw[: min(raw.nbytes, BLOCK // 8)]
+    sample = raw[: min(raw.nbytes, BLOCK // 4)]
     coded = sum(len(part) for part in encode(sample, codec, exponent_width(dtype) or 1, compression.level))
     return codec if coded < _WORTH * sample.nbytes else "raw"
 
@@ -63,7 +66,7 @@ def encode(raw: Bytes, codec: Codec, width: int, level: int) -> Iterator[memoryv
         for start in range(0, raw.nbytes, BLOCK):
             yield view(raw[start : start + BLOCK])
         return
-    compressor = zstandard.ZstdCompressor(level=level, write_content_size=True)
+    compressor = _compressor(codec, level)
     for start in range(0, raw.nbytes, BLOCK):
         block = raw[start : start + BLOCK]
         packed, *rest = [block] if codec == "zstd" else _split(block, width)
@@ -73,22 +76,41 @@ def encode(raw: Bytes, codec: Codec, width: int, level: int) -> Iterator[memoryv
         yield from (view(part) for part in rest)
 
 
+def _compressor(codec: Codec, level: int) -> zstandard.ZstdCompressor:
+    """Exponents of neighbours have nothing to do with each other: do not search for matches, code symbols."""
+    if codec == "zstd":
+        return zstandard.ZstdCompressor(level=level)
+    fast = zstandard.STRATEGY_FAST
+    return zstandard.ZstdCompressor(
+        compression_params=zstandard.ZstdCompressionParameters.from_level(
+            1, strategy=fast, min_match=7, hash_log=6
+        )
+    )
+
+
 def _split(block: Bytes, width: int) -> list[Bytes]:
-    """Exponent bytes, and the other bytes of each float, lowest first; the sign moves below the mantissa."""
-    word = np.dtype(f"<u{width}").type
-    values = block.view(word)
-    planes = ((values << word(1)) | (values >> word(8 * width - 1))).view(np.uint8).reshape(-1, width)
-    return [np.ascontiguousarray(planes[:, i]) for i in (width - 1, *range(width - 1))]
+    """The exponent bytes, and what is stored as it is: mantissas' upper bytes with the sign, the other bytes.
+
+    Rotating a float's upper 16 bits by one to the left puts the exponent (or its upper 8 bits) into one byte.
+    """
+    words = block.view("<u2").reshape(-1, width // 2)
+    upper = words[:, -1] << np.uint16(1)
+    upper |= words[:, -1] >> np.uint16(15)
+    halves = upper.view(np.uint8).reshape(-1, 2)
+    rest = np.ascontiguousarray(words[:, :-1]).reshape(-1).view(np.uint8)
+    return [np.ascontiguousarray(halves[:, 1]), np.ascontiguousarray(halves[:, 0]), rest]
 
 
-def _join(planes: list[Bytes], block: Bytes, width: int) -> None:
-    """Undo `_split` into `block`."""
-    word = np.dtype(f"<u{width}").type
-    mixed = np.empty((block.nbytes // width, width), np.uint8)
-    for i, plane in zip((width - 1, *range(width - 1)), planes, strict=True):
-        mixed[:, i] = plane
-    values = mixed.view(word)[:, 0]
-    block.view(word)[:] = (values >> word(1)) | (values << word(8 * width - 1))
+def _join(exponents: Bytes, rest: Bytes, block: Bytes, width: int) -> None:
+    """Undo `_split` into `block`; `rest` is what was stored as it is."""
+    count = exponents.size
+    upper = np.empty((count, 2), np.uint8)
+    upper[:, 1] = exponents
+    upper[:, 0] = rest[:count]
+    rotated = upper.view("<u2")[:, 0]
+    words = block.view("<u2").reshape(count, width // 2)
+    words[:, -1] = (rotated >> np.uint16(1)) | (rotated << np.uint16(15))
+    words[:, :-1] = rest[count:].view("<u2").reshape(count, width // 2 - 1)
 
 
 Take = Callable[[int], Bytes]
@@ -107,8 +129,7 @@ def decode(take: Take, frame: Frame, memory: Bytes) -> None:
         if frame.codec == "zstd":
             block[:] = packed
         else:
-            rest = [take(block.nbytes // width) for _ in range(width - 1)]
-            _join([packed, *rest], block, width)
+            _join(packed, take(block.nbytes - packed.nbytes), block, width)
 
 
 def _decompress(decompressor: zstandard.ZstdDecompressor, data: Bytes, expected: int) -> Bytes:

@@ -30,9 +30,15 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.users = 0
+        self.descriptor: int | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Nobody holds anything."""
+        self.unlock()
         self.writing = threading.Lock()
         self.pruning = threading.RLock()
-        self.descriptor: int | None = None
         self._locking = threading.Lock()
         self._readers: Counter[int] = Counter()
         self._readers_lock = threading.Lock()
@@ -86,7 +92,16 @@ def share(path: Path) -> Folder:
         folder = _registry.get(resolved)
         if folder is None:
             folder = _registry[resolved] = Folder(resolved)
+        folder.users += 1
         return folder
+
+
+def leave(folder: Folder) -> None:
+    """Undo one `share`; the last user's leaving lets other processes write."""
+    with _registry_lock:
+        folder.users -= 1
+        if folder.users == 0:
+            folder.unlock()
 
 
 def _flock(path: Path) -> int:
@@ -109,8 +124,7 @@ def _forget_after_fork() -> None:
     global _registry, _registry_lock
     _registry_lock = threading.Lock()
     for folder in list(_registry.values()):
-        folder.unlock()
-        folder.__init__(folder.path)  # type: ignore[misc]
+        folder.reset()
 
 
 os.register_at_fork(after_in_child=_forget_after_fork)

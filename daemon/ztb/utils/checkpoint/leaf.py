@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
+
+import msgspec
 
 from ztb.utils.checkpoint.arena import Bytes
 from ztb.utils.checkpoint.layout import Frame
 
-Copy = Callable[[Bytes], None]
+Copy = Callable[[Any, Bytes], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """What is copied and how: from `address` if the source lies in one piece, else by `copy`.
+class Leaf(msgspec.Struct, frozen=True):
+    """What is copied: from `address` if `source` lies in one piece, else by `copy(source, destination)`.
 
-    `copy` also keeps the source alive. `frame` describes the bytes; how they are stored is not known yet.
+    `frame` describes the bytes; how they are stored is not known yet.
     """
 
     frame: Frame
+    source: object
     copy: Copy
     address: int | None = None
-
-
-def copy_leaf(leaf: Leaf, destination: Bytes, address: int) -> None:
-    """Copy `leaf` to `destination`, which begins at `address`."""
-    if leaf.frame.raw == 0:
-        return
-    if leaf.address is None:
-        leaf.copy(destination)
-    else:
-        ctypes.memmove(address, leaf.address, leaf.frame.raw)

@@ -40,7 +40,7 @@ class CheckpointManager:
 
     Retention keeps the newest `max_generations`, the `keep_best` by `best_metric` (`best_is`), every
     `keep_every`-th, the promoted, the pinned, and the only good one. `compression` is none, zstd (all arrays)
-    or exponent (floats: their exponents; other arrays: zstd), at zstd's `level`. No state of more than
+    or exponent (floats: their exponents; other arrays: zstd); `level` is zstd's. No state of more than
     `max_state_bytes` is saved or loaded. `clock` gives nanoseconds since 1970.
 
     Reading takes no lock; the first write makes this process the experiment's writer, others get FolderInUse.
@@ -181,7 +181,8 @@ class CheckpointManager:
     def close(self) -> None:
         """Wait for saves in flight and let other processes write. The manager cannot save any more."""
         self._pipeline.close()
-        self._experiments.clear()
+        while self._experiments:
+            self._experiments.popitem()[1].catalogue.close()
 
     def __enter__(self) -> Self:
         return self

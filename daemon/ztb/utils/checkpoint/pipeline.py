@@ -7,10 +7,13 @@ the waiting one if its caller allowed that; otherwise the caller waits until one
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+import msgspec
 
 from ztb.errors import UsageError
 from ztb.utils.checkpoint.arena import Arena
@@ -21,8 +24,7 @@ Write = Callable[[Snapshot, Facts], Generation]
 Finish = Callable[[Generation, Callable[[], None]], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """A state to be saved, not copied yet."""
 
     state: object
@@ -55,6 +57,7 @@ class Pipeline:
         self._waiting: _Job | None = None
         self._turns: list[Future[None]] = []
         self._closed = False
+        self._process = os.getpid()
         self._thread = ThreadPoolExecutor(1, "checkpoint")
 
     async def save(self, request: Request) -> Generation:
@@ -78,6 +81,8 @@ class Pipeline:
 
     def _admit(self, request: Request) -> _Job | None:
         """The job that will save the request's state, which was copied; None if there is no place for it."""
+        if os.getpid() != self._process:
+            raise UsageError("this CheckpointManager was opened before a fork: open another one to save")
         with self._lock:
             if self._closed:
                 raise UsageError("this CheckpointManager is closed: open another one")
@@ -104,7 +109,7 @@ class Pipeline:
             job.spoiled = error
             raise
         marks = request.facts.marks | job.facts.marks
-        job.facts = replace(request.facts, marks=marks, replaced=job.facts.replaced + 1)
+        job.facts = msgspec.structs.replace(request.facts, marks=marks, replaced=job.facts.replaced + 1)
         job.replaceable = request.replaceable
         return job
 

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
+
+import msgspec
 
 from ztb.errors import UsageError
 from ztb.utils.checkpoint.arena import Arena, Bytes, aligned
 from ztb.utils.checkpoint.layout import Frame
-from ztb.utils.checkpoint.leaf import Leaf, copy_leaf
+from ztb.utils.checkpoint.leaf import Leaf
 from ztb.utils.checkpoint.tree import Node, encode_state
 
 
-@dataclass(frozen=True, slots=True)
-class SnapshotFrame:
-    frame: Frame
-    memory: Bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Tree and copied frames; valid until its arena is reserved again."""
+class Snapshot(msgspec.Struct, frozen=True):
+    """Tree, and frames with their copied bytes; valid until its arena is reserved again."""
 
     tree: Node
-    frames: list[SnapshotFrame]
+    frames: list[Frame]
+    memory: Bytes
+
+    def parts(self) -> Iterator[tuple[Frame, Bytes]]:
+        """Each frame with its bytes."""
+        offset = 0
+        for frame in self.frames:
+            yield frame, self.memory[offset : offset + frame.raw]
+            offset += aligned(frame.raw)
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True):
     """What the manifest says beside the state. `replaced`: older waiting states this one stands for."""
 
     name: str
@@ -40,8 +42,7 @@ class Facts:
     replaced: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """A state walked and found fit to be saved; nothing of its arrays is copied yet."""
 
     tree: Node
@@ -59,17 +60,16 @@ def plan_snapshot(state: object, max_bytes: int) -> Plan:
 
 def take_snapshot(plan: Plan, arena: Arena) -> Snapshot:
     """Copy what was planned into `arena`."""
-    leaves = plan.leaves
-    memory = arena.reserve(sum(aligned(leaf.frame.raw) for leaf in leaves))
-    base = memory.ctypes.data
-    frames: list[SnapshotFrame] = []
-    offset = 0
-    for leaf in leaves:
-        part = memory[offset : offset + leaf.frame.raw]
-        copy_leaf(leaf, part, base + offset)
-        frames.append(SnapshotFrame(leaf.frame, part))
-        offset += aligned(leaf.frame.raw)
-    return Snapshot(plan.tree, frames)
+    memory = arena.reserve(sum(aligned(leaf.frame.raw) for leaf in plan.leaves))
+    base, offset = memory.ctypes.data, 0
+    for leaf in plan.leaves:
+        raw = leaf.frame.raw
+        if leaf.address is not None:
+            ctypes.memmove(base + offset, leaf.address, raw)
+        elif raw:
+            leaf.copy(leaf.source, memory[offset : offset + raw])
+        offset += aligned(raw)
+    return Snapshot(plan.tree, [leaf.frame for leaf in plan.leaves], memory)
 
 
 def check_metrics(metrics: Mapping[str, float | None] | None) -> dict[str, float | None]:

@@ -6,6 +6,7 @@ Tensors come back on the CPU, in C order. As numpy arrays, what numpy lacks come
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from typing import Any, NamedTuple, cast
@@ -15,7 +16,7 @@ import numpy as np
 from ztb.utils.checkpoint.arena import Bytes
 from ztb.utils.checkpoint.arrays import Array, check_size, shaped
 from ztb.utils.checkpoint.errors import Malformed
-from ztb.utils.checkpoint.layout import Frame
+from ztb.utils.checkpoint.layout import Frame, Kind
 from ztb.utils.checkpoint.leaf import Leaf
 
 Torch = Any
@@ -59,49 +60,51 @@ SPARSE = {
 }
 
 
-def is_tensor(value: object) -> bool:
-    """Whether `value` is a tensor or a parameter; of no other class."""
-    torch: Torch = sys.modules.get("torch")
-    return torch is not None and type(value) in (torch.Tensor, torch.nn.Parameter)
-
-
-def layout_of(tensor: Tensor) -> str:
-    """`strided`, or a name in SPARSE; TypeError for what has no plain memory."""
-    layout = str(tensor.layout).removeprefix("torch.")
-    if tensor.is_quantized or tensor.is_nested or tensor.is_meta or layout not in ("strided", *SPARSE):
-        raise TypeError(f"a tensor of layout {layout} on {tensor.device} without plain memory")
-    return layout
+def is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor is strided, with memory; TypeError if it is neither that nor sparse."""
+    if tensor.layout is sys.modules["torch"].strided and not (tensor.is_nested or tensor.is_meta):
+        return True
+    if _name(tensor.layout) not in SPARSE or tensor.is_meta:
+        raise TypeError(f"a tensor of layout {_name(tensor.layout)} on {tensor.device} without plain memory")
+    return False
 
 
 def tensor_leaf(tensor: Tensor) -> Leaf:
     """A strided tensor on any device."""
-    torch: Torch = sys.modules["torch"]
-    name = str(tensor.dtype).removeprefix("torch.")
-    if name not in _KINDS:
-        raise TypeError(f"a tensor of dtype {name}")
-
-    def copy(destination: Bytes) -> None:
-        torch.from_numpy(destination).view(tensor.dtype).view(tensor.shape).copy_(tensor.detach())
-
-    frame = Frame(
-        "parameter" if type(tensor) is torch.nn.Parameter else "tensor",
-        name,
-        tuple(tensor.shape),
-        tensor.numel() * _KINDS[name].itemsize,
-        requires_grad=tensor.requires_grad,
-    )
-    return Leaf(frame, copy, tensor.data_ptr() if _in_one_piece(tensor) else None)
+    name = _names().get(tensor.dtype)
+    if name is None:
+        raise TypeError(f"a tensor of dtype {_name(tensor.dtype)}")
+    kind: Kind = "tensor" if type(tensor) is sys.modules["torch"].Tensor else "parameter"
+    frame = Frame(kind, name, tuple(tensor.shape), tensor.nbytes, requires_grad=tensor.requires_grad)
+    if tensor.is_cpu and tensor.is_contiguous() and not tensor.is_conj() and not tensor.is_neg():
+        return Leaf(frame, tensor, _copy, tensor.data_ptr())
+    return Leaf(frame, tensor, _copy)
 
 
-def _in_one_piece(tensor: Tensor) -> bool:
-    return tensor.is_cpu and tensor.is_contiguous() and not tensor.is_conj() and not tensor.is_neg()
+def _copy(source: Tensor, destination: Bytes) -> None:
+    target = sys.modules["torch"].from_numpy(destination).view(source.dtype).view(source.shape)
+    target.copy_(source.detach())
 
 
-def tensor_parts(tensor: Tensor, layout: str) -> list[Tensor]:
-    """The strided tensors that a sparse one consists of, in the order of SPARSE."""
+@functools.cache
+def _names() -> dict[Any, str]:
+    """Names by torch's dtypes, of those that this torch has."""
+    torch = sys.modules["torch"]
+    return {getattr(torch, name): name for name in _KINDS if hasattr(torch, name)}
+
+
+def _name(thing: Any) -> str:
+    return str(thing).removeprefix("torch.")
+
+
+def sparse_parts(tensor: Tensor) -> tuple[str, list[Tensor]]:
+    """The layout of a sparse tensor, and the strided tensors it consists of, in the order of SPARSE."""
+    layout = _name(tensor.layout)
     if layout == "sparse_coo":
-        return [tensor._indices(), tensor._values()]
-    return [getattr(tensor, part)() for part in SPARSE[layout]]
+        parts = [tensor._indices(), tensor._values()]
+    else:
+        parts = [getattr(tensor, part)() for part in SPARSE[layout]]
+    return layout, [part.detach() for part in parts]
 
 
 def make_tensor(frame: Frame) -> tuple[Tensor, Bytes]:

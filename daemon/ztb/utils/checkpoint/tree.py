@@ -1,4 +1,4 @@
-"""A state as a JSON tree and leaves, and back with its types.
+"""A state as a JSON tree and leaves; `untree.py` is the way back.
 
 None, booleans, strings, finite floats and 64-bit integers stand for themselves, a JSON array is a list. All
 else is an object whose one key says what it is: {"dict": [[key, value], ...]}, {"frame": 3}.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, cast
@@ -24,82 +25,95 @@ _INT64 = 1 << 63
 
 
 class Encoder:
-    """Walks one state; `leaves` are its frames in order."""
+    """Walks one state, in the loop's thread: what it costs, every tick waits for. `leaves` become frames."""
 
     def __init__(self) -> None:
         self.leaves: list[Leaf] = []
-        self._path: list[str] = []
-        self._plain: dict[type, Callable[[Any], Node]] = {
+        self._path: list[object] = []
+        self._handlers: dict[type, Callable[[Any], Node]] = {
             type(None): _same,
             bool: _same,
             int: _int,
             float: _float,
             str: _str,
-            bytes: lambda value: self._leaf(bytes_leaf(value)),
+            bytes: self._bytes,
             list: self._items,
-            tuple: lambda value: {"tuple": self._items(value)},
-            dict: lambda value: {"dict": self._pairs(value)},
+            tuple: self._tuple,
+            dict: self._dict,
             OrderedDict: self._ordered,
-            np.ndarray: lambda value: self._leaf(array_leaf(value)),
+            np.ndarray: self._array,
         }
+        if torch := cast("Any", sys.modules.get("torch")):
+            self._handlers |= {torch.Tensor: self._tensor, torch.nn.Parameter: self._tensor}
 
     def encode(self, value: object) -> Node:
-        """The tree of `value`; TypeError naming the place of what cannot be saved."""
-        encode = self._plain.get(type(value))
-        if encode is not None:
-            return encode(value)
+        """The tree of `value`; TypeError for what cannot be saved, `place` then says where it is."""
+        handler = self._handlers.get(type(value))
+        if handler is not None:
+            return handler(value)
         if isinstance(value, np.generic):
             return self._leaf(scalar_leaf(value))
-        if tensors.is_tensor(value):
-            return self._tensor(value)
         raise TypeError(f"a {type(value).__module__}.{type(value).__qualname__}")
 
     def place(self) -> str:
         """Where in the state the walk is, as one would write it in Python."""
-        return "state" + "".join(self._path)
+        return "state" + "".join(f"[{step!r}]" for step in self._path)
 
     def _leaf(self, leaf: Leaf) -> Node:
         self.leaves.append(leaf)
         return {"frame": len(self.leaves) - 1}
 
-    def _inside(self, step: str, value: object) -> Node:
+    def _bytes(self, value: bytes) -> Node:
+        return self._leaf(bytes_leaf(value))
+
+    def _array(self, value: np.ndarray) -> Node:
+        return self._leaf(array_leaf(value))
+
+    def _enter(self) -> list[object]:
+        """The path, with room for one step more."""
         if len(self._path) == MAX_DEPTH:
             raise TypeError(f"containers nested more than {MAX_DEPTH} deep")
-        self._path.append(step)
-        node = self.encode(value)
-        self._path.pop()
-        return node
+        self._path.append(None)
+        return self._path
 
     def _items(self, values: list[Any] | tuple[Any, ...]) -> list[Node]:
-        return [self._inside(f"[{i}]", value) for i, value in enumerate(values)]
+        path, nodes = self._enter(), list[Node]()
+        for index, value in enumerate(values):
+            path[-1] = index
+            nodes.append(self.encode(value))
+        path.pop()
+        return nodes
+
+    def _tuple(self, values: tuple[Any, ...]) -> Node:
+        return {"tuple": self._items(values)}
 
     def _pairs(self, values: dict[Any, Any]) -> list[Node]:
-        return [[self._key(key), self._inside(f"[{key!r}]", value)] for key, value in values.items()]
+        keys = [_key(key) for key in values]
+        path, nodes = self._enter(), list[Node]()
+        for key, (name, value) in zip(keys, values.items(), strict=True):
+            path[-1] = name
+            nodes.append([key, self.encode(value)])
+        path.pop()
+        return nodes
 
-    def _key(self, key: object) -> Node:
-        if type(key) is str:
-            return _str(key)
-        if type(key) is int:
-            return _int(key)
-        raise TypeError(f"a dict with the key {key!r} (only str and int can be keys)")
+    def _dict(self, values: dict[Any, Any]) -> Node:
+        return {"dict": self._pairs(values)}
 
     def _ordered(self, values: OrderedDict[Any, Any]) -> Node:
         # torch's state_dict carries the versions of its modules in this attribute.
         attributes = vars(values)
         if set(attributes) - {"_metadata"}:
             raise TypeError(f"an OrderedDict with the attributes {sorted(attributes)}")
-        metadata = self._inside("._metadata", attributes.get("_metadata"))
+        (metadata,) = self._items([attributes.get("_metadata")])
         return {"ordered": [self._pairs(values), metadata]}
 
     def _tensor(self, tensor: Any) -> Node:
-        layout = tensors.layout_of(tensor)
-        if layout == "strided":
+        if tensors.is_plain(tensor):
             return self._leaf(tensors.tensor_leaf(tensor))
-        parts = [
-            self._leaf(tensors.tensor_leaf(part.detach())) for part in tensors.tensor_parts(tensor, layout)
-        ]
+        layout, parts = tensors.sparse_parts(tensor)
+        nodes = [self._leaf(tensors.tensor_leaf(part)) for part in parts]
         coalesced = layout != "sparse_coo" or tensor.is_coalesced()
-        return {"sparse": [layout, list(tensor.shape), parts, coalesced, tensor.requires_grad]}
+        return {"sparse": [layout, list(tensor.shape), nodes, coalesced, tensor.requires_grad]}
 
 
 def encode_state(state: object) -> tuple[Node, list[Leaf]]:
@@ -112,6 +126,14 @@ def encode_state(state: object) -> tuple[Node, list[Leaf]]:
             f"{encoder.place()}: cannot save {error}; a state is made of dicts with str or int keys, lists, "
             "tuples, None, bool, int, float, str, bytes, numpy arrays and torch tensors"
         ) from None
+
+
+def _key(key: object) -> Node:
+    if type(key) is str:
+        return _str(key)
+    if type(key) is int:
+        return _int(key)
+    raise TypeError(f"a dict with the key {key!r} (only str and int can be keys)")
 
 
 def _same(value: object) -> Node:
@@ -127,8 +149,10 @@ def _float(value: float) -> Node:
 
 
 def _str(value: str) -> Node:
+    if value.isascii():
+        return value
     try:
         value.encode()
     except UnicodeEncodeError:  # lone surrogates: legal in Python, not in JSON
         return {"str": value.encode("utf-8", "surrogatepass").hex()}
-    return cast("Node", value)
+    return value

@@ -11,10 +11,11 @@ import xxhash
 
 from ztb import __version__
 from ztb.utils.checkpoint import codec, files
+from ztb.utils.checkpoint.arena import Bytes
 from ztb.utils.checkpoint.codec import Compression
 from ztb.utils.checkpoint.layout import HEADER_BYTES, MAX_MANIFEST_BYTES, VERSION, Frame, Header, Manifest
 from ztb.utils.checkpoint.names import DATA, TEMPORARY, file_name
-from ztb.utils.checkpoint.snapshot import Facts, Snapshot, SnapshotFrame
+from ztb.utils.checkpoint.snapshot import Facts, Snapshot
 
 
 class Written(NamedTuple):
@@ -77,10 +78,10 @@ def write(folder: Path, number: int, snapshot: Snapshot, facts: Facts, compressi
 def _fill(
     descriptor: int, number: int, snapshot: Snapshot, facts: Facts, compression: Compression
 ) -> tuple[int, Manifest]:
-    room = HEADER_BYTES + sum(codec.bound(frame.frame.raw) for frame in snapshot.frames)
+    room = HEADER_BYTES + sum(codec.bound(frame.raw) for frame in snapshot.frames)
     files.preallocate(descriptor, room)
     output = _Output(descriptor, HEADER_BYTES)
-    frames = [_write_frame(output, frame, compression) for frame in snapshot.frames]
+    frames = [_write_frame(output, frame, memory, compression) for frame, memory in snapshot.parts()]
     manifest = _manifest(number, snapshot, facts, frames)
     raw = msgspec.json.encode(manifest)
     if len(raw) > MAX_MANIFEST_BYTES:
@@ -99,12 +100,11 @@ def _fill(
     return output.offset, manifest
 
 
-def _write_frame(output: _Output, frame: SnapshotFrame, compression: Compression) -> Frame:
-    dtype = frame.frame.dtype
-    chosen = codec.choose(dtype, frame.memory, compression)
-    width = codec.exponent_width(dtype) or 1
-    stored, checksum = output.write(codec.encode(frame.memory, chosen, width, compression.level))
-    return msgspec.structs.replace(frame.frame, stored=stored, xxh3=checksum, codec=chosen)
+def _write_frame(output: _Output, frame: Frame, memory: Bytes, compression: Compression) -> Frame:
+    chosen = codec.choose(frame.dtype, memory, compression)
+    width = codec.exponent_width(frame.dtype) or 1
+    stored, checksum = output.write(codec.encode(memory, chosen, width, compression.level))
+    return msgspec.structs.replace(frame, stored=stored, xxh3=checksum, codec=chosen)
 
 
 def _manifest(number: int, snapshot: Snapshot, facts: Facts, frames: list[Frame]) -> Manifest:

@@ -1,0 +1,190 @@
+"""A small run, written straight to a journal: two generations that serve, one rejected, fills, refusals, a gap."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xxhash
+
+from ztb.ledger.journal import Journal
+from ztb.ledger.records import (
+    DecisionRow,
+    FillRow,
+    GenerationRow,
+    MarkRow,
+    NoteRow,
+    OrderEventRow,
+    OrderRow,
+    RefusalRow,
+    UpdateRow,
+)  # fmt: skip
+from ztb.ledger.run_directory import RunDirectory
+from ztb.trading.observation import ACCOUNT_SIZE
+from ztb.trading.policy import NetworkShape, ServingPolicy, initial_weights, weights_sha256
+from ztb.utils import CheckpointManager
+
+HOUR_NS = 3_600_000_000_000
+START_NS = 1_500_001_200_000_000_000
+LADDER = [0.0, 0.5, 1.0]
+FEATURES = ["one", "two", "three"]
+SHAPE = NetworkShape(len(FEATURES) + ACCOUNT_SIZE, (len(LADDER), 3), (4,))
+WEIGHTS = [initial_weights(SHAPE, seed) for seed in range(3)]
+RISK = {"max_drawdown_fraction": 0.9, "max_exposure": 1.1}
+
+
+@dataclass
+class Story:
+    """What is special about a run."""
+
+    decisions: int = 40
+    strategy: str = "ppo_online"
+    learns: bool = True
+    summary: dict[str, Any] | None = None
+    note: str = "complete"
+    tainted: range = field(default_factory=lambda: range(0))
+
+
+class Writer:
+    """Writes one story. Generation 0 serves the first half of the decisions, generation 1 the second."""
+
+    def __init__(self, path: Path, story: Story) -> None:
+        path.mkdir(parents=True)
+        self.story = story
+        self.directory = RunDirectory(path)
+        self.journal = Journal(self.directory.journal)
+        self.policies = [ServingPolicy(SHAPE, weights) for weights in WEIGHTS]
+        rng = np.random.default_rng(7)
+        n = story.decisions
+        self.observations = rng.standard_normal((n, SHAPE.observation_size)).astype(np.float32)
+        self.uniforms = rng.random((n, 2))
+        self.mids = 100.0 + np.round(np.cumsum(rng.normal(0.0, 1.0, n)), 2)
+        self.equity = 1000.0 * np.exp(np.cumsum(np.append(0.0, rng.normal(0.0, 0.01, max(n - 1, 0)))))
+
+    def write(self) -> RunDirectory:
+        story = self.story
+        self.journal.append(NoteRow(0, "start", "run"))
+        if story.learns:
+            self._generation(0, None, 0, "made", {"origin": "random"})
+            self._generation(0, None, 0, "promoted", {"origin": "random"})
+        for number in range(story.decisions):
+            if story.learns and number == story.decisions // 2:
+                self._learn(START_NS + (number - 1) * HOUR_NS)
+            self._decide(number)
+        self.journal.append(NoteRow(START_NS, "end", story.note))
+        self.journal.close()
+        self._files()
+        return self.directory
+
+    def _learn(self, ts_ns: int) -> None:
+        for number, variance in ((1, 0.25), (2, None)):
+            row = UpdateRow(number, ts_ns, 10 * number, -0.1, 0.5, 1.5, 0.01, 0.1, variance, 0.002)
+            self.journal.append(row)
+        self._generation(1, 0, ts_ns, "made", {"kl": 0.01, "entropy_fraction": 0.9})
+        self._generation(1, 0, ts_ns, "promoted", {"reason": "passed"})
+        self._generation(2, 1, ts_ns, "made", {"kl": 0.9, "entropy_fraction": 0.1})
+        self._generation(2, 1, ts_ns, "rejected", {"reason": "kl"})
+
+    def _generation(
+        self, number: int, parent: int | None, ts_ns: int, event: str, detail: dict[str, Any]
+    ) -> None:
+        digest = weights_sha256(WEIGHTS[number])
+        self.journal.append(GenerationRow(number, ts_ns, event, parent, digest, json.dumps(detail)))
+
+    def _decide(self, number: int) -> None:
+        story, ts_ns = self.story, START_NS + number * HOUR_NS
+        generation = int(story.learns and number >= story.decisions // 2)
+        observation = self.observations[number]
+        size, timing, logprob, value = 2, 2, None, None
+        if story.learns:
+            (size, timing), logprob, value = self.policies[generation].decide(
+                observation, self.uniforms[number]
+            )
+        verdict = ("passed", "drawdown", "no_order", "no_order")[number % 4]
+        if verdict == "passed":
+            self._order(number, ts_ns, generation)
+        if verdict == "drawdown":
+            self.journal.append(RefusalRow(number, ts_ns, "drawdown", 1, 5, 101.5))
+        mid, equity = float(self.mids[number]), float(self.equity[number])
+        self.journal.append(
+            DecisionRow(
+                number, ts_ns, "BTC/USD", generation, size, timing, LADDER[size], 1.0, mid, equity, value, logprob,
+                xxhash.xxh3_64_hexdigest(observation.tobytes()), verdict, 0.0 if number else None,
+                number in story.tainted, observation.tobytes(), self.uniforms[number].tobytes(),
+            )
+        )  # fmt: skip
+        frozen = equity * 0.99 if story.learns else None
+        self.journal.append(
+            MarkRow(
+                number, ts_ns, mid, equity - mid, 1.0, equity, 0.1 * (number // 4), 1000.0 + number, frozen
+            )
+        )
+
+    def _order(self, number: int, ts_ns: int, generation: int) -> None:
+        """An order that fills a second later, one unit above the mid if it buys."""
+        order_id = number // 4 + 1
+        side = 1 if order_id % 2 else -1
+        price = f"{self.mids[number] + 1:.2f}"
+        ticks = round(float(price) * 100)
+        self.journal.append(
+            OrderRow(
+                order_id,
+                f"ztb-{order_id}",
+                number,
+                generation,
+                ts_ns,
+                side,
+                50,
+                "market",
+                0,
+                "GTC",
+                False,
+                False,
+            )
+        )
+        self.journal.append(OrderEventRow(order_id, ts_ns + 50_000_000, "accepted", None, None))
+        liquidity = "taker" if side > 0 else "maker"
+        self.journal.append(
+            FillRow(order_id, 100 + order_id, ts_ns + 10**9, side, 50, ticks, price, "0.50", liquidity, "0.1")
+        )
+
+    def _files(self) -> None:
+        config = {
+            "strategy": {"name": self.story.strategy, "sample": True},
+            "ppo": {"hidden": list(SHAPE.hidden), "shared_trunk": SHAPE.shared_trunk},
+            "execution": {"start_cash_quote": 1000.0},
+            "risk": RISK,
+        }
+        instrument = {"symbol": "BTC/USD", "tick_size": "0.01", "lot_size": "0.01"}
+        self.directory.write_json(
+            self.directory.manifest,
+            {"mode": "replay", "run_id": "ab" * 16, "seed": 0, "features": FEATURES, "ladder": LADDER,
+             "instrument": instrument, "config": config, "data": ["/somewhere/private/bars.csv"]},
+        )  # fmt: skip
+        if self.story.summary is not None:
+            self.directory.write_json(self.directory.summary, self.story.summary)
+        if self.story.learns:
+            self._checkpoints()
+
+    def _checkpoints(self) -> None:
+        """Numbers of files that are not those of generations."""
+        manager = CheckpointManager(self.directory.checkpoints)
+        manager.save({"weights": WEIGHTS[2]}, "policy", lineage={"note": "of no generation"})
+        for number in (0, 1):
+            manager.save({"weights": WEIGHTS[number]}, "policy", lineage={"generation": number})
+        manager.close()
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., RunDirectory]:
+    """`make_run(name, **what is special)`: a run directory, see `Story`."""
+
+    def make(name: str = "run", **special: Any) -> RunDirectory:
+        return Writer(tmp_path / name, Story(**special)).write()
+
+    return make
