@@ -23,7 +23,9 @@ SHOW = (
 
 
 def do(*arguments: object, **keywords: object) -> str:
-    done = subprocess.run([str(a) for a in arguments], capture_output=True, text=True, check=False, **keywords)  # type: ignore[call-overload]
+    done = subprocess.run(
+        [str(a) for a in arguments], capture_output=True, text=True, check=False, **keywords
+    )  # type: ignore[call-overload]
     assert done.returncode == 0, done.stdout + done.stderr
     return str(done.stdout)
 
@@ -43,7 +45,18 @@ def environment(tmp_path: Path, *install: object) -> Path:
     """A new environment with ztb installed; what ztb depends on is lent by the one that runs the tests."""
     do(sys.executable, "-m", "venv", "--without-pip", tmp_path / "env")
     python = tmp_path / "env" / "bin" / "python"
-    do(sys.executable, "-m", "pip", "--python", python, "install", "--ignore-installed", *OPTIONS, *install, env=lent())
+    do(
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "--ignore-installed",
+        *OPTIONS,
+        *install,
+        env=lent(),
+    )
     return tmp_path / "env" / "bin"
 
 
@@ -66,5 +79,16 @@ def test_an_install_works_and_finds_the_strategies(kind, checkout, tmp_path, wri
     if kind == "editable":
         return
     out = tmp_path / "run"
-    do(programs / "ztb", "replay", "--data", write_bars(120), "--strategy", "hold", "--out", out, env=lent(), cwd=tmp_path)
+    do(
+        programs / "ztb",
+        "replay",
+        "--data",
+        write_bars(120),
+        "--strategy",
+        "hold",
+        "--out",
+        out,
+        env=lent(),
+        cwd=tmp_path,
+    )
     assert (out / "report.html").stat().st_size > 10_000

@@ -40,7 +40,12 @@ def test_the_tutorials_strategy_learns_with_its_own_feature_reward_and_network(w
     }
     arguments = [*command[2:], "--data", str(write_bars(700)), "--out", "run", "--json", "--pretrain", "12d"]
     done = subprocess.run(
-        [sys.executable, "-m", "ztb", *arguments], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "ztb", *arguments],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)

@@ -34,6 +34,7 @@ from ztb.runtime.origin import CHECKPOINT_NAME, Origin, load_origin, random_orig
 from ztb.runtime.pretraining import pretrained_origin, trading_start
 from ztb.runtime.promotion import Promotion
 from ztb.runtime.summary import Ending, remark, summarise
+from ztb.telemetry.report import write_report
 from ztb.trading.lane import Lane
 from ztb.trading.policy import NetworkShape
 from ztb.utils import CheckpointManager
