@@ -88,7 +88,9 @@ def measure(mode: str, folder: Path, options: argparse.Namespace, figures: Figur
     learning = run.engine.learning
     if isinstance(learning, ProcessLearning):
         learning._pace = None  # as a live run has none
-    source = PacedSource(run.source, options.ticks, options.warm_up, lambda: mode == "off" or learning.updates > 0)
+    source = PacedSource(
+        run.source, options.ticks, options.warm_up, lambda: mode == "off" or learning.updates > 0
+    )
     run.source = source
     latencies: list[float] = []
     _time_decisions(run, source, latencies)
@@ -146,7 +148,9 @@ def _time_learner(source: PacedSource, learning: Any) -> Callable[[], list[float
 def report(figures: dict[str, Figures]) -> None:
     """A line a mode, and the ratios to `off`: of all latencies, and the median of each round's."""
     base = figures["off"]
-    print(f"{'learner':8} {'p50 µs':>9} {'p99 µs':>10} {'p99/off':>8} {'rounds':>7} {'updates':>8} {'core':>5}")
+    print(
+        f"{'learner':8} {'p50 µs':>9} {'p99 µs':>10} {'p99/off':>8} {'rounds':>7} {'updates':>8} {'core':>5}"
+    )
     for mode, of in figures.items():
         p50, p99 = np.percentile(of.latencies, [50, 99])
         ratio = p99 / np.percentile(base.latencies, 99)
@@ -157,7 +161,9 @@ def report(figures: dict[str, Figures]) -> None:
         )
     swaps = [swap for of in figures.values() for swap in of.swaps]
     if swaps:
-        print(f"swap: median {np.median(swaps) * MICRO:.0f} µs, largest {max(swaps) * MICRO:.0f} µs of {len(swaps)}")
+        print(
+            f"swap: median {np.median(swaps) * MICRO:.0f} µs, largest {max(swaps) * MICRO:.0f} µs of {len(swaps)}"
+        )
 
 
 def main() -> None:

@@ -56,6 +56,14 @@ def test_each_limit_refuses_with_its_own_reason(limits, order, facts, reason):
     assert lone.check(order, facts) is reason
 
 
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_full_position_may_turn_round_in_one_order(side):
+    turning = Proposal(side=side, quantity=20.0, price=100.0)
+    turned = replace(FACTS, position=-10.0 * side)
+    assert gate().check(turning, turned) is Reason.PASSED
+    assert gate().check(replace(turning, quantity=21.5), turned) is Reason.EXPOSURE
+
+
 def test_repeated_side_counts_and_the_other_side_clears_it():
     made = gate(max_repeated_side=2)
     for _ in range(2):

@@ -11,8 +11,8 @@ import time
 import numpy as np
 import psutil
 import pytest
-from learning.process_support import EVERY, SETTINGS, SHAPE, WEIGHTS, completed, ended, nothing_left, until
 
+from learning.process_support import EVERY, SETTINGS, SHAPE, WEIGHTS, completed, ended, nothing_left, until
 from ztb.learning.online import OnlineLearner
 from ztb.learning.process.messages import Report
 from ztb.learning.process.settings import Care

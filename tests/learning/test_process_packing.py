@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from learning.process_support import SETTINGS, SHAPE, WEIGHTS
 
+from learning.process_support import SETTINGS, SHAPE, WEIGHTS
 from ztb.errors import InvariantError
 from ztb.learning.online import Transition
 from ztb.learning.process import channel
@@ -29,7 +29,9 @@ from ztb.learning.process.packing import pack, unpack
 from ztb.trading.ppo.stats import UpdateStats
 
 NUMBERS = st.integers(-(1 << 200), 1 << 200) | st.floats(allow_nan=False) | st.booleans() | st.none()
-ARRAYS = arrays.arrays(st.sampled_from(["<f4", "<f8", "<i8", "u1"]), arrays.array_shapes(min_dims=0, min_side=0))
+ARRAYS = arrays.arrays(
+    st.sampled_from(["<f4", "<f8", "<i8", "u1"]), arrays.array_shapes(min_dims=0, min_side=0)
+)
 VALUES = st.recursive(
     NUMBERS | st.text() | ARRAYS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -90,9 +92,7 @@ REALS = st.floats(allow_nan=False)
     st.tuples(REALS, REALS, REALS, REALS), st.tuples(WORDS, WORDS, WORDS, WORDS), st.booleans(),
 )  # fmt: skip
 def test_a_transition_comes_through_its_record(observation, actions, reals, words, tainted):
-    sent = Completed(
-        Transition(observation, actions, *reals[:3], words[0], tainted), reals[3], *words[1:]
-    )
+    sent = Completed(Transition(observation, actions, *reals[:3], words[0], tainted), reals[3], *words[1:])
     record = np.zeros(1, transition_dtype(SHAPE))
     write_transition(sent, record)
     back = read_transition(record)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from learning.process_support import EVERY, SETTINGS, WEIGHTS, completed, nothing_left
 
+from learning.process_support import EVERY, SETTINGS, WEIGHTS, completed, nothing_left
 from ztb.learning.process import supervisor
 from ztb.learning.process.settings import Care
 from ztb.learning.process.supervisor import LearnerProcess

@@ -13,17 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from learning.process_support import ended, nothing_left
 
+from learning.process_support import ended, nothing_left
 from ztb.config import load_config
+from ztb.learning.process.settings import Care
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import DecisionRow, GenerationRow, NoteRow, UpdateRow
 from ztb.ledger.run_directory import RunDirectory, create_run_directory
 from ztb.runtime import learning_setup
-from ztb.runtime.engine import Engine
 from ztb.runtime.process_learning import ProcessLearning
 from ztb.runtime.replay import Replay, ReplayRequest, open_data, run_to_end
-from ztb.learning.process.settings import Care
 
 BARS = 1000
 FLAGS = {"online.learner": "process", "online.update_every_decisions": 64, "checkpoint.interval_updates": 2}
@@ -100,7 +99,9 @@ def test_it_learns_promotes_and_journals_which_generation_decided_from_when(care
     assert kinds(directory) == ["start", "learner_started", "end"]
 
 
-def test_a_learner_killed_and_one_hung_are_replaced_while_trading_goes_on(care, write_bars, tmp_path, monkeypatch):
+def test_a_learner_killed_and_one_hung_are_replaced_while_trading_goes_on(
+    care, write_bars, tmp_path, monkeypatch
+):
     at_decision(monkeypatch, 250, send(signal.SIGKILL))
     at_decision(monkeypatch, 600, send(signal.SIGSTOP))
     with nothing_left():

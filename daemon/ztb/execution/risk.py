@@ -40,9 +40,12 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RiskLimits:
-    """Limits of one symbol. Fractions are of equity; 0 orders a day means none."""
+    """Limits of one symbol. Fractions are of equity; 0 orders a day means none.
 
-    max_order_fraction: Annotated[float, Gt(0), Le(100)] = 1.1
+    The default of `max_order_fraction` lets a position turn from one `max_exposure` to the other in one order.
+    """
+
+    max_order_fraction: Annotated[float, Gt(0), Le(100)] = 2.2
     max_order_notional_quote: Annotated[float, Gt(0)] = 1e12
     max_exposure: Annotated[float, Gt(0), Le(100)] = 1.1
     max_daily_loss_fraction: Annotated[float, Gt(0), Le(1)] = 0.25
