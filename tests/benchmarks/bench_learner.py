@@ -2,7 +2,7 @@
 
 `PYTHONPATH=daemon python tests/benchmarks/bench_learner.py [--rounds N] [--ticks N] [--epochs N]`.
 
-The daemon's own engine on the shipped bars, fed at 1 kHz with a decision on every tick and the journal on disk.
+The daemon's own engine on the shipped bars, fed at 1 kHz (`--hz`) with a decision on every tick and the journal on disk.
 A latency counts from when its tick was due until its decision is made, so what a stall keeps waiting counts too.
 `--epochs` sets how long an update takes; the learner's share of a core is printed. To reach: p99 with the
 process at most 1.5 times that without; a swap in 100 µs or less. Compare ratios, not microseconds.
@@ -31,7 +31,6 @@ from ztb.runtime import learning_setup
 from ztb.runtime.process_learning import ProcessLearning
 from ztb.runtime.replay import Replay, ReplayRequest, open_data
 
-PERIOD_S = 1e-3
 MICRO = 1e6
 MODES = ("off", "process", "inline")
 
@@ -50,25 +49,26 @@ class Figures:
 class PacedSource:
     """The first rows of a source one by one, each when it is due; `ready` says when the clock starts to run."""
 
-    def __init__(self, inner: Any, ticks: int, warm_up: int, ready: Callable[[], bool]) -> None:
+    def __init__(self, inner: Any, options: argparse.Namespace, ready: Callable[[], bool]) -> None:
         self.history, self.instrument = inner.history, inner.instrument
         self.due = 0.0
         self.counting = False
-        self._inner, self._ticks, self._warm_up, self._ready = inner, ticks, warm_up, ready
+        self._inner, self._ready = inner, ready
+        self._ticks, self._warm_up, self._period_s = options.ticks, options.warm_up, 1.0 / options.hz
 
     async def blocks(self) -> AsyncIterator[Ticks]:
         rows = self._rows()
         self.due = time.perf_counter()
         sent = 0
         async for row in rows:
-            self.due += PERIOD_S
-            while time.perf_counter() < self.due:
+            self.due += self._period_s
+            while time.perf_counter() < self.due:  # noqa: ASYNC110 (no sleep is that exact)
                 await asyncio.sleep(0)
             yield row
             sent += 1
             if sent == self._warm_up:
-                while not self._ready():
-                    await asyncio.sleep(PERIOD_S)
+                while not self._ready():  # noqa: ASYNC110 (a poll of another process)
+                    await asyncio.sleep(self._period_s)
                 self.counting, self.due = True, time.perf_counter()
             if sent == self._warm_up + self._ticks:
                 return
@@ -88,9 +88,7 @@ def measure(mode: str, folder: Path, options: argparse.Namespace, figures: Figur
     learning = run.engine.learning
     if isinstance(learning, ProcessLearning):
         learning._pace = None  # as a live run has none
-    source = PacedSource(
-        run.source, options.ticks, options.warm_up, lambda: mode == "off" or learning.updates > 0
-    )
+    source = PacedSource(run.source, options, lambda: mode == "off" or learning.updates > 0)
     run.source = source
     latencies: list[float] = []
     _time_decisions(run, source, latencies)
@@ -171,6 +169,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--ticks", type=int, default=8000, help="that count, in each round")
+    parser.add_argument("--hz", type=float, default=1000.0, help="ticks a second")
     parser.add_argument("--warm-up", type=int, default=1500, help="ticks before")
     parser.add_argument("--epochs", type=int, default=40, help="of an update over 256 transitions")
     parser.add_argument("--nice", type=int, default=Care().nice, help="of the learner process")
