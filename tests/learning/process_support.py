@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -63,6 +65,21 @@ def descriptors() -> Iterator[str]:
     for entry in os.listdir("/proc/self/fd"):
         with suppress(FileNotFoundError):
             yield os.readlink(f"/proc/self/fd/{entry}")
+
+
+class Clock:
+    """Time as it is, and `ahead` seconds more."""
+
+    ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead
+
+
+def stop(pid: int) -> None:
+    """Stop process `pid` in the middle of what it is doing; it has stopped on return."""
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
 
 
 @contextmanager

@@ -137,10 +137,10 @@ def in_a_process(total: int, root) -> int:
 
 
 def test_a_process_that_publishes_without_pause_never_gives_a_torn_payload(pytestconfig):
-    assert in_a_process(20_000, pytestconfig.rootpath) > 100
+    assert in_a_process(20_000, pytestconfig.rootpath) > 1
 
 
 @pytest.mark.proof
 def test_a_million_payloads_and_none_torn(pytestconfig):
     share = float(os.environ.get("ZTB_PROOF_SHARE", "1"))
-    assert in_a_process(max(20_000, int(1_000_000 * share)), pytestconfig.rootpath) > 100
+    assert in_a_process(max(20_000, int(1_000_000 * share)), pytestconfig.rootpath) > 1

@@ -12,7 +12,18 @@ import numpy as np
 import psutil
 import pytest
 
-from learning.process_support import EVERY, SETTINGS, SHAPE, WEIGHTS, completed, ended, nothing_left, until
+from learning.process_support import (
+    EVERY,
+    SETTINGS,
+    SHAPE,
+    WEIGHTS,
+    Clock,
+    completed,
+    ended,
+    nothing_left,
+    stop,
+    until,
+)
 from ztb.learning.online import OnlineLearner
 from ztb.learning.process.messages import Report
 from ztb.learning.process.settings import Care
@@ -26,8 +37,9 @@ UPDATES = 8
 class Watched:
     """A learner process with all that was heard of it."""
 
-    def __init__(self, care: Care = CARE) -> None:
-        self.process = LearnerProcess(SETTINGS, first_state(None, WEIGHTS), care, time.monotonic)
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.process = LearnerProcess(SETTINGS, first_state(None, WEIGHTS), CARE, self.clock)
         self.events: list[Event] = []
         self.reports: list[Report] = []
         self.states: dict[int, dict[str, object]] = {}
@@ -120,20 +132,18 @@ def test_killed_again_and_again_it_learns_everything_once(learner, inline):
     assert learner.process.counts.dropped == 0
 
 
-def test_stopped_in_the_middle_it_is_found_out_killed_and_its_successor_learns_on(inline):
-    with nothing_left():
-        learner = Watched(Care(hang_timeout_s=1.5, backoff_first_s=0.01, nice=0))
-        learner.push(0, 4 * EVERY)
-        learner.wait(4)
-        hung = learner.process.pid
-        os.kill(hung, signal.SIGSTOP)
-        learner.push(4 * EVERY, UPDATES * EVERY)
-        learner.wait(UPDATES)
-        check(learner, inline)
-        assert learner.kinds() == ["learner_started", "learner_hung", "learner_started"]
-        assert ended(hung)
-        learner.process.close()
-        del learner
+def test_stopped_it_is_found_out_killed_and_its_successor_learns_on(learner, inline):
+    learner.push(0, 4 * EVERY)
+    learner.wait(4)
+    hung = learner.process.pid
+    stop(hung)
+    learner.push(4 * EVERY, UPDATES * EVERY)
+    learner.listen()
+    learner.clock.ahead += CARE.hang_timeout_s
+    learner.wait(UPDATES)
+    check(learner, inline)
+    assert learner.kinds() == ["learner_started", "learner_hung", "learner_started"]
+    assert ended(hung)
 
 
 def test_what_follows_a_gap_is_no_successor_of_what_came_before(learner):
@@ -185,7 +195,7 @@ def test_however_its_parent_ends_it_ends_too(death, pytestconfig):
             pid = int(parent.stdout.readline())
             assert not ended(pid)
             if death == "kill while it is stopped":
-                os.kill(pid, signal.SIGSTOP)
+                stop(pid)
             if death != "exception":
                 parent.send_signal(signal.SIGTERM if death == "terminate" else signal.SIGKILL)
             parent.communicate()

@@ -10,11 +10,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from learning.process_support import ended, nothing_left
+from learning.process_support import Clock, ended, nothing_left, stop
 from ztb.config import load_config
 from ztb.learning.process.settings import Care
 from ztb.ledger.journal import JournalReader
@@ -50,10 +51,12 @@ def kinds(directory: RunDirectory) -> list[str]:
 
 
 @pytest.fixture
-def care(monkeypatch):
-    """Looked after impatiently, at our own priority: these tests have no time."""
-    quick = Care(hang_timeout_s=1.5, backoff_first_s=0.01, nice=0)
-    monkeypatch.setattr(learning_setup, "Care", lambda: quick)
+def clock(monkeypatch):
+    """Learners at our own priority that are restarted at once, on a clock that can be put forward."""
+    clock = Clock()
+    monkeypatch.setattr(learning_setup, "Care", lambda: Care(backoff_first_s=0.01, nice=0))
+    monkeypatch.setattr(learning_setup, "time", SimpleNamespace(monotonic=clock))
+    return clock
 
 
 def at_decision(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[ProcessLearning], None]) -> None:
@@ -68,15 +71,7 @@ def at_decision(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[Pro
     monkeypatch.setattr(ProcessLearning, "completed", acting)
 
 
-def send(signal_number: int) -> Callable[[ProcessLearning], None]:
-    def act(learning: ProcessLearning) -> None:
-        assert learning.process.pid is not None
-        os.kill(learning.process.pid, signal_number)
-
-    return act
-
-
-def test_it_learns_promotes_and_journals_which_generation_decided_from_when(care, write_bars, tmp_path):
+def test_it_learns_promotes_and_journals_which_generation_decided_from_when(clock, write_bars, tmp_path):
     with nothing_left():
         run, directory = prepare(write_bars(BARS), tmp_path / "run")
         summary = asyncio.run(run_to_end(run))
@@ -99,28 +94,32 @@ def test_it_learns_promotes_and_journals_which_generation_decided_from_when(care
     assert kinds(directory) == ["start", "learner_started", "end"]
 
 
-@pytest.mark.parametrize("fault", ["kill", "stop"])
-def test_a_learner_killed_or_hung_is_replaced_while_trading_goes_on(
-    fault, care, write_bars, tmp_path, monkeypatch
+def test_a_learner_killed_and_one_hung_are_replaced_while_trading_goes_on(
+    clock, write_bars, tmp_path, monkeypatch
 ):
-    number = signal.SIGKILL if fault == "kill" else signal.SIGSTOP
-    at_decision(monkeypatch, 400, send(number))
+    def hang(learning: ProcessLearning) -> None:
+        stop(learning.process.pid)
+        learning._watch()
+        clock.ahead += Care().hang_timeout_s
+
+    at_decision(monkeypatch, 250, lambda learning: os.kill(learning.process.pid, signal.SIGKILL))
+    at_decision(monkeypatch, 600, hang)
     with nothing_left():
         run, directory = prepare(write_bars(BARS), tmp_path / "run")
         summary = asyncio.run(run_to_end(run))
         del run
-    assert summary["status"] == "complete"
+    assert summary["status"] == "complete" and summary["generations"]["promoted"] >= 3
     assert [row.decision for row in rows(directory, DecisionRow)] == list(range(summary["decisions"]))
-    event = "learner_died" if fault == "kill" else "learner_hung"
-    assert kinds(directory) == ["start", "learner_started", event, "learner_started", "end"]
     numbers = [row.number for row in rows(directory, UpdateRow)]
     assert numbers == list(range(1, (summary["decisions"] - 1) // 64 + 1))
-    note = rows(directory, NoteRow, f"kind = '{event}'")[0]
-    assert json.loads(note.detail)["decision"] >= 400 and note.ts_ns > 0
-    assert summary["generations"]["promoted"] >= 3
+    started = "learner_started"
+    assert kinds(directory) == ["start", started, "learner_died", started, "learner_hung", started, "end"]
+    for kind, decision in (("learner_died", 250), ("learner_hung", 600)):
+        (note,) = rows(directory, NoteRow, f"kind = '{kind}'")
+        assert json.loads(note.detail)["decision"] >= decision and note.ts_ns > 0
 
 
-def test_a_learner_that_only_ever_dies_does_not_hold_a_replay_up(care, write_bars, tmp_path, monkeypatch):
+def test_a_learner_that_only_ever_dies_does_not_hold_a_replay_up(clock, write_bars, tmp_path, monkeypatch):
     monkeypatch.setattr("ztb.learning.process.child._START", "raise SystemExit('no')")
     with nothing_left():
         run, directory = prepare(write_bars(400), tmp_path / "run")
@@ -131,7 +130,7 @@ def test_a_learner_that_only_ever_dies_does_not_hold_a_replay_up(care, write_bar
     assert "transitions_dropped" in kinds(directory)
 
 
-def test_an_error_in_the_daemon_leaves_no_learner(care, write_bars, tmp_path, monkeypatch):
+def test_an_error_in_the_daemon_leaves_no_learner(clock, write_bars, tmp_path, monkeypatch):
     pids: list[int | None] = []
 
     def fail(learning: ProcessLearning) -> None:
@@ -148,7 +147,7 @@ def test_an_error_in_the_daemon_leaves_no_learner(care, write_bars, tmp_path, mo
     assert kinds(directory)[-1] == "end"
 
 
-def test_live_nobody_waits_for_the_learner(care, write_bars, tmp_path, monkeypatch):
+def test_live_nobody_waits_for_the_learner(clock, write_bars, tmp_path, monkeypatch):
     """Without a pace, the ticks are through long before a learner that never starts would be."""
     monkeypatch.setattr("ztb.learning.process.child._START", "import signal; signal.pause()")
     monkeypatch.setattr(learning_setup, "Pace", lambda most_waiting: None)
