@@ -73,7 +73,7 @@ def _table(found: list[Generation]) -> Table:
     metrics = list(dict.fromkeys(name for generation in found for name in generation.metrics))
     shown = metrics[:_METRICS]
     table = Table(box=None, pad_edge=False)
-    table.add_column("generation", justify="right")
+    table.add_column("generation", justify="right", no_wrap=True)
     for title in (
         *(("experiment",) if several else ()),
         "parent",
