@@ -1,9 +1,9 @@
 """What the market looks like after a tick: the touch, the mid, the last trade. Kernels on records.
 
 Without quotes (trades and bars alone) the touch is modelled: a trade by a taker who bought happened at the
-ask, one who sold at the bid, an unknown one and a bar's price in the middle; the spread is
-`spread_fraction` of the price and at least one tick size, or none at all if that fraction is 0. Where both a top-of-book stream and depth messages come, the touch is the
-former's: depth messages are older by up to their interval.
+ask, one who sold at the bid, an unknown one and a bar's price in the middle; the spread is `spread_fraction` of
+the price and at least one tick size, or none at all if that fraction is 0. Where both a top-of-book stream and
+depth messages come, the touch is the former's: depth messages are older by up to their interval.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from ztb.errors import DataError
 from ztb.execution.account import new_account
-from ztb.execution.paper import PaperConfig, new_exchange, new_orders, new_reports
+from ztb.execution.paper import new_exchange, new_orders, new_reports
+from ztb.execution.paper_config import PaperConfig
 from ztb.execution.simulator import advance
 from ztb.features import FeatureSet, Normaliser, apply_moments, update_moments
 from ztb.market.book import BOOK
@@ -69,7 +70,8 @@ class Recording:
     def window(self, first: int, last: int) -> Recording:
         """Decisions [first, last) alone; the arrays are views of this recording's."""
         kept: dict[str, Any] = {name: array[first:last] for name, array in self.shared._asdict().items()}
-        return replace(self, shared=Shared(**{**kept, "ticks": self.shared.ticks}))
+        del kept["ticks"]
+        return replace(self, shared=self.shared._replace(**kept))
 
 
 @kernel

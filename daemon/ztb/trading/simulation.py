@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from ztb.errors import ConfigError, InvariantError
 from ztb.execution.account import ACCOUNT
-from ztb.execution.paper import PaperConfig, new_exchange, new_orders
+from ztb.execution.paper import new_exchange, new_orders
+from ztb.execution.paper_config import PaperConfig
 from ztb.execution.paper_state import REPORT
 from ztb.market.instrument import Instrument
 from ztb.market.view import new_view

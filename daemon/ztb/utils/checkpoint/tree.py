@@ -108,7 +108,7 @@ class Encoder:
         return {"ordered": [self._pairs(values), metadata]}
 
     def _tensor(self, tensor: Any) -> Node:
-        if tensors.is_plain(tensor):
+        if tensors.is_strided(tensor):
             return self._leaf(tensors.tensor_leaf(tensor))
         layout, parts = tensors.sparse_parts(tensor)
         nodes = [self._leaf(tensors.tensor_leaf(part)) for part in parts]
