@@ -52,7 +52,7 @@ class Plan(msgspec.Struct, frozen=True):
 def plan_snapshot(state: object, max_bytes: int) -> Plan:
     """Walk `state`; TypeError naming the path of what cannot be saved, UsageError if it is too large."""
     tree, leaves = encode_state(state)
-    nbytes = sum(leaf.frame.raw for leaf in leaves)
+    nbytes = sum([leaf.frame.raw for leaf in leaves])
     if nbytes > max_bytes:
         raise UsageError(f"the state's arrays have {nbytes} bytes, max_state_bytes is {max_bytes}")
     return Plan(tree, leaves)
@@ -61,7 +61,7 @@ def plan_snapshot(state: object, max_bytes: int) -> Plan:
 def take_snapshot(plan: Plan, arena: Arena, copier: Copier) -> Snapshot:
     """Copy what was planned into `arena`."""
     memory = arena.reserve(sum([aligned(leaf.frame.raw) for leaf in plan.leaves]))
-    base, offset = memory.ctypes.data, 0
+    base, offset = arena.address, 0
     moves: list[Move] = []
     for leaf in plan.leaves:
         raw = leaf.frame.raw

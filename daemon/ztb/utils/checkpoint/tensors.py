@@ -69,13 +69,17 @@ def tensor_leaf(tensor: Tensor) -> Leaf:
     """A strided tensor on any device; on the CPU and in one piece it costs hardly more than its copy."""
     name = _names().get(tensor.dtype)
     on_cpu = tensor.is_cpu
-    if name is None or tensor.is_nested or tensor.is_meta:
+    if name is None or tensor.is_nested or (not on_cpu and tensor.is_meta):
         raise TypeError(f"a tensor of dtype {_name(tensor.dtype)} on {tensor.device} without plain memory")
     kind: Kind = "tensor" if type(tensor) is sys.modules["torch"].Tensor else "parameter"
     frame = Frame(kind, name, tensor.shape, tensor.nbytes, requires_grad=tensor.requires_grad)
-    if on_cpu and tensor.is_contiguous() and not (tensor.is_neg() or tensor.is_conj()):
+    if on_cpu and tensor.is_contiguous() and not tensor.is_neg() and not _is_conjugate(tensor, name):
         return Leaf(frame, tensor, _copy, tensor.data_ptr())
     return Leaf(frame, tensor, _copy)
+
+
+def _is_conjugate(tensor: Tensor, name: str) -> bool:
+    return name.startswith("complex") and tensor.is_conj()
 
 
 def _copy(source: Tensor, destination: Bytes) -> None:
