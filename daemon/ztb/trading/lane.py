@@ -114,6 +114,7 @@ class Lane:
         self._next_order_id = 1
         self._lot_size = float(bridge.instrument.lot_size)
         self._tick_size = float(bridge.instrument.tick_size)
+        self._min_notional = float(bridge.instrument.min_notional)
         self._uniforms = np.zeros(2, np.float64)
         self._replacement: Action | None = None
         self._decision = 0
@@ -220,7 +221,7 @@ class Lane:
         if self._listener is not None:
             self._listener.refusal(proposal, order.lots, reason, self._decision, seen.now_ns)
         lots = whole_lots(reducible(order.side, seen), self._lot_size)
-        if 0 < lots < order.lots:
+        if lots < order.lots and lots * self._lot_size * seen.mid > self._min_notional:
             part = OrderRequest(
                 order.order_id, order.side, lots, order.order_type, order.price_ticks, order.time_in_force,
                 order.post_only, reduce_only=True,
