@@ -18,9 +18,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, with_config
 
 from ztb.errors import ConfigError
-from ztb.execution.paper import PaperConfig
+from ztb.execution.paper_config import BOUNDS as PAPER_BOUNDS
+from ztb.execution.paper_config import PaperConfig
 from ztb.execution.risk import RiskLimits
-from ztb.trading.ppo.config import BOUNDS, PPOConfig
+from ztb.trading.ppo.config import BOUNDS as PPO_BOUNDS
+from ztb.trading.ppo.config import PPOConfig
 
 _NO_EFFECT: dict[str, Any] = {"no_effect_on_results": True}
 
@@ -316,9 +318,17 @@ def config_hash(config: Config) -> str:
 def schema() -> _Tree:
     """The JSON Schema of the file, bounds included."""
     made = Config.model_json_schema()
-    ppo = made["$defs"]["PPOConfig"]["properties"]
-    for name, (low, high) in BOUNDS.items():
-        if name in ppo:
-            limits = {"minimum": low, "maximum": high}
-            ppo[name] |= {key: value for key, value in limits.items() if abs(value) != float("inf")}
+    for name, bounds in (("PPOConfig", PPO_BOUNDS), ("PaperConfig", PAPER_BOUNDS)):
+        for key, limits in bounds.items():
+            _publish(made["$defs"][name]["properties"].get(key), *limits)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+
+
+def _publish(item: _Tree | None, low: float, high: float) -> None:
+    """Write bounds into the schema of one setting, into its number where it may be null."""
+    if item is None:
+        return
+    for number in item.get("anyOf", [item]):
+        if number.get("type") in ("number", "integer"):
+            limits = {"minimum": low, "maximum": high}
+            number |= {key: value for key, value in limits.items() if abs(value) != float("inf")}

@@ -12,7 +12,8 @@ from decimal import Decimal
 import numpy as np
 
 from ztb.execution.orders import OrderRequest, OrderType
-from ztb.execution.paper import PaperConfig, PaperExchange
+from ztb.execution.paper import PaperExchange
+from ztb.execution.paper_config import PaperConfig
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import BAR, QUOTE, TRADE, Ticks, empty_ticks
 

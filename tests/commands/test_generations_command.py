@@ -21,7 +21,7 @@ def base(tmp_path: Path) -> Path:
             lineage = {"parent": n - 1, "data_range": [1, 2], "config_hash": "c0ffee", "seeds": {"action": 7}}
             manager.save({"w": np.ones(9)}, "exp", metrics={"return": n / 4, "sharpe": None}, lineage=lineage)
         manager.mark_promoted("exp", 1)
-        manager.save(0, "other [bold]".split()[0])
+        manager.save(0, "other")
     return tmp_path
 
 
@@ -37,7 +37,9 @@ def test_list_as_json(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert listed[1]["metrics"] == {"return": 0.25, "sharpe": None}
 
 
-def test_list_as_a_table(base: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_as_a_table(
+    base: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "160")
     assert list_generations(base, "exp", as_json=False) == 0
     printed = capsys.readouterr().out
@@ -45,11 +47,20 @@ def test_list_as_a_table(base: Path, capsys: pytest.CaptureFixture[str], monkeyp
         assert text in printed
 
 
-def test_show_prints_lineage(base: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_prints_lineage(
+    base: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "160")
     assert show(base, "exp", None, as_json=False) == 0
     printed = capsys.readouterr().out
-    for text in ("lineage.parent", "lineage.data_range", "[1, 2]", "c0ffee", '{"action": 7}', "every byte verified"):
+    for text in (
+        "lineage.parent",
+        "lineage.data_range",
+        "[1, 2]",
+        "c0ffee",
+        '{"action": 7}',
+        "every byte verified",
+    ):
         assert text in printed
 
 
@@ -62,7 +73,9 @@ def test_a_damaged_generation_is_said_and_ends_in_exit_code_3(
     path.write_bytes(raw)
     assert list_generations(base, "exp", as_json=True) == 0, "a list reads manifests only"
     assert show(base, "exp", 0, as_json=True) == 3
-    assert json.loads(capsys.readouterr().out.splitlines()[-1])["fault"] == "a frame's checksum does not match"
+    assert (
+        json.loads(capsys.readouterr().out.splitlines()[-1])["fault"] == "a frame's checksum does not match"
+    )
     path.write_bytes(b"")
     assert list_generations(base, "exp", as_json=True) == 3
     (first, _) = json.loads(capsys.readouterr().out)

@@ -8,7 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from ztb.execution.orders import Filled, OrderEvent, OrderRequest, OrderType, TimeInForce
-from ztb.execution.paper import PaperConfig, PaperExchange
+from ztb.execution.paper import PaperExchange
+from ztb.execution.paper_config import PaperConfig
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import BAR, DEPTH, LAST, QUOTE, SNAPSHOT, TRADE, Ticks, empty_ticks
 

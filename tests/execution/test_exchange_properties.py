@@ -19,7 +19,8 @@ from execution.exchange_cases import PERP, SPOT, Actions, run
 from execution.flows import mixed_ticks, random_flow
 from ztb.execution.order_states import TERMINAL, OrderProgress, progress_after
 from ztb.execution.orders import Filled, Funded, OrderEvent, OrderRequest
-from ztb.execution.paper import PaperConfig, PaperExchange
+from ztb.execution.paper import PaperExchange
+from ztb.execution.paper_config import PaperConfig
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import BAR, QUOTE, TRADE, Ticks, empty_ticks
 from ztb.utils.kernel import COMPILED

@@ -9,7 +9,8 @@ import pytest
 from execution.exchange_cases import INSTANT, MS, PERP, T0, exchange, kinds, market, quotes, run
 from ztb.errors import ConfigError, DataError, InvariantError
 from ztb.execution.orders import Accepted, Filled, Funded, OrderRequest, OrderType, Rejected
-from ztb.execution.paper import PaperConfig, PaperExchange
+from ztb.execution.paper import PaperExchange
+from ztb.execution.paper_config import PaperConfig
 
 N = 3000
 ROWS = quotes(*((float(ms), 100.0, 101.0, 1e6, 1e6) for ms in range(N + 1)))

@@ -19,6 +19,12 @@ from ztb.telemetry.report import write_report
 
 NASTY = "</script><script>alert(1)</script><!--"
 
+FINISHED = {
+    "status": "complete", "strategy": "ppo_online", "start_equity": 1000.0, "end_equity": 1100.0, "return": 0.1,
+    "hold_return": None, "frozen_return": None, "sharpe": None, "max_drawdown": 0.2, "fees": 1.0, "turnover": 2.0,
+    "generations": {"made": 3, "promoted": 1, "rejected": 1, "rolled_back": 0}, "dropped": {"duplicate": 2},
+}  # fmt: skip
+
 
 class Reader(HTMLParser):
     """What a browser would run, load and show of a page."""
@@ -75,6 +81,17 @@ def test_an_unfinished_run_has_its_report_and_its_decisions_from_the_journal_alo
     assert pq.read_table(directory.decisions).num_rows == 40
     assert page.data["charts"]["equity"]["x"][0] == 1_500_001_200
     assert not directory.summary.exists()
+
+
+def test_the_decisions_of_an_unfinished_run_are_exported_anew_and_those_of_a_finished_one_kept(make_run):
+    running, done = make_run("running"), make_run("done", summary=FINISHED)
+    for directory in (running, done):
+        directory.decisions.write_bytes(b"older")
+        write_report(directory)
+    assert pq.read_table(running.decisions).num_rows == 40
+    assert done.decisions.read_bytes() == b"older"
+    done.decisions.unlink()
+    assert "complete" in read(done).text and pq.read_table(done.decisions).num_rows == 40
 
 
 def test_without_javascript_there_are_the_figures_the_tables_and_an_equity_curve(make_run):

@@ -108,3 +108,4 @@ def test_a_run_that_hardly_began_complains_of_nothing(make_run, show):
     page = show(make_run(decisions=1, learns=False))
     assert page.faults == [] and page.evaluate(DRAWN) == []
     assert page.get_by_text("This run is unfinished").is_visible()
+    assert page.get_by_text("There is nothing to draw before the second decision").is_visible()

@@ -101,3 +101,16 @@ def test_a_strategy_that_does_not_learn_has_no_frozen_yardstick(make_run):
     assert "generation 0, frozen" not in [
         line["name"] for line in time_charts(run, key_figures(run))["equity"]["lines"]
     ]
+
+
+def test_marks_of_fills_over_years_lie_where_the_fills_were(make_run):
+    run = load_run(make_run(decisions=20_000, learns=False))
+    points = time_charts(run, key_figures(run))["price"]["points"]
+    # Fills happen a second after every fourth decision, one above its mid; two sides share each stretch.
+    ts_ns = np.array([fill.ts_ns for fill in run.fills])
+    width = (run.marks.ts_ns[-1] - run.marks.ts_ns[0]) / len(points) * 2
+    assert 800 <= len(points) <= 902
+    for point in points:
+        near = np.abs(ts_ns / 1e9 - point["x"]) <= width / 1e9
+        prices = [float(fill.price) for fill, close in zip(run.fills, near, strict=True) if close]
+        assert min(prices) - 0.01 <= point["y"] <= max(prices) + 0.01

@@ -122,6 +122,15 @@ def test_an_observation_that_was_changed_is_caught(directory):
     assert not answer.observation_intact and not answer.holds
 
 
+def test_a_changed_observation_is_caught_where_there_is_no_network_to_notice(make_run, capsys):
+    directory = make_run(learns=False)
+    change(
+        directory, "UPDATE decisions SET observation = ? WHERE decision = 8", struct.pack("<10f", *range(10))
+    )
+    assert why("3", directory.path, as_json=False) == 3
+    assert "✗ differs: its hash is the journal's" in capsys.readouterr().out
+
+
 def test_weights_of_another_generation_are_caught(directory):
     change(directory, "UPDATE generations SET weights_sha256 = ? WHERE generation = 0", "0" * 64)
     answer = explain(directory, "3")

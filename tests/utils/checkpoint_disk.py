@@ -1,15 +1,14 @@
 """A disk that loses power: it may keep any part of what was not synced, in any order, and forget the rest.
 
-Operations really happen, so that the program under test sees a working disk; they are also written down. From
-that log every state can be made in which a power cut at any moment may leave the disk: file data since the last
-fsync of the file is kept, lost or torn write by write; names since the last fsync of their folder are kept or lost
-one by one (of a rename, either half).
+Operations really happen, so that the program under test sees a working disk; they are also written down.
+From that log every state can be made in which a power cut at any moment may leave the disk: file data since
+the last fsync of the file is kept, lost or torn write by write; names since the last fsync of their folder
+are kept or lost one by one (of a rename, either half).
 """
 
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,7 +134,7 @@ class Disk:
 
 
 def power_cuts(log: list[Any], moment: int, relevant: str) -> Iterator[Files]:
-    """Every state of the disk after a power cut at `moment` of the log, as far as names with `relevant` show it."""
+    """Every state of the disk after a power cut at `moment` of the log, as names with `relevant` show it."""
     names: list[Name] = []
     writes: dict[int, list[Write]] = {}
     safe_names: list[Name] = []
@@ -152,9 +151,8 @@ def power_cuts(log: list[Any], moment: int, relevant: str) -> Iterator[Files]:
             safe_writes.setdefault(entry.target, []).extend(writes.pop(entry.target, []))
     for kept in subsets(names):
         shown = show([*safe_names, *kept])
-        visible = {
-            path: inode for path, inode in shown.items() if path.suffix != ".tmp" and relevant in path.name
-        }
+        seen = [path for path in shown if path.suffix != ".tmp" and relevant in path.name]
+        visible = {path: shown[path] for path in seen}
         pending = [write for inode in visible.values() for write in writes.get(inode, [])]
         for chosen in itertools.product((0.0, 0.5, 1.0), repeat=len(pending)):
             parts = [torn(write, part) for write, part in zip(pending, chosen, strict=True) if part]
@@ -182,11 +180,9 @@ def show(names: list[Name]) -> dict[Path, int]:
 
 
 def torn(write: Write, part: float) -> Write:
-    return (
-        write
-        if write.data is None
-        else Write(write.inode, write.offset, write.data[: round(part * len(write.data))])
-    )
+    if write.data is None:
+        return write
+    return Write(write.inode, write.offset, write.data[: round(part * len(write.data))])
 
 
 def content(writes: list[Write]) -> bytes:
@@ -206,7 +202,7 @@ def lay_out(state: Files, base: Path) -> None:
     """Make `state` real below `base`, which is emptied first."""
     folder = base / "exp"
     folder.mkdir(parents=True, exist_ok=True)
-    for entry in os.scandir(folder):
-        os.unlink(entry)
+    for path in folder.iterdir():
+        path.unlink()
     for path, data in state.items():
         (folder / path.name).write_bytes(data)

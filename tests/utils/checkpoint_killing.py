@@ -1,7 +1,8 @@
 """Kills savers: `python checkpoint_killing.py BASE SEED...` prints what was wrong after each, as JSON.
 
-Each seed forks a process that saves, cleans, pins and (when it starts) sweeps in the same folder, and is killed
-with SIGKILL: at an even seed by itself before a drawn file operation, at an odd one from outside after a drawn time.
+Each seed forks a process that saves, cleans, pins and (when it starts) sweeps in the same folder, and is
+killed with SIGKILL: at an even seed by itself before a drawn file operation, at an odd one from outside after
+a drawn time.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ NUMBER_BYTES = 8
 
 
 def state(number: int) -> dict[str, Any]:
-    return {"number": number, "weights": np.full(40_000, number, np.float32), "rng": random.Random(number).getstate()}
+    weights = np.full(40_000, number, np.float32)
+    return {"number": number, "weights": weights, "rng": random.Random(number).getstate()}
 
 
 def save_until_killed(base: Path, acknowledged: int, seed: int) -> None:

@@ -1,4 +1,4 @@
-"""The format is what FORMAT.md says; every version ever written is still read; a newer one is refused by name."""
+"""The format is what FORMAT.md says; every version is still read; a newer one is refused by name."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import xxhash
 import zstandard
-from utils.checkpoint_states import same
 
+from utils.checkpoint_states import same
 from ztb.utils import CheckpointManager
 from ztb.utils.checkpoint import Damaged, NewerVersion
 from ztb.utils.checkpoint.layout import VERSION
@@ -26,7 +26,9 @@ def fixture_state() -> dict[Any, Any]:
     return {
         "weights": np.linspace(-1, 1, 600, dtype=np.float32).reshape(20, 30),
         "fortran": np.asfortranarray(np.arange(6, dtype=np.int16).reshape(2, 3)),
-        "fields": np.zeros(2, {"names": ["a", "b"], "formats": ["<f8", "<i4"], "offsets": [0, 4], "itemsize": 16}),
+        "fields": np.zeros(
+            2, {"names": ["a", "b"], "formats": ["<f8", "<i4"], "offsets": [0, 4], "itemsize": 16}
+        ),
         "scalar": np.float64(0.5),
         3: (None, True, -(1 << 70), -0.0, float("-inf"), "tick", "\ud800", b"\x00\x01"),
         "list": [[], {}, ()],
@@ -42,7 +44,11 @@ def test_every_version_is_read(tmp_path: Path, version: int) -> None:
     manager = CheckpointManager(tmp_path)
     for generation in manager.verify("exp"):
         assert generation.fault is None
-        assert (generation.created_ns, generation.metrics, generation.lineage) == (1, {"return": 0.25}, {"parent": 7})
+        assert (generation.created_ns, generation.metrics, generation.lineage) == (
+            1,
+            {"return": 0.25},
+            {"parent": 7},
+        )
         assert same(manager.load("exp", generation.number), fixture_state())
 
 
@@ -50,7 +56,9 @@ def test_a_file_read_by_hand_from_the_page(tmp_path: Path) -> None:
     """A second reader, written from FORMAT.md alone."""
     weights = np.linspace(-1, 1, 600_000, dtype=np.float32)
     raw = CheckpointManager(tmp_path, compression="exponent").save({"w": weights}, "exp").path.read_bytes()
-    magic, version, size, number, offset, length, total, checksum, own = struct.unpack("<8sIIQQQQQQ", raw[:64])
+    magic, version, size, number, offset, length, total, checksum, own = struct.unpack(
+        "<8sIIQQQQQQ", raw[:64]
+    )
     assert (magic, version, size, number, total) == (b"\x89ZTB\r\n\x1a\n", 1, 64, 0, len(raw))
     assert own == xxhash.xxh3_64_intdigest(raw[:56])
     assert checksum == xxhash.xxh3_64_intdigest(raw[offset:])
@@ -67,7 +75,9 @@ def test_a_file_read_by_hand_from_the_page(tmp_path: Path) -> None:
         stored = stored[4 + packed + 3 * len(high) :]
         rotated = [int.from_bytes(two, "little") for two in zip(low, high, strict=True)]
         upper = [(word >> 1) | ((word & 1) << 15) for word in rotated]
-        words += [top << 16 | two for top, two in zip(upper, np.frombuffer(rest, "<u2").tolist(), strict=True)]
+        words += [
+            top << 16 | two for top, two in zip(upper, np.frombuffer(rest, "<u2").tolist(), strict=True)
+        ]
     np.testing.assert_array_equal(np.array(words, "<u4").view("<f4"), weights)
 
 
@@ -83,7 +93,9 @@ def test_a_newer_version_is_refused_by_name_and_never_removed(tmp_path: Path) ->
     path.write_bytes(rewritten(path.read_bytes(), 2))
     manager.unpin("exp", 1)
     for read in (manager.load, manager.latest):
-        with pytest.raises(NewerVersion, match=r"gen-00000001\.ckpt: written in format version 2, .* up to 1: update"):
+        with pytest.raises(
+            NewerVersion, match=r"gen-00000001\.ckpt: written in format version 2, .* up to 1: update"
+        ):
             read("exp")
     assert manager.save({"n": 2}, "exp").number == 2
     assert manager.load("exp") == {"n": 2}

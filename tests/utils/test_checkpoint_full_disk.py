@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from utils.checkpoint_states import child_environment
 
+from utils.checkpoint_states import child_environment
 from ztb.utils import CheckpointManager
 from ztb.utils.checkpoint import SaveFailed, files
 
@@ -46,7 +46,7 @@ def test_a_full_disk(small_disk: Path) -> None:
         filler = small_disk / "filler"
         filler.write_bytes(bytes(2 * MEGABYTE + MEGABYTE // 2))
         for _ in range(3):
-            with pytest.raises(SaveFailed, match="exp: not saved: No space left on device; .* intact; make room"):
+            with pytest.raises(SaveFailed, match=r"exp: not saved: No space left on device; .* make room"):
                 manager.save(state(1), "exp")
         assert sorted(path.name for path in (small_disk / "exp").iterdir()) == ["gen-00000000.ckpt", "lock"]
         assert manager.load("exp")["number"] == 0
@@ -67,14 +67,16 @@ def test_a_limit_on_file_sizes(tmp_path: Path) -> None:
     manager = CheckpointManager(tmp_path)
     manager.save(state(0), "exp")
     with file_size_limit(MEGABYTE // 2):
-        with pytest.raises(SaveFailed, match="exp: not saved: File too large; .* raise the limit on file sizes"):
+        with pytest.raises(SaveFailed, match=r"exp: not saved: File too large; .* raise the limit"):
             manager.save(state(1), "exp")
         assert manager.save({"number": 2}, "exp").number == 1
     assert manager.save(state(3), "exp").number == 2
     assert [manager.load("exp", n)["number"] for n in range(3)] == [0, 2, 3]
 
 
-@pytest.mark.parametrize("operation", ["create", "preallocate", "write_at", "truncate", "sync", "rename", "sync_folder"])
+@pytest.mark.parametrize(
+    "operation", ["create", "preallocate", "write_at", "truncate", "sync", "rename", "sync_folder"]
+)
 def test_any_operation_may_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str) -> None:
     manager = CheckpointManager(tmp_path)
     manager.save(state(0), "exp")

@@ -50,7 +50,9 @@ def manager(tmp_path: Path) -> CheckpointManager:
     return CheckpointManager(tmp_path)
 
 
-async def test_the_state_is_copied_at_the_call(manager: CheckpointManager, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_state_is_copied_at_the_call(
+    manager: CheckpointManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
     weights, history = np.zeros(1000), [1]
     with held_disk(monkeypatch) as released:
         saving = asyncio.create_task(manager.save_async({"weights": weights, "history": history}, "exp"))

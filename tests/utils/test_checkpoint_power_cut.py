@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from utils.checkpoint_disk import Disk, Fact, Files, Name, lay_out, power_cuts
-
 from ztb.utils import CheckpointManager
 from ztb.utils.checkpoint import NoGeneration, files
 

@@ -1,4 +1,4 @@
-"""Many readers, one writer: threads and processes load while saves and cleanups run; a second writer is refused."""
+"""Many readers, one writer: loads while saves and cleanups run; a second writer is refused."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from utils.checkpoint_states import child_environment
 
+from utils.checkpoint_states import child_environment
 from ztb.errors import ZtbError
 from ztb.utils import CheckpointManager
 
@@ -48,7 +48,9 @@ def test_loads_while_saves_and_cleanups_run(tmp_path: Path, caplog: pytest.LogCa
     manager.save(state(0), "exp")
     last = 80
     command = [sys.executable, "-c", READER, str(tmp_path), str(last)]
-    reader = subprocess.Popen(command, env=child_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    reader = subprocess.Popen(
+        command, env=child_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     failures: list[object] = []
 
     def read() -> None:
@@ -158,7 +160,9 @@ def test_a_folder_removed_and_made_anew_is_locked_anew(tmp_path: Path) -> None:
     assert (tmp_path / "exp" / "lock").read_text().startswith(f"process {os.getpid()}")
 
 
-def test_left_over_files_are_swept_by_the_writer_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_left_over_files_are_swept_by_the_writer_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with CheckpointManager(tmp_path) as manager:
         manager.save(state(0), "exp")
     folder = tmp_path / "exp"

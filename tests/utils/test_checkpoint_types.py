@@ -107,9 +107,10 @@ def test_overlapping_fields_titles_and_alignment(manager: CheckpointManager) -> 
 
 def test_types_of_tensors(manager: CheckpointManager) -> None:
     torch = pytest.importorskip("torch")
-    names = "float64 float32 float16 bfloat16 complex128 complex64 int64 int32 int16 int8 uint8 uint16 uint32 uint64 bool"
+    floats = ["float64", "float32", "float16", "bfloat16", "complex128", "complex64"]
+    integers = ["int64", "int32", "int16", "int8", "uint8", "uint16", "uint32", "uint64", "bool"]
     plain = torch.arange(48).reshape(6, 8) % 5
-    state: dict[str, Any] = {name: plain.to(getattr(torch, name)) for name in names.split()}
+    state: dict[str, Any] = {name: plain.to(getattr(torch, name)) for name in floats + integers}
     state["float8_e4m3fn"] = plain.float().to(torch.float8_e4m3fn)
     state["transposed"] = plain.float().t()
     state["strided"] = plain.float()[::2, 1::3]
@@ -187,9 +188,8 @@ def test_training_resumes_bit_for_bit(manager: CheckpointManager) -> None:
 
 def test_random_generators_resume(manager: CheckpointManager) -> None:
     python, legacy = random.Random(5), np.random.RandomState(5)
-    generators = [
-        np.random.Generator(kind(5)) for kind in (np.random.PCG64, np.random.Philox, np.random.SFC64)
-    ]
+    kinds = (np.random.PCG64, np.random.Philox, np.random.SFC64)
+    generators = [np.random.Generator(kind(5)) for kind in kinds]
     for generator in generators:
         generator.integers(0, 9, dtype=np.int32)
     loaded = back(

@@ -14,8 +14,9 @@ from ztb.config import config_hash, load_config, schema
 def check(path: Path | None, as_json: bool) -> int:
     """Load the configuration, environment included, and say that it is sound. ConfigError if it is not."""
     loaded = load_config(path)
-    facts = {"file": str(path) if path else None, "ok": True, "config_hash": config_hash(loaded.config)}
-    typer.echo(json.dumps(facts) if as_json else f"{path or 'defaults'}: sound ({facts['config_hash'][:12]})")
+    digest = config_hash(loaded.config)
+    facts = {"file": str(path) if path else None, "ok": True, "config_hash": digest}
+    typer.echo(json.dumps(facts) if as_json else f"{path or 'defaults'}: sound ({digest[:12]})")
     return 0
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def list_generations(base: Path, name: str | None, as_json: bool) -> int:
-    """Print the generations of experiment `name` below `base`, or of all; exit code 3 if one is damaged."""
+    """Print the generations of `name` below `base`, or of all experiments; exit code 3 if one is damaged."""
     manager = CheckpointManager(base)
     names = [name] if name is not None else manager.experiments()
     found = [generation for each in names for generation in manager.list(each)]
@@ -25,7 +25,7 @@ def list_generations(base: Path, name: str | None, as_json: bool) -> int:
 
 
 def show(base: Path, name: str, generation: int | None, as_json: bool) -> int:
-    """Print one generation (the newest if `generation` is None), every byte verified; exit code 3 if damaged."""
+    """Print one generation (None: the newest good one), every byte verified; exit code 3 if damaged."""
     manager = CheckpointManager(base)
     if generation is None:
         generation = manager.latest(name).number
@@ -68,8 +68,10 @@ def _table(found: list[Generation]) -> Table:
     from rich.table import Table
 
     table = Table()
-    for title in ("experiment", "generation", "created (UTC)", "bytes", "marks", "metrics", "parent", "state"):
-        table.add_column(title, justify="right" if title in ("generation", "bytes") else "left", overflow="fold")
+    titles = ("experiment", "generation", "created (UTC)", "bytes", "marks", "metrics", "parent", "state")
+    for title in titles:
+        right = title in ("generation", "bytes")
+        table.add_column(title, justify="right" if right else "left", overflow="fold")
     for generation in found:
         described = facts(generation)
         cells = (

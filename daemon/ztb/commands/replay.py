@@ -16,7 +16,6 @@ from ztb.errors import DataError
 from ztb.ledger.run_directory import RunDirectory, create_run_directory
 from ztb.runtime.origin import parse_span
 from ztb.runtime.replay import Replay, ReplayRequest, open_data, run_to_end
-from ztb.telemetry.report import write_report
 
 SHIPPED_PRETRAIN = "180d"
 _COMPARED = ("journal_sha256", "weights_sha256", "end_equity", "decisions")
@@ -100,9 +99,7 @@ def _run(request: ReplayRequest, directory: RunDirectory, quiet: bool) -> dict[s
             bar.update(tasks[name], completed=done, visible=True)
 
         run = Replay(request, open_data(request), directory, advance)
-        summary = asyncio.run(run_to_end(run))
-    write_report(directory)
-    return summary
+        return asyncio.run(run_to_end(run))
 
 
 def _print(summary: dict[str, Any], directory: RunDirectory, as_json: bool) -> None:

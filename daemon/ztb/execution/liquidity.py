@@ -113,7 +113,7 @@ def resting_size(exchange: np.void, view: np.void, side: int, ticks: int) -> flo
     touch = taker_ticks(exchange, -side, view["bid"] if side > 0 else view["ask"])
     if side * ticks > side * touch:
         return 0.0
-    if ticks == touch and view["quoted"] == 1:
+    if ticks == touch and view["quoted"] != 0:
         return float(view["bid_size"] if side > 0 else view["ask_size"])
     return modelled_size(exchange, view)
 

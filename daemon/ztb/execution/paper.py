@@ -5,13 +5,12 @@ Everything happens in the kernels of `simulator`; here are its settings, its arr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from typing import Literal, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.errors import ConfigError, DataError, InvariantError
+from ztb.errors import DataError, InvariantError
 from ztb.execution.account import new_account
 from ztb.execution.orders import (
     Accepted,
@@ -27,6 +26,7 @@ from ztb.execution.orders import (
     Rejected,
     TimeInForce,
 )
+from ztb.execution.paper_config import PaperConfig
 from ztb.execution.paper_state import EXCHANGE, FREE, NEVER, ORDER, REPORT, Reason, ReportKind
 from ztb.execution.simulator import advance, cancel_order, submit_order
 from ztb.market.instrument import Instrument
@@ -36,65 +36,6 @@ from ztb.market.view import new_view
 MAX_OPEN_ORDERS = 64
 MAX_REPORTS = 1024
 _NS_PER_MS = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class PaperConfig:
-    """How the paper exchange behaves.
-
-    Latencies are uniform in mean ± jitter. A level of a modelled book holds `level_typical_sizes` times the
-    typical trade (on bars `bar_participation` of a quarter of a typical bar's volume), the next lies
-    `level_spacing_spreads` spreads behind it; orders see at most `walk_levels` levels. What we took grows
-    back by half every `impact_half_life_ms`. Each of the four prices of a bar's path brings passive orders
-    `bar_participation` of a quarter of its volume. Probabilities are of injected faults; an order lost on
-    its way is known to be lost after `lost_timeout_ms`. Longs pay `funding_rate_per_8h` on notional.
-    """
-
-    feed_latency_ms: float = 20.0
-    feed_jitter_ms: float = 10.0
-    submit_latency_ms: float = 30.0
-    submit_jitter_ms: float = 15.0
-    ack_latency_ms: float = 20.0
-    ack_jitter_ms: float = 10.0
-    cancel_latency_ms: float = 30.0
-    cancel_jitter_ms: float = 15.0
-    lost_timeout_ms: float = 5000.0
-    queue_model: Literal["pessimistic", "proportional"] = "pessimistic"
-    level_typical_sizes: float = 2.0
-    level_spacing_spreads: float = 0.5
-    walk_levels: int = 64
-    impact_half_life_ms: float = 5000.0
-    bar_participation: float = 0.1
-    submit_lost_probability: float = 0.0
-    submit_rejected_probability: float = 0.0
-    ack_lost_probability: float = 0.0
-    duplicate_probability: float = 0.0
-    funding_rate_per_8h: float = 0.0
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            _check(field.name, getattr(self, field.name))
-        for name in ("feed", "submit", "ack", "cancel"):
-            if getattr(self, f"{name}_jitter_ms") > getattr(self, f"{name}_latency_ms"):
-                raise ConfigError(f"paper.{name}_jitter_ms is above {name}_latency_ms: lower it")
-
-
-def _check(name: str, value: float | str) -> None:
-    """ConfigError unless `value` lies within the bounds of the setting `name`."""
-    if isinstance(value, str):
-        if value not in ("pessimistic", "proportional"):
-            raise ConfigError(f"paper.{name} is {value!r}: give 'pessimistic' or 'proportional'")
-        return
-    low, high = 0.0, float("inf")
-    if name == "funding_rate_per_8h":
-        low = -high
-    elif name == "bar_participation" or name.endswith("_probability"):
-        high = 1.0
-    elif name == "walk_levels":
-        low = 1.0
-    positive = name in ("level_typical_sizes", "impact_half_life_ms", "bar_participation")
-    if not low <= value <= high or (positive and value == 0.0):
-        raise ConfigError(f"paper.{name} is {value}: it must lie between {low:g} and {high:g}")
 
 
 def new_exchange(

@@ -185,7 +185,7 @@ def _see_row(exchange: np.void, orders: np.ndarray, events: np.ndarray, view: np
         return
     if kind == TRADE:
         meet_row_trade(exchange, orders, events, tick["price"], tick["size"], tick["side"], tick["ts_ns"])
-    elif view["quoted"] == 1 and (kind == QUOTE or (kind == DEPTH and tick["flags"] & LAST)):
+    elif view["quoted"] != 0 and (kind == QUOTE or (kind == DEPTH and tick["flags"] & LAST)):
         meet_quotes(exchange, orders, events, view, tick["ts_ns"])
 
 

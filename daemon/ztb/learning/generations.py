@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.trading.policy import NetworkShape, ServingPolicy, Weights, weights_sha256
+from ztb.trading.network import MakeNetwork, new_serving
+from ztb.trading.policy import NetworkShape, Weights, weights_sha256
 from ztb.trading.strategy import Action
 
 
@@ -24,11 +25,14 @@ class GenerationInfo:
 class ServedPolicy:
     """The policy that acts, with its generation; `swap` changes both between two decisions."""
 
-    def __init__(self, shape: NetworkShape, info: GenerationInfo, sample: bool) -> None:
+    def __init__(
+        self, shape: NetworkShape, info: GenerationInfo, sample: bool, make: MakeNetwork | None = None
+    ) -> None:
         self.shape = shape
+        self.make = make
         self.info = info
         self._sample = sample
-        self._serving = ServingPolicy(shape, info.weights)
+        self._serving = new_serving(shape, info.weights, make)
 
     def act(self, observation: NDArray[np.float32], uniforms: NDArray[np.float64]) -> Action:
         """Sampled (or greedy) action with its log-prob and value; see `trading.strategy.Policy`."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.errors import DataError
-from ztb.execution.paper import PaperConfig
+from ztb.execution.paper_config import PaperConfig
 from ztb.features import FeatureSet, Normaliser
 from ztb.learning.rollouts import BatchPolicy, Collector, episode_keys
 from ztb.market.instrument import Instrument
@@ -18,14 +18,17 @@ from ztb.market.ticks import Ticks
 from ztb.trading.bridge import BridgeConfig
 from ztb.trading.decision_clock import DecisionClock
 from ztb.trading.episodes import Episodes
+from ztb.trading.network import MakeNetwork, build_module, first_weights
 from ztb.trading.observation import ACCOUNT_SIZE
-from ztb.trading.policy import NetworkShape, Weights, initial_weights
+from ztb.trading.policy import NetworkShape, Weights
 from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.ppo.rollout import Rollout
-from ztb.trading.ppo.update import PPOUpdater, UpdateStats
+from ztb.trading.ppo.stats import UpdateStats
+from ztb.trading.ppo.update import PPOUpdater
 from ztb.trading.recording import Recording, record
 from ztb.trading.simulation import Simulation
 from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMINGS
+from ztb.trading.strategy import OwnReward
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class PretrainSettings:
     ppo: PPOConfig
     start_cash: float
     reward_scale: float
+    network: MakeNetwork | None = None
+    own_reward: OwnReward | None = None
     updates: int = 48
     validate_every: int = 4
     """Updates between two looks at the held-out part; the last update is always followed by one."""
@@ -185,15 +190,19 @@ class _Training:
     ) -> None:
         ppo = settings.ppo
         shape = settings.shape(recording.feature_size)
-        weights = initial_weights(shape, seed)
+        weights = first_weights(shape, seed, settings.network)
         episodes = Episodes(2 * ppo.num_steps, random_start=True, random_account=True)
         simulation = Simulation(
             recording, settings.bridge, settings.paper, settings.start_cash, episodes, ppo.num_envs
         )
         self._settings = settings
-        self._collector = Collector(shape, weights, simulation, ppo.num_steps, seed, settings.reward_scale)
-        self._updater = PPOUpdater(shape, ppo, weights, seed)
-        self._policy = BatchPolicy(shape, weights, settings.validation_lanes)
+        self._collector = Collector(
+            shape, weights, simulation, ppo.num_steps, seed, settings.reward_scale, settings.network,
+            settings.own_reward,
+        )  # fmt: skip
+        module = build_module(shape, settings.network, seed) if settings.network else None
+        self._updater = PPOUpdater(shape, ppo, weights, seed, module=module)
+        self._policy = BatchPolicy(shape, weights, settings.validation_lanes, settings.network)
         self._examination = _Examination(held_out, settings, seed)
         self._ladder = settings.bridge.ladder
         self._best = -np.inf

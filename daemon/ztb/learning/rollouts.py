@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.trading.policy import NetworkShape, Weights, compile_program, flatten, forward, sample_batch
+from ztb.trading.bridge import FACT_EQUITY
+from ztb.trading.network import MakeNetwork, new_outputs
+from ztb.trading.policy import NetworkShape, Weights, sample_batch
 from ztb.trading.ppo.rollout import Rollout, empty_rollout
 from ztb.trading.simulation import Simulation
+from ztb.trading.strategy import OwnReward
 
 _KEYS = 2**62
 
@@ -22,15 +25,15 @@ def episode_keys(generator: np.random.Generator, lanes: int) -> NDArray[np.int64
 class BatchPolicy:
     """A network that decides for many observations at once, from buffers of its own."""
 
-    def __init__(self, shape: NetworkShape, weights: Weights, lanes: int) -> None:
-        self._shape = shape
-        self._program = compile_program(shape)
-        self._parameters = flatten(shape, weights)
-        self._outputs = np.empty((lanes, shape.policy_outputs + 1), np.float32)
+    def __init__(
+        self, shape: NetworkShape, weights: Weights, lanes: int, make: MakeNetwork | None = None
+    ) -> None:
+        self._heads = np.array(shape.heads, np.int64)
+        self._outputs = new_outputs(shape, weights, make, lanes)
 
     def load(self, weights: Weights) -> None:
         """Decide with `weights` from now on; they are copied."""
-        flatten(self._shape, weights, self._parameters)
+        self._outputs.load(weights)
 
     def decide(
         self,
@@ -43,30 +46,29 @@ class BatchPolicy:
 
         Returns the values (N,), good until the next call.
         """
-        values = self.values(observations)
-        sample_batch(self._outputs[: len(values)], self._program.heads, uniforms, 0, actions, logprobs)
-        return values
+        outputs = self._outputs(observations)
+        sample_batch(outputs, self._heads, uniforms, 0, actions, logprobs)
+        return outputs[:, -1]
 
     def values(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N,) values of `observations` (N, D), at most as many as lanes; good until the next call."""
-        outputs = self._outputs[: len(observations)]
-        forward(self._parameters, self._program.layers, self._program.scratch, observations, outputs)
-        return outputs[:, -1]
+        return self._outputs(observations)[:, -1]
 
 
 class Collector:
     """Fills one rollout of T `steps` of all lanes of `simulation`, again and again; episodes go on in between.
 
-    Rewards are multiplied by `reward_scale`. Random numbers come from `seed` alone.
+    Rewards are the bridge's, or the strategy's own, times `reward_scale`. Random numbers come from `seed` alone.
     """
 
     def __init__(
         self, shape: NetworkShape, weights: Weights, simulation: Simulation, steps: int, seed: int,
-        reward_scale: float = 1.0,
+        reward_scale: float = 1.0, make: MakeNetwork | None = None, own_reward: OwnReward | None = None,
     ) -> None:  # fmt: skip
         self.simulation = simulation
         self.rollout = empty_rollout(shape, steps, simulation.num_lanes)
-        self._policy = BatchPolicy(shape, weights, simulation.num_lanes)
+        self._policy = BatchPolicy(shape, weights, simulation.num_lanes, make)
+        self._own_reward = own_reward
         self._reward_scale = np.float32(reward_scale)
         self._generator = np.random.Generator(np.random.PCG64(seed))
         self._uniforms = np.empty((simulation.num_lanes, len(shape.heads)))
@@ -86,7 +88,10 @@ class Collector:
         observations[:] = simulation.outcome.observations
         self._generator.random(out=self._uniforms)
         rollout.values[t] = self._policy.decide(observations, self._uniforms, actions, rollout.logprobs[t])
+        before = simulation.lanes.facts[:, FACT_EQUITY].copy()
         outcome = simulation.step(actions)
+        if self._own_reward is not None:
+            outcome.rewards[:] = self._own_reward(before, simulation.lanes.facts[:, FACT_EQUITY])
         np.multiply(outcome.rewards, self._reward_scale, out=rollout.rewards[t], casting="same_kind")
         rollout.terminated[t] = outcome.terminated
         rollout.truncated[t] = outcome.truncated

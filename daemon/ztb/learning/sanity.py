@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.trading.policy import NetworkShape, ServingPolicy, Weights
+from ztb.trading.network import MakeNetwork, Serving, new_serving
+from ztb.trading.policy import NetworkShape, Weights
 
 _TINY = 1e-12
 
@@ -42,10 +43,11 @@ class Trial:
         candidate: Weights,
         observations: NDArray[np.float32],
         config: SanityConfig,
+        make: MakeNetwork | None = None,
     ) -> None:
         self._shape = shape
-        self._old = ServingPolicy(shape, incumbent)
-        self._new = ServingPolicy(shape, candidate)
+        self._old = new_serving(shape, incumbent, make)
+        self._new = new_serving(shape, candidate, make)
         self._observations = observations
         self._config = config
         self._finite = all(np.isfinite(array).all() for array in candidate.values())
@@ -79,5 +81,5 @@ class Trial:
         return SanityVerdict(True, "passed", kl, fraction)
 
 
-def _probabilities(serving: ServingPolicy, observation: NDArray[np.float32]) -> list[NDArray[np.float64]]:
+def _probabilities(serving: Serving, observation: NDArray[np.float32]) -> list[NDArray[np.float64]]:
     return [np.asarray(head, np.float64) for head in serving.probabilities(observation)]

@@ -18,7 +18,7 @@ from ztb.market.files import Format, Progress, blame, plain_bytes, read_head, wh
 from ztb.market.layouts import FREQTRADE_TRADE_COLUMNS, Layout, columns_without_header, recognise
 
 BATCH_ROWS = 65_536
-_CSV_BLOCK = 4 << 20
+_CSV_BLOCK = 1 << 20
 _JSON_LIMIT = 1 << 30
 _DELIMITERS = ",;\t"
 _SAMPLED = 200

@@ -1,8 +1,9 @@
 """What the market looks like after a tick: the touch, the mid, the last trade. Kernels on records.
 
 Without quotes (trades and bars alone) the touch is modelled: a trade by a taker who bought happened at the
-ask, one who sold at the bid, an unknown one and a bar's price in the middle; the spread is
-`spread_fraction` of the price and at least one tick size, or none at all if that fraction is 0.
+ask, one who sold at the bid, an unknown one and a bar's price in the middle; the spread is `spread_fraction` of
+the price and at least one tick size, or none at all if that fraction is 0. Where both a top-of-book stream and
+depth messages come, the touch is the former's: depth messages are older by up to their interval.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ VIEW: np.dtype[np.void] = np.dtype(
         ("mid", "<f8"),
         ("last", "<f8"),
         ("typical_size", "<f8"),  # base currency: running mean (weight 1/64) of traded quantity a tick
-        ("quoted", "<i8"),  # 1 once the venue's own quotes were seen
+        ("quoted", "<i8"),  # where the touch comes from: MODELLED, BY_DEPTH or BY_QUOTES
         ("spread_fraction", "<f8"),
         ("tick_size", "<f8"),
         ("book", BOOK),
     ]
 )
+MODELLED, BY_DEPTH, BY_QUOTES = 0, 1, 2
 _TYPICAL_WEIGHT = 1.0 / 64.0
 
 
@@ -46,7 +48,7 @@ def see_price(view: np.void, ts_ns: int, price: float, side: int) -> None:
     """A trade at `price`, taken by `side`, moves the modelled touch; venue quotes stand as they are."""
     view["ts_ns"] = ts_ns
     view["last"] = price
-    if view["quoted"] == 0:
+    if view["quoted"] == MODELLED:
         spread = view["spread_fraction"] * price
         if spread > 0.0:
             spread = max(spread, view["tick_size"])
@@ -70,7 +72,6 @@ def see_volume(view: np.void, quantity: float) -> None:
 def see_touch(view: np.void, ts_ns: int, bid: float, ask: float, bid_size: float, ask_size: float) -> None:
     """The venue's own top of book."""
     view["ts_ns"] = ts_ns
-    view["quoted"] = 1
     view["bid"] = bid
     view["ask"] = ask
     view["bid_size"] = bid_size
@@ -83,6 +84,7 @@ def apply_tick(view: np.void, tick: np.void) -> None:
     """The view after `tick`: a row of dtype TICK. A bar shows its close."""
     kind = tick["kind"]
     if kind == QUOTE:
+        view["quoted"] = BY_QUOTES
         see_touch(view, tick["ts_ns"], tick["bid"], tick["ask"], tick["bid_size"], tick["ask_size"])
     elif kind == TRADE:
         see_volume(view, tick["size"])
@@ -94,5 +96,6 @@ def apply_tick(view: np.void, tick: np.void) -> None:
         apply_level(view["book"], tick)
         if tick["flags"] & LAST:
             bid, bid_size, ask, ask_size = book_touch(view["book"])
-            if 0.0 < bid < ask:
+            if view["quoted"] != BY_QUOTES and 0.0 < bid < ask:
+                view["quoted"] = BY_DEPTH
                 see_touch(view, tick["ts_ns"], bid, ask, bid_size, ask_size)

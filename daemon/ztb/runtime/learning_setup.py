@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from ztb.errors import ConfigError
 from ztb.learning.generations import Lineage, ServedPolicy
 from ztb.learning.online import OnlineConfig, OnlineLearner
 from ztb.learning.process.settings import Care, LearnerSettings
@@ -15,6 +16,7 @@ from ztb.runtime.inline_learning import InlineLearning
 from ztb.runtime.origin import Origin
 from ztb.runtime.process_learning import Pace, ProcessLearning
 from ztb.runtime.promotion import Promotion
+from ztb.trading.network import build_module
 from ztb.trading.policy import NetworkShape
 
 _UPDATES_WAITING = 2  # updates' worth of transitions that a replay lets wait
@@ -33,7 +35,9 @@ class Untaught(Learning):
 
 def serve(assembly: Assembly, shape: NetworkShape, lineage: Lineage, origin: Origin) -> ServedPolicy:
     """Generation 0, serving."""
-    return ServedPolicy(shape, lineage.make(None, origin.weights), assembly.config.strategy.sample)
+    return ServedPolicy(
+        shape, lineage.make(None, origin.weights), assembly.config.strategy.sample, assembly.strategy.network
+    )
 
 
 def learn(assembly: Assembly, origin: Origin, promotion: Promotion, paced: bool) -> Learning:
@@ -48,6 +52,8 @@ def learn(assembly: Assembly, origin: Origin, promotion: Promotion, paced: bool)
     settings = LearnerSettings(promotion.policy.shape, config.ppo, online, assembly.seed)
     if config.online.learner == "inline":
         return _inline(settings, origin, promotion)
+    if promotion.policy.make is not None:
+        raise ConfigError("a strategy with a network of its own learns inline: use --learner inline or off")
     pace = Pace(_UPDATES_WAITING * online.update_every_decisions) if paced else None
     return in_a_process(settings, origin, promotion, pace, Care())
 
@@ -56,7 +62,10 @@ def _inline(settings: LearnerSettings, origin: Origin, promotion: Promotion) -> 
     # Imported here alone: where the learner has a process of its own, this one never needs torch.
     from ztb.trading.ppo.update import PPOUpdater
 
-    updater = PPOUpdater(settings.shape, settings.ppo, origin.weights, settings.seed)
+    shape, make = settings.shape, promotion.policy.make
+    module = build_module(shape, make, settings.seed) if make else None
+    updater = PPOUpdater(shape, settings.ppo, origin.weights, settings.seed, module=module)
+    updater.load_weights(origin.weights)
     if origin.updater_state is not None:
         updater.load_state(origin.updater_state)
     return InlineLearning(promotion, OnlineLearner(updater, settings.online))

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ztb.errors import ConfigError, DataError, UsageError
-from ztb.trading.policy import NetworkShape, Weights, initial_weights, parameter_shapes
+from ztb.trading.network import MakeNetwork, first_weights, weight_shapes
+from ztb.trading.policy import NetworkShape, Weights
 from ztb.utils import CheckpointManager
 
 CHECKPOINT_NAME = "policy"
@@ -36,12 +37,12 @@ def parse_span(text: str | None) -> int:
     return int(found[1]) * _UNITS_NS[found[2]]
 
 
-def random_origin(shape: NetworkShape, seed: int) -> Origin:
+def random_origin(shape: NetworkShape, seed: int, make: MakeNetwork | None) -> Origin:
     """A policy that knows nothing, and says so."""
-    return Origin("random", initial_weights(shape, seed))
+    return Origin("random", first_weights(shape, seed, make))
 
 
-def load_origin(text: str, shape: NetworkShape, schema_hash: str) -> Origin:
+def load_origin(text: str, shape: NetworkShape, schema_hash: str, make: MakeNetwork | None) -> Origin:
     """The generation named by `FOLDER` or `FOLDER:N`, a run directory or its checkpoints.
 
     DataError if there is none; ConfigError if it was made for other features or another network.
@@ -58,8 +59,9 @@ def load_origin(text: str, shape: NetworkShape, schema_hash: str) -> Origin:
         )
     weights: Weights = state["weights"]
     found = {name: array.shape for name, array in weights.items()}
-    if found != parameter_shapes(shape):
-        raise ConfigError(f"{text}: its network {found} is not the configured one {parameter_shapes(shape)}")
+    wanted = weight_shapes(shape, make)
+    if found != wanted:
+        raise ConfigError(f"{text}: its network {found} is not the configured one {wanted}")
     return Origin(f"generation {text}", weights, state["updater"], state["normaliser"])
 
 

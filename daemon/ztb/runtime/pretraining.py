@@ -56,6 +56,8 @@ def pretrained_origin(
         ppo=config.ppo,
         start_cash=config.execution.start_cash_quote,
         reward_scale=config.online.reward_scale,
+        network=assembly.strategy.network,
+        own_reward=assembly.strategy.reward,
     )
     done = pretrain(_span(history, end_ns), assembly.instrument, settings, seed, on_progress)
     return Origin("pretrained", done.weights, done.updater_state, None, _facts(done))

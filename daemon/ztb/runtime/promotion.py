@@ -39,11 +39,15 @@ class Candidate:
 
 
 def transition_of(before: Decided, generation: int, reward: float, tainted: bool) -> Transition:
-    """The decision `before`, by `generation`, as the learner wants it."""
+    """The decision `before`, by `generation`, as the learner wants it.
+
+    An action without a log-prob is not the policy's own (a rule overruled it) and is not trained on.
+    """
     action = before.action
     return Transition(
         before.observation, (action.size, action.timing), float(action.logprob or 0.0),
-        float(action.value or 0.0), reward, generation, tainted,
+        float(action.value or 0.0), reward, generation,
+        tainted or action.logprob is None,
     )  # fmt: skip
 
 
@@ -94,7 +98,9 @@ class Promotion:
     def trial(self, candidate: Candidate) -> Trial:
         """A comparison with the generation that serves now, on the observations remembered."""
         shape, incumbent = self.policy.shape, self.policy.info.weights
-        return Trial(shape, incumbent, candidate.weights, np.stack(self._recent), self._sanity)
+        return Trial(
+            shape, incumbent, candidate.weights, np.stack(self._recent), self._sanity, self.policy.make
+        )
 
     def conclude(self, candidate: Candidate, trial: Trial, ts_ns: int) -> None:
         """The trial is over: promote the candidate, or go on with the incumbent."""

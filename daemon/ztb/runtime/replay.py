@@ -35,6 +35,7 @@ from ztb.runtime.origin import CHECKPOINT_NAME, Origin, load_origin, random_orig
 from ztb.runtime.pretraining import pretrained_origin, trading_start
 from ztb.runtime.promotion import Promotion
 from ztb.runtime.summary import Ending, summarise
+from ztb.telemetry.report import write_report
 from ztb.trading.lane import Lane
 from ztb.trading.policy import NetworkShape
 from ztb.utils import CheckpointManager
@@ -158,7 +159,7 @@ class Replay:
         self.origin = self._origin(shape, schema_hash)
         policy = serve(assembly, shape, self.lineage, self.origin)
         learns = config.online.learner != "off"
-        frozen = ServedPolicy(shape, policy.info, config.strategy.sample) if learns else None
+        frozen = ServedPolicy(shape, policy.info, config.strategy.sample, policy.make) if learns else None
         manager = CheckpointManager(self.directory.checkpoints, config.checkpoint.max_generations)
         self.store = GenerationStore(
             manager, CHECKPOINT_NAME, {"run_id": self.run_id, "feature_schema": schema_hash}
@@ -172,14 +173,15 @@ class Replay:
 
     def _origin(self, shape: NetworkShape, schema_hash: str) -> Origin:
         """Generation 0 as requested."""
+        network = self.assembly.strategy.network
         if self.request.from_generation is not None:
-            return load_origin(self.request.from_generation, shape, schema_hash)
+            return load_origin(self.request.from_generation, shape, schema_hash, network)
         if self.request.pretrain_ns:
             return pretrained_origin(
                 self.assembly, self.source.history, self._trade_from_ns, self.request.seed,
                 lambda done: self._on_progress("pretrain", done),
             )  # fmt: skip
-        return random_origin(shape, self.request.seed)
+        return random_origin(shape, self.request.seed, network)
 
     async def run(self) -> None:
         """Drive the engine to the end of the history, generations being saved beside it."""
@@ -208,6 +210,7 @@ class Replay:
             "replay", self.run_id, self.assembly, self.engine, self.lineage, self._ending(status)
         )
         self.directory.write_json(self.directory.summary, summary)
+        write_report(self.directory)
         return summary
 
     def abandon(self, status: str) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 import ztb.strategies as mount
 from ztb.errors import ConfigError, ZtbError
-from ztb.trading.strategy import Strategy, StrategyContext
+from ztb.trading.network import MakeNetwork
+from ztb.trading.strategy import OwnReward, Strategy, StrategyContext
 
 _OWN = {"__init__", "loader"}
 
@@ -25,6 +26,8 @@ class StrategyFile:
     make: Callable[[StrategyContext], Strategy]
     learns: bool
     features: tuple[Any, ...] | None
+    network: MakeNetwork | None
+    reward: OwnReward | None
 
 
 def available() -> dict[str, Path]:
@@ -55,8 +58,9 @@ def load_strategy(name: str) -> StrategyFile:
         raise ConfigError(f"no strategy {name!r}{hint} Known: {', '.join(sorted(files))}")
     made = _strategy_class(name, files[name])
     return StrategyFile(
-        name, files[name], made, bool(getattr(made, "learns", False)), getattr(made, "features", None)
-    )
+        name, files[name], made, bool(getattr(made, "learns", False)), getattr(made, "features", None),
+        getattr(made, "network", None), getattr(made, "reward", None),
+    )  # fmt: skip
 
 
 def _strategy_class(name: str, path: Path) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -35,6 +36,7 @@ class KeyFigures:
     refusals: int
     ticks: int | None
     generations: dict[str, int]
+    origin: str | None
     first_ts: int
     last_ts: int
 
@@ -64,6 +66,7 @@ def key_figures(run: RunData) -> KeyFigures:
         refusals=len(run.refusals),
         ticks=summary.get("ticks"),
         generations=summary["generations"],
+        origin=summary.get("generation_0"),
         first_ts=int(marks.ts_ns[0]) if len(marks.ts_ns) else 0,
         last_ts=int(marks.ts_ns[-1]) if len(marks.ts_ns) else 0,
     )
@@ -109,5 +112,12 @@ def _nothing_yet(run: RunData) -> dict[str, Any]:
         "start_equity": start,
         "end_equity": start,
         "fees": 0.0,
+        "generation_0": _origin(run),
         "generations": {name: events.count(name) for name in ("made", "promoted", "rejected", "rolled_back")},
     }
+
+
+def _origin(run: RunData) -> str | None:
+    """How generation 0 came about, if the journal says so."""
+    details = (json.loads(row.detail or "{}") for row in run.generations if row.generation == 0)
+    return next((detail["origin"] for detail in details if "origin" in detail), None)

@@ -16,7 +16,7 @@ from ztb.telemetry.run_data import Floats, RunData
 
 _MIX_BINS = 60
 _PLACES = (("policy_loss", "Policy loss"), ("value_loss", "Value loss"), ("entropy", "Entropy, nats"),
-           ("approx_kl", "KL from the old policy, nats"), ("clip_fraction", "Clip fraction"),
+           ("approx_kl", "Approximate KL, nats"), ("clip_fraction", "Clip fraction"),
            ("explained_variance", "Explained variance"), ("mean_reward", "Mean reward"))  # fmt: skip
 
 
@@ -44,12 +44,12 @@ def time_charts(run: RunData, figures: KeyFigures) -> dict[str, dict[str, Any]]:
     drawdown = Line("drawdown", "bad", -marks.drawdown, filled=True)
     fees = Line("fees so far", "ours", marks.fees, filled=True)
     price = Line("mid price", "muted", marks.mid)
-    base = {"base": figures.start_equity}
+    base: dict[str, Any] = {"base": figures.start_equity, "logs": True}
     return {
         "equity": Chart(x, equity_lines(run, figures), "money", common | events | base).encode(),
         "drawdown": Chart(x, [drawdown], "percent", common | {"high": 0}).encode(),
         "exposure": _exposure(run, common).encode(),
-        "price": Chart(x, [price], "money", common | {"points": _fill_points(run)}).encode(),
+        "price": Chart(x, [price], "money", common | {"points": _fill_points(run), "logs": True}).encode(),
         "fees": Chart(x, [fees], "money", common | {"low": 0}).encode(),
         "actions": action_mix(run),
     }
@@ -97,7 +97,8 @@ def _fill_points(run: RunData) -> list[dict[str, Any]]:
         return []
     ts_ns = np.array([fill.ts_ns for fill in run.fills], np.int64)
     start, end = int(run.marks.ts_ns[0]), int(run.marks.ts_ns[-1])
-    bucket = (ts_ns - start) * (BUCKETS // 2) // max(end - start, 1)
+    # Not multiplied first: nanoseconds of years times a few hundred do not fit 64 bits.
+    bucket = (ts_ns - start) // max((end - start) // (BUCKETS // 2), 1)
     side = np.array([fill.side for fill in run.fills], np.int64)
     return [
         _point([run.fills[i] for i in np.flatnonzero((bucket == b) & (side == s)).tolist()], run)

@@ -100,7 +100,9 @@ def _learning_figures(run: RunData) -> Html:
         f'<figure class="small" data-chart="{name}"><figcaption><h3>{text(label)}</h3></figcaption></figure>'
         for name, label in learning_labels()
     ]
-    return Html(f'<div class="multiples">{join(small)}</div>')
+    return Html(
+        f'<p class="only-js">Over the numbers of the updates.</p><div class="multiples">{join(small)}</div>'
+    )
 
 
 def _sampling(figures: KeyFigures) -> str:

@@ -96,7 +96,7 @@ class TradingEnvironment(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
         """See `ztb.trading.vector_environment.facts`."""
         return {name: values[0].item() for name, values in facts(self.simulation).items()}
 
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> NDArray[np.uint8] | None:
         """The episode so far as a picture, (H, W, 3) uint8; None without a render mode."""
         return self._trail.draw() if self.render_mode else None
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from ztb.errors import ConfigError, DataError
-from ztb.execution.paper import PaperConfig
+from ztb.execution.paper_config import PaperConfig
 from ztb.features import SHIPPED, FeatureSet, Normaliser
 from ztb.market.history import SHIPPED as SHIPPED_HISTORY
 from ztb.market.history import open_history

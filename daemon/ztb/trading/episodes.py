@@ -157,16 +157,16 @@ def _endow(
 
     Returns the rung of `ladder` that was meant, 0 if it comes to no lot.
     """
-    k = lane["decision"]
+    k: int = lane["decision"]
     exposure = ladder[int(_draw(lane, _RUNG) * len(ladder))]
-    entry = k - int(_draw(lane, _ENTRY) * (min(k, _ENTRY_AGE) + 1))
+    entry: int = k - int(_draw(lane, _ENTRY) * (min(k, _ENTRY_AGE) + 1))
     lots = whole_lots(abs(exposure) * account["cash"] / mids[k], exchange["lot_size"])
     if lots == 0:
         return 0.0
     side = 1 if exposure > 0.0 else -1
     quantity = lots * exchange["lot_size"]
     reset_account(account, account["cash"] + side * quantity * (mids[entry] - mids[k]))
-    book_fill(account, side, mids[entry], quantity, 0.0, times_ns[entry])
+    book_fill(account, side, float(mids[entry]), quantity, 0.0, int(times_ns[entry]))
     account["traded_notional"] = 0.0
     account["n_fills"] = 0
     exchange["position_lots"] = side * lots
@@ -200,8 +200,8 @@ def begin_episode(shared: Shared, lanes: Lanes, i: int) -> None:
     lane["episode"] += 1
     _place(lane, rules, len(shared.rows))
     _vary(exchange, lane, rules)
-    k = lane["decision"]
-    see_market(shared.markets[k], shared.on_bars[k], exchange, lanes.market_bytes[i])
+    k: int = lane["decision"]
+    see_market(shared.markets[k], int(shared.on_bars[k]), exchange, lanes.market_bytes[i])
     exposure = 0.0
     if rules["random_account"] == 1:
         exposure = _endow(exchange, lanes.account[i], lane, lanes.ladder, shared.mids, shared.times_ns)

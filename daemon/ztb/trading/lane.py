@@ -29,7 +29,7 @@ from ztb.market.ticks import Ticks
 from ztb.ports import Broker
 from ztb.trading.bridge import FACT_EQUITY, FACT_EXPOSURE, FACT_MID, FACT_POSITION, TradingBridge
 from ztb.trading.sizing import TIMING_WAIT
-from ztb.trading.strategy import Action, Moment, Strategy, checked_action
+from ztb.trading.strategy import Action, Moment, OwnReward, Strategy, checked_action
 from ztb.trading.working import CANCEL, KEEP, next_move
 from ztb.utils.rng import STREAM_ACTION, STREAM_TIMING, uniform
 
@@ -117,6 +117,8 @@ class Lane:
         self._uniforms = np.zeros(2, np.float64)
         self._replacement: Action | None = None
         self._decision = 0
+        self._own_reward: OwnReward | None = getattr(strategy, "reward", None)
+        self._equity_before = 0.0
         self._fills: dict[int, None] = {}
 
     @property
@@ -146,6 +148,9 @@ class Lane:
         buys, sells = self._open_quantities()
         reward = bridge.observe(broker.account, broker.view, features, buys - sells, ts_ns)
         facts = bridge.facts.tolist()
+        if self._own_reward is not None:
+            reward = float(self._own_reward(self._equity_before, facts[FACT_EQUITY])) if decision else 0.0
+            self._equity_before = facts[FACT_EQUITY]
         self._uniforms[0] = uniform(self._seed, STREAM_ACTION, decision)
         self._uniforms[1] = uniform(self._seed, STREAM_TIMING, decision)
         moment = Moment(

@@ -112,7 +112,7 @@ def _follow(
         exchange["read"] += 1
         if lane["remaining"] == 0 or entry["order_id"] != lane["order_id"]:
             continue
-        kind, known_ns = entry["kind"], max(entry["ts_ns"], view["ts_ns"])
+        kind, known_ns = entry["kind"], int(max(entry["ts_ns"], view["ts_ns"]))
         if kind == FILLED:
             lane["remaining"] -= entry["side"] * entry["lots"]
         elif kind == CANCEL_REJECTED:

@@ -188,18 +188,24 @@ def compile_program(shape: NetworkShape) -> Program:
 
 @kernel
 def _dense(weight: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
-    """target (O,) = bias + source (I,) · weights; `weight` (I + 1, O) has the bias in its last row."""
+    """target (O,) = bias + source (I,) · weights; `weight` (I + 1, O) has the bias in its last row.
+
+    Sums run over the inputs in order; eight at a time keep `target` out of memory for longer.
+    """
     inputs, outputs = source.shape[0], target.shape[0]
     bias = weight[inputs]
     for j in range(outputs):
         target[j] = bias[j]
-    quads = inputs - inputs % 4
-    for i in range(0, quads, 4):
+    blocks = inputs - inputs % 8
+    for i in range(0, blocks, 8):
         x0, x1, x2, x3 = source[i], source[i + 1], source[i + 2], source[i + 3]
+        x4, x5, x6, x7 = source[i + 4], source[i + 5], source[i + 6], source[i + 7]
         w0, w1, w2, w3 = weight[i], weight[i + 1], weight[i + 2], weight[i + 3]
+        w4, w5, w6, w7 = weight[i + 4], weight[i + 5], weight[i + 6], weight[i + 7]
         for j in range(outputs):
-            target[j] = (((target[j] + x0 * w0[j]) + x1 * w1[j]) + x2 * w2[j]) + x3 * w3[j]
-    for i in range(quads, inputs):
+            half = (((target[j] + x0 * w0[j]) + x1 * w1[j]) + x2 * w2[j]) + x3 * w3[j]
+            target[j] = (((half + x4 * w4[j]) + x5 * w5[j]) + x6 * w6[j]) + x7 * w7[j]
+    for i in range(blocks, inputs):
         x0, w0 = source[i], weight[i]
         for j in range(outputs):
             target[j] += x0 * w0[j]

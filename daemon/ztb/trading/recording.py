@@ -8,14 +8,15 @@ market at each decision comes from the exchange's own kernel, run with no orders
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ztb.errors import DataError
 from ztb.execution.account import new_account
-from ztb.execution.paper import PaperConfig, new_exchange, new_orders, new_reports
+from ztb.execution.paper import new_exchange, new_orders, new_reports
+from ztb.execution.paper_config import PaperConfig
 from ztb.execution.simulator import advance
 from ztb.features import FeatureSet, Normaliser, apply_moments, update_moments
 from ztb.market.book import BOOK
@@ -68,8 +69,8 @@ class Recording:
 
     def window(self, first: int, last: int) -> Recording:
         """Decisions [first, last) alone; the arrays are views of this recording's."""
-        ticks, *decisions = self.shared
-        return replace(self, shared=Shared(ticks, *(array[first:last] for array in decisions)))
+        kept: dict[str, Any] = {name: array[first:last] for name, array in self.shared._asdict().items()}
+        return replace(self, shared=Shared(**{**kept, "ticks": self.shared.ticks}))
 
 
 @kernel
@@ -116,7 +117,7 @@ def _watch(
 def decision_rows(ticks: Ticks, clock: DecisionClock) -> NDArray[np.int64]:
     """The rows of `ticks` after which a decision is due; the clock moves on."""
     rows = np.empty(len(ticks), np.int64)
-    return rows[: _find_rows(ticks, clock.state, rows)].copy()
+    return rows[: int(_find_rows(ticks, clock.state, rows))].copy()
 
 
 def _warm_up(features: FeatureSet, ticks: Ticks, rows: NDArray[np.int64], raw: NDArray[np.float64]) -> int:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from ztb.errors import ConfigError, InvariantError
 from ztb.execution.account import ACCOUNT
-from ztb.execution.paper import PaperConfig, new_exchange, new_orders
+from ztb.execution.paper import new_exchange, new_orders
+from ztb.execution.paper_config import PaperConfig
 from ztb.execution.paper_state import REPORT
 from ztb.market.instrument import Instrument
 from ztb.market.view import new_view
@@ -62,7 +63,7 @@ class Outcome(NamedTuple):
 @kernel
 def _observe(shared: Shared, lanes: Lanes, i: int, observation: NDArray[np.float32]) -> None:
     """Reward, facts and observation of lane `i` at the decision it stands at."""
-    k = lanes.lane[i]["decision"]
+    k: int = lanes.lane[i]["decision"]
     lanes.scalars[i, WORKING] = lanes.lane[i]["remaining"] * lanes.exchange[i]["lot_size"]
     begin_decision(
         lanes.account[i : i + 1], lanes.market[i : i + 1], lanes.reward[i : i + 1], shared.features[k],
@@ -75,7 +76,7 @@ def _step(shared: Shared, lanes: Lanes, i: int, size: int, timing: int) -> None:
     """Act at the decision where lane `i` stands, and live on to the next."""
     exchange, view, account, lane = lanes.exchange[i], lanes.market[i], lanes.account[i], lanes.lane[i]
     orders, events = lanes.orders[i], lanes.events[i]
-    k = lane["decision"]
+    k: int = lane["decision"]
     exposure = lanes.ladder[size]
     lanes.scalars[i, LAST_EXPOSURE] = exposure
     lanes.scalars[i, LAST_TIMING] = timing

@@ -7,8 +7,9 @@ A strategy file defines a class `Strategy`:
 
 and may define: `features`, a tuple of shipped feature names and `UserFeature`s (default: all shipped);
 `on_tick(self, tick: TickView) -> bool`, called for every tick with its features, True asks for a decision now;
-`reward(self, before: float, after: float) -> float`, replacing the configured reward; `learns = True` if its
-decisions come from the policy that the learner trains (`context.policy`); `network(self, ...)`, see the README.
+`learns = True` if its decisions come from the policy that the learner trains (`context.policy`), and then also,
+as static methods, `reward(before, after)`, in place of the configured reward (see `OwnReward`), and
+`network(observation_size, heads)`, in place of the shipped kind (see `trading.network`).
 """
 
 from __future__ import annotations
@@ -73,6 +74,10 @@ class TickView(NamedTuple):
 
 OnTick = Callable[[TickView], bool]
 """Called for every tick; True asks for a decision after it, beside those that the clock asks for."""
+
+
+OwnReward = Callable[[Any, Any], Any]
+"""(equity before, equity after) to the reward of a decision; floats, or arrays of the same shape."""
 
 
 class Policy(Protocol):

@@ -27,8 +27,8 @@ _FACTS = {
 }  # fmt: skip
 
 
-def observation_space(simulation: Simulation) -> gym.spaces.Box:
-    """Normalised features and the account part (see ztb.trading.observation), (D,) float32."""
+def observation_space(simulation: Simulation) -> gym.Space[Any]:
+    """Normalised features and the account part (see ztb.trading.observation): a Box, (D,) float32."""
     bound = max(BOUND, *map(abs, simulation.bridge.ladder))
     return gym.spaces.Box(-bound, bound, (simulation.observation_size,), np.float32)
 

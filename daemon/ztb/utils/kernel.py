@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -41,7 +42,7 @@ if "NUMBA_CACHE_DIR" not in os.environ:
 import numba  # noqa: E402 (numba reads its cache folder when it is imported)
 import numpy as np  # noqa: E402
 
-_settings: Any = numba.config
+_settings: Any = sys.modules["numba.core.config"]
 # Whoever imported numba before us left it to cache next to the sources.
 _settings.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]
 

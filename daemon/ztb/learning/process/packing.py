@@ -28,9 +28,8 @@ class _Head(msgspec.Struct, frozen=True):
 def pack(state: dict[str, Any]) -> bytes:
     """The bytes of `state`: dicts, lists, numbers of any size, strings, numpy arrays. TypeError for others."""
     snapshot = take_snapshot(plan_snapshot(state, _MOST_BYTES), Arena())
-    frames = [part.frame for part in snapshot.frames]
-    head = msgspec.json.encode(_Head(frames, msgspec.Raw(msgspec.json.encode(snapshot.tree))))
-    return b"".join([_LENGTH.pack(len(head)), head, *(part.memory.tobytes() for part in snapshot.frames)])
+    head = msgspec.json.encode(_Head(snapshot.frames, msgspec.Raw(msgspec.json.encode(snapshot.tree))))
+    return b"".join([_LENGTH.pack(len(head)), head, *(part.tobytes() for _, part in snapshot.parts())])
 
 
 def unpack(payload: bytes) -> dict[str, Any]:

@@ -32,19 +32,20 @@
     plain: (v) => minus(String(Number(v.toPrecision(4)))),
   };
 
+  // Digits that tell neighbours `step` apart.
+  const digits = (step) => Math.min(8, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));
+
   const ticks = {
-    money: (splits) => {
-      const step = splits.length > 1 ? splits[1] - splits[0] : 1;
-      const digits = Math.min(8, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));
-      return splits.map((v) => format(v, digits));
-    },
-    percent: (splits) => {
-      const step = splits.length > 1 ? splits[1] - splits[0] : 1;
-      const digits = Math.min(4, Math.max(0, -Math.floor(Math.log10(step * 100) + 1e-9)));
-      return splits.map((v) => `${format(v * 100, digits)} %`);
-    },
-    plain: (splits) => splits.map((v) => minus(String(Number(v.toPrecision(6))))),
+    money: (v, step) => format(v, digits(step)),
+    percent: (v, step) => `${format(v * 100, digits(step * 100))} %`,
+    plain: (v) => minus(String(Number(v.toPrecision(6)))),
   };
+
+  // On a logarithmic axis some splits have no label, and each is as exact as its size asks for.
+  function labels(form, splits, logarithmic) {
+    const step = splits.length > 1 ? splits[1] - splits[0] : 1;
+    return splits.map((v) => (v === null ? "" : ticks[form](v, logarithmic ? Math.min(v, 1) : step)));
+  }
 
   const utc = (options) => new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", ...options });
   const moment = utc({ day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -84,10 +85,17 @@
     };
   }
 
+  // Down to one significant digit: where a logarithmic axis starts, its labels are counted from.
+  const leading = (value) => {
+    const power = 10 ** Math.floor(Math.log10(value));
+    return Math.floor(value / power) * power;
+  };
+
   // The shown values with some air, and what must be in sight: `low`, `high`.
-  function range(spec) {
+  function range(spec, logarithmic) {
     return (u, low, high) => {
-      if (low === null || high === null) return [0, 1];
+      if (low === null || high === null) return logarithmic ? [1, 10] : [0, 1];
+      if (logarithmic) return [leading(low), high * 1.08];
       const air = (high - low || Math.abs(high) || 1) * 0.05;
       const bottom = spec.low === undefined ? low - air : Math.min(spec.low, low);
       const top = spec.high === undefined ? high + air : Math.max(spec.high, high);
@@ -95,14 +103,14 @@
     };
   }
 
-  function axes(spec) {
+  function axes(spec, logarithmic) {
     const font = "12px system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
     const look = { stroke: () => css("muted"), font, ticks: { show: false }, gap: 6 };
     const grid = { stroke: () => css("grid"), width: 1 };
-    const width = (u, labels) => Math.max(34, ...(labels ?? []).map((label) => label.length * 6.6 + 16));
+    const width = (u, shown) => Math.max(34, ...(shown ?? []).map((label) => label.length * 6.6 + 16));
     return [
-      { ...look, grid: { show: false }, size: 30, space: spec.small ? 60 : 84, ...(spec.time ? { values: dates } : { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10000] }) },
-      { ...look, grid, space: spec.small ? 28 : 40, size: width, values: (u, splits) => ticks[spec.form](splits) },
+      { ...look, grid: { show: false }, size: 30, space: spec.small ? 40 : 84, ...(spec.time ? { values: dates } : { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10000] }) },
+      { ...look, grid, space: spec.small ? 28 : 40, size: width, values: (u, splits) => labels(spec.form, splits, logarithmic) },
     ];
   }
 
@@ -258,6 +266,25 @@
     return box;
   }
 
+  // Worth having where values differ by more than a few times.
+  function canBeLogarithmic(spec) {
+    const values = spec.logs ? spec.lines.flatMap((line) => line.values.filter((v) => v !== null)) : [];
+    const [low, high] = values.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, -Infinity]);
+    return low > 0 && high > 4 * low;
+  }
+
+  function scaleButton(change) {
+    const button = element("button", "scale", "log scale");
+    button.type = "button";
+    button.setAttribute("aria-pressed", "false");
+    button.addEventListener("click", () => {
+      const on = button.getAttribute("aria-pressed") === "false";
+      button.setAttribute("aria-pressed", String(on));
+      change(on);
+    });
+    return button;
+  }
+
   // A zoom of one chart over time is a zoom of all of them.
   function follow(u, key, spec) {
     if (key !== "x" || zooming || !spec.time) return;
@@ -273,12 +300,12 @@
     return figure.classList.contains("tall") ? (phone ? 260 : 360) : phone ? 170 : 200;
   }
 
-  function options(spec, figure, host, tip) {
+  function options(spec, figure, host, tip, logarithmic) {
     return {
       width: host.clientWidth, height: height(figure), ms: 1e-3, legend: { show: false }, padding: [10, 10, 0, 0],
       tzDate: (x) => uPlot.tzDate(new Date(x * 1000), "Etc/UTC"),
-      scales: { x: { time: Boolean(spec.time) }, y: { range: range(spec) } },
-      axes: axes(spec),
+      scales: { x: { time: Boolean(spec.time) }, y: { distr: logarithmic ? 3 : 1, range: range(spec, logarithmic) } },
+      axes: axes(spec, logarithmic),
       series: [{}, ...order(spec).map((place) => series(spec, place))],
       cursor: {
         y: false, drag: { x: true, y: false, setScale: true },
@@ -297,21 +324,28 @@
   function draw(figure) {
     const spec = data.charts[figure.dataset.chart];
     if (!spec) {
-      if (!figure.querySelector("svg, p + p")) figure.classList.add("absent");
+      if (!figure.querySelector("svg, figcaption + p")) figure.classList.add("absent");
       return;
     }
     const host = element("div", "plot");
     const tip = tooltip(spec);
-    let u = null;
-    if (spec.lines.length > 1) figure.append(legend(spec, () => u));
-    figure.append(host);
+    const plot = { u: null, spec };
+    const box = spec.lines.length > 1 ? legend(spec, () => plot.u) : figure.querySelector("figcaption");
+    if (canBeLogarithmic(spec)) box.prepend(scaleButton(make));
+    figure.append(...(spec.lines.length > 1 ? [box, host] : [host]));
     host.setAttribute("role", "img");
     host.setAttribute("aria-label", `${figure.querySelector("h3")?.textContent ?? "Equity"}: ${spec.lines.map((line) => line.name).join(", ")}`);
-    u = new uPlot(options(spec, figure, host, tip), columns(spec), host);
-    host.append(tip.tip);
-    u.over.addEventListener("mouseleave", () => (tip.tip.hidden = true));
-    plots.push({ u, spec });
-    new ResizeObserver(() => u.setSize({ width: host.clientWidth, height: height(figure) })).observe(host);
+    function make(logarithmic) {
+      const shown = plot.u?.series.map((one) => one.show);
+      plot.u?.destroy();
+      plot.u = new uPlot(options(spec, figure, host, tip, logarithmic), columns(spec), host);
+      shown?.forEach((show, i) => i && !show && plot.u.setSeries(i, { show }));
+      host.append(tip.tip);
+      plot.u.over.addEventListener("mouseleave", () => (tip.tip.hidden = true));
+    }
+    make(false);
+    plots.push(plot);
+    new ResizeObserver(() => plot.u.setSize({ width: host.clientWidth, height: height(figure) })).observe(host);
   }
 
   root.classList.add("js");

@@ -9,7 +9,7 @@ from ztb.telemetry.plots import last_numbers, learning_labels
 from ztb.telemetry.run_data import RunData
 
 _MOST_ROWS = 200
-_HEADS = ("Generation", "From", "Outcome", "Decided", "Served", "Decisions", "Earned", "Hold", "Frozen", "Fees",
+_HEADS = ("Generation", "Outcome", "Decided", "Served", "Decisions", "Earned", "Hold", "Frozen", "Fees",
           "KL", "Entropy", "Weights")  # fmt: skip
 _OUTCOMES = {"promoted": "▲ promoted", "rejected": "✕ rejected", "rolled_back": "▼ rolled back"}
 
@@ -18,20 +18,19 @@ def generations(run: RunData) -> Html:
     """A row for each generation."""
     found = lives(run)
     if not found:
-        return Html("<p>This run has no generations: nothing learns in it.</p>")
+        return Html("<p>No generations: nothing has learned in this run.</p>")
     half = _MOST_ROWS // 2
     shown = found if len(found) <= _MOST_ROWS else found[:half] + found[-half:]
     left = f" {len(found) - len(shown)} in the middle are left out." if len(shown) < len(found) else ""
     note = f"Earned, hold and frozen are returns over the time in which a generation served.{left}"
-    listed = table(_HEADS, [_row(life) for life in shown], "Generations and what they earned", words=5)
+    listed = table(_HEADS, [_row(life) for life in shown], "Generations and what they earned", words=4)
     return join([Html(f"<p>{text(note)}</p>"), listed])
 
 
 def _row(life: Life) -> list[Html]:
     served = texts.span(life.last_ts - life.first_ts) if life.decisions else texts.MISSING
     return [
-        text(f"g{life.number}"),
-        text(texts.MISSING if life.parent is None else f"g{life.parent}"),
+        text(f"g{life.number}" if life.parent is None else f"g{life.number} ← g{life.parent}"),
         _outcome(life),
         text(texts.moment(life.decided_ts)),
         text(served),
@@ -51,7 +50,9 @@ def _outcome(life: Life) -> Html:
 
 
 def learning(run: RunData) -> Html:
-    """First and last statistics of the updates; the charts stand above."""
+    """First and last statistics of the updates; nothing where nothing learns. The charts stand above."""
+    if not run.generations:
+        return Html("")
     if not run.updates:
         return Html("<p>No update was made.</p>")
     ends = last_numbers(run)

@@ -39,19 +39,18 @@ def key_cards(run: RunData, figures: KeyFigures) -> Html:
     """The figures one looks for first."""
     quote = run.base_quote[1]
     ends = f"{texts.number(figures.start_equity)} → {texts.number(figures.end_equity)} {quote}"
-    made = figures.generations
     return cards(
         [
             card("Return", texts.percent(figures.total_return), ends, tone(figures.total_return)),
             card("Hold", texts.percent(figures.hold_return), "same venue, same costs"),
-            card("Generation 0, frozen", texts.percent(figures.frozen_return), "never updated, same ticks"),
+            *_frozen(figures),
             card("Flat", texts.percent(0.0), "no position, no cost"),
             card("Sharpe ratio", texts.number(figures.sharpe), "annualised, risk-free rate 0"),
             card("Max drawdown", texts.percent(figures.max_drawdown, signed=False), "of equity at decisions"),
             card("Fees", f"{texts.number(figures.fees)} {quote}", _of_start(figures)),
             card("Turnover", f"{texts.number(figures.turnover, 1)} ×", "traded notional over mean equity"),
             card("Orders", texts.count(figures.orders), _orders_note(figures)),
-            card("Generations", texts.count(made["made"]), _generations_note(made)),
+            *_generations(figures.generations),
         ]
     )
 
@@ -65,5 +64,16 @@ def _orders_note(figures: KeyFigures) -> str:
     return f"{figures.fills:,} fills, {figures.rejects:,} rejected, {figures.refusals:,} refused by the gate"
 
 
-def _generations_note(made: dict[str, int]) -> str:
-    return f"{made['promoted']} promoted, {made['rejected']} rejected, {made['rolled_back']} rolled back"
+def _frozen(figures: KeyFigures) -> list[Html]:
+    """Generation 0 untouched, where there is one."""
+    if figures.frozen_return is None:
+        return []
+    began = f"{figures.origin}, never updated" if figures.origin else "never updated"
+    return [card("Generation 0, frozen", texts.percent(figures.frozen_return), began)]
+
+
+def _generations(made: dict[str, int]) -> list[Html]:
+    if not made["made"]:
+        return []
+    later = f"{made['promoted']} promoted, {made['rejected']} rejected, {made['rolled_back']} rolled back"
+    return [card("Generations", texts.count(made["made"]), later)]

@@ -51,12 +51,26 @@ def provenance(run: RunData) -> Html:
     said = {**run.manifest, **(run.summary or {})}
     rows = [
         ("Run", said.get("run_id")), ("Folder", run.name), ("Mode", said.get("mode")),
-        ("Seed", said.get("seed")), ("Code", said.get("code_version")), ("Data", _data(run.manifest)),
-        ("Generation 0", said.get("generation_0")), ("Configuration", said.get("config_hash")),
-        ("Digest of the data", said.get("data_digest")), ("Journal, SHA-256", said.get("journal_sha256")),
-        ("Weights, SHA-256", said.get("weights_sha256")),
+        ("Instrument", _instrument(run.manifest)), ("Data", _data(run.manifest)), ("Seed", said.get("seed")),
+        ("Generation 0", said.get("generation_0")), ("Code", said.get("code_version")),
+        ("Configuration", said.get("config_hash")), ("Digest of the data", said.get("data_digest")),
+        ("Journal, SHA-256", said.get("journal_sha256")), ("Weights, SHA-256", said.get("weights_sha256")),
     ]  # fmt: skip
     return facts([(name, str(value)) for name, value in rows if value not in (None, "")])
+
+
+def _instrument(manifest: dict[str, Any]) -> str | None:
+    """What was traded at which costs, and what of it was not given but inferred."""
+    known = manifest.get("instrument", {})
+    if "taker_fee" not in known:
+        return None
+    maker, taker = (texts.number(float(known[fee]) * 1e4, 1) for fee in ("maker_fee", "taker_fee"))
+    inferred = ", ".join(known["inferred"]).replace("_", " ")
+    return (
+        f"{known['symbol']} on {known['venue']}; maker {maker} bp, taker {taker} bp, spread {known['spread_bps']} bp; "
+        f"price steps of {known['tick_size']}, size steps of {known['lot_size']}"
+        + (f"; inferred: {inferred}" if inferred else "")
+    )
 
 
 def _data(manifest: dict[str, Any]) -> str | None:

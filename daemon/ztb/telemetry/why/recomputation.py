@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from ztb.errors import ZtbError
 from ztb.ledger.records import DecisionRow
 from ztb.ledger.run_directory import RunDirectory
-from ztb.trading.policy import Choice, NetworkShape, ServingPolicy, Weights, weights_sha256
+from ztb.strategies.loader import load_strategy
+from ztb.trading.network import new_serving
+from ztb.trading.policy import Choice, NetworkShape, Weights, weights_sha256
 from ztb.trading.sizing import TIMINGS
 from ztb.utils import CheckpointManager
 
@@ -54,7 +56,7 @@ def recompute(
     observation = observation_of(decision)
     heads, ppo = (len(manifest["ladder"]), TIMINGS), config["ppo"]
     shape = NetworkShape(len(observation), heads, tuple(ppo["hidden"]), ppo["shared_trunk"])
-    policy = ServingPolicy(shape, weights)
+    policy = new_serving(shape, weights, load_strategy(config["strategy"]["name"]).network)
     choice = policy.decide(observation, uniforms_of(decision), deterministic=not config["strategy"]["sample"])
     same_weights = sha256 is None or weights_sha256(weights) == sha256
     return _compare(decision, choice, policy.probabilities(observation), checkpoint, same_weights)

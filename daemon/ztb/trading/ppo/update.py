@@ -116,13 +116,19 @@ class PPOUpdater:
 
     def _optimise(self, samples: _Samples, indices: NDArray[np.int64], rate: float) -> _Progress:
         progress = _Progress(np.zeros(5), np.zeros(5))
-        parts = -(-indices.size // self.config.minibatch_size)
         while progress.epochs < self.config.epochs and not progress.stopped:
             progress.epochs += 1
-            for part in np.array_split(self._generator.permutation(indices), parts):
+            for part in self._minibatches(indices):
                 if not self._step(samples, part, rate, progress):
                     break
         return progress
+
+    def _minibatches(self, indices: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """A random partition of `indices` into equal parts; each part in order, which memory is read fastest in."""
+        parts = -(-indices.size // self.config.minibatch_size)
+        labels = (np.arange(indices.size) % parts).astype(np.min_scalar_type(parts))
+        grouped = np.argsort(self._generator.permutation(labels), kind="stable")
+        return np.array_split(indices[grouped], parts)
 
     def _step(self, samples: _Samples, indices: NDArray[np.int64], rate: float, progress: _Progress) -> bool:
         """One gradient step; False, and none taken, where the divergence has grown too large."""

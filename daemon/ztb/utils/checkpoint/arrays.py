@@ -11,17 +11,15 @@ from numpy.typing import NDArray
 from ztb.utils.checkpoint.arena import Bytes
 from ztb.utils.checkpoint.dtypes import dtype_from_json, dtype_to_json
 from ztb.utils.checkpoint.errors import Malformed
-from ztb.utils.checkpoint.layout import Frame
+from ztb.utils.checkpoint.layout import Frame, Kind
 from ztb.utils.checkpoint.leaf import Leaf
 
 Array = NDArray[Any]
 
 
 def bytes_leaf(value: bytes) -> Leaf:
-    def copy(destination: Bytes) -> None:
-        destination[:] = np.frombuffer(value, np.uint8)
-
-    return Leaf(Frame("bytes", None, (len(value),), len(value)), copy)
+    """Bytes as a frame of their own, however few."""
+    return Leaf(Frame("bytes", None, (len(value),), len(value)), value, _copy_bytes)
 
 
 def array_leaf(array: Array) -> Leaf:
@@ -31,18 +29,24 @@ def array_leaf(array: Array) -> Leaf:
 
 
 def scalar_leaf(scalar: np.generic) -> Leaf:
+    """A numpy scalar, which comes back as one."""
     return _leaf("scalar", np.asarray(scalar), (), False)
 
 
-def _leaf(kind: Any, array: Array, shape: tuple[int, ...], fortran: bool) -> Leaf:
-    def copy(destination: Bytes) -> None:
-        # As opaque items: a copy field by field would lose what lies between and below fields.
-        item = np.dtype(f"V{array.itemsize}")
-        np.copyto(destination.view(item).reshape(array.shape), array.view(item))
-
-    address = array.__array_interface__["data"][0] if array.flags.c_contiguous else None
+def _leaf(kind: Kind, array: Array, shape: tuple[int, ...], fortran: bool) -> Leaf:
     frame = Frame(kind, dtype_to_json(array.dtype), shape, array.nbytes, fortran=fortran)
-    return Leaf(frame, copy, address)
+    address = array.__array_interface__["data"][0] if array.flags.c_contiguous else None
+    return Leaf(frame, array, _copy_array, address)
+
+
+def _copy_bytes(source: bytes, destination: Bytes) -> None:
+    destination[:] = np.frombuffer(source, np.uint8)
+
+
+def _copy_array(source: Array, destination: Bytes) -> None:
+    # As opaque items: a copy field by field would lose what lies between and below fields.
+    item = np.dtype(f"V{source.itemsize}")
+    np.copyto(destination.view(item).reshape(source.shape), source.view(item))
 
 
 def array_spec(frame: Frame) -> np.dtype[Any]:

@@ -11,7 +11,9 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+import msgspec
 
 from ztb.errors import UsageError
 from ztb.utils.checkpoint.arena import Arena
@@ -22,8 +24,7 @@ Write = Callable[[Snapshot, Facts], Generation]
 Finish = Callable[[Generation, Callable[[], None]], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """A state to be saved, not copied yet."""
 
     state: object
@@ -108,7 +109,7 @@ class Pipeline:
             job.spoiled = error
             raise
         marks = request.facts.marks | job.facts.marks
-        job.facts = replace(request.facts, marks=marks, replaced=job.facts.replaced + 1)
+        job.facts = msgspec.structs.replace(request.facts, marks=marks, replaced=job.facts.replaced + 1)
         job.replaceable = request.replaceable
         return job
 

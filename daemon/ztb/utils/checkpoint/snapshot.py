@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
+
+import msgspec
 
 from ztb.errors import UsageError
 from ztb.utils.checkpoint.arena import Arena, Bytes, aligned
@@ -15,8 +16,7 @@ from ztb.utils.checkpoint.leaf import Leaf
 from ztb.utils.checkpoint.tree import Node, encode_state
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True):
     """Tree, and frames with their copied bytes; valid until its arena is reserved again."""
 
     tree: Node
@@ -31,8 +31,7 @@ class Snapshot:
             offset += aligned(frame.raw)
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True):
     """What the manifest says beside the state. `replaced`: older waiting states this one stands for."""
 
     name: str
@@ -43,8 +42,7 @@ class Facts:
     replaced: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """A state walked and found fit to be saved; nothing of its arrays is copied yet."""
 
     tree: Node
@@ -69,7 +67,7 @@ def take_snapshot(plan: Plan, arena: Arena) -> Snapshot:
         if leaf.address is not None:
             ctypes.memmove(base + offset, leaf.address, raw)
         elif raw:
-            leaf.copy(memory[offset : offset + raw])
+            leaf.copy(leaf.source, memory[offset : offset + raw])
         offset += aligned(raw)
     return Snapshot(plan.tree, [leaf.frame for leaf in plan.leaves], memory)
 

@@ -74,15 +74,16 @@ def tensor_leaf(tensor: Tensor) -> Leaf:
     name = _names().get(tensor.dtype)
     if name is None:
         raise TypeError(f"a tensor of dtype {_name(tensor.dtype)}")
-
-    def copy(destination: Bytes) -> None:
-        target = sys.modules["torch"].from_numpy(destination).view(tensor.dtype).view(tensor.shape)
-        target.copy_(tensor.detach())
-
-    requires_grad = tensor.requires_grad
     kind: Kind = "tensor" if type(tensor) is sys.modules["torch"].Tensor else "parameter"
-    frame = Frame(kind, name, tuple(tensor.shape), tensor.nbytes, requires_grad=requires_grad)
-    return Leaf(frame, copy, tensor.data_ptr() if _in_one_piece(tensor) else None)
+    frame = Frame(kind, name, tuple(tensor.shape), tensor.nbytes, requires_grad=tensor.requires_grad)
+    if tensor.is_cpu and tensor.is_contiguous() and not tensor.is_conj() and not tensor.is_neg():
+        return Leaf(frame, tensor, _copy, tensor.data_ptr())
+    return Leaf(frame, tensor, _copy)
+
+
+def _copy(source: Tensor, destination: Bytes) -> None:
+    target = sys.modules["torch"].from_numpy(destination).view(source.dtype).view(source.shape)
+    target.copy_(source.detach())
 
 
 @functools.cache
@@ -94,10 +95,6 @@ def _names() -> dict[Any, str]:
 
 def _name(thing: Any) -> str:
     return str(thing).removeprefix("torch.")
-
-
-def _in_one_piece(tensor: Tensor) -> bool:
-    return tensor.is_cpu and tensor.is_contiguous() and not tensor.is_conj() and not tensor.is_neg()
 
 
 def sparse_parts(tensor: Tensor) -> tuple[str, list[Tensor]]:

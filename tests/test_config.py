@@ -1,0 +1,78 @@
+"""The configuration is strict, bounded, published, and every value knows its origin."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ztb.config import Config, config_hash, load_config, schema
+from ztb.errors import ConfigError
+
+FOLDER = Path(__file__).resolve().parents[1] / "config"
+SECTIONS = {
+    "market", "features", "decision", "strategy", "ppo", "online", "gate", "risk", "execution", "paper",
+    "checkpoint", "telemetry", "mqtt", "limits",
+}  # fmt: skip
+
+
+def test_the_published_files_are_the_codes():
+    content = json.loads((FOLDER / "trade-config.json").read_text())
+    assert content.pop("$schema") == "trade-config.schema.json"
+    assert content == Config().model_dump(mode="json") and set(content) == SECTIONS
+    assert json.loads((FOLDER / "trade-config.schema.json").read_text()) == schema()
+    assert load_config(FOLDER / "trade-config.json", {}, {}).config == Config()
+
+
+def numbers(node: object, path: str = "") -> list[tuple[str, dict[str, object]]]:
+    found: list[tuple[str, dict[str, object]]] = []
+    if isinstance(node, dict):
+        if node.get("type") in ("number", "integer"):
+            found.append((path, node))
+        for key, value in node.items():
+            found += numbers(value, f"{path}/{key}")
+    if isinstance(node, list):
+        for i, value in enumerate(node):
+            found += numbers(value, f"{path}/{i}")
+    return found
+
+
+def test_every_number_has_a_bound_in_the_schema():
+    bounds = {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"}
+    free = [path for path, node in numbers(schema()["$defs"]) if not bounds & set(node) and "/items" not in path]
+    assert free == []
+
+
+def test_flags_beat_environment_beats_file_beats_default(tmp_path):
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps({"online": {"update_every_decisions": 11, "reward_scale": 5}, "gate": {"max_kl": 0.1}}))
+    environment = {"ZTB_ONLINE__UPDATE_EVERY_DECISIONS": "12", "ZTB_GATE__MAX_KL": "0.2"}
+    loaded = load_config(path, {"gate.max_kl": 0.3}, environment)
+    assert (loaded.config.online.update_every_decisions, loaded.config.online.reward_scale) == (12, 5)
+    assert loaded.config.gate.max_kl == 0.3 and loaded.config.gate.min_entropy_fraction == 0.02
+    assert loaded.origins == {
+        "online.update_every_decisions": "environment", "online.reward_scale": str(path), "gate.max_kl": "flag",
+    }  # fmt: skip
+
+
+def test_the_two_short_names_of_the_environment():
+    loaded = load_config(None, {}, {"ZTB_CHECKPOINT_INTERVAL": "7", "ZTB_MAX_MEMORY_GB": "2.5"})
+    assert loaded.config.checkpoint.interval_updates == 7 and loaded.config.limits.max_memory_gb == 2.5
+
+
+def test_an_unknown_environment_setting_is_an_error():
+    with pytest.raises(ConfigError, match=r"environment: unknown key in risk: 'max_exposur'; did you mean"):
+        load_config(None, {}, {"ZTB_RISK__MAX_EXPOSUR": "1"})
+
+
+def test_the_hash_sees_what_can_change_a_result_and_nothing_else():
+    base = config_hash(Config())
+    assert config_hash(load_config(None, {"market.block_rows": 7, "telemetry.log_level": "debug"}, {}).config) == base
+    assert config_hash(load_config(None, {"risk.max_exposure": 1.0}, {}).config) != base
+    assert config_hash(load_config(None, {"ppo.gamma": 0.9}, {}).config) != base
+
+
+def test_it_is_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        Config().online.reward_scale = 3.0  # type: ignore[misc]
