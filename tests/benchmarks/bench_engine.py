@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -202,7 +201,15 @@ def report(case: Case, rounds: int) -> None:
     cpu = median(each.done / each.cpu_s for each in spent)
     wall = median(each.done / each.wall_s for each in spent)
     goal = f"goal {case.goal:>9,.0f}, reached {cpu / case.goal:5.2f} of it" if case.goal else ""
-    print(f"{case.name:32} {cpu:>11,.0f} {case.unit}/s of CPU  {wall:>11,.0f} by the wall  {goal}  ({spent[0].note})")
+    print(
+        f"{case.name:32} {cpu:>11,.0f} {case.unit}/s of CPU {wall:>11,.0f} by the wall {goal} ({spent[0].note})"
+    )
+
+
+def own_peak_mb() -> float:
+    """Of resident memory, MB, as Linux counts it; what getrusage gives starts with the parent's."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
 
 
 def peak_mb(rows: int) -> float:
@@ -226,9 +233,11 @@ def main() -> None:
     chosen = parser.parse_args()
     if chosen.peak_of:
         measure(CASES["ticks"], chosen.peak_of)
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        print(own_peak_mb())
         return
-    print(f"{len(os.sched_getaffinity(0))} core(s), load {os.getloadavg()[0]:.1f}, median of {chosen.rounds} rounds")
+    print(
+        f"{len(os.sched_getaffinity(0))} core(s), load {os.getloadavg()[0]:.1f}, median of {chosen.rounds} rounds"
+    )
     for key in chosen.only:
         if key == "memory":
             report_memory(1_000_000, 10_000_000)

@@ -5,7 +5,7 @@ Everything happens in the kernels of `simulator`; here are its settings, its arr
 
 from __future__ import annotations
 
-from typing import Any, assert_never
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,8 @@ from ztb.utils.kernel import entry, kernel
 MAX_OPEN_ORDERS = 64
 MAX_REPORTS = 1024
 _NS_PER_MS = 1_000_000
-_COPIES = REPORT.names.index("copies")
+_KINDS = tuple(ReportKind)
+_COPIES = list(REPORT.fields or ()).index("copies")
 
 
 def new_exchange(
@@ -85,11 +86,11 @@ def _reason(code: int) -> str:
     return Reason(code).name.lower()
 
 
-def _event(report: tuple[Any, ...]) -> OrderEvent:
-    """The fact that one entry of the ring, its fields in the order of REPORT, stands for."""
-    (kind, order_id, _, ts_ns, _, _, reason, _, lots, price_ticks, fill_id, maker, done, _, amount) = report
-    known = ReportKind(kind)
-    match known:
+def _event(report: list[int], amount: float) -> OrderEvent:
+    """The fact that one entry of the ring stands for: its integers in the order of REPORT, and its amount."""
+    number, order_id, _, ts_ns, _, _, reason, _, lots, price_ticks, fill_id, maker, done, *_ = report
+    kind = _KINDS[number]
+    match kind:
         case ReportKind.ACCEPTED:
             return Accepted(order_id, ts_ns)
         case ReportKind.FILLED:
@@ -105,7 +106,7 @@ def _event(report: tuple[Any, ...]) -> OrderEvent:
         case ReportKind.FUNDED:
             return Funded(ts_ns, amount)
         case _:
-            assert_never(known)
+            assert_never(kind)
 
 
 def _open_order(order: np.void) -> OpenOrder:
@@ -147,9 +148,7 @@ def _submit(
 
 
 @kernel
-def _cancel(
-    exchange: np.ndarray, orders: np.ndarray, events: np.ndarray, order_id: int, now_ns: int
-) -> None:
+def _cancel(exchange: np.ndarray, orders: np.ndarray, events: np.ndarray, order_id: int, now_ns: int) -> None:
     cancel_order(exchange[0], orders, events, order_id, now_ns)
 
 
@@ -167,7 +166,9 @@ class PaperExchange:
         self.exchange = new_exchange(instrument, config, seed, start_cash)
         self.orders = new_orders()
         self.reports = new_reports()
-        # Views of single fields, and the compiled code itself: both save most of a call that finds nothing new.
+        # Views of fields, and the compiled code itself: both save most of a call that finds nothing new.
+        self._integers = self.reports.view(np.int64).reshape(MAX_REPORTS, -1)
+        self._amounts = self.reports["amount"]
         self._delivered, self._read = self.exchange["delivered"], self.exchange["read"]
         self._overflowed = self.exchange["overflowed"]
         self._market = self.exchange, self.orders, self.reports, self.view, self.account
@@ -203,10 +204,14 @@ class PaperExchange:
     def events(self) -> list[OrderEvent]:
         """What became known since the last call, in the order it happened; injected duplicates included."""
         collected: list[OrderEvent] = []
-        for index in range(self._read.item(), self._delivered.item()):
-            report = self.reports[index % MAX_REPORTS].item()
-            collected.extend([_event(report)] * report[_COPIES])
-        self._read[:] = self._delivered
+        read, delivered = self._read.item(), self._delivered.item()
+        if read == delivered:
+            return collected
+        for index in range(read, delivered):
+            report: list[int] = self._integers[index % MAX_REPORTS].tolist()
+            event = _event(report, self._amounts.item(index % MAX_REPORTS))
+            collected.extend([event] * report[_COPIES])
+        self._read[0] = delivered
         return collected
 
     def _hold(self, ticks: Ticks) -> None:

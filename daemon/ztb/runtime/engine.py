@@ -96,6 +96,7 @@ class Engine:
         self.progress = Progress()
         self._index = {name: i for i, name in enumerate(features.names)}
         self._normal = np.zeros(features.size, np.float32)
+        self._equity: dict[str, float] = {}  # of the shadows, at the present decision
         self._before: tuple[Decided, int] | None = None
         self._tainted = False
         self._taints = False  # whether any row of the present block does
@@ -179,8 +180,8 @@ class Engine:
         number = self.progress.decisions
         self.books.generation = self.learning.generation
         decided = self.live.decide(ts_ns, number, raw, self._index, self._normal)
-        for lane in self.shadows.values():
-            lane.decide(ts_ns, number, raw, self._index, self._normal)
+        for name, lane in self.shadows.items():
+            self._equity[name] = lane.decide(ts_ns, number, raw, self._index, self._normal).equity
         self._record(decided)
         self.progress.decisions += 1
         if self._before is not None:
@@ -207,14 +208,10 @@ class Engine:
         books.journal.append(
             MarkRow(
                 decided.decision, decided.ts_ns, decided.mid, decided.cash, decided.position, decided.equity,
-                books.account.fees, self._shadow_equity("hold"), self._shadow_equity("frozen"),
+                books.account.fees, self._equity.get("hold"), self._equity.get("frozen"),
             )
         )  # fmt: skip
         self._track(decided)
-
-    def _shadow_equity(self, name: str) -> float | None:
-        lane = self.shadows.get(name)
-        return None if lane is None else lane.equity
 
     def _track(self, decided: Decided) -> None:
         progress, equity = self.progress, decided.equity

@@ -350,7 +350,14 @@ class ServingPolicy:
         self._actions = np.zeros(len(shape.heads), np.int64)
         program, uniforms = self._program, np.zeros(len(shape.heads))
         self._entry = entry(
-            decide_one, self._parameters, program.layers, program.heads, program.scratch, uniforms, 0, self._actions
+            decide_one,
+            self._parameters,
+            program.layers,
+            program.heads,
+            program.scratch,
+            uniforms,
+            0,
+            self._actions,
         )
 
     def decide(
