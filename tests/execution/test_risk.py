@@ -139,3 +139,23 @@ def test_reducing_counts_what_is_already_on_its_way():
     assert reduces(Proposal(-1, 0.5, 100.0), long)
     assert not reduces(Proposal(-1, 0.6, 100.0), long)
     assert reduces(Proposal(1, 0.5, 100.0), replace(FACTS, position=-1.0, open_buys=0.5))
+
+
+@given(
+    st.lists(st.integers(min_value=-999, max_value=999), min_size=1, max_size=40),
+    st.sampled_from([1e-8, 1e-3, 0.1]),
+)
+def test_closing_a_position_that_is_a_sum_of_fills_only_reduces(fills, lot_size):
+    position = 0.0
+    for lots in fills:
+        position += lots * lot_size
+    lots = sum(fills)
+    if lots == 0:
+        return
+    facts = replace(FACTS, position=position, equity=1.0)
+    closing = Proposal(-1 if lots > 0 else 1, abs(lots) * lot_size, 100.0)
+    made = gate()
+    made.memory.reduce_only = True
+    assert reduces(closing, facts)
+    assert made.check(closing, facts) is Reason.PASSED
+    assert not reduces(replace(closing, quantity=(abs(lots) + 1) * lot_size), facts)

@@ -11,7 +11,7 @@ import pytest
 
 from trading.markets import HOUR_NS, SPOT, bars
 from ztb.errors import DataError
-from ztb.execution.paper import PaperConfig
+from ztb.execution.paper_config import PaperConfig
 from ztb.features import FeatureSet, Normaliser
 from ztb.learning.pretrain import Pretrained, PretrainSettings, pretrain
 from ztb.market.ticks import Ticks

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from trading.markets import HOUR_NS, SPOT, bars
-from ztb.execution.paper import PaperConfig
+from ztb.execution.paper_config import PaperConfig
 from ztb.features import FeatureSet, Normaliser
 from ztb.learning.rollouts import Collector
 from ztb.market.ticks import GAP, Ticks

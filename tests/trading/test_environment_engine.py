@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from trading.markets import HOUR_NS, PERPETUAL, SPOT, bars, depth, quoted, trades
-from ztb.execution.paper import PaperConfig, PaperExchange
+from ztb.execution.paper import PaperExchange
+from ztb.execution.paper_config import PaperConfig
 from ztb.execution.paper_state import FILLED
 from ztb.execution.risk import RiskGate, RiskLimits
 from ztb.features import FeatureSet, Normaliser

@@ -98,11 +98,19 @@ class RiskMemory:
     reduce_only: bool = False
 
 
+_ROUNDING = 1e-9
+"""Relative: what float64 makes of a position that is a sum of fills. Without it, closing could be refused."""
+
+
+def reducible(side: int, facts: Facts) -> float:
+    """Base currency that an order of `side` may trade, after every open one of that side, and only reduce."""
+    held = -facts.position - facts.open_buys if side > 0 else facts.position - facts.open_sells
+    return max(0.0, held)
+
+
 def reduces(order: Proposal, facts: Facts) -> bool:
     """Whether `order`, after every open order on its side, still brings the position towards zero."""
-    if order.side > 0:
-        return order.quantity + facts.open_buys <= -facts.position
-    return order.quantity + facts.open_sells <= facts.position
+    return order.quantity <= reducible(order.side, facts) * (1.0 + _ROUNDING)
 
 
 Check = Callable[[Proposal, Facts, RiskMemory, RiskLimits], bool]

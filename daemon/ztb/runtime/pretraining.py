@@ -10,7 +10,7 @@ import numpy as np
 
 from ztb.errors import DataError
 from ztb.market.history import History
-from ztb.market.ticks import BAR, Ticks, join_ticks
+from ztb.market.ticks import Ticks, join_ticks
 from ztb.runtime.assembly import Assembly
 from ztb.runtime.origin import Origin
 
@@ -18,17 +18,6 @@ if TYPE_CHECKING:
     from ztb.learning.pretrain import Pretrained
 
 _ROWS = 65_536
-
-
-def trading_start(history: History, pretrain_ns: int) -> int:
-    """The moment from which a run trades: `pretrain_ns` after the first tick (a bar's opening), or 0."""
-    if pretrain_ns == 0:
-        return 0
-    for block in history.blocks(1):
-        first = block[0]
-        opening = int(first["span_ns"]) if first["kind"] == BAR else 0
-        return int(first["ts_ns"]) - opening + pretrain_ns + 1
-    return 0
 
 
 def _span(history: History, end_ns: int) -> Ticks:

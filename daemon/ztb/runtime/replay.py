@@ -28,10 +28,9 @@ from ztb.market.instrument import Instrument
 from ztb.runtime.assembly import assemble, describe, hold_strategy
 from ztb.runtime.engine import Engine, Learning
 from ztb.runtime.generation_store import GenerationStore
-from ztb.runtime.history_source import HistorySource
+from ztb.runtime.history_source import HistorySource, trading_start
 from ztb.runtime.learning_setup import learn, serve
 from ztb.runtime.origin import CHECKPOINT_NAME, Origin, load_origin, random_origin
-from ztb.runtime.pretraining import pretrained_origin, trading_start
 from ztb.runtime.promotion import Promotion
 from ztb.runtime.summary import Ending, remark, summarise
 from ztb.telemetry.report import write_report
@@ -177,6 +176,9 @@ class Replay:
         if self.request.from_generation is not None:
             return load_origin(self.request.from_generation, shape, schema_hash, network)
         if self.request.pretrain_ns:
+            # Imported here alone: a run that does not train in this process never needs torch.
+            from ztb.runtime.pretraining import pretrained_origin
+
             return pretrained_origin(
                 self.assembly, self.source.history, self._trade_from_ns, self.request.seed,
                 lambda done: self._on_progress("pretrain", done),
