@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -85,6 +86,7 @@ def stop(pid: int) -> None:
 @contextmanager
 def nothing_left() -> Iterator[None]:
     """Inside, processes, descriptors, threads and shared memory may come, but all of them must go again."""
+    gc.collect()  # what earlier tests let go of is not ours
     before = holdings()
     yield
     after = holdings()

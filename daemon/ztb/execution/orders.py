@@ -5,10 +5,11 @@ Quantities are whole lots and prices whole ticks of the instrument; times are na
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import IntEnum
 from typing import Literal, TypeAlias
+
+import msgspec
 
 
 class OrderType(IntEnum):
@@ -25,8 +26,7 @@ class TimeInForce(IntEnum):
 Liquidity: TypeAlias = Literal["maker", "taker"]
 
 
-@dataclass(frozen=True, slots=True)
-class OrderRequest:
+class OrderRequest(msgspec.Struct, frozen=True):
     """An order as it is sent. `side` is +1 to buy, -1 to sell; `price_ticks` is read by LIMIT orders alone.
 
     A market order never rests: what the book cannot fill expires, whatever its time in force.
@@ -42,8 +42,7 @@ class OrderRequest:
     reduce_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class OpenOrder:
+class OpenOrder(msgspec.Struct, frozen=True):
     """An order in flight or at the venue, as far as reports have told: `remaining_lots` may still fill."""
 
     request: OrderRequest
@@ -62,21 +61,18 @@ class OpenOrder:
         return self.request.price_ticks
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     order_id: int
     ts_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(msgspec.Struct, frozen=True):
     order_id: int
     ts_ns: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Filled:
+class Filled(msgspec.Struct, frozen=True):
     """One execution. `fill_id` is unique at its venue: a second report with it is the same fill.
 
     `fee` is the venue's own figure in quote currency; None where the ledger computes it from the rate.
@@ -92,22 +88,19 @@ class Filled:
     fee: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Cancelled:
+class Cancelled(msgspec.Struct, frozen=True):
     order_id: int
     ts_ns: int
     remaining_lots: int
 
 
-@dataclass(frozen=True, slots=True)
-class CancelRejected:
+class CancelRejected(msgspec.Struct, frozen=True):
     order_id: int
     ts_ns: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Expired:
+class Expired(msgspec.Struct, frozen=True):
     """What an order that may not rest could not fill."""
 
     order_id: int
@@ -115,8 +108,7 @@ class Expired:
     remaining_lots: int
 
 
-@dataclass(frozen=True, slots=True)
-class Funded:
+class Funded(msgspec.Struct, frozen=True):
     """Funding paid to us (`amount` > 0) or by us, quote currency."""
 
     ts_ns: int

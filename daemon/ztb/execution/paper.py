@@ -5,13 +5,14 @@ Everything happens in the kernels of `simulator`; here are its settings, its arr
 
 from __future__ import annotations
 
-from typing import Literal, assert_never
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ztb.errors import DataError, InvariantError
 from ztb.execution.account import new_account
+from ztb.execution.order_table import slot_of
 from ztb.execution.orders import (
     Accepted,
     Cancelled,
@@ -30,12 +31,15 @@ from ztb.execution.paper_config import PaperConfig
 from ztb.execution.paper_state import EXCHANGE, FREE, NEVER, ORDER, REPORT, Reason, ReportKind
 from ztb.execution.simulator import advance, cancel_order, submit_order
 from ztb.market.instrument import Instrument
-from ztb.market.ticks import Ticks
+from ztb.market.ticks import Ticks, empty_ticks, plain_ticks
 from ztb.market.view import new_view
+from ztb.utils.kernel import entry, kernel
 
 MAX_OPEN_ORDERS = 64
 MAX_REPORTS = 1024
 _NS_PER_MS = 1_000_000
+_KINDS = tuple(ReportKind)
+_COPIES = list(REPORT.fields or ()).index("copies")
 
 
 def new_exchange(
@@ -78,28 +82,29 @@ def new_reports(entries: int = MAX_REPORTS) -> NDArray[np.void]:
     return np.zeros(entries, REPORT)
 
 
-def _event(report: np.void) -> OrderEvent:
-    """The fact that one entry of the ring stands for."""
-    kind = ReportKind(int(report["kind"]))
-    order_id, ts_ns, lots = int(report["order_id"]), int(report["ts_ns"]), int(report["lots"])
-    reason = Reason(int(report["reason"])).name.lower()
+def _reason(code: int) -> str:
+    return Reason(code).name.lower()
+
+
+def _event(report: list[int], amount: float) -> OrderEvent:
+    """The fact that one entry of the ring stands for: its integers in the order of REPORT, and its amount."""
+    number, order_id, _, ts_ns, _, _, reason, _, lots, price_ticks, fill_id, maker, done, *_ = report
+    kind = _KINDS[number]
     match kind:
         case ReportKind.ACCEPTED:
             return Accepted(order_id, ts_ns)
-        case ReportKind.REJECTED:
-            return Rejected(order_id, ts_ns, reason)
         case ReportKind.FILLED:
-            liquidity: Literal["maker", "taker"] = "maker" if report["maker"] else "taker"
-            fill_id, price, done = (int(report[f]) for f in ("fill_id", "price_ticks", "cumulative_lots"))
-            return Filled(order_id, ts_ns, fill_id, lots, price, liquidity, done)
+            return Filled(order_id, ts_ns, fill_id, lots, price_ticks, "maker" if maker else "taker", done)
         case ReportKind.CANCELLED:
             return Cancelled(order_id, ts_ns, lots)
+        case ReportKind.REJECTED:
+            return Rejected(order_id, ts_ns, _reason(reason))
         case ReportKind.CANCEL_REJECTED:
-            return CancelRejected(order_id, ts_ns, reason)
+            return CancelRejected(order_id, ts_ns, _reason(reason))
         case ReportKind.EXPIRED:
             return Expired(order_id, ts_ns, lots)
         case ReportKind.FUNDED:
-            return Funded(ts_ns, float(report["amount"]))
+            return Funded(ts_ns, amount)
         case _:
             assert_never(kind)
 
@@ -118,6 +123,35 @@ def _open_order(order: np.void) -> OpenOrder:
     return OpenOrder(request, int(order["known_remaining"]))
 
 
+@kernel
+def _advance(
+    ticks: Ticks, i0: int, i1: int,
+    exchange: np.ndarray, orders: np.ndarray, events: np.ndarray, view: np.ndarray, account: np.ndarray,
+) -> int:  # fmt: skip
+    return advance(ticks, i0, i1, exchange[0], orders, events, view[0], account[0])
+
+
+@kernel
+def _submit(
+    exchange: np.ndarray, orders: np.ndarray, events: np.ndarray,
+    order_id: int, side: int, lots: int, order_type: int, price_ticks: int,
+    time_in_force: int, post_only: int, reduce_only: int, now_ns: int,
+) -> bool:  # fmt: skip
+    """Whether the order was sent: not if an open one has its id."""
+    if slot_of(exchange[0], orders, order_id) >= 0:
+        return False
+    submit_order(
+        exchange[0], orders, events, order_id, side, lots, order_type, price_ticks,
+        time_in_force, post_only, reduce_only, now_ns,
+    )  # fmt: skip
+    return True
+
+
+@kernel
+def _cancel(exchange: np.ndarray, orders: np.ndarray, events: np.ndarray, order_id: int, now_ns: int) -> None:
+    cancel_order(exchange[0], orders, events, order_id, now_ns)
+
+
 class PaperExchange:
     """One simulated venue account of `instrument`, starting with `start_cash` quote currency.
 
@@ -132,50 +166,63 @@ class PaperExchange:
         self.exchange = new_exchange(instrument, config, seed, start_cash)
         self.orders = new_orders()
         self.reports = new_reports()
+        # Views of fields, and the compiled code itself: both save most of a call that finds nothing new.
+        self._integers = self.reports.view(np.int64).reshape(MAX_REPORTS, -1)
+        self._amounts = self.reports["amount"]
+        self._delivered, self._read = self.exchange["delivered"], self.exchange["read"]
+        self._overflowed = self.exchange["overflowed"]
+        self._market = self.exchange, self.orders, self.reports, self.view, self.account
+        self._hold(empty_ticks(0))
+        self._entry = entry(_advance, self._block, 0, 0, *self._market)
 
     def submit(self, order: OrderRequest, now_ns: int) -> None:
         """Send `order`, decided on at `now_ns`. InvariantError if an open order has its id."""
-        if order.order_id in self._open_ids():
-            raise InvariantError(f"order {order.order_id} was submitted twice")
-        submit_order(
-            self.exchange[0], self.orders, self.reports,
+        sent = _submit(
+            self.exchange, self.orders, self.reports,
             order.order_id, order.side, order.lots, int(order.order_type), order.price_ticks,
             int(order.time_in_force), int(order.post_only), int(order.reduce_only), now_ns,
         )  # fmt: skip
+        if not sent:
+            raise InvariantError(f"order {order.order_id} was submitted twice")
 
     def cancel(self, order_id: int, now_ns: int) -> None:
         """Ask for the end of an order, decided on at `now_ns`; the answer is an event."""
-        cancel_order(self.exchange[0], self.orders, self.reports, order_id, now_ns)
+        _cancel(self.exchange, self.orders, self.reports, order_id, now_ns)
 
     def advance(self, ticks: Ticks, i0: int, i1: int) -> int:
         """Run rows [i0, i1) of `ticks`; returns the row to run next: i1, or that after the first with events.
 
         InvariantError if events were left uncollected until there was no room for more.
         """
-        row = advance(
-            ticks, i0, i1, self.exchange[0], self.orders, self.reports, self.view[0], self.account[0]
-        )
-        if self.exchange["overflowed"][0]:
+        if ticks is not self._ticks:
+            self._hold(ticks)
+        row = self._entry(self._block, i0, i1, *self._market)
+        if self._overflowed.item():
             raise InvariantError(f"{MAX_REPORTS} order events were not collected: call events()")
         return row
 
     def events(self) -> list[OrderEvent]:
         """What became known since the last call, in the order it happened; injected duplicates included."""
-        exchange = self.exchange[0]
         collected: list[OrderEvent] = []
-        for index in range(int(exchange["read"]), int(exchange["delivered"])):
-            report = self.reports[index % MAX_REPORTS]
-            collected.extend([_event(report)] * int(report["copies"]))
-        exchange["read"] = exchange["delivered"]
+        read, delivered = self._read.item(), self._delivered.item()
+        if read == delivered:
+            return collected
+        for index in range(read, delivered):
+            report: list[int] = self._integers[index % MAX_REPORTS].tolist()
+            event = _event(report, self._amounts.item(index % MAX_REPORTS))
+            collected.extend([event] * report[_COPIES])
+        self._read[0] = delivered
         return collected
+
+    def _hold(self, ticks: Ticks) -> None:
+        """Take a block for the calls that follow."""
+        self._block = plain_ticks(ticks)
+        self._ticks = ticks
 
     def _open_slots(self) -> NDArray[np.void]:
         known_open = (self.orders["status"] != FREE) & (self.orders["reported"] == 0)
         slots: NDArray[np.void] = self.orders[known_open]
         return slots
-
-    def _open_ids(self) -> set[int]:
-        return set(self._open_slots()["order_id"].tolist())
 
     def open_orders(self) -> list[OpenOrder]:
         """Orders that may still fill as far as is known, first submitted first."""

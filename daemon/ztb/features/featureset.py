@@ -15,7 +15,7 @@ from ztb.features.schema import schema_hash, source_of
 from ztb.features.state import new_state
 from ztb.features.user import UserFeature, UserKernel
 from ztb.market.instrument import Instrument
-from ztb.market.ticks import TICK, Ticks, empty_ticks
+from ztb.market.ticks import TICK, Ticks, empty_ticks, plain_ticks
 from ztb.utils.kernel import entry
 
 FloatArray = NDArray[np.float64]
@@ -114,12 +114,11 @@ class FeatureSet:
         self.advance(self._ticks, 0, 0)
 
     def _hold(self, ticks: Ticks) -> None:
-        """Take a block for the calls that follow; a read-only or strided one is copied for the kernels."""
+        """Take a block for the calls that follow."""
         if ticks.dtype != TICK:
             raise TypeError(f"features: rows of dtype TICK are needed, not of {ticks.dtype}")
-        plain = ticks.flags.c_contiguous and ticks.flags.writeable
+        self._block = plain_ticks(ticks)
         self._ticks = ticks
-        self._block = ticks if plain else ticks.copy()
 
 
 def _check_names(own: Sequence[str]) -> None:

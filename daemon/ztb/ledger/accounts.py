@@ -7,11 +7,16 @@ until a unit is at most 10⁻¹⁰ of quote currency; fees are rounded to the un
 from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, Decimal
-from fractions import Fraction
 
 from ztb.market.instrument import Instrument
 
 _FINEST = Decimal("1e-10")
+
+
+def _share(amount: int, numerator: int, denominator: int) -> int:
+    """`amount` times a fraction, rounded half to even."""
+    whole, rest = divmod(amount * numerator, denominator)
+    return whole + (2 * rest > denominator or (2 * rest == denominator and whole % 2 == 1))
 
 
 class Account:
@@ -26,8 +31,8 @@ class Account:
         self.unit = value / refine
         self._notional_units = refine
         self._fee_rates = {
-            "maker": Fraction(instrument.maker_fee),
-            "taker": Fraction(instrument.taker_fee),
+            "maker": instrument.maker_fee.as_integer_ratio(),
+            "taker": instrument.taker_fee.as_integer_ratio(),
         }
         self.cash_units = self._units(start_cash)
         self.lots = 0
@@ -42,7 +47,7 @@ class Account:
     ) -> None:
         """Book a fill: `side` +1 or -1, `liquidity` maker or taker; `fee` in quote currency if the venue said it."""
         notional = price_ticks * lots * self._notional_units
-        charged = round(notional * self._fee_rates[liquidity]) if fee is None else self._units(fee)
+        charged = _share(notional, *self._fee_rates[liquidity]) if fee is None else self._units(fee)
         self.cash_units -= side * notional + charged
         self.lots += side * lots
         self.fees_units += charged

@@ -12,7 +12,7 @@ import heapq
 import queue
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,11 +21,12 @@ import msgspec
 from ztb.errors import DataError, ZtbError
 from ztb.ledger.records import RECORDS, SCHEMA_VERSION, Record
 
-_GROUP = 2048
+_GROUP_ROWS = 2048
 _WAITING_GROUPS = 16
 _TYPES = {"int": "INTEGER", "float": "REAL", "str": "TEXT", "bytes": "BLOB", "bool": "INTEGER"}
 
 _Row = tuple[Any, ...]
+_Group = list[tuple[str, _Row]]
 _R = TypeVar("_R", bound=Record)
 
 
@@ -41,7 +42,7 @@ def _canonical_fields(record: type[Record]) -> tuple[str, ...]:
     return tuple(name for name, kind in _columns(record) if kind != "BLOB")
 
 
-_CANONICAL = {record.table: _canonical_fields(record) for record in RECORDS}
+_CANONICAL_END = {record.table: 1 + len(_canonical_fields(record)) for record in RECORDS}
 _INSERT = {
     record.table: f"INSERT INTO {record.table} VALUES ({','.join('?' * (len(_columns(record)) + 1))})"
     for record in RECORDS
@@ -49,9 +50,16 @@ _INSERT = {
 _ENCODER = msgspec.json.Encoder()
 
 
-def canonical_line(seq: int, table: str, values: Iterable[object]) -> bytes:
-    """The bytes of one row that enter the journal's digest."""
-    return _ENCODER.encode([seq, table, *values]) + b"\n"
+def _canonical_lines(group: _Group) -> bytes:
+    """The bytes of rows that enter the journal's digest: all columns but the binary ones, which come last."""
+    return _ENCODER.encode_lines([(row[0], table, *row[1 : _CANONICAL_END[table]]) for table, row in group])
+
+
+def _by_table(group: _Group) -> dict[str, list[_Row]]:
+    tables: dict[str, list[_Row]] = {}
+    for table, row in group:
+        tables.setdefault(table, []).append(row)
+    return tables
 
 
 class Journal:
@@ -61,10 +69,8 @@ class Journal:
         self.path = path
         self._digest = hashlib.sha256()
         self._seq = 0
-        self._group: list[tuple[str, _Row]] = []
-        self._queue: queue.Queue[list[tuple[str, _Row]] | threading.Event | None] = queue.Queue(
-            _WAITING_GROUPS
-        )
+        self._group: _Group = []
+        self._queue: queue.Queue[_Group | threading.Event | None] = queue.Queue(_WAITING_GROUPS)
         self._failure: BaseException | None = None
         _create(path)
         self._thread = threading.Thread(target=self._write_groups, name="ztb-journal", daemon=True)
@@ -72,14 +78,11 @@ class Journal:
 
     def append(self, record: Record) -> int:
         """Enter `record`; returns its sequence number, from 1. ZtbError if the disk refused an earlier row."""
-        self._raise_failure()
+        if self._failure is not None:
+            self._raise_failure()
         self._seq += 1
-        table = type(record).table
-        self._digest.update(
-            canonical_line(self._seq, table, [getattr(record, name) for name in _CANONICAL[table]])
-        )
-        self._group.append((table, (self._seq, *msgspec.structs.astuple(record))))
-        if len(self._group) >= _GROUP:
+        self._group.append((type(record).table, (self._seq, *msgspec.structs.astuple(record))))
+        if len(self._group) >= _GROUP_ROWS:
             self._hand_over()
         return self._seq
 
@@ -103,10 +106,12 @@ class Journal:
 
     def sha256(self) -> str:
         """Digest of the canonical rows appended so far, hexadecimal."""
+        self._hand_over()
         return self._digest.hexdigest()
 
     def _hand_over(self) -> None:
         if self._group:
+            self._digest.update(_canonical_lines(self._group))
             self._queue.put(self._group)
             self._group = []
 
@@ -128,11 +133,11 @@ class Journal:
         finally:
             connection.close()
 
-    def _write(self, connection: sqlite3.Connection, group: list[tuple[str, _Row]]) -> None:
+    def _write(self, connection: sqlite3.Connection, group: _Group) -> None:
         try:
             with connection:
-                for table, row in group:
-                    connection.execute(_INSERT[table], row)
+                for table, rows in _by_table(group).items():
+                    connection.executemany(_INSERT[table], rows)
         except sqlite3.Error as error:
             self._failure = error
 
@@ -197,15 +202,15 @@ class JournalReader:
         """The digest of the canonical rows, computed again from the file."""
         digest = hashlib.sha256()
         tables = [self._canonical(record) for record in RECORDS]
-        for seq, table, values in heapq.merge(*tables, key=lambda line: line[0]):
-            digest.update(canonical_line(seq, table, values))
+        for line in heapq.merge(*tables, key=lambda line: line[0]):
+            digest.update(_ENCODER.encode(line) + b"\n")
         return digest.hexdigest()
 
-    def _canonical(self, record: type[Record]) -> Iterator[tuple[int, str, list[Any]]]:
-        names = _CANONICAL[record.table]
+    def _canonical(self, record: type[Record]) -> Iterator[_Row]:
+        names = _canonical_fields(record)
         for row in self._connection.execute(f"SELECT seq,{','.join(names)} FROM {record.table} ORDER BY seq"):
             values = [
                 bool(value) if record.__annotations__[name] == "bool" else value
                 for name, value in zip(names, row[1:], strict=True)
             ]
-            yield row[0], record.table, values
+            yield row[0], record.table, *values

@@ -1,4 +1,4 @@
-"""What the journal holds: one frozen record type a table. Field order is column order."""
+"""What the journal holds: one frozen record type a table. Field order is column order, binary columns last."""
 
 from __future__ import annotations
 

@@ -82,6 +82,12 @@ def _raw(block: Ticks) -> NDArray[np.void]:
     return np.ascontiguousarray(block).view(f"V{TICK.itemsize}")
 
 
+def plain_ticks(block: Ticks) -> Ticks:
+    """`block` as compiled code takes it, which does not look: TICK, contiguous, writeable; copied if it is not."""
+    plain = block.dtype == TICK and block.flags.c_contiguous and block.flags.writeable
+    return block if plain else join_ticks([block])
+
+
 def empty_ticks(n: int) -> Ticks:
     """A zeroed block of `n` rows."""
     return np.zeros(n, TICK)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ztb.features import FeatureSet, Normaliser
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.records import DecisionRow, MarkRow
-from ztb.market.ticks import BAR, DEPTH, GAP, LAST, Flag, Ticks
+from ztb.market.ticks import BAR, DEPTH, GAP, LAST, Flag, Ticks, plain_ticks
 from ztb.ports import Source
 from ztb.trading.decision_clock import DecisionClock
 from ztb.trading.lane import Decided, Lane
@@ -96,8 +96,10 @@ class Engine:
         self.progress = Progress()
         self._index = {name: i for i, name in enumerate(features.names)}
         self._normal = np.zeros(features.size, np.float32)
+        self._equity: dict[str, float] = {}  # of the shadows, at the present decision
         self._before: tuple[Decided, int] | None = None
         self._tainted = False
+        self._taints = False  # whether any row of the present block does
         self._on_tick: OnTick | None = getattr(live.strategy, "on_tick", None)
         self._called_to = 0
 
@@ -112,6 +114,7 @@ class Engine:
         n = len(ticks)
         if n == 0:
             return
+        ticks = plain_ticks(ticks)
         self._count(ticks)
         i = 0
         while i < n:
@@ -135,6 +138,7 @@ class Engine:
         partial = (ticks["kind"] == DEPTH) & ((ticks["flags"] & LAST) == 0)
         progress.ticks += len(ticks) - int(np.count_nonzero(partial))
         progress.gaps += int(np.count_nonzero(ticks["flags"] & GAP))
+        self._taints = bool(np.any(ticks["flags"] & _TAINT))
         if progress.first_ts_ns == 0:
             first = ticks[0]
             progress.first_ts_ns = int(first["ts_ns"]) - (
@@ -165,7 +169,7 @@ class Engine:
         self.live.advance(ticks, i0, i1)
         for lane in self.shadows.values():
             lane.advance(ticks, i0, i1)
-        if np.any(ticks["flags"][i0:i1] & _TAINT):
+        if self._taints and np.any(ticks["flags"][i0:i1] & _TAINT):
             self._tainted = True
 
     def _decide(self, ts_ns: int, raw: NDArray[np.float64]) -> None:
@@ -176,8 +180,8 @@ class Engine:
         number = self.progress.decisions
         self.books.generation = self.learning.generation
         decided = self.live.decide(ts_ns, number, raw, self._index, self._normal)
-        for lane in self.shadows.values():
-            lane.decide(ts_ns, number, raw, self._index, self._normal)
+        for name, lane in self.shadows.items():
+            self._equity[name] = lane.decide(ts_ns, number, raw, self._index, self._normal).equity
         self._record(decided)
         self.progress.decisions += 1
         if self._before is not None:
@@ -189,9 +193,7 @@ class Engine:
     def _record(self, decided: Decided) -> None:
         """Journal the decision and the marks, and check the books."""
         books = self.books
-        account = self.live.broker.account[0]
-        cash = float(account["cash"])
-        books.agree(cash, decided.position, decided.equity)
+        books.agree(decided.cash, decided.position, decided.equity)
         observation = decided.observation.tobytes()
         action = decided.action
         books.journal.append(
@@ -205,15 +207,11 @@ class Engine:
         )  # fmt: skip
         books.journal.append(
             MarkRow(
-                decided.decision, decided.ts_ns, decided.mid, cash, decided.position, decided.equity,
-                books.account.fees, self._shadow_equity("hold"), self._shadow_equity("frozen"),
+                decided.decision, decided.ts_ns, decided.mid, decided.cash, decided.position, decided.equity,
+                books.account.fees, self._equity.get("hold"), self._equity.get("frozen"),
             )
         )  # fmt: skip
         self._track(decided)
-
-    def _shadow_equity(self, name: str) -> float | None:
-        lane = self.shadows.get(name)
-        return None if lane is None else lane.equity
 
     def _track(self, decided: Decided) -> None:
         progress, equity = self.progress, decided.equity

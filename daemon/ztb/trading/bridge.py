@@ -7,15 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.execution.account import mark
+from ztb.execution.account import mark, new_account
 from ztb.execution.orders import OrderRequest, OrderType, TimeInForce
 from ztb.market.instrument import Instrument
+from ztb.market.view import new_view
 from ztb.trading.observation import ACCOUNT_SIZE, observe_account
 from ztb.trading.rewards import RewardKind, begin_reward, new_reward, next_reward
 from ztb.trading.sizing import TIMING_PASSIVE, TIMING_WAIT, order_lots
 from ztb.trading.strategy import Action
 from ztb.trading.working import own_touch
-from ztb.utils.kernel import kernel
+from ztb.utils.kernel import entry, kernel
 
 FACT_MID, FACT_CASH, FACT_POSITION, FACT_EQUITY, FACT_EXPOSURE, FACT_REWARD, FACT_TS = range(7)
 FACTS = 8
@@ -83,7 +84,10 @@ def begin_decision(
 
 
 class TradingBridge:
-    """One account's bridge. `observation` (feature_size + ACCOUNT_SIZE,) float32 and `facts` are written in place."""
+    """One account's bridge. `observation` (feature_size + ACCOUNT_SIZE,) float32 is written in place.
+
+    `facts`: (FACTS,) what the last `observe` or `refresh` found, at the places FACT_MID to FACT_REWARD.
+    """
 
     def __init__(
         self, instrument: Instrument, config: BridgeConfig, feature_size: int, period_ns: int
@@ -92,15 +96,21 @@ class TradingBridge:
         self.config = config
         self.period_ns = period_ns
         self.observation = np.zeros(feature_size + ACCOUNT_SIZE, np.float32)
-        self.facts = np.zeros(FACTS, np.float64)
+        self.facts = [0.0] * FACTS
         self.reward_state = new_reward(
             config.reward, config.reward_rate, config.drawdown_weight, config.turnover_weight
         )
+        self._facts = np.zeros(FACTS, np.float64)
         self._scalars = np.zeros(SCALARS, np.float64)
         self._tick_size = float(instrument.tick_size)
         self._lot_size = float(instrument.lot_size)
         self._min_notional = float(instrument.min_notional)
+        self._short = int(instrument.short)
         self._costs = purchase_costs(instrument, config)
+        self._entry = entry(
+            begin_decision, new_account(0.0), new_view(instrument), self.reward_state.copy(),
+            np.zeros(feature_size, np.float32), self._scalars, 0, period_ns, self.observation, self._facts,
+        )  # fmt: skip
 
     def observe(
         self,
@@ -115,15 +125,16 @@ class TradingBridge:
         `features` (F,) normalised; `working` signed base currency of open orders.
         """
         self._scalars[WORKING] = working
-        begin_decision(
+        self._entry(
             account, view, self.reward_state, features, self._scalars, ts_ns, self.period_ns,
-            self.observation, self.facts,
+            self.observation, self._facts,
         )  # fmt: skip
-        return float(self.facts[FACT_REWARD])
+        self.facts = self._facts.tolist()
+        return self.facts[FACT_REWARD]
 
     def refresh(self, account: NDArray[np.void], view: NDArray[np.void]) -> None:
         """Bring cash, position, mid and equity in `facts` up to date between decisions."""
-        cash, position, mid = float(account["cash"][0]), float(account["position"][0]), float(view["mid"][0])
+        cash, position, mid = account["cash"].item(), account["position"].item(), view["mid"].item()
         self.facts[FACT_MID], self.facts[FACT_CASH], self.facts[FACT_POSITION] = mid, cash, position
         self.facts[FACT_EQUITY] = cash + position * mid
 
@@ -140,15 +151,14 @@ class TradingBridge:
             return None
         facts = self.facts
         lots = order_lots(
-            float(facts[FACT_CASH]), float(facts[FACT_POSITION]), float(facts[FACT_MID]),
-            self.config.ladder[action.size], self._lot_size, self._min_notional, self._costs,
-            self.config.band_fraction, int(self.instrument.short),
+            facts[FACT_CASH], facts[FACT_POSITION], facts[FACT_MID], self.config.ladder[action.size],
+            self._lot_size, self._min_notional, self._costs, self.config.band_fraction, self._short,
         )  # fmt: skip
         if lots == 0:
             return None
         side = 1 if lots > 0 else -1
         if action.timing == TIMING_PASSIVE:
-            price = own_touch(float(view["bid"][0]), float(view["ask"][0]), self._tick_size, side)
+            price = own_touch(view["bid"].item(), view["ask"].item(), self._tick_size, side)
             return OrderRequest(
                 order_id, side, abs(lots), OrderType.LIMIT, price, TimeInForce.GTC, post_only=True
             )

@@ -7,8 +7,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.market.ticks import BAR, DEPTH, LAST, Ticks
-from ztb.utils.kernel import kernel
+from ztb.market.ticks import BAR, DEPTH, LAST, Ticks, empty_ticks, plain_ticks
+from ztb.utils.kernel import entry, kernel
 
 
 class Every(IntEnum):
@@ -57,7 +57,15 @@ class DecisionClock:
         self.state = np.zeros(1, CLOCK)
         self.state["every"] = int(every)
         self.state["step"] = step
+        self._hold(empty_ticks(0))
+        self._entry = entry(find_due, self._block, 0, 0, self.state)
 
     def find_due(self, ticks: Ticks, i0: int, i1: int) -> int:
         """See the kernel."""
-        return int(find_due(ticks, i0, i1, self.state))
+        if ticks is not self._ticks:
+            self._hold(ticks)
+        return self._entry(self._block, i0, i1, self.state)
+
+    def _hold(self, ticks: Ticks) -> None:
+        self._block = plain_ticks(ticks)
+        self._ticks = ticks

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,7 +28,7 @@ from ztb.execution.orders import (
 from ztb.execution.risk import Facts, Proposal, Reason, RiskGate, reducible
 from ztb.market.ticks import Ticks
 from ztb.ports import Broker
-from ztb.trading.bridge import FACT_EQUITY, FACT_EXPOSURE, FACT_MID, FACT_POSITION, TradingBridge
+from ztb.trading.bridge import FACT_CASH, FACT_EQUITY, FACT_EXPOSURE, FACT_MID, FACT_POSITION, TradingBridge
 from ztb.trading.sizing import TIMING_WAIT, whole_lots
 from ztb.trading.strategy import Action, Moment, OwnReward, Strategy, checked_action
 from ztb.trading.working import CANCEL, KEEP, next_move
@@ -46,8 +47,7 @@ def _place(error: BaseException) -> str:
     return "strategy" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(msgspec.Struct, frozen=True):
     """A decision made: what was seen, chosen, and what became of it. `reward` is of the decision before."""
 
     ts_ns: int
@@ -56,6 +56,7 @@ class Decided:
     uniforms: NDArray[np.float64]
     action: Action
     target: float
+    cash: float
     position: float
     mid: float
     equity: float
@@ -114,6 +115,7 @@ class Lane:
         self._next_order_id = 1
         self._lot_size = float(bridge.instrument.lot_size)
         self._tick_size = float(bridge.instrument.tick_size)
+        self._min_notional = float(bridge.instrument.min_notional)
         self._uniforms = np.zeros(2, np.float64)
         self._replacement: Action | None = None
         self._decision = 0
@@ -124,8 +126,11 @@ class Lane:
     @property
     def equity(self) -> float:
         """Cash plus position at the mid of the lane's own view, quote currency."""
-        account = self.broker.account[0]
-        return float(account["cash"] + account["position"] * self.broker.view["mid"][0])
+        account = self.broker.account
+        cash: float = account["cash"].item()
+        position: float = account["position"].item()
+        mid: float = self.broker.view["mid"].item()
+        return cash + position * mid
 
     def advance(self, ticks: Ticks, i0: int, i1: int) -> None:
         """Let rows [i0, i1) happen to the lane's orders."""
@@ -147,7 +152,7 @@ class Lane:
         bridge, broker = self.bridge, self.broker
         buys, sells = self._open_quantities()
         reward = bridge.observe(broker.account, broker.view, features, buys - sells, ts_ns)
-        facts = bridge.facts.tolist()
+        facts = bridge.facts
         if self._own_reward is not None:
             reward = float(self._own_reward(self._equity_before, facts[FACT_EQUITY])) if decision else 0.0
             self._equity_before = facts[FACT_EQUITY]
@@ -165,7 +170,7 @@ class Lane:
         verdict = self._act(action, facts, buys, sells, ts_ns)
         return Decided(
             ts_ns, decision, observation, self._uniforms.copy(), action, target,
-            facts[FACT_POSITION], facts[FACT_MID], facts[FACT_EQUITY], reward, verdict,
+            facts[FACT_CASH], facts[FACT_POSITION], facts[FACT_MID], facts[FACT_EQUITY], reward, verdict,
         )  # fmt: skip
 
     def _ask(self, moment: Moment) -> Action:
@@ -205,7 +210,7 @@ class Lane:
         if order is None:
             return NO_ORDER
         seen = Facts(
-            ts_ns, int(self.broker.view["ts_ns"][0]), facts[FACT_MID], facts[FACT_POSITION],
+            ts_ns, self.broker.view["ts_ns"].item(), facts[FACT_MID], facts[FACT_POSITION],
             facts[FACT_EQUITY], buys, sells,
         )  # fmt: skip
         return str(self._offer(order, seen))
@@ -220,7 +225,7 @@ class Lane:
         if self._listener is not None:
             self._listener.refusal(proposal, order.lots, reason, self._decision, seen.now_ns)
         lots = whole_lots(reducible(order.side, seen), self._lot_size)
-        if 0 < lots < order.lots:
+        if lots < order.lots and lots * self._lot_size * seen.mid > self._min_notional:
             part = OrderRequest(
                 order.order_id, order.side, lots, order.order_type, order.price_ticks, order.time_in_force,
                 order.post_only, reduce_only=True,
@@ -253,7 +258,7 @@ class Lane:
         action, self._replacement = self._replacement, None
         if action is not None:
             self.bridge.refresh(self.broker.account, self.broker.view)
-            self._act(action, self.bridge.facts.tolist(), 0.0, 0.0, ts_ns)
+            self._act(action, self.bridge.facts, 0.0, 0.0, ts_ns)
 
     def _send(self, order: OrderRequest, proposal: Proposal, ts_ns: int) -> None:
         self._next_order_id += 1
@@ -290,4 +295,4 @@ class Lane:
         if working.remaining == 0 or isinstance(event, Rejected | Cancelled | Expired):
             del self._working[order_id]
             if not self._working:
-                self._replace(max(event.ts_ns, int(self.broker.view["ts_ns"][0])))
+                self._replace(max(event.ts_ns, self.broker.view["ts_ns"].item()))

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.errors import ConfigError, InvariantError
-from ztb.utils.kernel import kernel
+from ztb.utils.kernel import entry, kernel
 
 Weights = dict[str, NDArray[np.float32]]
 
@@ -348,6 +348,17 @@ class ServingPolicy:
         self._observation = self._program.scratch[: shape.observation_size]
         self._outputs = self._program.scratch[-shape.policy_outputs - 1 :]
         self._actions = np.zeros(len(shape.heads), np.int64)
+        program, uniforms = self._program, np.zeros(len(shape.heads))
+        self._entry = entry(
+            decide_one,
+            self._parameters,
+            program.layers,
+            program.heads,
+            program.scratch,
+            uniforms,
+            0,
+            self._actions,
+        )
 
     def decide(
         self, observation: NDArray[np.float32], uniforms: NDArray[np.float64], deterministic: bool = False
@@ -355,7 +366,7 @@ class ServingPolicy:
         """The actions for `observation` (D,), drawn with `uniforms` (H,) in [0, 1), or the most probable."""
         self._see(observation)
         program = self._program
-        logprob, value = decide_one(
+        logprob, value = self._entry(
             self._parameters,
             program.layers,
             program.heads,

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,8 +26,7 @@ from ztb.errors import StrategyError
 from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMINGS
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(msgspec.Struct, frozen=True):
     """`size`: index into the exposure ladder; `timing`: 0 wait, 1 passive, 2 aggressive (`trading.sizing`)."""
 
     size: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -28,9 +29,8 @@ class _Head(msgspec.Struct, frozen=True):
 
 def pack(state: dict[str, Any]) -> bytes:
     """The bytes of `state`: dicts, lists, numbers of any size, strings, numpy arrays. TypeError for others."""
-    copier = Copier()
-    snapshot = take_snapshot(plan_snapshot(state, _MOST_BYTES), Arena(), copier)
-    copier.close()
+    with closing(Copier()) as copier:
+        snapshot = take_snapshot(plan_snapshot(state, _MOST_BYTES), Arena(), copier)
     head = msgspec.json.encode(_Head(snapshot.frames, msgspec.Raw(msgspec.json.encode(snapshot.tree))))
     return b"".join([_LENGTH.pack(len(head)), head, *(part.tobytes() for _, part in snapshot.parts())])
 
