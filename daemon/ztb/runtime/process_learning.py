@@ -110,7 +110,10 @@ class ProcessLearning(Learning):
         self.process.close()
 
     def _drained(self) -> bool:
-        return self.process.waiting < self._least_waiting and not self._candidates
+        if self.process.waiting >= self._least_waiting:
+            return False
+        self._poll()  # a report comes before its transitions are given back: there will be no other
+        return not self._candidates
 
     async def _until(self, done: Callable[[], bool], most_s: float) -> None:
         """Poll until `done`, for `most_s` seconds, or until the learner has failed too often to be waited for."""
