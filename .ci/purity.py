@@ -14,8 +14,11 @@ BANNED_MODULES = {
     "io", "sqlite3", "urllib", "http", "requests", "aiohttp",
 }  # fmt: skip
 BANNED_CALLS = {"print", "open", "input", "exec", "eval"}
-# The trainer is a shell around the core: it shows progress and reads the interval of its checkpoints.
-SHELL = {"trading/ppo_trainer.py", "trading/ppo/progress.py", "trading/ppo/saving.py", "trading/environment.py"}
+# Shells around the core: the trainer shows progress and saves, the environment opens its history.
+SHELL = {
+    "trading/ppo_trainer.py", "trading/ppo/progress.py", "trading/ppo/saving.py",
+    "trading/environment.py", "trading/environment_options.py",
+}  # fmt: skip
 
 
 def faults(path: Path) -> list[str]:

@@ -64,3 +64,24 @@ def write_bars(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of each proof with several cases, keep the share that ZTB_PROOF_SHARE asks for, at least one.
+
+    Which ones rotates with ZTB_PROOF_SEED, so that days of continuous integration see them all.
+    """
+    share = float(os.environ.get("ZTB_PROOF_SHARE", "1"))
+    seed = int(os.environ.get("ZTB_PROOF_SEED", "0"))
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("proof"):
+            cases.setdefault(item.nodeid.split("[")[0], []).append(item)
+    dropped: set[pytest.Item] = set()
+    for group in cases.values():
+        kept = max(1, round(share * len(group)))
+        chosen = {(seed * kept + k) % len(group) for k in range(kept)}
+        dropped |= {item for i, item in enumerate(group) if i not in chosen}
+    if dropped:
+        config.hook.pytest_deselected(items=sorted(dropped, key=lambda item: item.nodeid))
+        items[:] = [item for item in items if item not in dropped]

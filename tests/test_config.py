@@ -40,13 +40,17 @@ def numbers(node: object, path: str = "") -> list[tuple[str, dict[str, object]]]
 
 def test_every_number_has_a_bound_in_the_schema():
     bounds = {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"}
-    free = [path for path, node in numbers(schema()["$defs"]) if not bounds & set(node) and "/items" not in path]
+    free = [
+        path for path, node in numbers(schema()["$defs"]) if not bounds & set(node) and "/items" not in path
+    ]
     assert free == []
 
 
 def test_flags_beat_environment_beats_file_beats_default(tmp_path):
     path = tmp_path / "c.json"
-    path.write_text(json.dumps({"online": {"update_every_decisions": 11, "reward_scale": 5}, "gate": {"max_kl": 0.1}}))
+    path.write_text(
+        json.dumps({"online": {"update_every_decisions": 11, "reward_scale": 5}, "gate": {"max_kl": 0.1}})
+    )
     environment = {"ZTB_ONLINE__UPDATE_EVERY_DECISIONS": "12", "ZTB_GATE__MAX_KL": "0.2"}
     loaded = load_config(path, {"gate.max_kl": 0.3}, environment)
     assert (loaded.config.online.update_every_decisions, loaded.config.online.reward_scale) == (12, 5)
@@ -68,7 +72,10 @@ def test_an_unknown_environment_setting_is_an_error():
 
 def test_the_hash_sees_what_can_change_a_result_and_nothing_else():
     base = config_hash(Config())
-    assert config_hash(load_config(None, {"market.block_rows": 7, "telemetry.log_level": "debug"}, {}).config) == base
+    assert (
+        config_hash(load_config(None, {"market.block_rows": 7, "telemetry.log_level": "debug"}, {}).config)
+        == base
+    )
     assert config_hash(load_config(None, {"risk.max_exposure": 1.0}, {}).config) != base
     assert config_hash(load_config(None, {"ppo.gamma": 0.9}, {}).config) != base
 

@@ -40,12 +40,17 @@ def test_the_tutorials_strategy_learns_with_its_own_feature_reward_and_network(w
     }
     arguments = [*command[2:], "--data", str(write_bars(700)), "--out", "run", "--json", "--pretrain", "12d"]
     done = subprocess.run(
-        [sys.executable, "-m", "ztb", *arguments], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "ztb", *arguments],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert summary["strategy"] == "contrarian" and summary["updates"] >= 3 and summary["fills"] > 0
-    made = [row for row in JournalReader(tmp_path / "run" / "journal.sqlite").rows(GenerationRow, "event = 'made'")]
+    made = list(JournalReader(tmp_path / "run" / "journal.sqlite").rows(GenerationRow, "event = 'made'"))
     assert len({row.weights_sha256 for row in made}) == len(made) >= 3
     why = subprocess.run(
         [sys.executable, "-m", "ztb", "why", "1", "--run", "run", "--json"], env=environment, cwd=tmp_path,

@@ -30,6 +30,7 @@ from ztb.utils import CheckpointManager
 
 State = dict[str, Any]
 MILLI = 1e3
+TURN_S = 0.001
 
 
 def trained_state(width: int, depth: int, steps: int) -> State:
@@ -156,13 +157,13 @@ def methods(base: Path) -> list[Method]:
 
 
 async def largest_lag(stop: asyncio.Event) -> float:
-    """The longest time between two turns of the loop until `stop`, milliseconds."""
-    longest, before = 0.0, time.perf_counter()
+    """By how much the loop was late for a timer, at most, until `stop`; milliseconds."""
+    latest, before = 0.0, time.perf_counter()
     while not stop.is_set():
-        await asyncio.sleep(0.0002)
+        await asyncio.sleep(TURN_S)
         now = time.perf_counter()
-        longest, before = max(longest, now - before), now
-    return longest * MILLI
+        latest, before = max(latest, now - before - TURN_S), now
+    return latest * MILLI
 
 
 async def measure(method: Method, state: State, figures: Figures) -> None:

@@ -56,6 +56,14 @@ def test_each_limit_refuses_with_its_own_reason(limits, order, facts, reason):
     assert lone.check(order, facts) is reason
 
 
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_full_position_may_turn_round_in_one_order(side):
+    turning = Proposal(side=side, quantity=20.0, price=100.0)
+    turned = replace(FACTS, position=-10.0 * side)
+    assert gate().check(turning, turned) is Reason.PASSED
+    assert gate().check(replace(turning, quantity=21.5), turned) is Reason.EXPOSURE
+
+
 def test_repeated_side_counts_and_the_other_side_clears_it():
     made = gate(max_repeated_side=2)
     for _ in range(2):
@@ -131,3 +139,23 @@ def test_reducing_counts_what_is_already_on_its_way():
     assert reduces(Proposal(-1, 0.5, 100.0), long)
     assert not reduces(Proposal(-1, 0.6, 100.0), long)
     assert reduces(Proposal(1, 0.5, 100.0), replace(FACTS, position=-1.0, open_buys=0.5))
+
+
+@given(
+    st.lists(st.integers(min_value=-999, max_value=999), min_size=1, max_size=40),
+    st.sampled_from([1e-8, 1e-3, 0.1]),
+)
+def test_closing_a_position_that_is_a_sum_of_fills_only_reduces(fills, lot_size):
+    position = 0.0
+    for lots in fills:
+        position += lots * lot_size
+    lots = sum(fills)
+    if lots == 0:
+        return
+    facts = replace(FACTS, position=position, equity=1.0)
+    closing = Proposal(-1 if lots > 0 else 1, abs(lots) * lot_size, 100.0)
+    made = gate()
+    made.memory.reduce_only = True
+    assert reduces(closing, facts)
+    assert made.check(closing, facts) is Reason.PASSED
+    assert not reduces(replace(closing, quantity=(abs(lots) + 1) * lot_size), facts)

@@ -21,7 +21,9 @@ from ztb.strategies.loader import load_strategy
 from ztb.trading.strategy import Action, Moment, TickView
 
 D = Decimal
-INSTRUMENT = Instrument("BTC/USD", "BTC", "USD", "t", D("0.01"), D("0.0001"), D("1"), D("0.001"), D("0.001"), 1.0)
+INSTRUMENT = Instrument(
+    "BTC/USD", "BTC", "USD", "t", D("0.01"), D("0.0001"), D("1"), D("0.001"), D("0.001"), 1.0
+)
 N = 6000
 
 
@@ -61,7 +63,15 @@ def drive(tmp_path, watcher: Watcher, block: int) -> list[DecisionRow]:
     live = assembly.lane(features.size, load_strategy("hold"), None, books)
     live.strategy = watcher
     engine = Engine(
-        features, assembly.normaliser(features.size), assembly.clock(), live, {}, books, Learning(), "BTC/USD", 0
+        features,
+        assembly.normaliser(features.size),
+        assembly.clock(),
+        live,
+        {},
+        books,
+        Learning(),
+        "BTC/USD",
+        0,
     )
 
     async def consume() -> None:
@@ -79,9 +89,13 @@ def test_every_tick_is_seen_once_in_order_with_its_own_features(tmp_path, block)
     watcher = Watcher()
     rows = drive(tmp_path, watcher, block)
     ticks = trades()
-    features = assemble(load_config(None, {"decision.interval_ms": 60_000}, {}).config, INSTRUMENT, None, 0).features()
+    features = assemble(
+        load_config(None, {"decision.interval_ms": 60_000}, {}).config, INSTRUMENT, None, 0
+    ).features()
     expected = features.batch(ticks)
-    assert [seen[:2] for seen in watcher.seen] == list(zip(ticks["ts_ns"].tolist(), ticks["price"].tolist(), strict=True))
+    assert [seen[:2] for seen in watcher.seen] == list(
+        zip(ticks["ts_ns"].tolist(), ticks["price"].tolist(), strict=True)
+    )
     assert [seen[2] for seen in watcher.seen] == [row.tobytes() for row in expected]
     times = ticks["ts_ns"].tolist()
     asked = {times[i] for i in range(699, N, 700)} - {t for t in times if t < rows[0].ts_ns}

@@ -7,7 +7,7 @@ from decimal import Decimal
 import numpy as np
 
 from ztb.market.instrument import Instrument
-from ztb.market.ticks import BAR, QUOTE, TRADE, Ticks, empty_ticks
+from ztb.market.ticks import BAR, DEPTH, LAST, QUOTE, SNAPSHOT, TRADE, Ticks, empty_ticks
 
 HOUR_NS = 3_600_000_000_000
 START_NS = 1_500_000_000_000_000_000 // HOUR_NS * HOUR_NS
@@ -62,4 +62,21 @@ def quoted(n: int, seed: int = 0) -> Ticks:
         ticks[f"{name}_size"][quotes] = np.round(rng.exponential(1.0, quotes.sum()) + 0.01, 3)
     ticks["price"][quotes] = 0.5 * (ticks["bid"][quotes] + ticks["ask"][quotes])
     ticks["size"][quotes] = 0.0
+    return ticks
+
+
+def depth(n: int, seed: int = 0) -> Ticks:
+    """Messages of two levels each around a fixed price, levels coming and going, a trade now and then."""
+    rng = np.random.default_rng(seed)
+    ticks = trades(2 * n, seed)
+    ticks["ts_ns"][1::2] = ticks["ts_ns"][::2]
+    messages = np.repeat(rng.random(n) < 0.8, 2)
+    side = rng.choice([-1, 1], 2 * n)
+    away = rng.integers(1, 12, 2 * n)
+    ticks["kind"][messages] = DEPTH
+    ticks["side"][messages] = side[messages]
+    ticks["price"] = np.round(5000.0 - side * away * 0.01, 2)
+    ticks["size"][messages] = np.round(rng.exponential(1.0, 2 * n) * (rng.random(2 * n) < 0.7), 3)[messages]
+    ticks["flags"][1::2][messages[1::2]] = LAST
+    ticks["flags"][0] |= SNAPSHOT
     return ticks

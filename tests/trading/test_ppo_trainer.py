@@ -245,14 +245,16 @@ def test_training_counts_over_calls_and_stops_where_it_is_told() -> None:
     trainer.train(256, on_update=seen.append)
     trainer.train(256, on_update=seen.append)
     assert [progress.steps for progress in seen] == [128, 256]
+    trainer.train(300, on_update=seen.append)
+    assert (trainer.steps, trainer.updates) == (300, 3)
     trainer.train(10_000, on_update=lambda progress: progress.updates < 5)
-    assert (trainer.steps, trainer.updates) == (640, 5)
+    assert (trainer.steps, trainer.updates) == (556, 5)
 
 
 def test_one_environment_alone_takes_the_steps_of_all() -> None:
     with PPOTrainer(gym.make("CartPole-v1"), SMALL) as trainer:
-        trainer.train(1)
-        assert trainer.steps == 128
+        trainer.train(256)
+        assert (trainer.steps, trainer.updates) == (256, 2)
 
 
 def test_a_users_module_is_trained_and_predicts() -> None:

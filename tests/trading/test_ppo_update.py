@@ -298,6 +298,14 @@ def test_the_divergence_limit_stops_the_update_before_the_step() -> None:
     assert stopped.approx_kl > 1.5 * 0.05
 
 
+def test_the_limit_is_one_and_a_half_times_the_target() -> None:
+    config = PPOConfig(minibatch_size=64, epochs=1)
+    found = PPOUpdater(SHARED, config, moved(SHARED, 1), 1).update(rollout_of(SHARED, 3)).approx_kl
+    for share, stopped in ((1 / 1.49, False), (1 / 1.51, True)):
+        limited = PPOUpdater(SHARED, replace(config, target_kl=share * found), moved(SHARED, 1), 1)
+        assert limited.update(rollout_of(SHARED, 3)).stopped_by_kl is stopped
+
+
 def test_a_limit_exceeded_at_once_changes_nothing() -> None:
     updater = PPOUpdater(SHARED, PPOConfig(target_kl=1e-9), moved(SHARED, 1), 1)
     stats = updater.update(rollout_of(SHARED, 3))

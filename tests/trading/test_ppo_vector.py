@@ -67,7 +67,7 @@ def value(actor: Actor, observation: float) -> float:
 def test_every_autoreset_mode_gives_the_same_transitions(mode: AutoresetMode, truncates: bool) -> None:
     envs = SyncVectorEnv([lambda: Counter(3, truncates), lambda: Counter(5, truncates)], autoreset_mode=mode)
     collector, actor = collector_of(envs, 30)
-    rollout = collector.collect()
+    rollout = collector.collect(1000)
     for env, length in enumerate((3, 5)):
         live = rollout.mask[:, env]
         assert live.all() == (mode != AutoresetMode.NEXT_STEP)
@@ -87,7 +87,7 @@ def test_every_autoreset_mode_gives_the_same_transitions(mode: AutoresetMode, tr
 def test_advantages_at_a_truncation_bootstrap_from_the_last_observation(mode: AutoresetMode) -> None:
     envs = SyncVectorEnv([lambda: Counter(3, truncates=True)], autoreset_mode=mode)
     collector, actor = collector_of(envs, 9)
-    rollout = collector.collect()
+    rollout = collector.collect(1000)
     advantages = advantages_of(rollout, 0.9, 0.8)[:, 0]
     deltas = [t + 1 + 0.9 * value(actor, t + 1) - value(actor, t) for t in range(3)]
     expected = [deltas[0] + 0.72 * deltas[1] + 0.72**2 * deltas[2], deltas[1] + 0.72 * deltas[2], deltas[2]]
@@ -96,14 +96,21 @@ def test_advantages_at_a_truncation_bootstrap_from_the_last_observation(mode: Au
 
 def test_a_rollout_goes_on_where_the_last_one_stopped() -> None:
     collector, _ = collector_of(SyncVectorEnv([lambda: Counter(7)]), 4)
-    first = collector.collect().observations[:, 0, 0].tolist()
-    assert first + collector.collect().observations[:, 0, 0].tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
+    first = collector.collect(1000).observations[:, 0, 0].tolist()
+    assert first + collector.collect(1000).observations[:, 0, 0].tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
+
+
+def test_a_short_rollout_bootstraps_at_its_own_end() -> None:
+    collector, actor = collector_of(SyncVectorEnv([lambda: Counter(50)] * 2), 30)
+    rollout = collector.collect(11)
+    assert rollout.rewards.shape == (6, 2)
+    np.testing.assert_allclose(rollout.next_values[-1], value(actor, 6), rtol=1e-6)
 
 
 def test_the_reset_step_of_a_rollouts_first_row_is_masked() -> None:
     collector, _ = collector_of(SyncVectorEnv([lambda: Counter(4)]), 4)
-    assert collector.collect().mask.all()
-    assert collector.collect().mask[:, 0].tolist() == [False, True, True, True]
+    assert collector.collect(1000).mask.all()
+    assert collector.collect(1000).mask[:, 0].tolist() == [False, True, True, True]
 
 
 def test_rewards_and_observations_are_normalised_and_reset_steps_teach_nothing() -> None:

@@ -97,8 +97,8 @@ class Disk:
     def _files_preallocate(self, _: None, descriptor: int, nbytes: int) -> None:
         self.log.append(Write(self._open[descriptor], nbytes))
 
-    def _files_write_at(self, _: None, descriptor: int, data: Any, offset: int) -> None:
-        self.log.append(Write(self._open[descriptor], offset, bytes(data)))
+    def _files_write_at(self, _: None, descriptor: int, pieces: Any, offset: int) -> None:
+        self.log.append(Write(self._open[descriptor], offset, b"".join(pieces)))
 
     def _files_truncate(self, _: None, descriptor: int, nbytes: int) -> None:
         self.log.append(Write(self._open[descriptor], nbytes))

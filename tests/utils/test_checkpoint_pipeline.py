@@ -135,6 +135,30 @@ async def test_a_cancelled_caller_does_not_cancel_the_save(
     assert [manager.load("exp", g.number)["n"] for g in manager.list("exp")] == [0, 1, 3]
 
 
+async def test_a_failure_after_its_caller_has_gone_is_said(
+    manager: CheckpointManager, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(files, "sync", fail)
+    async with in_flight(manager, monkeypatch, 1) as (tasks, released):
+        tasks[0].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        released.set()
+        manager.close()
+    assert "a save in the background failed" in caplog.text
+    assert "exp: not saved: Input/output error" in caplog.text
+
+
+def test_a_large_state_is_copied_whole_with_help(manager: CheckpointManager) -> None:
+    generator = np.random.default_rng(0)
+    state = [generator.integers(0, 256, size, dtype=np.uint8) for size in (30_000_001, 5, 9_000_000)]
+    manager.save(state, "exp")
+    for loaded, original in zip(manager.load("exp"), state, strict=True):
+        np.testing.assert_array_equal(loaded, original)
+
+
 async def test_a_refused_state_leaves_the_waiting_one_alone(
     manager: CheckpointManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -212,8 +212,8 @@ class Point(tuple):
     [
         ({"a": [1, {2: {3}}]}, "state['a'][1][2]: cannot save a builtins.set"),
         ({"a": Point()}, "state['a']: cannot save a test_checkpoint_types.Point"),
-        ({1.5: 0}, "state: cannot save a dict with the key 1.5"),
-        ({True: 0}, "state: cannot save a dict with the key True"),
+        ({1.5: 0}, "state[1.5]: cannot save a dict with the key 1.5"),
+        ({True: 0}, "state[True]: cannot save a dict with the key True"),
         ([np.array([None])], "state[0]: cannot save numpy dtype object"),
         ([np.zeros(2).view(np.recarray)], "state[0]: cannot save a numpy"),
         (1j, "state: cannot save a builtins.complex"),
@@ -244,7 +244,7 @@ def test_the_deepest_state_comes_back(manager: CheckpointManager) -> None:
 
 def test_strange_tensors_are_refused(manager: CheckpointManager) -> None:
     torch = pytest.importorskip("torch")
-    with pytest.raises(TypeError, match=r"state\['w'\].*without plain memory"):
+    with pytest.raises(TypeError, match=r"state\['w'\].*on meta without plain memory"):
         manager.save({"w": torch.zeros(2, device="meta")}, "exp")
 
 

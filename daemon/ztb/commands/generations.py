@@ -12,6 +12,8 @@ from ztb.utils.checkpoint import CheckpointManager, Generation
 if TYPE_CHECKING:
     from rich.table import Table
 
+_METRICS = 2  # columns of a list; `show` and --json give all
+
 
 def list_generations(base: Path, name: str | None, as_json: bool) -> int:
     """Print the generations of `name` below `base`, or of all experiments; exit code 3 if one is damaged."""
@@ -67,25 +69,45 @@ def _table(found: list[Generation]) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table()
-    titles = ("experiment", "generation", "created (UTC)", "bytes", "marks", "metrics", "parent", "state")
-    for title in titles:
-        right = title in ("generation", "bytes")
-        table.add_column(title, justify="right" if right else "left", overflow="fold")
+    several = len({generation.name for generation in found}) > 1
+    metrics = list(dict.fromkeys(name for generation in found for name in generation.metrics))
+    shown = metrics[:_METRICS]
+    table = Table(box=None, pad_edge=False)
+    table.add_column("generation", justify="right", no_wrap=True)
+    for title in (
+        *(("experiment",) if several else ()),
+        "parent",
+        "created (UTC)",
+        "KiB",
+        "marks",
+        *shown,
+        "state",
+    ):
+        right = title in ("parent", "KiB", *shown)
+        fixed = title != "state"
+        table.add_column(title, justify="right" if right else "left", overflow="fold", no_wrap=fixed)
     for generation in found:
         described = facts(generation)
         cells = (
-            generation.name,
             generation.number,
+            *((generation.name,) if several else ()),
+            _or_dash(generation.lineage.get("parent")),
             (described["created"] or "-")[:19],
-            described["bytes"] or "-",
+            "-" if described["bytes"] is None else f"{described['bytes'] / 1024:.0f}",
             ", ".join(described["marks"]),
-            ", ".join(f"{key} {_figure(value)}" for key, value in generation.metrics.items()),
-            generation.lineage.get("parent", "-"),
+            *(_figure_or_dash(generation.metrics.get(name)) for name in shown),
             generation.fault or "good",
         )
         table.add_row(*(escape(str(cell)) for cell in cells))
     return table
+
+
+def _or_dash(value: object) -> object:
+    return "-" if value is None else value
+
+
+def _figure_or_dash(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
 
 
 def _rows(described: dict[str, Any]) -> Table:

@@ -18,12 +18,18 @@ def _day(ts_ns: int | None) -> str:
     return "–" if not ts_ns else datetime.fromtimestamp(ts_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M")
 
 
+def _period(summary: dict[str, Any]) -> str:
+    if not summary["decisions"]:
+        return "–"
+    return f"{_day(summary['trade_first_ts'])} to {_day(summary['last_ts'])}"
+
+
 def _rows(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
     """(name, figure, remark) rows of a summary."""
     generations = summary["generations"]
     sharpe = summary["sharpe"]
     return [
-        ("period traded", f"{_day(summary['trade_first_ts'])} to {_day(summary['last_ts'])}", "UTC"),
+        ("period traded", _period(summary), "UTC"),
         ("ticks", f"{summary['ticks']:,}", f"{summary['gaps']} gaps, {summary['dropped']} rows dropped"),
         ("decisions", f"{summary['decisions']:,}", f"{summary['refusals']} orders refused by the risk gate"),
         ("orders, fills", f"{summary['orders']:,}, {summary['fills']:,}", f"{summary['rejects']} rejected"),
@@ -62,6 +68,8 @@ def print_summary(summary: dict[str, Any], directory: RunDirectory) -> None:
     for row in _rows(summary):
         table.add_row(*row[: len(table.columns)])
     console.print(table)
+    if summary["remark"] is not None:
+        console.print(summary["remark"], style="yellow", highlight=False)
     console.print(
         f"report   {directory.report}\nfigures  {directory.summary}", highlight=False, soft_wrap=True
     )

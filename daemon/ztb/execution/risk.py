@@ -40,9 +40,12 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RiskLimits:
-    """Limits of one symbol. Fractions are of equity; 0 orders a day means none."""
+    """Limits of one symbol. Fractions are of equity; 0 orders a day means none.
 
-    max_order_fraction: Annotated[float, Gt(0), Le(100)] = 1.1
+    The default of `max_order_fraction` lets a position turn from one `max_exposure` to the other in one order.
+    """
+
+    max_order_fraction: Annotated[float, Gt(0), Le(100)] = 2.2
     max_order_notional_quote: Annotated[float, Gt(0)] = 1e12
     max_exposure: Annotated[float, Gt(0), Le(100)] = 1.1
     max_daily_loss_fraction: Annotated[float, Gt(0), Le(1)] = 0.25
@@ -95,11 +98,19 @@ class RiskMemory:
     reduce_only: bool = False
 
 
+_ROUNDING = 1e-9
+"""Relative: what float64 makes of a position that is a sum of fills. Without it, closing could be refused."""
+
+
+def reducible(side: int, facts: Facts) -> float:
+    """Base currency that an order of `side` may trade, after every open one of that side, and only reduce."""
+    held = -facts.position - facts.open_buys if side > 0 else facts.position - facts.open_sells
+    return max(0.0, held)
+
+
 def reduces(order: Proposal, facts: Facts) -> bool:
     """Whether `order`, after every open order on its side, still brings the position towards zero."""
-    if order.side > 0:
-        return order.quantity + facts.open_buys <= -facts.position
-    return order.quantity + facts.open_sells <= facts.position
+    return order.quantity <= reducible(order.side, facts) * (1.0 + _ROUNDING)
 
 
 Check = Callable[[Proposal, Facts, RiskMemory, RiskLimits], bool]

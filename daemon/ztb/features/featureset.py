@@ -59,7 +59,12 @@ class FeatureSet:
     @property
     def ready(self) -> bool:
         """Whether every feature is warm."""
-        return bool(self._state["buckets"][0] >= self.warm_up)
+        return self.buckets >= self.warm_up
+
+    @property
+    def buckets(self) -> int:
+        """Buckets completed so far."""
+        return int(self._state["buckets"][0])
 
     @property
     def mid(self) -> float:

@@ -53,7 +53,13 @@ class GenerationStore:
         self._changed.set()
 
     async def run(self) -> None:
-        """The saving task. Errors of the disk end it, and with it the run."""
+        """The saving task. Errors of the disk end it, and with it the run. Nothing is held after it."""
+        try:
+            await self._save_until_closed()
+        finally:
+            self._manager.close()
+
+    async def _save_until_closed(self) -> None:
         while True:
             while self._queue:
                 await self._save(self._queue[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 
 from ztb.market.history import History
-from ztb.market.ticks import Ticks
+from ztb.market.ticks import BAR, Ticks
 
 
 class HistorySource:
@@ -25,3 +25,14 @@ class HistorySource:
             yield block
             if self._on_progress is not None:
                 self._on_progress(self.history.progress())
+
+
+def trading_start(history: History, pretrain_ns: int) -> int:
+    """The moment from which a run trades: `pretrain_ns` after the first tick (a bar's opening), or 0."""
+    if pretrain_ns == 0:
+        return 0
+    for block in history.blocks(1):
+        first = block[0]
+        opening = int(first["span_ns"]) if first["kind"] == BAR else 0
+        return int(first["ts_ns"]) - opening + pretrain_ns + 1
+    return 0

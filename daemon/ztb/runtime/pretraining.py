@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ztb.errors import DataError
-from ztb.learning.pretrain import Pretrained, PretrainSettings, pretrain
 from ztb.market.history import History
-from ztb.market.ticks import BAR, Ticks, join_ticks
+from ztb.market.ticks import Ticks, join_ticks
 from ztb.runtime.assembly import Assembly
 from ztb.runtime.origin import Origin
 
+if TYPE_CHECKING:
+    from ztb.learning.pretrain import Pretrained
+
 _ROWS = 65_536
-
-
-def trading_start(history: History, pretrain_ns: int) -> int:
-    """The moment from which a run trades: `pretrain_ns` after the first tick (a bar's opening), or 0."""
-    if pretrain_ns == 0:
-        return 0
-    for block in history.blocks(1):
-        first = block[0]
-        opening = int(first["span_ns"]) if first["kind"] == BAR else 0
-        return int(first["ts_ns"]) - opening + pretrain_ns + 1
-    return 0
 
 
 def _span(history: History, end_ns: int) -> Ticks:
@@ -45,6 +37,9 @@ def pretrained_origin(
     assembly: Assembly, history: History, end_ns: int, seed: int, on_progress: Callable[[float], None]
 ) -> Origin:
     """Train on the ticks before `end_ns`. The normaliser is not taken over: the run goes through the span itself."""
+    # Imported here alone: a run that does not pretrain, and whose learner has its own process, never needs torch.
+    from ztb.learning.pretrain import PretrainSettings, pretrain
+
     config = assembly.config
     settings = PretrainSettings(
         features=assembly.features,

@@ -11,7 +11,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import psutil
 import structlog
 
 from ztb.config import Config
@@ -29,16 +28,16 @@ from ztb.market.instrument import Instrument
 from ztb.runtime.assembly import assemble, describe, hold_strategy
 from ztb.runtime.engine import Engine, Learning
 from ztb.runtime.generation_store import GenerationStore
-from ztb.runtime.history_source import HistorySource
+from ztb.runtime.history_source import HistorySource, trading_start
 from ztb.runtime.learning_setup import learn, serve
 from ztb.runtime.origin import CHECKPOINT_NAME, Origin, load_origin, random_origin
-from ztb.runtime.pretraining import pretrained_origin, trading_start
 from ztb.runtime.promotion import Promotion
-from ztb.runtime.summary import Ending, summarise
+from ztb.runtime.summary import Ending, remark, summarise
 from ztb.telemetry.report import write_report
 from ztb.trading.lane import Lane
 from ztb.trading.policy import NetworkShape
 from ztb.utils import CheckpointManager
+from ztb.utils.memory import peak_rss_bytes
 from ztb.utils.version import code_version
 
 
@@ -177,6 +176,9 @@ class Replay:
         if self.request.from_generation is not None:
             return load_origin(self.request.from_generation, shape, schema_hash, network)
         if self.request.pretrain_ns:
+            # Imported here alone: a run that does not train in this process never needs torch.
+            from ztb.runtime.pretraining import pretrained_origin
+
             return pretrained_origin(
                 self.assembly, self.source.history, self._trade_from_ns, self.request.seed,
                 lambda done: self._on_progress("pretrain", done),
@@ -203,7 +205,11 @@ class Replay:
 
     def finish(self, status: str) -> dict[str, Any]:
         """Close the journal, export the decisions, write `summary.json`; returns the summary."""
-        self.journal.append(NoteRow(self.engine.progress.last_ts_ns, "end", status))
+        last_ns = self.engine.progress.last_ts_ns
+        said = remark(self.assembly, self.engine)
+        if said is not None:
+            self.journal.append(NoteRow(last_ns, "no_decision", said))
+        self.journal.append(NoteRow(last_ns, "end", status))
         self.journal.close()
         export_decisions(self.directory.journal, self.directory.decisions)
         summary = summarise(
@@ -226,7 +232,7 @@ class Replay:
         return Ending(
             status=status,
             wall_s=time.perf_counter() - self._started,
-            peak_rss_mb=psutil.Process().memory_info().rss / 1e6,
+            peak_rss_mb=peak_rss_bytes() / 1e6,
             updates=self.engine.learning.updates,
             weights_sha256=self.policy.info.sha256 if self.policy else None,
             origin=self.origin.how if self.origin else None,

@@ -10,6 +10,7 @@ from ztb.learning.generations import Lineage
 from ztb.ledger.performance import finite, sharpe, simple_return
 from ztb.runtime.assembly import Assembly
 from ztb.runtime.engine import Engine
+from ztb.trading.decision_clock import Every
 from ztb.utils.version import code_version
 
 
@@ -38,6 +39,7 @@ def summarise(
     return {
         "mode": mode,
         "status": ending.status,
+        "remark": remark(assembly, engine),
         "run_id": run_id,
         "strategy": assembly.strategy.name,
         "symbol": assembly.instrument.symbol,
@@ -70,6 +72,22 @@ def summarise(
         "dropped": ending.dropped,
         "duration_s": round(ending.wall_s, 3),
     }
+
+
+def remark(assembly: Assembly, engine: Engine) -> str | None:
+    """Why no decision was made and what would help, in words; None where one was."""
+    if engine.progress.decisions:
+        return None
+    features = engine.features
+    if features.ready:
+        return (
+            "no decision was due: the data end before trading begins; give more data or a shorter --pretrain"
+        )
+    help_ = "" if assembly.every is Every.BAR else " or a shorter decision.interval_ms"
+    return (
+        f"no decision was made: the features need {features.warm_up} complete periods of "
+        f"{assembly.period_ns / 1e9:g} s, the data hold {features.buckets}; give more data{help_}"
+    )
 
 
 def _generations(lineage: Lineage) -> dict[str, int]:

@@ -25,11 +25,11 @@ from ztb.execution.orders import (
     OrderType,
     Rejected,
 )
-from ztb.execution.risk import Facts, Proposal, Reason, RiskGate
+from ztb.execution.risk import Facts, Proposal, Reason, RiskGate, reducible
 from ztb.market.ticks import Ticks
 from ztb.ports import Broker
 from ztb.trading.bridge import FACT_CASH, FACT_EQUITY, FACT_EXPOSURE, FACT_MID, FACT_POSITION, TradingBridge
-from ztb.trading.sizing import TIMING_WAIT
+from ztb.trading.sizing import TIMING_WAIT, whole_lots
 from ztb.trading.strategy import Action, Moment, OwnReward, Strategy, checked_action
 from ztb.trading.working import CANCEL, KEEP, next_move
 from ztb.utils.rng import STREAM_ACTION, STREAM_TIMING, uniform
@@ -116,6 +116,7 @@ class Lane:
         self._next_order_id = 1
         self._lot_size = float(bridge.instrument.lot_size)
         self._tick_size = float(bridge.instrument.tick_size)
+        self._min_notional = float(bridge.instrument.min_notional)
         self._uniforms = np.zeros(2, np.float64)
         self._replacement: Action | None = None
         self._decision = 0
@@ -209,20 +210,36 @@ class Lane:
             return self._make_way(order, action, ts_ns)
         if order is None:
             return NO_ORDER
-        price = (
-            order.price_ticks * self._tick_size if order.order_type is OrderType.LIMIT else facts[FACT_MID]
-        )
-        proposal = Proposal(order.side, order.lots * self._lot_size, price)
         seen = Facts(
             ts_ns, self.broker.view["ts_ns"].item(), facts[FACT_MID], facts[FACT_POSITION],
             facts[FACT_EQUITY], buys, sells,
         )  # fmt: skip
+        return str(self._offer(order, seen))
+
+    def _offer(self, order: OrderRequest, seen: Facts) -> Reason:
+        """Send what the gate lets pass: `order`, or of one that would turn the position the part that closes it."""
+        proposal = self._proposal(order, seen)
         reason = self.gate.check(proposal, seen)
         if reason is Reason.PASSED:
-            self._send(order, proposal, ts_ns)
-        elif self._listener is not None:
-            self._listener.refusal(proposal, order.lots, reason, self._decision, ts_ns)
-        return str(reason)
+            self._send(order, proposal, seen.now_ns)
+            return reason
+        if self._listener is not None:
+            self._listener.refusal(proposal, order.lots, reason, self._decision, seen.now_ns)
+        lots = whole_lots(reducible(order.side, seen), self._lot_size)
+        if lots < order.lots and lots * self._lot_size * seen.mid > self._min_notional:
+            part = OrderRequest(
+                order.order_id, order.side, lots, order.order_type, order.price_ticks, order.time_in_force,
+                order.post_only, reduce_only=True,
+            )  # fmt: skip
+            closing = self._proposal(part, seen)
+            if self.gate.check(closing, seen) is Reason.PASSED:
+                self._send(part, closing, seen.now_ns)
+        return reason
+
+    def _proposal(self, order: OrderRequest, seen: Facts) -> Proposal:
+        limited = order.order_type is OrderType.LIMIT
+        price = order.price_ticks * self._tick_size if limited else seen.mid
+        return Proposal(order.side, order.lots * self._lot_size, price)
 
     def _make_way(self, wanted: OrderRequest | None, action: Action, ts_ns: int) -> str:
         """Keep the working order if it is what is wanted; otherwise cancel it and remember the action."""

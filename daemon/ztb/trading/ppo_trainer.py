@@ -103,9 +103,9 @@ class PPOTrainer:
     ) -> None:
         """Learn until `self.steps` has reached `total_steps`, counted over all environments and all calls.
 
-        A step size that anneals reaches 0 there, so that a run that was interrupted and resumed with the same
-        `total_steps` ends with the same bits. `on_update` is called after each update; where it returns False,
-        training stops there. On a terminal there is a progress bar.
+        The last rollout is as short as that needs. A step size that anneals reaches 0 there, so that a run that was
+        interrupted and resumed with the same `total_steps` ends with the same bits. `on_update` is called after
+        each update; where it returns False, training stops there. On a terminal there is a progress bar.
         """
         began, first = time.monotonic(), self.steps
         with ExitStack() as stack:
@@ -138,7 +138,7 @@ class PPOTrainer:
     def _learn(self, total_steps: int, speed: Callable[[], float]) -> TrainingProgress:
         """One rollout and one update."""
         remaining = 1 - self.steps / total_steps
-        rollout = self._collector.collect()
+        rollout = self._collector.collect(total_steps - self.steps)
         stats = self.updater.update(rollout, remaining)
         self.steps += rollout.rewards.size
         self.updates += 1

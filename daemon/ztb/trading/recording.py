@@ -70,7 +70,8 @@ class Recording:
     def window(self, first: int, last: int) -> Recording:
         """Decisions [first, last) alone; the arrays are views of this recording's."""
         kept: dict[str, Any] = {name: array[first:last] for name, array in self.shared._asdict().items()}
-        return replace(self, shared=Shared(**{**kept, "ticks": self.shared.ticks}))
+        del kept["ticks"]
+        return replace(self, shared=self.shared._replace(**kept))
 
 
 @kernel

@@ -18,7 +18,7 @@ from ztb.learning.process.memory import Carver
 
 STAMP: list[Any] = [("checksum", "<u8"), ("sequence", "<i8")]
 """The first fields of every record's dtype."""
-_ATTEMPTS = 10_000
+_ATTEMPTS = 1000
 
 Records = NDArray[np.void]
 

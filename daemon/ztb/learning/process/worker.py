@@ -18,6 +18,8 @@ from ztb.learning.online import OnlineLearner, Updated
 from ztb.learning.process.channel import Channel
 from ztb.learning.process.messages import Completed, Report, read_transition, write_report
 from ztb.learning.process.packing import pack, unpack
+from ztb.trading.ppo.gae import advantages_of
+from ztb.trading.ppo.rollout import empty_rollout
 
 if TYPE_CHECKING:
     from ztb.trading.ppo.update import PPOUpdater
@@ -131,6 +133,9 @@ def _updater(channel: Channel, state: dict[str, Any]) -> PPOUpdater:
 
     channel.beat()
     torch.set_num_threads(1)
+    # Compiled or loaded now, while we still have the time to start up, and not in the first update.
+    advantages_of(empty_rollout(channel.settings.shape, 1, 1), 1.0, 1.0)
+    channel.beat()
     settings, kept = channel.settings, state["updater"]
     weights = state["weights"] if kept is None else kept["weights"]
     updater = PPOUpdater(settings.shape, settings.ppo, weights, settings.seed)

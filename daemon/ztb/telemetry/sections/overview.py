@@ -11,7 +11,7 @@ from ztb.telemetry.run_data import RunData
 def verdict(figures: KeyFigures) -> Html:
     """The run against its yardsticks."""
     own = figures.total_return
-    if own is None:
+    if own is None or figures.decisions == 0:
         return Html("<p class=lead>No decision has been made yet.</p>")
     sentences = [f"Over {texts.span(figures.last_ts - figures.first_ts)} the run {_moved(own)}."]
     if figures.hold_return is not None:

@@ -150,12 +150,12 @@ class Collector:
         self._rollout = empty_rollout(shape, steps, stepper.envs.num_envs)
         self.episodes = Episodes(stepper.envs.num_envs)
 
-    def collect(self) -> Rollout:
-        """The next rollout; it is overwritten by the one after."""
-        steps = self._rollout.rewards.shape[0]
+    def collect(self, most: int) -> Rollout:
+        """The next rollout, of `most` transitions at the most; it is overwritten by the one after."""
+        steps = min(self._rollout.rewards.shape[0], -(-most // self._stepper.envs.num_envs))
         for t in range(steps):
             self._step(t, last=t == steps - 1)
-        return self._rollout
+        return self._rollout.first(steps)
 
     def _step(self, t: int, last: bool) -> None:
         rollout, stepper = self._rollout, self._stepper

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,10 @@ class Rollout:
             found = getattr(self, name).shape[:2]
             if len(expected) != 2 or found != expected:
                 raise InvariantError(f"rollout.{name}: {found} where the rewards have {expected}")
+
+    def first(self, steps: int) -> Rollout:
+        """Its first `steps`, as views."""
+        return Rollout(**{field.name: getattr(self, field.name)[:steps] for field in fields(self)})
 
 
 def empty_rollout(shape: NetworkShape, steps: int, envs: int) -> Rollout:

@@ -20,18 +20,22 @@ def view(array: Bytes) -> memoryview:
 
 def aligned(nbytes: int) -> int:
     """`nbytes` rounded up to whole cache lines."""
-    return -(-nbytes // ALIGNMENT) * ALIGNMENT
+    return nbytes + (-nbytes & (ALIGNMENT - 1))
 
 
 class Arena:
-    """One growing buffer; `reserve` invalidates what it held."""
+    """One growing buffer that begins at `address`, on a cache line; `reserve` invalidates what it held."""
 
     def __init__(self) -> None:
         self._memory: Bytes = np.empty(0, np.uint8)
+        self.address = 0
 
     def reserve(self, nbytes: int) -> Bytes:
-        """At least `nbytes` bytes beginning on a cache line; (n,) uint8."""
-        if self._memory.nbytes < nbytes + ALIGNMENT:
-            self._memory = np.empty(-(-(nbytes + ALIGNMENT) // _GRAIN) * _GRAIN, np.uint8)
-        start = -self._memory.ctypes.data % ALIGNMENT
-        return self._memory[start : start + nbytes]
+        """`nbytes` bytes from `address` on; (n,) uint8."""
+        if self._memory.nbytes < nbytes:
+            room = -(-nbytes // _GRAIN) * _GRAIN
+            memory = np.empty(room + ALIGNMENT, np.uint8)
+            start = -memory.ctypes.data % ALIGNMENT
+            self._memory = memory[start : start + room]
+            self.address = self._memory.ctypes.data
+        return self._memory[:nbytes]

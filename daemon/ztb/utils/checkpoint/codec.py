@@ -92,24 +92,25 @@ def _split(block: Bytes, width: int) -> list[Bytes]:
     """The exponent bytes, and what is stored as it is: mantissas' upper bytes with the sign, the other bytes.
 
     Rotating a float's upper 16 bits by one to the left puts the exponent (or its upper 8 bits) into one byte.
+    Shifts and casts of whole words, as numpy runs them several times faster than strided copies.
     """
+    values = block.view(f"<u{width}")
+    upper = (values >> values.dtype.type(8 * width - 16)).astype("<u2")
+    exponents = (upper >> np.uint16(7)).astype(np.uint8)
+    mantissas = ((upper << np.uint16(1)) | (upper >> np.uint16(15))).astype(np.uint8)
     words = block.view("<u2").reshape(-1, width // 2)
-    upper = words[:, -1] << np.uint16(1)
-    upper |= words[:, -1] >> np.uint16(15)
-    halves = upper.view(np.uint8).reshape(-1, 2)
-    rest = np.ascontiguousarray(words[:, :-1]).reshape(-1).view(np.uint8)
-    return [np.ascontiguousarray(halves[:, 1]), np.ascontiguousarray(halves[:, 0]), rest]
+    rest = values.astype("<u2") if width == 4 else np.ascontiguousarray(words[:, :-1])
+    return [exponents, mantissas, rest.reshape(-1).view(np.uint8)]
 
 
 def _join(exponents: Bytes, rest: Bytes, block: Bytes, width: int) -> None:
     """Undo `_split` into `block`; `rest` is what was stored as it is."""
     count = exponents.size
-    upper = np.empty((count, 2), np.uint8)
-    upper[:, 1] = exponents
-    upper[:, 0] = rest[:count]
-    rotated = upper.view("<u2")[:, 0]
+    mantissas = rest[:count].astype(np.uint16)
+    upper = exponents.astype(np.uint16) << np.uint16(7)
+    upper |= (mantissas >> np.uint16(1)) | (mantissas << np.uint16(15))
     words = block.view("<u2").reshape(count, width // 2)
-    words[:, -1] = (rotated >> np.uint16(1)) | (rotated << np.uint16(15))
+    words[:, -1] = upper
     words[:, :-1] = rest[count:].view("<u2").reshape(count, width // 2 - 1)
 
 

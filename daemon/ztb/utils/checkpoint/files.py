@@ -6,7 +6,7 @@ Order is everything: data reaches the disk before the name that shows it, the na
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,13 +30,13 @@ def preallocate(descriptor: int, nbytes: int) -> None:
     os.posix_fallocate(descriptor, 0, nbytes)
 
 
-def write_at(descriptor: int, data: memoryview | bytes | bytearray, offset: int) -> None:
-    """Write all of `data`."""
-    rest = memoryview(data).cast("B")
-    while rest.nbytes:
-        written = os.pwrite(descriptor, rest, offset)
-        offset += written
-        rest = rest[written:]
+def write_at(descriptor: int, pieces: Sequence[memoryview | bytes], offset: int) -> None:
+    """Write all of `pieces`, one after the other."""
+    written = os.pwritev(descriptor, pieces, offset)
+    if written < sum(map(len, pieces)):
+        rest = memoryview(b"".join(pieces))
+        while written < len(rest):
+            written += os.pwrite(descriptor, rest[written:], offset + written)
 
 
 def truncate(descriptor: int, nbytes: int) -> None:

@@ -7,18 +7,23 @@ the waiting one if its caller allowed that; otherwise the caller waits until one
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
 from ztb.errors import UsageError
 from ztb.utils.checkpoint.arena import Arena
+from ztb.utils.checkpoint.copying import Copier
 from ztb.utils.checkpoint.generation import Generation
 from ztb.utils.checkpoint.snapshot import Facts, Snapshot, plan_snapshot, take_snapshot
+
+_log = logging.getLogger(__name__)
 
 Write = Callable[[Snapshot, Facts], Generation]
 Finish = Callable[[Generation, Callable[[], None]], None]
@@ -59,13 +64,18 @@ class Pipeline:
         self._closed = False
         self._process = os.getpid()
         self._thread = ThreadPoolExecutor(1, "checkpoint")
+        self._copier = Copier()
 
     async def save(self, request: Request) -> Generation:
         """Copy and write; the copy is made before the first await if an arena is free."""
         while (job := self._admit(request)) is None:
             await asyncio.wrap_future(self._turn())
-        # Once copied it is written, whatever becomes of the caller.
-        return await asyncio.shield(asyncio.wrap_future(job.done))
+        try:
+            return await asyncio.wrap_future(job.done)
+        except asyncio.CancelledError:
+            # Once copied it is written, whatever becomes of the caller.
+            job.done.add_done_callback(_report)
+            raise
 
     def save_now(self, request: Request) -> Generation:
         """The same for callers without a loop; blocks until durable."""
@@ -77,7 +87,8 @@ class Pipeline:
         """Wait for what was accepted, then end the thread; nothing is accepted any more."""
         with self._lock:
             self._closed = True
-        self._thread.shutdown(wait=True)
+        self._thread.shutdown()
+        self._copier.close()
 
     def _admit(self, request: Request) -> _Job | None:
         """The job that will save the request's state, which was copied; None if there is no place for it."""
@@ -95,16 +106,17 @@ class Pipeline:
 
     def _start(self, request: Request) -> _Job:
         plan = plan_snapshot(request.state, self._max_bytes)
-        snapshot = take_snapshot(plan, self._free[-1])
+        snapshot = take_snapshot(plan, self._free[-1], self._copier)
         job = _Job(snapshot, request.facts, self._free.pop(), request.replaceable)
+        job.done.set_running_or_notify_cancel()
         self._waiting = job
-        self._thread.submit(self._run, job)
+        self._thread.submit(self._run, job).add_done_callback(_report)
         return job
 
     def _replace(self, job: _Job, request: Request) -> _Job:
         plan = plan_snapshot(request.state, self._max_bytes)
         try:
-            job.snapshot = take_snapshot(plan, job.arena)
+            job.snapshot = take_snapshot(plan, job.arena, self._copier)
         except BaseException as error:
             job.spoiled = error
             raise
@@ -145,3 +157,10 @@ class Pipeline:
             else:
                 self._turns.append(turn)
         return turn
+
+
+def _report(done: Future[Any]) -> None:
+    """Say what went wrong where nobody is left to be told."""
+    error = done.exception()
+    if error is not None:
+        _log.error("a save in the background failed", exc_info=error)

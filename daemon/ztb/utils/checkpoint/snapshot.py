@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
@@ -11,6 +10,7 @@ import msgspec
 
 from ztb.errors import UsageError
 from ztb.utils.checkpoint.arena import Arena, Bytes, aligned
+from ztb.utils.checkpoint.copying import Copier, Move
 from ztb.utils.checkpoint.layout import Frame
 from ztb.utils.checkpoint.leaf import Leaf
 from ztb.utils.checkpoint.tree import Node, encode_state
@@ -52,23 +52,25 @@ class Plan(msgspec.Struct, frozen=True):
 def plan_snapshot(state: object, max_bytes: int) -> Plan:
     """Walk `state`; TypeError naming the path of what cannot be saved, UsageError if it is too large."""
     tree, leaves = encode_state(state)
-    nbytes = sum(leaf.frame.raw for leaf in leaves)
+    nbytes = sum([leaf.frame.raw for leaf in leaves])
     if nbytes > max_bytes:
         raise UsageError(f"the state's arrays have {nbytes} bytes, max_state_bytes is {max_bytes}")
     return Plan(tree, leaves)
 
 
-def take_snapshot(plan: Plan, arena: Arena) -> Snapshot:
+def take_snapshot(plan: Plan, arena: Arena, copier: Copier) -> Snapshot:
     """Copy what was planned into `arena`."""
-    memory = arena.reserve(sum(aligned(leaf.frame.raw) for leaf in plan.leaves))
-    base, offset = memory.ctypes.data, 0
+    memory = arena.reserve(sum([aligned(leaf.frame.raw) for leaf in plan.leaves]))
+    base, offset = arena.address, 0
+    moves: list[Move] = []
     for leaf in plan.leaves:
         raw = leaf.frame.raw
         if leaf.address is not None:
-            ctypes.memmove(base + offset, leaf.address, raw)
+            moves.append((base + offset, leaf.address, raw))
         elif raw:
             leaf.copy(leaf.source, memory[offset : offset + raw])
         offset += aligned(raw)
+    copier.copy(moves)
     return Snapshot(plan.tree, [leaf.frame for leaf in plan.leaves], memory)
 
 

@@ -60,25 +60,26 @@ SPARSE = {
 }
 
 
-def is_plain(tensor: Tensor) -> bool:
-    """Whether a tensor is strided, with memory; TypeError if it is neither that nor sparse."""
-    if tensor.layout is sys.modules["torch"].strided and not (tensor.is_nested or tensor.is_meta):
-        return True
-    if _name(tensor.layout) not in SPARSE or tensor.is_meta:
-        raise TypeError(f"a tensor of layout {_name(tensor.layout)} on {tensor.device} without plain memory")
-    return False
+def is_strided(tensor: Tensor) -> bool:
+    """Whether a tensor is a plain one, not sparse or stranger."""
+    return tensor.layout is sys.modules["torch"].strided
 
 
 def tensor_leaf(tensor: Tensor) -> Leaf:
-    """A strided tensor on any device."""
+    """A strided tensor on any device; on the CPU and in one piece it costs hardly more than its copy."""
     name = _names().get(tensor.dtype)
-    if name is None:
-        raise TypeError(f"a tensor of dtype {_name(tensor.dtype)}")
+    on_cpu = tensor.is_cpu
+    if name is None or tensor.is_nested or (not on_cpu and tensor.is_meta):
+        raise TypeError(f"a tensor of dtype {_name(tensor.dtype)} on {tensor.device} without plain memory")
     kind: Kind = "tensor" if type(tensor) is sys.modules["torch"].Tensor else "parameter"
-    frame = Frame(kind, name, tuple(tensor.shape), tensor.nbytes, requires_grad=tensor.requires_grad)
-    if tensor.is_cpu and tensor.is_contiguous() and not tensor.is_conj() and not tensor.is_neg():
+    frame = Frame(kind, name, tensor.shape, tensor.nbytes, requires_grad=tensor.requires_grad)
+    if on_cpu and tensor.is_contiguous() and not tensor.is_neg() and not _is_conjugate(tensor, name):
         return Leaf(frame, tensor, _copy, tensor.data_ptr())
     return Leaf(frame, tensor, _copy)
+
+
+def _is_conjugate(tensor: Tensor, name: str) -> bool:
+    return name.startswith("complex") and tensor.is_conj()
 
 
 def _copy(source: Tensor, destination: Bytes) -> None:
@@ -100,6 +101,8 @@ def _name(thing: Any) -> str:
 def sparse_parts(tensor: Tensor) -> tuple[str, list[Tensor]]:
     """The layout of a sparse tensor, and the strided tensors it consists of, in the order of SPARSE."""
     layout = _name(tensor.layout)
+    if layout not in SPARSE:
+        raise TypeError(f"a tensor of layout {layout}")
     if layout == "sparse_coo":
         parts = [tensor._indices(), tensor._values()]
     else:

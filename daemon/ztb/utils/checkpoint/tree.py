@@ -11,7 +11,7 @@ import struct
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -30,27 +30,21 @@ class Encoder:
     def __init__(self) -> None:
         self.leaves: list[Leaf] = []
         self._path: list[object] = []
-        self._handlers: dict[type, Callable[[Any], Node]] = {
-            type(None): _same,
-            bool: _same,
-            int: _int,
-            float: _float,
-            str: _str,
-            bytes: self._bytes,
-            list: self._items,
-            tuple: self._tuple,
-            dict: self._dict,
-            OrderedDict: self._ordered,
-            np.ndarray: self._array,
-        }
-        if torch := cast("Any", sys.modules.get("torch")):
-            self._handlers |= {torch.Tensor: self._tensor, torch.nn.Parameter: self._tensor}
+        torch = cast("Any", sys.modules.get("torch"))
+        self._tensors = (torch.Tensor, torch.nn.Parameter) if torch else ()
 
     def encode(self, value: object) -> Node:
         """The tree of `value`; TypeError for what cannot be saved, `place` then says where it is."""
-        handler = self._handlers.get(type(value))
-        if handler is not None:
-            return handler(value)
+        kind = type(value)
+        if kind in self._tensors and tensors.is_strided(value):
+            self.leaves.append(tensors.tensor_leaf(value))
+            return {"frame": len(self.leaves) - 1}
+        if scalar := _SCALARS.get(kind):
+            return scalar(value)
+        if container := self._CONTAINERS.get(kind):
+            return container(self, value)
+        if kind in self._tensors:
+            return self._sparse(value)
         if isinstance(value, np.generic):
             return self._leaf(scalar_leaf(value))
         raise TypeError(f"a {type(value).__module__}.{type(value).__qualname__}")
@@ -88,11 +82,11 @@ class Encoder:
         return {"tuple": self._items(values)}
 
     def _pairs(self, values: dict[Any, Any]) -> list[Node]:
-        keys = [_key(key) for key in values]
         path, nodes = self._enter(), list[Node]()
-        for key, (name, value) in zip(keys, values.items(), strict=True):
-            path[-1] = name
-            nodes.append([key, self.encode(value)])
+        for key, value in values.items():
+            path[-1] = key
+            plain = type(key) is str and key.isascii()
+            nodes.append([key if plain else _key(key), self.encode(value)])
         path.pop()
         return nodes
 
@@ -107,13 +101,20 @@ class Encoder:
         (metadata,) = self._items([attributes.get("_metadata")])
         return {"ordered": [self._pairs(values), metadata]}
 
-    def _tensor(self, tensor: Any) -> Node:
-        if tensors.is_plain(tensor):
-            return self._leaf(tensors.tensor_leaf(tensor))
+    def _sparse(self, tensor: Any) -> Node:
         layout, parts = tensors.sparse_parts(tensor)
         nodes = [self._leaf(tensors.tensor_leaf(part)) for part in parts]
         coalesced = layout != "sparse_coo" or tensor.is_coalesced()
         return {"sparse": [layout, list(tensor.shape), nodes, coalesced, tensor.requires_grad]}
+
+    _CONTAINERS: ClassVar[dict[type, Callable[[Encoder, Any], Node]]] = {
+        list: _items,
+        tuple: _tuple,
+        dict: _dict,
+        OrderedDict: _ordered,
+        bytes: _bytes,
+        np.ndarray: _array,
+    }
 
 
 def encode_state(state: object) -> tuple[Node, list[Leaf]]:
@@ -156,3 +157,12 @@ def _str(value: str) -> Node:
     except UnicodeEncodeError:  # lone surrogates: legal in Python, not in JSON
         return {"str": value.encode("utf-8", "surrogatepass").hex()}
     return value
+
+
+_SCALARS: dict[type, Callable[[Any], Node]] = {
+    type(None): _same,
+    bool: _same,
+    int: _int,
+    float: _float,
+    str: _str,
+}

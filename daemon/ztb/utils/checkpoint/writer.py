@@ -17,6 +17,9 @@ from ztb.utils.checkpoint.layout import HEADER_BYTES, MAX_MANIFEST_BYTES, VERSIO
 from ztb.utils.checkpoint.names import DATA, TEMPORARY, file_name
 from ztb.utils.checkpoint.snapshot import Facts, Snapshot
 
+_GATHER_BYTES = 1 << 20
+_GATHER_PIECES = 512  # the kernel takes 1024 at a time
+
 
 class Written(NamedTuple):
     path: Path
@@ -30,7 +33,8 @@ class _Output:
     def __init__(self, descriptor: int, offset: int) -> None:
         self._descriptor = descriptor
         self.offset = offset
-        self._buffer = bytearray()
+        self._pieces: list[memoryview | bytes] = []
+        self._pending = 0
 
     def write(self, pieces: Iterable[memoryview | bytes]) -> tuple[int, str]:
         """Write `pieces`; their number of bytes and checksum."""
@@ -43,17 +47,16 @@ class _Output:
         return nbytes, checksum.hexdigest()
 
     def _append(self, piece: memoryview | bytes) -> None:
-        self._buffer += piece if len(piece) < codec.BLOCK else b""
-        if len(self._buffer) >= codec.BLOCK or len(piece) >= codec.BLOCK:
+        self._pieces.append(piece)
+        self._pending += len(piece)
+        if self._pending >= _GATHER_BYTES or len(self._pieces) >= _GATHER_PIECES:
             self.flush()
-        if len(piece) >= codec.BLOCK:
-            files.write_at(self._descriptor, piece, self.offset)
-            self.offset += len(piece)
 
     def flush(self) -> None:
-        files.write_at(self._descriptor, self._buffer, self.offset)
-        self.offset += len(self._buffer)
-        self._buffer.clear()
+        """Hand over what was gathered."""
+        files.write_at(self._descriptor, self._pieces, self.offset)
+        self.offset += self._pending
+        self._pieces, self._pending = [], 0
 
 
 def write(folder: Path, number: int, snapshot: Snapshot, facts: Facts, compression: Compression) -> Written:
@@ -94,7 +97,7 @@ def _fill(
     output.write([raw])
     output.flush()
     header = Header(number, manifest_offset, len(raw), output.offset, xxhash.xxh3_64_intdigest(raw))
-    files.write_at(descriptor, header.pack(), 0)
+    files.write_at(descriptor, [header.pack()], 0)
     if output.offset < room:
         files.truncate(descriptor, output.offset)
     return output.offset, manifest

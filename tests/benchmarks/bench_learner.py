@@ -1,0 +1,186 @@
+"""Tick-to-decision latency with learning off, in a process and inline, alternated in one run; and the swap.
+
+`PYTHONPATH=daemon python tests/benchmarks/bench_learner.py [--rounds N] [--ticks N] [--epochs N]`.
+
+The daemon's own engine on the shipped bars, fed at 1 kHz (`--hz`) with a decision on every tick and the journal on disk.
+A latency counts from when its tick was due until its decision is made, so what a stall keeps waiting counts too.
+`--epochs` sets how long an update takes; the learner's share of a core is printed. To reach: p99 with the
+process at most 1.5 times that without; a swap in 100 µs or less. Compare ratios, not microseconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from ztb.config import load_config
+from ztb.learning.generations import ServedPolicy
+from ztb.learning.process.settings import Care
+from ztb.ledger.run_directory import create_run_directory
+from ztb.market.ticks import Ticks
+from ztb.runtime import learning_setup
+from ztb.runtime.process_learning import ProcessLearning
+from ztb.runtime.replay import Replay, ReplayRequest, open_data
+
+MICRO = 1e6
+MODES = ("off", "process", "inline")
+
+
+@dataclass
+class Figures:
+    """Of one mode, over all rounds: latencies and swaps in seconds, the learner's share of a core a round."""
+
+    latencies: list[float] = field(default_factory=list)
+    swaps: list[float] = field(default_factory=list)
+    p99: list[float] = field(default_factory=list)
+    learner_share: list[float] = field(default_factory=list)
+    updates: int = 0
+
+
+class PacedSource:
+    """The first rows of a source one by one, each when it is due; `ready` says when the clock starts to run."""
+
+    def __init__(self, inner: Any, options: argparse.Namespace, ready: Callable[[], bool]) -> None:
+        self.history, self.instrument = inner.history, inner.instrument
+        self.due = 0.0
+        self.counting = False
+        self._inner, self._ready = inner, ready
+        self._ticks, self._warm_up, self._period_s = options.ticks, options.warm_up, 1.0 / options.hz
+
+    async def blocks(self) -> AsyncIterator[Ticks]:
+        rows = self._rows()
+        self.due = time.perf_counter()
+        sent = 0
+        async for row in rows:
+            self.due += self._period_s
+            while time.perf_counter() < self.due:  # noqa: ASYNC110 (no sleep is that exact)
+                await asyncio.sleep(0)
+            yield row
+            sent += 1
+            if sent == self._warm_up:
+                while not self._ready():  # noqa: ASYNC110 (a poll of another process)
+                    await asyncio.sleep(self._period_s)
+                self.counting, self.due = True, time.perf_counter()
+            if sent == self._warm_up + self._ticks:
+                return
+
+    async def _rows(self) -> AsyncIterator[Ticks]:
+        async for block in self._inner.blocks():
+            for i in range(len(block)):
+                yield block[i : i + 1]
+
+
+def measure(mode: str, folder: Path, options: argparse.Namespace, figures: Figures) -> None:
+    """One round of one mode."""
+    flags = {"online.learner": mode, "ppo.epochs": options.epochs, "online.update_every_decisions": 256}
+    request = ReplayRequest(load_config(None, flags, {}).config, (), 0)
+    learning_setup.Care = lambda: Care(nice=options.nice)  # type: ignore[assignment, misc]
+    run = Replay(request, open_data(request), create_run_directory(folder, "replay"))
+    learning = run.engine.learning
+    if isinstance(learning, ProcessLearning):
+        learning._pace = None  # as a live run has none
+    source = PacedSource(run.source, options, lambda: mode == "off" or learning.updates > 0)
+    run.source = source
+    latencies: list[float] = []
+    _time_decisions(run, source, latencies)
+    shares = _time_learner(source, learning)
+    _time_swaps(run.policy, figures.swaps)
+    asyncio.run(run.run())
+    run.finish("complete")
+    figures.updates += learning.updates
+    figures.learner_share += shares()
+    figures.latencies += latencies
+    figures.p99.append(float(np.percentile(latencies, 99)))
+
+
+def _time_decisions(run: Replay, source: PacedSource, latencies: list[float]) -> None:
+    decide = run.engine.live.decide
+
+    def timed(*arguments: Any) -> Any:
+        decided = decide(*arguments)
+        if source.counting:
+            latencies.append(time.perf_counter() - source.due)
+        return decided
+
+    run.engine.live.decide = timed  # type: ignore[method-assign]
+
+
+def _time_swaps(policy: ServedPolicy | None, swaps: list[float]) -> None:
+    assert policy is not None
+    swap = policy.swap
+
+    def timed(info: Any) -> None:
+        start = time.perf_counter()
+        swap(info)
+        swaps.append(time.perf_counter() - start)
+
+    policy.swap = timed  # type: ignore[method-assign]
+
+
+def _time_learner(source: PacedSource, learning: Any) -> Callable[[], list[float]]:
+    """The processor time of the learner process over the wall time that counted, taken at the last look."""
+    if not isinstance(learning, ProcessLearning):
+        return list
+    looks: list[tuple[float, float]] = []
+    settle = learning.settle
+
+    async def looking() -> None:
+        if source.counting and learning.process.pid:
+            times = psutil.Process(learning.process.pid).cpu_times()
+            looks.append((time.perf_counter(), times.user + times.system))
+        await settle()
+
+    learning.settle = looking  # type: ignore[method-assign]
+    return lambda: [(looks[-1][1] - looks[0][1]) / (looks[-1][0] - looks[0][0])]
+
+
+def report(figures: dict[str, Figures]) -> None:
+    """A line a mode, and the ratios to `off`: of all latencies, and the median of each round's."""
+    base = figures["off"]
+    print(
+        f"{'learner':8} {'p50 µs':>9} {'p99 µs':>10} {'p99/off':>8} {'rounds':>7} {'updates':>8} {'core':>5}"
+    )
+    for mode, of in figures.items():
+        p50, p99 = np.percentile(of.latencies, [50, 99])
+        ratio = p99 / np.percentile(base.latencies, 99)
+        paired = np.median(np.array(of.p99) / np.array(base.p99))
+        share = f"{np.mean(of.learner_share):.2f}" if of.learner_share else "-"
+        print(
+            f"{mode:8} {p50 * MICRO:9.0f} {p99 * MICRO:10.0f} {ratio:8.2f} {paired:7.2f} {of.updates:8} {share:>5}"
+        )
+    swaps = [swap for of in figures.values() for swap in of.swaps]
+    if swaps:
+        print(
+            f"swap: median {np.median(swaps) * MICRO:.0f} µs, largest {max(swaps) * MICRO:.0f} µs of {len(swaps)}"
+        )
+
+
+def main() -> None:
+    """Measure in turn, then print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--ticks", type=int, default=8000, help="that count, in each round")
+    parser.add_argument("--hz", type=float, default=1000.0, help="ticks a second")
+    parser.add_argument("--warm-up", type=int, default=1500, help="ticks before")
+    parser.add_argument("--epochs", type=int, default=40, help="of an update over 256 transitions")
+    parser.add_argument("--nice", type=int, default=Care().nice, help="of the learner process")
+    options = parser.parse_args()
+    figures = {mode: Figures() for mode in MODES}
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(options.rounds):
+            for mode in MODES:
+                measure(mode, Path(folder) / f"{mode}-{number}", options, figures[mode])
+    report(figures)
+
+
+if __name__ == "__main__":
+    main()
