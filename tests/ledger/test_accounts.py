@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 from hypothesis import given
@@ -49,6 +50,18 @@ def test_money_is_conserved_to_the_last_unit(fills, tick, lot):
     assert account.unit * scale == traded.tick_size * traded.lot_size and account.unit <= D("1e-10")
     assert account.cash_units == start - notional_units * scale - account.fees_units
     assert account.lots == sum(side * lots for side, lots, _, _ in fills)
+
+
+@given(
+    price=st.integers(1, 10**7),
+    lots=st.integers(1, 10**6),
+    rate=st.sampled_from(["0.5", "0.0015", "0", "0.3"]),
+)
+def test_a_fee_is_rounded_half_to_even(price, lots, rate):
+    account = Account(instrument("0.00001", "0.00001", rate), D(1))
+    account.fill(1, lots, price, "maker")
+    units = int(account.instrument.tick_size * account.instrument.lot_size / account.unit)
+    assert account.fees_units == round(price * lots * units * Fraction(rate))
 
 
 @given(fills=FILLS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import sqlite3
@@ -14,7 +15,7 @@ import pytest
 
 from ztb.errors import DataError, ZtbError
 from ztb.ledger.journal import Journal, JournalReader
-from ztb.ledger.records import MarkRow, NoteRow, RefusalRow
+from ztb.ledger.records import RECORDS, MarkRow, NoteRow, RefusalRow
 
 DAEMON = Path(__file__).resolve().parents[2] / "daemon"
 
@@ -55,6 +56,24 @@ def test_the_digest_sees_order_and_every_column(tmp_path):
     }
     assert len(digests) == 5
     assert digest("6", one, two) in digests
+
+
+def test_the_digest_is_that_of_the_lines_whenever_it_is_asked_for(tmp_path):
+    journal = Journal(tmp_path / "journal.sqlite")
+    lines = hashlib.sha256()
+    for i in range(5000):
+        journal.append(NoteRow(i, "a", "b"))
+        lines.update(b'[%d,"notes",%d,"a","b"]\n' % (i + 1, i))
+        if i % 333 == 0:
+            assert journal.sha256() == lines.hexdigest()
+    journal.close()
+    assert journal.sha256() == JournalReader(journal.path).sha256() == lines.hexdigest()
+
+
+@pytest.mark.parametrize("record", RECORDS)
+def test_binary_columns_come_last_and_stay_out_of_the_digest(record):
+    binary = [kind == "bytes" for kind in record.__annotations__.values()]
+    assert binary == sorted(binary)
 
 
 def test_what_was_flushed_survives_a_kill(tmp_path):

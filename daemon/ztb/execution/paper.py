@@ -172,7 +172,7 @@ class PaperExchange:
         self._delivered, self._read = self.exchange["delivered"], self.exchange["read"]
         self._overflowed = self.exchange["overflowed"]
         self._market = self.exchange, self.orders, self.reports, self.view, self.account
-        self._hold(empty_ticks(0))
+        self._block = empty_ticks(0)
         self._entry = entry(_advance, self._block, 0, 0, *self._market)
 
     def submit(self, order: OrderRequest, now_ns: int) -> None:
@@ -194,8 +194,8 @@ class PaperExchange:
 
         InvariantError if events were left uncollected until there was no room for more.
         """
-        if ticks is not self._ticks:
-            self._hold(ticks)
+        if ticks is not self._block:
+            self._block = plain_ticks(ticks)
         row = self._entry(self._block, i0, i1, *self._market)
         if self._overflowed.item():
             raise InvariantError(f"{MAX_REPORTS} order events were not collected: call events()")
@@ -213,11 +213,6 @@ class PaperExchange:
             collected.extend([event] * report[_COPIES])
         self._read[0] = delivered
         return collected
-
-    def _hold(self, ticks: Ticks) -> None:
-        """Take a block for the calls that follow."""
-        self._block = plain_ticks(ticks)
-        self._ticks = ticks
 
     def _open_slots(self) -> NDArray[np.void]:
         known_open = (self.orders["status"] != FREE) & (self.orders["reported"] == 0)

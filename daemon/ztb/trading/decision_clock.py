@@ -57,15 +57,11 @@ class DecisionClock:
         self.state = np.zeros(1, CLOCK)
         self.state["every"] = int(every)
         self.state["step"] = step
-        self._hold(empty_ticks(0))
+        self._block = empty_ticks(0)
         self._entry = entry(find_due, self._block, 0, 0, self.state)
 
     def find_due(self, ticks: Ticks, i0: int, i1: int) -> int:
         """See the kernel."""
-        if ticks is not self._ticks:
-            self._hold(ticks)
+        if ticks is not self._block:
+            self._block = plain_ticks(ticks)
         return self._entry(self._block, i0, i1, self.state)
-
-    def _hold(self, ticks: Ticks) -> None:
-        self._block = plain_ticks(ticks)
-        self._ticks = ticks

@@ -37,6 +37,7 @@ from ztb.utils.rng import STREAM_ACTION, STREAM_TIMING, uniform
 NO_ORDER = "no_order"
 REPLACING = "replacing"
 _FILLS_REMEMBERED = 4096
+_OVER = (Rejected, Cancelled, Expired)  # events after which the order is gone
 
 
 def _place(error: BaseException) -> str:
@@ -292,7 +293,7 @@ class Lane:
             working.remaining = min(working.remaining, working.order.lots - event.cumulative_lots)
         elif isinstance(event, CancelRejected):
             working.cancelling = False
-        if working.remaining == 0 or isinstance(event, Rejected | Cancelled | Expired):
+        if working.remaining == 0 or isinstance(event, _OVER):
             del self._working[order_id]
             if not self._working:
                 self._replace(max(event.ts_ns, self.broker.view["ts_ns"].item()))
