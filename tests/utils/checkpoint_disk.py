@@ -55,6 +55,8 @@ class Fact:
 
 Files = dict[Path, bytes]
 
+MOST_PENDING = 8  # every state of so many is still made; more mean that an fsync is missing
+
 
 class Disk:
     """Stands in for the operations of `files`. `blind` names operations whose effect is not written down."""
@@ -154,6 +156,7 @@ def power_cuts(log: list[Any], moment: int, relevant: str) -> Iterator[Files]:
         seen = [path for path in shown if path.suffix != ".tmp" and relevant in path.name]
         visible = {path: shown[path] for path in seen}
         pending = [write for inode in visible.values() for write in writes.get(inode, [])]
+        assert len(pending) <= MOST_PENDING, f"{len(pending)} unsynced writes under final names"
         for chosen in itertools.product((0.0, 0.5, 1.0), repeat=len(pending)):
             parts = [torn(write, part) for write, part in zip(pending, chosen, strict=True) if part]
             yield {

@@ -101,6 +101,8 @@ def test_truncation_at_every_kilobyte(pair: Pair) -> None:
         assert pair.falls_back(), length
     pair.path.write_bytes(pair.original + b"\0")
     assert pair.falls_back(), "a byte too many"
+    (fault,) = pair.manager.restore("exp").skipped
+    assert fault.reason == f"{len(pair.original) + 1} bytes long, {len(pair.original)} were written"
 
 
 def test_zeroed_pages(pair: Pair) -> None:

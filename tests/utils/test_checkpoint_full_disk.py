@@ -74,6 +74,14 @@ def test_a_limit_on_file_sizes(tmp_path: Path) -> None:
     assert [manager.load("exp", n)["number"] for n in range(3)] == [0, 2, 3]
 
 
+def test_no_room_is_known_before_a_byte_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[object] = []
+    monkeypatch.setattr(files, "write_at", lambda *piece: written.append(piece))
+    with file_size_limit(MEGABYTE // 2), pytest.raises(SaveFailed, match="File too large"):
+        CheckpointManager(tmp_path).save(state(1), "exp")
+    assert written == []
+
+
 @pytest.mark.parametrize(
     "operation", ["create", "preallocate", "write_at", "truncate", "sync", "rename", "sync_folder"]
 )

@@ -21,13 +21,13 @@ from ztb.utils.checkpoint import Generation, files
 def held_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """A disk on which no save comes to its end until the event is set."""
     released = threading.Event()
-    real = files.truncate
+    real = files.rename
 
-    def waiting(descriptor: int, nbytes: int) -> None:
+    def waiting(source: Path, target: Path) -> None:
         assert released.wait(30)
-        real(descriptor, nbytes)
+        real(source, target)
 
-    monkeypatch.setattr(files, "truncate", waiting)
+    monkeypatch.setattr(files, "rename", waiting)
     yield released
     released.set()
 

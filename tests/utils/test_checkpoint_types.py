@@ -253,3 +253,12 @@ def test_nothing_is_saved_beyond_the_limit(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="1008 bytes, max_state_bytes is 1000"):
         manager.save(np.zeros(126), "exp")
     assert manager.list("exp") == []
+
+
+def test_a_state_of_too_many_plain_values_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ztb.utils.checkpoint.writer.MAX_MANIFEST_BYTES", 10_000)
+    manager = CheckpointManager(tmp_path)
+    with pytest.raises(TypeError, match="put large lists into numpy arrays"):
+        manager.save(list(range(5000)), "exp")
+    assert [path.name for path in (tmp_path / "exp").iterdir()] == ["lock"]
+    assert manager.save(list(range(50)), "exp").number == 0

@@ -18,6 +18,7 @@ from ztb.utils.checkpoint.names import DATA, TEMPORARY, file_name
 from ztb.utils.checkpoint.snapshot import Facts, Snapshot
 
 _GATHER_BYTES = 1 << 20
+_STORAGE_JSON_BYTES = 128  # what `stored`, `xxh3` and `codec` add to a frame of the manifest, at most
 _GATHER_PIECES = 512  # the kernel takes 1024 at a time
 
 
@@ -81,26 +82,31 @@ def write(folder: Path, number: int, snapshot: Snapshot, facts: Facts, compressi
 def _fill(
     descriptor: int, number: int, snapshot: Snapshot, facts: Facts, compression: Compression
 ) -> tuple[int, Manifest]:
-    room = HEADER_BYTES + sum(codec.bound(frame.raw) for frame in snapshot.frames)
-    files.preallocate(descriptor, room)
+    draft = _manifest(number, snapshot, facts)
+    files.preallocate(descriptor, _room(draft))
     output = _Output(descriptor, HEADER_BYTES)
     frames = [_write_frame(output, frame, memory, compression) for frame, memory in snapshot.parts()]
-    manifest = _manifest(number, snapshot, facts, frames)
-    raw = msgspec.json.encode(manifest)
-    if len(raw) > MAX_MANIFEST_BYTES:
-        raise TypeError(
-            f"the state's plain values make {len(raw)} bytes of JSON (limit {MAX_MANIFEST_BYTES}): "
-            "put large lists into numpy arrays, large strings into bytes"
-        )
     output.flush()
     manifest_offset = output.offset
+    manifest = msgspec.structs.replace(draft, frames=frames)
+    raw = msgspec.json.encode(manifest)
     output.write([raw])
     output.flush()
     header = Header(number, manifest_offset, len(raw), output.offset, xxhash.xxh3_64_intdigest(raw))
     files.write_at(descriptor, [header.pack()], 0)
-    if output.offset < room:
-        files.truncate(descriptor, output.offset)
+    files.truncate(descriptor, output.offset)
     return output.offset, manifest
+
+
+def _room(draft: Manifest) -> int:
+    """More than the file can need; TypeError if its manifest would be too large to be read again."""
+    manifest = len(msgspec.json.encode(draft)) + _STORAGE_JSON_BYTES * len(draft.frames)
+    if manifest > MAX_MANIFEST_BYTES:
+        raise TypeError(
+            f"the state's plain values make {manifest} bytes of JSON (limit {MAX_MANIFEST_BYTES}): "
+            "put large lists into numpy arrays, large strings into bytes"
+        )
+    return HEADER_BYTES + sum(codec.bound(frame.raw) for frame in draft.frames) + manifest
 
 
 def _write_frame(output: _Output, frame: Frame, memory: Bytes, compression: Compression) -> Frame:
@@ -110,7 +116,8 @@ def _write_frame(output: _Output, frame: Frame, memory: Bytes, compression: Comp
     return msgspec.structs.replace(frame, stored=stored, xxh3=checksum, codec=chosen)
 
 
-def _manifest(number: int, snapshot: Snapshot, facts: Facts, frames: list[Frame]) -> Manifest:
+def _manifest(number: int, snapshot: Snapshot, facts: Facts) -> Manifest:
+    """The manifest, save for how the frames are stored."""
     return Manifest(
         schema=VERSION,
         writer=f"ztb {__version__}",
@@ -120,6 +127,6 @@ def _manifest(number: int, snapshot: Snapshot, facts: Facts, frames: list[Frame]
         replaced=facts.replaced,
         metrics=facts.metrics,
         lineage=facts.lineage,
-        frames=frames,
+        frames=snapshot.frames,
         state=msgspec.Raw(msgspec.json.encode(snapshot.tree)),
     )
