@@ -128,6 +128,7 @@ def test_an_answer_that_is_no_action_is_refused(own_strategies, write_bars, tmp_
 def test_an_interrupt_keeps_what_was_done(own_strategies, write_bars, tmp_path):
     (own_strategies / "slow.py").write_text(
         "import os, signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from ztb.trading.strategy import Action\n"
         "class Strategy:\n"
         "    def __init__(self, context): pass\n"
