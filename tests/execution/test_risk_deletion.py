@@ -10,7 +10,9 @@ from ztb.execution import risk
 from ztb.execution.risk import DAY_NS, Facts, Proposal, Reason, RiskGate, RiskLimits
 
 NOW = 10 * DAY_NS
-FACTS = Facts(now_ns=NOW, market_ts_ns=NOW, mid=100.0, position=0.0, equity=1000.0, open_buys=0.0, open_sells=0.0)
+FACTS = Facts(
+    now_ns=NOW, market_ts_ns=NOW, mid=100.0, position=0.0, equity=1000.0, open_buys=0.0, open_sells=0.0
+)
 BUY = Proposal(side=1, quantity=1.0, price=100.0)
 
 CASES: dict[Reason, tuple[dict[str, float], Proposal, Facts]] = {
@@ -21,7 +23,11 @@ CASES: dict[Reason, tuple[dict[str, float], Proposal, Facts]] = {
     Reason.ORDER_NOTIONAL: ({"max_order_notional_quote": 99.0}, BUY, FACTS),
     Reason.EXPOSURE: ({"max_exposure": 0.35}, BUY, replace(FACTS, open_buys=3.0)),
     Reason.DAILY_LOSS: ({"max_daily_loss_fraction": 0.1}, BUY, replace(FACTS, equity=899.0)),
-    Reason.DRAWDOWN: ({"max_drawdown_fraction": 0.1, "max_daily_loss_fraction": 1.0}, BUY, replace(FACTS, equity=899.0)),
+    Reason.DRAWDOWN: (
+        {"max_drawdown_fraction": 0.1, "max_daily_loss_fraction": 1.0},
+        BUY,
+        replace(FACTS, equity=899.0),
+    ),
     Reason.PRICE_BAND: ({"price_band_fraction": 0.01}, replace(BUY, price=101.1), FACTS),
     Reason.STALE_DATA: ({"max_data_age_ms": 5}, BUY, replace(FACTS, market_ts_ns=NOW - 5_000_001)),
     Reason.ORDER_RATE: ({"max_orders_per_minute": 0}, BUY, FACTS),

@@ -149,3 +149,15 @@ def test_files_that_are_no_journals_are_refused_by_name(tmp_path):
 def test_an_uncreatable_journal_says_where_to_put_it(tmp_path):
     with pytest.raises(ZtbError, match="choose another --out"):
         Journal(tmp_path / "missing" / "journal.sqlite")
+
+
+def test_reading_leaves_nothing_beside_the_journal(tmp_path):
+    folder = tmp_path / "a #1?"
+    folder.mkdir()
+    journal = Journal(folder / "journal.sqlite")
+    journal.append(NoteRow(1, "k", "v"))
+    journal.close()
+    reader = JournalReader(journal.path)
+    assert [row.kind for row in reader.rows(NoteRow)] == ["k"]
+    reader.close()
+    assert [path.name for path in folder.iterdir()] == ["journal.sqlite"]

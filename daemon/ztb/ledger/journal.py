@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import os
 import queue
 import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -165,6 +167,14 @@ def _create(path: Path) -> None:
     connection.close()
 
 
+def _reading_mode(path: Path) -> str:
+    """How to open `path` for reading: so that SQLite's side files go when we close, or, where nothing may be
+    written, as a file that does not change."""
+    return (
+        "mode=rw" if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK) else "mode=ro&immutable=1"
+    )
+
+
 class JournalReader:
     """A journal opened for reading; safe while it is being written and after a kill."""
 
@@ -172,7 +182,7 @@ class JournalReader:
         if not path.is_file():
             raise DataError(f"{path}: no journal there; is this a run directory?")
         self.path = path
-        self._connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        self._connection = sqlite3.connect(f"file:{quote(str(path))}?{_reading_mode(path)}", uri=True)
         try:
             row = self._connection.execute("SELECT value FROM meta WHERE key='schema_version'").fetchone()
         except sqlite3.Error as error:
