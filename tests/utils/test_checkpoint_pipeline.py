@@ -151,7 +151,7 @@ async def test_a_failure_after_its_caller_has_gone_is_said(
     assert "exp: not saved: Input/output error" in caplog.text
 
 
-def test_a_large_state_is_copied_whole_with_help(manager: CheckpointManager) -> None:
+def test_a_large_state_is_saved_whole(manager: CheckpointManager) -> None:
     generator = np.random.default_rng(0)
     state = [generator.integers(0, 256, size, dtype=np.uint8) for size in (30_000_001, 5, 9_000_000)]
     manager.save(state, "exp")

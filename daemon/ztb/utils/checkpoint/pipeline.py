@@ -19,7 +19,6 @@ import msgspec
 
 from ztb.errors import UsageError
 from ztb.utils.checkpoint.arena import Arena
-from ztb.utils.checkpoint.copying import Copier
 from ztb.utils.checkpoint.generation import Generation
 from ztb.utils.checkpoint.snapshot import Facts, Snapshot, plan_snapshot, take_snapshot
 
@@ -64,7 +63,6 @@ class Pipeline:
         self._closed = False
         self._process = os.getpid()
         self._thread = ThreadPoolExecutor(1, "checkpoint")
-        self._copier = Copier()
 
     async def save(self, request: Request) -> Generation:
         """Copy and write; the copy is made before the first await if an arena is free."""
@@ -88,7 +86,6 @@ class Pipeline:
         with self._lock:
             self._closed = True
         self._thread.shutdown()
-        self._copier.close()
 
     def _admit(self, request: Request) -> _Job | None:
         """The job that will save the request's state, which was copied; None if there is no place for it."""
@@ -106,7 +103,7 @@ class Pipeline:
 
     def _start(self, request: Request) -> _Job:
         plan = plan_snapshot(request.state, self._max_bytes)
-        snapshot = take_snapshot(plan, self._free[-1], self._copier)
+        snapshot = take_snapshot(plan, self._free[-1])
         job = _Job(snapshot, request.facts, self._free.pop(), request.replaceable)
         job.done.set_running_or_notify_cancel()
         self._waiting = job
@@ -116,7 +113,7 @@ class Pipeline:
     def _replace(self, job: _Job, request: Request) -> _Job:
         plan = plan_snapshot(request.state, self._max_bytes)
         try:
-            job.snapshot = take_snapshot(plan, job.arena, self._copier)
+            job.snapshot = take_snapshot(plan, job.arena)
         except BaseException as error:
             job.spoiled = error
             raise
