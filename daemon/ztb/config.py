@@ -162,7 +162,7 @@ class LimitsSection(Section):
         default=4.0,
         gt=0.2,
         le=4096,
-        description="memory limit (ZTB_MAX_MEMORY_GB)",
+        description="a run leaves cleanly at 95 % of it (ZTB_MAX_MEMORY_GB)",
         json_schema_extra=_NO_EFFECT,
     )
 

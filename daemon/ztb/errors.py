@@ -37,5 +37,11 @@ class StrategyError(ConfigError):
     """A strategy's own code raised or answered nonsense: its author mends the file."""
 
 
+class ResourceError(ZtbError):
+    """The machine ran short of something: the run left cleanly before the kernel ended it; try again later."""
+
+    exit_code = 75
+
+
 class InvariantError(ZtbError):
     """The program contradicts itself: stop, flatten, exit; never continue."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,7 +70,10 @@ class Learning:
 
 
 class Engine:
-    """Drives features, lanes and learner over blocks. `shadows` by name trade beside `live` and are only marked."""
+    """Drives features, lanes and learner over blocks. `shadows` by name trade beside `live` and are only marked.
+
+    `watch` is called every few decisions and may end the run by raising.
+    """
 
     def __init__(
         self,
@@ -83,6 +86,7 @@ class Engine:
         learning: Learning,
         symbol: str,
         trade_from_ns: int,
+        watch: Callable[[], None] = lambda: None,
     ) -> None:
         self.features = features
         self.normaliser = normaliser
@@ -94,6 +98,8 @@ class Engine:
         self.symbol = symbol
         self.trade_from_ns = trade_from_ns
         self.progress = Progress()
+        self._watch = watch
+        self._due = 0
         self._index = {name: i for i, name in enumerate(features.names)}
         self._normal = np.zeros(features.size, np.float32)
         self._equity: dict[str, float] = {}  # of the shadows, at the present decision
@@ -128,7 +134,9 @@ class Engine:
             self._advance(ticks, i, end)
             if due < n:
                 self._decide(int(ticks["ts_ns"][due]), self.features.values)
-                if self.progress.decisions % _YIELD_EVERY == 0:
+                self._due += 1
+                if self._due % _YIELD_EVERY == 0:
+                    self._watch()
                     await self.learning.settle()
                     await asyncio.sleep(0)
             i = end

@@ -78,9 +78,8 @@ class GenerationStore:
             "parent": info.parent,
             "weights_sha256": info.sha256,
         }
-        saved = await self._manager.save_async(
-            waiting.state, self._name, metrics=waiting.metrics, lineage=lineage
-        )
-        if waiting.promoted:
-            self._manager.mark_promoted(self._name, saved.number)
+        await self._manager.save_async(
+            waiting.state, self._name, metrics=waiting.metrics, lineage=lineage,
+            marks=("promoted",) if waiting.promoted else (),
+        )  # fmt: skip
         self.saved.append(info.number)

@@ -30,6 +30,7 @@ from ztb.runtime.engine import Engine, Learning
 from ztb.runtime.generation_store import GenerationStore
 from ztb.runtime.history_source import HistorySource, trading_start
 from ztb.runtime.learning_setup import learn, serve
+from ztb.runtime.memory_guard import MemoryGuard
 from ztb.runtime.origin import CHECKPOINT_NAME, Origin, load_origin, random_origin
 from ztb.runtime.promotion import Promotion
 from ztb.runtime.summary import Ending, remark, summarise
@@ -143,6 +144,7 @@ class Replay:
         self.engine = Engine(
             features, normaliser, assembly.clock(), live, shadows, self.books, learning,
             assembly.instrument.symbol, self._trade_from_ns,
+            MemoryGuard(assembly.config.limits.max_memory_gb),
         )  # fmt: skip
 
     def _learning(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -12,7 +11,6 @@ import numpy as np
 from ztb.errors import InvariantError
 from ztb.utils.checkpoint.arena import Arena
 from ztb.utils.checkpoint.arrays import make_array
-from ztb.utils.checkpoint.copying import Copier
 from ztb.utils.checkpoint.errors import Malformed
 from ztb.utils.checkpoint.layout import Frame
 from ztb.utils.checkpoint.snapshot import plan_snapshot, take_snapshot
@@ -29,8 +27,7 @@ class _Head(msgspec.Struct, frozen=True):
 
 def pack(state: dict[str, Any]) -> bytes:
     """The bytes of `state`: dicts, lists, numbers of any size, strings, numpy arrays. TypeError for others."""
-    with closing(Copier()) as copier:
-        snapshot = take_snapshot(plan_snapshot(state, _MOST_BYTES), Arena(), copier)
+    snapshot = take_snapshot(plan_snapshot(state, _MOST_BYTES), Arena())
     head = msgspec.json.encode(_Head(snapshot.frames, msgspec.Raw(msgspec.json.encode(snapshot.tree))))
     return b"".join([_LENGTH.pack(len(head)), head, *(part.tobytes() for _, part in snapshot.parts())])
 
