@@ -10,6 +10,11 @@ from telemetry.telemetry_snapshots import snapshot
 from ztb.telemetry.systemd import Notifier, SystemdObserver
 
 
+def block(seconds: float) -> None:
+    """Hold the loop up."""
+    time.sleep(seconds)
+
+
 class Work:
     def __init__(self) -> None:
         self.turns = 0
@@ -17,9 +22,9 @@ class Work:
     async def run(self, kind: str) -> None:
         for i in range(1000):
             if kind == "busy":
-                time.sleep(0.02)
+                block(0.02)
             elif kind == "blocked" and i == 10:
-                time.sleep(2.5)
+                block(2.5)
             elif kind == "stuck" and i == 10:
                 await asyncio.Event().wait()
             self.turns += 1
