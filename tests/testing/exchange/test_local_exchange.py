@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +20,7 @@ import pytest
 from ztb.testing import LocalExchange
 
 SYMBOL = "BTC/USDT"
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -104,7 +107,10 @@ async def test_the_user_stream_tells_of_a_fill_and_of_balances(client: Any) -> N
 
 def test_the_command_prints_one_line_that_a_client_trades_with() -> None:
     command = [sys.executable, "-m", "ztb", "exchange", "--port", "0", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "daemon")}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         options = json.loads(process.stdout.readline())
         client = ccxt.binance(options)
