@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import signal
 from dataclasses import dataclass
 
+import structlog
 import typer
 
 from ztb.errors import UsageError
-from ztb.telemetry.logs import set_log_level
+from ztb.telemetry.logs import configure_logging
 from ztb.testing.exchange.local import HOST, LocalExchange
 
-_log = logging.getLogger("ztb.exchange")
+_log = structlog.get_logger("ztb.exchange")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class ExchangeOptions:
 
 def run_exchange(options: ExchangeOptions) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
-    set_log_level("info")
+    configure_logging()
     return asyncio.run(_serve(options))
 
 
@@ -41,7 +41,7 @@ async def _serve(options: ExchangeOptions) -> int:
     local = LocalExchange(options.seed, balances=_balances(options.balances), port=options.port)
     async with local as exchange:
         _announce(exchange, options.as_json)
-        _log.info("listening on http://%s:%s; SIGTERM or Ctrl-C ends it", HOST, exchange.port)
+        _log.info("listening", url=f"http://{HOST}:{exchange.port}", until="SIGTERM or Ctrl-C")
         await stopped.wait()
     _log.info("closed")
     return 0
