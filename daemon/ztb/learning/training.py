@@ -145,6 +145,8 @@ class Training:
         self.updater.load_state(state["updater"])
         self._collector.load_state(state["collector"])
         self.best = Best(**state["best"])
-        self.curve = [
-            CurvePoint(**{**point, "stats": UpdateStats(**point["stats"])}) for point in state["curve"]
-        ]
+        self.curve = [_point(**point) for point in state["curve"]]
+
+
+def _point(stats: dict[str, Any], **rest: Any) -> CurvePoint:
+    return CurvePoint(stats=UpdateStats(**stats), **rest)
