@@ -146,6 +146,19 @@ def doctor(config: _Config = None, out: _Out = None, as_json: _Json = False) -> 
 
 
 @app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="where to")] = Path(),
+    system: Annotated[bool, typer.Option("--system", help="write what systemd needs, as root")] = False,
+    root: Annotated[Path, typer.Option("--root", help="with --system: below this folder")] = Path("/"),
+    as_json: _Json = False,
+) -> int:
+    """Write configuration and an example to start from; nothing of yours is overwritten."""
+    from ztb.commands.init import init as write
+
+    return write(folder, system, root, as_json)
+
+
+@app.command()
 def version() -> int:
     """Print the version."""
     from ztb.utils.version import code_version
