@@ -38,7 +38,7 @@ class Mosquitto:
         assert MOSQUITTO is not None
         path = self.folder / "mosquitto.conf"
         path.write_text("\n".join([f"listener {self.port} 127.0.0.1", "user root", *self.lines]) + "\n")
-        self.process = subprocess.Popen(  # noqa: ASYNC220: it returns at once
+        self.process = subprocess.Popen(  # noqa: ASYNC220
             [MOSQUITTO, "-c", str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         for _ in range(200):

@@ -69,7 +69,7 @@ class Daemon:
 
 async def until(condition: Callable[[], bool], within_s: float = 15.0) -> None:
     async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110: of what others do there is no event
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
 
