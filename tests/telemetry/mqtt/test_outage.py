@@ -9,12 +9,13 @@ import tracemalloc
 from collections.abc import AsyncIterator
 from typing import Any
 
-from telemetry.made_up import decision_row, fill_row, run_virtually, snapshot
+from telemetry.made_up import decision_row, fill_row, snapshot
 from ztb.secrets import Redactor
 from ztb.telemetry.mqtt.link import Incoming, Link, LinkLost
 from ztb.telemetry.mqtt.observer import CAPACITY, MqttObserver
 from ztb.telemetry.mqtt.payloads import Encoder
 from ztb.telemetry.mqtt.topics import Topic, Topics
+from ztb.testing.virtual_time import run_virtual
 
 HOUR_S = 3600
 
@@ -72,7 +73,7 @@ def test_an_hour_without_a_broker():
 
     tracemalloc.start()
     try:
-        half, whole = run_virtually(hour())
+        half, whole = run_virtual(hour())
     finally:
         tracemalloc.stop()
     assert whole - half < 20_000, "flat from the moment the queues are full"
