@@ -58,6 +58,36 @@ class MarketSection(Section):
     block_rows: int = Field(
         default=1024, ge=1, le=1_048_576, description="rows read at a time", json_schema_extra=_NO_EFFECT
     )
+    client: dict[str, Any] = Field(
+        default_factory=dict,
+        description="options for the venue's ccxt client, such as urls and options; never a key",
+    )
+    allowed_hosts: tuple[str, ...] | None = Field(
+        default=None, description="the only hosts that may be reached; default: the venue's own"
+    )
+    streams: tuple[Literal["trades", "quotes", "depth", "bars"], ...] = Field(
+        default=("trades", "quotes"), min_length=1, description="what is read live"
+    )
+    timeframe: str = Field(default="1m", description="length of live bars, as ccxt writes it")
+    depth_levels: int = Field(default=20, ge=1, le=200, description="levels a side of live books")
+    poll_s: float = Field(
+        default=2.0, ge=0.1, le=3600, description="between two requests where the venue has no stream"
+    )
+    stale_s: float = Field(
+        default=10.0, ge=0.5, le=3600, description="silence of a stream after which the venue is asked"
+    )
+    flush_ms: float = Field(default=5.0, ge=0, le=1000, description="live rows are handed on this often")
+    warm_up_s: float = Field(
+        default=1800.0, ge=0, le=31_536_000, description="history fetched at a live start, not traded on"
+    )
+    record: bool = Field(default=True, description="keep live ticks in the run's folder")
+    record_file_mb: int = Field(default=256, ge=1, le=65_536, description="a recording's file ends there")
+    record_file_minutes: float = Field(
+        default=60.0, ge=0.1, le=10_080, description="a recording's file ends then"
+    )
+    record_min_free_mb: int = Field(
+        default=512, ge=0, le=1_048_576, description="free disk below which recording stops"
+    )
 
 
 class FeaturesSection(Section):
@@ -212,7 +242,40 @@ class TelemetrySection(Section):
 
 
 class MqttSection(Section):
-    """Telemetry over MQTT; it has no settings yet."""
+    """Telemetry and commands over MQTT; off unless a broker is named. Passwords and keys: config/README.md."""
+
+    broker: str | None = Field(
+        default=None,
+        description="host, or `embedded` for one inside the daemon",
+        json_schema_extra=_NO_EFFECT,
+    )
+    port: int = Field(default=1883, ge=1, le=65535, json_schema_extra=_NO_EFFECT)
+    tls: bool = Field(
+        default=False, description="encrypt, and verify the broker", json_schema_extra=_NO_EFFECT
+    )
+    ca_file: str | None = Field(
+        default=None,
+        description="authorities that signed the broker's certificate; default: the system's",
+        json_schema_extra=_NO_EFFECT,
+    )
+    username: str | None = Field(
+        default=None, description="needs the secret mqtt_password", json_schema_extra=_NO_EFFECT
+    )
+    prefix: str = Field(default="ztb", description="first part of every topic", json_schema_extra=_NO_EFFECT)
+    interval_ms: int = Field(
+        default=1000, ge=100, le=3_600_000, description="between states", json_schema_extra=_NO_EFFECT
+    )
+    home_assistant: bool = Field(
+        default=False, description="describe the sensors to Home Assistant", json_schema_extra=_NO_EFFECT
+    )
+    commands: bool = Field(
+        default=False,
+        description="obey signed commands; needs the secret mqtt_command_key",
+        json_schema_extra=_NO_EFFECT,
+    )
+    allow_resume: bool = Field(
+        default=False, description="obey resume and unfreeze too", json_schema_extra=_NO_EFFECT
+    )
 
 
 class LimitsSection(Section):
