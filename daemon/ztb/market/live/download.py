@@ -89,11 +89,12 @@ class Download:
         """Go on after what lies there; returns the number of the next file."""
         first_ns, last_ns = 0, 0
         for path in paths:
-            whole = 0
-            for whole, ticks in enumerate(self._recorded(path), 1):
+            rows = 0
+            for ticks in self._recorded(path):
                 first_ns = first_ns or int(ticks["ts_ns"][0] - ticks["span_ns"][0])
                 last_ns = int(ticks["ts_ns"][-1])
-            if whole == 0:
+                rows += len(ticks)
+            if rows == 0:
                 path.unlink()  # a crash left its only frame cut short
         if first_ns and self._wanted.start_ms < first_ns // 1_000_000 - max(self._wanted.span_ms, _WINDOW_MS):
             raise DataError(f"{paths[0]}: begins later than --from: name another --out")
