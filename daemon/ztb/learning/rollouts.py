@@ -26,8 +26,15 @@ class BatchPolicy:
     """A network that decides for many observations at once, from buffers of its own."""
 
     def __init__(
-        self, shape: NetworkShape, weights: Weights, lanes: int, make: MakeNetwork | None = None
+        self,
+        shape: NetworkShape,
+        weights: Weights,
+        lanes: int,
+        make: MakeNetwork | None = None,
+        deterministic: bool = False,
     ) -> None:
+        """`deterministic`: the most probable actions instead of drawn ones."""
+        self._deterministic = int(deterministic)
         self._heads = np.array(shape.heads, np.int64)
         self._outputs = new_outputs(shape, weights, make, lanes)
 
@@ -47,7 +54,7 @@ class BatchPolicy:
         Returns the values (N,), good until the next call.
         """
         outputs = self._outputs(observations)
-        sample_batch(outputs, self._heads, uniforms, 0, actions, logprobs)
+        sample_batch(outputs, self._heads, uniforms, self._deterministic, actions, logprobs)
         return outputs[:, -1]
 
     def values(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
