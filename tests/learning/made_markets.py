@@ -172,9 +172,9 @@ class Examination:
 
         return self.run(choose)
 
-    def _chooser(self, weights: Weights, deterministic: bool) -> Choose:
+    def _chooser(self, weights: Weights, greedy: bool) -> Choose:
         lanes = self.simulation.num_lanes
-        policy = BatchPolicy(SHAPE, weights, lanes, deterministic=deterministic)
+        policy = BatchPolicy(SHAPE, weights, lanes, greedy=greedy)
         actions, logprobs = np.zeros((lanes, 2), np.int64), np.zeros(lanes, np.float32)
 
         def choose(seen: NDArray[np.float32], uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
