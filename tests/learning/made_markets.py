@@ -92,7 +92,9 @@ def write_csv(prices: NDArray[np.float64], path: Path) -> Path:
 def record_bars(ticks: Ticks, normaliser: Normaliser | None = None) -> Recording:
     """Ready to be traded on; the normaliser is a fresh one, or goes on from where it is."""
     features = FeatureSet(MARKET, HOUR_NS, FEATURES)
-    return record(ticks, MARKET, HOUR_NS, DecisionClock(Every.BAR, 0), features, normaliser or Normaliser(len(FEATURES)))
+    return record(
+        ticks, MARKET, HOUR_NS, DecisionClock(Every.BAR, 0), features, normaliser or Normaliser(len(FEATURES))
+    )
 
 
 def best_policy(rho: float) -> Table:
