@@ -146,6 +146,8 @@ class FeedReader:
 
     def __init__(self, feed: Feed, window: RecentWindow) -> None:
         self.window = window
+        self.told: int | None = None
+        """Number of the last decision that the window was told of."""
         self._feed = feed
         self._rows: dict[int, int] = {}  # where each moment's begin
         self._ahead: np.void | None = None
@@ -184,3 +186,4 @@ class FeedReader:
         view = rows[:begins].reshape(-1)[: VIEW.itemsize].view(VIEW) if begins else self.window.start.view
         self.window.add(rows[begins:].reshape(-1).view(TICK), view)
         self.window.decide(moment["features"], bool(moment["tainted"]))
+        self.told = int(moment["decision"])
