@@ -105,9 +105,9 @@ async def test_nasty_words_run_nothing():
 async def test_a_token_is_asked_for_and_remembered():
     served = Served(token="a token that nobody guesses")
     async with opened(served, "phone") as page:
-        page.faults.clear()
         await page.goto(f"http://127.0.0.1:{served.port}/login")
         await page.fill("#token", "a token that nobody guesses")
+        page.faults.clear()
         await page.click("button")
         await page.wait_for_selector("#link.good")
         assert page.faults == []
