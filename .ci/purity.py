@@ -8,7 +8,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "daemon" / "ztb"
 CORE = ("features", "trading", "execution", "ledger/accounts.py", "ledger/performance.py", "market/view.py",
-        "market/book.py", "utils/rng.py", "learning/online.py", "learning/sanity.py", "learning/generations.py")  # fmt: skip
+        "market/book.py", "utils/rng.py", "learning/online.py", "learning/sanity.py", "learning/generations.py", "learning/gate")  # fmt: skip
 BANNED_MODULES = {
     "time", "datetime", "random", "secrets", "uuid", "socket", "asyncio", "threading", "subprocess", "pathlib",
     "io", "sqlite3", "urllib", "http", "requests", "aiohttp",
@@ -32,7 +32,9 @@ def faults(path: Path) -> list[str]:
             names = [node.module or ""]
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in BANNED_CALLS:
             found.append(f"{path}:{node.lineno}: calls {node.func.id}")
-        found += [f"{path}:{node.lineno}: imports {name}" for name in names if name.split(".")[0] in BANNED_MODULES]
+        found += [
+            f"{path}:{node.lineno}: imports {name}" for name in names if name.split(".")[0] in BANNED_MODULES
+        ]
         if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("np.random.") and node.attr in {
             "rand", "randn", "seed", "random", "normal", "choice", "shuffle", "randint", "uniform"
         }:  # fmt: skip

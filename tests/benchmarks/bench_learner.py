@@ -89,12 +89,11 @@ def measure(mode: str, folder: Path, options: argparse.Namespace, figures: Figur
     if isinstance(learning, ProcessLearning):
         learning._pace = None  # as a live run has none
     source = PacedSource(run.source, options, lambda: mode == "off" or learning.updates > 0)
-    run.source = source
     latencies: list[float] = []
     _time_decisions(run, source, latencies)
     shares = _time_learner(source, learning)
     _time_swaps(run.policy, figures.swaps)
-    asyncio.run(run.run())
+    asyncio.run(run.run(source))
     run.finish("complete")
     figures.updates += learning.updates
     figures.learner_share += shares()

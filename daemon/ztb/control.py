@@ -1,0 +1,86 @@
+"""What may be asked of a running daemon, and how it answers: one closed union, whoever asks.
+
+The control socket, MQTT commands, signals and the kill-switch file all end in `Controls.execute`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeAlias
+
+import msgspec
+
+
+class _Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag=str.lower):
+    """A command; on the wire a JSON object whose `command` is the lower-case name."""
+
+
+class Status(_Command, frozen=True):
+    """Answer with the present `telemetry.snapshot.Snapshot` in `detail`."""
+
+
+class Halt(_Command, frozen=True):
+    """Cancel what is open and refuse every order until `Resume`; latched, survives a restart."""
+
+    reason: str = ""
+
+
+class Resume(_Command, frozen=True):
+    """Lift a halt or the reduce-only state."""
+
+
+class Flatten(_Command, frozen=True):
+    """Bring the position to zero, then halt."""
+
+
+class Freeze(_Command, frozen=True):
+    """Stop learning; the generation that serves goes on serving."""
+
+
+class Unfreeze(_Command, frozen=True):
+    """Learn again."""
+
+
+class Promote(_Command, frozen=True):
+    """Serve `generation` from the next decision on, gate or no gate; journaled as the operator's doing."""
+
+    generation: int
+
+
+class Rollback(_Command, frozen=True):
+    """Serve `generation` (None: the last good ancestor) from the next decision on, and quarantine what is left."""
+
+    generation: int | None = None
+
+
+class Reload(_Command, frozen=True):
+    """Read the configuration again and take over what may change while running."""
+
+
+class LogLevel(_Command, frozen=True):
+    """Log from `level` (debug, info, warning, error) on."""
+
+    level: str
+
+
+class Disarm(_Command, frozen=True):
+    """Live mode: no new risk until armed again."""
+
+
+Command: TypeAlias = (
+    Status | Halt | Resume | Flatten | Freeze | Unfreeze | Promote | Rollback | Reload | LogLevel | Disarm
+)
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What came of a command. `exit_code` is what the command line ends with (see `ztb.errors`)."""
+
+    ok: bool
+    message: str
+    exit_code: int = 0
+    detail: dict[str, Any] = {}
+
+
+class Controls(Protocol):
+    """Where commands go. `origin` says who asked (socket, mqtt, signal, file, operator) and is journaled."""
+
+    async def execute(self, command: Command, origin: str) -> Answer: ...

@@ -1,0 +1,223 @@
+"""A session: journal, books, lanes, engine, policy, learner and store of one run, wherever its ticks come from.
+
+Replay and daemon make one each and drive it; what differs between them is the source, the broker and the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import structlog
+
+from ztb.errors import ZtbError
+from ztb.learning.generations import Lineage, ServedPolicy
+from ztb.learning.sanity import SanityConfig
+from ztb.ledger.accounts import Account
+from ztb.ledger.bookkeeper import Bookkeeper
+from ztb.ledger.export import export_decisions
+from ztb.ledger.journal import Journal
+from ztb.ledger.records import NoteRow
+from ztb.ledger.run_directory import RunDirectory
+from ztb.ports import Source
+from ztb.runtime.assembly import Assembly, describe, hold_strategy
+from ztb.runtime.engine import Engine, Learning
+from ztb.runtime.generation_store import GenerationStore
+from ztb.runtime.learning_setup import learn, serve
+from ztb.runtime.memory_guard import MemoryGuard
+from ztb.runtime.origin import CHECKPOINT_NAME, Origin
+from ztb.runtime.promotion import Promotion
+from ztb.runtime.summary import Ending, remark, summarise
+from ztb.telemetry.report import write_report
+from ztb.trading.lane import Lane
+from ztb.trading.policy import NetworkShape
+from ztb.utils import CheckpointManager
+from ztb.utils.memory import peak_rss_bytes
+from ztb.utils.version import code_version
+
+MakeOrigin = Callable[[NetworkShape, str], Origin]
+"""Generation 0 for a network's shape and a feature schema's hash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What a session stands in. `facts`: what `run.json` is to say of its data; `paced`: the ticks wait for a
+    learner process that is behind.
+    """
+
+    mode: str
+    assembly: Assembly
+    directory: RunDirectory
+    run_id: str
+    facts: Mapping[str, Any]
+    trade_from_ns: int = 0
+    paced: bool = True
+
+
+class Session:
+    """One run's parts, made in order. Make it, await `run`, and whatever happens call `finish` or `abandon`."""
+
+    def __init__(self, frame: Frame, make_origin: MakeOrigin) -> None:
+        self.frame = frame
+        self.assembly = frame.assembly
+        self.directory = frame.directory
+        self.run_id = frame.run_id
+        self.lineage = Lineage()
+        self.journal = Journal(frame.directory.journal)
+        self.origin: Origin | None = None
+        self.store: GenerationStore | None = None
+        self._started = time.perf_counter()
+        self._build(make_origin)
+
+    def _write_manifest(self, features: tuple[str, ...]) -> None:
+        """`run.json`: what the run was made of."""
+        assembly = self.assembly
+        self.directory.write_json(
+            self.directory.manifest,
+            {
+                "mode": self.frame.mode,
+                "run_id": self.run_id,
+                "seed": assembly.seed,
+                "code_version": code_version(),
+                **self.frame.facts,
+                "instrument": dict(describe(assembly.instrument)),
+                "features": list(features),
+                "ladder": list(assembly.bridge.ladder),
+                "period_ns": assembly.period_ns,
+                "config": assembly.config.model_dump(mode="json"),
+            },
+        )
+
+    def _build(self, make_origin: MakeOrigin) -> None:
+        assembly = self.assembly
+        features = assembly.features()
+        self._write_manifest(features.names)
+        normaliser = assembly.normaliser(features.size)
+        account = Account(assembly.instrument, Decimal(repr(assembly.config.execution.start_cash_quote)))
+        self.books = Bookkeeper(self.journal, account, self.run_id)
+        policy, frozen, learning = self._learning(
+            features.size, normaliser.state, features.schema_hash, make_origin
+        )
+        self.policy = policy
+        if self.origin is not None and self.origin.normaliser_state is not None:
+            normaliser.load_state(self.origin.normaliser_state)
+        live = assembly.lane(features.size, assembly.strategy, policy, self.books)
+        shadows: dict[str, Lane] = {"hold": assembly.lane(features.size, hold_strategy(), None)}
+        if frozen is not None:
+            shadows["frozen"] = assembly.lane(features.size, assembly.strategy, frozen)
+        self.engine = Engine(
+            features, normaliser, assembly.clock(), live, shadows, self.books, learning,
+            assembly.instrument.symbol, self.frame.trade_from_ns,
+            MemoryGuard(assembly.config.limits.max_memory_gb),
+        )  # fmt: skip
+
+    def _learning(
+        self,
+        feature_size: int,
+        normaliser_state: Callable[[], dict[str, Any]],
+        schema_hash: str,
+        make_origin: MakeOrigin,
+    ) -> tuple[ServedPolicy | None, ServedPolicy | None, Learning]:
+        """The policy, generation 0 for the frozen lane, and what teaches; nothing for strategies without a policy."""
+        assembly, config = self.assembly, self.assembly.config
+        if not assembly.strategy.learns:
+            return None, None, Learning()
+        shape = assembly.shape(feature_size)
+        self.origin = make_origin(shape, schema_hash)
+        policy = serve(assembly, shape, self.lineage, self.origin)
+        learns = config.online.learner != "off"
+        frozen = ServedPolicy(shape, policy.info, config.strategy.sample, policy.make) if learns else None
+        manager = CheckpointManager(self.directory.checkpoints, config.checkpoint.max_generations)
+        self.store = GenerationStore(
+            manager, CHECKPOINT_NAME, {"run_id": self.run_id, "feature_schema": schema_hash}
+        )
+        sanity = SanityConfig(config.gate.max_kl, config.gate.min_entropy_fraction)
+        promotion = Promotion(
+            policy, self.lineage, sanity, self.journal, self.store,
+            lambda: {"normaliser": normaliser_state(), "feature_schema": schema_hash},
+        )  # fmt: skip
+        return policy, frozen, learn(assembly, self.origin, promotion, self.frame.paced)
+
+    async def run(self, source: Source) -> None:
+        """Drive the engine over `source` to its end, generations being saved beside it."""
+        async with asyncio.TaskGroup() as tasks:
+            await self.drive(source, tasks)
+
+    async def drive(self, source: Source, tasks: asyncio.TaskGroup) -> None:
+        """As `run`, with the tasks in a group of the caller's; they have ended on return."""
+        self.journal.append(NoteRow(0, "start", self.run_id))
+        learning = self.engine.learning
+        try:
+            if self.origin is not None:
+                learning.begin(0, self.origin.how)
+            saving = tasks.create_task(self.store.run(), name="generation-store") if self.store else None
+            tasks.create_task(learning.run(), name="learning")
+            await tasks.create_task(self.engine.run(source), name="engine")
+            await learning.finish()
+            if self.store is not None and saving is not None:
+                self.store.close()
+                await saving
+        finally:
+            learning.close()
+
+    def finish(self, status: str, dropped: int = 0) -> dict[str, Any]:
+        """Close the journal, export the decisions, write summary and report; returns the summary.
+
+        `dropped`: rows of the data that were left out.
+        """
+        last_ns = self.engine.progress.last_ts_ns
+        said = remark(self.assembly, self.engine)
+        if said is not None:
+            self.journal.append(NoteRow(last_ns, "no_decision", said))
+        self.journal.append(NoteRow(last_ns, "end", status))
+        self.journal.close()
+        export_decisions(self.directory.journal, self.directory.decisions)
+        ending = self._ending(status, dropped)
+        summary = summarise(self.frame.mode, self.run_id, self.assembly, self.engine, self.lineage, ending)
+        self.directory.write_json(self.directory.summary, summary)
+        write_report(self.directory)
+        return summary
+
+    def abandon(self, status: str, dropped: int = 0) -> None:
+        """As `finish`, after an error: what cannot be written any more is left, what was stays readable."""
+        try:
+            self.finish(status, dropped)
+        except (ZtbError, OSError, sqlite3.Error) as error:
+            structlog.get_logger().warning(
+                "run_not_finished", run=str(self.directory.path), reason=str(error)
+            )
+
+    def _ending(self, status: str, dropped: int) -> Ending:
+        return Ending(
+            status=status,
+            wall_s=time.perf_counter() - self._started,
+            peak_rss_mb=peak_rss_bytes() / 1e6,
+            updates=self.engine.learning.updates,
+            weights_sha256=self.policy.info.sha256 if self.policy else None,
+            origin=self.origin.how if self.origin else None,
+            frozen_return=self._frozen_return(),
+            dropped=dropped,
+            checkpoints=self.store.saved if self.store else [],
+        )
+
+    def _frozen_return(self) -> float | None:
+        """What generation 0 untouched earned; the live lane itself where nothing learns."""
+        if self.policy is None or self.engine.progress.decisions == 0:
+            return None
+        lane = self.engine.shadows.get("frozen", self.engine.live)
+        start = self.assembly.config.execution.start_cash_quote
+        return lane.equity / start - 1.0
+
+
+def status_of(error: BaseException) -> str:
+    """How a run that `error` ended is described in its summary."""
+    if isinstance(error, asyncio.CancelledError | KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, BaseExceptionGroup):
+        return status_of(error.exceptions[0])
+    return f"failed: {error}"

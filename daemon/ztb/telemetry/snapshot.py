@@ -1,0 +1,138 @@
+"""The state of a daemon at one moment, as frozen facts: what status, MQTT, metrics and the web page all show.
+
+Times are nanoseconds since 1970, money is quote currency, quantities are base currency, and what does not exist is
+None: no NaN ever gets in.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+SCHEMA_VERSION = 1
+
+State: TypeAlias = Literal["starting", "trading", "reduce_only", "halted", "flattening", "stopping"]
+
+
+class OpenOrderFact(msgspec.Struct, frozen=True):
+    order_id: int
+    side: int
+    remaining: float
+    price: float | None
+
+
+class LimitUse(msgspec.Struct, frozen=True):
+    """How near a risk limit is: `used` and `limit` in the limit's own unit."""
+
+    name: str
+    used: float
+    limit: float
+
+
+class StreamFact(msgspec.Struct, frozen=True):
+    """One stream of market data. `age_ms` since its last message."""
+
+    name: str
+    age_ms: float | None
+    stale: bool
+    reconnects: int
+    gaps: int
+
+
+class LearnerFact(msgspec.Struct, frozen=True):
+    """`mode` off, inline or process; the figures are those of the last update."""
+
+    mode: str
+    alive: bool
+    frozen: bool
+    updates: int = 0
+    waiting: int = 0
+    dropped: int = 0
+    tainted: int = 0
+    approx_kl: float | None = None
+    entropy: float | None = None
+    policy_loss: float | None = None
+    value_loss: float | None = None
+    explained_variance: float | None = None
+    clip_fraction: float | None = None
+
+
+class GenerationFact(msgspec.Struct, frozen=True):
+    """The generation that serves, and what became of all."""
+
+    serving: int
+    parent: int | None
+    since_ns: int
+    made: int
+    promoted: int
+    rejected: int
+    rolled_back: int
+    last_verdict: str = ""
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """Live against `baseline` (frozen, hold or flat): the difference in return, and its confidence interval."""
+
+    baseline: str
+    difference: float | None
+    low: float | None
+    high: float | None
+
+
+class AlertFact(msgspec.Struct, frozen=True):
+    """Something an operator should know. `key` is the same for repeats of the same thing."""
+
+    ts_ns: int
+    severity: Literal["info", "warning", "critical"]
+    key: str
+    text: str
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """See the module."""
+
+    schema_version: int = SCHEMA_VERSION
+    instance: str
+    mode: str
+    state: State
+    halted_because: str = ""
+    run_id: str
+    strategy: str
+    symbol: str
+    venue: str
+    now_ns: int
+    started_ns: int
+    last_tick_ns: int | None = None
+    lag_ms: float | None = None
+    ticks: int = 0
+    decisions: int = 0
+    orders: int = 0
+    fills: int = 0
+    rejects: int = 0
+    refusals: int = 0
+    gaps: int = 0
+    mid: float | None = None
+    bid: float | None = None
+    ask: float | None = None
+    position: float = 0.0
+    cash: float = 0.0
+    equity: float = 0.0
+    start_equity: float = 0.0
+    hold_equity: float | None = None
+    frozen_equity: float | None = None
+    drawdown: float = 0.0
+    max_drawdown: float = 0.0
+    fees: float = 0.0
+    open_orders: tuple[OpenOrderFact, ...] = ()
+    limits: tuple[LimitUse, ...] = ()
+    streams: tuple[StreamFact, ...] = ()
+    learner: LearnerFact | None = None
+    generation: GenerationFact | None = None
+    helping: tuple[Comparison, ...] = ()
+    memory_mb: float = 0.0
+    memory_limit_mb: float = 0.0
+    checkpoints: int = 0
+    last_save_ms: float | None = None
+    recording: bool = False
+    alerts: tuple[AlertFact, ...] = ()
