@@ -17,6 +17,7 @@ import pytest
 from ztb.errors import UsageError
 from ztb.utils import CheckpointManager
 from ztb.utils.checkpoint import Generation, files
+from ztb.utils.checkpoint.arena import ALIGNMENT, Arena
 from ztb.utils.checkpoint.copying import copy
 
 
@@ -223,3 +224,13 @@ def test_a_large_copy_is_the_same_with_and_without_help(busy: bool) -> None:
         copy(moves, helper)  # would never return if it waited for a helper that is busy
         released.set()
     np.testing.assert_array_equal(target, source)
+
+
+def test_the_memory_of_a_copy_is_used_again() -> None:
+    arena = Arena()
+    arena.reserve(3_000_000)
+    first = arena.address
+    for nbytes in (1, 3_000_000, 4_000_000):
+        assert arena.reserve(nbytes).nbytes == nbytes
+        assert arena.address == first
+    assert first % ALIGNMENT == 0

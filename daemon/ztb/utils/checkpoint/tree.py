@@ -6,13 +6,12 @@ else is an object whose one key says what it is: {"dict": [[key, value], ...]}, 
 
 from __future__ import annotations
 
-import functools
 import math
 import struct
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -33,7 +32,10 @@ class Encoder:
         self._path: list[object] = []
         torch: Any = sys.modules.get("torch")
         self._strided = torch and torch.strided
-        self._encoders = _encoders(torch)
+        self._encoders = self._CONTAINERS
+        if torch:
+            its = {torch.Tensor: Encoder._tensor, torch.nn.Parameter: Encoder._tensor}
+            self._encoders = self._CONTAINERS | its
 
     def encode(self, value: object) -> Node:
         """The tree of `value`; TypeError for what cannot be saved, `place` then says where it is."""
@@ -107,24 +109,14 @@ class Encoder:
         coalesced = layout != "sparse_coo" or tensor.is_coalesced()
         return {"sparse": [layout, list(tensor.shape), nodes, coalesced, tensor.requires_grad]}
 
-
-_Encode = Callable[[Encoder, Any], Node]
-
-
-@functools.cache
-def _encoders(torch: Any) -> dict[type, _Encode]:
-    """How each type is encoded that is not a plain value; torch's where somebody has imported it."""
-    encoders: dict[type, _Encode] = {
-        list: Encoder._items,
-        tuple: Encoder._tuple,
-        dict: Encoder._dict,
-        OrderedDict: Encoder._ordered,
-        bytes: Encoder._bytes,
-        np.ndarray: Encoder._array,
+    _CONTAINERS: ClassVar[dict[type, Callable[[Encoder, Any], Node]]] = {
+        list: _items,
+        tuple: _tuple,
+        dict: _dict,
+        OrderedDict: _ordered,
+        bytes: _bytes,
+        np.ndarray: _array,
     }
-    if torch:
-        encoders |= {torch.Tensor: Encoder._tensor, torch.nn.Parameter: Encoder._tensor}
-    return encoders
 
 
 def encode_state(state: object) -> tuple[Node, list[Leaf]]:
