@@ -72,6 +72,21 @@ class Rejected(msgspec.Struct, frozen=True):
     reason: str
 
 
+class SubmitUnknown(msgspec.Struct, frozen=True):
+    """The order was sent and no answer came: it may or may not be at the venue, which is asked, never sent again."""
+
+    order_id: int
+    ts_ns: int
+    reason: str
+
+
+class CancelRequested(msgspec.Struct, frozen=True):
+    """A venue is being asked to end an order."""
+
+    order_id: int
+    ts_ns: int
+
+
 class Filled(msgspec.Struct, frozen=True):
     """One execution. `fill_id` is unique at its venue: a second report with it is the same fill.
 
@@ -115,4 +130,14 @@ class Funded(msgspec.Struct, frozen=True):
     amount: float
 
 
-OrderEvent: TypeAlias = Accepted | Rejected | Filled | Cancelled | CancelRejected | Expired | Funded
+OrderEvent: TypeAlias = (
+    Accepted
+    | Rejected
+    | SubmitUnknown
+    | Filled
+    | CancelRequested
+    | Cancelled
+    | CancelRejected
+    | Expired
+    | Funded
+)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from decimal import Decimal
 
 from ztb.errors import InvariantError
+from ztb.execution.order_states import TERMINAL, OrderProgress, progress_after
 from ztb.execution.orders import Filled, Funded, OrderEvent, OrderRequest
 from ztb.execution.risk import Proposal, Reason
 from ztb.ledger.accounts import Account
@@ -12,10 +14,14 @@ from ztb.ledger.journal import Journal
 from ztb.ledger.records import FillRow, OrderEventRow, OrderRow, RefusalRow
 
 _TOLERANCE = 1e-9
+_ENDED_REMEMBERED = 256
 
 
 class Bookkeeper:
-    """Listens to one lane. `generation` is the one that serves; the engine keeps it up to date."""
+    """Listens to one lane. `generation` is the one that serves; the engine keeps it up to date.
+
+    Every report takes its order a legal step further (`execution.order_states`) or raises InvariantError.
+    """
 
     def __init__(self, journal: Journal, account: Account, run_id: str) -> None:
         self.journal = journal
@@ -24,11 +30,14 @@ class Bookkeeper:
         self.orders = 0
         self.rejects = 0
         self.refusals = 0
+        self.progress: dict[int, OrderProgress] = {}
         self._client_prefix = f"ztb{run_id[:12]}-"
+        self._ended: deque[int] = deque()
 
     def intent(self, order: OrderRequest, decision: int, ts_ns: int) -> None:
         """An order is about to be sent: write it down first."""
         self.orders += 1
+        self.progress[order.order_id] = OrderProgress(order.order_id, order.lots)
         self.journal.append(
             OrderRow(
                 order.order_id, f"{self._client_prefix}{order.order_id}", decision, self.generation, ts_ns,
@@ -44,6 +53,7 @@ class Bookkeeper:
 
     def event(self, event: OrderEvent, order: OrderRequest | None) -> None:
         """The venue reported; fills are booked exactly."""
+        self._step(event)
         if isinstance(event, Filled):
             self._fill(event, order)
             return
@@ -57,6 +67,18 @@ class Bookkeeper:
                 getattr(event, "remaining_lots", None), getattr(event, "reason", None),
             )
         )  # fmt: skip
+
+    def _step(self, event: OrderEvent) -> None:
+        """One step of an order's life; of those that ended, the last few are remembered for late words."""
+        before = None if isinstance(event, Funded) else self.progress.get(event.order_id)
+        if before is None:
+            return
+        after = progress_after(before, event)
+        self.progress[before.order_id] = after
+        if after.state in TERMINAL and before.state not in TERMINAL:
+            self._ended.append(before.order_id)
+            if len(self._ended) > _ENDED_REMEMBERED:
+                del self.progress[self._ended.popleft()]
 
     def _fill(self, event: Filled, order: OrderRequest | None) -> None:
         if order is None:

@@ -76,13 +76,14 @@ class Journal:
     def __init__(self, path: Path, reopen: bool = False) -> None:
         self.path = path
         self.tap: Callable[[Record], None] | None = None
-        self._digest: hashlib._Hash | None = hashlib.sha256()
+        self._digest = hashlib.sha256()
+        self._reopened = reopen and path.exists()
         self._seq = 0
         self._group: _Group = []
         self._queue: queue.Queue[_Group | Callable[[], None] | None] = queue.Queue(_WAITING_GROUPS)
         self._failure: BaseException | None = None
-        if reopen and path.exists():
-            self._seq, self._digest = _last_seq(path), None
+        if self._reopened:
+            self._seq = _last_seq(path)
         else:
             _create(path)
         self._thread = threading.Thread(target=self._write_groups, name="ztb-journal", daemon=True)
@@ -103,7 +104,7 @@ class Journal:
     def commit(self) -> None:
         """Hand what was appended to the writer, which takes what waits together; waits only if it is far behind."""
         if self._group:
-            if self._digest is not None:
+            if not self._reopened:
                 self._digest.update(_canonical_lines(self._group))
             self._queue.put(self._group)
             self._group = []
@@ -139,7 +140,7 @@ class Journal:
 
     def sha256(self) -> str:
         """Digest of the canonical rows appended so far, hexadecimal; of a reopened journal, read again from disk."""
-        if self._digest is None:
+        if self._reopened:
             self._settle()
             reader = JournalReader(self.path)
             try:
