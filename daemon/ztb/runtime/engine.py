@@ -47,6 +47,8 @@ class Learning:
 
     generation = 0
     updates = 0
+    frozen = False
+    """Nothing is trained on while it is set: what is completed counts as tainted."""
 
     def begin(self, ts_ns: int, origin: str) -> None:
         """Before the first decision: `origin` says where generation 0 came from."""
@@ -102,7 +104,7 @@ class Engine:
         self._due = 0
         self._index = {name: i for i, name in enumerate(features.names)}
         self._normal = np.zeros(features.size, np.float32)
-        self._equity: dict[str, float] = {}  # of the shadows, at the present decision
+        self.shadow_equity: dict[str, float] = {}  # of the shadows, at the present decision
         self._before: tuple[Decided, int] | None = None
         self._tainted = False
         self._taints = False  # whether any row of the present block does
@@ -189,12 +191,13 @@ class Engine:
         self.books.generation = self.learning.generation
         decided = self.live.decide(ts_ns, number, raw, self._index, self._normal)
         for name, lane in self.shadows.items():
-            self._equity[name] = lane.decide(ts_ns, number, raw, self._index, self._normal).equity
+            self.shadow_equity[name] = lane.decide(ts_ns, number, raw, self._index, self._normal).equity
         self._record(decided)
         self.progress.decisions += 1
         if self._before is not None:
             before, generation = self._before
-            self.learning.completed(before, generation, decided.reward, self._tainted, decided)
+            tainted = self._tainted or self.learning.frozen
+            self.learning.completed(before, generation, decided.reward, tainted, decided)
         self._before = decided, self.books.generation
         self._tainted = False
 
@@ -216,7 +219,7 @@ class Engine:
         books.journal.append(
             MarkRow(
                 decided.decision, decided.ts_ns, decided.mid, decided.cash, decided.position, decided.equity,
-                books.account.fees, self._equity.get("hold"), self._equity.get("frozen"),
+                books.account.fees, self.shadow_equity.get("hold"), self.shadow_equity.get("frozen"),
             )
         )  # fmt: skip
         self._track(decided)

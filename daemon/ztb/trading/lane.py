@@ -6,7 +6,7 @@ accounts of their own and nobody listening.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -97,7 +97,8 @@ class _Working:
 class Lane:
     """See the module. `seed` keys the random numbers of decisions; lanes with one seed draw the same ones.
 
-    While `flattening`, the position is closed whatever the strategy says.
+    While `flattening`, the position is closed whatever the strategy says. `guard` is called before the gate
+    judges an order, and may change what it remembers.
     """
 
     def __init__(
@@ -115,6 +116,7 @@ class Lane:
         self.strategy = strategy
         self.rejects = 0
         self.flattening = False
+        self.guard: Callable[[], None] = lambda: None
         self._seed = seed
         self._listener = listener
         self._working: dict[int, _Working] = {}
@@ -258,6 +260,7 @@ class Lane:
 
     def _offer(self, order: OrderRequest, seen: Facts) -> Reason:
         """Send what the gate lets pass: `order`, or of one that would turn the position the part that closes it."""
+        self.guard()
         proposal = self._proposal(order, seen)
         reason = self.gate.check(proposal, seen)
         if reason is Reason.PASSED:
