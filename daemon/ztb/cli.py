@@ -99,6 +99,14 @@ def why(
 
 
 @app.command()
+def doctor(config: _Config = None, out: _Out = None, as_json: _Json = False) -> int:
+    """What may keep the daemon from running well, each with what to do; exit code 3 if anything is bad."""
+    from ztb.commands.doctor import doctor as examine
+
+    return examine(config, out, as_json)
+
+
+@app.command()
 def version() -> int:
     """Print the version."""
     from ztb.utils.version import code_version

@@ -149,6 +149,11 @@ class TelemetrySection(Section):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", json_schema_extra=_NO_EFFECT
     )
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto",
+        description="auto: JSON under systemd, else lines for people",
+        json_schema_extra=_NO_EFFECT,
+    )
 
 
 class MqttSection(Section):

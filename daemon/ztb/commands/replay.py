@@ -16,7 +16,8 @@ from ztb.errors import DataError
 from ztb.ledger.run_directory import RunDirectory, create_run_directory
 from ztb.runtime.origin import parse_span
 from ztb.runtime.replay import Replay, ReplayRequest, open_data, run_to_end
-from ztb.telemetry.logs import set_log_level
+from ztb.secrets import known_secrets
+from ztb.telemetry.logs import configure_logging
 
 SHIPPED_PRETRAIN = "180d"
 _COMPARED = ("journal_sha256", "weights_sha256", "end_equity", "decisions")
@@ -90,7 +91,8 @@ def repeat_run(run: Path, out: Path | None, as_json: bool) -> int:
 
 
 def _run(request: ReplayRequest, directory: RunDirectory, quiet: bool) -> dict[str, Any]:
-    set_log_level(request.config.telemetry.log_level)
+    telemetry = request.config.telemetry
+    configure_logging(telemetry.log_level, telemetry.log_format, known_secrets())
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())

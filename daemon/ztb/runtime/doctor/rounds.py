@@ -1,0 +1,18 @@
+"""All checks, in the order in which their findings matter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ztb.runtime.doctor import machine, setup
+from ztb.runtime.doctor.findings import Finding, Patient
+
+CHECKS: tuple[Callable[[Patient], Finding], ...] = (
+    setup.packages, machine.clock, machine.folder, machine.disk, machine.memory, machine.kernel_cache,
+    setup.checkpoints, setup.unit,
+)  # fmt: skip
+
+
+def diagnose(patient: Patient) -> list[Finding]:
+    """Every check's finding. No check changes anything, and none reaches a host that is not configured."""
+    return [check(patient) for check in CHECKS]
