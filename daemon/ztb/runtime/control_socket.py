@@ -11,7 +11,7 @@ import asyncio
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +26,7 @@ _CALLERS = 16
 
 
 @contextmanager
-def short_address(path: Path) -> Iterator[str]:
+def short_address(path: Path) -> Generator[str]:
     """A socket address for `path` that is short enough while the context lasts."""
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -52,7 +52,9 @@ def _claim(path: Path) -> None:
         except OSError:
             path.unlink(missing_ok=True)
         else:
-            raise UsageError(f"{path.parent}: a daemon runs there already; `ztb status --run {path.parent}` asks it")
+            raise UsageError(
+                f"{path.parent}: a daemon runs there already; `ztb status --run {path.parent}` asks it"
+            )
 
 
 class ControlSocket:

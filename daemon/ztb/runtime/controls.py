@@ -27,8 +27,10 @@ from ztb.errors import UsageError, ZtbError
 from ztb.ledger.records import NoteRow
 from ztb.runtime.kill_switch import KillSwitch, Latch, Stop
 from ztb.runtime.session import Session
-from ztb.telemetry.logs import LEVELS, set_log_level
+from ztb.telemetry.logs import set_log_level
 from ztb.telemetry.snapshot import Snapshot, State
+
+LEVELS = ("debug", "info", "warning", "error")
 
 
 class SessionControls:
@@ -61,7 +63,11 @@ class SessionControls:
         return None if latch is None else (latch.stop, latch.reason)
 
     async def execute(self, command: Command, origin: str) -> Answer:
-        """See `ztb.control.Controls`. Errors that ztb raises on purpose become the answer."""
+        """See `ztb.control.Controls`."""
+        return self.carry_out(command, origin)
+
+    def carry_out(self, command: Command, origin: str) -> Answer:
+        """As `execute`, for signal handlers. Errors that ztb raises on purpose become the answer."""
         try:
             return self._execute(command, origin)
         except ZtbError as error:

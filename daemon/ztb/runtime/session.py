@@ -60,7 +60,10 @@ class Frame:
 
 
 class Session:
-    """One run's parts, made in order. Make it, await `run`, and whatever happens call `finish` or `abandon`."""
+    """One run's parts, made in order. Make it, await `run`, and whatever happens call `finish` or `abandon`.
+
+    `patience_s`: how long the end waits for what the learner still owes; None: as long as it takes.
+    """
 
     def __init__(self, frame: Frame, make_origin: MakeOrigin) -> None:
         self.frame = frame
@@ -71,6 +74,7 @@ class Session:
         self.journal = Journal(frame.directory.journal)
         self.origin: Origin | None = None
         self.store: GenerationStore | None = None
+        self.patience_s: float | None = None
         self._started = time.perf_counter()
         self._build(make_origin)
 
@@ -158,11 +162,18 @@ class Session:
             saving = tasks.create_task(self.store.run(), name="generation-store") if self.store else None
             tasks.create_task(learning.run(), name="learning")
             await tasks.create_task(self.engine.run(source), name="engine")
-            await learning.finish()
+            await self._let_finish(learning)
             if self.store is not None and saving is not None:
                 self.store.close()
                 await saving
         finally:
+            learning.close()
+
+    async def _let_finish(self, learning: Learning) -> None:
+        try:
+            async with asyncio.timeout(self.patience_s):
+                await learning.finish()
+        except TimeoutError:
             learning.close()
 
     def finish(self, status: str, dropped: int = 0) -> dict[str, Any]:

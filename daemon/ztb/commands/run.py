@@ -1,0 +1,77 @@
+"""`ztb run`: the daemon, on history, on paper, or with real money."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ztb.config import Config, load_config
+from ztb.errors import UsageError
+from ztb.ledger.run_directory import RunDirectory, create_run_directory
+from ztb.ports import Source
+from ztb.runtime.clock import SystemClock
+from ztb.runtime.daemon import Daemon, DaemonOptions
+from ztb.runtime.origin import parse_span
+from ztb.runtime.pacing import PacedSource, parse_speed
+from ztb.runtime.replay import Replay, ReplayRequest, open_data
+from ztb.secrets import known_secrets
+from ztb.telemetry.logs import configure_logging
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The flags of `ztb run` as given."""
+
+    mode: str
+    paths: tuple[Path, ...]
+    config_path: Path | None
+    flags: dict[str, Any]
+    seed: int
+    out: Path | None
+    instance: str
+    speed: str
+    from_generation: str | None
+    pretrain: str | None
+    as_json: bool
+
+
+def run_daemon(options: RunOptions) -> int:
+    """Run until the data end or somebody stops it; returns the exit code."""
+    if options.mode != "replay":
+        raise UsageError(f"--mode {options.mode!r}: give replay")
+
+    def load() -> Config:
+        return load_config(options.config_path, options.flags).config
+
+    config = load()
+    telemetry = config.telemetry
+    configure_logging(telemetry.log_level, telemetry.log_format, known_secrets(), daemon=True)
+    directory = create_run_directory(options.out, f"{options.mode}-{options.instance}")
+    summary = asyncio.run(_run(options, config, load, directory))
+    if options.as_json:
+        typer.echo(json.dumps({**summary, "run": str(directory.path)}))
+    else:
+        from ztb.commands.summary_table import print_summary
+
+        print_summary(summary, directory)
+    return 0
+
+
+async def _run(
+    options: RunOptions, config: Config, load: Callable[[], Config], directory: RunDirectory
+) -> dict[str, Any]:
+    request = ReplayRequest(
+        config, options.paths, options.seed, pretrain_ns=parse_span(options.pretrain),
+        from_generation=options.from_generation,
+    )  # fmt: skip
+    session = Replay(request, open_data(request), directory)
+    speed = parse_speed(options.speed)
+    source: Source = session.source if speed is None else PacedSource(session.source, speed)
+    asked = DaemonOptions(options.instance, load, lambda: session.dropped)
+    return await Daemon(session, source, SystemClock(), asked).run()
