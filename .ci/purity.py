@@ -32,7 +32,9 @@ def faults(path: Path) -> list[str]:
             names = [node.module or ""]
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in BANNED_CALLS:
             found.append(f"{path}:{node.lineno}: calls {node.func.id}")
-        found += [f"{path}:{node.lineno}: imports {name}" for name in names if name.split(".")[0] in BANNED_MODULES]
+        found += [
+            f"{path}:{node.lineno}: imports {name}" for name in names if name.split(".")[0] in BANNED_MODULES
+        ]
         if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("np.random.") and node.attr in {
             "rand", "randn", "seed", "random", "normal", "choice", "shuffle", "randint", "uniform"
         }:  # fmt: skip

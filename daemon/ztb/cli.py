@@ -81,6 +81,45 @@ def replay(
 
 
 @app.command()
+def train(
+    data: _Data = None,
+    config: _Config = None,
+    strategy: Annotated[str | None, typer.Option("--strategy", help="name of a strategy that learns")] = None,
+    seed: _Seed = 0,
+    out: Annotated[Path | None, typer.Option("--out", help="folder; default runs/train-NNN")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="first moment, ISO 8601 UTC")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="end, ISO 8601 UTC, exclusive")] = None,
+    validation: Annotated[
+        str | None, typer.Option("--validation", help="last span to hold out, such as 60d; default: a fifth")
+    ] = None,
+    updates: Annotated[int, typer.Option("--updates", min=1, help="updates at the most")] = 400,
+    patience: Annotated[
+        int,
+        typer.Option("--patience", min=0, help="looks at the held-out span without a gain; 0: any number"),
+    ] = 10,
+    device: Annotated[
+        str | None, typer.Option("--device", help="where to learn: cpu (default), cuda…")
+    ] = None,
+    tensorboard: Annotated[Path | None, typer.Option("--tensorboard", help="folder for its scalars")] = None,
+    resume: Annotated[Path | None, typer.Option("--resume", help="a training to go on with")] = None,
+    symbol: _Symbol = None,
+    as_json: _Json = False,
+) -> int:
+    """Train a policy on history, keep the best on a later span; then `ztb replay --from-generation OUT`."""
+    from ztb.commands.train import TrainOptions
+    from ztb.commands.train import train as run_training
+
+    given = {
+        key: value for key, value in {"strategy.name": strategy, "market.symbol": symbol}.items() if value
+    }
+    options = TrainOptions(
+        tuple(data or ()), config, given, seed, out, resume, validation, updates, patience, device,
+        tensorboard, start, end, as_json,
+    )  # fmt: skip
+    return run_training(options)
+
+
+@app.command()
 def report(run_directory: _Run, as_json: _Json = False) -> int:
     """Make report.html and decisions.parquet of a run again, finished or not."""
     from ztb.commands.report import report as make
@@ -106,6 +145,19 @@ def doctor(config: _Config = None, out: _Out = None, as_json: _Json = False) -> 
     from ztb.commands.doctor import doctor as examine
 
     return examine(config, out, as_json)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="where to")] = Path(),
+    system: Annotated[bool, typer.Option("--system", help="write what systemd needs, as root")] = False,
+    root: Annotated[Path, typer.Option("--root", help="with --system: below this folder")] = Path("/"),
+    as_json: _Json = False,
+) -> int:
+    """Write configuration and an example to start from; nothing of yours is overwritten."""
+    from ztb.commands.init import init as write
+
+    return write(folder, system, root, as_json)
 
 
 @app.command()

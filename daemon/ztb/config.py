@@ -99,6 +99,18 @@ class OnlineSection(Section):
         default=100.0, gt=0, description="rewards are multiplied by this for the learner"
     )
     max_generation_age: int = Field(default=2, ge=0, description="older generations' transitions are dropped")
+    window_decisions: int = Field(
+        default=4096, ge=64, le=262_144, description="the recent past that the policy is rolled out over"
+    )
+    rollout_lanes: int = Field(default=64, ge=1, le=4096, description="rollouts side by side")
+    rollout_horizon_decisions: int = Field(default=32, ge=2, le=4096, description="length of a rollout")
+    passes: int = Field(default=2, ge=1, le=64, description="PPO updates an update, each over new rollouts")
+    own_share: float = Field(
+        default=0.2, ge=0, le=1, description="of what is learnt from, own transitions at most; 1: no rollouts"
+    )
+    entropy_coef: float = Field(
+        default=0.02, ge=0, le=10, description="in place of ppo.entropy_coef: keeps exploration alive"
+    )
     reward: Literal["log_return", "differential_sharpe", "sortino"] = "log_return"
     reward_rate: float = Field(
         default=0.01, gt=0, le=1, description="rate of the moving moments of ratio rewards"

@@ -64,6 +64,15 @@ def known_secrets(environment: Mapping[str, str] = os.environ) -> list[str]:
     return [secret for secret in found if secret is not None]
 
 
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """`environment` for a process that needs none of them."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith(_PREFIX) and name != "CREDENTIALS_DIRECTORY"
+    }
+
+
 def _name(variable: str) -> str:
     return variable.removeprefix(_PREFIX).removesuffix(_FILE).lower()
 

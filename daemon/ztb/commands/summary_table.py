@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ztb.ledger.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _WIDE = 112  # columns of a terminal that holds the remarks beside the figures
 
@@ -52,24 +55,61 @@ def _lives(generations: dict[str, int]) -> str:
     return f"{generations['promoted']} promoted, {generations['rejected']} rejected"
 
 
-def print_summary(summary: dict[str, Any], directory: RunDirectory) -> None:
-    """Print the figures of a run, and where the rest is."""
+def _print_table(title: str, rows: list[tuple[str, str, str]]) -> Console:
+    """Print `rows`, with their remarks where there is room; the console for what follows."""
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
-    table = Table(
-        title=f"{summary['strategy']} on {summary['symbol']}", title_style="bold", show_header=False
-    )
+    table = Table(title=title, title_style="bold", show_header=False)
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     if console.width >= _WIDE:
         table.add_column(style="dim", no_wrap=True)
-    for row in _rows(summary):
+    for row in rows:
         table.add_row(*row[: len(table.columns)])
     console.print(table)
+    return console
+
+
+def print_summary(summary: dict[str, Any], directory: RunDirectory) -> None:
+    """Print the figures of a run, and where the rest is."""
+    console = _print_table(f"{summary['strategy']} on {summary['symbol']}", _rows(summary))
     if summary["remark"] is not None:
         console.print(summary["remark"], style="yellow", highlight=False)
     console.print(
         f"report   {directory.report}\nfigures  {directory.summary}", highlight=False, soft_wrap=True
     )
+
+
+def _training_rows(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(name, figure, remark) rows of a training's summary."""
+    validation, trained, held_out = (
+        summary[name] for name in ("validation_mean_reward", "trained_on", "held_out")
+    )
+    early = "no gain for a while" if summary["ended"] == "early" else "as many as were asked for"
+    return [
+        ("trained on", f"{trained['decisions']:,} decisions", f"to {_day(trained['last_ts'])}"),
+        ("held out", f"{held_out['decisions']:,} decisions", f"to {_day(held_out['last_ts'])}"),
+        ("updates", f"{summary['updates']:,}", f"{summary['steps']:,} steps; {early}"),
+        ("best on what was held out", f"update {summary['best_update']:,}", "mean reward a decision, basis points:"),
+        *((f"  {name}", f"{1e4 * validation[name]:+.3f}", remark) for name, remark in _YARDSTICKS.items()),
+    ]  # fmt: skip
+
+
+_YARDSTICKS = {
+    "policy": "sampled, as it serves",
+    "flat": "no position",
+    "hold": "the highest rung of the ladder",
+    "random": "every action drawn uniformly",
+}
+
+
+def print_training(summary: dict[str, Any], directory: RunDirectory) -> None:
+    """Print the figures of a training, and how to serve what came of it."""
+    title = f"{summary['strategy']} trained on {summary['symbol']}"
+    console = _print_table(title, _training_rows(summary))
+    console.print(
+        f"figures  {directory.summary}\nserve    ztb replay --from-generation {directory.path}",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Learning from what really happened: own transitions to PPO updates to candidate generations."""
+"""Learning while trading: own transitions, and rollouts over the recent past, to PPO updates to candidates."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ztb.learning.mixture import fold, newest_lanes, side_by_side
+from ztb.learning.recent import RecentRollouts
 from ztb.trading.policy import Weights
 from ztb.trading.ppo.rollout import Rollout
 from ztb.trading.ppo.stats import UpdateStats
@@ -33,18 +35,30 @@ class Transition:
 class OnlineConfig:
     """`update_every_decisions` transitions make an update, `updates_per_generation` updates a candidate.
 
-    Rewards are multiplied by `reward_scale` for the learner, so that log returns of 10⁻³ are of order one.
+    Rewards are multiplied by `reward_scale` for the learner, so that log returns of 10⁻³ are of order one. An
+    update is `passes` of PPO, each over rollouts of its own and own transitions, which are up to `own_share` of
+    what it learns from.
     """
 
     update_every_decisions: int = 256
     updates_per_generation: int = 4
     reward_scale: float = 100.0
     max_generation_age: int = 2
+    passes: int = 1
+    own_share: float = 0.2
+
+    def own_lanes(self, rollout_lanes: int) -> int:
+        """Lanes of own transitions beside those of rollouts."""
+        if self.own_share >= 1.0:
+            return self.update_every_decisions
+        return round(rollout_lanes * self.own_share / (1.0 - self.own_share))
 
 
 @dataclass(frozen=True, slots=True)
 class Updated:
-    """An update happened: its number, statistics, the mean reward it saw, and a candidate's weights if one is due."""
+    """An update happened: its number, the statistics of its last pass, the mean own reward, and a candidate's
+    weights if one is due.
+    """
 
     update: int
     stats: UpdateStats
@@ -68,6 +82,7 @@ class OnlineLearner:
 
     updater: PPOUpdater
     config: OnlineConfig
+    recent: RecentRollouts | None = None
     counts: LearnerCounts = field(default_factory=LearnerCounts)
     updates: int = 0
     _waiting: list[Transition] = field(default_factory=list[Transition])
@@ -80,13 +95,13 @@ class OnlineLearner:
         self._waiting.append(transition)
         if len(self._waiting) < self.config.update_every_decisions:
             return None
-        rollout = self._rollout(next_value, serving)
+        own = self._own(next_value, serving)
         rewards = [t.reward for t in self._waiting]
         self._waiting.clear()
-        if not rollout.mask.any():
+        stats = self._update(own)
+        if stats is None:
             self.counts.empty += 1
             return None
-        stats = self.updater.update(rollout)
         self.updates += 1
         due = self.updates % self.config.updates_per_generation == 0
         return Updated(self.updates, stats, float(np.mean(rewards)), self.updater.weights() if due else None)
@@ -101,7 +116,24 @@ class OnlineLearner:
         if self._waiting:
             self._waiting[-1] = replace(self._waiting[-1], tainted=True)
 
-    def _rollout(self, next_value: float, serving: int) -> Rollout:
+    def _update(self, own: Rollout) -> UpdateStats | None:
+        """Learn from `own` and from rollouts over the recent window, where it is long enough; None: from nothing."""
+        collector = None
+        if self.recent is not None:
+            self.recent.advance()
+            collector = self.recent.collector(self.updater.weights())
+        if collector is None:
+            return self.updater.update(own) if own.mask.any() else None
+        folded = fold(own, len(collector.rollout.rewards))
+        kept = newest_lanes(folded, self.config.own_lanes(collector.simulation.num_lanes))
+        stats = None
+        for _ in range(self.config.passes):
+            mixed = side_by_side([collector.collect(self.updater.weights()), kept])
+            if mixed.mask.any():
+                stats = self.updater.update(mixed)
+        return stats
+
+    def _own(self, next_value: float, serving: int) -> Rollout:
         """The waiting transitions as a rollout of one environment, shape (T, 1, …)."""
         waiting = self._waiting
         n = len(waiting)

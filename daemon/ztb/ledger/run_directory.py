@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ztb.errors import DataError, UsageError, ZtbError
+from ztb.errors import DataError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,11 @@ def create_run_directory(out: Path | None, mode: str) -> RunDirectory:
         while (Path("runs") / f"{mode}-{number:03}").exists():
             number += 1
         out = Path("runs") / f"{mode}-{number:03}"
-    if (out / "journal.sqlite").exists():
+    directory = RunDirectory(out)
+    if directory.journal.exists() or directory.manifest.exists():
         raise UsageError(f"{out}: holds a run already; choose another --out, or remove it")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ZtbError(f"{out}: cannot be created ({error.strerror}); choose another --out") from None
-    return RunDirectory(out)
+        raise UsageError(f"{out}: cannot be created ({error.strerror}); choose another --out") from None
+    return directory

@@ -56,6 +56,15 @@ class Learning:
     async def run(self) -> None:
         """A task beside the engine's, for what cannot wait for the next decision; ends after `finish`."""
 
+    def ticks(self, ticks: Ticks, view: NDArray[np.void]) -> None:
+        """Rows (n,) are about to happen; `view` (1,) is the market before them. Copy what is to be kept."""
+
+    def decided(self, decision: int, features: NDArray[np.float32], tainted: bool) -> None:
+        """Decision number `decision` was made after the last of the ticks, on normalised `features` (F,).
+
+        `tainted`: the ticks since the decision before are not to be trained on.
+        """
+
     def completed(
         self, before: Decided, generation: int, reward: float, tainted: bool, after: Decided
     ) -> None:
@@ -176,6 +185,7 @@ class Engine:
                 self._decide(tick.ts_ns, history[j])
 
     def _advance(self, ticks: Ticks, i0: int, i1: int) -> None:
+        self.learning.ticks(ticks[i0:i1], self.live.broker.view)
         self.live.advance(ticks, i0, i1)
         for lane in self.shadows.values():
             lane.advance(ticks, i0, i1)
@@ -194,6 +204,7 @@ class Engine:
             self.shadow_equity[name] = lane.decide(ts_ns, number, raw, self._index, self._normal).equity
         self._record(decided)
         self.progress.decisions += 1
+        self.learning.decided(number, self._normal, self._tainted)
         if self._before is not None:
             before, generation = self._before
             tainted = self._tainted or self.learning.frozen

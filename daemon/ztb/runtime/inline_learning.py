@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ztb.learning.online import OnlineLearner
+from ztb.market.ticks import Ticks
 from ztb.runtime.engine import Learning
 from ztb.runtime.promotion import Candidate, Promotion, transition_of
 from ztb.trading.lane import Decided
@@ -26,6 +30,16 @@ class InlineLearning(Learning):
     def begin(self, ts_ns: int, origin: str) -> None:
         """See `Learning`."""
         self._promotion.begin(ts_ns, origin, self._learner.updater.state())
+
+    def ticks(self, ticks: Ticks, view: NDArray[np.void]) -> None:
+        """See `Learning`."""
+        if self._learner.recent is not None:
+            self._learner.recent.window.add(ticks, view)
+
+    def decided(self, decision: int, features: NDArray[np.float32], tainted: bool) -> None:
+        """See `Learning`."""
+        if self._learner.recent is not None:
+            self._learner.recent.window.decide(features, tainted)
 
     def completed(
         self, before: Decided, generation: int, reward: float, tainted: bool, after: Decided

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from ztb.errors import ConfigError
 from ztb.learning.generations import Lineage, ServedPolicy
@@ -10,6 +11,7 @@ from ztb.learning.online import OnlineConfig, OnlineLearner
 from ztb.learning.process.settings import Care, LearnerSettings
 from ztb.learning.process.supervisor import LearnerProcess
 from ztb.learning.process.worker import first_state
+from ztb.learning.recent import RecentConfig, RecentRollouts
 from ztb.runtime.assembly import Assembly
 from ztb.runtime.engine import Learning
 from ztb.runtime.inline_learning import InlineLearning
@@ -17,7 +19,9 @@ from ztb.runtime.origin import Origin
 from ztb.runtime.process_learning import Pace, ProcessLearning
 from ztb.runtime.promotion import Promotion
 from ztb.trading.network import build_module
+from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.policy import NetworkShape
+from ztb.trading.strategy import OwnReward
 
 _UPDATES_WAITING = 2  # updates' worth of transitions that a replay lets wait
 
@@ -47,18 +51,37 @@ def learn(assembly: Assembly, origin: Origin, promotion: Promotion, paced: bool)
         return Untaught(promotion)
     online = OnlineConfig(
         config.online.update_every_decisions, config.checkpoint.interval_updates,
-        config.online.reward_scale, config.online.max_generation_age,
+        config.online.reward_scale, config.online.max_generation_age, config.online.passes,
+        config.online.own_share,
     )  # fmt: skip
-    settings = LearnerSettings(promotion.policy.shape, config.ppo, online, assembly.seed)
+    ppo = replace(config.ppo, entropy_coef=config.online.entropy_coef)
+    settings = LearnerSettings(
+        promotion.policy.shape, ppo, online, assembly.seed, _recent(assembly, promotion)
+    )
     if config.online.learner == "inline":
-        return _inline(settings, origin, promotion)
+        return _inline(settings, origin, promotion, assembly.strategy.reward)
     if promotion.policy.make is not None:
         raise ConfigError("a strategy with a network of its own learns inline: use --learner inline or off")
     pace = Pace(_UPDATES_WAITING * online.update_every_decisions) if paced else None
     return in_a_process(settings, origin, promotion, pace, Care())
 
 
-def _inline(settings: LearnerSettings, origin: Origin, promotion: Promotion) -> InlineLearning:
+def _recent(assembly: Assembly, promotion: Promotion) -> RecentConfig | None:
+    """What is rolled out over, as configured; None where nothing is."""
+    config, online = assembly.config, assembly.config.online
+    if online.own_share >= 1.0:
+        return None
+    return RecentConfig(
+        assembly.instrument, assembly.period_ns, promotion.policy.shape.observation_size - ACCOUNT_SIZE,
+        assembly.bridge, config.paper, config.execution.start_cash_quote, online.window_decisions,
+        online.rollout_lanes, online.rollout_horizon_decisions,
+        config.strategy.name if assembly.strategy.reward else None,
+    )  # fmt: skip
+
+
+def _inline(
+    settings: LearnerSettings, origin: Origin, promotion: Promotion, own_reward: OwnReward | None
+) -> InlineLearning:
     # Imported here alone: where the learner has a process of its own, this one never needs torch.
     from ztb.trading.ppo.update import PPOUpdater
 
@@ -68,7 +91,12 @@ def _inline(settings: LearnerSettings, origin: Origin, promotion: Promotion) -> 
     updater.load_weights(origin.weights)
     if origin.updater_state is not None:
         updater.load_state(origin.updater_state)
-    return InlineLearning(promotion, OnlineLearner(updater, settings.online))
+    recent = None
+    if settings.recent is not None:
+        recent = RecentRollouts(
+            shape, settings.recent, settings.seed, settings.online.reward_scale, make, own_reward
+        )
+    return InlineLearning(promotion, OnlineLearner(updater, settings.online, recent))
 
 
 def in_a_process(

@@ -27,13 +27,13 @@ class Origin:
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
-def parse_span(text: str | None) -> int:
+def parse_span(text: str | None, flag: str = "--pretrain") -> int:
     """A span such as 180d, 12h, 2w, 30m in nanoseconds; none or nothing is 0. UsageError otherwise."""
     if text is None or text in ("none", "0"):
         return 0
     found = re.fullmatch(r"(\d+)([hdwm])", text)
     if found is None:
-        raise UsageError(f"--pretrain {text!r}: give a span such as 180d, 12h, 2w or 30m, or none")
+        raise UsageError(f"{flag} {text!r}: give a span such as 180d, 12h, 2w or 30m, or none")
     return int(found[1]) * _UNITS_NS[found[2]]
 
 

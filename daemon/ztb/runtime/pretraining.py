@@ -1,4 +1,4 @@
-"""Generation 0 from the first span of the data, which is trained on and not traded."""
+"""Training on history as a run is configured; and generation 0 from the first span of the data, not traded."""
 
 from __future__ import annotations
 
@@ -15,33 +15,31 @@ from ztb.runtime.assembly import Assembly
 from ztb.runtime.origin import Origin
 
 if TYPE_CHECKING:
-    from ztb.learning.pretrain import Pretrained
+    from ztb.learning.pretrain import Pretrained, PretrainSettings
 
 _ROWS = 65_536
 
 
-def _span(history: History, end_ns: int) -> Ticks:
-    """The ticks before `end_ns`."""
+def ticks_before(history: History, end_ns: int | None) -> Ticks:
+    """The ticks before `end_ns`, or all. DataError: there are none."""
     parts: list[Ticks] = []
     for block in history.blocks(_ROWS):
-        n = int(np.searchsorted(block["ts_ns"], end_ns))
+        n = len(block) if end_ns is None else int(np.searchsorted(block["ts_ns"], end_ns))
         parts.append(block[:n])
         if n < len(block):
             break
-    if not parts:
-        raise DataError("--pretrain: the data are empty")
+    if not sum(map(len, parts)):
+        raise DataError("there is nothing to train on in the span that was asked for: give a longer one")
     return join_ticks(parts)
 
 
-def pretrained_origin(
-    assembly: Assembly, history: History, end_ns: int, seed: int, on_progress: Callable[[float], None]
-) -> Origin:
-    """Train on the ticks before `end_ns`. The normaliser is not taken over: the run goes through the span itself."""
+def training_settings(assembly: Assembly) -> PretrainSettings:
+    """What a run with this configuration trains with."""
     # Imported here alone: a run that does not pretrain, and whose learner has its own process, never needs torch.
-    from ztb.learning.pretrain import PretrainSettings, pretrain
+    from ztb.learning.pretrain import PretrainSettings
 
     config = assembly.config
-    settings = PretrainSettings(
+    return PretrainSettings(
         features=assembly.features,
         normaliser=assembly.normaliser,
         clock=assembly.clock,
@@ -54,7 +52,16 @@ def pretrained_origin(
         network=assembly.strategy.network,
         own_reward=assembly.strategy.reward,
     )
-    done = pretrain(_span(history, end_ns), assembly.instrument, settings, seed, on_progress)
+
+
+def pretrained_origin(
+    assembly: Assembly, history: History, end_ns: int, seed: int, on_progress: Callable[[float], None]
+) -> Origin:
+    """Train on the ticks before `end_ns`. The normaliser is not taken over: the run goes through the span itself."""
+    from ztb.learning.pretrain import pretrain
+
+    ticks, settings = ticks_before(history, end_ns), training_settings(assembly)
+    done = pretrain(ticks, assembly.instrument, settings, seed, on_progress)
     return Origin("pretrained", done.weights, done.updater_state, None, _facts(done))
 
 

@@ -8,9 +8,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ztb.learning.process.messages import Completed, Report
 from ztb.learning.process.supervisor import LearnerProcess
 from ztb.learning.sanity import Trial
+from ztb.market.ticks import Ticks
 from ztb.runtime.engine import Learning
 from ztb.runtime.promotion import Candidate, Promotion, transition_of
 from ztb.trading.lane import Decided
@@ -72,6 +76,16 @@ class ProcessLearning(Learning):
         self._now_ns = ts_ns
         self._promotion.begin(ts_ns, origin, None)
         self._watch()
+
+    def ticks(self, ticks: Ticks, view: NDArray[np.void]) -> None:
+        """See `Learning`; what finds no room is dropped and counted."""
+        if self.process.feed is not None:
+            self.process.feed.ticks(ticks, view)
+
+    def decided(self, decision: int, features: NDArray[np.float32], tainted: bool) -> None:
+        """See `Learning`."""
+        if self.process.feed is not None:
+            self.process.feed.decided(decision, features, tainted)
 
     def completed(
         self, before: Decided, generation: int, reward: float, tainted: bool, after: Decided

@@ -25,7 +25,7 @@ from ztb.trading.ppo.config import PROFILES, PPOConfig
 from ztb.trading.ppo.environment_state import environment_state, load_environment_state
 from ztb.trading.ppo.normalizer import Normalizer
 from ztb.trading.ppo.progress import Display, TensorBoard, TrainingProgress, progress_bar
-from ztb.trading.ppo.saving import BackgroundSaver, Checkpoints, background_saver, checkpoint_interval
+from ztb.trading.ppo.saving import Checkpoints, background_saver, checkpoint_interval
 from ztb.trading.ppo.spaces import actions_of, flat, observation_size
 from ztb.trading.ppo.update import PPOUpdater
 from ztb.trading.ppo.vector import EnvSource, Stepper, as_vector
@@ -115,14 +115,14 @@ class PPOTrainer:
                 for display in displays:
                     display.show(progress)
                 if saver and self.updates % saver[1] == 0:
-                    saver[0].save(self.state())
+                    saver[0](self.state())
                 if on_update and on_update(progress) is False:
                     break
 
     def _open(
         self, stack: ExitStack, total_steps: int
-    ) -> tuple[list[Display], tuple[BackgroundSaver, int] | None]:
-        """The displays, and the saver with its interval, until `stack` is left."""
+    ) -> tuple[list[Display], tuple[Callable[[dict[str, Any]], None], int] | None]:
+        """The displays, and what saves a state with its interval, until `stack` is left."""
         console = self._console or Console(stderr=True)
         displays = [stack.enter_context(progress_bar(total_steps, console))]
         if self._tensorboard:
@@ -132,8 +132,12 @@ class PPOTrainer:
         checkpoints, name, interval = self._saving
         if not checkpoints:
             return displays, None
-        saver = stack.enter_context(background_saver(checkpoints, name))
-        return displays, (saver, interval or checkpoint_interval())
+        saver = stack.enter_context(background_saver())
+
+        def save(state: dict[str, Any]) -> None:
+            saver.save(lambda: checkpoints.save_async(state, name))
+
+        return displays, (save, interval or checkpoint_interval())
 
     def _learn(self, total_steps: int, speed: Callable[[], float]) -> TrainingProgress:
         """One rollout and one update."""

@@ -165,19 +165,23 @@ def watch(
     features: NDArray[np.float32],
     first: int = 0,
     view: NDArray[np.void] | None = None,
+    last_on_bars: int = 0,
 ) -> Recording:
     """A recording of decisions after `rows` (K,) with normalised `features` (K, F), without the `first` ones.
 
-    `view` (1,) is the market before `ticks`, where they continue others; it is not changed.
+    Where `ticks` continue others, `view` (1,) is the market before them, which is not changed, and `last_on_bars`
+    is 1 if its last price came from a bar.
     """
     seen = new_view(instrument) if view is None else view.copy()
     deep = bool(np.any(ticks["kind"] == DEPTH)) or int(seen["book"]["bids"][0]) > 0
     width = seen.itemsize if deep else _BOOK_OFFSET
     markets = np.empty((len(rows), width), np.uint8)
     on_bars, mids = np.empty(len(rows), np.int64), np.empty(len(rows))
+    exchange = new_exchange(instrument, PaperConfig(), 0, 0.0)
+    exchange["on_bars"] = last_on_bars
     _watch(
-        ticks, rows, new_exchange(instrument, PaperConfig(), 0, 0.0), new_orders(1), new_reports(4), seen,
-        seen.view(np.uint8), new_account(0.0), markets, on_bars, mids,
+        ticks, rows, exchange, new_orders(1), new_reports(4), seen, seen.view(np.uint8), new_account(0.0),
+        markets, on_bars, mids,
     )  # fmt: skip
     starts = np.concatenate([[0], rows[:-1] + 1])
     tainted = np.logical_or.reduceat((ticks["flags"] & _TAINT) != 0, starts)

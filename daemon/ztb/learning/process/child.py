@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 from ztb.learning.process import memory
+from ztb.secrets import without_secrets
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class Child:
         self._process = subprocess.Popen(
             [sys.executable, "-c", _START, *arguments],
             stdin=subprocess.DEVNULL, stdout=self._said, stderr=self._said, pass_fds=(descriptor, wake),
-            env=os.environ | _SINGLE_THREADED,
+            env=without_secrets(os.environ) | _SINGLE_THREADED,
         )  # fmt: skip
         self.pid = self._process.pid
         _lower(self.pid, nice)

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import msgspec
 
 from ztb.learning.online import OnlineConfig
+from ztb.learning.process.feed import FeedSize
+from ztb.learning.recent import RecentConfig
 from ztb.trading.policy import NetworkShape, parameter_shapes
 from ztb.trading.ppo.config import PPOConfig
 
 _PARAMETER_SETS = 4  # a state holds the weights and two moments of each; one set for growth
-_SPARE_BYTES = 1 << 16
+_SPARE_BYTES = 1 << 17
 _LEAST_TRANSITIONS = 4096
 
 
@@ -23,10 +25,16 @@ class LearnerSettings(msgspec.Struct, frozen=True):
     ppo: PPOConfig
     online: OnlineConfig
     seed: int
+    recent: RecentConfig | None = None
 
     def transitions(self) -> int:
         """Capacity of the ring of transitions: four updates' worth, and no fewer than 4096."""
         return max(_LEAST_TRANSITIONS, 4 * self.online.update_every_decisions)
+
+    def feed(self) -> FeedSize | None:
+        """Room for ticks and decisions on their way to the window; None where nothing is rolled out."""
+        recent, piece = self.recent, self.online.update_every_decisions
+        return FeedSize(recent.window_decisions, recent.feature_size, piece) if recent else None
 
     def state_bytes(self) -> int:
         """Bytes that a packed state takes at most."""

@@ -10,6 +10,7 @@ from typing import Any
 from ztb.learning.process import channel as channels
 from ztb.learning.process.channel import Channel
 from ztb.learning.process.child import Child
+from ztb.learning.process.feed import FeedWriter
 from ztb.learning.process.messages import Completed, Report, read_report, write_transition
 from ztb.learning.process.packing import unpack
 from ztb.learning.process.settings import Care, LearnerSettings
@@ -42,7 +43,8 @@ class LearnerProcess:
     `push` never waits: transitions that find the ring full are dropped and counted; the learner takes what
     follows them as a new beginning. A learner that dies or hangs leaves everything to the next: its state as of
     its last update, the transitions since, reports not yet read. If two in a row get nowhere, the transitions
-    that wait are dropped and counted too, in case it is they that kill.
+    that wait are dropped and counted too, in case it is they that kill. `feed` takes ticks and decisions for the
+    window that the policy is rolled out over; None where nothing is.
     """
 
     def __init__(
@@ -57,11 +59,12 @@ class LearnerProcess:
         self._channel = Channel(self._memory)
         self._channel.states.publish(state)
         self._record = self._channel.transitions.record()
+        self.feed = FeedWriter(self._channel.feed) if self._channel.feed else None
         self._child: Child | None = None
         self._beats = 0
         self._alive_at = 0.0
         self._start_at = clock()
-        self._reported_dropped = 0
+        self._reported_dropped = self._reported_unseen = 0
         self._update = 0
         self._stopping = False
         self._closed = False
@@ -105,6 +108,9 @@ class LearnerProcess:
         if self.counts.dropped > self._reported_dropped:
             yield Event("transitions_dropped", {"count": self.counts.dropped - self._reported_dropped})
             self._reported_dropped = self.counts.dropped
+        if self.feed is not None and self.feed.dropped > self._reported_unseen:
+            yield Event("window_broken", {"decisions": self.feed.dropped - self._reported_unseen})
+            self._reported_unseen = self.feed.dropped
         if self._stopping:
             return
         if self._child is None:
@@ -133,6 +139,7 @@ class LearnerProcess:
             self._child.release()
         os.close(self._wake)
         os.close(self._memory)
+        self.feed = None
         del self._channel
 
     def _start(self) -> Event:
@@ -163,6 +170,8 @@ class LearnerProcess:
         yield Event(kind, {"exit": code, "said": said, "restart_in_s": backoff, "waiting": self.waiting})
         if counts.failures >= _FAILURES_BEFORE_SKIPPING:
             counts.dropped += self._channel.skip_waiting()
+            if self.feed is not None:
+                self.feed.skip()
 
     def _back_off(self) -> float:
         """Count a failure; seconds until the next start."""

@@ -16,8 +16,13 @@ import numpy as np
 from ztb.errors import InvariantError
 from ztb.learning.online import OnlineLearner, Updated
 from ztb.learning.process.channel import Channel
+from ztb.learning.process.feed import FeedReader
 from ztb.learning.process.messages import Completed, Report, read_transition, write_report
 from ztb.learning.process.packing import pack, unpack
+from ztb.learning.recent import RecentRollouts
+from ztb.learning.window import Start
+from ztb.market.view import new_view
+from ztb.strategies.loader import load_strategy
 from ztb.trading.ppo.gae import advantages_of
 from ztb.trading.ppo.rollout import empty_rollout
 
@@ -37,8 +42,10 @@ class Worker:
         self._parent = parent
         self._decision: int | None = None
         state = _last_state(channel)
-        self._learner = OnlineLearner(_updater(channel, state), channel.settings.online)
+        recent = _recent(channel, state["recent"])
+        self._learner = OnlineLearner(_updater(channel, state), channel.settings.online, recent)
         self._learner.updates = state["updates"]
+        self._reader = FeedReader(channel.feed, recent.window) if channel.feed and recent else None
         ring = channel.transitions
         ring.cursor = max(state["consumed"], channel.skipped_to)
         ring.commit(ring.cursor)
@@ -71,6 +78,8 @@ class Worker:
         if self._decision is not None and completed.decision != self._decision + 1:
             learner.interrupt()
         self._decision = completed.decision
+        if self._reader is not None:
+            self._reader.follow(completed.decision)
         updated = learner.add(completed.transition, completed.next_value, completed.serving)
         if learner.waiting == 0:
             self._publish(updated, completed)
@@ -95,6 +104,8 @@ class Worker:
         if record is not None:
             self._send(record)
         channel.transitions.commit(channel.transitions.cursor)
+        if self._reader is not None:
+            self._reader.forget()
 
     def _send(self, record: Any) -> None:
         """Report, and where the other side is behind, wait for it: it alone may drop anything."""
@@ -104,7 +115,16 @@ class Worker:
 
 def first_state(updater_state: dict[str, Any] | None, weights: dict[str, Any]) -> bytes:
     """What a learner starts from that has learnt nothing yet, packed."""
-    return pack({"updater": updater_state, "weights": weights, "updates": 0, "consumed": 0, "report": None})
+    return pack(
+        {
+            "updater": updater_state,
+            "weights": weights,
+            "updates": 0,
+            "consumed": 0,
+            "report": None,
+            "recent": None,
+        }
+    )
 
 
 def _state(learner: OnlineLearner, consumed: int, completed: Completed) -> dict[str, Any]:
@@ -114,7 +134,36 @@ def _state(learner: OnlineLearner, consumed: int, completed: Completed) -> dict[
         "consumed": consumed,
         "decision": completed.decision,
         "report": None,
+        "recent": _recent_state(learner.recent) if learner.recent else None,
     }
+
+
+def _recent_state(recent: RecentRollouts) -> dict[str, Any]:
+    start = recent.window.start
+    return {
+        **recent.state(),
+        "first": start.first,
+        "view": start.view.view(np.uint8),
+        "on_bars": start.on_bars,
+    }
+
+
+def _recent(channel: Channel, kept: dict[str, Any] | None) -> RecentRollouts | None:
+    """Rollouts on a window that begins where the last learner's did, or, had that to be skipped, where told to."""
+    settings, feed = channel.settings, channel.feed
+    if settings.recent is None or feed is None:
+        return None
+    own_reward = load_strategy(settings.recent.strategy).reward if settings.recent.strategy else None
+    recent = RecentRollouts(
+        settings.shape, settings.recent, settings.seed, settings.online.reward_scale, own_reward=own_reward
+    )
+    start = Start(feed.moments.tail, new_view(settings.recent.instrument))
+    if kept is not None:
+        recent.load_state(kept)
+        if kept["first"] >= start.first:
+            start = Start(kept["first"], kept["view"].view(start.view.dtype), kept["on_bars"])
+    recent.window.resume(start)
+    return recent
 
 
 def _last_state(channel: Channel) -> dict[str, Any]:

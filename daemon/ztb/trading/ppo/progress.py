@@ -33,6 +33,8 @@ class TrainingProgress:
     mean_length: float
     """Steps; nan before the first episode has finished."""
     stats: UpdateStats
+    validation: float | None = None
+    """The latest figure on a held-out part, where there is one."""
 
 
 class Display(Protocol):
@@ -53,6 +55,8 @@ class _Bar:
         losses = f"policy {stats.policy_loss:+.3f} value {stats.value_loss:.3g} entropy {stats.entropy:.2f}"
         if not math.isnan(progress.mean_return):
             losses += f" return {progress.mean_return:.4g}"
+        if progress.validation is not None:
+            losses += f" validation {progress.validation:+.2e}"
         self._bar.update(self._task, completed=progress.steps, speed=progress.steps_per_s, losses=losses)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -17,8 +17,8 @@ _VARIABLE = "ZTB_CHECKPOINT_INTERVAL"
 class Checkpoints(Protocol):
     """What is asked of a CheckpointManager."""
 
-    async def save_async(self, model_state: dict[str, Any], name: str) -> object:
-        """Durable on return."""
+    def save_async(self, state: dict[str, Any], name: str) -> Coroutine[Any, Any, object]:
+        """Durable when awaited."""
         ...
 
 
@@ -31,19 +31,16 @@ def checkpoint_interval(environment: Mapping[str, str] = os.environ) -> int:
 
 
 class BackgroundSaver:
-    """Saves states under one name; an error of a save is raised by the next one, or at the end."""
+    """Runs one save at a time; an error of it is raised by the next one, or at the end."""
 
-    def __init__(
-        self, checkpoints: Checkpoints, name: str, runner: asyncio.Runner, thread: ThreadPoolExecutor
-    ) -> None:
-        self._checkpoints, self._name = checkpoints, name
+    def __init__(self, runner: asyncio.Runner, thread: ThreadPoolExecutor) -> None:
         self._runner, self._thread = runner, thread
         self._saving: Future[object] | None = None
 
-    def save(self, state: dict[str, Any]) -> None:
-        """Begin to save `state`, which must not change any more; waits for the save before."""
+    def save(self, save: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        """Begin to run what `save` gives, on a state that must not change any more; waits for the save before."""
         self.wait()
-        self._saving = self._thread.submit(self._run, state)
+        self._saving = self._thread.submit(lambda: self._runner.run(save()))
 
     def wait(self) -> None:
         """Until what was begun is durable."""
@@ -51,16 +48,13 @@ class BackgroundSaver:
             saving, self._saving = self._saving, None
             saving.result()
 
-    def _run(self, state: dict[str, Any]) -> object:
-        return self._runner.run(self._checkpoints.save_async(state, self._name))
-
 
 @contextmanager
-def background_saver(checkpoints: Checkpoints, name: str) -> Generator[BackgroundSaver]:
+def background_saver() -> Generator[BackgroundSaver]:
     """A saver with its thread and event loop; leaving waits until everything is durable."""
     runner = asyncio.Runner()
     with ThreadPoolExecutor(1, thread_name_prefix="checkpoint") as thread:
-        saver = BackgroundSaver(checkpoints, name, runner, thread)
+        saver = BackgroundSaver(runner, thread)
         try:
             yield saver
             saver.wait()

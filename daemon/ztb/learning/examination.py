@@ -1,0 +1,80 @@
+"""How well a policy does on history that it was not trained on, beside policies that know nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztb.learning.rollouts import BatchPolicy, episode_keys
+from ztb.learning.training_settings import PretrainSettings
+from ztb.trading.episodes import Episodes
+from ztb.trading.recording import Recording
+from ztb.trading.simulation import Simulation
+from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMINGS
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """Mean rewards a decision on the held-out part: of the policy that was kept, and of three that know nothing.
+
+    `hold` keeps the highest rung of the ladder, `random` draws every action uniformly.
+    """
+
+    policy: float
+    flat: float
+    hold: float
+    random: float
+
+
+class Examination:
+    """The held-out part, passed by some sampled paths with the same random numbers every time."""
+
+    def __init__(self, recording: Recording, settings: PretrainSettings, seed: int) -> None:
+        lanes = settings.validation_lanes
+        self._simulation = Simulation(
+            recording, settings.bridge, settings.paper, settings.start_cash, Episodes(), lanes
+        )
+        generator = np.random.Generator(np.random.PCG64(seed))
+        self._keys = episode_keys(generator, lanes)
+        self._uniforms = generator.random((recording.decisions - 1, lanes, 2))
+        self._rungs = len(settings.bridge.ladder)
+        self._flat = settings.bridge.ladder.index(0.0)
+        self._logprobs = np.zeros(lanes, np.float32)
+
+    def policy(self, policy: BatchPolicy) -> float:
+        """The mean reward a decision of a sampled policy."""
+        actions = np.zeros((len(self._keys), 2), np.int64)
+
+        def choose(uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
+            seen = self._simulation.outcome.observations
+            policy.decide(seen, uniforms, actions, self._logprobs)
+            return actions
+
+        return self._mean(choose)
+
+    def random(self) -> float:
+        """The mean reward of actions drawn uniformly."""
+        return self._mean(lambda uniforms: (uniforms * (self._rungs, TIMINGS)).astype(np.int64))
+
+    def constant(self, rung: int) -> float:
+        """The mean reward of one target exposure, taken at once."""
+        actions = np.tile(np.array([rung, TIMING_AGGRESSIVE], np.int64), (len(self._keys), 1))
+        return self._mean(lambda _: actions)
+
+    def against_ignorance(self, policy: float) -> Validation:
+        """`policy`'s figure beside those of policies that know nothing."""
+        return Validation(policy, self.constant(self._flat), self.constant(self._rungs - 1), self.random())
+
+    def _mean(self, choose: Callable[[NDArray[np.float64]], NDArray[np.int64]]) -> float:
+        simulation = self._simulation
+        simulation.reset(self._keys)
+        total = 0.0
+        for uniforms in self._uniforms:
+            outcome = simulation.step(choose(uniforms))
+            total += float(outcome.rewards.mean())
+            if outcome.terminated.any():
+                simulation.restart(outcome.terminated)
+        return total / len(self._uniforms)

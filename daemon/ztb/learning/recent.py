@@ -1,0 +1,91 @@
+"""Rollouts of the learner's current policy over the recent window: what makes up for own transitions being few."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ztb.execution.paper_config import PaperConfig
+from ztb.learning.rollouts import Collector
+from ztb.learning.window import RecentWindow
+from ztb.market.instrument import Instrument
+from ztb.trading.bridge import BridgeConfig
+from ztb.trading.episodes import Episodes
+from ztb.trading.network import MakeNetwork
+from ztb.trading.policy import NetworkShape, Weights
+from ztb.trading.recording import Recording
+from ztb.trading.simulation import Simulation
+from ztb.trading.strategy import OwnReward
+
+_SEEDS = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class RecentConfig:
+    """How the policy is rolled out: `lanes` accounts from as many moments of the last `window_decisions`, each for
+    `horizon_decisions`, starting with a rung of the ladder drawn uniformly. `strategy`: whose own reward is used.
+    """
+
+    instrument: Instrument
+    period_ns: int
+    feature_size: int
+    bridge: BridgeConfig
+    paper: PaperConfig
+    start_cash: float
+    window_decisions: int = 4096
+    lanes: int = 64
+    horizon_decisions: int = 32
+    strategy: str | None = None
+
+    def window(self) -> RecentWindow:
+        """An empty window."""
+        return RecentWindow(self.instrument, self.period_ns, self.window_decisions)
+
+
+class RecentRollouts:
+    """Makes collectors on the window as it is. Random numbers come from `seed` alone."""
+
+    def __init__(
+        self,
+        shape: NetworkShape,
+        config: RecentConfig,
+        seed: int,
+        reward_scale: float,
+        make: MakeNetwork | None = None,
+        own_reward: OwnReward | None = None,
+    ) -> None:
+        self.config = config
+        self.window = config.window()
+        self._shape = shape
+        self._reward_scale = reward_scale
+        self._make = make
+        self._own_reward = own_reward
+        self._generator = np.random.Generator(np.random.PCG64(seed))
+
+    def advance(self) -> Recording | None:
+        """The decisions since the last call, led by the one before them, now part of what is rolled out over."""
+        return self.window.cut()
+
+    def collector(self, weights: Weights) -> Collector | None:
+        """What fills rollouts over the window; None while that is too short for one."""
+        config, recording = self.config, self.window.recording()
+        if recording is None or recording.decisions <= config.horizon_decisions:
+            return None
+        episodes = Episodes(config.horizon_decisions, random_start=True, random_account=True)
+        simulation = Simulation(
+            recording, config.bridge, config.paper, config.start_cash, episodes, config.lanes
+        )
+        return Collector(
+            self._shape, weights, simulation, config.horizon_decisions, int(self._generator.integers(_SEEDS)),
+            self._reward_scale, self._make, self._own_reward,
+        )  # fmt: skip
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next rollouts depend on, save weights and window."""
+        return {"generator": self._generator.bit_generator.state}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from `state()`, bit for bit."""
+        self._generator.bit_generator.state = state["generator"]

@@ -1,0 +1,152 @@
+"""PPO on recorded history: rollouts, updates, looks at a held-out part; the best generation is kept.
+
+All training on history is this: generation 0 of a run, and `ztb train`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ztb.errors import DataError
+from ztb.learning.examination import Examination, Validation
+from ztb.learning.rollouts import BatchPolicy, Collector
+from ztb.learning.training_settings import PretrainSettings
+from ztb.trading.episodes import Episodes
+from ztb.trading.network import build_module, first_weights
+from ztb.trading.policy import Weights
+from ztb.trading.ppo.rollout import Rollout
+from ztb.trading.ppo.stats import UpdateStats
+from ztb.trading.ppo.update import PPOUpdater
+from ztb.trading.recording import Recording
+from ztb.trading.simulation import Simulation
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """After one update: the mean reward a decision in training, and on the held-out part where it was looked at.
+
+    Rewards are those of the bridge, unscaled. `steps` counts decisions trained on, over all environments.
+    """
+
+    update: int
+    steps: int
+    mean_reward: float
+    validation: float | None
+    stats: UpdateStats
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """What did best on the held-out part: its mean reward there, the update it came from, and the optimiser's state."""
+
+    validation: float
+    update: int
+    weights: Weights
+    updater_state: dict[str, Any]
+
+
+def split(recording: Recording, settings: PretrainSettings) -> tuple[Recording, Recording]:
+    """What is trained on, and what is held out. DataError: one of them has no two decisions."""
+    n = recording.decisions
+    first = n - int(n * settings.validation_fraction)
+    if settings.validation_from_ns is not None:
+        first = int(np.searchsorted(recording.shared.times_ns, settings.validation_from_ns))
+    if first < 2 or n - first < 2:
+        raise DataError(
+            f"{n} decisions, {n - first} of them held out, are too few to train on and to validate with: "
+            "give a longer span"
+        )
+    return recording.window(0, first), recording.window(first, n)
+
+
+class Training:
+    """PPO on `recording`, examined on `held_out`; ends after `settings.updates`, or early for want of progress.
+
+    `load_state(state())` goes on bit for bit in a training made of the same things.
+    """
+
+    def __init__(
+        self, recording: Recording, held_out: Recording, settings: PretrainSettings, seed: int
+    ) -> None:
+        ppo = settings.ppo
+        shape = settings.shape(recording.feature_size)
+        weights = first_weights(shape, seed, settings.network)
+        episodes = Episodes(2 * ppo.num_steps, random_start=True, random_account=True)
+        simulation = Simulation(
+            recording, settings.bridge, settings.paper, settings.start_cash, episodes, ppo.num_envs
+        )
+        self.settings = settings
+        self._collector = Collector(
+            shape, weights, simulation, ppo.num_steps, seed, settings.reward_scale, settings.network,
+            settings.own_reward,
+        )  # fmt: skip
+        module = build_module(shape, settings.network, seed) if settings.network else None
+        self.updater = PPOUpdater(shape, ppo, weights, seed, settings.device, module)
+        self._policy = BatchPolicy(shape, weights, settings.validation_lanes, settings.network)
+        self._examination = Examination(held_out, settings, seed)
+        self.best = Best(-np.inf, 0, weights, self.updater.state())
+        self.curve: list[CurvePoint] = []
+
+    @property
+    def updates(self) -> int:
+        return len(self.curve)
+
+    @property
+    def stale(self) -> bool:
+        """Whether too many looks in a row have found nothing better."""
+        patience = self.settings.patience * self.settings.validate_every
+        return 0 < patience <= self.updates - self.best.update
+
+    @property
+    def over(self) -> bool:
+        return self.stale or self.updates >= self.settings.updates
+
+    def update(self) -> CurvePoint:
+        """Collect, learn, look at the held-out part where it is time."""
+        settings, number = self.settings, self.updates + 1
+        rollout = self._collector.collect(self.updater.weights())
+        stats = self.updater.update(rollout, 1.0 - (number - 1) / settings.updates)
+        due = number % settings.validate_every == 0 or number == settings.updates
+        found = self._examine(number) if due else None
+        point = CurvePoint(number, number * rollout.rewards.size, self._mean_reward(rollout), found, stats)
+        self.curve.append(point)
+        return point
+
+    def _mean_reward(self, rollout: Rollout) -> float:
+        return float(np.mean(rollout.rewards, dtype=np.float64)) / self.settings.reward_scale
+
+    def _examine(self, number: int) -> float:
+        weights = self.updater.weights()
+        self._policy.load(weights)
+        found = self._examination.policy(self._policy)
+        if found > self.best.validation:
+            self.best = Best(found, number, weights, self.updater.state())
+        return found
+
+    def validation(self) -> Validation:
+        """The best policy's figure beside those of policies that know nothing."""
+        return self._examination.against_ignorance(self.best.validation)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the rest of the training depends on, copied: plain data and numpy arrays."""
+        best = {name: getattr(self.best, name) for name in Best.__slots__}
+        return {
+            "updater": self.updater.state(),
+            "collector": self._collector.state(),
+            "best": best,
+            "curve": [asdict(point) for point in self.curve],
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from `state()`."""
+        self.updater.load_state(state["updater"])
+        self._collector.load_state(state["collector"])
+        self.best = Best(**state["best"])
+        self.curve = [_point(**point) for point in state["curve"]]
+
+
+def _point(stats: dict[str, Any], **rest: Any) -> CurvePoint:
+    return CurvePoint(stats=UpdateStats(**stats), **rest)

@@ -1,0 +1,52 @@
+"""What training on recorded history needs to know: what the policy is told, how it trades, how it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ztb.execution.paper_config import PaperConfig
+from ztb.features import FeatureSet, Normaliser
+from ztb.trading.bridge import BridgeConfig
+from ztb.trading.decision_clock import DecisionClock
+from ztb.trading.network import MakeNetwork
+from ztb.trading.observation import ACCOUNT_SIZE
+from ztb.trading.policy import NetworkShape
+from ztb.trading.ppo.config import PPOConfig
+from ztb.trading.sizing import TIMINGS
+from ztb.trading.strategy import OwnReward
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainSettings:
+    """What the policy is told, how it trades, how it learns. The factories give each a fresh one."""
+
+    features: Callable[[], FeatureSet]
+    normaliser: Callable[[int], Normaliser]
+    clock: Callable[[], DecisionClock]
+    period_ns: int
+    bridge: BridgeConfig
+    paper: PaperConfig
+    ppo: PPOConfig
+    start_cash: float
+    reward_scale: float
+    network: MakeNetwork | None = None
+    own_reward: OwnReward | None = None
+    updates: int = 48
+    validate_every: int = 4
+    """Updates between two looks at the held-out part; the last update is always followed by one."""
+    validation_fraction: float = 0.2
+    """Of the decisions, the last, never trained on."""
+    validation_from_ns: int | None = None
+    """The first moment held out, instead of a fraction."""
+    validation_lanes: int = 16
+    """Sampled paths through the held-out part, each with the same random numbers every time."""
+    patience: int = 0
+    """Looks at the held-out part without a better one that end the training early; 0: never."""
+    device: str = "cpu"
+    """Where the update runs, as torch names it."""
+
+    def shape(self, feature_size: int) -> NetworkShape:
+        """The network that is trained, for `feature_size` features."""
+        heads = (len(self.bridge.ladder), TIMINGS)
+        return NetworkShape(feature_size + ACCOUNT_SIZE, heads, self.ppo.hidden, self.ppo.shared_trunk)

@@ -1,0 +1,195 @@
+"""The recent past as it arrived: what the policy is rolled out over, and what candidates are judged on."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztb.market.instrument import Instrument
+from ztb.market.ticks import Ticks, join_ticks, take_ticks
+from ztb.market.view import new_view
+from ztb.trading.recording import Recording, Shared, watch
+
+_TICKS_A_DECISION = 64
+
+
+def most_ticks(capacity: int) -> int:
+    """Ticks that a window of `capacity` decisions holds at most: it is shorter where more come."""
+    return _TICKS_A_DECISION * capacity
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What arrived since the last piece was cut: ticks, and the decisions among them."""
+
+    ticks: list[Ticks] = field(default_factory=list[Ticks])
+    count: int = 0
+    ends: list[int] = field(default_factory=list[int])
+    """Rows up to and including each decision's."""
+    features: list[NDArray[np.float32]] = field(default_factory=list[NDArray[np.float32]])
+    tainted: list[bool] = field(default_factory=list[bool])
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a window begins: the number of its first decision, and the market (1,) before its first tick."""
+
+    first: int
+    view: NDArray[np.void]
+    on_bars: int = 0
+
+
+class RecentWindow:
+    """The last `capacity` decisions with their ticks, forgotten from the oldest end.
+
+    `add` and `decide` follow what happens; `cut` makes the new decisions ready and returns them, and `recording`
+    is the whole window, the same bits as one made of all history at once. A hole in what is told ends the window
+    (`restart`): what follows begins another.
+    """
+
+    def __init__(self, instrument: Instrument, period_ns: int, capacity: int) -> None:
+        self.instrument = instrument
+        self.period_ns = period_ns
+        self.capacity = capacity
+        self.most_ticks = most_ticks(capacity)
+        self.resume(Start(0, new_view(instrument)))
+        self._begun = False
+
+    def resume(self, start: Start) -> None:
+        """Forget everything; what is told next is decision `start.first` and those that follow it."""
+        self._pieces: deque[tuple[Start, Recording]] = deque()
+        self._next = replace(start, view=start.view.copy())
+        self._pending = _Pending()
+        self._begun = True
+
+    @property
+    def start(self) -> Start:
+        """Where what is kept begins: told again from there, the window becomes the same again."""
+        return self._pieces[0][0] if self._pieces else self._next
+
+    @property
+    def decisions(self) -> int:
+        """Decisions that are kept and ready."""
+        return sum(recording.decisions for _, recording in self._pieces)
+
+    def restart(self) -> None:
+        """What comes next does not follow on what came last."""
+        told = len(self._pending.ends)
+        self.resume(replace(self._next, first=self._next.first + told))
+        self._begun = False
+
+    def add(self, ticks: Ticks, view: NDArray[np.void]) -> None:
+        """Rows (n,) that arrived, copied; `view` (1,) is the market before them, from which a window may begin."""
+        pending = self._pending
+        if not self._begun:
+            self._next = replace(self._next, view=view.copy(), on_bars=0)
+            pending.ticks.clear()
+            pending.count = 0
+        elif pending.count + len(ticks) > 2 * self.most_ticks:
+            self.restart()
+            self.add(ticks, view)
+            return
+        pending.ticks.append(join_ticks([ticks]))
+        pending.count += len(ticks)
+
+    def decide(self, features: NDArray[np.float32], tainted: bool) -> None:
+        """A decision was made after the last row, on `features` (F,), copied; see `Shared.tainted`."""
+        self._begun = True
+        pending = self._pending
+        pending.ends.append(pending.count)
+        pending.features.append(features.copy())
+        pending.tainted.append(tainted)
+
+    def cut(self) -> Recording | None:
+        """The decisions since the last cut, led by the one before them; None where there are none."""
+        pending = self._pending
+        if not pending.ends:
+            return None
+        piece, rest = self._ready(pending)
+        led = piece
+        if self._pieces:
+            last = self._pieces[-1][1]
+            led = join((last.window(last.decisions - 1, last.decisions), piece))
+        self._pieces.append((self._next, piece))
+        self._next = _after(self._next, piece)
+        self._pending = _Pending([rest], len(rest)) if len(rest) else _Pending()
+        self._forget()
+        return led
+
+    def recording(self) -> Recording | None:
+        """The window: the last decisions that were cut, as many as fit. None where there are none."""
+        if not self._pieces:
+            return None
+        whole = join([recording for _, recording in self._pieces])
+        rows = whole.shared.rows
+        fitting = int(np.searchsorted(rows, rows[-1] - self.most_ticks, side="right"))
+        return whole.window(max(fitting, whole.decisions - self.capacity), whole.decisions)
+
+    def _ready(self, pending: _Pending) -> tuple[Recording, Ticks]:
+        """The pending decisions made ready, and the ticks after the last of them."""
+        ticks = join_ticks(pending.ticks)
+        end = pending.ends[-1]
+        rows = np.array(pending.ends, np.int64) - 1
+        start = self._next
+        piece = watch(
+            take_ticks(ticks, slice(0, end)), self.instrument, self.period_ns, rows, np.stack(pending.features),
+            view=start.view, last_on_bars=start.on_bars,
+        )  # fmt: skip
+        piece.shared.tainted[:] |= np.array(pending.tainted)
+        return piece, take_ticks(ticks, slice(end, None))
+
+    def _forget(self) -> None:
+        """Let go of the oldest pieces that the window does not need."""
+        decisions = self.decisions
+        ticks = sum(len(recording.shared.ticks) for _, recording in self._pieces)
+        while len(self._pieces) > 1:
+            oldest = self._pieces[0][1]
+            decisions -= oldest.decisions
+            ticks -= len(oldest.shared.ticks)
+            if decisions < self.capacity and ticks < self.most_ticks:
+                return
+            self._pieces.popleft()
+
+
+def _after(start: Start, piece: Recording) -> Start:
+    """Where the decisions after `piece` begin, which began at `start`."""
+    shared = piece.shared
+    view = start.view.copy()
+    view.view(np.uint8)[: shared.markets.shape[1]] = shared.markets[-1]
+    return Start(start.first + piece.decisions, view, int(shared.on_bars[-1]))
+
+
+def join(recordings: list[Recording] | tuple[Recording, ...]) -> Recording:
+    """Consecutive recordings of one market as one; ticks before its first decision's row are left out."""
+    first, *others = (recording.shared for recording in recordings)
+    parts = [_trimmed(first), *others]
+    starts = accumulate((len(part.ticks) for part in parts), initial=0)
+    width = max(part.markets.shape[1] for part in parts)
+    joined: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in Shared._fields
+        if name not in ("ticks", "rows", "markets")
+    }
+    rows = np.concatenate([part.rows + start for part, start in zip(parts, starts, strict=False)])
+    markets = np.concatenate([_widened(part.markets, width) for part in parts])
+    shared = Shared(ticks=join_ticks([part.ticks for part in parts]), rows=rows, markets=markets, **joined)
+    return replace(recordings[0], shared=shared)
+
+
+def _trimmed(shared: Shared) -> Shared:
+    """Without the ticks before the first decision's row, which no step goes through, and after the last's."""
+    first, last = int(shared.rows[0]), int(shared.rows[-1])
+    return shared._replace(
+        ticks=take_ticks(shared.ticks, slice(first, last + 1)), rows=shared.rows - shared.rows[0]
+    )
+
+
+def _widened(markets: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+    """With an empty book, where the market had none yet."""
+    missing = width - markets.shape[1]
+    return np.pad(markets, ((0, 0), (0, missing))) if missing else markets

@@ -1,0 +1,101 @@
+"""ccxt's clients as we use them, and where they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+from ztb.errors import ConfigError
+from ztb.market.live.hosts import refuse_other_hosts
+
+Row: TypeAlias = dict[str, Any]
+"""One of ccxt's unified structures: a trade, a ticker, a book, a market."""
+Bar: TypeAlias = list[float]
+"""Opening time in milliseconds, open, high, low, close, volume."""
+
+
+class VenueClient(Protocol):
+    """What we use of a `ccxt.pro` client; times are milliseconds since 1970."""
+
+    id: str
+    has: dict[str, Any]
+    markets: dict[str, Row]
+    timeframes: dict[str, Any]
+    precisionMode: int  # noqa: N815 (ccxt's name)
+    trades: dict[str, Any]
+    bidsasks: dict[str, Row]
+    throttler: Any
+
+    async def load_markets(self, reload: bool = False) -> dict[str, Row]: ...
+
+    def set_markets_from_exchange(self, sourceExchange: Any) -> Any: ...  # noqa: N803
+
+    async def watch_trades(self, symbol: str) -> list[Row]: ...
+
+    async def watch_bids_asks(self, symbols: list[str]) -> Any: ...
+
+    async def watch_ticker(self, symbol: str) -> Row: ...
+
+    async def watch_order_book(self, symbol: str, limit: int | None = None) -> Row: ...
+
+    async def watch_ohlcv(self, symbol: str, timeframe: str) -> list[Bar]: ...
+
+    async def fetch_trades(
+        self, symbol: str, since: int | None = None, limit: int | None = None
+    ) -> list[Row]: ...
+
+    async def fetch_ohlcv(
+        self, symbol: str, timeframe: str, since: int | None = None, limit: int | None = None
+    ) -> list[Bar]: ...
+
+    async def fetch_order_book(self, symbol: str, limit: int | None = None) -> Row: ...
+
+    async def fetch_time(self) -> int: ...
+
+    async def close(self) -> None: ...
+
+
+ClientFactory: TypeAlias = Callable[[], VenueClient]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """A venue by ccxt's id, with options for its constructor. `allowed_hosts` None: the venue's own."""
+
+    venue: str
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    allowed_hosts: Collection[str] | None = None
+    cache_trades: int = 100_000
+
+
+def client_factory(settings: ClientSettings) -> ClientFactory:
+    """Makes clients of one venue. ConfigError if ccxt does not know it, or if a URL leads elsewhere."""
+    import ccxt.pro
+
+    if settings.venue not in ccxt.pro.exchanges:
+        raise ConfigError(
+            f"market.venue {settings.venue!r}: ccxt has no streams for it; known: {', '.join(ccxt.pro.exchanges)}"
+        )
+    made: Callable[[dict[str, Any]], VenueClient] = getattr(ccxt.pro, settings.venue)
+
+    def make() -> VenueClient:
+        client = made(_options(settings))
+        inner: Any = client
+        inner.timeout_on_exit = 0
+        if settings.allowed_hosts is not None:
+            refuse_other_hosts(inner.urls, inner.hostname, settings.allowed_hosts)
+        return client
+
+    return make
+
+
+def _options(settings: ClientSettings) -> dict[str, Any]:
+    """The caller's options; throttled, every new trade told once, checksums of books looked at."""
+    given = dict(settings.options)
+    inner = {
+        "tradesLimit": settings.cache_trades,
+        "watchOrderBook": {"checksum": True},
+        **given.pop("options", {}),
+    }
+    return {"enableRateLimit": True, "newUpdates": True, **given, "options": inner}

@@ -1,0 +1,72 @@
+"""Trades that a stream missed, asked for by REST: whatever the venue still tells, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ztb.market.live.client import Row
+from ztb.market.live.rest import Rest
+from ztb.market.live.trade_ids import TradeIds, id_number
+
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """`trades` in order. `reached`: the venue's answer began no later than what was known, so that nothing is
+    missing before them. `same_ids`: REST and stream number trades alike, for all one can see; where not, times alone
+    decide."""
+
+    trades: list[Row]
+    reached: bool
+    same_ids: bool
+
+
+async def missed_trades(rest: Rest, symbol: str, ids: TradeIds, since_ms: int, until: Row | None) -> Missed:
+    """What REST tells of trades after those seen, the last of which was at `since_ms`, and before `until`."""
+    page = await trades_page(rest, symbol, since_ms)
+    overlaps = any(trade_ms(trade) <= since_ms for trade in page)
+    known = ids.knows_any(page)
+    same_ids, reached = known or not overlaps, known or overlaps
+    found: dict[object, Row] = {}
+    while True:
+        unseen = ids.unseen(page) if same_ids else [t for t in page if trade_ms(t) > since_ms]
+        before = _before(unseen, until, same_ids)
+        fresh = {_key(trade): trade for trade in before if _key(trade) not in found}
+        found |= fresh
+        if not fresh or len(before) < len(unseen):
+            return Missed(list(found.values()), reached, same_ids)
+        page = await trades_page(rest, symbol, trade_ms(page[-1]))
+
+
+async def trades_page(rest: Rest, symbol: str, since_ms: int) -> list[Row]:
+    """The venue's first trades at or after `since_ms`, as many as it gives at once, in order of time."""
+    page = await rest.call(lambda client: client.fetch_trades(symbol, since_ms, _PAGE))
+    return sorted(page, key=trade_ms)
+
+
+def trade_ms(trade: Row) -> int:
+    """Milliseconds since 1970, 0 if the venue does not tell."""
+    return int(trade.get("timestamp") or 0)
+
+
+def _key(trade: Row) -> object:
+    return trade.get("id") or (trade_ms(trade), trade.get("price"), trade.get("amount"), trade.get("side"))
+
+
+def _before(trades: Sequence[Row], until: Row | None, same_ids: bool) -> Sequence[Row]:
+    """The leading trades that come before `until`."""
+    if until is None:
+        return trades
+    end = next((i for i, trade in enumerate(trades) if _is_past(trade, until, same_ids)), len(trades))
+    return trades[:end]
+
+
+def _is_past(trade: Row, until: Row, same_ids: bool) -> bool:
+    if not same_ids:
+        return trade_ms(trade) >= trade_ms(until)
+    number, last = id_number(trade), id_number(until)
+    if number is not None and last is not None:
+        return number >= last
+    return bool(trade.get("id") == until.get("id"))

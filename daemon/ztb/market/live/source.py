@@ -1,0 +1,182 @@
+"""The live source: streams in, blocks of ticks out."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztb.errors import ConfigError
+from ztb.market.instrument import Instrument
+from ztb.market.live.backoff import Backoff
+from ztb.market.live.bars import Bars
+from ztb.market.live.channel import Channel, Health, Line
+from ztb.market.live.client import ClientFactory, VenueClient
+from ztb.market.live.depth import Depth
+from ztb.market.live.feed import Feed
+from ztb.market.live.instrument import contract_size, instrument_of
+from ztb.market.live.intake import Intake
+from ztb.market.live.quotes import Quotes
+from ztb.market.live.rest import Rest
+from ztb.market.live.settings import FeedSettings
+from ztb.market.live.trades import Trades
+from ztb.market.live.venue_clock import VenueClock
+from ztb.market.ticks import Ticks
+
+_CLOCK_EVERY_S = 60.0
+
+Keep: TypeAlias = Callable[[Ticks, NDArray[np.int64]], None]
+"""Takes each block with its receive times, before anybody else sees it."""
+
+
+def _keep_nothing(_ticks: Ticks, _recv_ns: NDArray[np.int64]) -> None:
+    """Nobody records."""
+
+
+@dataclass(slots=True)
+class LiveSource:
+    """Ticks of one instrument as they come. Run `run` as a task of the session, consume `blocks` in another.
+
+    `blocks` ends after `close`. `keep` records. History fetched at the start comes first and ends before `live_ns`.
+    """
+
+    instrument: Instrument
+    settings: FeedSettings
+    intake: Intake
+    rest: Rest
+    clock: VenueClock
+    feeds: Sequence[Feed]
+    keep: Keep = _keep_nothing
+    live_ns: int = 0
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _handed_s: float = -math.inf
+
+    async def run(self) -> None:
+        """Fetch history, then keep the streams alive until `close`. VenueError if history cannot be had."""
+        try:
+            await self._warm_up()
+            async with asyncio.TaskGroup() as tasks:
+                running = [
+                    tasks.create_task(feed.run(), name=f"feed-{feed.channel.health.name}")
+                    for feed in self.feeds
+                ]
+                running.append(tasks.create_task(self.clock.run(), name="venue-clock"))
+                await self._stop.wait()
+                for task in running:
+                    task.cancel()
+        finally:
+            self.intake.close()
+            await self.rest.close()
+
+    def close(self) -> None:
+        """Read no more; blocks that wait are still handed on."""
+        self._stop.set()
+
+    async def blocks(self) -> AsyncIterator[Ticks]:
+        """Blocks in arrival order, as they fill, but no more often than every `flush_ms`."""
+        while await self.intake.filled():
+            await self._pace()
+            ticks, recv_ns = self.intake.take(self.settings.block_rows)
+            self.keep(ticks, recv_ns)
+            yield ticks
+
+    @property
+    def health(self) -> list[Health]:
+        """How each stream is."""
+        return [feed.channel.health for feed in self.feeds]
+
+    async def _pace(self) -> None:
+        loop = asyncio.get_running_loop()
+        wait_s = self._handed_s + self.settings.flush_ms / 1000.0 - loop.time()
+        if wait_s > 0.0 and self.intake.waiting < self.settings.block_rows:
+            await asyncio.sleep(wait_s)
+        self._handed_s = loop.time()
+
+    async def _warm_up(self) -> None:
+        now_ns = self.feeds[0].channel.line.now_ns()
+        if self.settings.warm_up_s > 0.0:
+            since_ms = now_ns // 1_000_000 - int(self.settings.warm_up_s * 1000.0)
+            for feed in self.feeds:
+                if isinstance(feed.channel, Trades | Bars):
+                    await feed.channel.warm_up(since_ms)
+        self.live_ns = max(now_ns, self.intake.last_ns + 1)
+
+
+async def open_live_source(
+    make: ClientFactory,
+    symbol: str,
+    settings: FeedSettings,
+    now_ns: Callable[[], int],
+    uniform: Callable[[], float],
+    keep: Keep = _keep_nothing,
+) -> LiveSource:
+    """Load the venue's markets and make the source of `symbol`.
+
+    `now_ns` is wall time, `uniform` draws from [0, 1) for the jitter of reconnects. VenueError if the venue does not
+    answer, ConfigError if it has no such market.
+    """
+
+    def backoff() -> Backoff:
+        return Backoff(settings.backoff_s, settings.backoff_most_s, uniform)
+
+    rest = Rest(make(), backoff)
+    try:
+        await rest.call(lambda client: client.load_markets())
+        instrument = instrument_of(rest.client, symbol)
+        line = Line(
+            symbol, float(contract_size(rest.client.markets[symbol])), rest,
+            Intake(settings.capacity_rows), now_ns,
+        )  # fmt: skip
+        channels = _channels(line, settings)
+    except BaseException:
+        await rest.close()
+        raise
+
+    def connect() -> VenueClient:
+        return _sibling(make, rest.client)
+
+    return LiveSource(
+        instrument, settings, line.intake, rest, VenueClock(rest, now_ns, _CLOCK_EVERY_S),
+        [Feed(channel, connect, backoff(), settings.poll_s) for channel in channels], keep,
+    )  # fmt: skip
+
+
+def _sibling(make: ClientFactory, first: Any) -> VenueClient:
+    """A client that shares the first one's markets and throttle."""
+    client = make()
+    client.set_markets_from_exchange(first)
+    client.throttler = first.throttler
+    return client
+
+
+def _channels(line: Line, settings: FeedSettings) -> list[Channel]:
+    stale_s, span_ns = settings.stale_s, _span_ns(line.rest.client, settings.timeframe)
+    made: dict[str, Callable[[], Channel]] = {
+        "trades": lambda: Trades(line, stale_s),
+        "quotes": lambda: Quotes(line, stale_s),
+        "depth": lambda: Depth(line, stale_s, settings.depth_levels),
+        "bars": lambda: Bars(line, stale_s + span_ns / 1e9, settings.timeframe, span_ns),
+    }
+    return [made[name]() for name in settings.streams]
+
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def _span_ns(client: VenueClient, timeframe: str) -> int:
+    """How long a bar of ccxt's `timeframe` lasts; ConfigError if the venue has no such bars."""
+    number, unit = timeframe[:-1], timeframe[-1:]
+    if (
+        not number.isdecimal()
+        or unit not in _UNITS_S
+        or timeframe not in (client.timeframes or {timeframe: 0})
+    ):
+        raise ConfigError(
+            f"feed.timeframe {timeframe!r}: {client.id} has {', '.join(client.timeframes or {})}"
+        )
+    return int(number) * _UNITS_S[unit] * 10**9

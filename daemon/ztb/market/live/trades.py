@@ -1,0 +1,87 @@
+"""Trades: none twice, none missing that REST can give back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ztb.market.live.channel import GAP, TAINTED, Channel, Line
+from ztb.market.live.client import Row, VenueClient
+from ztb.market.live.missed_trades import missed_trades, trade_ms, trades_page
+from ztb.market.live.rows import trade_rows
+from ztb.market.live.trade_ids import TradeIds
+
+
+class Trades(Channel):
+    """The trades of a symbol, told apart by their ids."""
+
+    def __init__(self, line: Line, stale_s: float) -> None:
+        super().__init__("trades", line, stale_s)
+        self.ids = TradeIds()
+        self._last_ms = 0
+
+    def streams(self, client: VenueClient) -> bool:
+        return bool(client.has.get("watchTrades"))
+
+    async def read(self, client: VenueClient) -> list[Row]:
+        trades = await client.watch_trades(self.line.symbol)
+        # What was read is ours: ccxt's cache holds the backlog alone, and overflows only by it.
+        cache: Any = client.trades.get(self.line.symbol)
+        if cache is not None:
+            cache.clear()
+        return trades
+
+    async def accept(self, message: Sequence[Row], recv_ns: int) -> None:
+        fresh = self.ids.unseen(message)
+        self.health.duplicates += len(message) - len(fresh)
+        while fresh:
+            at = 0 if self.resuming else self.ids.jump(fresh)
+            self._put_trades(fresh[:at], recv_ns, 0)
+            if at == len(fresh):
+                return
+            marks = await self._mend(fresh[at])
+            self._put_trades(fresh[at : at + 1], recv_ns, marks)
+            fresh = fresh[at + 1 :]
+
+    async def check(self, marks: int) -> bool:
+        missed = await missed_trades(self.line.rest, self.line.symbol, self.ids, self._last_ms, None)
+        if missed.same_ids or self._last_ms == 0:
+            self._put_trades(missed.trades, self.line.now_ns(), marks)
+            self.health.recovered += len(missed.trades) if marks else 0
+        return bool(missed.trades)
+
+    async def warm_up(self, since_ms: int) -> None:
+        """Fetch the trades from `since_ms` to now, as history."""
+        self._put_trades(await trades_page(self.line.rest, self.line.symbol, since_ms), self.line.now_ns(), 0)
+        missed = await missed_trades(self.line.rest, self.line.symbol, self.ids, self._last_ms, None)
+        self._put_trades(missed.trades, self.line.now_ns(), 0)
+
+    async def _mend(self, until: Row) -> int:
+        """Hand on what is missing before `until`, tainted, as far as REST has it; returns marks for `until`."""
+        resumed, self.resuming = self.resuming, False
+        if self._last_ms == 0:
+            return 0
+        missing = self.ids.missing_before(until)
+        missed = await missed_trades(self.line.rest, self.line.symbol, self.ids, self._last_ms, until)
+        found = missed.trades
+        self._put_trades(found, self.line.now_ns(), TAINTED, registered=missed.same_ids)
+        self.health.recovered += len(found)
+        lost = max(0, missing - len(found)) if missed.same_ids else 0
+        if not resumed and not found and missed.reached and missed.same_ids:
+            self.ids.hid_nothing()
+            return TAINTED
+        if found or lost or not missed.reached:
+            self.health.gaps += 1
+        self.health.lost += lost
+        return GAP | TAINTED if lost or not missed.reached else 0
+
+    def _put_trades(self, trades: Sequence[Row], recv_ns: int, marks: int, registered: bool = True) -> None:
+        """Hand on `trades`; their ids are remembered if `registered`."""
+        if not trades:
+            return
+        if registered:
+            self.ids.see(trades)
+        self._last_ms = max(self._last_ms, max(map(trade_ms, trades)))
+        ticks = trade_rows(trades, self.line.unit)
+        self.health.bad += len(trades) - len(ticks)
+        self.put(ticks, recv_ns, marks)

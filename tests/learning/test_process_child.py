@@ -1,0 +1,26 @@
+"""The learner's process is given what it needs and no more."""
+
+from __future__ import annotations
+
+import os
+
+import psutil
+
+from ztb.learning.process import memory
+from ztb.learning.process.child import Child
+
+
+def test_the_learner_is_told_no_secret(monkeypatch):
+    monkeypatch.setenv("ZTB_SECRET_EXCHANGE_SECRET", "planted-secret")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/ztb")
+    descriptor, wake = memory.create(4096), os.eventfd(0)
+    child = Child(descriptor, wake, 1)
+    try:
+        environment = psutil.Process(child.pid).environ()
+        assert environment["OMP_NUM_THREADS"] == "1"
+        assert not [name for name in environment if "SECRET" in name or "CREDENTIALS" in name]
+    finally:
+        child.kill()
+        child.release()
+        os.close(descriptor)
+        os.close(wake)
