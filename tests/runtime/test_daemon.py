@@ -19,7 +19,7 @@ from ztb.control import Flatten, Freeze, Halt, LogLevel, Reload, Resume, Status,
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import NoteRow, RefusalRow
 from ztb.ledger.run_directory import RunDirectory
-from ztb.runtime.kill_switch import KillSwitch
+from ztb.runtime.kill_switch import KillSwitch, Latch
 from ztb.runtime.replay import Replay, ReplayRequest, open_data, run_to_end
 
 WARM = 70  # bars until the features are
