@@ -58,6 +58,36 @@ class MarketSection(Section):
     block_rows: int = Field(
         default=1024, ge=1, le=1_048_576, description="rows read at a time", json_schema_extra=_NO_EFFECT
     )
+    client: dict[str, Any] = Field(
+        default_factory=dict,
+        description="options for the venue's ccxt client, such as urls and options; never a key",
+    )
+    allowed_hosts: tuple[str, ...] | None = Field(
+        default=None, description="the only hosts that may be reached; default: the venue's own"
+    )
+    streams: tuple[Literal["trades", "quotes", "depth", "bars"], ...] = Field(
+        default=("trades", "quotes"), min_length=1, description="what is read live"
+    )
+    timeframe: str = Field(default="1m", description="length of live bars, as ccxt writes it")
+    depth_levels: int = Field(default=20, ge=1, le=200, description="levels a side of live books")
+    poll_s: float = Field(
+        default=2.0, ge=0.1, le=3600, description="between two requests where the venue has no stream"
+    )
+    stale_s: float = Field(
+        default=10.0, ge=0.5, le=3600, description="silence of a stream after which the venue is asked"
+    )
+    flush_ms: float = Field(default=5.0, ge=0, le=1000, description="live rows are handed on this often")
+    warm_up_s: float = Field(
+        default=1800.0, ge=0, le=31_536_000, description="history fetched at a live start, not traded on"
+    )
+    record: bool = Field(default=True, description="keep live ticks in the run's folder")
+    record_file_mb: int = Field(default=256, ge=1, le=65_536, description="a recording's file ends there")
+    record_file_minutes: float = Field(
+        default=60.0, ge=0.1, le=10_080, description="a recording's file ends then"
+    )
+    record_min_free_mb: int = Field(
+        default=512, ge=0, le=1_048_576, description="free disk below which recording stops"
+    )
 
 
 class FeaturesSection(Section):

@@ -8,8 +8,10 @@ times as differences to the row before, and receive times as differences to even
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -57,6 +59,8 @@ class RecordingWriter:
             raise DataError(
                 f"{path}: exists already, recordings are never overwritten: name a new file"
             ) from error
+        self._path = path
+        self._sound = 0
         header = msgspec.json.encode(Header(instrument))
         head = _HEAD.pack(RECORDING_MAGIC, SCHEMA, len(header)) + header
         self._file.write(head + _SUM.pack(xxhash.xxh3_64_intdigest(head)))
@@ -79,12 +83,23 @@ class RecordingWriter:
         """Hand everything appended so far to the operating system (not yet to the disk)."""
         self._write_held()
         self._file.flush()
+        self._sound = self._file.tell()
 
     def close(self) -> None:
         """Flush and close; a second call does nothing."""
         if not self._file.closed:
             self.flush()
             self._file.close()
+
+    def abandon(self) -> None:
+        """Close after a write has failed: the file ends with the last flush that did not, or goes. Never raises."""
+        with suppress(OSError):
+            self._file.close()
+        with suppress(OSError):
+            if self._sound:
+                os.truncate(self._path, self._sound)
+            else:
+                self._path.unlink()
 
     def __enter__(self) -> RecordingWriter:
         return self

@@ -42,7 +42,8 @@ def _keep_nothing(_ticks: Ticks, _recv_ns: NDArray[np.int64]) -> None:
 class LiveSource:
     """Ticks of one instrument as they come. Run `run` as a task of the session, consume `blocks` in another.
 
-    `blocks` ends after `close`. `keep` records. History fetched at the start comes first and ends before `live_ns`.
+    `blocks` ends after `close`. `keep` records. History fetched at the start comes first: it ends before `live_ns`,
+    from which on `history` is set and rows may be traded on.
     """
 
     instrument: Instrument
@@ -53,6 +54,7 @@ class LiveSource:
     feeds: Sequence[Feed]
     keep: Keep = _keep_nothing
     live_ns: int = 0
+    history: asyncio.Event = field(default_factory=asyncio.Event)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _handed_s: float = -math.inf
 
@@ -105,6 +107,7 @@ class LiveSource:
                 if isinstance(feed.channel, Trades | Bars):
                     await feed.channel.warm_up(since_ms)
         self.live_ns = max(now_ns, self.intake.last_ns + 1)
+        self.history.set()
 
 
 async def open_live_source(
