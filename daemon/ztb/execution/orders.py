@@ -91,6 +91,7 @@ class Filled(msgspec.Struct, frozen=True):
     """One execution. `fill_id` is unique at its venue: a second report with it is the same fill.
 
     `fee` is the venue's own figure in quote currency; None where the ledger computes it from the rate.
+    `base_fee` is what it took in base currency, `other_fee` what in a third one, such as "0.001 BNB".
     """
 
     order_id: int
@@ -101,6 +102,8 @@ class Filled(msgspec.Struct, frozen=True):
     liquidity: Liquidity
     cumulative_lots: int
     fee: Decimal | None = None
+    base_fee: Decimal = Decimal(0)
+    other_fee: str = ""
 
 
 class Cancelled(msgspec.Struct, frozen=True):

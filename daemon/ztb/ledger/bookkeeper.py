@@ -15,6 +15,9 @@ from ztb.ledger.records import FillRow, OrderEventRow, OrderRow, RefusalRow
 
 _TOLERANCE = 1e-9
 _ENDED_REMEMBERED = 256
+BASE_FEE, OTHER_FEE = "base_fee", "other_fee"
+"""Events of an order that say what its next fill cost beyond quote currency: `remaining_lots` is its price in
+ticks, `reason` the amount."""
 
 
 class Bookkeeper:
@@ -61,10 +64,11 @@ class Bookkeeper:
             self.account.fund(Decimal(repr(event.amount)))
         kind = type(event).__name__.lower()
         self.rejects += kind == "rejected"
+        reason = repr(event.amount) if isinstance(event, Funded) else getattr(event, "reason", None)
         self.journal.append(
             OrderEventRow(
                 getattr(event, "order_id", 0), event.ts_ns, kind,
-                getattr(event, "remaining_lots", None), getattr(event, "reason", None),
+                getattr(event, "remaining_lots", None), reason,
             )
         )  # fmt: skip
 
@@ -89,6 +93,7 @@ class Bookkeeper:
         before = account.fees_units
         account.fill(order.side, event.lots, event.price_ticks, event.liquidity, event.fee)
         fee = (account.fees_units - before) * account.unit
+        self._other_fees(event)
         self.journal.append(
             FillRow(
                 event.order_id, event.fill_id, event.ts_ns, order.side, event.lots, event.price_ticks,
@@ -96,6 +101,17 @@ class Bookkeeper:
                 event.liquidity, f"{fee:f}",
             )
         )  # fmt: skip
+
+    def _other_fees(self, event: Filled) -> None:
+        """Fees in other currencies than the quote's, rows of their own before the fill's."""
+        if event.base_fee:
+            self.account.base_fee(event.base_fee, event.price_ticks)
+            self._fee_row(event, BASE_FEE, f"{event.base_fee:f}")
+        if event.other_fee:
+            self._fee_row(event, OTHER_FEE, event.other_fee)
+
+    def _fee_row(self, event: Filled, kind: str, amount: str) -> None:
+        self.journal.append(OrderEventRow(event.order_id, event.ts_ns, kind, event.price_ticks, amount))
 
     def agree(self, cash: float, position: float, equity: float) -> None:
         """InvariantError unless the float64 account equals the exact one to 1e-9 of equity."""
