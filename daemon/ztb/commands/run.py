@@ -20,6 +20,7 @@ from ztb.runtime.daemon import Daemon, DaemonOptions
 from ztb.runtime.origin import parse_span
 from ztb.runtime.pacing import PacedSource, parse_speed
 from ztb.runtime.replay import Replay, ReplayRequest, open_data
+from ztb.runtime.trading import TradingRequest, paper_daemon
 from ztb.secrets import known_secrets
 from ztb.telemetry.logs import configure_logging
 
@@ -43,8 +44,9 @@ class RunOptions:
 
 def run_daemon(options: RunOptions) -> int:
     """Run until the data end or somebody stops it; returns the exit code."""
-    if options.mode != "replay":
-        raise UsageError(f"--mode {options.mode!r}: give replay")
+    makers = {"replay": _on_history, "paper": _on_paper}
+    if options.mode not in makers:
+        raise UsageError(f"--mode {options.mode!r}: give {', '.join(makers)}")
 
     def load() -> Config:
         return load_config(options.config_path, options.flags).config
@@ -52,8 +54,13 @@ def run_daemon(options: RunOptions) -> int:
     config = load()
     telemetry = config.telemetry
     configure_logging(telemetry.log_level, telemetry.log_format, known_secrets(), daemon=True)
-    directory = create_run_directory(options.out, f"{options.mode}-{options.instance}")
-    summary = asyncio.run(_run(options, config, load, directory))
+    directory = _directory(options)
+
+    async def run() -> dict[str, Any]:
+        daemon = await makers[options.mode](options, config, load, directory)
+        return await daemon.run()
+
+    summary = asyncio.run(run())
     if options.as_json:
         typer.echo(json.dumps({**summary, "run": str(directory.path)}))
     else:
@@ -63,9 +70,18 @@ def run_daemon(options: RunOptions) -> int:
     return 0
 
 
-async def _run(
+def _directory(options: RunOptions) -> RunDirectory:
+    """A new folder for a replay; the instance's own, gone on with if it is there, for paper and live."""
+    if options.mode == "replay":
+        return create_run_directory(options.out, f"replay-{options.instance}")
+    directory = RunDirectory(options.out or Path("runs") / f"{options.mode}-{options.instance}")
+    directory.path.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
+async def _on_history(
     options: RunOptions, config: Config, load: Callable[[], Config], directory: RunDirectory
-) -> dict[str, Any]:
+) -> Daemon:
     request = ReplayRequest(
         config, options.paths, options.seed, pretrain_ns=parse_span(options.pretrain),
         from_generation=options.from_generation,
@@ -74,4 +90,11 @@ async def _run(
     speed = parse_speed(options.speed)
     source: Source = session.source if speed is None else PacedSource(session.source, speed)
     asked = DaemonOptions(options.instance, load, lambda: session.dropped)
-    return await Daemon(session, source, SystemClock(), asked).run()
+    return Daemon(session, source, SystemClock(), asked)
+
+
+async def _on_paper(
+    options: RunOptions, config: Config, load: Callable[[], Config], directory: RunDirectory
+) -> Daemon:
+    request = TradingRequest(config, directory, options.seed, options.from_generation)
+    return await paper_daemon(request, DaemonOptions(options.instance, load), SystemClock())

@@ -55,6 +55,8 @@ class Lineage:
     rejected: int = 0
     rolled_back: int = 0
     known: dict[int, str] = field(default_factory=dict[int, str])
+    resumed: bool = False
+    """Whether the first generation that serves was made by an earlier run on the same folder."""
 
     def make(self, parent: int | None, weights: Weights) -> GenerationInfo:
         """A new generation with the next number, from 0."""

@@ -40,7 +40,7 @@ class Bookkeeper:
     def intent(self, order: OrderRequest, decision: int, ts_ns: int) -> None:
         """An order is about to be sent: write it down first."""
         self.orders += 1
-        self.progress[order.order_id] = OrderProgress(order.order_id, order.lots)
+        self.expect(order)
         self.journal.append(
             OrderRow(
                 order.order_id, f"{self._client_prefix}{order.order_id}", decision, self.generation, ts_ns,
@@ -48,6 +48,10 @@ class Bookkeeper:
                 order.time_in_force.name, order.post_only, order.reduce_only,
             )
         )  # fmt: skip
+
+    def expect(self, order: OrderRequest) -> None:
+        """Reports on `order` are to come."""
+        self.progress[order.order_id] = OrderProgress(order.order_id, order.lots)
 
     def refusal(self, order: Proposal, lots: int, reason: Reason, decision: int, ts_ns: int) -> None:
         """The gate refused an order."""

@@ -27,6 +27,7 @@ from ztb.telemetry.observer import Observer
 from ztb.telemetry.snapshot import AlertFact, Snapshot, State, StreamFact
 
 _TURN_S = 0.2  # between two looks at the kill switch, the journal and the memory
+_TURNS_FOR_CANCELS = 10
 _PATIENCE_S = 3.0  # for a learner that still owes something, once the run is to end
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0  # before an observer that failed is started again
 
@@ -43,7 +44,9 @@ class DaemonOptions:
 class Daemon:
     """Runs `session` over `source`. `turns` grows while the loop is alive; `ready` is set once it trades or is halted.
 
-    `jobs` are further tasks, by name, that must not end: the daemon ends with the first that does.
+    `jobs` are further tasks, by name; an error of one ends the daemon. `streams` says how the market data are,
+    `disarm` ends what `ztb arm` began, `ending` is awaited when the ticks have ended. Of
+    `looks` each is called a few times a second, of `closing` each once when the ticks are to end.
     """
 
     def __init__(
@@ -61,11 +64,14 @@ class Daemon:
         self.streams: Callable[[], tuple[StreamFact, ...]] = tuple
         self.disarm: Callable[[], str] = lambda: "there is nothing to disarm: no real money is traded"
         self.ending: Callable[[], Awaitable[None]] | None = None
+        self.looks: list[Callable[[], None]] = []
+        self.closing: list[Callable[[], None]] = []
         self._clock = clock
         self._options = options
         self._observers = observers
         self._feed = Feed(source)
         self._stopping = False
+        self._turns_left = 0
         self._watch = Watch()
         self._guard = MemoryGuard(session.assembly.config.limits.max_memory_gb)
         session.journal.tap = self._record
@@ -89,10 +95,25 @@ class Daemon:
         return self.session.finish("stopped" if self._stopping else "complete", dropped())
 
     def stop(self) -> None:
-        """End cleanly: what is in hand is finished, nothing new is begun."""
+        """End cleanly: what is in hand is finished, nothing new is begun, orders are cancelled if so configured."""
+        if self._stopping:
+            return
         self._stopping = True
         self.session.patience_s = _PATIENCE_S
-        self._feed.stop()
+        lane = self.session.engine.live
+        lane.gate.memory.halted = True
+        if self.session.assembly.config.execution.orders_at_stop == "cancel":
+            lane.cancel_all(self.session.engine.progress.last_ts_ns)
+            self._turns_left = _TURNS_FOR_CANCELS
+        self._end_when_quiet()
+
+    def _end_when_quiet(self) -> None:
+        """Once stopping: end the ticks when the venue has confirmed our cancels, or has had its time."""
+        self._turns_left -= 1
+        if self._stopping and (self._turns_left < 0 or not self.session.engine.live.working):
+            self._feed.stop()
+            for close in self.closing:
+                close()
 
     def alert(self, severity: Literal["info", "warning", "critical"], key: str, text: str) -> None:
         """Tell whoever watches."""
@@ -124,8 +145,10 @@ class Daemon:
         """Obey the kill switch, hand rows to the disk, look at the memory: a few times a second."""
         while True:
             self.turns += 1
-            self.controls.look()
+            for look in (self.controls.look, *self.looks):
+                look()
             self.controls.go_on_flattening()
+            self._end_when_quiet()
             self.session.journal.commit()
             self._guard()
             if not self.ready.is_set() and self._state()[0] != "starting":

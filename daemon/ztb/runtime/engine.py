@@ -48,7 +48,7 @@ class Learning:
     generation = 0
     updates = 0
     frozen = False
-    """Nothing is trained on while it is set: what is completed counts as tainted."""
+    """Nothing that is completed while it is set is trained on."""
 
     def begin(self, ts_ns: int, origin: str) -> None:
         """Before the first decision: `origin` says where generation 0 came from."""
@@ -207,8 +207,7 @@ class Engine:
         self.learning.decided(number, self._normal, self._tainted)
         if self._before is not None:
             before, generation = self._before
-            tainted = self._tainted or self.learning.frozen
-            self.learning.completed(before, generation, decided.reward, tainted, decided)
+            self.learning.completed(before, generation, decided.reward, self._tainted, decided)
         self._before = decided, self.books.generation
         self._tainted = False
 

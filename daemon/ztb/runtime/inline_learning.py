@@ -47,6 +47,9 @@ class InlineLearning(Learning):
         """See `Learning`; an update, and with it a new generation, may come of it."""
         promotion = self._promotion
         promotion.remember(before.observation)
+        if self.frozen:
+            self._learner.interrupt()
+            return
         transition = transition_of(before, generation, reward, tainted)
         updated = self._learner.add(transition, float(after.action.value or 0.0), self.generation)
         if updated is None:

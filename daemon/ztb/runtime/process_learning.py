@@ -94,7 +94,8 @@ class ProcessLearning(Learning):
         self._promotion.remember(before.observation)
         transition = transition_of(before, generation, reward, tainted)
         value = float(after.action.value or 0.0)
-        self.process.push(Completed(transition, value, self.generation, after.decision, after.ts_ns))
+        if not self.frozen:
+            self.process.push(Completed(transition, value, self.generation, after.decision, after.ts_ns))
         self._now_ns, self._decision = after.ts_ns, after.decision
         self._poll()
 

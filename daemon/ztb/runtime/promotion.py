@@ -74,6 +74,8 @@ class Promotion:
     def begin(self, ts_ns: int, origin: str, updater_state: dict[str, Any] | None) -> None:
         """Journal and save generation 0, made before the first decision; `origin` says how."""
         info = self.policy.info
+        if self._lineage.resumed:
+            return
         self._journal_generation(info, ts_ns, "made", {"origin": origin})
         self._journal_generation(info, ts_ns, "promoted", {"origin": origin})
         self._save(info, True, {}, updater_state, 0)

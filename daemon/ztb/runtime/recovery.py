@@ -27,7 +27,7 @@ from ztb.ledger.records import (
 from ztb.runtime.engine import Progress
 
 OPENING = "opening"
-"""Kind of the note that says what an account began with: JSON of `cash` and `position`, exact decimals."""
+"""Kind of the note that says what an account began with."""
 
 _OVER = frozenset({"rejected", "cancelled", "expired"})
 
@@ -40,12 +40,31 @@ class Booked:
     fill: Filled
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What an account began with: `cash` quote and `position` base currency, exact, worth `price` each."""
+
+    cash: Decimal
+    position: Decimal = Decimal(0)
+    price: float = 0.0
+
+    @property
+    def equity(self) -> float:
+        """Quote currency."""
+        return float(self.cash) + float(self.position) * self.price
+
+    def note(self) -> NoteRow:
+        """As it is journaled."""
+        facts = {"cash": f"{self.cash:f}", "position": f"{self.position:f}", "price": self.price}
+        return NoteRow(0, OPENING, json.dumps(facts, sort_keys=True))
+
+
 @dataclass(slots=True)
 class Past:
     """See the module. `open_orders` may still have fills that nobody heard of; quantities are of their intents."""
 
     last_ts_ns: int = 0
-    opening: tuple[Decimal, Decimal] | None = None
+    opening: Opening | None = None
     booked: list[Booked] = field(default_factory=list[Booked])
     open_orders: list[OpenOrder] = field(default_factory=list[OpenOrder])
     client_ids: dict[int, str] = field(default_factory=dict[int, str])
@@ -58,10 +77,19 @@ class Past:
     generations: list[GenerationRow] = field(default_factory=list[GenerationRow])
 
     @property
-    def serving(self) -> int | None:
-        """The generation that served last; None if none did."""
-        served = [row.generation for row in self.generations if row.event in ("promoted", "rolled_back")]
-        return served[-1] if served else None
+    def served(self) -> list[int]:
+        """The generations that served, in order, without those that are in quarantine."""
+        gone = {row.generation for row in self.generations if row.event in ("rolled_back", "quarantined")}
+        return [
+            row.generation
+            for row in self.generations
+            if row.event == "promoted" and row.generation not in gone
+        ]
+
+    @property
+    def next_order_id(self) -> int:
+        """The number after the highest."""
+        return max((row.order_id for row in self.orders), default=0) + 1
 
     @property
     def next_generation(self) -> int:
@@ -95,7 +123,7 @@ def _read(reader: JournalReader) -> Past:
     events = list(reader.rows(OrderEventRow))
     for note in reader.rows(NoteRow, "kind = ?", (OPENING,)):
         told = json.loads(note.detail)
-        past.opening = Decimal(told["cash"]), Decimal(told["position"])
+        past.opening = Opening(Decimal(told["cash"]), Decimal(told["position"]), told["price"])
     past.rejects = sum(row.event == "rejected" for row in events)
     past.funding = [Decimal(row.reason or "0") for row in events if row.event == "funded"]
     past.client_ids = {row.order_id: row.client_id for row in past.orders}
@@ -107,9 +135,9 @@ def _read(reader: JournalReader) -> Past:
 
 def _book(past: Past, fills: list[FillRow], events: list[OrderEventRow]) -> None:
     base_fees: dict[int, list[Decimal]] = defaultdict(list)
-    for row in events:
-        if row.event == BASE_FEE:
-            base_fees[row.order_id].append(Decimal(row.reason or "0"))
+    for event in events:
+        if event.event == BASE_FEE:
+            base_fees[event.order_id].append(Decimal(event.reason or "0"))
     filled: dict[int, int] = defaultdict(int)
     for row in fills:
         filled[row.order_id] += row.lots
@@ -125,11 +153,11 @@ def _book(past: Past, fills: list[FillRow], events: list[OrderEventRow]) -> None
                 ),
             )
         )  # fmt: skip
-    over = {row.order_id for row in events if row.event in _OVER}
+    over = {event.order_id for event in events if event.event in _OVER}
     past.open_orders = [
-        OpenOrder(_request(row), row.lots - filled[row.order_id])
-        for row in past.orders
-        if row.order_id not in over and filled[row.order_id] < row.lots
+        OpenOrder(_request(order), order.lots - filled[order.order_id])
+        for order in past.orders
+        if order.order_id not in over and filled[order.order_id] < order.lots
     ]
 
 

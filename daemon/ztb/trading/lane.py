@@ -6,7 +6,7 @@ accounts of their own and nobody listening.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -156,6 +156,12 @@ class Lane:
     def working(self) -> list[OpenOrder]:
         """Orders that may still fill, oldest first."""
         return [OpenOrder(working.order, working.remaining) for working in self._working.values()]
+
+    def resume(self, next_order_id: int, fills: Iterable[int], working: Iterable[OpenOrder]) -> None:
+        """Go on after a restart: the orders that still work, and the latest fills, so that none counts twice."""
+        self._next_order_id = next_order_id
+        self._fills = dict.fromkeys(list(fills)[-_FILLS_REMEMBERED:])
+        self._working = {open_.order_id: _Working(open_.request, open_.remaining_lots) for open_ in working}
 
     def cancel_all(self, ts_ns: int) -> None:
         """Ask for the end of every order that works, and forget what was to replace it."""
