@@ -208,7 +208,40 @@ class TelemetrySection(Section):
 
 
 class MqttSection(Section):
-    """Telemetry over MQTT; it has no settings yet."""
+    """Telemetry and commands over MQTT; off unless a broker is named. Passwords and keys: config/README.md."""
+
+    broker: str | None = Field(
+        default=None,
+        description="host, or `embedded` for one inside the daemon",
+        json_schema_extra=_NO_EFFECT,
+    )
+    port: int = Field(default=1883, ge=1, le=65535, json_schema_extra=_NO_EFFECT)
+    tls: bool = Field(
+        default=False, description="encrypt, and verify the broker", json_schema_extra=_NO_EFFECT
+    )
+    ca_file: str | None = Field(
+        default=None,
+        description="authorities that signed the broker's certificate; default: the system's",
+        json_schema_extra=_NO_EFFECT,
+    )
+    username: str | None = Field(
+        default=None, description="needs the secret mqtt_password", json_schema_extra=_NO_EFFECT
+    )
+    prefix: str = Field(default="ztb", description="first part of every topic", json_schema_extra=_NO_EFFECT)
+    interval_ms: int = Field(
+        default=1000, ge=100, le=3_600_000, description="between states", json_schema_extra=_NO_EFFECT
+    )
+    home_assistant: bool = Field(
+        default=False, description="describe the sensors to Home Assistant", json_schema_extra=_NO_EFFECT
+    )
+    commands: bool = Field(
+        default=False,
+        description="obey signed commands; needs the secret mqtt_command_key",
+        json_schema_extra=_NO_EFFECT,
+    )
+    allow_resume: bool = Field(
+        default=False, description="obey resume and unfreeze too", json_schema_extra=_NO_EFFECT
+    )
 
 
 class LimitsSection(Section):
