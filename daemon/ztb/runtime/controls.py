@@ -148,9 +148,16 @@ class SessionControls:
         return Answer(True, "learning is frozen" if frozen else "learning goes on")
 
     def _serve(self, command: Promote | Rollback, origin: str) -> Answer:
-        if self._session.policy is None:
+        promotion = self._session.promotion
+        if promotion is None:
             raise UsageError(f"the strategy {self._session.assembly.strategy.name} has no generations")
-        raise UsageError(f"{type(command).__name__.lower()} from {origin}: not while this run lasts")
+        if isinstance(command, Promote):
+            promotion.promote(command.generation, origin)
+            serving = command.generation
+        else:
+            serving = promotion.rollback(command.generation, origin)
+        self._session.journal.commit()
+        return Answer(True, f"generation {serving} serves from the next decision on")
 
     def _log_level(self, level: str, origin: str) -> Answer:
         if level not in LEVELS:

@@ -11,6 +11,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from ztb.features import FeatureSet, Normaliser
+from ztb.learning.helping import Helping
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.records import DecisionRow, MarkRow
 from ztb.market.ticks import BAR, DEPTH, GAP, LAST, Flag, Ticks, plain_ticks
@@ -48,7 +49,7 @@ class Learning:
     generation = 0
     updates = 0
     frozen = False
-    """Nothing that is completed while it is set is trained on."""
+    """Whether learning is told to rest; what serves goes on serving."""
 
     def begin(self, ts_ns: int, origin: str) -> None:
         """Before the first decision: `origin` says where generation 0 came from."""
@@ -109,6 +110,7 @@ class Engine:
         self.symbol = symbol
         self.trade_from_ns = trade_from_ns
         self.progress = Progress()
+        self.helping = Helping()
         self._watch = watch
         self._due = 0
         self._index = {name: i for i, name in enumerate(features.names)}
@@ -202,6 +204,7 @@ class Engine:
         decided = self.live.decide(ts_ns, number, raw, self._index, self._normal)
         for name, lane in self.shadows.items():
             self.shadow_equity[name] = lane.decide(ts_ns, number, raw, self._index, self._normal).equity
+        self.helping.follow(decided.equity, self.shadow_equity)
         self._record(decided)
         self.progress.decisions += 1
         self.learning.decided(number, self._normal, self._tainted)

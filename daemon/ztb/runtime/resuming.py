@@ -10,7 +10,7 @@ from ztb.errors import ZtbError
 from ztb.execution.booking import book, hold, show_price
 from ztb.execution.orders import Cancelled, OpenOrder
 from ztb.execution.paper import PaperExchange
-from ztb.learning.generations import GenerationInfo, Lineage
+from ztb.learning.generations import Descent, GenerationInfo, Lineage
 from ztb.ledger.accounts import Account
 from ztb.ledger.run_directory import RunDirectory
 from ztb.ports import Broker
@@ -85,7 +85,10 @@ def resume_lineage(lineage: Lineage, past: Past) -> None:
     lineage.made = past.next_generation
     lineage.promoted, lineage.rejected = past.count("promoted"), past.count("rejected")
     lineage.rolled_back = past.count("rolled_back")
-    lineage.known = {row.generation: row.weights_sha256 for row in past.generations}
+    lineage.known = {row.generation: Descent(row.parent, row.weights_sha256) for row in past.generations}
+    lineage.quarantined = {
+        row.generation for row in past.generations if row.event in ("rolled_back", "quarantined")
+    }
 
 
 def resumed_origin(

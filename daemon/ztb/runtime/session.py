@@ -17,8 +17,9 @@ import structlog
 
 from ztb.errors import ZtbError
 from ztb.execution.paper import PaperExchange
+from ztb.learning.alarms import Alarms
+from ztb.learning.gate.behaviour import greatest_entropy
 from ztb.learning.generations import Lineage, ServedPolicy
-from ztb.learning.sanity import SanityConfig
 from ztb.ledger.accounts import Account
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.export import export_decisions
@@ -29,7 +30,7 @@ from ztb.ports import Broker, Source
 from ztb.runtime.assembly import Assembly, describe, hold_strategy
 from ztb.runtime.engine import Engine, Learning
 from ztb.runtime.generation_store import GenerationStore
-from ztb.runtime.learning_setup import learn, serve
+from ztb.runtime.learning_setup import alarm_rules, learn, serve
 from ztb.runtime.memory_guard import MemoryGuard
 from ztb.runtime.origin import CHECKPOINT_NAME, Origin
 from ztb.runtime.promotion import Promotion
@@ -84,6 +85,7 @@ class Session:
         )
         self.origin: Origin | None = None
         self.store: GenerationStore | None = None
+        self.promotion: Promotion | None = None
         self.patience_s: float | None = None
         self._started = time.perf_counter()
         self._build(make_origin)
@@ -171,12 +173,12 @@ class Session:
         self.store = GenerationStore(
             manager, CHECKPOINT_NAME, {"run_id": self.run_id, "feature_schema": schema_hash}
         )
-        sanity = SanityConfig(config.gate.max_kl, config.gate.min_entropy_fraction)
-        promotion = Promotion(
-            policy, self.lineage, sanity, self.journal, self.store,
+        alarms = Alarms(alarm_rules(config.gate), greatest_entropy(shape.heads))
+        self.promotion = Promotion(
+            policy, self.lineage, alarms, self.journal, self.store,
             lambda: {"normaliser": normaliser_state(), "feature_schema": schema_hash},
         )  # fmt: skip
-        return policy, frozen, learn(assembly, self.origin, promotion, self.frame.paced)
+        return policy, frozen, learn(assembly, self.origin, self.promotion, schema_hash, self.frame.paced)
 
     async def run(self, source: Source) -> None:
         """Drive the engine over `source` to its end, generations being saved beside it."""

@@ -15,6 +15,7 @@ from ztb.runtime.memory_guard import resident_bytes
 from ztb.runtime.session import Session
 from ztb.telemetry.snapshot import (
     AlertFact,
+    Comparison,
     GenerationFact,
     LearnerFact,
     LimitUse,
@@ -95,6 +96,13 @@ def _generation(session: Session, watch: Watch) -> GenerationFact | None:
     )  # fmt: skip
 
 
+def _helping(session: Session) -> tuple[Comparison, ...]:
+    return tuple(
+        Comparison(each.baseline, each.difference, each.low, each.high)
+        for each in session.engine.helping.comparisons()
+    )
+
+
 def _orders(session: Session) -> tuple[OpenOrderFact, ...]:
     instrument = session.assembly.instrument
     return tuple(
@@ -150,7 +158,7 @@ class Snapshots:
             drawdown=_drawdown(lane.equity, progress.peak), max_drawdown=progress.max_drawdown,
             fees=books.account.fees, open_orders=_orders(session), limits=limits_of(session),
             streams=self._streams(), learner=_learner(session, self._watch),
-            generation=_generation(session, self._watch),
+            generation=_generation(session, self._watch), helping=_helping(session),
             memory_mb=resident_bytes() / 1e6, memory_limit_mb=config.limits.max_memory_gb * 1e3,
             checkpoints=len(session.store.saved) if session.store else 0,
             alerts=tuple(self._watch.alerts),

@@ -146,6 +146,8 @@ class FeedReader:
 
     def __init__(self, feed: Feed, window: RecentWindow) -> None:
         self.window = window
+        self.told: int | None = None
+        """Number of the last decision that the window was told of."""
         self._feed = feed
         self._firsts: dict[int, int] = {}
         self._ahead: np.void | None = None
@@ -182,3 +184,4 @@ class FeedReader:
         view = rows[:begins].reshape(-1)[: VIEW.itemsize].view(VIEW) if begins else self.window.start.view
         self.window.add(rows[begins:].reshape(-1).view(TICK), view)
         self.window.decide(moment["features"], bool(moment["tainted"]))
+        self.told = int(moment["decision"])
