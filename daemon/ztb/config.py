@@ -248,6 +248,23 @@ class TelemetrySection(Section):
         description="auto: JSON under systemd, else lines for people",
         json_schema_extra=_NO_EFFECT,
     )
+    web_listen: str | None = Field(
+        default=None,
+        description="page and metrics: HOST:PORT such as 127.0.0.1:8600, or unix:PATH; default: off",
+        json_schema_extra=_NO_EFFECT,
+    )
+    web_hosts: tuple[str, ...] = Field(
+        default=(), description="names that browsers use for it, without port", json_schema_extra=_NO_EFFECT
+    )
+    web_certificate: str | None = Field(
+        default=None, description="PEM file; other machines need TLS", json_schema_extra=_NO_EFFECT
+    )
+    web_private_key: str | None = Field(default=None, description="PEM file", json_schema_extra=_NO_EFFECT)
+    notify_from: Literal["info", "warning", "critical"] = Field(
+        default="warning",
+        description="alerts sent to the secret notify_urls, from this severity on",
+        json_schema_extra=_NO_EFFECT,
+    )
 
 
 class MqttSection(Section):

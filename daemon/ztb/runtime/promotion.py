@@ -138,7 +138,6 @@ class Promotion:
     def made(self, candidate: Candidate) -> bool:
         """A candidate has been made: number, journal and save it. Whether it may be tested at all."""
         info = self._lineage.make(self._trails[candidate.era], candidate.weights)
-        self._trails[candidate.era] = info.number
         known = _Known(
             info, candidate.update, candidate.trained_to, candidate.trained_to_ns, candidate.updater_state
         )
@@ -149,7 +148,9 @@ class Promotion:
         if self._lineage.barred(info):
             self._lineage.quarantined.add(info.number)
             self.conclude(Verdict(candidate.update, False, "quarantined"))
-        return candidate.update in self._pending
+            return False
+        self._trails[candidate.era] = info.number
+        return True
 
     def conclude(self, verdict: Verdict) -> None:
         """Carry a verdict out: promote its candidate, or go on with the incumbent. One long dealt with is no news."""
