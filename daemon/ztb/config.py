@@ -217,6 +217,15 @@ class ExecutionSection(Section):
     cost_reserve_fraction: float = Field(
         default=0.002, ge=0, le=0.5, description="of a purchase kept back for slippage"
     )
+    max_clock_skew_ms: float = Field(
+        default=1000.0, gt=0, le=60_000, description="of the venue's clock from ours; beyond it no new risk"
+    )
+    orders_at_start: Literal["adopt", "cancel"] = Field(
+        default="adopt", description="what becomes of orders that a restart finds open"
+    )
+    orders_at_stop: Literal["cancel", "leave"] = Field(
+        default="cancel", description="what becomes of open orders when the daemon ends"
+    )
 
 
 class CheckpointSection(Section):
