@@ -138,6 +138,21 @@ def why(
 
 
 @app.command()
+def exchange(
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: chosen by the system")] = 0,
+    seed: _Seed = 0,
+    balance: Annotated[
+        list[str] | None, typer.Option("--balance", help="such as USDT=1000; may be repeated")
+    ] = None,
+    as_json: _Json = False,
+) -> int:
+    """A local exchange to try and test against: Binance spot's protocol, made-up flow, nothing real."""
+    from ztb.commands.exchange import ExchangeOptions, run_exchange
+
+    return run_exchange(ExchangeOptions(port, seed, tuple(balance or ()), as_json))
+
+
+@app.command()
 def doctor(config: _Config = None, out: _Out = None, as_json: _Json = False) -> int:
     """What may keep the daemon from running well, each with what to do; exit code 3 if anything is bad."""
     from ztb.commands.doctor import doctor as examine

@@ -26,14 +26,16 @@ class BatchPolicy:
     """A network that decides for many observations at once, from buffers of its own."""
 
     def __init__(
-        self, shape: NetworkShape, weights: Weights, lanes: int, make: MakeNetwork | None = None
-    ) -> None:
+        self, shape: NetworkShape, weights: Weights, lanes: int, make: MakeNetwork | None = None,
+        greedy: bool = False,
+    ) -> None:  # fmt: skip
         self._heads = np.array(shape.heads, np.int64)
-        self._outputs = new_outputs(shape, weights, make, lanes)
+        self._greedy = int(greedy)
+        self.outputs = new_outputs(shape, weights, make, lanes)
 
     def load(self, weights: Weights) -> None:
         """Decide with `weights` from now on; they are copied."""
-        self._outputs.load(weights)
+        self.outputs.load(weights)
 
     def decide(
         self,
@@ -42,17 +44,17 @@ class BatchPolicy:
         actions: NDArray[np.int64],
         logprobs: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        """Actions (N, H) drawn with `uniforms` (N, H) for `observations` (N, D), and their log-probs (N,).
+        """Actions (N, H) for `observations` (N, D), drawn with `uniforms` (N, H) or greedy, and their log-probs (N,).
 
         Returns the values (N,), good until the next call.
         """
-        outputs = self._outputs(observations)
-        sample_batch(outputs, self._heads, uniforms, 0, actions, logprobs)
+        outputs = self.outputs(observations)
+        sample_batch(outputs, self._heads, uniforms, self._greedy, actions, logprobs)
         return outputs[:, -1]
 
     def values(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N,) values of `observations` (N, D), at most as many as lanes; good until the next call."""
-        return self._outputs(observations)[:, -1]
+        return self.outputs(observations)[:, -1]
 
 
 class Collector:

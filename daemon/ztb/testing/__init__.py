@@ -1,0 +1,20 @@
+"""For tests, ours and our users': clocks, and a local exchange to trade against."""
+
+from ztb.testing.clocks import VirtualClock, WallClock
+from ztb.testing.exchange.connections import Close, Connection, Frame
+from ztb.testing.exchange.exchange import Exchange, Response
+from ztb.testing.exchange.local import LocalExchange
+from ztb.testing.exchange.setup import Setup, open_exchange
+
+__all__ = [
+    "Close",
+    "Connection",
+    "Exchange",
+    "Frame",
+    "LocalExchange",
+    "Response",
+    "Setup",
+    "VirtualClock",
+    "WallClock",
+    "open_exchange",
+]

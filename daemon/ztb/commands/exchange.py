@@ -1,0 +1,67 @@
+"""`ztb exchange`: a local exchange to try and test against."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from dataclasses import dataclass
+
+import structlog
+import typer
+
+from ztb.errors import UsageError
+from ztb.telemetry.logs import configure_logging
+from ztb.testing.exchange.local import HOST, LocalExchange
+
+_log = structlog.get_logger("ztb.exchange")
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeOptions:
+    """The flags of `ztb exchange` as given; `balances` such as "USDT=1000"."""
+
+    port: int
+    seed: int
+    balances: tuple[str, ...]
+    as_json: bool
+
+
+def run_exchange(options: ExchangeOptions) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    configure_logging()
+    return asyncio.run(_serve(options))
+
+
+async def _serve(options: ExchangeOptions) -> int:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    local = LocalExchange(options.seed, balances=_balances(options.balances), port=options.port)
+    async with local as exchange:
+        _announce(exchange, options.as_json)
+        _log.info("listening", url=f"http://{HOST}:{exchange.port}", until="SIGTERM or Ctrl-C")
+        await stopped.wait()
+    _log.info("closed")
+    return 0
+
+
+def _announce(exchange: LocalExchange, as_json: bool) -> None:
+    options = exchange.ccxt_options()
+    if as_json:
+        typer.echo(json.dumps(options))
+        return
+    typer.echo(f"A local exchange on http://{HOST}:{exchange.port}. In Python, with ccxt:")
+    typer.echo(f"  exchange = ccxt.pro.binance({options!r})")
+
+
+def _balances(given: tuple[str, ...]) -> dict[str, float]:
+    balances: dict[str, float] = {}
+    for text in given:
+        asset, _, amount = text.partition("=")
+        try:
+            balances[asset.upper()] = float(amount)
+        except ValueError:
+            raise UsageError(f"--balance {text!r}: write an asset and an amount, such as USDT=1000") from None
+    return balances

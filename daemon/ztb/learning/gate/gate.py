@@ -1,0 +1,165 @@
+"""Candidates in test against the incumbent: who is let in, who waits, who gives way, who has passed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ztb.learning.gate.budget import ErrorBudget
+from ztb.learning.gate.candidate import PASSED, SUPERSEDED, Entrant, Verdict, fault
+from ztb.learning.gate.rules import GateRules
+from ztb.learning.gate.shadow import Shadow, Terms
+from ztb.learning.gate.trial import Trial
+from ztb.trading.network import weight_shapes
+from ztb.trading.recording import Recording
+
+_KEYS = 2**62
+_PATIENCE = 8
+"""A candidate that the evidence does not favour gives way to a newer one after this part of the window."""
+
+
+class Gate:
+    """Judges entrants on pieces of market as they come. The same calls give the same verdicts, bit for bit.
+
+    An entrant waits until a piece begins that came after all it was trained on; one waits at a time, the newest.
+    With a free slot it is tested: its accounts go on from the incumbent's. With none, it takes the place of the
+    candidate with the least evidence, if that has had an eighth of its window and speaks against it. Whoever has
+    passed serves when the caller says so (`serve`); the newer of the others then begin anew, against it.
+    """
+
+    def __init__(self, terms: Terms, rules: GateRules, schema: str, seed: int, incumbent: Entrant) -> None:
+        self._terms = terms
+        self._rules = rules
+        self._schema = schema
+        self._shapes = weight_shapes(terms.shape, terms.make)
+        self._generator = np.random.Generator(np.random.PCG64(seed))
+        self._keys = self._generator.integers(0, _KEYS, rules.paths)
+        self._budget = ErrorBudget(rules.false_promotions_per_month, rules.most_false_promotion)
+        self._incumbent = incumbent
+        self._shadow = Shadow(terms, incumbent.weights, self._keys)
+        self._waiting: list[Entrant] = []
+        self._trials: list[Trial] = []
+        self._reached: int | None = None
+
+    @property
+    def incumbent(self) -> int:
+        """The number of who serves."""
+        return self._incumbent.number
+
+    @property
+    def in_test(self) -> tuple[int, ...]:
+        """Numbers of the candidates in test."""
+        return tuple(trial.entrant.number for trial in self._trials)
+
+    @property
+    def waiting(self) -> tuple[int, ...]:
+        """Numbers of the candidates that wait for one."""
+        return tuple(entrant.number for entrant in self._waiting)
+
+    def submit(self, entrant: Entrant) -> list[Verdict]:
+        """Let `entrant` wait for its test; who is refused at the door or gives way to it."""
+        reason = self._turned_away(entrant)
+        if reason:
+            return [Verdict(entrant.number, False, reason, {"trained_to_ns": entrant.trained_to_ns})]
+        displaced = [_superseded(other) for other in self._waiting]
+        self._waiting = [entrant]
+        return displaced
+
+    def observe(self, piece: Recording, last: int) -> list[Verdict]:
+        """Test on `piece`, the decisions up to number `last`, led by the last one of the piece before.
+
+        One that is led by another begins all accounts anew. At most one of the verdicts is a pass: the one with
+        the strongest evidence; others that would have passed go on, and lose their standing when it serves.
+        """
+        if piece.decisions < 2:
+            return []
+        first = last - piece.decisions + 1
+        if self._reached is not None and first != self._reached:
+            self._interrupt()
+        self._reached = last
+        return self._admit(first, int(piece.shared.times_ns[0])) + self._test(piece)
+
+    def serve(self, entrant: Entrant) -> list[Verdict]:
+        """`entrant` is the incumbent from now on, for whatever reason; who has to go because of that."""
+        self._incumbent = entrant
+        self._shadow = self._shadow.fork(entrant.weights)
+        kept = [*(trial.entrant for trial in self._trials), *self._waiting]
+        others = sorted((other for other in kept if other.number != entrant.number), key=_age)
+        newer = [other for other in others if other.trained_to > entrant.trained_to]
+        self._trials = []
+        self._waiting = newer
+        return [_superseded(other) for other in others if other not in newer]
+
+    def dismiss(self) -> list[Verdict]:
+        """Nobody in test or waiting may pass any more: what they were trained from has been given up."""
+        gone = [*(trial.entrant for trial in self._trials), *self._waiting]
+        self._trials, self._waiting = [], []
+        return [Verdict(entrant.number, False, "quarantined") for entrant in gone]
+
+    def _turned_away(self, entrant: Entrant) -> str:
+        if entrant.schema != self._schema:
+            return "schema"
+        if entrant.trained_to <= self._incumbent.trained_to:
+            return "stale"
+        return fault(entrant.weights, self._shapes)
+
+    def _interrupt(self) -> None:
+        self._shadow.interrupt()
+        for trial in self._trials:
+            trial.shadow.interrupt()
+
+    def _admit(self, first: int, ts_ns: int) -> list[Verdict]:
+        """Begin the tests of those who wait and have seen nothing after decision `first`, where there is room."""
+        verdicts: list[Verdict] = []
+        for entrant in [other for other in self._waiting if other.trained_to <= first]:
+            if len(self._trials) >= self._rules.slots:
+                weakest = self._weakest()
+                if weakest is None:
+                    break
+                self._trials.remove(weakest)
+                verdicts.append(weakest.verdict(SUPERSEDED))
+            alpha = self._budget.spend(ts_ns)
+            shadow = self._shadow.fork(entrant.weights)
+            self._trials.append(Trial(entrant, shadow, alpha, self._terms, self._rules, ts_ns))
+            self._waiting.remove(entrant)
+        return verdicts
+
+    def _weakest(self) -> Trial | None:
+        """Who gives way, if anybody has to."""
+        patience = self._rules.window_decisions // _PATIENCE
+        candidates = [t for t in self._trials if t.decisions >= patience and t.evidence.log_better < 0.0]
+        return min(candidates, key=lambda trial: trial.evidence.log_better, default=None)
+
+    def _test(self, piece: Recording) -> list[Verdict]:
+        uniforms = self._generator.random(
+            (piece.decisions - 1, self._rules.paths, len(self._terms.shape.heads))
+        )
+        theirs = self._shadow.trade(piece, uniforms)
+        if not self._trials:
+            return []
+        logits = self._shadow.outputs(theirs.observations)
+        ended: list[tuple[Trial, str]] = []
+        for trial in self._trials:
+            behaviour = trial.compare(logits, theirs.observations)
+            reason = trial.follow(trial.shadow.trade(piece, uniforms), theirs, behaviour)
+            if reason:
+                ended.append((trial, reason))
+        return self._conclude(ended)
+
+    def _conclude(self, ended: list[tuple[Trial, str]]) -> list[Verdict]:
+        passed = [trial for trial, reason in ended if reason == PASSED]
+        best = max(passed, key=lambda trial: trial.evidence.log_better, default=None)
+        verdicts: list[Verdict] = []
+        for trial, reason in ended:
+            if reason == PASSED and trial is not best:
+                continue
+            self._trials.remove(trial)
+            verdicts.append(trial.verdict(reason))
+        return verdicts
+
+
+def _age(entrant: Entrant) -> tuple[int, int]:
+    return entrant.trained_to, entrant.number
+
+
+def _superseded(entrant: Entrant) -> Verdict:
+    return Verdict(entrant.number, False, SUPERSEDED, {"trained_to_ns": entrant.trained_to_ns})

@@ -1,0 +1,1 @@
+"""A local exchange that speaks Binance spot's protocol; see the README beside this file."""

@@ -1,0 +1,103 @@
+"""The venue's own flow: levels that others quote, and orders that take from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ztb.testing.exchange.orders import OPEN, Order, OrderRequest, OrderType, Side, TimeInForce
+from ztb.testing.exchange.units import SCALE
+from ztb.testing.exchange.venue import MAKERS, TAKERS, Market, Venue
+
+_ENDLESS = 10**9 * SCALE
+
+
+@dataclass(slots=True)
+class Background:
+    """Quotes and takes on one market, for accounts that never run dry."""
+
+    venue: Venue
+    market: Market
+    quoted: dict[tuple[Side, int], list[Order]] = field(default_factory=dict[tuple[Side, int], list[Order]])
+    sent: int = 0
+
+    def __post_init__(self) -> None:
+        listing = self.market.listing
+        for account in (MAKERS, TAKERS):
+            for asset in (listing.base, listing.quote):
+                self.venue.accounts.deposit(account, asset, _ENDLESS)
+
+    def set_level(self, side: Side, price: int, quantity: int, now_ms: int) -> None:
+        """Others quote `quantity` at `price`: what joins queues last, what leaves was last."""
+        orders = self._orders(side, price)
+        missing = quantity - sum(order.remaining for order in orders)
+        while orders and (missing < 0 or (missing > 0 and self._is_last(orders[-1]))):
+            last = orders.pop()
+            self.venue.cancel(last, now_ms)
+            missing += last.remaining
+        if missing > 0:
+            order = self._send(MAKERS, side, price, missing, TimeInForce.GTC, now_ms)
+            if order.status in OPEN:
+                orders.append(order)
+        if orders:
+            self.quoted[side, price] = orders
+
+    def quantity(self, side: Side, price: int) -> int:
+        """What the background still quotes at `price`, in base units."""
+        orders = self.quoted.get((side, price), [])
+        return sum(order.remaining for order in orders if order.status in OPEN)
+
+    def take(self, side: Side, quantity: int, limit: int, now_ms: int) -> None:
+        """Somebody takes up to `quantity`, as far as `limit`."""
+        self._send(TAKERS, side, limit, quantity, TimeInForce.IOC, now_ms)
+
+    def trade_at(self, side: Side, price: int, quantity: int, now_ms: int) -> None:
+        """A trade that was recorded: `side` took `quantity` at `price`.
+
+        It proves that nobody of the background quoted better. Own orders that were ahead trade first; what the
+        book cannot fill is joined to the end of the level, so that all of `quantity` trades.
+        """
+        passive = side.opposite
+        self.keep_only(passive, worse_than=price, now_ms=now_ms)
+        book_side = self.market.book.of(passive)
+        reached = sum(book_side.totals[level] for level in book_side.by_priority(price))
+        if reached < quantity:
+            orders = self._orders(passive, price)
+            rest = sum(order.remaining for order in orders)
+            self.set_level(passive, price, rest + quantity - reached, now_ms)
+        self.take(side, quantity, price, now_ms)
+
+    def keep_only(self, side: Side, worse_than: int, now_ms: int) -> None:
+        """The background leaves all levels of `side` better than `worse_than`."""
+        better = self.market.book.of(side).reaches
+        for quoted_side, price in list(self.quoted):
+            if quoted_side is side and price != worse_than and better(price, worse_than):
+                self.set_level(side, price, 0, now_ms)
+
+    def replace_side(self, side: Side, levels: Iterable[tuple[int, int]], now_ms: int) -> None:
+        """`levels` (price, quantity) are all that the background quotes on `side`."""
+        wanted = dict(levels)
+        for quoted_side, price in list(self.quoted):
+            if quoted_side is side and price not in wanted:
+                self.set_level(side, price, 0, now_ms)
+        for price, quantity in wanted.items():
+            self.set_level(side, price, quantity, now_ms)
+
+    def _orders(self, side: Side, price: int) -> list[Order]:
+        found = self.quoted.pop((side, price), [])
+        return [order for order in found if order.status in OPEN]
+
+    def _is_last(self, order: Order) -> bool:
+        """Whether nobody queues behind `order`: it can grow by taking its place anew."""
+        request = order.request
+        return next(reversed(self.market.book.of(request.side).levels[request.price])) == order.id
+
+    def _send(
+        self, account: str, side: Side, price: int, quantity: int, force: TimeInForce, now_ms: int
+    ) -> Order:
+        self.sent += 1
+        request = OrderRequest(
+            account, self.market.listing.symbol, f"{self.market.listing.symbol}{self.sent}", side,
+            OrderType.LIMIT, force, price, quantity,
+        )  # fmt: skip
+        return self.venue.place(request, now_ms)

@@ -1,0 +1,140 @@
+"""Orders, and the facts that the matching engine states about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Side(StrEnum):
+    BUY = "BUY"
+    SELL = "SELL"
+
+    @property
+    def opposite(self) -> Side:
+        """The side it trades with."""
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class OrderType(StrEnum):
+    LIMIT = "LIMIT"
+    MARKET = "MARKET"
+    LIMIT_MAKER = "LIMIT_MAKER"
+
+
+class TimeInForce(StrEnum):
+    GTC = "GTC"
+    IOC = "IOC"
+    FOK = "FOK"
+
+
+class Status(StrEnum):
+    NEW = "NEW"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+    EXPIRED_IN_MATCH = "EXPIRED_IN_MATCH"
+
+
+class Execution(StrEnum):
+    """What an execution report reports."""
+
+    NEW = "NEW"
+    TRADE = "TRADE"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+    TRADE_PREVENTION = "TRADE_PREVENTION"
+
+
+OPEN = frozenset({Status.NEW, Status.PARTIALLY_FILLED})
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRequest:
+    """An order as asked for. Amounts in units (1e-8); a market order names `quantity` or `quote_quantity`."""
+
+    account: str
+    symbol: str
+    client_id: str
+    side: Side
+    type: OrderType
+    time_in_force: TimeInForce = TimeInForce.GTC
+    price: int = 0
+    quantity: int = 0
+    quote_quantity: int = 0
+
+
+@dataclass(slots=True)
+class Order:
+    """An accepted order. `locked` is what it holds back of quote (buy) or base (sell), in units."""
+
+    id: int
+    request: OrderRequest
+    quantity: int
+    created_ms: int
+    updated_ms: int
+    status: Status = Status.NEW
+    filled: int = 0
+    spent: int = 0
+    locked: int = 0
+
+    @property
+    def remaining(self) -> int:
+        """Base units not filled yet."""
+        return self.quantity - self.filled
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """One side of one trade. `commission` in units of `commission_asset`."""
+
+    trade_id: int
+    order_id: int
+    symbol: str
+    account: str
+    side: Side
+    price: int
+    quantity: int
+    quote: int
+    commission: int
+    commission_asset: str
+    is_maker: bool
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Print:
+    """A public trade. `buyer_is_maker`: the seller took."""
+
+    symbol: str
+    id: int
+    price: int
+    quantity: int
+    time_ms: int
+    buyer_order: int
+    seller_order: int
+    buyer_is_maker: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An order as it was right after something happened to it."""
+
+    order: Order
+    execution: Execution
+    time_ms: int
+    fill: Fill | None = None
+    cancel_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceChange:
+    """Assets of an account that changed, with free and locked units after the change."""
+
+    account: str
+    balances: tuple[tuple[str, int, int], ...]
+    time_ms: int
+
+
+Fact = Print | Report | BalanceChange

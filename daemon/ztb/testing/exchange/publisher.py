@@ -1,0 +1,93 @@
+"""What is published when: trades and own orders at once, books each 100 ms, bars and tickers each second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from ztb.testing.exchange import events
+from ztb.testing.exchange.candles import INTERVALS, opening
+from ztb.testing.exchange.connections import Connections
+from ztb.testing.exchange.market_data import day_ticker_of
+from ztb.testing.exchange.orders import BalanceChange, Fact, Print, Report
+from ztb.testing.exchange.state import State
+from ztb.testing.exchange.venue import Market
+
+DEPTH_MS = 100
+SLOW_MS = 1_000
+
+
+@dataclass(slots=True)
+class Publisher:
+    """Turns facts into messages for those who listen."""
+
+    state: State
+    connections: Connections
+    touches: dict[str, tuple[object, ...]] = field(default_factory=dict[str, tuple[object, ...]])
+
+    def publish_facts(self, now_ms: int) -> None:
+        """Tell of all that happened since the last call."""
+        facts = self.state.venue.take_facts()
+        for fact in facts:
+            self._publish_fact(fact, now_ms)
+        for market in self.state.venue.markets.values():
+            self._publish_touch(market)
+
+    def _publish_fact(self, fact: Fact, now_ms: int) -> None:
+        match fact:
+            case Print():
+                self.state.candles[fact.symbol].add(fact)
+                name = fact.symbol.lower()
+                self._publish(f"{name}@trade", partial(events.trade, fact, now_ms))
+                self._publish(f"{name}@aggTrade", partial(events.aggregate_trade, fact, now_ms))
+            case Report():
+                self.connections.publish_user(events.execution_report(fact, now_ms))
+            case BalanceChange():
+                self.connections.publish_user(events.account_position(fact, now_ms))
+
+    def _publish(self, stream: str, message: Callable[[], object]) -> None:
+        if self.connections.wants(stream):
+            self.connections.publish(stream, message())
+
+    def _publish_touch(self, market: Market) -> None:
+        stream = f"{market.listing.symbol.lower()}@bookTicker"
+        if not self.connections.wants(stream):
+            return
+        message = events.book_ticker(market)
+        touch = tuple(message[key] for key in "bBaA")
+        if self.touches.get(stream) != touch:
+            self.touches[stream] = touch
+            self.connections.publish(stream, message)
+
+    def publish_depth(self, now_ms: int) -> None:
+        """Differences of all books."""
+        for symbol, market in self.state.venue.markets.items():
+            message = events.depth(symbol, market.book, now_ms)
+            if message is not None:
+                self.connections.publish(f"{symbol.lower()}@depth@100ms", message)
+
+    def publish_slow(self, now_ms: int) -> None:
+        """Bars and tickers of all symbols."""
+        days = {
+            symbol.lower(): day_ticker_of(self.state, market, now_ms)
+            for symbol, market in self.state.venue.markets.items()
+        }
+        kinds = {"ticker": events.ticker, "miniTicker": events.mini_ticker}
+        for kind, message in kinds.items():
+            for name, day in days.items():
+                self._publish(f"{name}@{kind}", partial(message, day, now_ms))
+            self.connections.publish(f"!{kind}@arr", [message(day, now_ms) for day in days.values()])
+        for stream in sorted(self.connections.wanted()):
+            self._publish_bar(stream, now_ms)
+
+    def _publish_bar(self, stream: str, now_ms: int) -> None:
+        """The running bar, and first the one before it if it has just closed."""
+        name, _, kind = stream.partition("@")
+        interval = kind.removeprefix("kline_")
+        if not kind.startswith("kline_") or interval not in INTERVALS:
+            return
+        symbol = name.upper()
+        since = opening(interval, now_ms - SLOW_MS)
+        for bar in self.state.candles[symbol].of(interval, since, now_ms):
+            self.connections.publish(stream, events.kline(symbol, bar, interval, now_ms))

@@ -1,0 +1,249 @@
+"""The venue: books, accounts and orders of all symbols. Commands in, facts out; no I/O and no clock."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from ztb.testing.exchange.accounts import Accounts
+from ztb.testing.exchange.book import Book
+from ztb.testing.exchange.filters import check_filters
+from ztb.testing.exchange.listing import PPM, Listing
+from ztb.testing.exchange.matching import Match, match
+from ztb.testing.exchange.orders import (
+    OPEN,
+    BalanceChange,
+    Execution,
+    Fact,
+    Fill,
+    Order,
+    OrderRequest,
+    OrderType,
+    Print,
+    Report,
+    Side,
+    Status,
+    TimeInForce,
+)
+from ztb.testing.exchange.refusals import Refusal
+from ztb.testing.exchange.units import cost_of
+
+MAKERS, TAKERS, FEES = "makers", "takers", "fees"
+HOUSE = frozenset({MAKERS, TAKERS, FEES})
+"""Accounts of the venue's own flow: nobody is told of their orders, and closed ones are forgotten."""
+
+_PRINTS_KEPT = 50_000
+
+
+@dataclass(slots=True)
+class Market:
+    """One symbol: its book and what traded, newest last."""
+
+    listing: Listing
+    last_price: int
+    book: Book = field(default_factory=Book)
+    prints: deque[Print] = field(default_factory=lambda: deque[Print](maxlen=_PRINTS_KEPT))
+    trades: int = 0
+
+
+@dataclass(slots=True)
+class Venue:
+    """State of the whole venue. Every command takes its time in milliseconds and leaves facts to be taken."""
+
+    markets: dict[str, Market]
+    accounts: Accounts = field(default_factory=Accounts)
+    orders: dict[int, Order] = field(default_factory=dict[int, Order])
+    open_ids: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    fills: list[Fill] = field(default_factory=list[Fill])
+    facts: list[Fact] = field(default_factory=list[Fact])
+    last_order_id: int = 0
+
+    @classmethod
+    def of(cls, listings: Sequence[Listing]) -> Venue:
+        """An empty venue."""
+        return cls({listing.symbol: Market(listing, listing.start_price) for listing in listings})
+
+    def market(self, symbol: str) -> Market:
+        """The market of `symbol`; Refusal if there is none."""
+        found = self.markets.get(symbol)
+        if found is None:
+            raise Refusal(-1121, "Invalid symbol.")
+        return found
+
+    def place(self, request: OrderRequest, now_ms: int) -> Order:
+        """Accept an order, trade what crosses, rest or expire what is left; Refusal changes nothing."""
+        market = self.market(request.symbol)
+        if request.account not in HOUSE:
+            check_filters(market.listing, request, market.last_price)
+        if (request.account, request.client_id) in self.open_ids:
+            raise Refusal(-2010, "Duplicate order sent.")
+        found = match(market.book, request, market.listing.lot)
+        if request.type is OrderType.LIMIT_MAKER and (found.fills or found.prevented):
+            raise Refusal(-2010, "Order would immediately match and take.")
+        order = self._accept(market, request, found, now_ms)
+        if request.time_in_force is not TimeInForce.FOK or found.quantity == request.quantity:
+            self._trade(market, order, found, now_ms)
+        self._rest_or_expire(market, order, now_ms)
+        self._tell_balances(now_ms)
+        return order
+
+    def cancel(self, order: Order, now_ms: int, cancel_id: str = "") -> None:
+        """Take an open order off the book."""
+        self._leave_book(order)
+        self._close(order, Status.CANCELED, Execution.CANCELED, now_ms, cancel_id)
+        self._tell_balances(now_ms)
+
+    def find(self, account: str, symbol: str, order_id: int | None, client_id: str | None) -> Order | None:
+        """The order of `account` by its id or, newest first, by its client id."""
+        self.market(symbol)
+        for order in reversed(self.orders_of(account, symbol)):
+            if order.id == order_id or (order_id is None and order.request.client_id == client_id):
+                return order
+        return None
+
+    def orders_of(self, account: str, symbol: str | None) -> list[Order]:
+        """All orders of `account` ever accepted, oldest first; of one symbol or of all."""
+        return [
+            order
+            for order in self.orders.values()
+            if order.request.account == account and symbol in (None, order.request.symbol)
+        ]
+
+    def open_orders(self, account: str, symbol: str | None) -> list[Order]:
+        """Those that rest on a book."""
+        return [order for order in self.orders_of(account, symbol) if order.status in OPEN]
+
+    def take_facts(self) -> list[Fact]:
+        """What happened since the last call, in order."""
+        facts, self.facts = self.facts, []
+        return facts
+
+    def _accept(self, market: Market, request: OrderRequest, found: Match, now_ms: int) -> Order:
+        asset, needed = _funds(market.listing, request, found)
+        if self.accounts.free(request.account, asset) < needed:
+            raise Refusal(-2010, "Account has insufficient balance for requested action.")
+        self.accounts.lock(request.account, asset, needed)
+        self.last_order_id += 1
+        quantity = request.quantity or found.quantity
+        order = Order(self.last_order_id, request, quantity, now_ms, now_ms, locked=needed)
+        self.orders[order.id] = order
+        self.open_ids[request.account, request.client_id] = order.id
+        self._report(order, Execution.NEW, now_ms)
+        return order
+
+    def _trade(self, market: Market, order: Order, found: Match, now_ms: int) -> None:
+        for own in found.prevented:
+            self._leave_book(own)
+            self._close(own, Status.EXPIRED_IN_MATCH, Execution.TRADE_PREVENTION, now_ms)
+        for maker, quantity in found.fills:
+            self._fill_pair(market, order, maker, quantity, now_ms)
+
+    def _fill_pair(self, market: Market, taker: Order, maker: Order, quantity: int, now_ms: int) -> None:
+        """One trade, at the maker's price."""
+        buyer, seller = (taker, maker) if taker.request.side is Side.BUY else (maker, taker)
+        price = maker.request.price
+        market.trades += 1
+        market.last_price = price
+        printed = Print(
+            market.listing.symbol, market.trades, price, quantity, now_ms, buyer.id, seller.id, buyer is maker
+        )
+        market.prints.append(printed)
+        self.facts.append(printed)
+        market.book.of(maker.request.side).reduce(maker, quantity)
+        market.book.touch(maker.request.side, price)
+        self._settle(market.listing, buyer, seller, price, quantity)
+        for order in (maker, taker):
+            self._book_fill(market.listing, order, printed, order is maker)
+        if maker.status is Status.FILLED:
+            market.book.of(maker.request.side).remove(maker)
+
+    def _settle(self, listing: Listing, buyer: Order, seller: Order, price: int, quantity: int) -> None:
+        """Swap quote for base out of what both orders hold locked."""
+        quote = cost_of(price, quantity)
+        limit = price if buyer.request.type is OrderType.MARKET else buyer.request.price
+        held = cost_of(limit, quantity)
+        accounts, payer, deliverer = self.accounts, buyer.request.account, seller.request.account
+        accounts.pay(payer, deliverer, listing.quote, quote)
+        accounts.pay(deliverer, payer, listing.base, quantity)
+        accounts.release(payer, listing.quote, held - quote)
+        buyer.locked -= held
+        seller.locked -= quantity
+
+    def _book_fill(self, listing: Listing, order: Order, printed: Print, is_maker: bool) -> None:
+        """Charge the fee, count the fill, report it."""
+        request = order.request
+        quote = cost_of(printed.price, printed.quantity)
+        buys = request.side is Side.BUY
+        asset, received = (listing.base, printed.quantity) if buys else (listing.quote, quote)
+        commission = received * (listing.maker_ppm if is_maker else listing.taker_ppm) // PPM
+        self.accounts.charge(request.account, FEES, asset, commission)
+        order.filled += printed.quantity
+        order.spent += quote
+        order.updated_ms = printed.time_ms
+        order.status = Status.FILLED if order.remaining == 0 else Status.PARTIALLY_FILLED
+        fill = Fill(
+            printed.id, order.id, listing.symbol, request.account, request.side, printed.price,
+            printed.quantity, quote, commission, asset, is_maker, printed.time_ms,
+        )  # fmt: skip
+        if request.account not in HOUSE:
+            self.fills.append(fill)
+        self._report(order, Execution.TRADE, printed.time_ms, fill)
+        if order.status is Status.FILLED:
+            self._finish(order)
+
+    def _rest_or_expire(self, market: Market, order: Order, now_ms: int) -> None:
+        if order.status is Status.FILLED:
+            return
+        rests = order.request.time_in_force is TimeInForce.GTC and order.request.type is not OrderType.MARKET
+        if rests:
+            market.book.of(order.request.side).add(order)
+            market.book.touch(order.request.side, order.request.price)
+        else:
+            self._close(order, Status.EXPIRED, Execution.EXPIRED, now_ms)
+
+    def _leave_book(self, order: Order) -> None:
+        book = self.markets[order.request.symbol].book
+        book.of(order.request.side).remove(order)
+        book.touch(order.request.side, order.request.price)
+
+    def _close(
+        self, order: Order, status: Status, execution: Execution, now_ms: int, cancel_id: str = ""
+    ) -> None:
+        order.status = status
+        order.updated_ms = now_ms
+        self._finish(order)
+        self._report(order, execution, now_ms, cancel_id=cancel_id)
+
+    def _finish(self, order: Order) -> None:
+        """An order that ends lets go what it still holds."""
+        request = order.request
+        listing = self.markets[request.symbol].listing
+        asset = listing.quote if request.side is Side.BUY else listing.base
+        self.accounts.release(request.account, asset, order.locked)
+        order.locked = 0
+        del self.open_ids[request.account, request.client_id]
+        if request.account in HOUSE:
+            del self.orders[order.id]
+
+    def _report(
+        self, order: Order, execution: Execution, now_ms: int, fill: Fill | None = None, cancel_id: str = ""
+    ) -> None:
+        if order.request.account not in HOUSE:
+            self.facts.append(Report(replace(order), execution, now_ms, fill, cancel_id))
+
+    def _tell_balances(self, now_ms: int) -> None:
+        for account, assets in self.accounts.take_touched().items():
+            if account not in HOUSE:
+                held = self.accounts.held[account]
+                balances = tuple((asset, held[asset].free, held[asset].locked) for asset in assets)
+                self.facts.append(BalanceChange(account, balances, now_ms))
+
+
+def _funds(listing: Listing, request: OrderRequest, found: Match) -> tuple[str, int]:
+    """Asset and units that an order has to hold back."""
+    if request.side is Side.SELL:
+        return listing.base, request.quantity or found.quantity
+    if request.type is OrderType.MARKET:
+        return listing.quote, found.cost
+    return listing.quote, cost_of(request.price, request.quantity)
