@@ -6,7 +6,9 @@ import time
 from dataclasses import replace
 
 from ztb.errors import ConfigError
+from ztb.learning.condition import ConditionDetector
 from ztb.learning.generations import Lineage, ServedPolicy
+from ztb.learning.guidance import profile_options
 from ztb.learning.online import OnlineConfig, OnlineLearner
 from ztb.learning.process.settings import Care, LearnerSettings
 from ztb.learning.process.supervisor import LearnerProcess
@@ -14,6 +16,7 @@ from ztb.learning.process.worker import first_state
 from ztb.learning.recent import RecentConfig, RecentRollouts
 from ztb.runtime.assembly import Assembly
 from ztb.runtime.engine import Learning
+from ztb.runtime.guide import PROFILES, Guide
 from ztb.runtime.inline_learning import InlineLearning
 from ztb.runtime.origin import Origin
 from ztb.runtime.process_learning import Pace, ProcessLearning
@@ -55,15 +58,24 @@ def learn(assembly: Assembly, origin: Origin, promotion: Promotion, paced: bool)
         config.online.own_share,
     )  # fmt: skip
     ppo = replace(config.ppo, entropy_coef=config.online.entropy_coef)
+    profiles = tuple(profile_options(ppo, name, config.online.profiles[name]) for name in PROFILES)
     settings = LearnerSettings(
-        promotion.policy.shape, ppo, online, assembly.seed, _recent(assembly, promotion)
+        promotion.policy.shape, ppo, online, assembly.seed, _recent(assembly, promotion), profiles
     )
+    guide = _guide(config.online.profile, promotion)
     if config.online.learner == "inline":
-        return _inline(settings, origin, promotion, assembly.strategy.reward)
+        return _inline(settings, origin, promotion, assembly.strategy.reward, guide)
     if promotion.policy.make is not None:
         raise ConfigError("a strategy with a network of its own learns inline: use --learner inline or off")
     pace = Pace(_UPDATES_WAITING * online.update_every_decisions) if paced else None
-    return in_a_process(settings, origin, promotion, pace, Care())
+    return in_a_process(settings, origin, promotion, pace, Care(), guide)
+
+
+def _guide(profile: str, promotion: Promotion) -> Guide:
+    """Who chooses the learner's profile, as configured."""
+    if profile == "auto":
+        return Guide(promotion.note, detector=ConditionDetector())
+    return Guide(promotion.note, None if profile == "none" else profile)
 
 
 def _recent(assembly: Assembly, promotion: Promotion) -> RecentConfig | None:
@@ -80,7 +92,11 @@ def _recent(assembly: Assembly, promotion: Promotion) -> RecentConfig | None:
 
 
 def _inline(
-    settings: LearnerSettings, origin: Origin, promotion: Promotion, own_reward: OwnReward | None
+    settings: LearnerSettings,
+    origin: Origin,
+    promotion: Promotion,
+    own_reward: OwnReward | None,
+    guide: Guide,
 ) -> InlineLearning:
     # Imported here alone: where the learner has a process of its own, this one never needs torch.
     from ztb.trading.ppo.update import PPOUpdater
@@ -96,7 +112,8 @@ def _inline(
         recent = RecentRollouts(
             shape, settings.recent, settings.seed, settings.online.reward_scale, make, own_reward
         )
-    return InlineLearning(promotion, OnlineLearner(updater, settings.online, recent))
+    learner = OnlineLearner(updater, settings.online, recent)
+    return InlineLearning(promotion, learner, guide, (settings.ppo, *settings.profiles))
 
 
 def in_a_process(
@@ -105,10 +122,11 @@ def in_a_process(
     promotion: Promotion,
     pace: Pace | None,
     care: Care,
+    guide: Guide | None = None,
 ) -> ProcessLearning:
     """Learning in a process that is started by `begin`."""
     process = LearnerProcess(
         settings, first_state(origin.updater_state, origin.weights), care, time.monotonic
     )
     every = settings.online.update_every_decisions
-    return ProcessLearning(promotion, process, every, care.watch_every_s, time.monotonic, pace)
+    return ProcessLearning(promotion, process, every, care.watch_every_s, time.monotonic, pace, guide)

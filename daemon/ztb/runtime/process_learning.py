@@ -16,6 +16,7 @@ from ztb.learning.process.supervisor import LearnerProcess
 from ztb.learning.sanity import Trial
 from ztb.market.ticks import Ticks
 from ztb.runtime.engine import Learning
+from ztb.runtime.guide import Guide
 from ztb.runtime.promotion import Candidate, Promotion, transition_of
 from ztb.trading.lane import Decided
 
@@ -51,10 +52,13 @@ class ProcessLearning(Learning):
         watch_every_s: float,
         clock: Callable[[], float],
         pace: Pace | None,
+        guide: Guide | None = None,
     ) -> None:
         """`least_waiting`: transitions that make an update; fewer wait for the next for ever."""
         self.updates = 0
         self.process = process
+        self.guide = self._guide = guide or Guide(promotion.note)
+        self._guide.checkpoint = self._checkpoint
         self._promotion = promotion
         self._least_waiting = least_waiting
         self._watch_every_s = watch_every_s
@@ -94,9 +98,25 @@ class ProcessLearning(Learning):
         self._promotion.remember(before.observation)
         transition = transition_of(before, generation, reward, tainted)
         value = float(after.action.value or 0.0)
-        self.process.push(Completed(transition, value, self.generation, after.decision, after.ts_ns))
+        guide = self._guide
+        guide.see(after.ts_ns, after.decision, after.mid)
+        if not guide.paused:
+            serving, decision, ts_ns = self.generation, after.decision, after.ts_ns
+            self.process.push(Completed(transition, value, serving, decision, ts_ns, guide.guidance))
         self._now_ns, self._decision = after.ts_ns, after.decision
         self._poll()
+
+    @property
+    def process_ids(self) -> tuple[int, ...]:  # type: ignore[override]
+        return () if self.process.pid is None else (self.process.pid,)
+
+    def _checkpoint(self) -> None:
+        """The learner's last state is kept as a generation, without a trial."""
+        state = self.process.state()
+        if state["updater"] is not None:
+            self._promotion.keep(
+                state["updater"]["weights"], state["updates"], state["updater"], self._now_ns
+            )
 
     async def run(self) -> None:
         """Look after the process until the end; see the class."""

@@ -118,6 +118,12 @@ class Promotion:
         metrics = {"mean_reward": candidate.mean_reward, **detail}
         self._save(info, verdict.passed, metrics, candidate.updater_state, candidate.update)
 
+    def keep(self, weights: Weights, update: int, updater_state: dict[str, Any], ts_ns: int) -> None:
+        """Journal and save what was learnt up to `update` as a generation that is not to trade."""
+        info = self._lineage.make(self.policy.info.number, weights)
+        self._journal_generation(info, ts_ns, "made", {"updates": update, "kept": "memory"})
+        self._save(info, False, {}, updater_state, update)
+
     def _journal_generation(
         self, info: GenerationInfo, ts_ns: int, event: str, detail: Mapping[str, Any]
     ) -> None:

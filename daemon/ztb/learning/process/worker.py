@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ztb.errors import InvariantError
+from ztb.learning.guidance import guided
 from ztb.learning.online import OnlineLearner, Updated
 from ztb.learning.process.channel import Channel
 from ztb.learning.process.feed import FeedReader
@@ -45,6 +46,7 @@ class Worker:
         recent = _recent(channel, state["recent"])
         self._learner = OnlineLearner(_updater(channel, state), channel.settings.online, recent)
         self._learner.updates = state["updates"]
+        self._options = (channel.settings.ppo, *channel.settings.profiles)
         self._reader = FeedReader(channel.feed, recent.window) if channel.feed and recent else None
         ring = channel.transitions
         ring.cursor = max(state["consumed"], channel.skipped_to)
@@ -80,6 +82,7 @@ class Worker:
         self._decision = completed.decision
         if self._reader is not None:
             self._reader.follow(completed.decision)
+        learner.updater.reconfigure(guided(self._options, completed.guidance))
         updated = learner.add(completed.transition, completed.next_value, completed.serving)
         if learner.waiting == 0:
             self._publish(updated, completed)
