@@ -205,6 +205,30 @@ def data_import(
     return import_(paths, out, as_json=as_json, choice=_choice(symbol, tick_size, lot_size))
 
 
+@data_app.command("download")
+def data_download(
+    out: Annotated[
+        Path, typer.Option("--out", help="folder of the recordings; an earlier call is gone on with")
+    ],
+    start: Annotated[str, typer.Option("--from", help="begin here, ISO 8601")],
+    what: Annotated[str, typer.Option("--what", help="trades or bars")] = "trades",
+    end: Annotated[str | None, typer.Option("--to", help="end before, ISO 8601; default: now")] = None,
+    venue: Annotated[str | None, typer.Option("--venue", help="as ccxt names it, such as kraken")] = None,
+    symbol: _Symbol = None,
+    timeframe: Annotated[str | None, typer.Option("--timeframe", help="length of bars, such as 1m")] = None,
+    config: _Config = None,
+    as_json: _Json = False,
+) -> int:
+    """Fetch a venue's history through ccxt into recordings that replay and train read."""
+    from ztb.commands.data_download import DownloadOptions, download
+    from ztb.commands.moments import parse_moment
+
+    flags = {"market.venue": venue, "market.symbol": symbol, "market.timeframe": timeframe}
+    given = {key: value for key, value in flags.items() if value is not None}
+    moments = parse_moment(start, "--from"), parse_moment(end, "--to")
+    return download(DownloadOptions(config, given, what, moments[0] or 0, moments[1], out, as_json))
+
+
 @data_app.command("verify")
 def data_verify(
     paths: _Paths = None, symbol: _Symbol = None, tick_size: _TickSize = None, lot_size: _LotSize = None,

@@ -172,6 +172,9 @@ class OnlineSection(Section):
         default=0.0, ge=0, description="reward less this times the rise of drawdown"
     )
     turnover_weight: float = Field(default=0.0, ge=0, description="reward less this times turnover")
+    stop_if_not_helping: bool = Field(
+        default=False, description="learning freezes once it is clear that it does worse than generation 0"
+    )
 
     @field_validator("profiles")
     @classmethod
@@ -187,13 +190,53 @@ class OnlineSection(Section):
 
 
 class GateSection(Section):
-    """What a candidate must pass before it trades."""
+    """What a candidate must pass before it trades, and what rolls it back when it does."""
 
-    max_kl: float = Field(
-        default=0.5, gt=0, description="mean KL from the incumbent over recent observations, nats"
+    slots: int = Field(default=4, ge=1, le=64, description="candidates in test at the same time")
+    paths: int = Field(
+        default=4, ge=1, le=256, description="accounts on which each policy's actions are sampled"
     )
+    piece_decisions: int = Field(
+        default=64, ge=1, le=4096, description="the gate looks at the market so many decisions at a time"
+    )
+    block_decisions: int = Field(
+        default=16, ge=1, le=4096, description="decisions that count as one observation of a difference"
+    )
+    window_decisions: int = Field(
+        default=4096, ge=64, le=10_000_000, description="a test that is undecided by then ends in a refusal"
+    )
+    most_false_promotion: float = Field(
+        default=0.05,
+        gt=0,
+        le=0.5,
+        description="probability at most that one no better than the incumbent passes",
+    )
+    false_promotions_per_month: float = Field(
+        default=0.5, gt=0, le=1000, description="expected number at most in 30 days of event time"
+    )
+    max_kl: float = Field(default=8.0, gt=0, description="mean KL from the incumbent in the test, nats")
     min_entropy_fraction: float = Field(
-        default=0.02, ge=0, le=1, description="of the greatest possible entropy"
+        default=0.02, ge=0, le=1, description="of the greatest possible entropy, in test and in probation"
+    )
+    max_turnover_fraction: float = Field(
+        default=0.6, gt=0, le=10, description="traded a decision, of a trip between the ends of the ladder"
+    )
+    max_excess_drawdown_fraction: float = Field(
+        default=0.25, gt=0, le=1, description="drawdown in the test beyond the incumbent's"
+    )
+    probation_decisions: int = Field(
+        default=4096, ge=0, description="decisions after a promotion in which alarms roll it back"
+    )
+    alarm_drawdown_fraction: float = Field(
+        default=0.25, gt=0, le=1, description="of equity since the promotion"
+    )
+    alarm_shift_slack_sd: float = Field(
+        default=0.1,
+        ge=0,
+        description="reward below the shadow's that is let pass, standard deviations a decision",
+    )
+    alarm_shift_limit_sd: float = Field(
+        default=50.0, gt=0, description="sum of what is missing beyond that, standard deviations"
     )
 
 
@@ -234,7 +277,40 @@ class TelemetrySection(Section):
 
 
 class MqttSection(Section):
-    """Telemetry over MQTT; it has no settings yet."""
+    """Telemetry and commands over MQTT; off unless a broker is named. Passwords and keys: config/README.md."""
+
+    broker: str | None = Field(
+        default=None,
+        description="host, or `embedded` for one inside the daemon",
+        json_schema_extra=_NO_EFFECT,
+    )
+    port: int = Field(default=1883, ge=1, le=65535, json_schema_extra=_NO_EFFECT)
+    tls: bool = Field(
+        default=False, description="encrypt, and verify the broker", json_schema_extra=_NO_EFFECT
+    )
+    ca_file: str | None = Field(
+        default=None,
+        description="authorities that signed the broker's certificate; default: the system's",
+        json_schema_extra=_NO_EFFECT,
+    )
+    username: str | None = Field(
+        default=None, description="needs the secret mqtt_password", json_schema_extra=_NO_EFFECT
+    )
+    prefix: str = Field(default="ztb", description="first part of every topic", json_schema_extra=_NO_EFFECT)
+    interval_ms: int = Field(
+        default=1000, ge=100, le=3_600_000, description="between states", json_schema_extra=_NO_EFFECT
+    )
+    home_assistant: bool = Field(
+        default=False, description="describe the sensors to Home Assistant", json_schema_extra=_NO_EFFECT
+    )
+    commands: bool = Field(
+        default=False,
+        description="obey signed commands; needs the secret mqtt_command_key",
+        json_schema_extra=_NO_EFFECT,
+    )
+    allow_resume: bool = Field(
+        default=False, description="obey resume and unfreeze too", json_schema_extra=_NO_EFFECT
+    )
 
 
 class LimitsSection(Section):

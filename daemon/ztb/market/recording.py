@@ -49,17 +49,16 @@ class Header(msgspec.Struct, frozen=True):
 class RecordingWriter:
     """Appends ticks of one instrument to a new file; rows are kept back until a frame is full or flushed.
 
+    The file is called `path`.part until its first flush, so that one called `path` has a whole header and frame.
     Raises DataError if the file exists: a recording is never overwritten.
     """
 
     def __init__(self, path: Path, instrument: Instrument) -> None:
-        try:
-            self._file: IO[bytes] = path.open("xb")
-        except FileExistsError as error:
-            raise DataError(
-                f"{path}: exists already, recordings are never overwritten: name a new file"
-            ) from error
+        if path.exists():
+            raise DataError(f"{path}: exists already, recordings are never overwritten: name a new file")
         self._path = path
+        self._part = path.with_name(path.name + ".part")
+        self._file: IO[bytes] = self._part.open("wb")
         self._sound = 0
         header = msgspec.json.encode(Header(instrument))
         head = _HEAD.pack(RECORDING_MAGIC, SCHEMA, len(header)) + header
@@ -83,6 +82,8 @@ class RecordingWriter:
         """Hand everything appended so far to the operating system (not yet to the disk)."""
         self._write_held()
         self._file.flush()
+        if self._sound == 0:
+            self._part.rename(self._path)
         self._sound = self._file.tell()
 
     def close(self) -> None:
@@ -99,7 +100,7 @@ class RecordingWriter:
             if self._sound:
                 os.truncate(self._path, self._sound)
             else:
-                self._path.unlink()
+                self._part.unlink()
 
     def __enter__(self) -> RecordingWriter:
         return self

@@ -11,6 +11,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from ztb.features import FeatureSet, Normaliser
+from ztb.learning.helping import Helping
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.records import DecisionRow, MarkRow
 from ztb.market.ticks import BAR, DEPTH, GAP, LAST, Flag, Ticks, plain_ticks
@@ -52,6 +53,8 @@ class Learning:
     """Who guides the learner, and can make it need less memory."""
     process_ids: tuple[int, ...] = ()
     """Processes that learn for this one."""
+    frozen = False
+    """Whether learning is told to rest; what serves goes on serving."""
 
     def begin(self, ts_ns: int, origin: str) -> None:
         """Before the first decision: `origin` says where generation 0 came from."""
@@ -112,6 +115,7 @@ class Engine:
         self.symbol = symbol
         self.trade_from_ns = trade_from_ns
         self.progress = Progress()
+        self.helping = Helping()
         self._watch = watch
         self._due = 0
         self._index = {name: i for i, name in enumerate(features.names)}
@@ -205,6 +209,7 @@ class Engine:
         decided = self.live.decide(ts_ns, number, raw, self._index, self._normal)
         for name, lane in self.shadows.items():
             self._equity[name] = lane.decide(ts_ns, number, raw, self._index, self._normal).equity
+        self.helping.follow(decided.equity, self._equity)
         self._record(decided)
         self.progress.decisions += 1
         self.learning.decided(number, self._normal, self._tainted)

@@ -14,8 +14,8 @@ from ztb.learning.guidance import Guidance
 PROFILES = tuple(Condition)
 """Place k of the learner's profiles is that of PROFILES[k - 1]; place 0 holds the configured options."""
 
-Note = Callable[[int, str, Mapping[str, Any]], None]
-"""Journals (moment, kind, detail)."""
+Note = Callable[[str, Mapping[str, Any]], None]
+"""Journals (kind, detail)."""
 
 
 class Guide:
@@ -34,16 +34,13 @@ class Guide:
         self._detector = detector
         self._profile = _place(detector.condition if detector else profile)
         self._halvings = 0
-        self._ts_ns = 0
-        self._decision = 0
 
     @property
     def guidance(self) -> Guidance:
         return Guidance(self._profile, self._halvings)
 
-    def see(self, ts_ns: int, decision: int, mid: float) -> None:
+    def see(self, mid: float) -> None:
         """A decision was made at `mid`, quote currency."""
-        self._ts_ns, self._decision = ts_ns, decision
         detector = self._detector
         if detector is None:
             return
@@ -51,26 +48,23 @@ class Guide:
         if detector.see(mid):
             self._profile = _place(detector.condition)
             figures = {"volatility_ratio": detector.ratio, "trend": detector.trend}
-            self._journal("condition", {"from": before, "to": detector.condition, **figures})
+            self._note("condition", {"from": before, "to": detector.condition, **figures})
 
     def shrink(self, used_gb: float) -> None:
         """Memory is short: halve the minibatches."""
         self._halvings += 1
-        self._journal("memory_shrink", {"used_gb": used_gb, "halvings": self._halvings})
+        self._note("memory_shrink", {"used_gb": used_gb, "halvings": self._halvings})
 
     def pause(self, used_gb: float) -> None:
         """Memory is shorter: save what was learnt, and learn no more for now."""
         self.paused = True
-        self._journal("memory_pause", {"used_gb": used_gb})
+        self._note("memory_pause", {"used_gb": used_gb})
         self.checkpoint()
 
     def resume(self, used_gb: float) -> None:
         """There is room again."""
         self.paused = False
-        self._journal("memory_resume", {"used_gb": used_gb})
-
-    def _journal(self, kind: str, detail: Mapping[str, Any]) -> None:
-        self._note(self._ts_ns, kind, {**detail, "decision": self._decision})
+        self._note("memory_resume", {"used_gb": used_gb})
 
 
 def _place(profile: str | None) -> int:

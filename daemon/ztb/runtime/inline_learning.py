@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 from numpy.typing import NDArray
 
+from ztb.learning.contest import Contest, Serving
+from ztb.learning.gate.candidate import Verdict
 from ztb.learning.guidance import guided
-from ztb.learning.online import OnlineLearner
+from ztb.learning.online import OnlineLearner, Updated
 from ztb.market.ticks import Ticks
 from ztb.runtime.engine import Learning
 from ztb.runtime.guide import Guide
@@ -19,15 +23,19 @@ class InlineLearning(Learning):
     """Feeds the learner and lets its candidates be judged, all between two decisions."""
 
     def __init__(
-        self, promotion: Promotion, learner: OnlineLearner, guide: Guide, options: tuple[PPOConfig, ...]
-    ) -> None:
+        self, promotion: Promotion, learner: OnlineLearner, contest: Contest, guide: Guide,
+        options: tuple[PPOConfig, ...],
+    ) -> None:  # fmt: skip
         """`options`: what the guide chooses from."""
         self.guide = self._guide = guide
         guide.checkpoint = self._checkpoint
+        self._options = options
         self._promotion = promotion
         self._learner = learner
-        self._options = options
-        self._now_ns = 0
+        self._contest = contest
+        self._verdicts: deque[Verdict] = deque()
+        self._era = 0
+        promotion.on_serving = self._take_serving
 
     @property
     def generation(self) -> int:  # type: ignore[override]
@@ -54,31 +62,49 @@ class InlineLearning(Learning):
     def completed(
         self, before: Decided, generation: int, reward: float, tainted: bool, after: Decided
     ) -> None:
-        """See `Learning`; an update, and with it a new generation, may come of it."""
-        promotion = self._promotion
-        promotion.remember(before.observation)
-        self._now_ns = after.ts_ns
-        self._guide.see(after.ts_ns, after.decision, after.mid)
-        if self._guide.paused:
+        """See `Learning`; an update, a candidate, a verdict, an alarm may come of it."""
+        self._promotion.follow(after, reward)
+        self._carry_out(self._contest.follow(after.decision))
+        self._guide.see(after.mid)
+        if self.frozen or self._guide.paused:
             self._learner.interrupt()
             return
         self._learner.updater.reconfigure(guided(self._options, self._guide.guidance))
         transition = transition_of(before, generation, reward, tainted)
         updated = self._learner.add(transition, float(after.action.value or 0.0), self.generation)
-        if updated is None:
-            return
+        if updated is not None:
+            self._take(updated, after)
+
+    def _take(self, updated: Updated, after: Decided) -> None:
+        promotion = self._promotion
         promotion.record(updated.update, after.ts_ns, after.decision, updated.stats, updated.mean_reward)
-        if updated.candidate is not None:
-            state = self._learner.updater.state()
-            candidate = Candidate(updated.candidate, updated.update, updated.mean_reward, state)
-            trial = promotion.trial(candidate)
-            trial.advance(trial.remaining)
-            promotion.conclude(candidate, trial, after.ts_ns)
+        if updated.candidate is None:
+            return
+        candidate = Candidate(
+            updated.candidate, updated.update, updated.mean_reward, self._learner.updater.state(),
+            after.decision, after.ts_ns, self._era,
+        )  # fmt: skip
+        if promotion.made(candidate):
+            self._carry_out(
+                self._contest.submit(updated.update, updated.candidate, after.decision, after.ts_ns)
+            )
+
+    def _carry_out(self, verdicts: list[Verdict]) -> None:
+        """Verdicts, and those that come of a promotion: who tests against another incumbent has to go."""
+        self._verdicts.extend(verdicts)
+        while self._verdicts:
+            self._promotion.conclude(self._verdicts.popleft())
+
+    def _take_serving(self, serving: Serving) -> None:
+        self._era = serving.era
+        if serving.set_back:
+            self._learner.set_back(serving.weights, serving.updater_state)
+        self._verdicts.extend(self._contest.serve(serving))
 
     def _checkpoint(self) -> None:
         """What was learnt since the last generation is kept, without a trial."""
         updater = self._learner.updater
-        self._promotion.keep(updater.weights(), self.updates, updater.state(), self._now_ns)
+        self._promotion.keep(updater.weights(), self.updates, updater.state())
 
     async def settle(self) -> None:
         """Wait while more generations wait to be saved than the store holds."""

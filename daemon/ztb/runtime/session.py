@@ -16,8 +16,9 @@ from typing import Any
 import structlog
 
 from ztb.errors import ZtbError
+from ztb.learning.alarms import Alarms
+from ztb.learning.gate.behaviour import greatest_entropy
 from ztb.learning.generations import Lineage, ServedPolicy
-from ztb.learning.sanity import SanityConfig
 from ztb.ledger.accounts import Account
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.export import export_decisions
@@ -28,7 +29,7 @@ from ztb.ports import Source
 from ztb.runtime.assembly import Assembly, describe, hold_strategy
 from ztb.runtime.engine import Engine, Learning
 from ztb.runtime.generation_store import GenerationStore
-from ztb.runtime.learning_setup import learn, serve
+from ztb.runtime.learning_setup import alarm_rules, learn, serve
 from ztb.runtime.memory_guard import MemoryGuard, resident_bytes
 from ztb.runtime.origin import CHECKPOINT_NAME, Origin
 from ztb.runtime.promotion import Promotion
@@ -139,12 +140,12 @@ class Session:
         self.store = GenerationStore(
             manager, CHECKPOINT_NAME, {"run_id": self.run_id, "feature_schema": schema_hash}
         )
-        sanity = SanityConfig(config.gate.max_kl, config.gate.min_entropy_fraction)
+        alarms = Alarms(alarm_rules(config.gate), greatest_entropy(shape.heads))
         promotion = Promotion(
-            policy, self.lineage, sanity, self.journal, self.store,
+            policy, self.lineage, alarms, self.journal, self.store,
             lambda: {"normaliser": normaliser_state(), "feature_schema": schema_hash},
         )  # fmt: skip
-        return policy, frozen, learn(assembly, self.origin, promotion, self.frame.paced)
+        return policy, frozen, learn(assembly, self.origin, promotion, schema_hash, self.frame.paced)
 
     async def run(self, source: Source) -> None:
         """Drive the engine over `source` to its end, generations being saved beside it."""

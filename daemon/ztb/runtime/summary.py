@@ -60,6 +60,7 @@ def summarise(
         "end_equity": finite(end),
         **_performance(engine, start, end),
         "frozen_return": finite(ending.frozen_return),
+        "helping": {one.baseline: one.facts() for one in engine.helping.comparisons()},
         "generations": _generations(lineage),
         "generation_0": ending.origin,
         "updates": ending.updates,

@@ -11,10 +11,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.errors import ConfigError
 from ztb.market.instrument import Instrument
 from ztb.market.live.backoff import Backoff
-from ztb.market.live.bars import Bars
+from ztb.market.live.bars import Bars, bar_span_ns
 from ztb.market.live.channel import Channel, Health, Line
 from ztb.market.live.client import ClientFactory, VenueClient
 from ztb.market.live.depth import Depth
@@ -158,7 +157,7 @@ def _sibling(make: ClientFactory, first: Any) -> VenueClient:
 
 
 def _channels(line: Line, settings: FeedSettings) -> list[Channel]:
-    stale_s, span_ns = settings.stale_s, _span_ns(line.rest.client, settings.timeframe)
+    stale_s, span_ns = settings.stale_s, bar_span_ns(line.rest.client, settings.timeframe)
     made: dict[str, Callable[[], Channel]] = {
         "trades": lambda: Trades(line, stale_s),
         "quotes": lambda: Quotes(line, stale_s),
@@ -166,20 +165,3 @@ def _channels(line: Line, settings: FeedSettings) -> list[Channel]:
         "bars": lambda: Bars(line, stale_s + span_ns / 1e9, settings.timeframe, span_ns),
     }
     return [made[name]() for name in settings.streams]
-
-
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-
-
-def _span_ns(client: VenueClient, timeframe: str) -> int:
-    """How long a bar of ccxt's `timeframe` lasts; ConfigError if the venue has no such bars."""
-    number, unit = timeframe[:-1], timeframe[-1:]
-    if (
-        not number.isdecimal()
-        or unit not in _UNITS_S
-        or timeframe not in (client.timeframes or {timeframe: 0})
-    ):
-        raise ConfigError(
-            f"feed.timeframe {timeframe!r}: {client.id} has {', '.join(client.timeframes or {})}"
-        )
-    return int(number) * _UNITS_S[unit] * 10**9
