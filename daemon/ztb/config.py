@@ -149,16 +149,59 @@ class OnlineSection(Section):
         default=0.0, ge=0, description="reward less this times the rise of drawdown"
     )
     turnover_weight: float = Field(default=0.0, ge=0, description="reward less this times turnover")
+    stop_if_not_helping: bool = Field(
+        default=False, description="learning freezes once it is clear that it does worse than generation 0"
+    )
 
 
 class GateSection(Section):
-    """What a candidate must pass before it trades."""
+    """What a candidate must pass before it trades, and what rolls it back when it does."""
 
-    max_kl: float = Field(
-        default=0.5, gt=0, description="mean KL from the incumbent over recent observations, nats"
+    slots: int = Field(default=4, ge=1, le=64, description="candidates in test at the same time")
+    paths: int = Field(
+        default=4, ge=1, le=256, description="accounts on which each policy's actions are sampled"
     )
+    piece_decisions: int = Field(
+        default=64, ge=1, le=4096, description="the gate looks at the market so many decisions at a time"
+    )
+    block_decisions: int = Field(
+        default=16, ge=1, le=4096, description="decisions that count as one observation of a difference"
+    )
+    window_decisions: int = Field(
+        default=4096, ge=64, le=10_000_000, description="a test that is undecided by then ends in a refusal"
+    )
+    most_false_promotion: float = Field(
+        default=0.05,
+        gt=0,
+        le=0.5,
+        description="probability at most that one no better than the incumbent passes",
+    )
+    false_promotions_per_month: float = Field(
+        default=0.5, gt=0, le=1000, description="expected number at most in 30 days of event time"
+    )
+    max_kl: float = Field(default=8.0, gt=0, description="mean KL from the incumbent in the test, nats")
     min_entropy_fraction: float = Field(
-        default=0.02, ge=0, le=1, description="of the greatest possible entropy"
+        default=0.02, ge=0, le=1, description="of the greatest possible entropy, in test and in probation"
+    )
+    max_turnover_fraction: float = Field(
+        default=0.6, gt=0, le=10, description="traded a decision, of a trip between the ends of the ladder"
+    )
+    max_excess_drawdown_fraction: float = Field(
+        default=0.25, gt=0, le=1, description="drawdown in the test beyond the incumbent's"
+    )
+    probation_decisions: int = Field(
+        default=4096, ge=0, description="decisions after a promotion in which alarms roll it back"
+    )
+    alarm_drawdown_fraction: float = Field(
+        default=0.25, gt=0, le=1, description="of equity since the promotion"
+    )
+    alarm_shift_slack_sd: float = Field(
+        default=0.1,
+        ge=0,
+        description="reward below the shadow's that is let pass, standard deviations a decision",
+    )
+    alarm_shift_limit_sd: float = Field(
+        default=50.0, gt=0, description="sum of what is missing beyond that, standard deviations"
     )
 
 
@@ -173,6 +216,15 @@ class ExecutionSection(Section):
     )
     cost_reserve_fraction: float = Field(
         default=0.002, ge=0, le=0.5, description="of a purchase kept back for slippage"
+    )
+    max_clock_skew_ms: float = Field(
+        default=1000.0, gt=0, le=60_000, description="of the venue's clock from ours; beyond it no new risk"
+    )
+    orders_at_start: Literal["adopt", "cancel"] = Field(
+        default="adopt", description="what becomes of orders that a restart finds open"
+    )
+    orders_at_stop: Literal["cancel", "leave"] = Field(
+        default="cancel", description="what becomes of open orders when the daemon ends"
     )
 
 
@@ -194,6 +246,23 @@ class TelemetrySection(Section):
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto",
         description="auto: JSON under systemd, else lines for people",
+        json_schema_extra=_NO_EFFECT,
+    )
+    web_listen: str | None = Field(
+        default=None,
+        description="page and metrics: HOST:PORT such as 127.0.0.1:8600, or unix:PATH; default: off",
+        json_schema_extra=_NO_EFFECT,
+    )
+    web_hosts: tuple[str, ...] = Field(
+        default=(), description="names that browsers use for it, without port", json_schema_extra=_NO_EFFECT
+    )
+    web_certificate: str | None = Field(
+        default=None, description="PEM file; other machines need TLS", json_schema_extra=_NO_EFFECT
+    )
+    web_private_key: str | None = Field(default=None, description="PEM file", json_schema_extra=_NO_EFFECT)
+    notify_from: Literal["info", "warning", "critical"] = Field(
+        default="warning",
+        description="alerts sent to the secret notify_urls, from this severity on",
         json_schema_extra=_NO_EFFECT,
     )
 
