@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from runtime.daemons import make_daemon, running
-from telemetry.mqtt.brokers import free_port, listening
+from telemetry.mqtt.brokers import MOSQUITTO, Mosquitto, listening
 from ztb.config import load_config
 from ztb.control import Freeze, Halt
 from ztb.errors import ConfigError
@@ -56,10 +56,13 @@ def test_what_cannot_work_is_an_error_before_anything_runs(tmp_path):
         names(tmp_path, {"telemetry.web_listen": "0.0.0.0:1"}, {})
 
 
+@pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
 async def test_a_running_daemon_is_published_served_and_halted_by_a_signed_command(tmp_path, write_bars):
-    port = free_port()
+    mosquitto = Mosquitto(tmp_path)
+    await mosquitto.start()
+    port = mosquitto.port
     settings = {
-        "mqtt__broker": "embedded", "mqtt__port": port, "mqtt__commands": True, "mqtt__interval_ms": 100,
+        "mqtt__broker": "127.0.0.1", "mqtt__port": port, "mqtt__commands": True, "mqtt__interval_ms": 100,
         "telemetry__web_listen": "127.0.0.1:0",
     }  # fmt: skip
     daemon, source = make_daemon(write_bars(300), tmp_path / "run", "hold", **settings)
@@ -84,11 +87,12 @@ async def test_a_running_daemon_is_published_served_and_halted_by_a_signed_comma
             assert (await ear.hear("/status", state="halted"))["online"]
             async with session.get(f"http://127.0.0.1:{page.addresses[0][1]}/metrics") as answer:
                 text = await answer.text()
-            assert "ztb_ticks_total 20" in text and 'mode="replay"' in text
+            assert "ztb_ticks_total 201" in text and 'mode="replay"' in text
             forged = Body("test", 2, time.time_ns() // 1_000_000 + 10_000, Freeze())
             await ear.client.publish("ztb/test/command", sign("another key", forged), qos=1)
             assert (await ear.hear("/ack", ok=False))["refused"] == "signature"
         source.all()
+    mosquitto.stop()
     notes = {row.kind: row for row in JournalReader(tmp_path / "run" / "journal.sqlite").rows(NoteRow)}
     assert json.loads(notes["mqtt_command"].detail)["sequence"] == 1
     assert json.loads(notes["mqtt_command_refused"].detail)["reason"] == "signature"
