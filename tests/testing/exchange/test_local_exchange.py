@@ -8,32 +8,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import ccxt
-import ccxt.pro
 import pytest
 
 from ztb.testing import LocalExchange
 
 SYMBOL = "BTC/USDT"
 ROOT = Path(__file__).resolve().parents[3]
-
-
-@pytest.fixture
-async def exchange() -> AsyncIterator[LocalExchange]:
-    async with LocalExchange(seed=1) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(exchange: LocalExchange) -> AsyncIterator[Any]:
-    connected = ccxt.pro.binance(exchange.ccxt_options())
-    yield connected
-    await connected.close()
 
 
 def addresses(urls: object) -> list[str]:
