@@ -8,7 +8,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "daemon" / "ztb"
 CORE = ("features", "trading", "execution", "ledger/accounts.py", "ledger/performance.py", "market/view.py",
-        "market/book.py", "utils/rng.py", "learning/online.py", "learning/sanity.py", "learning/generations.py", "learning/gate")  # fmt: skip
+        "market/book.py", "utils/rng.py", "learning/online.py", "learning/generations.py", "learning/gate",
+        "learning/contest.py", "learning/alarms.py", "learning/helping.py")  # fmt: skip
 BANNED_MODULES = {
     "time", "datetime", "random", "secrets", "uuid", "socket", "asyncio", "threading", "subprocess", "pathlib",
     "io", "sqlite3", "urllib", "http", "requests", "aiohttp",

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ztb.commands.daemon_verbs import daemon_app
 from ztb.errors import UsageError, ZtbError
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
 data_app = typer.Typer(no_args_is_help=True, help="Look at, convert and verify market data.")
 config_app = typer.Typer(no_args_is_help=True, help="Check and show the configuration.")
 generations_app = typer.Typer(no_args_is_help=True, help="The generations of a run.")
+app.add_typer(daemon_app)
 app.add_typer(data_app, name="data")
 app.add_typer(config_app, name="config")
 app.add_typer(generations_app, name="generations")
@@ -209,6 +211,30 @@ def data_import(
     from ztb.commands.data import import_
 
     return import_(paths, out, as_json=as_json, choice=_choice(symbol, tick_size, lot_size))
+
+
+@data_app.command("download")
+def data_download(
+    out: Annotated[
+        Path, typer.Option("--out", help="folder of the recordings; an earlier call is gone on with")
+    ],
+    start: Annotated[str, typer.Option("--from", help="begin here, ISO 8601")],
+    what: Annotated[str, typer.Option("--what", help="trades or bars")] = "trades",
+    end: Annotated[str | None, typer.Option("--to", help="end before, ISO 8601; default: now")] = None,
+    venue: Annotated[str | None, typer.Option("--venue", help="as ccxt names it, such as kraken")] = None,
+    symbol: _Symbol = None,
+    timeframe: Annotated[str | None, typer.Option("--timeframe", help="length of bars, such as 1m")] = None,
+    config: _Config = None,
+    as_json: _Json = False,
+) -> int:
+    """Fetch a venue's history through ccxt into recordings that replay and train read."""
+    from ztb.commands.data_download import DownloadOptions, download
+    from ztb.commands.moments import parse_moment
+
+    flags = {"market.venue": venue, "market.symbol": symbol, "market.timeframe": timeframe}
+    given = {key: value for key, value in flags.items() if value is not None}
+    moments = parse_moment(start, "--from"), parse_moment(end, "--to")
+    return download(DownloadOptions(config, given, what, moments[0] or 0, moments[1], out, as_json))
 
 
 @data_app.command("verify")

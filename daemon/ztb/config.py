@@ -58,6 +58,36 @@ class MarketSection(Section):
     block_rows: int = Field(
         default=1024, ge=1, le=1_048_576, description="rows read at a time", json_schema_extra=_NO_EFFECT
     )
+    client: dict[str, Any] = Field(
+        default_factory=dict,
+        description="options for the venue's ccxt client, such as urls and options; never a key",
+    )
+    allowed_hosts: tuple[str, ...] | None = Field(
+        default=None, description="the only hosts that may be reached; default: the venue's own"
+    )
+    streams: tuple[Literal["trades", "quotes", "depth", "bars"], ...] = Field(
+        default=("trades", "quotes"), min_length=1, description="what is read live"
+    )
+    timeframe: str = Field(default="1m", description="length of live bars, as ccxt writes it")
+    depth_levels: int = Field(default=20, ge=1, le=200, description="levels a side of live books")
+    poll_s: float = Field(
+        default=2.0, ge=0.1, le=3600, description="between two requests where the venue has no stream"
+    )
+    stale_s: float = Field(
+        default=10.0, ge=0.5, le=3600, description="silence of a stream after which the venue is asked"
+    )
+    flush_ms: float = Field(default=5.0, ge=0, le=1000, description="live rows are handed on this often")
+    warm_up_s: float = Field(
+        default=1800.0, ge=0, le=31_536_000, description="history fetched at a live start, not traded on"
+    )
+    record: bool = Field(default=True, description="keep live ticks in the run's folder")
+    record_file_mb: int = Field(default=256, ge=1, le=65_536, description="a recording's file ends there")
+    record_file_minutes: float = Field(
+        default=60.0, ge=0.1, le=10_080, description="a recording's file ends then"
+    )
+    record_min_free_mb: int = Field(
+        default=512, ge=0, le=1_048_576, description="free disk below which recording stops"
+    )
 
 
 class FeaturesSection(Section):
@@ -119,16 +149,59 @@ class OnlineSection(Section):
         default=0.0, ge=0, description="reward less this times the rise of drawdown"
     )
     turnover_weight: float = Field(default=0.0, ge=0, description="reward less this times turnover")
+    stop_if_not_helping: bool = Field(
+        default=False, description="learning freezes once it is clear that it does worse than generation 0"
+    )
 
 
 class GateSection(Section):
-    """What a candidate must pass before it trades."""
+    """What a candidate must pass before it trades, and what rolls it back when it does."""
 
-    max_kl: float = Field(
-        default=0.5, gt=0, description="mean KL from the incumbent over recent observations, nats"
+    slots: int = Field(default=4, ge=1, le=64, description="candidates in test at the same time")
+    paths: int = Field(
+        default=4, ge=1, le=256, description="accounts on which each policy's actions are sampled"
     )
+    piece_decisions: int = Field(
+        default=64, ge=1, le=4096, description="the gate looks at the market so many decisions at a time"
+    )
+    block_decisions: int = Field(
+        default=16, ge=1, le=4096, description="decisions that count as one observation of a difference"
+    )
+    window_decisions: int = Field(
+        default=4096, ge=64, le=10_000_000, description="a test that is undecided by then ends in a refusal"
+    )
+    most_false_promotion: float = Field(
+        default=0.05,
+        gt=0,
+        le=0.5,
+        description="probability at most that one no better than the incumbent passes",
+    )
+    false_promotions_per_month: float = Field(
+        default=0.5, gt=0, le=1000, description="expected number at most in 30 days of event time"
+    )
+    max_kl: float = Field(default=8.0, gt=0, description="mean KL from the incumbent in the test, nats")
     min_entropy_fraction: float = Field(
-        default=0.02, ge=0, le=1, description="of the greatest possible entropy"
+        default=0.02, ge=0, le=1, description="of the greatest possible entropy, in test and in probation"
+    )
+    max_turnover_fraction: float = Field(
+        default=0.6, gt=0, le=10, description="traded a decision, of a trip between the ends of the ladder"
+    )
+    max_excess_drawdown_fraction: float = Field(
+        default=0.25, gt=0, le=1, description="drawdown in the test beyond the incumbent's"
+    )
+    probation_decisions: int = Field(
+        default=4096, ge=0, description="decisions after a promotion in which alarms roll it back"
+    )
+    alarm_drawdown_fraction: float = Field(
+        default=0.25, gt=0, le=1, description="of equity since the promotion"
+    )
+    alarm_shift_slack_sd: float = Field(
+        default=0.1,
+        ge=0,
+        description="reward below the shadow's that is let pass, standard deviations a decision",
+    )
+    alarm_shift_limit_sd: float = Field(
+        default=50.0, gt=0, description="sum of what is missing beyond that, standard deviations"
     )
 
 
@@ -143,6 +216,15 @@ class ExecutionSection(Section):
     )
     cost_reserve_fraction: float = Field(
         default=0.002, ge=0, le=0.5, description="of a purchase kept back for slippage"
+    )
+    max_clock_skew_ms: float = Field(
+        default=1000.0, gt=0, le=60_000, description="of the venue's clock from ours; beyond it no new risk"
+    )
+    orders_at_start: Literal["adopt", "cancel"] = Field(
+        default="adopt", description="what becomes of orders that a restart finds open"
+    )
+    orders_at_stop: Literal["cancel", "leave"] = Field(
+        default="cancel", description="what becomes of open orders when the daemon ends"
     )
 
 
@@ -166,10 +248,60 @@ class TelemetrySection(Section):
         description="auto: JSON under systemd, else lines for people",
         json_schema_extra=_NO_EFFECT,
     )
+    web_listen: str | None = Field(
+        default=None,
+        description="page and metrics: HOST:PORT such as 127.0.0.1:8600, or unix:PATH; default: off",
+        json_schema_extra=_NO_EFFECT,
+    )
+    web_hosts: tuple[str, ...] = Field(
+        default=(), description="names that browsers use for it, without port", json_schema_extra=_NO_EFFECT
+    )
+    web_certificate: str | None = Field(
+        default=None, description="PEM file; other machines need TLS", json_schema_extra=_NO_EFFECT
+    )
+    web_private_key: str | None = Field(default=None, description="PEM file", json_schema_extra=_NO_EFFECT)
+    notify_from: Literal["info", "warning", "critical"] = Field(
+        default="warning",
+        description="alerts sent to the secret notify_urls, from this severity on",
+        json_schema_extra=_NO_EFFECT,
+    )
 
 
 class MqttSection(Section):
-    """Telemetry over MQTT; it has no settings yet."""
+    """Telemetry and commands over MQTT; off unless a broker is named. Passwords and keys: config/README.md."""
+
+    broker: str | None = Field(
+        default=None,
+        description="host, or `embedded` for one inside the daemon",
+        json_schema_extra=_NO_EFFECT,
+    )
+    port: int = Field(default=1883, ge=1, le=65535, json_schema_extra=_NO_EFFECT)
+    tls: bool = Field(
+        default=False, description="encrypt, and verify the broker", json_schema_extra=_NO_EFFECT
+    )
+    ca_file: str | None = Field(
+        default=None,
+        description="authorities that signed the broker's certificate; default: the system's",
+        json_schema_extra=_NO_EFFECT,
+    )
+    username: str | None = Field(
+        default=None, description="needs the secret mqtt_password", json_schema_extra=_NO_EFFECT
+    )
+    prefix: str = Field(default="ztb", description="first part of every topic", json_schema_extra=_NO_EFFECT)
+    interval_ms: int = Field(
+        default=1000, ge=100, le=3_600_000, description="between states", json_schema_extra=_NO_EFFECT
+    )
+    home_assistant: bool = Field(
+        default=False, description="describe the sensors to Home Assistant", json_schema_extra=_NO_EFFECT
+    )
+    commands: bool = Field(
+        default=False,
+        description="obey signed commands; needs the secret mqtt_command_key",
+        json_schema_extra=_NO_EFFECT,
+    )
+    allow_resume: bool = Field(
+        default=False, description="obey resume and unfreeze too", json_schema_extra=_NO_EFFECT
+    )
 
 
 class LimitsSection(Section):

@@ -275,9 +275,7 @@ def test_what_was_given_up_is_dismissed():
     gate.submit(entrant(1, GOOD, 0))
     gate.observe(*pieces(market(100, 0))[0])
     gate.submit(entrant(2, GOOD, 64))
-    assert [(v.number, v.passed, v.reason) for v in gate.dismiss()] == [
-        (1, False, "quarantined"), (2, False, "quarantined")
-    ]  # fmt: skip
+    gate.dismiss()
     assert gate.in_test == gate.waiting == ()
 
 

@@ -1,10 +1,8 @@
-"""Made-up rows of a journal, alerts and snapshots, and a loop whose time is virtual."""
+"""Made-up rows of a journal, alerts and snapshots."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -21,8 +19,6 @@ from ztb.telemetry.snapshot import (
 
 START_NS = 1_600_000_000_000_000_000
 SECOND_NS = 1_000_000_000
-
-_T = TypeVar("_T")
 
 
 def decision_row(decision: int = 0, generation: int = 0) -> DecisionRow:
@@ -78,36 +74,3 @@ FULL = Snapshot(
 def snapshot(**changed: Any) -> Snapshot:
     """A daemon in full swing, but for what `changed` says."""
     return msgspec.structs.replace(FULL, **changed)
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """Time stands still while anything is ready, and jumps to the next timer when nothing is."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._now_s = 0.0
-        select = self._selector.select
-
-        def jump(timeout: float | None) -> Any:
-            found = select(0)
-            if not found and timeout:
-                self._now_s += timeout
-            return found or select(0 if timeout is not None else None)
-
-        self._selector.select = jump  # type: ignore[method-assign]
-
-    def time(self) -> float:
-        return self._now_s
-
-
-class LoopClock:
-    """Wall time that runs with the loop."""
-
-    def now_ns(self) -> int:
-        return START_NS + int(asyncio.get_running_loop().time() * SECOND_NS)
-
-
-def run_virtually(work: Coroutine[Any, Any, _T]) -> _T:
-    """Run `work` to its end in virtual time."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(work)

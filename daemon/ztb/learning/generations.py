@@ -46,19 +46,50 @@ class ServedPolicy:
         self.info = info
 
 
+@dataclass(frozen=True, slots=True)
+class Descent:
+    """Where a generation comes from: the one from whose learner it was trained on, and its digest."""
+
+    parent: int | None
+    sha256: str
+
+
 @dataclass(slots=True)
 class Lineage:
-    """Numbers generations and counts what became of them."""
+    """Numbers generations, counts what became of them, and knows who descends from whom."""
 
     made: int = 0
     promoted: int = 0
     rejected: int = 0
     rolled_back: int = 0
-    known: dict[int, str] = field(default_factory=dict[int, str])
+    known: dict[int, Descent] = field(default_factory=dict[int, Descent])
+    quarantined: set[int] = field(default_factory=set[int])
+    resumed: bool = False
+    """Whether the first generation that serves was made by an earlier run on the same folder."""
 
     def make(self, parent: int | None, weights: Weights) -> GenerationInfo:
         """A new generation with the next number, from 0."""
         info = GenerationInfo(self.made, parent, weights, weights_sha256(weights))
-        self.known[info.number] = info.sha256
+        self.known[info.number] = Descent(parent, info.sha256)
         self.made += 1
         return info
+
+    def descent(self, generation: int) -> set[int]:
+        """`generation` and all that descend from it. Parents have smaller numbers than their children."""
+        found = {generation}
+        for number in range(generation + 1, self.made):
+            if self.known[number].parent in found:
+                found.add(number)
+        return found
+
+    def quarantine(self, generation: int) -> set[int]:
+        """Bar `generation` and its descent from ever serving again; all of them."""
+        gone = self.descent(generation)
+        self.quarantined |= gone
+        return gone
+
+    def barred(self, info: GenerationInfo) -> bool:
+        """Whether `info` is in quarantine, descends from what is, or is the same weights."""
+        if info.number in self.quarantined or info.parent in self.quarantined:
+            return True
+        return any(self.known[number].sha256 == info.sha256 for number in self.quarantined)

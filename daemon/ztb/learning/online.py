@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,10 +117,17 @@ class OnlineLearner:
         if self._waiting:
             self._waiting[-1] = replace(self._waiting[-1], tainted=True)
 
+    def set_back(self, weights: Weights, updater_state: Mapping[str, Any] | None) -> None:
+        """Forget what has been learnt since `weights` were made; without a state the optimiser's moments stay."""
+        if updater_state is None:
+            self.updater.load_weights(weights)
+        else:
+            self.updater.load_state(dict(updater_state))
+
     def _update(self, own: Rollout) -> UpdateStats | None:
         """Learn from `own` and from rollouts over the recent window, where it is long enough; None: from nothing."""
         collector = None
-        if self.recent is not None:
+        if self.recent is not None and self.config.own_share < 1.0:
             self.recent.advance()
             collector = self.recent.collector(self.updater.weights())
         if collector is None:

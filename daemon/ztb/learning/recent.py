@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,15 +59,18 @@ class RecentRollouts:
     ) -> None:
         self.config = config
         self.window = config.window()
+        self.on_piece: Callable[[Recording], None] = lambda _piece: None
         self._shape = shape
         self._reward_scale = reward_scale
-        self._make = make
-        self._own_reward = own_reward
+        self.make = make
+        self.own_reward = own_reward
         self._generator = np.random.Generator(np.random.PCG64(seed))
 
-    def advance(self) -> Recording | None:
-        """The decisions since the last call, led by the one before them, now part of what is rolled out over."""
-        return self.window.cut()
+    def advance(self) -> None:
+        """Roll out over the decisions since the last call too; they go to `on_piece`, led by the one before them."""
+        piece = self.window.cut()
+        if piece is not None:
+            self.on_piece(piece)
 
     def collector(self, weights: Weights) -> Collector | None:
         """What fills rollouts over the window; None while that is too short for one."""
@@ -79,7 +83,7 @@ class RecentRollouts:
         )
         return Collector(
             self._shape, weights, simulation, config.horizon_decisions, int(self._generator.integers(_SEEDS)),
-            self._reward_scale, self._make, self._own_reward,
+            self._reward_scale, self.make, self.own_reward,
         )  # fmt: skip
 
     def state(self) -> dict[str, Any]:

@@ -8,8 +8,10 @@ times as differences to the row before, and receive times as differences to even
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -47,16 +49,17 @@ class Header(msgspec.Struct, frozen=True):
 class RecordingWriter:
     """Appends ticks of one instrument to a new file; rows are kept back until a frame is full or flushed.
 
+    The file is called `path`.part until its first flush, so that one called `path` has a whole header and frame.
     Raises DataError if the file exists: a recording is never overwritten.
     """
 
     def __init__(self, path: Path, instrument: Instrument) -> None:
-        try:
-            self._file: IO[bytes] = path.open("xb")
-        except FileExistsError as error:
-            raise DataError(
-                f"{path}: exists already, recordings are never overwritten: name a new file"
-            ) from error
+        if path.exists():
+            raise DataError(f"{path}: exists already, recordings are never overwritten: name a new file")
+        self._path = path
+        self._part = path.with_name(path.name + ".part")
+        self._file: IO[bytes] = self._part.open("wb")
+        self._sound = 0
         header = msgspec.json.encode(Header(instrument))
         head = _HEAD.pack(RECORDING_MAGIC, SCHEMA, len(header)) + header
         self._file.write(head + _SUM.pack(xxhash.xxh3_64_intdigest(head)))
@@ -79,12 +82,25 @@ class RecordingWriter:
         """Hand everything appended so far to the operating system (not yet to the disk)."""
         self._write_held()
         self._file.flush()
+        if self._sound == 0:
+            self._part.rename(self._path)
+        self._sound = self._file.tell()
 
     def close(self) -> None:
         """Flush and close; a second call does nothing."""
         if not self._file.closed:
             self.flush()
             self._file.close()
+
+    def abandon(self) -> None:
+        """Close after a write has failed: the file ends with the last flush that did not, or goes. Never raises."""
+        with suppress(OSError):
+            self._file.close()
+        with suppress(OSError):
+            if self._sound:
+                os.truncate(self._path, self._sound)
+            else:
+                self._part.unlink()
 
     def __enter__(self) -> RecordingWriter:
         return self

@@ -7,39 +7,69 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
+from ztb.errors import UsageError
 from ztb.learning.generations import GenerationInfo
 from ztb.utils import CheckpointManager
 
 _WAITING = 4
+TESTING, PROMOTED = "testing", "promoted"
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Saving:
     info: GenerationInfo
     state: dict[str, Any]
-    promoted: bool
+    marks: tuple[str, ...]
     metrics: dict[str, float]
 
 
+@dataclass(frozen=True, slots=True)
+class _Marking:
+    generation: int
+    promoted: bool
+
+
 class GenerationStore:
-    """Saves generations of one run in order. At most `_WAITING` wait; `settle` is where the engine waits for them."""
+    """Saves generations of one run in order. At most `_WAITING` wait; `settle` is where the engine waits for them.
+
+    A generation that is saved while it is being tested bears the mark `testing`, until `concluded` says otherwise.
+    """
 
     def __init__(self, manager: CheckpointManager, name: str, lineage: dict[str, Any]) -> None:
         self.saved: list[int] = []
         self._manager = manager
         self._name = name
         self._lineage = lineage
-        self._queue: deque[_Waiting] = deque()
+        self._files: dict[int, int] = {}
+        self._queue: deque[_Saving | _Marking] = deque()
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._closing = False
 
     def put(
-        self, info: GenerationInfo, state: dict[str, Any], promoted: bool, metrics: dict[str, float]
+        self, info: GenerationInfo, state: dict[str, Any], marks: tuple[str, ...], metrics: dict[str, float]
     ) -> None:
         """Queue a generation; never blocks, never drops."""
-        self._queue.append(_Waiting(info, state, promoted, metrics))
+        self._queue.append(_Saving(info, state, marks, metrics))
         self._changed.set()
+
+    def concluded(self, generation: int, promoted: bool) -> None:
+        """A generation's test is over: those that were promoted are kept, the others as retention has it."""
+        self._queue.append(_Marking(generation, promoted))
+        self._changed.set()
+
+    def load(self, generation: int) -> dict[str, Any]:
+        """The state of a generation, from the disk if it is there already. UsageError: it was not kept."""
+        for waiting in self._queue:
+            if isinstance(waiting, _Saving) and waiting.info.number == generation:
+                return waiting.state
+        numbers = {saved.number for saved in self._manager.list(self._name)}
+        if self._files.get(generation) not in numbers:
+            raise UsageError(
+                f"generation {generation} was not kept: checkpoint.max_generations says how many are"
+            )
+        state: dict[str, Any] = self._manager.load(self._name, self._files[generation], as_numpy=True)
+        return state
 
     async def settle(self) -> None:
         """Return when at most `_WAITING` generations wait."""
@@ -62,7 +92,11 @@ class GenerationStore:
     async def _save_until_closed(self) -> None:
         while True:
             while self._queue:
-                await self._save(self._queue[0])
+                waiting = self._queue[0]
+                if isinstance(waiting, _Saving):
+                    await self._save(waiting)
+                else:
+                    await asyncio.to_thread(self._mark, waiting)
                 self._queue.popleft()
                 self._room.set()
             if self._closing:
@@ -70,7 +104,7 @@ class GenerationStore:
             self._changed.clear()
             await self._changed.wait()
 
-    async def _save(self, waiting: _Waiting) -> None:
+    async def _save(self, waiting: _Saving) -> None:
         info = waiting.info
         lineage = {
             **self._lineage,
@@ -78,8 +112,14 @@ class GenerationStore:
             "parent": info.parent,
             "weights_sha256": info.sha256,
         }
-        await self._manager.save_async(
-            waiting.state, self._name, metrics=waiting.metrics, lineage=lineage,
-            marks=("promoted",) if waiting.promoted else (),
-        )  # fmt: skip
+        saved = await self._manager.save_async(
+            waiting.state, self._name, metrics=waiting.metrics, lineage=lineage, marks=waiting.marks
+        )
+        self._files[info.number] = saved.number
         self.saved.append(info.number)
+
+    def _mark(self, waiting: _Marking) -> None:
+        number = self._files[waiting.generation]
+        if waiting.promoted:
+            self._manager.mark(self._name, number, PROMOTED)
+        self._manager.unmark(self._name, number, TESTING)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.learning.online import OnlineLearner
+from ztb.learning.contest import Contest, Serving
+from ztb.learning.gate.candidate import Verdict
+from ztb.learning.online import OnlineLearner, Updated
 from ztb.market.ticks import Ticks
 from ztb.runtime.engine import Learning
 from ztb.runtime.promotion import Candidate, Promotion, transition_of
@@ -15,9 +19,13 @@ from ztb.trading.lane import Decided
 class InlineLearning(Learning):
     """Feeds the learner and lets its candidates be judged, all between two decisions."""
 
-    def __init__(self, promotion: Promotion, learner: OnlineLearner) -> None:
+    def __init__(self, promotion: Promotion, learner: OnlineLearner, contest: Contest) -> None:
         self._promotion = promotion
         self._learner = learner
+        self._contest = contest
+        self._verdicts: deque[Verdict] = deque()
+        self._era = 0
+        promotion.on_serving = self._take_serving
 
     @property
     def generation(self) -> int:  # type: ignore[override]
@@ -44,20 +52,42 @@ class InlineLearning(Learning):
     def completed(
         self, before: Decided, generation: int, reward: float, tainted: bool, after: Decided
     ) -> None:
-        """See `Learning`; an update, and with it a new generation, may come of it."""
-        promotion = self._promotion
-        promotion.remember(before.observation)
+        """See `Learning`; an update, a candidate, a verdict, an alarm may come of it."""
+        self._promotion.follow(after, reward)
+        self._carry_out(self._contest.follow(after.decision))
+        if self.frozen:
+            self._learner.interrupt()
+            return
         transition = transition_of(before, generation, reward, tainted)
         updated = self._learner.add(transition, float(after.action.value or 0.0), self.generation)
-        if updated is None:
-            return
+        if updated is not None:
+            self._take(updated, after)
+
+    def _take(self, updated: Updated, after: Decided) -> None:
+        promotion = self._promotion
         promotion.record(updated.update, after.ts_ns, after.decision, updated.stats, updated.mean_reward)
-        if updated.candidate is not None:
-            state = self._learner.updater.state()
-            candidate = Candidate(updated.candidate, updated.update, updated.mean_reward, state)
-            trial = promotion.trial(candidate)
-            trial.advance(trial.remaining)
-            promotion.conclude(candidate, trial, after.ts_ns)
+        if updated.candidate is None:
+            return
+        candidate = Candidate(
+            updated.candidate, updated.update, updated.mean_reward, self._learner.updater.state(),
+            after.decision, after.ts_ns, self._era,
+        )  # fmt: skip
+        if promotion.made(candidate):
+            self._carry_out(
+                self._contest.submit(updated.update, updated.candidate, after.decision, after.ts_ns)
+            )
+
+    def _carry_out(self, verdicts: list[Verdict]) -> None:
+        """Verdicts, and those that come of a promotion: who tests against another incumbent has to go."""
+        self._verdicts.extend(verdicts)
+        while self._verdicts:
+            self._promotion.conclude(self._verdicts.popleft())
+
+    def _take_serving(self, serving: Serving) -> None:
+        self._era = serving.era
+        if serving.set_back:
+            self._learner.set_back(serving.weights, serving.updater_state)
+        self._verdicts.extend(self._contest.serve(serving))
 
     async def settle(self) -> None:
         """Wait while more generations wait to be saved than the store holds."""

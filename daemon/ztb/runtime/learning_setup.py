@@ -5,7 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from ztb.config import Config, GateSection
 from ztb.errors import ConfigError
+from ztb.learning.alarms import AlarmRules
+from ztb.learning.contest import Contest, ContestConfig, first_serving
+from ztb.learning.gate.rules import GateRules
 from ztb.learning.generations import Lineage, ServedPolicy
 from ztb.learning.online import OnlineConfig, OnlineLearner
 from ztb.learning.process.settings import Care, LearnerSettings
@@ -21,7 +25,6 @@ from ztb.runtime.promotion import Promotion
 from ztb.trading.network import build_module
 from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.policy import NetworkShape
-from ztb.trading.strategy import OwnReward
 
 _UPDATES_WAITING = 2  # updates' worth of transitions that a replay lets wait
 
@@ -38,14 +41,18 @@ class Untaught(Learning):
 
 
 def serve(assembly: Assembly, shape: NetworkShape, lineage: Lineage, origin: Origin) -> ServedPolicy:
-    """Generation 0, serving."""
-    return ServedPolicy(
-        shape, lineage.make(None, origin.weights), assembly.config.strategy.sample, assembly.strategy.network
-    )
+    """Generation 0, or the one that a run which is gone on with had come to, serving."""
+    info = origin.served or lineage.make(None, origin.weights)
+    return ServedPolicy(shape, info, assembly.config.strategy.sample, assembly.strategy.network)
 
 
-def learn(assembly: Assembly, origin: Origin, promotion: Promotion, paced: bool) -> Learning:
-    """What teaches, inline or in a process as configured; where `paced`, the ticks wait for the process."""
+def learn(
+    assembly: Assembly, origin: Origin, promotion: Promotion, schema_hash: str, paced: bool
+) -> Learning:
+    """What teaches, inline or in a process as configured; where `paced`, the ticks wait for the process.
+
+    `schema_hash`: of the features that generations are trained to see.
+    """
     config = assembly.config
     if config.online.learner == "off":
         return Untaught(promotion)
@@ -55,22 +62,42 @@ def learn(assembly: Assembly, origin: Origin, promotion: Promotion, paced: bool)
         config.online.own_share,
     )  # fmt: skip
     ppo = replace(config.ppo, entropy_coef=config.online.entropy_coef)
-    settings = LearnerSettings(
-        promotion.policy.shape, ppo, online, assembly.seed, _recent(assembly, promotion)
-    )
+    recent, contest = _recent(assembly, promotion), _contest(config, schema_hash)
+    settings = LearnerSettings(promotion.policy.shape, ppo, online, assembly.seed, recent, contest)
     if config.online.learner == "inline":
-        return _inline(settings, origin, promotion, assembly.strategy.reward)
+        rollouts = RecentRollouts(
+            settings.shape, recent, settings.seed, online.reward_scale, assembly.strategy.network,
+            assembly.strategy.reward,
+        )  # fmt: skip
+        return _inline(settings, origin, promotion, rollouts, contest)
     if promotion.policy.make is not None:
         raise ConfigError("a strategy with a network of its own learns inline: use --learner inline or off")
     pace = Pace(_UPDATES_WAITING * online.update_every_decisions) if paced else None
     return in_a_process(settings, origin, promotion, pace, Care())
 
 
-def _recent(assembly: Assembly, promotion: Promotion) -> RecentConfig | None:
-    """What is rolled out over, as configured; None where nothing is."""
+def alarm_rules(gate: GateSection) -> AlarmRules:
+    """When a promotion is taken back, as configured."""
+    return AlarmRules(
+        gate.probation_decisions, gate.alarm_drawdown_fraction, gate.alarm_shift_slack_sd,
+        gate.alarm_shift_limit_sd, gate.min_entropy_fraction,
+    )  # fmt: skip
+
+
+def _contest(config: Config, schema_hash: str) -> ContestConfig:
+    """How candidates are judged, as configured."""
+    gate = config.gate
+    rules = GateRules(
+        gate.slots, gate.paths, gate.block_decisions, gate.window_decisions, gate.most_false_promotion,
+        gate.false_promotions_per_month, gate.max_kl, gate.min_entropy_fraction, gate.max_turnover_fraction,
+        gate.max_excess_drawdown_fraction,
+    )  # fmt: skip
+    return ContestConfig(rules, gate.piece_decisions, schema_hash, config.strategy.sample)
+
+
+def _recent(assembly: Assembly, promotion: Promotion) -> RecentConfig:
+    """The recent past that the policy is rolled out over and candidates are judged on, as configured."""
     config, online = assembly.config, assembly.config.online
-    if online.own_share >= 1.0:
-        return None
     return RecentConfig(
         assembly.instrument, assembly.period_ns, promotion.policy.shape.observation_size - ACCOUNT_SIZE,
         assembly.bridge, config.paper, config.execution.start_cash_quote, online.window_decisions,
@@ -80,7 +107,11 @@ def _recent(assembly: Assembly, promotion: Promotion) -> RecentConfig | None:
 
 
 def _inline(
-    settings: LearnerSettings, origin: Origin, promotion: Promotion, own_reward: OwnReward | None
+    settings: LearnerSettings,
+    origin: Origin,
+    promotion: Promotion,
+    recent: RecentRollouts,
+    contest: ContestConfig,
 ) -> InlineLearning:
     # Imported here alone: where the learner has a process of its own, this one never needs torch.
     from ztb.trading.ppo.update import PPOUpdater
@@ -91,12 +122,8 @@ def _inline(
     updater.load_weights(origin.weights)
     if origin.updater_state is not None:
         updater.load_state(origin.updater_state)
-    recent = None
-    if settings.recent is not None:
-        recent = RecentRollouts(
-            shape, settings.recent, settings.seed, settings.online.reward_scale, make, own_reward
-        )
-    return InlineLearning(promotion, OnlineLearner(updater, settings.online, recent))
+    gate = Contest(contest, recent, shape, settings.seed, first_serving(origin.weights))
+    return InlineLearning(promotion, OnlineLearner(updater, settings.online, recent), gate)
 
 
 def in_a_process(
@@ -110,5 +137,6 @@ def in_a_process(
     process = LearnerProcess(
         settings, first_state(origin.updater_state, origin.weights), care, time.monotonic
     )
+    process.serve(first_serving(origin.weights))
     every = settings.online.update_every_decisions
     return ProcessLearning(promotion, process, every, care.watch_every_s, time.monotonic, pace)

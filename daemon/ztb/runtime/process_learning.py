@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ztb.learning.process.messages import Completed, Report
 from ztb.learning.process.supervisor import LearnerProcess
-from ztb.learning.sanity import Trial
 from ztb.market.ticks import Ticks
 from ztb.runtime.engine import Learning
 from ztb.runtime.promotion import Candidate, Promotion, transition_of
 from ztb.trading.lane import Decided
 
-_ROWS = 4  # observations of a trial between two decisions: about 0.2 ms
 _GIVE_WAY_S = 0.002
 _STOP_S = 5.0  # for the learner to end by itself
+_LOST = ("learner_died", "learner_hung")
 _FAILURES = 3  # in a row, after which a replay does not wait for the learner any more
 
 
@@ -36,11 +34,11 @@ class Pace:
 
 
 class ProcessLearning(Learning):
-    """Hands transitions to the learner process, and takes reports and candidates when they are there.
+    """Hands transitions to the learner process, and takes reports, candidates and verdicts when they are there.
 
     Everything is polled: after each decision, and every `watch_every_s` by the task `run` in between, both on the
-    event loop and so between two decisions. A candidate is compared with the incumbent a few observations at a
-    time. What happens to the learner is journaled as notes; trading goes on with the generation that serves.
+    event loop and so between two decisions. The gate runs where the learner does. What happens to the learner is
+    journaled as notes; trading goes on with the generation that serves.
     """
 
     def __init__(
@@ -61,11 +59,9 @@ class ProcessLearning(Learning):
         self._clock = clock
         self._pace = pace
         self._now_ns = 0
-        self._decision = 0
         self._watch_at = 0.0
-        self._candidates: deque[Candidate] = deque()
-        self._trial: tuple[Trial, int] | None = None
         self._finished = False
+        promotion.on_serving = process.serve
 
     @property
     def generation(self) -> int:  # type: ignore[override]
@@ -91,11 +87,13 @@ class ProcessLearning(Learning):
         self, before: Decided, generation: int, reward: float, tainted: bool, after: Decided
     ) -> None:
         """See `Learning`; never waits. An update or a candidate of earlier may have arrived."""
-        self._promotion.remember(before.observation)
+        self._promotion.follow(after, reward)
+        if self.frozen:
+            return
         transition = transition_of(before, generation, reward, tainted)
         value = float(after.action.value or 0.0)
         self.process.push(Completed(transition, value, self.generation, after.decision, after.ts_ns))
-        self._now_ns, self._decision = after.ts_ns, after.decision
+        self._now_ns = after.ts_ns
         self._poll()
 
     async def run(self) -> None:
@@ -127,7 +125,7 @@ class ProcessLearning(Learning):
         if self.process.waiting >= self._least_waiting:
             return False
         self._poll()  # a report comes before its transitions are given back: there will be no other
-        return not self._candidates
+        return True
 
     async def _until(self, done: Callable[[], bool], most_s: float) -> None:
         """Poll until `done`, for `most_s` seconds, or until the learner has failed too often to be waited for."""
@@ -143,13 +141,17 @@ class ProcessLearning(Learning):
         if now >= self._watch_at:
             self._watch_at = now + self._watch_every_s
             self._watch()
+        verdicts = list(self.process.verdicts())  # before the reports, which were sent before them
         for report in self.process.reports():
             self._take(report)
-        self._judge()
+        for verdict in verdicts:
+            self._promotion.conclude(verdict)
 
     def _watch(self) -> None:
         for event in self.process.watch():
-            self._promotion.note(self._now_ns, event.kind, {**event.detail, "decision": self._decision})
+            self._promotion.note(event.kind, event.detail)
+            if event.kind in _LOST:
+                self._promotion.lost()
 
     def _take(self, report: Report) -> None:
         self.updates = report.update
@@ -158,25 +160,12 @@ class ProcessLearning(Learning):
             return
         state = self.process.candidate(report.candidate)
         if state is None:
-            self._promotion.note(self._now_ns, "candidate_superseded", {"update": report.update})
+            self._promotion.note("candidate_superseded", {"update": report.update})
             return
-        facts = {"trained_to_ns": report.ts_ns, "trained_to_decision": report.decision}
         updater = state["updater"]
-        self._candidates.append(
-            Candidate(updater["weights"], report.update, report.mean_reward, updater, facts)
-        )
-
-    def _judge(self) -> None:
-        """A few steps of the oldest candidate's trial; its end, when it is over."""
-        if not self._candidates:
-            return
-        candidate = self._candidates[0]
-        if self._trial is None or self._trial[1] != self.generation:
-            self._trial = self._promotion.trial(candidate), self.generation
-        trial, _ = self._trial
-        trial.advance(_ROWS)
-        if trial.remaining == 0:
-            self._candidates.popleft()
-            self._trial = None
-            facts = {**candidate.facts, "after_decision": self._decision}
-            self._promotion.conclude(replace(candidate, facts=facts), trial, self._now_ns)
+        self._promotion.made(
+            Candidate(
+                updater["weights"], report.update, report.mean_reward, updater, report.decision, report.ts_ns,
+                state["era"],
+            )
+        )  # fmt: skip

@@ -82,18 +82,16 @@ class Gate:
         """`entrant` is the incumbent from now on, for whatever reason; who has to go because of that."""
         self._incumbent = entrant
         self._shadow = self._shadow.fork(entrant.weights)
-        kept = [*(trial.entrant for trial in self._trials), *self._waiting]
-        others = sorted((other for other in kept if other.number != entrant.number), key=_age)
-        newer = [other for other in others if other.trained_to > entrant.trained_to]
-        self._trials = []
-        self._waiting = newer
-        return [_superseded(other) for other in others if other not in newer]
+        tested, self._trials = [t for t in self._trials if t.entrant.number != entrant.number], []
+        waiting = [other for other in self._waiting if other.number != entrant.number]
+        newer = [o for o in (*(t.entrant for t in tested), *waiting) if o.trained_to > entrant.trained_to]
+        self._waiting = sorted(newer, key=lambda other: (other.trained_to, other.number))
+        gone = [trial.verdict(SUPERSEDED) for trial in tested if trial.entrant not in newer]
+        return gone + [_superseded(other) for other in waiting if other not in newer]
 
-    def dismiss(self) -> list[Verdict]:
+    def dismiss(self) -> None:
         """Nobody in test or waiting may pass any more: what they were trained from has been given up."""
-        gone = [*(trial.entrant for trial in self._trials), *self._waiting]
         self._trials, self._waiting = [], []
-        return [Verdict(entrant.number, False, "quarantined") for entrant in gone]
 
     def _turned_away(self, entrant: Entrant) -> str:
         if entrant.schema != self._schema:
@@ -136,7 +134,7 @@ class Gate:
         theirs = self._shadow.trade(piece, uniforms)
         if not self._trials:
             return []
-        logits = self._shadow.outputs(theirs.observations)
+        logits = self._shadow.logits(theirs.observations)
         ended: list[tuple[Trial, str]] = []
         for trial in self._trials:
             behaviour = trial.compare(logits, theirs.observations)
@@ -155,10 +153,6 @@ class Gate:
             self._trials.remove(trial)
             verdicts.append(trial.verdict(reason))
         return verdicts
-
-
-def _age(entrant: Entrant) -> tuple[int, int]:
-    return entrant.trained_to, entrant.number
 
 
 def _superseded(entrant: Entrant) -> Verdict:

@@ -1,7 +1,7 @@
 """The one piece of memory that the trading process and its learner share, and what lies where in it.
 
-    settings | signs of life | transitions, ticks and decisions ──▶ | ◀── reports | ◀── candidates | the learner's
-    own last state
+    settings | signs of life | transitions, ticks and decisions, who serves ──▶ | ◀── reports, candidates, verdicts |
+    the learner's own last state
 
 It outlives the learner: what a killed one left is whole, and the next one goes on from there. A transition's
 place is given back only when the state that has learnt from it is in `states`, which says how many it has
@@ -18,11 +18,12 @@ import msgspec
 from ztb.learning.process import memory
 from ztb.learning.process.double_buffer import DoubleBuffer
 from ztb.learning.process.feed import Feed
-from ztb.learning.process.messages import REPORT, transition_dtype
+from ztb.learning.process.messages import REPORT, VERDICT, transition_dtype
 from ztb.learning.process.ring import Ring
 from ztb.learning.process.settings import LearnerSettings
 
 REPORTS = 1024
+VERDICTS = 64
 _LENGTH = struct.Struct("<Q")
 
 
@@ -40,6 +41,8 @@ class Channel:
         settings = self.settings
         self.transitions = Ring(carver, transition_dtype(settings.shape), settings.transitions())
         self.reports = Ring(carver, REPORT, REPORTS)
+        self.verdicts = Ring(carver, VERDICT, VERDICTS)
+        self.serving = DoubleBuffer(carver, settings.state_bytes())
         self.candidates = DoubleBuffer(carver, settings.state_bytes())
         self.states = DoubleBuffer(carver, settings.state_bytes())
         feed = settings.feed()
@@ -99,5 +102,6 @@ def _nbytes(settings: LearnerSettings, prefix: int) -> int:
     """Bytes of all parts, each rounded up to lines."""
     feed = settings.feed()
     rings = settings.transitions() * transition_dtype(settings.shape).itemsize + REPORTS * REPORT.itemsize
+    rings += VERDICTS * VERDICT.itemsize
     lines = 64 * memory.LINE
-    return prefix + rings + 4 * settings.state_bytes() + (feed.nbytes if feed else 0) + lines
+    return prefix + rings + 6 * settings.state_bytes() + (feed.nbytes if feed else 0) + lines

@@ -146,8 +146,10 @@ class FeedReader:
 
     def __init__(self, feed: Feed, window: RecentWindow) -> None:
         self.window = window
+        self.told: int | None = None
+        """Number of the last decision that the window was told of."""
         self._feed = feed
-        self._firsts: dict[int, int] = {}
+        self._rows: dict[int, int] = {}  # where each moment's begin
         self._ahead: np.void | None = None
         feed.moments.cursor = window.start.first
 
@@ -160,8 +162,9 @@ class FeedReader:
     def forget(self) -> None:
         """Give back the places of what came before the window."""
         first = self.window.start.first
-        for number in [number for number in self._firsts if number < first]:
-            self._feed.commit(first, self._firsts.pop(number))
+        if first in self._rows:
+            self._feed.commit(first, self._rows[first])
+            self._rows = {number: row for number, row in self._rows.items() if number >= first}
 
     def _peek(self) -> np.void | None:
         if self._ahead is None:
@@ -169,7 +172,8 @@ class FeedReader:
             record = self._feed.moments.read()
             if record is not None:
                 self._ahead = record[0]
-                self._firsts[number] = int(record["last"][0])
+                self._rows[number] = int(record["first"][0])
+                self.forget()  # at the first: one that has died may not have come to it
         return self._ahead
 
     def _tell(self, moment: np.void) -> None:
@@ -182,3 +186,4 @@ class FeedReader:
         view = rows[:begins].reshape(-1)[: VIEW.itemsize].view(VIEW) if begins else self.window.start.view
         self.window.add(rows[begins:].reshape(-1).view(TICK), view)
         self.window.decide(moment["features"], bool(moment["tainted"]))
+        self.told = int(moment["decision"])

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+import msgspec
 import numpy as np
 
+from ztb.learning.gate.candidate import Verdict
 from ztb.learning.online import Transition
 from ztb.learning.process.ring import STAMP, Records
 from ztb.trading.policy import NetworkShape
@@ -18,6 +20,13 @@ REPORT = np.dtype(
     [*STAMP, ("update", "<i8"), ("decision", "<i8"), ("ts_ns", "<i8"), ("mean_reward", "<f8"),
      ("candidate", "<i8"), *_STATS]
 )  # fmt: skip
+
+
+_DETAIL_BYTES = 3072
+VERDICT = np.dtype(
+    [*STAMP, ("number", "<i8"), ("passed", "?"), ("length", "<i8"), ("detail", "u1", (_DETAIL_BYTES,))]
+)
+"""`detail`: JSON of the reason and the figures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +109,19 @@ def read_report(record: Records) -> Report:
         int(row["update"]), int(row["decision"]), int(row["ts_ns"]), float(row["mean_reward"]),
         int(row["candidate"]), stats,
     )  # fmt: skip
+
+
+def write_verdict(verdict: Verdict, record: Records) -> None:
+    """Fill `record` (1,) of dtype VERDICT."""
+    detail = np.frombuffer(msgspec.json.encode([verdict.reason, verdict.figures]), np.uint8)
+    record["number"] = verdict.number
+    record["passed"] = verdict.passed
+    record["length"] = len(detail)
+    record["detail"][0, : len(detail)] = detail
+
+
+def read_verdict(record: Records) -> Verdict:
+    """What was written into `record` (1,)."""
+    row: Any = record[0]
+    reason, figures = msgspec.json.decode(row["detail"][: row["length"]].tobytes())
+    return Verdict(int(row["number"]), bool(row["passed"]), reason, figures)

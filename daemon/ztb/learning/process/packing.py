@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import fields
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from ztb.errors import InvariantError
+from ztb.learning.contest import Serving
 from ztb.utils.checkpoint.arena import Arena
 from ztb.utils.checkpoint.arrays import make_array
 from ztb.utils.checkpoint.errors import Malformed
@@ -47,3 +49,13 @@ def unpack(payload: bytes) -> dict[str, Any]:
     except (struct.error, msgspec.MsgspecError, ValueError, Malformed) as error:
         raise InvariantError(f"a learner's state that is none: {error}") from error
     return state
+
+
+def pack_serving(serving: Serving) -> bytes:
+    """The bytes of who serves."""
+    return pack({field.name: getattr(serving, field.name) for field in fields(Serving)})
+
+
+def unpack_serving(payload: bytes) -> Serving:
+    """Who serves, as packed."""
+    return Serving(**unpack(payload))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from ztb.learning.contest import ContestConfig
 from ztb.learning.online import OnlineConfig
 from ztb.learning.process.feed import FeedSize
 from ztb.learning.recent import RecentConfig
@@ -26,6 +27,7 @@ class LearnerSettings(msgspec.Struct, frozen=True):
     online: OnlineConfig
     seed: int
     recent: RecentConfig | None = None
+    contest: ContestConfig | None = None
 
     def transitions(self) -> int:
         """Capacity of the ring of transitions: four updates' worth, and no fewer than 4096."""

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ztb.learning.contest import Serving
+from ztb.learning.gate.candidate import Verdict
 from ztb.learning.process import channel as channels
 from ztb.learning.process.channel import Channel
 from ztb.learning.process.child import Child
 from ztb.learning.process.feed import FeedWriter
-from ztb.learning.process.messages import Completed, Report, read_report, write_transition
-from ztb.learning.process.packing import unpack
+from ztb.learning.process.messages import Completed, Report, read_report, read_verdict, write_transition
+from ztb.learning.process.packing import pack_serving, unpack
 from ztb.learning.process.settings import Care, LearnerSettings
 
 _FAILURES_BEFORE_SKIPPING = 2
@@ -97,6 +99,18 @@ class LearnerProcess:
                 self._update = report.update
                 self.counts.failures = 0
                 yield report
+
+    def verdicts(self) -> Iterator[Verdict]:
+        """What the gate has decided since the last call."""
+        ring = self._channel.verdicts
+        while (record := ring.read()) is not None:
+            ring.commit(ring.cursor)
+            yield read_verdict(record)
+
+    def serve(self, serving: Serving) -> None:
+        """Tell the learner who serves from now on."""
+        self._channel.serving.publish(pack_serving(serving))
+        os.eventfd_write(self._wake, 1)
 
     def candidate(self, number: int) -> dict[str, Any] | None:
         """The learner's state as candidate `number`; None if a newer one has taken its place."""

@@ -14,11 +14,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ztb.errors import InvariantError
+from ztb.learning.contest import Contest, Serving
+from ztb.learning.gate.candidate import Verdict
 from ztb.learning.online import OnlineLearner, Updated
 from ztb.learning.process.channel import Channel
 from ztb.learning.process.feed import FeedReader
-from ztb.learning.process.messages import Completed, Report, read_transition, write_report
-from ztb.learning.process.packing import pack, unpack
+from ztb.learning.process.messages import (
+    Completed,
+    Report,
+    read_transition,
+    write_report,
+    write_verdict,
+)
+from ztb.learning.process.packing import pack, unpack, unpack_serving
+from ztb.learning.process.ring import Records, Ring
 from ztb.learning.recent import RecentRollouts
 from ztb.learning.window import Start
 from ztb.market.view import new_view
@@ -45,13 +54,31 @@ class Worker:
         recent = _recent(channel, state["recent"])
         self._learner = OnlineLearner(_updater(channel, state), channel.settings.online, recent)
         self._learner.updates = state["updates"]
+        self._heard = 0
+        self._era = state["era"]
+        self._contest: Contest | None = None
+        self._hear()
         self._reader = FeedReader(channel.feed, recent.window) if channel.feed and recent else None
         ring = channel.transitions
         ring.cursor = max(state["consumed"], channel.skipped_to)
         ring.commit(ring.cursor)
         # The last one may have died between its state and its report; one that arrives twice is known by its number.
         if state["report"] is not None:
-            self._send(state["report"].view(channel.reports.record().dtype))
+            self._send(channel.reports, state["report"].view(channel.reports.record().dtype))
+
+    def _hear(self) -> None:
+        """Who serves, if that has changed: whom candidates are tested against, and whether to go back to it."""
+        channel = self._channel
+        if channel.serving.newest == self._heard or (found := channel.serving.read()) is None:
+            return
+        self._heard, serving = found[0], unpack_serving(found[1])
+        if serving.set_back and serving.era > self._era:
+            self._learner.set_back(serving.weights, serving.updater_state)
+        self._era = serving.era
+        if self._contest is None:
+            self._contest = _contest(channel, self._learner.recent, serving)
+        else:
+            self._tell(self._contest.serve(serving))
 
     def run(self) -> None:
         """Until the end; see the class."""
@@ -78,8 +105,11 @@ class Worker:
         if self._decision is not None and completed.decision != self._decision + 1:
             learner.interrupt()
         self._decision = completed.decision
+        self._hear()
         if self._reader is not None:
             self._reader.follow(completed.decision)
+            if self._contest is not None and self._reader.told is not None:
+                self._tell(self._contest.follow(self._reader.told))
         updated = learner.add(completed.transition, completed.next_value, completed.serving)
         if learner.waiting == 0:
             self._publish(updated, completed)
@@ -87,7 +117,7 @@ class Worker:
     def _publish(self, updated: Updated | None, completed: Completed) -> None:
         """Candidate, state, report; and last the places of what it learnt from: then nothing more will come of them."""
         channel = self._channel
-        state = _state(self._learner, channel.transitions.cursor, completed)
+        state = _state(self._learner, channel.transitions.cursor, completed, self._era)
         record = None
         if updated is not None:
             candidate = 0 if updated.candidate is None else channel.candidates.publish(pack(state))
@@ -102,14 +132,24 @@ class Worker:
             state["report"] = record.view(np.uint8)
         channel.states.publish(pack(state))
         if record is not None:
-            self._send(record)
+            self._send(channel.reports, record)
+        if updated is not None and updated.candidate is not None and self._contest is not None:
+            self._tell(
+                self._contest.submit(updated.update, updated.candidate, completed.decision, completed.ts_ns)
+            )
         channel.transitions.commit(channel.transitions.cursor)
         if self._reader is not None:
             self._reader.forget()
 
-    def _send(self, record: Any) -> None:
-        """Report, and where the other side is behind, wait for it: it alone may drop anything."""
-        while not self._channel.reports.push(record) and self._wanted():
+    def _tell(self, verdicts: list[Verdict]) -> None:
+        for verdict in verdicts:
+            record = self._channel.verdicts.record()
+            write_verdict(verdict, record)
+            self._send(self._channel.verdicts, record)
+
+    def _send(self, ring: Ring, record: Records) -> None:
+        """Push, and where the other side is behind, wait for it: it alone may drop anything."""
+        while not ring.push(record) and self._wanted():
             select.select([], [], [], _WAIT_MS / 1000)
 
 
@@ -123,11 +163,12 @@ def first_state(updater_state: dict[str, Any] | None, weights: dict[str, Any]) -
             "consumed": 0,
             "report": None,
             "recent": None,
+            "era": 0,
         }
     )
 
 
-def _state(learner: OnlineLearner, consumed: int, completed: Completed) -> dict[str, Any]:
+def _state(learner: OnlineLearner, consumed: int, completed: Completed, era: int) -> dict[str, Any]:
     return {
         "updater": learner.updater.state(),
         "updates": learner.updates,
@@ -135,6 +176,7 @@ def _state(learner: OnlineLearner, consumed: int, completed: Completed) -> dict[
         "decision": completed.decision,
         "report": None,
         "recent": _recent_state(learner.recent) if learner.recent else None,
+        "era": era,
     }
 
 
@@ -164,6 +206,13 @@ def _recent(channel: Channel, kept: dict[str, Any] | None) -> RecentRollouts | N
             start = Start(kept["first"], kept["view"].view(start.view.dtype), kept["on_bars"])
     recent.window.resume(start)
     return recent
+
+
+def _contest(channel: Channel, recent: RecentRollouts | None, serving: Serving) -> Contest | None:
+    settings = channel.settings
+    if settings.contest is None or recent is None:
+        return None
+    return Contest(settings.contest, recent, settings.shape, settings.seed, serving)
 
 
 def _last_state(channel: Channel) -> dict[str, Any]:

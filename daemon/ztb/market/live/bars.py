@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ztb.errors import ConfigError
 from ztb.market.live.channel import GAP, TAINTED, Channel, Line
 from ztb.market.live.client import Bar, VenueClient
 from ztb.market.live.rows import bar_rows
 
 _PAGE = 500
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 class Bars(Channel):
@@ -77,3 +79,12 @@ class Bars(Channel):
         self._held = {opening: bar for opening, bar in self._held.items() if opening >= self._next_ms}
         self.put(rows, recv_ns, marks)
         return len(due)
+
+
+def bar_span_ns(client: VenueClient, timeframe: str) -> int:
+    """How long a bar of ccxt's `timeframe` lasts; ConfigError if the venue has no such bars."""
+    number, unit = timeframe[:-1], timeframe[-1:]
+    known = client.timeframes or {}
+    if not number.isdecimal() or unit not in _UNITS_S or (known and timeframe not in known):
+        raise ConfigError(f"market.timeframe {timeframe!r}: {client.id} has {', '.join(known) or 'no bars'}")
+    return int(number) * _UNITS_S[unit] * 10**9

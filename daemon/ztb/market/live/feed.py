@@ -13,7 +13,7 @@ from ztb.market.live.backoff import Backoff
 from ztb.market.live.channel import TAINTED, Channel
 from ztb.market.live.client import VenueClient
 
-_CLOSING_S = 5.0
+_CLOSING_S = 1.0
 
 
 class Feed:
@@ -32,16 +32,15 @@ class Feed:
 
     async def run(self) -> None:
         """Until cancelled. What the venue or ccxt does wrong ends a connection, never this task."""
-        async with asyncio.TaskGroup() as closing:
-            while True:
-                client = self._connect()
-                try:
-                    await self._serve(client)
-                except VenueError as error:
-                    self._failed(str(error))
-                finally:
-                    closing.create_task(_close(client), name=f"close-{self.channel.health.name}")
-                await asyncio.sleep(self._backoff.next_s())
+        while True:
+            client = self._connect()
+            try:
+                await self._serve(client)
+            except VenueError as error:
+                self._failed(str(error))
+            finally:
+                await _close(client)
+            await asyncio.sleep(self._backoff.next_s())
 
     def _failed(self, fault: str) -> None:
         health = self.channel.health
@@ -99,9 +98,11 @@ async def _heard(channel: Channel, client: VenueClient) -> Any:
 
 
 async def _close(client: VenueClient) -> None:
-    """Close a client that may not answer any more."""
-    try:
-        async with asyncio.timeout(_CLOSING_S):
-            await client.close()
-    except Exception as error:  # noqa: BLE001 (whatever ccxt left behind, the client is gone)
-        structlog.get_logger().debug("client_not_closed", venue=client.id, reason=str(error))
+    """Close a client. Where the venue does not answer the farewell, a second call finds that it was said."""
+    for _ in range(2):
+        try:
+            async with asyncio.timeout(_CLOSING_S):
+                await client.close()
+            return
+        except Exception as error:  # noqa: BLE001 (whatever ccxt left behind, we are done with it)
+            structlog.get_logger().debug("client_not_closed", venue=client.id, reason=repr(error))

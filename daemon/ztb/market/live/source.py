@@ -11,10 +11,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.errors import ConfigError
 from ztb.market.instrument import Instrument
 from ztb.market.live.backoff import Backoff
-from ztb.market.live.bars import Bars
+from ztb.market.live.bars import Bars, bar_span_ns
 from ztb.market.live.channel import Channel, Health, Line
 from ztb.market.live.client import ClientFactory, VenueClient
 from ztb.market.live.depth import Depth
@@ -42,7 +41,8 @@ def _keep_nothing(_ticks: Ticks, _recv_ns: NDArray[np.int64]) -> None:
 class LiveSource:
     """Ticks of one instrument as they come. Run `run` as a task of the session, consume `blocks` in another.
 
-    `blocks` ends after `close`. `keep` records. History fetched at the start comes first and ends before `live_ns`.
+    `blocks` ends after `close`. `keep` records. History fetched at the start comes first: it ends before `live_ns`,
+    from which on `history` is set and rows may be traded on. `bar_ns`: how long a bar lasts, where only bars are read.
     """
 
     instrument: Instrument
@@ -53,6 +53,8 @@ class LiveSource:
     feeds: Sequence[Feed]
     keep: Keep = _keep_nothing
     live_ns: int = 0
+    bar_ns: int | None = None
+    history: asyncio.Event = field(default_factory=asyncio.Event)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _handed_s: float = -math.inf
 
@@ -105,6 +107,7 @@ class LiveSource:
                 if isinstance(feed.channel, Trades | Bars):
                     await feed.channel.warm_up(since_ms)
         self.live_ns = max(now_ns, self.intake.last_ns + 1)
+        self.history.set()
 
 
 async def open_live_source(
@@ -143,6 +146,7 @@ async def open_live_source(
     return LiveSource(
         instrument, settings, line.intake, rest, VenueClock(rest, now_ns, _CLOCK_EVERY_S),
         [Feed(channel, connect, backoff(), settings.poll_s) for channel in channels], keep,
+        bar_ns=bar_span_ns(rest.client, settings.timeframe) if settings.streams == ("bars",) else None,
     )  # fmt: skip
 
 
@@ -155,7 +159,7 @@ def _sibling(make: ClientFactory, first: Any) -> VenueClient:
 
 
 def _channels(line: Line, settings: FeedSettings) -> list[Channel]:
-    stale_s, span_ns = settings.stale_s, _span_ns(line.rest.client, settings.timeframe)
+    stale_s, span_ns = settings.stale_s, bar_span_ns(line.rest.client, settings.timeframe)
     made: dict[str, Callable[[], Channel]] = {
         "trades": lambda: Trades(line, stale_s),
         "quotes": lambda: Quotes(line, stale_s),
@@ -163,20 +167,3 @@ def _channels(line: Line, settings: FeedSettings) -> list[Channel]:
         "bars": lambda: Bars(line, stale_s + span_ns / 1e9, settings.timeframe, span_ns),
     }
     return [made[name]() for name in settings.streams]
-
-
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-
-
-def _span_ns(client: VenueClient, timeframe: str) -> int:
-    """How long a bar of ccxt's `timeframe` lasts; ConfigError if the venue has no such bars."""
-    number, unit = timeframe[:-1], timeframe[-1:]
-    if (
-        not number.isdecimal()
-        or unit not in _UNITS_S
-        or timeframe not in (client.timeframes or {timeframe: 0})
-    ):
-        raise ConfigError(
-            f"feed.timeframe {timeframe!r}: {client.id} has {', '.join(client.timeframes or {})}"
-        )
-    return int(number) * _UNITS_S[unit] * 10**9

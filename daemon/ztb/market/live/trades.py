@@ -19,6 +19,7 @@ class Trades(Channel):
         super().__init__("trades", line, stale_s)
         self.ids = TradeIds()
         self._last_ms = 0
+        self._joined = False  # whether the stream has brought anything yet
 
     def streams(self, client: VenueClient) -> bool:
         return bool(client.has.get("watchTrades"))
@@ -33,6 +34,10 @@ class Trades(Channel):
 
     async def accept(self, message: Sequence[Row], recv_ns: int) -> None:
         fresh = self.ids.unseen(message)
+        if not self._joined:
+            self._joined = True
+            await self._join(fresh)
+            fresh = self.ids.unseen(message)
         self.health.duplicates += len(message) - len(fresh)
         while fresh:
             at = 0 if self.resuming else self.ids.jump(fresh)
@@ -55,6 +60,12 @@ class Trades(Channel):
         self._put_trades(await trades_page(self.line.rest, self.line.symbol, since_ms), self.line.now_ns(), 0)
         missed = await missed_trades(self.line.rest, self.line.symbol, self.ids, self._last_ms, None)
         self._put_trades(missed.trades, self.line.now_ns(), 0)
+
+    async def _join(self, first: Sequence[Row]) -> None:
+        """History and stream meet: what happened between the two belongs to history."""
+        if first and self._last_ms and self.ids.missing_before(first[0]):
+            missed = await missed_trades(self.line.rest, self.line.symbol, self.ids, self._last_ms, first[0])
+            self._put_trades(missed.trades, self.line.now_ns(), 0)
 
     async def _mend(self, until: Row) -> int:
         """Hand on what is missing before `until`, tainted, as far as REST has it; returns marks for `until`."""

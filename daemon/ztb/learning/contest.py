@@ -1,0 +1,97 @@
+"""Has the gate judge the recent past piece by piece as it is cut, wherever the learner runs."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ztb.learning.gate.candidate import Entrant, Verdict
+from ztb.learning.gate.gate import Gate
+from ztb.learning.gate.rules import GateRules
+from ztb.learning.gate.shadow import Terms
+from ztb.learning.recent import RecentRollouts
+from ztb.trading.policy import NetworkShape, Weights
+from ztb.trading.recording import Recording
+
+_SEED_OFFSET = 0x67617465  # the gate's random numbers are not those of the rollouts
+
+
+@dataclass(frozen=True, slots=True)
+class ContestConfig:
+    """The gate's rules, how often it looks, what candidates must be trained to see, and whether they sample."""
+
+    rules: GateRules
+    piece_decisions: int
+    schema: str
+    sample: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Who serves from now on, and what the learner is to go on from where it is to forget what it has learnt since.
+
+    `number` is that of the update that made the weights, 0 for generation 0. `era` counts how often the learner
+    was set back: what was trained in an era that has been given up is nobody's candidate any more.
+    """
+
+    number: int
+    weights: Weights
+    trained_to: int
+    trained_to_ns: int
+    era: int = 0
+    set_back: bool = False
+    updater_state: Mapping[str, Any] | None = None
+
+
+def first_serving(weights: Weights) -> Serving:
+    """Generation 0 before the first decision."""
+    return Serving(0, weights, -1, 0)
+
+
+class Contest:
+    """The gate, and the pieces on their way to it. `recent` is where they are cut."""
+
+    def __init__(
+        self,
+        config: ContestConfig,
+        recent: RecentRollouts,
+        shape: NetworkShape,
+        seed: int,
+        serving: Serving,
+    ) -> None:
+        self._config = config
+        self._recent = recent
+        self._pieces: deque[Recording] = deque()
+        recent.on_piece = self._pieces.append
+        given = recent.config
+        terms = Terms(
+            shape, given.bridge, given.paper, given.start_cash, config.sample, recent.make, recent.own_reward
+        )
+        entrant = self._entrant(serving.number, serving.weights, serving.trained_to, serving.trained_to_ns)
+        self._gate = Gate(terms, config.rules, config.schema, seed + _SEED_OFFSET, entrant)
+
+    def follow(self, decision: int) -> list[Verdict]:
+        """The window knows of everything up to `decision`: judge what is new, where it is time to."""
+        if decision % self._config.piece_decisions == 0:
+            self._recent.advance()
+        verdicts: list[Verdict] = []
+        while self._pieces:
+            verdicts += self._gate.observe(self._pieces.popleft(), decision)
+        return verdicts
+
+    def submit(self, number: int, weights: Weights, trained_to: int, trained_to_ns: int) -> list[Verdict]:
+        """A candidate has been made; see `Gate.submit`."""
+        return self._gate.submit(self._entrant(number, weights, trained_to, trained_to_ns))
+
+    def serve(self, serving: Serving) -> list[Verdict]:
+        """See `Gate.serve`."""
+        if serving.set_back:
+            self._gate.dismiss()
+        return self._gate.serve(
+            self._entrant(serving.number, serving.weights, serving.trained_to, serving.trained_to_ns)
+        )
+
+    def _entrant(self, number: int, weights: Weights, trained_to: int, trained_to_ns: int) -> Entrant:
+        return Entrant(number, weights, trained_to, trained_to_ns, self._config.schema)

@@ -1,0 +1,177 @@
+"""Publishes the daemon over MQTT and takes its commands, whatever the broker does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import NoReturn
+
+import structlog
+
+from ztb.control import Controls
+from ztb.ledger.records import DecisionRow, FillRow, GenerationRow, Record
+from ztb.telemetry.mqtt.commands import Commands
+from ztb.telemetry.mqtt.home_assistant import discovery
+from ztb.telemetry.mqtt.link import Connect, Link, LinkLost
+from ztb.telemetry.mqtt.outbox import Outbox
+from ztb.telemetry.mqtt.payloads import Acknowledgement, Content, Encoder, Metrics, Status
+from ztb.telemetry.mqtt.topics import Topics
+from ztb.telemetry.snapshot import AlertFact, Snapshot
+
+CAPACITY = 1_000
+"""Events of a topic that wait for a broker; of more, the oldest go and are counted."""
+
+_FIRST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 30.0
+_FAREWELL_S = 2.0
+
+_logger = structlog.get_logger("ztb.mqtt")
+
+
+@asynccontextmanager
+async def no_broker() -> AsyncGenerator[None]:
+    """The broker runs elsewhere."""
+    yield
+
+
+class MqttObserver:
+    """An `Observer`. Connects again for ever: after 1 s, then twice as long each time, up to 30 s.
+
+    `commands` None: none are taken. `broker` is entered for as long as the observer runs.
+    """
+
+    name = "mqtt"
+
+    def __init__(
+        self,
+        connect: Connect,
+        topics: Topics,
+        encode: Encoder,
+        interval_s: float,
+        commands: Commands | None = None,
+        home_assistant: bool = False,
+        broker: Callable[[], AbstractAsyncContextManager[None]] = no_broker,
+    ) -> None:
+        self._connect = connect
+        self._topics = topics
+        self._encode = encode
+        self._interval_s = interval_s
+        self._commands = commands
+        self._home_assistant = home_assistant
+        self._broker = broker
+        events = (topics.acknowledgements, topics.alerts, topics.fills, topics.generations, topics.decisions)
+        self._outbox: Outbox[Content] = Outbox(events, CAPACITY)
+        self._connected = False
+        self._connections = 0
+
+    def record(self, record: Record) -> None:
+        """Publish decisions, fills and generations."""
+        match record:
+            case DecisionRow():
+                self._outbox.put_event(self._topics.decisions, record)
+            case FillRow():
+                self._outbox.put_event(self._topics.fills, record)
+            case GenerationRow():
+                self._outbox.put_event(self._topics.generations, record)
+            case _:
+                pass
+
+    def alert(self, alert: AlertFact) -> None:
+        """Publish it."""
+        self._outbox.put_event(self._topics.alerts, alert)
+
+    def gauges(self) -> dict[str, float]:
+        """How the telemetry itself fares."""
+        return {
+            "mqtt_connected": float(self._connected),
+            "mqtt_connections": float(self._connections),
+            "mqtt_waiting": float(self._outbox.waiting),
+            "mqtt_missed": float(self._outbox.missed),
+        }
+
+    async def run(self, snapshot: Callable[[], Snapshot], controls: Controls) -> None:
+        """Publish until cancelled. A command that is being executed outlives its connection."""
+        async with self._broker(), asyncio.TaskGroup() as tasks:
+            pause_s = _FIRST_PAUSE_S
+            while True:
+                before = self._connections
+                # A task of its own: a task group of Python 3.11 forgets that it was cancelled if one of its tasks
+                # fails at the same moment, and then this loop would never end.
+                session = tasks.create_task(self._until_lost(snapshot, controls, tasks), name="mqtt-session")
+                await asyncio.wait((session,))
+                pause_s = _FIRST_PAUSE_S if self._connections > before else pause_s
+                _logger.warning("mqtt_link_lost", reason=session.result(), retry_s=pause_s)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2.0 * pause_s, _LONGEST_PAUSE_S)
+
+    async def _until_lost(
+        self, snapshot: Callable[[], Snapshot], controls: Controls, executing: asyncio.TaskGroup
+    ) -> str:
+        """One connection; returns why it was lost."""
+        reason = ""
+        try:
+            await self._session(snapshot, controls, executing)
+        except* LinkLost as lost:
+            reason = str(lost.exceptions[0])
+        return reason
+
+    async def _session(
+        self, snapshot: Callable[[], Snapshot], controls: Controls, executing: asyncio.TaskGroup
+    ) -> NoReturn:
+        """One connection, until it is lost: ends in an exception group with LinkLost."""
+        will = self._encode(Status(False, "unknown", "connection lost"))
+        async with self._connect(self._topics.status, will) as link:
+            await self._greet(link, snapshot())
+            self._connected, self._connections = True, self._connections + 1
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._sample(snapshot), name="mqtt-sample")
+                    tasks.create_task(self._publish(link), name="mqtt-publish")
+                    tasks.create_task(self._listen(link, controls, executing), name="mqtt-listen")
+            except asyncio.CancelledError:
+                await self._take_leave(link)
+                raise
+            finally:
+                self._connected = False
+        raise LinkLost("the connection ended")
+
+    async def _greet(self, link: Link, now: Snapshot) -> None:
+        _logger.info("mqtt_connected", connections=self._connections + 1)
+        await link.publish(self._topics.status, self._encode(Status(True, now.state, now.halted_because)))
+        if self._home_assistant:
+            for topic, payload in discovery(self._topics, now):
+                await link.publish(topic, payload)
+        if self._commands is not None and not await link.subscribe(self._topics.commands):
+            _logger.error("mqtt_commands_denied", topic=self._topics.commands)
+
+    async def _take_leave(self, link: Link) -> None:
+        with contextlib.suppress(LinkLost, TimeoutError):
+            async with asyncio.timeout(_FAREWELL_S):
+                await link.publish(self._topics.status, self._encode(Status(False, "stopping", "stopped")))
+
+    async def _sample(self, snapshot: Callable[[], Snapshot]) -> None:
+        said: tuple[str, str] | None = None
+        while True:
+            now = snapshot()
+            self._outbox.put_state(self._topics.state, now)
+            self._outbox.put_state(self._topics.metrics, Metrics(now))
+            if said != (now.state, now.halted_because):
+                said = (now.state, now.halted_because)
+                self._outbox.put_state(self._topics.status, Status(True, *said))
+            await asyncio.sleep(self._interval_s)
+
+    async def _publish(self, link: Link) -> None:
+        while True:
+            item = await self._outbox.next()
+            await link.publish(item.topic, self._encode(item.content, item.missed))
+            self._outbox.published(item)
+
+    async def _listen(self, link: Link, controls: Controls, executing: asyncio.TaskGroup) -> None:
+        async for message in link.messages():
+            if self._commands is not None:
+                await self._commands.receive(message, controls, executing, self._acknowledge)
+
+    def _acknowledge(self, acknowledgement: Acknowledgement) -> None:
+        self._outbox.put_event(self._topics.acknowledgements, acknowledgement)

@@ -1,0 +1,84 @@
+"""An MQTT observer from the configuration and the secrets."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ztb.config import MqttSection
+from ztb.errors import ConfigError
+from ztb.ledger.records import NoteRow
+from ztb.ports import Clock
+from ztb.secrets import Redactor, known_secrets, require_secret
+from ztb.telemetry.mqtt.commands import Commands
+from ztb.telemetry.mqtt.embedded import embedded_broker
+from ztb.telemetry.mqtt.link import Address, connecting, tls_context
+from ztb.telemetry.mqtt.observer import MqttObserver, no_broker
+from ztb.telemetry.mqtt.payloads import Encoder
+from ztb.telemetry.mqtt.sequence_file import SequenceFile
+from ztb.telemetry.mqtt.signing import RESUMING, SAFE, CommandGate
+from ztb.telemetry.mqtt.topics import Topics
+
+EMBEDDED = "embedded"
+LOOPBACK = ("127.0.0.1", "::1", "localhost", EMBEDDED)
+
+
+def mqtt_observer(
+    section: MqttSection,
+    instance: str,
+    state_folder: Path,
+    clock: Clock,
+    note: Callable[[NoteRow], object],
+    environment: Mapping[str, str] = os.environ,
+) -> MqttObserver | None:
+    """The observer, or None where no broker is configured. ConfigError says what to mend.
+
+    `state_folder` keeps the highest command sequence; `note` enters a row into the journal.
+    """
+    if section.broker is None:
+        return None
+    embedded = functools.partial(embedded_broker, section.port)
+    return MqttObserver(
+        connecting(_address(section, section.broker, instance, environment)),
+        Topics(section.prefix, instance),
+        Encoder(Redactor(known_secrets(environment))),
+        section.interval_ms / 1000.0,
+        _commands(section, instance, state_folder, clock, note, environment),
+        section.home_assistant,
+        embedded if section.broker == EMBEDDED else no_broker,
+    )
+
+
+def _address(section: MqttSection, broker: str, instance: str, environment: Mapping[str, str]) -> Address:
+    if section.username is not None and not section.tls and broker not in LOOPBACK:
+        raise ConfigError(
+            f"mqtt.username: its password would travel to {broker} in clear text; set mqtt.tls to true"
+        )
+    password = None
+    if section.username is not None:
+        password = require_secret("mqtt_password", "mqtt.username", environment)
+    return Address(
+        "127.0.0.1" if broker == EMBEDDED else broker,
+        section.port,
+        f"ztb-{instance}",
+        section.username,
+        password,
+        tls_context(section.ca_file) if section.tls else None,
+    )
+
+
+def _commands(
+    section: MqttSection,
+    instance: str,
+    state_folder: Path,
+    clock: Clock,
+    note: Callable[[NoteRow], object],
+    environment: Mapping[str, str],
+) -> Commands | None:
+    if not section.commands:
+        return None
+    key = require_secret("mqtt_command_key", "mqtt.commands", environment)
+    gate = CommandGate(key, instance, SAFE + (RESUMING if section.allow_resume else ()))
+    return Commands(gate, SequenceFile(state_folder / "mqtt_sequence"), clock, note)

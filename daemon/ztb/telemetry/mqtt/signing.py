@@ -1,0 +1,116 @@
+"""Signed commands: who may ask, for which instance, once, and not for long."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from enum import StrEnum
+
+import msgspec
+
+from ztb.control import Command, Disarm, Flatten, Freeze, Halt, Resume, Rollback, Status, Unfreeze
+
+MAXIMUM_BYTES = 4096
+MAXIMUM_AHEAD_MS = 600_000
+"""How far ahead an expiry may lie: so long can a command be held back and still be obeyed."""
+
+SAFE: tuple[type[msgspec.Struct], ...] = (Status, Halt, Flatten, Freeze, Rollback, Disarm)
+"""What never adds risk."""
+
+RESUMING: tuple[type[msgspec.Struct], ...] = (Resume, Unfreeze)
+
+_DOMAIN = b"ztb-command-1\n"
+
+
+class Reason(StrEnum):
+    """Why a command is refused."""
+
+    RETAINED = "retained"
+    TOO_LONG = "too_long"
+    MALFORMED = "malformed"
+    SIGNATURE = "signature"
+    INSTANCE = "instance"
+    EXPIRED = "expired"
+    EXPIRY_TOO_FAR = "expiry_too_far"
+    SEQUENCE = "sequence"
+    FORBIDDEN = "forbidden"
+
+
+class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """On the wire: `body`, the JSON of a `Body` as text, and the HMAC-SHA256 of it, hexadecimal."""
+
+    body: str
+    signature: str
+
+
+class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is signed. `sequence` rises with every command; `expires_ms` is milliseconds since 1970."""
+
+    instance: str
+    sequence: int
+    expires_ms: int
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A command that is not obeyed. `sequence` is known where the signature was right."""
+
+    reason: Reason
+    sequence: int | None = None
+
+
+def sign(key: str, body: Body) -> bytes:
+    """The envelope of `body`."""
+    text = msgspec.json.encode(body)
+    return msgspec.json.encode(Envelope(text.decode(), _mac(key, text)))
+
+
+def _mac(key: str, body: bytes) -> str:
+    return hmac.new(key.encode(), _DOMAIN + body, hashlib.sha256).hexdigest()
+
+
+class CommandGate:
+    """Judges what arrives. Pure: the caller keeps the highest sequence (durably, before it obeys)."""
+
+    def __init__(self, key: str, instance: str, permitted: tuple[type[msgspec.Struct], ...]) -> None:
+        self._key = key
+        self._instance = instance
+        self._permitted = permitted
+
+    def judge(self, payload: bytes, retained: bool, now_ns: int, highest: int) -> Body | Refused:
+        """The command to obey, or why not. `highest`: the highest sequence obeyed so far."""
+        if retained:
+            return Refused(Reason.RETAINED)
+        body = self._authentic(payload)
+        if isinstance(body, Refused):
+            return body
+        reason = self._fault(body, now_ns // 1_000_000, highest)
+        return body if reason is None else Refused(reason, body.sequence)
+
+    def _authentic(self, payload: bytes) -> Body | Refused:
+        if len(payload) > MAXIMUM_BYTES:
+            return Refused(Reason.TOO_LONG)
+        try:
+            envelope = msgspec.json.decode(payload, type=Envelope)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return Refused(Reason.MALFORMED)
+        mac = _mac(self._key, envelope.body.encode())
+        if not hmac.compare_digest(mac.encode(), envelope.signature.encode()):
+            return Refused(Reason.SIGNATURE)
+        try:
+            return msgspec.json.decode(envelope.body, type=Body)
+        except msgspec.DecodeError:
+            return Refused(Reason.MALFORMED)
+
+    def _fault(self, body: Body, now_ms: int, highest: int) -> Reason | None:
+        if body.instance != self._instance:
+            return Reason.INSTANCE
+        if body.expires_ms <= now_ms:
+            return Reason.EXPIRED
+        if body.expires_ms > now_ms + MAXIMUM_AHEAD_MS:
+            return Reason.EXPIRY_TOO_FAR
+        if body.sequence <= highest:
+            return Reason.SEQUENCE
+        return None if isinstance(body.command, self._permitted) else Reason.FORBIDDEN

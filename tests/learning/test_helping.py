@@ -1,0 +1,79 @@
+"""Is it helping: differences add up, the interval covers at all times at once, and says so when it is clear."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from learning.test_gate_evidence import clustered, gauss, heavy, skewed
+from ztb.learning.helping import Comparison, Helping, Pairing
+
+
+def paired(differences: NDArray[np.float64], every: int = 32) -> list[Comparison]:
+    """Comparisons after each block of accounts whose log equities drift apart by `differences`."""
+    pairing, found, ahead = Pairing(), [], 0.0
+    pairing.add(100.0, 50.0)
+    for k, difference in enumerate(differences.tolist(), 1):
+        ahead += difference
+        pairing.add(100.0 * math.exp(ahead), 50.0)
+        if k % every == 0:
+            found.append(pairing.comparison("frozen"))
+    return found
+
+
+def test_the_difference_is_the_ratio_of_the_equities_less_one():
+    (found,) = paired(np.full(320, 1e-4), 320)
+    assert found.difference == pytest.approx(math.exp(320e-4) - 1.0)
+    assert found.decisions == 321 and found.low is None and found.answer == "too_early"
+
+
+@pytest.mark.parametrize("kind", [gauss, heavy, clustered, skewed])
+def test_the_interval_covers_what_is_due_to_the_policies_at_all_times_at_once(
+    kind: Callable[[np.random.Generator], NDArray[np.float64]],
+):
+    rng = np.random.default_rng(0)
+    drift, n, missed = 1e-4, 200, 0
+    for _ in range(n):
+        found = paired(drift + 1e-3 * kind(rng))
+        missed += any(
+            not c.low <= math.expm1(32 * k * drift) <= c.high
+            for k, c in enumerate(found, 1)
+            if c.low is not None and c.high is not None
+        )
+    assert missed <= 0.08 * n
+
+
+def test_a_clear_difference_is_called_by_its_name():
+    noise = np.random.default_rng(1).standard_normal(4096)
+    for drift, answer in ((0.1, "helps"), (-0.1, "hurts"), (0.0, "unclear")):
+        assert paired(1e-3 * (drift + noise - noise.mean()))[-1].answer == answer
+
+
+def test_correlation_within_a_block_widens_the_interval():
+    noise = np.random.default_rng(2).standard_normal(4096)
+    smooth = np.convolve(noise, np.ones(8) / math.sqrt(8.0), mode="same")
+    widths = [c[-1].high - c[-1].low for c in (paired(1e-3 * noise), paired(1e-3 * smooth)) if c[-1].high]
+    assert widths[1] > 2.0 * widths[0]
+
+
+def test_accounts_that_never_differ_and_accounts_used_up_have_no_interval():
+    same = paired(np.zeros(2048))[-1]
+    assert same.difference == 0.0 and same.low is None and same.answer == "too_early"
+    pairing = Pairing()
+    for equity in (1.0, 2.0, 0.0, 5.0):
+        pairing.add(equity, 1.0)
+    assert pairing.comparison("hold").difference is None
+
+
+def test_flat_is_compared_with_as_money_that_stays_where_it_is():
+    helping = Helping()
+    for equity in (100.0, 110.0):
+        helping.follow(equity, {"hold": equity, "frozen": equity / 1.1})
+    found = {c.baseline: c.difference for c in helping.comparisons()}
+    assert list(found) == ["frozen", "hold", "flat"]
+    assert found["flat"] == pytest.approx(0.1) and found["hold"] == pytest.approx(0.0)
+    assert helping.answer == "too_early" and Helping().answer == "too_early"

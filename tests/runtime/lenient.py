@@ -1,0 +1,13 @@
+"""A gate that lets something pass in a short test: half of those no better than the incumbent, after a few decisions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+LENIENT: dict[str, Any] = {
+    "gate.most_false_promotion": 0.5,
+    "gate.false_promotions_per_month": 1000.0,
+    "gate.block_decisions": 2,
+    "gate.piece_decisions": 16,
+    "ppo.learning_rate": 0.003,
+}
