@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,9 +52,13 @@ async def _serve(options: ExchangeOptions) -> int:
     local = LocalExchange(
         options.seed, listings=listings, flow=flow, balances=_balances(options.balances), port=options.port
     )
-    async with local as exchange:
-        _announce(exchange, options.as_json)
-        _log.info("listening", url=f"http://{HOST}:{exchange.port}", until="SIGTERM or Ctrl-C")
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(local)
+        except OSError as error:
+            raise UsageError(f"--port {options.port}: {error.strerror}: choose another, or 0") from None
+        _announce(local, options.as_json)
+        _log.info("listening", url=f"http://{HOST}:{local.port}", until="SIGTERM or Ctrl-C")
         await stopped.wait()
     _log.info("closed")
     return 0

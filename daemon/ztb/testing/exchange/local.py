@@ -70,19 +70,20 @@ class LocalExchange:
         return client_options(HOST, self.port, self._setup.credentials)
 
     async def __aenter__(self) -> Self:
-        """Listen, and let the market run."""
+        """Listen, and let the market run; OSError if the port is taken."""
         application = web.Application()
         application.router.add_route("*", "/{path:.*}", self._serve)
         runner = web.AppRunner(application, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
-        self._stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, HOST, self.port)
-        await site.start()
-        self.port = runner.addresses[0][1]
-        group = await self._stack.enter_async_context(asyncio.TaskGroup())
-        driver = group.create_task(self._drive(), name="exchange: flow and timers")
-        self._stack.callback(driver.cancel)
-        self._stack.callback(self._hang_up)
+        async with AsyncExitStack() as stack:
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            await web.TCPSite(runner, HOST, self.port).start()
+            self.port = runner.addresses[0][1]
+            group = await stack.enter_async_context(asyncio.TaskGroup())
+            driver = group.create_task(self._drive(), name="exchange: flow and timers")
+            stack.callback(driver.cancel)
+            stack.callback(self._hang_up)
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *exception: object) -> None:
