@@ -115,6 +115,8 @@ class Promotion:
         info = self.policy.info
         self._line = [_Known(info, 0, -1, ts_ns, updater_state)]
         self._now = Moment(ts_ns, -1)
+        if self._lineage.resumed:
+            return
         self._write(info.number, "made", {"origin": origin})
         self._write(info.number, "promoted", {"origin": origin})
         self._save(self._line[-1], {}, (PROMOTED,))
