@@ -172,6 +172,13 @@ class Promotion:
         else:
             self._lineage.rejected += 1
 
+    def keep(self, weights: Weights, update: int, updater_state: dict[str, Any]) -> None:
+        """Journal and save what was learnt up to `update` as a generation that nobody tests: memory runs short."""
+        info = self._lineage.make(self._trails[-1], weights)
+        known = _Known(info, update, self._now.decision, self._now.ts_ns, updater_state)
+        self._write(info.number, "made", {"update": update, "kept": "memory", **_training(known)})
+        self._save(known, {}, ())
+
     def lost(self) -> None:
         """The learner that tested them is gone: nobody will hear of the candidates in test again."""
         for number in list(self._pending):
