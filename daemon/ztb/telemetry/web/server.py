@@ -175,7 +175,7 @@ class WebObserver:
         return socket
 
     async def _tell(self, socket: web.WebSocketResponse) -> None:
-        """History, then news every second, the same snapshot for all. A viewer who takes none for ten seconds is let go."""
+        """History, then news and the snapshot of all viewers every second. Who takes none for 10 s is let go."""
         told = -1
         with contextlib.suppress(ConnectionError, TimeoutError):
             while not self._leaving.is_set():
