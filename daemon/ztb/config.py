@@ -228,7 +228,10 @@ class GateSection(Section):
         default=4096, ge=0, description="decisions after a promotion in which alarms roll it back"
     )
     alarm_drawdown_fraction: float = Field(
-        default=0.25, gt=0, le=1, description="of equity since the promotion"
+        default=0.25,
+        gt=0,
+        le=1,
+        description="of equity since the promotion, beyond losses known from the test",
     )
     alarm_shift_slack_sd: float = Field(
         default=0.1,

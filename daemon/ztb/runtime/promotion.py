@@ -297,8 +297,10 @@ def _training(known: _Known) -> dict[str, int]:
 
 
 def _expectation(figures: Mapping[str, Any]) -> Expectation | None:
-    reward, deviation = figures.get("reward"), figures.get("reward_sd")
-    return None if reward is None or deviation is None else Expectation(reward, deviation)
+    reward, deviation, growth = (figures.get(name) for name in ("reward", "reward_sd", "growth"))
+    if reward is None or deviation is None or growth is None:
+        return None
+    return Expectation(reward, deviation, growth)
 
 
 def _serving(known: _Known, era: int, set_back: bool = False) -> Serving:
