@@ -16,6 +16,7 @@ from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.records import DecisionRow, MarkRow
 from ztb.market.ticks import BAR, DEPTH, GAP, LAST, Flag, Ticks, plain_ticks
 from ztb.ports import Source
+from ztb.runtime.guide import Guide
 from ztb.trading.decision_clock import DecisionClock
 from ztb.trading.lane import Decided, Lane
 from ztb.trading.strategy import OnTick
@@ -48,6 +49,10 @@ class Learning:
 
     generation = 0
     updates = 0
+    guide: Guide | None = None
+    """Who guides the learner, and can make it need less memory."""
+    process_ids: tuple[int, ...] = ()
+    """Processes that learn for this one."""
     frozen = False
     """Whether learning is told to rest; what serves goes on serving."""
 
@@ -70,6 +75,9 @@ class Learning:
         self, before: Decided, generation: int, reward: float, tainted: bool, after: Decided
     ) -> None:
         """The decision `before` is complete: it earned `reward` by the time of `after`."""
+
+    def heed(self, helping: Helping) -> None:
+        """Whether it has helped so far, after each decision."""
 
     async def settle(self) -> None:
         """Called between segments: wait where the background cannot keep up."""
@@ -207,6 +215,7 @@ class Engine:
         self.helping.follow(decided.equity, self.shadow_equity)
         self._record(decided)
         self.progress.decisions += 1
+        self.learning.heed(self.helping)
         self.learning.decided(number, self._normal, self._tainted)
         if self._before is not None:
             before, generation = self._before

@@ -10,17 +10,21 @@ import msgspec
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A message for a client. `stream` is the stream it belongs to, "user" or "" for answers."""
+    """A message for a client. `stream` is the stream it belongs to, "user", or "answer" to a request.
+
+    `delay_s` is by how much it is late; what follows on the connection waits for it.
+    """
 
     text: str
-    stream: str = ""
+    stream: str = "answer"
+    delay_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """The connection ends here."""
+    """The connection ends here; without a `code` it is cut."""
 
-    code: int = 1001
+    code: int | None = 1001
     reason: str = ""
 
 
