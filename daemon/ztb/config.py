@@ -217,6 +217,15 @@ class ExecutionSection(Section):
     cost_reserve_fraction: float = Field(
         default=0.002, ge=0, le=0.5, description="of a purchase kept back for slippage"
     )
+    max_clock_skew_ms: float = Field(
+        default=1000.0, gt=0, le=60_000, description="of the venue's clock from ours; beyond it no new risk"
+    )
+    orders_at_start: Literal["adopt", "cancel"] = Field(
+        default="adopt", description="what becomes of orders that a restart finds open"
+    )
+    orders_at_stop: Literal["cancel", "leave"] = Field(
+        default="cancel", description="what becomes of open orders when the daemon ends"
+    )
 
 
 class CheckpointSection(Section):
@@ -237,6 +246,23 @@ class TelemetrySection(Section):
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto",
         description="auto: JSON under systemd, else lines for people",
+        json_schema_extra=_NO_EFFECT,
+    )
+    web_listen: str | None = Field(
+        default=None,
+        description="page and metrics: HOST:PORT such as 127.0.0.1:8600, or unix:PATH; default: off",
+        json_schema_extra=_NO_EFFECT,
+    )
+    web_hosts: tuple[str, ...] = Field(
+        default=(), description="names that browsers use for it, without port", json_schema_extra=_NO_EFFECT
+    )
+    web_certificate: str | None = Field(
+        default=None, description="PEM file; other machines need TLS", json_schema_extra=_NO_EFFECT
+    )
+    web_private_key: str | None = Field(default=None, description="PEM file", json_schema_extra=_NO_EFFECT)
+    notify_from: Literal["info", "warning", "critical"] = Field(
+        default="warning",
+        description="alerts sent to the secret notify_urls, from this severity on",
         json_schema_extra=_NO_EFFECT,
     )
 

@@ -33,6 +33,8 @@ CASES: dict[Reason, tuple[dict[str, float], Proposal, Facts]] = {
     Reason.ORDER_RATE: ({"max_orders_per_minute": 0}, BUY, FACTS),
     Reason.ORDERS_PER_DAY: ({"max_orders_per_day": 0}, BUY, FACTS),
     Reason.REPEATED_SIDE: ({"max_repeated_side": 1}, BUY, FACTS),
+    Reason.CROSSED_MARKET: ({}, BUY, replace(FACTS, crossed=True)),
+    Reason.HELD: ({}, BUY, FACTS),
 }
 
 
@@ -47,6 +49,7 @@ def test_without_its_check_the_order_passes(reason, monkeypatch):
     gate.mark(NOW, 1000.0)
     gate.memory.halted = reason is Reason.HALTED
     gate.memory.reduce_only = reason is Reason.REDUCE_ONLY
+    gate.memory.holds = {"stale"} if reason is Reason.HELD else set()
     if reason is Reason.REPEATED_SIDE:
         gate.record(order, NOW)
     assert gate.check(order, facts) is reason

@@ -161,3 +161,38 @@ def test_reading_leaves_nothing_beside_the_journal(tmp_path):
     assert [row.kind for row in reader.rows(NoteRow)] == ["k"]
     reader.close()
     assert [path.name for path in folder.iterdir()] == ["journal.sqlite"]
+
+
+def test_a_reopened_journal_goes_on_where_it_stopped_and_its_digest_is_that_of_one_journal(tmp_path):
+    whole = Journal(tmp_path / "whole.sqlite")
+    path = tmp_path / "parts.sqlite"
+    for part in range(3):
+        journal = Journal(path, reopen=True)
+        for i in range(5):
+            assert journal.append(mark(5 * part + i)) == whole.append(mark(5 * part + i))
+        journal.close()
+    whole.close()
+    assert journal.sha256() == whole.sha256() == JournalReader(path).sha256()
+
+
+def test_a_journal_of_a_newer_schema_is_not_gone_on_with(tmp_path):
+    journal = Journal(tmp_path / "journal.sqlite")
+    journal.close()
+    with sqlite3.connect(journal.path) as connection:
+        connection.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
+    connection.close()
+    with pytest.raises(DataError, match="schema 99 is newer"):
+        Journal(journal.path, reopen=True)
+
+
+async def test_durable_returns_when_the_rows_are_on_disk_and_a_tap_hears_each_in_order(tmp_path):
+    journal = Journal(tmp_path / "journal.sqlite")
+    heard = []
+    journal.tap = heard.append
+    rows = [mark(i) for i in range(3)]
+    for row in rows:
+        journal.append(row)
+        await journal.durable()
+        assert list(JournalReader(journal.path).rows(MarkRow)) == heard
+    journal.close()
+    assert heard == rows

@@ -1,7 +1,8 @@
 """The life of an order as a table: (state, event) to state. What the table lacks must not happen.
 
 A fill may arrive before the acceptance, or instead of it when the acknowledgement was lost. Accepted twice is
-the same as once; a fill reported twice is known by its cumulative quantity and changes nothing.
+the same as once; a fill reported twice is known by its cumulative quantity and changes nothing. An order whose
+sending had no answer is unknown until the venue, asked, tells of it, or does not know it: then it is rejected.
 """
 
 from __future__ import annotations
@@ -17,18 +18,22 @@ from ztb.execution.orders import (
     Accepted,
     Cancelled,
     CancelRejected,
+    CancelRequested,
     Expired,
     Filled,
     Funded,
     OrderEvent,
     Rejected,
+    SubmitUnknown,
 )
 
 
 class OrderState(Enum):
     SUBMITTED = "submitted"
+    UNKNOWN = "unknown"
     OPEN = "open"
     PARTIALLY_FILLED = "partially filled"
+    PENDING_CANCEL = "pending cancel"
     FILLED = "filled"
     CANCELLED = "cancelled"
     EXPIRED = "expired"
@@ -37,8 +42,10 @@ class OrderState(Enum):
 
 class LifeEvent(Enum):
     ACCEPTED = "accepted"
+    SUBMIT_UNKNOWN = "submit unknown"
     PARTIAL_FILL = "partial fill"
     FINAL_FILL = "final fill"
+    CANCEL_REQUESTED = "cancel requested"
     CANCELLED = "cancelled"
     CANCEL_REJECTED = "cancel rejected"
     EXPIRED = "expired"
@@ -55,15 +62,23 @@ _ENDS = {
 
 
 def _table() -> dict[tuple[OrderState, LifeEvent], OrderState]:
-    table = {(_S.SUBMITTED, _E.REJECTED): _S.REJECTED}
-    for state in (_S.SUBMITTED, _S.OPEN, _S.PARTIALLY_FILLED):
-        table |= {(state, event): end for event, end in _ENDS.items()}
-        table[state, _E.PARTIAL_FILL] = _S.PARTIALLY_FILLED
-        table[state, _E.ACCEPTED] = _S.OPEN if state is _S.SUBMITTED else state
-    # The second word of an end, and the end of a cancel that came too early or too late, change nothing.
+    live = [state for state in OrderState if state not in TERMINAL]
+    arriving = (_S.SUBMITTED, _S.UNKNOWN)
+    table = {(state, event): end for state in live for event, end in _ENDS.items()}
+    for state in live:
+        table[state, _E.ACCEPTED] = _S.OPEN if state in arriving else state
+        table[state, _E.PARTIAL_FILL] = state if state is _S.PENDING_CANCEL else _S.PARTIALLY_FILLED
+        table[state, _E.CANCEL_REQUESTED] = _S.PENDING_CANCEL
+    for state in (*arriving, _S.PENDING_CANCEL):
+        table[state, _E.REJECTED] = _S.REJECTED
+    # The second word of an end, and the end of a cancel that came too early or too late, change nothing; nor does
+    # a missing answer, where the venue has already told of the order otherwise.
     for state, event in ((_S.CANCELLED, _E.CANCELLED), (_S.EXPIRED, _E.EXPIRED), (_S.REJECTED, _E.REJECTED)):
         table[state, event] = state
     table |= {(state, _E.CANCEL_REJECTED): state for state in OrderState}
+    table |= {(state, _E.SUBMIT_UNKNOWN): state for state in OrderState if state is not _S.REJECTED}
+    table[_S.SUBMITTED, _E.SUBMIT_UNKNOWN] = _S.UNKNOWN
+    table[_S.PENDING_CANCEL, _E.CANCEL_REJECTED] = _S.OPEN
     return table
 
 
@@ -98,6 +113,10 @@ def progress_after(progress: OrderProgress, event: OrderEvent) -> OrderProgress:
             life = LifeEvent.ACCEPTED
         case Rejected():
             life = LifeEvent.REJECTED
+        case SubmitUnknown():
+            life = LifeEvent.SUBMIT_UNKNOWN
+        case CancelRequested():
+            life = LifeEvent.CANCEL_REQUESTED
         case Cancelled():
             life = LifeEvent.CANCELLED
         case CancelRejected():

@@ -72,10 +72,26 @@ class Rejected(msgspec.Struct, frozen=True):
     reason: str
 
 
+class SubmitUnknown(msgspec.Struct, frozen=True):
+    """The order was sent and no answer came: it may or may not be at the venue, which is asked, never sent again."""
+
+    order_id: int
+    ts_ns: int
+    reason: str
+
+
+class CancelRequested(msgspec.Struct, frozen=True):
+    """A venue is being asked to end an order."""
+
+    order_id: int
+    ts_ns: int
+
+
 class Filled(msgspec.Struct, frozen=True):
     """One execution. `fill_id` is unique at its venue: a second report with it is the same fill.
 
     `fee` is the venue's own figure in quote currency; None where the ledger computes it from the rate.
+    `base_fee` is what it took in base currency, `other_fee` what in a third one, such as "0.001 BNB".
     """
 
     order_id: int
@@ -86,6 +102,8 @@ class Filled(msgspec.Struct, frozen=True):
     liquidity: Liquidity
     cumulative_lots: int
     fee: Decimal | None = None
+    base_fee: Decimal = Decimal(0)
+    other_fee: str = ""
 
 
 class Cancelled(msgspec.Struct, frozen=True):
@@ -115,4 +133,14 @@ class Funded(msgspec.Struct, frozen=True):
     amount: float
 
 
-OrderEvent: TypeAlias = Accepted | Rejected | Filled | Cancelled | CancelRejected | Expired | Funded
+OrderEvent: TypeAlias = (
+    Accepted
+    | Rejected
+    | SubmitUnknown
+    | Filled
+    | CancelRequested
+    | Cancelled
+    | CancelRejected
+    | Expired
+    | Funded
+)

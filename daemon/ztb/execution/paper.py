@@ -214,6 +214,12 @@ class PaperExchange:
         self._read[0] = delivered
         return collected
 
+    def resume(self, lots: int, fills: int) -> None:
+        """Go on after a restart, from the account as it is now: its cash, `lots` of it held, `fills` made before."""
+        self.exchange["cash"] = self.account["cash"]
+        self.exchange["position_lots"] = lots
+        self.exchange["fills"] = fills
+
     def _open_slots(self) -> NDArray[np.void]:
         known_open = (self.orders["status"] != FREE) & (self.orders["reported"] == 0)
         slots: NDArray[np.void] = self.orders[known_open]

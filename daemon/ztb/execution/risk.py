@@ -36,6 +36,8 @@ class Reason(StrEnum):
     ORDER_RATE = "order_rate"
     ORDERS_PER_DAY = "orders_per_day"
     REPEATED_SIDE = "repeated_side"
+    CROSSED_MARKET = "crossed_market"
+    HELD = "held"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ class Facts:
     """What is true when an order is proposed.
 
     `position` signed base currency; `open_buys`, `open_sells` unfilled base currency of open orders;
-    `equity` and `mid` quote currency; `market_ts_ns` event time of the last tick, `now_ns` of the decision.
+    `equity` and `mid` quote currency; `market_ts_ns` event time of the last tick, `now_ns` of the decision;
+    `crossed` says that the best bid is above the best ask.
     """
 
     now_ns: int
@@ -81,11 +84,16 @@ class Facts:
     equity: float
     open_buys: float
     open_sells: float
+    crossed: bool = False
 
 
 @dataclass(slots=True)
 class RiskMemory:
-    """What the gate remembers between orders; saved with a run and restored after a crash."""
+    """What the gate remembers between orders; saved with a run and restored after a crash.
+
+    `holds`: why no new risk is taken just now, such as a stale stream or a clock that is off; whoever put a
+    reason in takes it out again.
+    """
 
     day: int = -1
     day_start_equity: float = 0.0
@@ -96,6 +104,7 @@ class RiskMemory:
     repeated: int = 0
     halted: bool = False
     reduce_only: bool = False
+    holds: set[str] = field(default_factory=set[str])
 
 
 _ROUNDING = 1e-9
@@ -182,6 +191,8 @@ ALWAYS: tuple[tuple[Reason, Check], ...] = (
 
 NEW_RISK: tuple[tuple[Reason, Check], ...] = (
     (Reason.REDUCE_ONLY, lambda _o, _f, memory, _l: memory.reduce_only),
+    (Reason.HELD, lambda _o, _f, memory, _l: bool(memory.holds)),
+    (Reason.CROSSED_MARKET, lambda _o, facts, _m, _l: facts.crossed),
     (Reason.ORDER_SIZE, _order_size),
     (Reason.EXPOSURE, _exposure),
     (Reason.DAILY_LOSS, _daily_loss),

@@ -64,6 +64,8 @@ class Lineage:
     rolled_back: int = 0
     known: dict[int, Descent] = field(default_factory=dict[int, Descent])
     quarantined: set[int] = field(default_factory=set[int])
+    resumed: bool = False
+    """Whether the first generation that serves was made by an earlier run on the same folder."""
 
     def make(self, parent: int | None, weights: Weights) -> GenerationInfo:
         """A new generation with the next number, from 0."""

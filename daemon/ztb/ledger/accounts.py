@@ -20,7 +20,10 @@ def _share(amount: int, numerator: int, denominator: int) -> int:
 
 
 class Account:
-    """One symbol's exact account: `cash_units`, `lots`, `fees_units`, all int; see the module for the unit."""
+    """One symbol's exact account: `cash_units`, `lots`, `fees_units`, all int; see the module for the unit.
+
+    `dust` is base currency beside the whole lots: what fees taken in base currency leave, below or above 0.
+    """
 
     def __init__(self, instrument: Instrument, start_cash: Decimal) -> None:
         self.instrument = instrument
@@ -36,6 +39,7 @@ class Account:
         }
         self.cash_units = self._units(start_cash)
         self.lots = 0
+        self.dust = Decimal(0)
         self.fees_units = 0
         self.fills = 0
 
@@ -53,6 +57,26 @@ class Account:
         self.fees_units += charged
         self.fills += 1
 
+    def base_fee(self, quantity: Decimal, price_ticks: int) -> None:
+        """Book a fee that the venue took in base currency; in `fees` it counts at the price of its fill."""
+        self.dust -= quantity
+        self.fees_units += self._units(quantity * price_ticks * self.instrument.tick_size)
+
+    def hold(self, quantity: Decimal) -> None:
+        """Start with a position of `quantity` base currency beside the cash."""
+        self.lots = int(quantity / self.instrument.lot_size)
+        self.dust = quantity - self.lots * self.instrument.lot_size
+
+    @property
+    def exact_cash(self) -> Decimal:
+        """Quote currency."""
+        return self.cash_units * self.unit
+
+    @property
+    def exact_position(self) -> Decimal:
+        """Base currency, signed."""
+        return self.lots * self.instrument.lot_size + self.dust
+
     def fund(self, amount: Decimal) -> None:
         """Book a funding payment, quote currency, positive if received."""
         self.cash_units += self._units(amount)
@@ -60,7 +84,7 @@ class Account:
     @property
     def cash(self) -> float:
         """Quote currency."""
-        return float(self.cash_units * self.unit)
+        return float(self.exact_cash)
 
     @property
     def fees(self) -> float:
@@ -70,9 +94,8 @@ class Account:
     @property
     def position(self) -> float:
         """Base currency, signed."""
-        return float(self.lots * self.instrument.lot_size)
+        return float(self.exact_position)
 
     def equity(self, mid: float) -> float:
         """Cash plus position at `mid`, quote currency; exact until the last rounding to float64."""
-        position = self.lots * self.instrument.lot_size
-        return float(self.cash_units * self.unit + position * Decimal(mid))
+        return float(self.exact_cash + self.exact_position * Decimal(mid))

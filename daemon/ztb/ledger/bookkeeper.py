@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from decimal import Decimal
 
 from ztb.errors import InvariantError
+from ztb.execution.order_states import TERMINAL, OrderProgress, progress_after
 from ztb.execution.orders import Filled, Funded, OrderEvent, OrderRequest
 from ztb.execution.risk import Proposal, Reason
 from ztb.ledger.accounts import Account
@@ -12,10 +14,17 @@ from ztb.ledger.journal import Journal
 from ztb.ledger.records import FillRow, OrderEventRow, OrderRow, RefusalRow
 
 _TOLERANCE = 1e-9
+_ENDED_REMEMBERED = 256
+BASE_FEE, OTHER_FEE = "base_fee", "other_fee"
+"""Events of an order that say what its next fill cost beyond quote currency: `remaining_lots` is its price in
+ticks, `reason` the amount."""
 
 
 class Bookkeeper:
-    """Listens to one lane. `generation` is the one that serves; the engine keeps it up to date."""
+    """Listens to one lane. `generation` is the one that serves; the engine keeps it up to date.
+
+    Every report takes its order a legal step further (`execution.order_states`) or raises InvariantError.
+    """
 
     def __init__(self, journal: Journal, account: Account, run_id: str) -> None:
         self.journal = journal
@@ -24,11 +33,14 @@ class Bookkeeper:
         self.orders = 0
         self.rejects = 0
         self.refusals = 0
+        self.progress: dict[int, OrderProgress] = {}
         self._client_prefix = f"ztb{run_id[:12]}-"
+        self._ended: deque[int] = deque()
 
     def intent(self, order: OrderRequest, decision: int, ts_ns: int) -> None:
         """An order is about to be sent: write it down first."""
         self.orders += 1
+        self.expect(order)
         self.journal.append(
             OrderRow(
                 order.order_id, f"{self._client_prefix}{order.order_id}", decision, self.generation, ts_ns,
@@ -37,6 +49,10 @@ class Bookkeeper:
             )
         )  # fmt: skip
 
+    def expect(self, order: OrderRequest) -> None:
+        """Reports on `order` are to come."""
+        self.progress[order.order_id] = OrderProgress(order.order_id, order.lots)
+
     def refusal(self, order: Proposal, lots: int, reason: Reason, decision: int, ts_ns: int) -> None:
         """The gate refused an order."""
         self.refusals += 1
@@ -44,6 +60,7 @@ class Bookkeeper:
 
     def event(self, event: OrderEvent, order: OrderRequest | None) -> None:
         """The venue reported; fills are booked exactly."""
+        self._step(event)
         if isinstance(event, Filled):
             self._fill(event, order)
             return
@@ -51,12 +68,25 @@ class Bookkeeper:
             self.account.fund(Decimal(repr(event.amount)))
         kind = type(event).__name__.lower()
         self.rejects += kind == "rejected"
+        reason = repr(event.amount) if isinstance(event, Funded) else getattr(event, "reason", None)
         self.journal.append(
             OrderEventRow(
                 getattr(event, "order_id", 0), event.ts_ns, kind,
-                getattr(event, "remaining_lots", None), getattr(event, "reason", None),
+                getattr(event, "remaining_lots", None), reason,
             )
         )  # fmt: skip
+
+    def _step(self, event: OrderEvent) -> None:
+        """One step of an order's life; of those that ended, the last few are remembered for late words."""
+        before = None if isinstance(event, Funded) else self.progress.get(event.order_id)
+        if before is None:
+            return
+        after = progress_after(before, event)
+        self.progress[before.order_id] = after
+        if after.state in TERMINAL and before.state not in TERMINAL:
+            self._ended.append(before.order_id)
+            if len(self._ended) > _ENDED_REMEMBERED:
+                del self.progress[self._ended.popleft()]
 
     def _fill(self, event: Filled, order: OrderRequest | None) -> None:
         if order is None:
@@ -67,6 +97,7 @@ class Bookkeeper:
         before = account.fees_units
         account.fill(order.side, event.lots, event.price_ticks, event.liquidity, event.fee)
         fee = (account.fees_units - before) * account.unit
+        self._other_fees(event)
         self.journal.append(
             FillRow(
                 event.order_id, event.fill_id, event.ts_ns, order.side, event.lots, event.price_ticks,
@@ -74,6 +105,17 @@ class Bookkeeper:
                 event.liquidity, f"{fee:f}",
             )
         )  # fmt: skip
+
+    def _other_fees(self, event: Filled) -> None:
+        """Fees in other currencies than the quote's, rows of their own before the fill's."""
+        if event.base_fee:
+            self.account.base_fee(event.base_fee, event.price_ticks)
+            self._fee_row(event, BASE_FEE, f"{event.base_fee:f}")
+        if event.other_fee:
+            self._fee_row(event, OTHER_FEE, event.other_fee)
+
+    def _fee_row(self, event: Filled, kind: str, amount: str) -> None:
+        self.journal.append(OrderEventRow(event.order_id, event.ts_ns, kind, event.price_ticks, amount))
 
     def agree(self, cash: float, position: float, equity: float) -> None:
         """InvariantError unless the float64 account equals the exact one to 1e-9 of equity."""

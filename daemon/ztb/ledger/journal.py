@@ -1,19 +1,20 @@
 """The durable journal: SQLite in WAL mode, synchronous=FULL, one writer thread with group commit.
 
 `append` gives a row its place in the total order (`seq`) and returns at once; rows reach the disk in groups.
-`flush` returns when everything appended so far is durable. The digest runs over the canonical rows in order:
-JSON of `[seq, table, values…]`, a line each, without binary columns (their hashes are columns of their own).
+`flush` and `durable` return when everything appended so far is durable. The digest runs over the canonical rows in
+order: JSON of `[seq, table, values…]`, a line each, without binary columns (their hashes are columns of their own).
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import heapq
 import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -25,6 +26,7 @@ from ztb.ledger.records import RECORDS, SCHEMA_VERSION, Record
 
 _GROUP_ROWS = 2048
 _WAITING_GROUPS = 16
+_TRANSACTION_ROWS = _WAITING_GROUPS * _GROUP_ROWS
 _TYPES = {"int": "INTEGER", "float": "REAL", "str": "TEXT", "bytes": "BLOB", "bool": "INTEGER"}
 
 _Row = tuple[Any, ...]
@@ -65,16 +67,25 @@ def _by_table(group: _Group) -> dict[str, list[_Row]]:
 
 
 class Journal:
-    """The journal of one run, open for writing. One process writes; any may read."""
+    """The journal of one run, open for writing. One process writes; any may read.
 
-    def __init__(self, path: Path) -> None:
+    `reopen`: go on with the journal that is there, if one is. `tap`, where set, is called with each record in
+    order, on the caller's side: it may only count or enqueue.
+    """
+
+    def __init__(self, path: Path, reopen: bool = False) -> None:
         self.path = path
+        self.tap: Callable[[Record], None] | None = None
         self._digest = hashlib.sha256()
+        self._reopened = reopen and path.exists()
         self._seq = 0
         self._group: _Group = []
-        self._queue: queue.Queue[_Group | threading.Event | None] = queue.Queue(_WAITING_GROUPS)
+        self._queue: queue.Queue[_Group | Callable[[], None] | None] = queue.Queue(_WAITING_GROUPS)
         self._failure: BaseException | None = None
-        _create(path)
+        if self._reopened:
+            self._seq = _last_seq(path)
+        else:
+            _create(path)
         self._thread = threading.Thread(target=self._write_groups, name="ztb-journal", daemon=True)
         self._thread.start()
 
@@ -85,37 +96,67 @@ class Journal:
         self._seq += 1
         self._group.append((type(record).table, (self._seq, *msgspec.structs.astuple(record))))
         if len(self._group) >= _GROUP_ROWS:
-            self._hand_over()
+            self.commit()
+        if self.tap is not None:
+            self.tap(record)
         return self._seq
+
+    def commit(self) -> None:
+        """Hand what was appended to the writer, which takes what waits together; waits only if it is far behind."""
+        if self._group:
+            if not self._reopened:
+                self._digest.update(_canonical_lines(self._group))
+            self._queue.put(self._group)
+            self._group = []
 
     def flush(self) -> None:
         """Return when all rows so far are durable."""
-        self._hand_over()
         done = threading.Event()
-        self._queue.put(done)
+        self._when_written(done.set)
         while not done.wait(0.05):
             if not self._thread.is_alive():
                 break
         self._raise_failure()
 
+    async def durable(self) -> None:
+        """As `flush`, without holding up the event loop."""
+        loop = asyncio.get_running_loop()
+        done = asyncio.Event()
+
+        def tell() -> None:
+            loop.call_soon_threadsafe(done.set)
+
+        self._when_written(tell)
+        await done.wait()
+        self._raise_failure()
+
     def close(self) -> None:
         """Write what is left and end the writer thread. May be called again."""
         if self._thread.is_alive():
-            self._hand_over()
+            self.commit()
             self._queue.put(None)
             self._thread.join()
         self._raise_failure()
 
     def sha256(self) -> str:
-        """Digest of the canonical rows appended so far, hexadecimal."""
-        self._hand_over()
+        """Digest of the canonical rows appended so far, hexadecimal; of a reopened journal, read again from disk."""
+        if self._reopened:
+            self._settle()
+            reader = JournalReader(self.path)
+            try:
+                return reader.sha256()
+            finally:
+                reader.close()
+        self.commit()
         return self._digest.hexdigest()
 
-    def _hand_over(self) -> None:
-        if self._group:
-            self._digest.update(_canonical_lines(self._group))
-            self._queue.put(self._group)
-            self._group = []
+    def _settle(self) -> None:
+        if self._thread.is_alive():
+            self.flush()
+
+    def _when_written(self, call: Callable[[], None]) -> None:
+        self.commit()
+        self._queue.put(call)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -126,14 +167,34 @@ class Journal:
 
     def _write_groups(self) -> None:
         connection = _connect(self.path)
+        going_on = True
         try:
-            while (item := self._queue.get()) is not None:
-                if isinstance(item, threading.Event):
-                    item.set()
-                elif self._failure is None:
-                    self._write(connection, item)
+            while going_on:
+                rows, calls, going_on = self._gather()
+                if rows and self._failure is None:
+                    self._write(connection, rows)
+                for call in calls:
+                    call()
         finally:
             connection.close()
+
+    def _gather(self) -> tuple[_Group, list[Callable[[], None]], bool]:
+        """Everything that waits, at least one thing: rows, whom to tell when they are written, whether to go on."""
+        rows: _Group = []
+        calls: list[Callable[[], None]] = []
+        item = self._queue.get()
+        while item is not None:
+            if callable(item):
+                calls.append(item)
+            else:
+                rows += item
+            if len(rows) >= _TRANSACTION_ROWS:
+                return rows, calls, True
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                return rows, calls, True
+        return rows, calls, False
 
     def _write(self, connection: sqlite3.Connection, group: _Group) -> None:
         try:
@@ -165,6 +226,15 @@ def _create(path: Path) -> None:
         connection.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT)")
         connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
     connection.close()
+
+
+def _last_seq(path: Path) -> int:
+    """The last sequence number of a journal to be gone on with. DataError if its schema is not ours."""
+    reader = JournalReader(path)
+    try:
+        return reader.last_seq()
+    finally:
+        reader.close()
 
 
 def _reading_mode(path: Path) -> str:
@@ -207,6 +277,12 @@ class JournalReader:
             for i in bools:
                 values[i] = bool(values[i])
             yield record(*values)
+
+    def last_seq(self) -> int:
+        """The highest sequence number, 0 in an empty journal."""
+        newest = [f"SELECT max(seq) AS last FROM {record.table}" for record in RECORDS]
+        query = f"SELECT max(last) FROM ({' UNION ALL '.join(newest)})"
+        return int(self._connection.execute(query).fetchone()[0] or 0)
 
     def sha256(self) -> str:
         """The digest of the canonical rows, computed again from the file."""

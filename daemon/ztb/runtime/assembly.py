@@ -13,6 +13,7 @@ from ztb.execution.paper import PaperExchange
 from ztb.execution.risk import RiskGate
 from ztb.features import SHIPPED, FeatureSet, Normaliser
 from ztb.market.instrument import Instrument
+from ztb.ports import Broker
 from ztb.strategies.loader import StrategyFile, load_strategy
 from ztb.trading.bridge import BridgeConfig, TradingBridge
 from ztb.trading.decision_clock import DecisionClock, Every
@@ -72,16 +73,21 @@ class Assembly:
         feature_size: int,
         strategy: StrategyFile,
         policy: Policy | None,
+        broker: Broker,
         listener: LaneListener | None = None,
     ) -> Lane:
-        """A lane on a paper exchange of its own; all lanes of a run draw the same random numbers."""
+        """A lane on `broker`; all lanes of a run draw the same random numbers."""
         config = self.config
-        exchange = PaperExchange(self.instrument, config.paper, self.seed, config.execution.start_cash_quote)
         bridge = TradingBridge(self.instrument, self.bridge, feature_size, self.period_ns)
         context = StrategyContext(
             self.instrument.symbol, self.bridge.ladder, self.seed, config.strategy.options, policy
         )
-        return Lane(exchange, bridge, RiskGate(config.risk), strategy.make(context), self.seed, listener)
+        gate, made = RiskGate(config.risk), strategy.make(context)
+        return Lane(broker, bridge, gate, made, self.seed, listener)
+
+    def exchange(self, cash: float) -> PaperExchange:
+        """A paper exchange with `cash` quote currency."""
+        return PaperExchange(self.instrument, self.config.paper, self.seed, cash)
 
     def run_id(self, data_digest: str, *origin: str) -> str:
         """A function of data, configuration, seed, code and generation 0's origin; 32 hexadecimal digits."""

@@ -115,7 +115,7 @@ class Engine:
         self._due = 0
         self._index = {name: i for i, name in enumerate(features.names)}
         self._normal = np.zeros(features.size, np.float32)
-        self._equity: dict[str, float] = {}  # of the shadows, at the present decision
+        self.shadow_equity: dict[str, float] = {}  # of the shadows, at the present decision
         self._before: tuple[Decided, int] | None = None
         self._tainted = False
         self._taints = False  # whether any row of the present block does
@@ -203,8 +203,8 @@ class Engine:
         self.books.generation = self.learning.generation
         decided = self.live.decide(ts_ns, number, raw, self._index, self._normal)
         for name, lane in self.shadows.items():
-            self._equity[name] = lane.decide(ts_ns, number, raw, self._index, self._normal).equity
-        self.helping.follow(decided.equity, self._equity)
+            self.shadow_equity[name] = lane.decide(ts_ns, number, raw, self._index, self._normal).equity
+        self.helping.follow(decided.equity, self.shadow_equity)
         self._record(decided)
         self.progress.decisions += 1
         self.learning.decided(number, self._normal, self._tainted)
@@ -232,7 +232,7 @@ class Engine:
         books.journal.append(
             MarkRow(
                 decided.decision, decided.ts_ns, decided.mid, decided.cash, decided.position, decided.equity,
-                books.account.fees, self._equity.get("hold"), self._equity.get("frozen"),
+                books.account.fees, self.shadow_equity.get("hold"), self.shadow_equity.get("frozen"),
             )
         )  # fmt: skip
         self._track(decided)

@@ -56,6 +56,7 @@ class InlineLearning(Learning):
         self._promotion.follow(after, reward)
         self._carry_out(self._contest.follow(after.decision))
         if self.frozen:
+            self._learner.interrupt()
             return
         transition = transition_of(before, generation, reward, tainted)
         updated = self._learner.add(transition, float(after.action.value or 0.0), self.generation)

@@ -41,10 +41,9 @@ class Untaught(Learning):
 
 
 def serve(assembly: Assembly, shape: NetworkShape, lineage: Lineage, origin: Origin) -> ServedPolicy:
-    """Generation 0, serving."""
-    return ServedPolicy(
-        shape, lineage.make(None, origin.weights), assembly.config.strategy.sample, assembly.strategy.network
-    )
+    """Generation 0, or the one that a run which is gone on with had come to, serving."""
+    info = origin.served or lineage.make(None, origin.weights)
+    return ServedPolicy(shape, info, assembly.config.strategy.sample, assembly.strategy.network)
 
 
 def learn(

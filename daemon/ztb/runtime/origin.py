@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ztb.errors import ConfigError, DataError, UsageError
+from ztb.learning.generations import GenerationInfo
 from ztb.trading.network import MakeNetwork, first_weights, weight_shapes
 from ztb.trading.policy import NetworkShape, Weights
 from ztb.utils import CheckpointManager
@@ -18,13 +19,19 @@ _UNITS_NS = {"h": 3_600_000_000_000, "d": 86_400_000_000_000, "w": 604_800_000_0
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Generation 0: `how` it came about, its weights, and what goes with them where it was trained."""
+    """Generation 0: `how` it came about, its weights, and what goes with them where it was trained.
+
+    A run that is gone on with begins at the generation that served last: `served` says which it was, `first` is
+    generation 0.
+    """
 
     how: str
     weights: Weights
     updater_state: dict[str, Any] | None = None
     normaliser_state: dict[str, Any] | None = None
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
+    served: GenerationInfo | None = None
+    first: GenerationInfo | None = None
 
 
 def parse_span(text: str | None, flag: str = "--pretrain") -> int:

@@ -115,6 +115,8 @@ class Promotion:
         info = self.policy.info
         self._line = [_Known(info, 0, -1, ts_ns, updater_state)]
         self._now = Moment(ts_ns, -1)
+        if self._lineage.resumed:
+            return
         self._write(info.number, "made", {"origin": origin})
         self._write(info.number, "promoted", {"origin": origin})
         self._save(self._line[-1], {}, (PROMOTED,))
@@ -136,7 +138,6 @@ class Promotion:
     def made(self, candidate: Candidate) -> bool:
         """A candidate has been made: number, journal and save it. Whether it may be tested at all."""
         info = self._lineage.make(self._trails[candidate.era], candidate.weights)
-        self._trails[candidate.era] = info.number
         known = _Known(
             info, candidate.update, candidate.trained_to, candidate.trained_to_ns, candidate.updater_state
         )
@@ -147,7 +148,9 @@ class Promotion:
         if self._lineage.barred(info):
             self._lineage.quarantined.add(info.number)
             self.conclude(Verdict(candidate.update, False, "quarantined"))
-        return candidate.update in self._pending
+            return False
+        self._trails[candidate.era] = info.number
+        return True
 
     def conclude(self, verdict: Verdict) -> None:
         """Carry a verdict out: promote its candidate, or go on with the incumbent. One long dealt with is no news."""

@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from ztb.errors import ZtbError
+from ztb.execution.paper import PaperExchange
 from ztb.learning.alarms import Alarms
 from ztb.learning.gate.behaviour import greatest_entropy
 from ztb.learning.generations import Lineage, ServedPolicy
@@ -25,7 +26,7 @@ from ztb.ledger.export import export_decisions
 from ztb.ledger.journal import Journal
 from ztb.ledger.records import NoteRow
 from ztb.ledger.run_directory import RunDirectory
-from ztb.ports import Source
+from ztb.ports import Broker, Source
 from ztb.runtime.assembly import Assembly, describe, hold_strategy
 from ztb.runtime.engine import Engine, Learning
 from ztb.runtime.generation_store import GenerationStore
@@ -33,6 +34,8 @@ from ztb.runtime.learning_setup import alarm_rules, learn, serve
 from ztb.runtime.memory_guard import MemoryGuard
 from ztb.runtime.origin import CHECKPOINT_NAME, Origin
 from ztb.runtime.promotion import Promotion
+from ztb.runtime.recovery import Opening, Past
+from ztb.runtime.resuming import open_account, resume, resume_lineage, resume_paper
 from ztb.runtime.summary import Ending, remark, summarise
 from ztb.telemetry.report import write_report
 from ztb.trading.lane import Lane
@@ -48,7 +51,8 @@ MakeOrigin = Callable[[NetworkShape, str], Origin]
 @dataclass(frozen=True, slots=True)
 class Frame:
     """What a session stands in. `facts`: what `run.json` is to say of its data; `paced`: the ticks wait for a
-    learner process that is behind.
+    learner process that is behind; `past`: what earlier runs on the folder left, to be gone on with; `broker`: the
+    live lane's, a paper exchange if None; `opening`: what its account begins with, journaled; None: as configured.
     """
 
     mode: str
@@ -58,10 +62,16 @@ class Frame:
     facts: Mapping[str, Any]
     trade_from_ns: int = 0
     paced: bool = True
+    past: Past | None = None
+    opening: Opening | None = None
+    broker: Broker | None = None
 
 
 class Session:
-    """One run's parts, made in order. Make it, await `run`, and whatever happens call `finish` or `abandon`."""
+    """One run's parts, made in order. Make it, await `run`, and whatever happens call `finish` or `abandon`.
+
+    `patience_s`: how long the end waits for what the learner still owes; None: as long as it takes.
+    """
 
     def __init__(self, frame: Frame, make_origin: MakeOrigin) -> None:
         self.frame = frame
@@ -69,9 +79,14 @@ class Session:
         self.directory = frame.directory
         self.run_id = frame.run_id
         self.lineage = Lineage()
-        self.journal = Journal(frame.directory.journal)
+        self.journal = Journal(frame.directory.journal, reopen=frame.past is not None)
+        self.opening = frame.opening or Opening(
+            Decimal(repr(frame.assembly.config.execution.start_cash_quote))
+        )
         self.origin: Origin | None = None
         self.store: GenerationStore | None = None
+        self.promotion: Promotion | None = None
+        self.patience_s: float | None = None
         self._started = time.perf_counter()
         self._build(make_origin)
 
@@ -99,23 +114,42 @@ class Session:
         features = assembly.features()
         self._write_manifest(features.names)
         normaliser = assembly.normaliser(features.size)
-        account = Account(assembly.instrument, Decimal(repr(assembly.config.execution.start_cash_quote)))
-        self.books = Bookkeeper(self.journal, account, self.run_id)
+        self.books = Bookkeeper(self.journal, Account(assembly.instrument, self.opening.cash), self.run_id)
         policy, frozen, learning = self._learning(
             features.size, normaliser.state, features.schema_hash, make_origin
         )
         self.policy = policy
         if self.origin is not None and self.origin.normaliser_state is not None:
             normaliser.load_state(self.origin.normaliser_state)
-        live = assembly.lane(features.size, assembly.strategy, policy, self.books)
-        shadows: dict[str, Lane] = {"hold": assembly.lane(features.size, hold_strategy(), None)}
+        live = assembly.lane(
+            features.size, assembly.strategy, policy, self.frame.broker or self._exchange(), self.books
+        )
+        open_account(self.books.account, live.broker, self.opening)
+        shadows: dict[str, Lane] = {
+            "hold": assembly.lane(features.size, hold_strategy(), None, self._exchange("hold"))
+        }
         if frozen is not None:
-            shadows["frozen"] = assembly.lane(features.size, assembly.strategy, frozen)
+            exchange = self._exchange("frozen")
+            shadows["frozen"] = assembly.lane(features.size, assembly.strategy, frozen, exchange)
         self.engine = Engine(
             features, normaliser, assembly.clock(), live, shadows, self.books, learning,
             assembly.instrument.symbol, self.frame.trade_from_ns,
             MemoryGuard(assembly.config.limits.max_memory_gb),
         )  # fmt: skip
+        self._resume()
+
+    def _exchange(self, shadow: str = "") -> PaperExchange:
+        """A paper exchange with the opening equity, or with what a shadow had when it was marked last."""
+        past = self.frame.past
+        marked = getattr(past.marks[-1], f"{shadow}_equity") if past and past.marks and shadow else None
+        return self.assembly.exchange(marked or self.opening.equity)
+
+    def _resume(self) -> None:
+        past = self.frame.past
+        if past is not None:
+            resume(self.engine, past)
+            adopt = self.assembly.config.execution.orders_at_start == "adopt"
+            resume_paper(self.engine, past, adopt)
 
     def _learning(
         self,
@@ -130,19 +164,21 @@ class Session:
             return None, None, Learning()
         shape = assembly.shape(feature_size)
         self.origin = make_origin(shape, schema_hash)
+        if self.frame.past is not None:
+            resume_lineage(self.lineage, self.frame.past)
         policy = serve(assembly, shape, self.lineage, self.origin)
-        learns = config.online.learner != "off"
-        frozen = ServedPolicy(shape, policy.info, config.strategy.sample, policy.make) if learns else None
+        learns, first = config.online.learner != "off", self.origin.first or policy.info
+        frozen = ServedPolicy(shape, first, config.strategy.sample, policy.make) if learns else None
         manager = CheckpointManager(self.directory.checkpoints, config.checkpoint.max_generations)
         self.store = GenerationStore(
             manager, CHECKPOINT_NAME, {"run_id": self.run_id, "feature_schema": schema_hash}
         )
         alarms = Alarms(alarm_rules(config.gate), greatest_entropy(shape.heads))
-        promotion = Promotion(
+        self.promotion = Promotion(
             policy, self.lineage, alarms, self.journal, self.store,
             lambda: {"normaliser": normaliser_state(), "feature_schema": schema_hash},
         )  # fmt: skip
-        return policy, frozen, learn(assembly, self.origin, promotion, schema_hash, self.frame.paced)
+        return policy, frozen, learn(assembly, self.origin, self.promotion, schema_hash, self.frame.paced)
 
     async def run(self, source: Source) -> None:
         """Drive the engine over `source` to its end, generations being saved beside it."""
@@ -151,7 +187,9 @@ class Session:
 
     async def drive(self, source: Source, tasks: asyncio.TaskGroup) -> None:
         """As `run`, with the tasks in a group of the caller's; they have ended on return."""
-        self.journal.append(NoteRow(0, "start", self.run_id))
+        self.journal.append(NoteRow(self.engine.progress.last_ts_ns, "start", self.run_id))
+        if self.frame.opening is not None and self.frame.past is None:
+            self.journal.append(self.opening.note())
         learning = self.engine.learning
         try:
             if self.origin is not None:
@@ -159,11 +197,18 @@ class Session:
             saving = tasks.create_task(self.store.run(), name="generation-store") if self.store else None
             tasks.create_task(learning.run(), name="learning")
             await tasks.create_task(self.engine.run(source), name="engine")
-            await learning.finish()
+            await self._let_finish(learning)
             if self.store is not None and saving is not None:
                 self.store.close()
                 await saving
         finally:
+            learning.close()
+
+    async def _let_finish(self, learning: Learning) -> None:
+        try:
+            async with asyncio.timeout(self.patience_s):
+                await learning.finish()
+        except TimeoutError:
             learning.close()
 
     def finish(self, status: str, dropped: int = 0) -> dict[str, Any]:
@@ -196,6 +241,7 @@ class Session:
     def _ending(self, status: str, dropped: int) -> Ending:
         return Ending(
             status=status,
+            start_equity=self.opening.equity,
             wall_s=time.perf_counter() - self._started,
             peak_rss_mb=peak_rss_bytes() / 1e6,
             updates=self.engine.learning.updates,
@@ -211,8 +257,7 @@ class Session:
         if self.policy is None or self.engine.progress.decisions == 0:
             return None
         lane = self.engine.shadows.get("frozen", self.engine.live)
-        start = self.assembly.config.execution.start_cash_quote
-        return lane.equity / start - 1.0
+        return lane.equity / self.opening.equity - 1.0
 
 
 def status_of(error: BaseException) -> str:

@@ -19,6 +19,7 @@ class Ending:
     """How a run ended, and what only the shell knows of it."""
 
     status: str
+    start_equity: float
     wall_s: float
     peak_rss_mb: float
     updates: int
@@ -34,7 +35,7 @@ def summarise(
 ) -> dict[str, Any]:
     """The summary as JSON-able facts; every figure that does not exist is None."""
     progress, books = engine.progress, engine.books
-    start = assembly.config.execution.start_cash_quote
+    start = ending.start_equity
     end = engine.live.equity if progress.decisions else start
     return {
         "mode": mode,

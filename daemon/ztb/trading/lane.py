@@ -6,7 +6,7 @@ accounts of their own and nobody listening.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from ztb.execution.orders import (
     CancelRejected,
     Expired,
     Filled,
+    OpenOrder,
     OrderEvent,
     OrderRequest,
     OrderType,
@@ -94,7 +95,11 @@ class _Working:
 
 
 class Lane:
-    """See the module. `seed` keys the random numbers of decisions; lanes with one seed draw the same ones."""
+    """See the module. `seed` keys the random numbers of decisions; lanes with one seed draw the same ones.
+
+    While `flattening`, the position is closed whatever the strategy says. `guard` is called before the gate
+    judges an order, and may change what it remembers.
+    """
 
     def __init__(
         self,
@@ -110,6 +115,8 @@ class Lane:
         self.gate = gate
         self.strategy = strategy
         self.rejects = 0
+        self.flattening = False
+        self.guard: Callable[[], None] = lambda: None
         self._seed = seed
         self._listener = listener
         self._working: dict[int, _Working] = {}
@@ -138,8 +145,46 @@ class Lane:
         i = i0
         while i < i1:
             i = self.broker.advance(ticks, i, i1)
-            for event in self.broker.events():
-                self._follow(event)
+            self.collect()
+
+    def collect(self) -> None:
+        """Take note of what the broker has heard of our orders."""
+        for event in self.broker.events():
+            self._follow(event)
+
+    @property
+    def working(self) -> list[OpenOrder]:
+        """Orders that may still fill, oldest first."""
+        return [OpenOrder(working.order, working.remaining) for working in self._working.values()]
+
+    def resume(self, next_order_id: int, fills: Iterable[int], working: Iterable[OpenOrder]) -> None:
+        """Go on after a restart: the orders that still work, and the latest fills, so that none counts twice."""
+        self._next_order_id = next_order_id
+        self._fills = dict.fromkeys(list(fills)[-_FILLS_REMEMBERED:])
+        self._working = {open_.order_id: _Working(open_.request, open_.remaining_lots) for open_ in working}
+
+    def cancel_all(self, ts_ns: int) -> None:
+        """Ask for the end of every order that works, and forget what was to replace it."""
+        self._replacement = None
+        for working in self._working.values():
+            self._cancel(working, ts_ns)
+
+    def flatten(self, ts_ns: int) -> bool:
+        """Close the position, from now on at each decision too; True once nothing is left that could be sold.
+
+        What is below the venue's smallest order stays.
+        """
+        self.flattening = True
+        close = self._close()
+        self.bridge.refresh(self.broker.account, self.broker.view)
+        if not self._working and self.bridge.order(close, self.broker.view, self._next_order_id) is None:
+            return True
+        buys, sells = self._open_quantities()
+        self._act(close, self.bridge.facts, buys, sells, ts_ns)
+        return False
+
+    def _close(self) -> Action:
+        return Action(self.bridge.config.ladder.index(0.0))
 
     def decide(
         self,
@@ -164,6 +209,8 @@ class Lane:
             facts[FACT_EXPOSURE], facts[FACT_MID], self._uniforms,
         )  # fmt: skip
         action = self._ask(moment)
+        if self.flattening:
+            action = self._close()
         observation = bridge.observation.copy()
         target = bridge.chosen(action)
         self._decision = decision
@@ -213,11 +260,13 @@ class Lane:
         seen = Facts(
             ts_ns, self.broker.view["ts_ns"].item(), facts[FACT_MID], facts[FACT_POSITION],
             facts[FACT_EQUITY], buys, sells,
+            self.broker.view["bid"].item() > self.broker.view["ask"].item(),
         )  # fmt: skip
         return str(self._offer(order, seen))
 
     def _offer(self, order: OrderRequest, seen: Facts) -> Reason:
         """Send what the gate lets pass: `order`, or of one that would turn the position the part that closes it."""
+        self.guard()
         proposal = self._proposal(order, seen)
         reason = self.gate.check(proposal, seen)
         if reason is Reason.PASSED:
@@ -248,11 +297,15 @@ class Lane:
             if move == KEEP:
                 return NO_ORDER
             if move == CANCEL:
-                working.cancelling = True
-                self.broker.cancel(working.order.order_id, ts_ns)
+                self._cancel(working, ts_ns)
         if wanted is not None:
             self._replacement = action
         return REPLACING
+
+    def _cancel(self, working: _Working, ts_ns: int) -> None:
+        if not working.cancelling:
+            working.cancelling = True
+            self.broker.cancel(working.order.order_id, ts_ns)
 
     def _replace(self, ts_ns: int) -> None:
         """Send what the last decision wanted, now that the order in its way is gone."""

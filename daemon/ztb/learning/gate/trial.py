@@ -88,7 +88,7 @@ class Trial:
 
     def compare(self, incumbent: NDArray[np.float32], observations: NDArray[np.float32]) -> Behaviour:
         """Against the incumbent's logits (N, A) for `observations` (N, D)."""
-        return compare(incumbent, self.shadow.outputs(observations), self._heads)
+        return compare(incumbent, self.shadow.logits(observations), self._heads)
 
     def _weigh(self, differences: NDArray[np.float64]) -> str:
         """Add differences (T, P) block by block, looking after each; what has come of it."""

@@ -42,7 +42,7 @@ class LiveSource:
     """Ticks of one instrument as they come. Run `run` as a task of the session, consume `blocks` in another.
 
     `blocks` ends after `close`. `keep` records. History fetched at the start comes first: it ends before `live_ns`,
-    from which on `history` is set and rows may be traded on.
+    from which on `history` is set and rows may be traded on. `bar_ns`: how long a bar lasts, where only bars are read.
     """
 
     instrument: Instrument
@@ -53,6 +53,7 @@ class LiveSource:
     feeds: Sequence[Feed]
     keep: Keep = _keep_nothing
     live_ns: int = 0
+    bar_ns: int | None = None
     history: asyncio.Event = field(default_factory=asyncio.Event)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _handed_s: float = -math.inf
@@ -145,6 +146,7 @@ async def open_live_source(
     return LiveSource(
         instrument, settings, line.intake, rest, VenueClock(rest, now_ns, _CLOCK_EVERY_S),
         [Feed(channel, connect, backoff(), settings.poll_s) for channel in channels], keep,
+        bar_ns=bar_span_ns(rest.client, settings.timeframe) if settings.streams == ("bars",) else None,
     )  # fmt: skip
 
 

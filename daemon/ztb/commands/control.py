@@ -1,0 +1,86 @@
+"""`ztb status|halt|resume|flatten|…`: asks a running daemon through its control socket, and imports next to nothing."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import typer
+
+from ztb.control import Answer, Command, Status
+from ztb.errors import UsageError, VenueError, ZtbError
+from ztb.runtime.control_socket import SOCKET_NAME, short_address
+
+_PATIENCE_S = 15.0
+
+
+def find_run(run: Path | None) -> Path:
+    """`run`, or the one folder below `runs/` in which a daemon listens. UsageError if there is none, or several."""
+    if run is not None:
+        return run
+    found = sorted(path.parent for path in Path("runs").glob(f"*/{SOCKET_NAME}"))
+    if len(found) != 1:
+        names = ", ".join(map(str, found)) or "none here"
+        raise UsageError(f"say which daemon with --run DIR; below runs/ there are: {names}")
+    return found[0]
+
+
+def ask(run: Path, command: Command) -> Answer:
+    """Send one command. VenueError (exit 75) if no daemon answers."""
+    try:
+        with socket.socket(socket.AF_UNIX) as door, short_address(run / SOCKET_NAME) as address:
+            door.settimeout(_PATIENCE_S)
+            door.connect(address)
+            door.sendall(msgspec.json.encode(command) + b"\n")
+            with door.makefile("rb") as answers:
+                line = answers.readline()
+    except OSError as error:
+        raise VenueError(
+            f"{run}: no daemon answers there ({error.strerror or error}); is it running?"
+        ) from None
+    if not line:
+        raise ZtbError(f"{run / SOCKET_NAME}: the daemon turned us away; are you the user it runs as?")
+    return msgspec.json.decode(line, type=Answer)
+
+
+def command(run: Path | None, wanted: Command, as_json: bool) -> int:
+    """Ask, say the answer, return its exit code."""
+    answer = ask(find_run(run), wanted)
+    if as_json:
+        typer.echo(json.dumps(msgspec.to_builtins(answer)))
+    else:
+        typer.echo(answer.message, err=not answer.ok)
+    return answer.exit_code
+
+
+def status(run: Path | None, as_json: bool) -> int:
+    """Print the daemon's state: its snapshot as JSON, or the lines that matter."""
+    answer = ask(find_run(run), Status())
+    if as_json:
+        typer.echo(json.dumps(answer.detail if answer.ok else msgspec.to_builtins(answer)))
+        return answer.exit_code
+    if not answer.ok:
+        typer.echo(answer.message, err=True)
+        return answer.exit_code
+    for name, value in _lines(answer.detail):
+        typer.echo(f"{name:<12}{value}")
+    return 0
+
+
+def _lines(now: dict[str, Any]) -> list[tuple[str, str]]:
+    halted = f" ({now['halted_because']})" if now["halted_because"] else ""
+    base, _, quote = now["symbol"].partition("/")
+    lines = [
+        ("state", now["state"] + halted),
+        ("trades", f"{now['symbol']} on {now['venue']}, {now['mode']}, {now['strategy']}"),
+        ("equity", f"{now['equity']:,.2f} {quote}, drawdown {now['drawdown']:.2%}"),
+        ("position", f"{now['position']:g} {base}, {len(now['open_orders'])} open orders"),
+        ("so far", f"{now['ticks']:,} ticks, {now['decisions']:,} decisions, {now['fills']:,} fills"),
+    ]
+    if now["generation"]:
+        generation = now["generation"]
+        lines.append(("generation", f"{generation['serving']} of {generation['made']} made"))
+    return lines + [("alert", alert["text"]) for alert in now["alerts"][-3:]]

@@ -1,0 +1,116 @@
+"""The verbs that run the daemon and steer it. Those that steer import next to nothing, and answer at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ztb.control import Command, Disarm, Flatten, Freeze, Halt, Resume, Unfreeze
+
+daemon_app = typer.Typer()
+
+_Run = Annotated[Path | None, typer.Option("--run", help="run directory; default: the one below runs/")]
+_Json = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+
+@daemon_app.command()
+def run(
+    mode: Annotated[str, typer.Option("--mode", help="replay, paper or live")] = "paper",
+    data: Annotated[
+        list[Path] | None, typer.Option("--data", help="replay: files or folders; default: shipped history")
+    ] = None,
+    speed: Annotated[
+        str, typer.Option("--speed", help="replay: times as fast as it happened, or max")
+    ] = "max",
+    config: Annotated[Path | None, typer.Option("--config", help="trade-config.json")] = None,
+    strategy: Annotated[str | None, typer.Option("--strategy", help="name of a strategy")] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="seed of every random number")] = 0,
+    out: Annotated[Path | None, typer.Option("--out", help="run directory; default runs/<mode>-…")] = None,
+    instance: Annotated[str, typer.Option("--instance", help="name of this daemon among several")] = "ztb",
+    learner: Annotated[str | None, typer.Option("--learner", help="off, inline or process")] = None,
+    from_generation: Annotated[
+        str | None,
+        typer.Option("--from-generation", help="run directory or checkpoint folder, with :N for one"),
+    ] = None,
+    pretrain: Annotated[
+        str | None,
+        typer.Option("--pretrain", help="replay: first span to train generation 0 on, such as 180d"),
+    ] = None,
+    as_json: _Json = False,
+) -> int:
+    """Run the daemon: on history, on paper, or with real money, until the data end or it is stopped."""
+    from ztb.commands.run import RunOptions, run_daemon
+
+    flags = {"strategy.name": strategy, "online.learner": learner}
+    given = {key: value for key, value in flags.items() if value is not None}
+    return run_daemon(
+        RunOptions(
+            mode,
+            tuple(data or ()),
+            config,
+            given,
+            seed,
+            out,
+            instance,
+            speed,
+            from_generation,
+            pretrain,
+            as_json,
+        )
+    )
+
+
+@daemon_app.command()
+def status(run_directory: _Run = None, as_json: _Json = False) -> int:
+    """What a running daemon is doing."""
+    from ztb.commands.control import status as ask
+
+    return ask(run_directory, as_json)
+
+
+@daemon_app.command()
+def halt(
+    reason: Annotated[str, typer.Argument(help="why, for the journal")] = "",
+    run_directory: _Run = None,
+    as_json: _Json = False,
+) -> int:
+    """Cancel what is open and let no order leave until `ztb resume`; survives a restart."""
+    return _command(run_directory, Halt(reason), as_json)
+
+
+@daemon_app.command()
+def resume(run_directory: _Run = None, as_json: _Json = False) -> int:
+    """Trade again after a halt."""
+    return _command(run_directory, Resume(), as_json)
+
+
+@daemon_app.command()
+def flatten(run_directory: _Run = None, as_json: _Json = False) -> int:
+    """Close the position, then halt."""
+    return _command(run_directory, Flatten(), as_json)
+
+
+@daemon_app.command()
+def freeze(run_directory: _Run = None, as_json: _Json = False) -> int:
+    """Stop learning; the generation that serves goes on serving."""
+    return _command(run_directory, Freeze(), as_json)
+
+
+@daemon_app.command()
+def unfreeze(run_directory: _Run = None, as_json: _Json = False) -> int:
+    """Learn again."""
+    return _command(run_directory, Unfreeze(), as_json)
+
+
+@daemon_app.command()
+def disarm(run_directory: _Run = None, as_json: _Json = False) -> int:
+    """Live mode: no new risk until it is armed again."""
+    return _command(run_directory, Disarm(), as_json)
+
+
+def _command(run_directory: Path | None, wanted: Command, as_json: bool) -> int:
+    from ztb.commands.control import command
+
+    return command(run_directory, wanted, as_json)

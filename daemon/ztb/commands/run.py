@@ -1,0 +1,100 @@
+"""`ztb run`: the daemon, on history, on paper, or with real money."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ztb.config import Config, load_config
+from ztb.errors import UsageError
+from ztb.ledger.run_directory import RunDirectory, create_run_directory
+from ztb.ports import Source
+from ztb.runtime.clock import SystemClock
+from ztb.runtime.daemon import Daemon, DaemonOptions
+from ztb.runtime.origin import parse_span
+from ztb.runtime.pacing import PacedSource, parse_speed
+from ztb.runtime.replay import Replay, ReplayRequest, open_data
+from ztb.runtime.trading import TradingRequest, paper_daemon
+from ztb.secrets import known_secrets
+from ztb.telemetry.logs import configure_logging
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The flags of `ztb run` as given."""
+
+    mode: str
+    paths: tuple[Path, ...]
+    config_path: Path | None
+    flags: dict[str, Any]
+    seed: int
+    out: Path | None
+    instance: str
+    speed: str
+    from_generation: str | None
+    pretrain: str | None
+    as_json: bool
+
+
+def run_daemon(options: RunOptions) -> int:
+    """Run until the data end or somebody stops it; returns the exit code."""
+    makers = {"replay": _on_history, "paper": _on_paper}
+    if options.mode not in makers:
+        raise UsageError(f"--mode {options.mode!r}: give {', '.join(makers)}")
+
+    def load() -> Config:
+        return load_config(options.config_path, options.flags).config
+
+    config = load()
+    telemetry = config.telemetry
+    configure_logging(telemetry.log_level, telemetry.log_format, known_secrets(), daemon=True)
+    directory = _directory(options)
+
+    async def run() -> dict[str, Any]:
+        daemon = await makers[options.mode](options, config, load, directory)
+        return await daemon.run()
+
+    summary = asyncio.run(run())
+    if options.as_json:
+        typer.echo(json.dumps({**summary, "run": str(directory.path)}))
+    else:
+        from ztb.commands.summary_table import print_summary
+
+        print_summary(summary, directory)
+    return 0
+
+
+def _directory(options: RunOptions) -> RunDirectory:
+    """A new folder for a replay; the instance's own, gone on with if it is there, for paper and live."""
+    if options.mode == "replay":
+        return create_run_directory(options.out, f"replay-{options.instance}")
+    directory = RunDirectory(options.out or Path("runs") / f"{options.mode}-{options.instance}")
+    directory.path.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
+async def _on_history(
+    options: RunOptions, config: Config, load: Callable[[], Config], directory: RunDirectory
+) -> Daemon:
+    request = ReplayRequest(
+        config, options.paths, options.seed, pretrain_ns=parse_span(options.pretrain),
+        from_generation=options.from_generation,
+    )  # fmt: skip
+    session = Replay(request, open_data(request), directory)
+    speed = parse_speed(options.speed)
+    source: Source = session.source if speed is None else PacedSource(session.source, speed)
+    asked = DaemonOptions(options.instance, load, lambda: session.dropped)
+    return Daemon(session, source, SystemClock(), asked)
+
+
+async def _on_paper(
+    options: RunOptions, config: Config, load: Callable[[], Config], directory: RunDirectory
+) -> Daemon:
+    request = TradingRequest(config, directory, options.seed, options.from_generation)
+    return await paper_daemon(request, DaemonOptions(options.instance, load), SystemClock())

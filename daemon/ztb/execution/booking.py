@@ -1,0 +1,48 @@
+"""Fills from a venue or a journal, entered into an account's array by the kernel that books all fills."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztb.execution.account import book_fill
+from ztb.execution.orders import Filled
+from ztb.market.instrument import Instrument
+from ztb.market.view import see_price
+from ztb.utils.kernel import kernel
+
+
+@kernel
+def _book(
+    account: NDArray[np.void], side: int, price: float, quantity: float, fee: float, ts_ns: int
+) -> None:
+    book_fill(account[0], side, price, quantity, fee, ts_ns)
+
+
+@kernel
+def _show(view: NDArray[np.void], ts_ns: int, price: float) -> None:
+    see_price(view[0], ts_ns, price, 0)
+
+
+def book(account: NDArray[np.void], instrument: Instrument, side: int, fill: Filled) -> None:
+    """Enter `fill` of an order of `side` into `account` (1,) ACCOUNT. Its fee must be known."""
+    price = float(fill.price_ticks * instrument.tick_size)
+    quantity = float(fill.lots * instrument.lot_size)
+    _book(account, side, price, quantity, float(fill.fee or 0), fill.ts_ns)
+    if fill.base_fee:
+        account["position"] -= float(fill.base_fee)
+        account["fees"] += float(fill.base_fee) * price
+
+
+def hold(account: NDArray[np.void], position: float, price: float, ts_ns: int) -> None:
+    """Start with a position of `position` base currency worth `price` each, beside the cash."""
+    account["position"] = position
+    account["entry_price"] = price if position else 0.0
+    account["opened_ns"] = ts_ns if position else 0
+    for name in ("start_equity", "peak_equity"):
+        account[name] = account["cash"] + position * price
+
+
+def show_price(view: NDArray[np.void], ts_ns: int, price: float) -> None:
+    """Let `view` (1,) VIEW know a price, as if it had traded there at `ts_ns`."""
+    _show(view, ts_ns, price)

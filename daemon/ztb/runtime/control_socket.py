@@ -1,0 +1,104 @@
+"""The control socket: a line of JSON in, a line of JSON out, for this user and root alone.
+
+A request is a command of `ztb.control` as JSON, its answer an `Answer`. The socket lies in the run's folder with
+mode 0600, and the kernel is asked who is calling. Paths may be longer than the 107 bytes that a socket's address
+holds: it is bound and reached through the folder's descriptor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from ztb.control import Answer, Command, Controls
+from ztb.errors import UsageError
+
+SOCKET_NAME = "control.sock"
+_MOST_BYTES = 65_536  # of a request
+_CALLERS = 16
+
+
+@contextmanager
+def short_address(path: Path) -> Generator[str]:
+    """A socket address for `path` that is short enough while the context lasts."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+def _caller_uid(writer: asyncio.StreamWriter) -> int:
+    connection: socket.socket = writer.get_extra_info("socket")
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, _ = struct.unpack("3i", credentials)
+    return int(uid)
+
+
+def _claim(path: Path) -> None:
+    """Make way for the socket. UsageError if a daemon answers there."""
+    if not path.exists():
+        return
+    with socket.socket(socket.AF_UNIX) as probe, short_address(path) as address:
+        try:
+            probe.connect(address)
+        except OSError:
+            path.unlink(missing_ok=True)
+        else:
+            raise UsageError(
+                f"{path.parent}: a daemon runs there already; `ztb status --run {path.parent}` asks it"
+            )
+
+
+class ControlSocket:
+    """Serves `controls` at `path` until cancelled; at most 16 callers at a time, the next ones are turned away."""
+
+    def __init__(self, path: Path, controls: Controls) -> None:
+        self.path = path
+        self._controls = controls
+        self._callers = 0
+        self._decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
+
+    async def run(self) -> None:
+        """The serving task."""
+        _claim(self.path)
+        before = os.umask(0o177)
+        try:
+            with short_address(self.path) as address:
+                server = await asyncio.start_unix_server(self._serve, address, limit=_MOST_BYTES)
+        finally:
+            os.umask(before)
+        try:
+            async with server:
+                await server.serve_forever()
+        finally:
+            self.path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._callers += 1
+        try:
+            if _caller_uid(writer) not in (0, os.getuid()) or self._callers > _CALLERS:
+                return
+            while line := await reader.readline():
+                answer = await self._answer(line)
+                writer.write(msgspec.json.encode(answer) + b"\n")
+                await writer.drain()
+        except (ConnectionError, ValueError):  # ValueError: a line beyond the limit
+            return
+        finally:
+            self._callers -= 1
+            writer.close()
+
+    async def _answer(self, line: bytes) -> Answer:
+        try:
+            command = self._decoder.decode(line)
+        except msgspec.DecodeError as error:
+            return Answer(False, f"not a command: {error}", UsageError.exit_code)
+        return await self._controls.execute(command, "socket")

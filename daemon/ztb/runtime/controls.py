@@ -1,0 +1,182 @@
+"""Carries out what a daemon is asked to do: every command, whoever asks, between two ticks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import assert_never
+
+import msgspec
+
+from ztb.control import (
+    Answer,
+    Command,
+    Disarm,
+    Flatten,
+    Freeze,
+    Halt,
+    LogLevel,
+    Promote,
+    Reload,
+    Resume,
+    Rollback,
+    Status,
+    Unfreeze,
+)
+from ztb.errors import UsageError, ZtbError
+from ztb.ledger.records import NoteRow
+from ztb.runtime.kill_switch import KillSwitch, Latch, Stop
+from ztb.runtime.session import Session
+from ztb.telemetry.logs import set_log_level
+from ztb.telemetry.snapshot import Snapshot, State
+
+LEVELS = ("debug", "info", "warning", "error")
+
+
+class SessionControls:
+    """Commands on one session. A stop is latched on disk before it acts, and a command is journaled as it acts."""
+
+    def __init__(
+        self,
+        session: Session,
+        switch: KillSwitch,
+        now_ns: Callable[[], int],
+        reload: Callable[[], str],
+        disarm: Callable[[], str],
+    ) -> None:
+        """`reload` takes the configuration over, `disarm` ends what `ztb arm` began; each says what it did."""
+        self.snapshot: Callable[[], Snapshot] | None = None
+        self._session = session
+        self._switch = switch
+        self._now_ns = now_ns
+        self._reload = reload
+        self._disarm = disarm
+        self._lane = session.engine.live
+        if switch.latch is not None:
+            self._obey(switch.latch.stop)
+        self._lane.guard = self.look
+
+    @property
+    def stop(self) -> tuple[State, str] | None:
+        """What holds the trading, and why; None if it trades."""
+        latch = self._switch.latch
+        return None if latch is None else (latch.stop, latch.reason)
+
+    async def execute(self, command: Command, origin: str) -> Answer:
+        """See `ztb.control.Controls`."""
+        return self.carry_out(command, origin)
+
+    def carry_out(self, command: Command, origin: str) -> Answer:
+        """As `execute`, for signal handlers. Errors that ztb raises on purpose become the answer."""
+        try:
+            return self._execute(command, origin)
+        except ZtbError as error:
+            return Answer(False, str(error), error.exit_code)
+
+    def look(self) -> None:
+        """Obey the file `halt`; called before every order and a few times a second."""
+        latch = self._switch.latch
+        if self._switch.touched() and (latch is None or latch.stop != "halted"):
+            self.latch("halted", "file", f"{self._switch.file} is there")
+
+    def latch(self, stop: Stop, origin: str, reason: str) -> None:
+        """Stop: on disk first, then in the gate, then at the venue."""
+        self._switch.set(Latch(stop, self._now_ns(), origin, reason))
+        self._obey(stop)
+        self._note(stop, origin, reason)
+        if stop == "halted":
+            self._lane.cancel_all(self._event_ns())
+
+    def go_on_flattening(self) -> None:
+        """Called a few times a second: nothing left to sell ends in a halt."""
+        latch = self._switch.latch
+        if latch is not None and latch.stop == "flattening" and self._lane.flatten(self._event_ns()):
+            self.latch("halted", latch.origin, latch.reason or "flattened")
+
+    def _execute(self, command: Command, origin: str) -> Answer:
+        match command:
+            case Status():
+                return self._status()
+            case Halt():
+                self.latch("halted", origin, command.reason or f"asked by {origin}")
+                return Answer(True, "halted: no order leaves until `ztb resume`")
+            case Resume():
+                return self._resume(origin)
+            case Flatten():
+                self.latch("flattening", origin, f"flatten, asked by {origin}")
+                self.go_on_flattening()
+                return Answer(True, "flattening: the position is being closed, then the trading halts")
+            case Freeze() | Unfreeze():
+                return self._freeze(isinstance(command, Freeze), origin)
+            case Promote() | Rollback():
+                return self._serve(command, origin)
+            case Reload():
+                done = self._reload()
+                self._note("reload", origin, done)
+                return Answer(True, done)
+            case LogLevel():
+                return self._log_level(command.level, origin)
+            case Disarm():
+                done = self._disarm()
+                self._note("disarmed", origin, done)
+                return Answer(True, done)
+            case _:
+                assert_never(command)
+
+    def _status(self) -> Answer:
+        if self.snapshot is None:
+            return Answer(False, "still starting", 75)
+        now = self.snapshot()
+        return Answer(True, now.state, detail=msgspec.to_builtins(now))
+
+    def _resume(self, origin: str) -> Answer:
+        latch = self._switch.latch
+        if latch is None and not self._switch.touched():
+            return Answer(True, "it trades already")
+        self._switch.clear()
+        memory = self._lane.gate.memory
+        memory.halted = memory.reduce_only = self._lane.flattening = False
+        self._note("resumed", origin, latch.reason if latch else "")
+        held = ", ".join(sorted(memory.holds))
+        return Answer(True, f"resumed; no new risk yet: {held}" if held else "resumed")
+
+    def _freeze(self, frozen: bool, origin: str) -> Answer:
+        if self._session.policy is None:
+            raise UsageError(f"the strategy {self._session.assembly.strategy.name} does not learn")
+        self._session.engine.learning.frozen = frozen
+        self._note("frozen" if frozen else "unfrozen", origin, "")
+        return Answer(True, "learning is frozen" if frozen else "learning goes on")
+
+    def _serve(self, command: Promote | Rollback, origin: str) -> Answer:
+        promotion = self._session.promotion
+        if promotion is None:
+            raise UsageError(f"the strategy {self._session.assembly.strategy.name} has no generations")
+        if isinstance(command, Promote):
+            promotion.promote(command.generation, origin)
+            serving = command.generation
+        else:
+            serving = promotion.rollback(command.generation, origin)
+        self._session.journal.commit()
+        return Answer(True, f"generation {serving} serves from the next decision on")
+
+    def _log_level(self, level: str, origin: str) -> Answer:
+        if level not in LEVELS:
+            raise UsageError(f"log level {level!r}: give one of {', '.join(LEVELS)}")
+        set_log_level(level)
+        self._note("log_level", origin, level)
+        return Answer(True, f"logging from {level} on")
+
+    def _obey(self, stop: Stop) -> None:
+        memory = self._lane.gate.memory
+        memory.halted = stop == "halted"
+        memory.reduce_only = stop != "halted"
+        self._lane.flattening = stop == "flattening"
+
+    def _event_ns(self) -> int:
+        """The moment of an order that no tick asked for: the last tick's."""
+        return self._session.engine.progress.last_ts_ns
+
+    def _note(self, kind: str, origin: str, reason: str) -> None:
+        detail = json.dumps({"origin": origin, "reason": reason}, sort_keys=True)
+        self._session.journal.append(NoteRow(self._event_ns(), kind, detail))
+        self._session.journal.commit()

@@ -1,0 +1,208 @@
+"""The daemon: one task group around a session, every task named, and a clean end whatever ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import structlog
+
+from ztb.config import Config
+from ztb.control import Command, Halt, Reload
+from ztb.ledger.records import Record
+from ztb.ports import Clock, Source
+from ztb.runtime.control_socket import SOCKET_NAME, ControlSocket
+from ztb.runtime.controls import SessionControls
+from ztb.runtime.feed import Feed
+from ztb.runtime.kill_switch import KillSwitch
+from ztb.runtime.memory_guard import MemoryGuard
+from ztb.runtime.reloading import Reloading
+from ztb.runtime.session import Session, status_of
+from ztb.runtime.watching import Snapshots, Watch
+from ztb.telemetry.observer import Observer
+from ztb.telemetry.snapshot import AlertFact, Snapshot, State, StreamFact
+
+_TURN_S = 0.2  # between two looks at the kill switch, the journal and the memory
+_TURNS_FOR_CANCELS = 10
+_PATIENCE_S = 3.0  # for a learner that still owes something, once the run is to end
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0  # before an observer that failed is started again
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonOptions:
+    """`load` reads the configuration again; `dropped` counts the rows that the source left out."""
+
+    instance: str
+    load: Callable[[], Config]
+    dropped: Callable[[], int] = lambda: 0
+
+
+class Daemon:
+    """Runs `session` over `source`. `turns` grows while the loop is alive; `ready` is set once it trades or is halted.
+
+    `jobs` are further tasks, by name; an error of one ends the daemon. `streams` says how the market data are,
+    `disarm` ends what `ztb arm` began, `ending` is awaited when the ticks have ended. Of
+    `looks` each is called a few times a second, of `closing` each once when the ticks are to end.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        source: Source,
+        clock: Clock,
+        options: DaemonOptions,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self.session = session
+        self.turns = 0
+        self.ready = asyncio.Event()
+        self.jobs: dict[str, Callable[[], Awaitable[None]]] = {}
+        self.streams: Callable[[], tuple[StreamFact, ...]] = tuple
+        self.disarm: Callable[[], str] = lambda: "there is nothing to disarm: no real money is traded"
+        self.ending: Callable[[], Awaitable[None]] | None = None
+        self.looks: list[Callable[[], None]] = []
+        self.closing: list[Callable[[], None]] = []
+        self._clock = clock
+        self._options = options
+        self._observers = observers
+        self._feed = Feed(source)
+        self._stopping = False
+        self._turns_left = 0
+        self._watch = Watch()
+        self._guard = MemoryGuard(session.assembly.config.limits.max_memory_gb)
+        session.journal.tap = self._record
+        self.switch = KillSwitch(session.directory.path)
+        self.controls = SessionControls(
+            session, self.switch, clock.now_ns, Reloading(session, options.load), lambda: self.disarm()
+        )
+        self._snapshots = Snapshots(
+            session, options.instance, self._watch, clock.now_ns, self._state, lambda: self.streams()
+        )
+        self.controls.snapshot = self._snapshots.take
+
+    async def run(self) -> dict[str, Any]:
+        """Until the source ends, a signal, or an error; the summary, which is written in any case."""
+        dropped = self._options.dropped
+        try:
+            await self._run()
+        except BaseException as error:
+            self.session.abandon(status_of(error), dropped())
+            raise
+        return self.session.finish("stopped" if self._stopping else "complete", dropped())
+
+    def stop(self) -> None:
+        """End cleanly: what is in hand is finished, nothing new is begun, orders are cancelled if so configured."""
+        if self._stopping:
+            return
+        self._stopping = True
+        self.session.patience_s = _PATIENCE_S
+        lane = self.session.engine.live
+        lane.gate.memory.halted = True
+        if self.session.assembly.config.execution.orders_at_stop == "cancel":
+            lane.cancel_all(self.session.engine.progress.last_ts_ns)
+            self._turns_left = _TURNS_FOR_CANCELS
+        self._end_when_quiet()
+
+    def _end_when_quiet(self) -> None:
+        """Once stopping: end the ticks when the venue has confirmed our cancels, or has had its time."""
+        self._turns_left -= 1
+        if self._stopping and (self._turns_left < 0 or not self.session.engine.live.working):
+            self._feed.stop()
+            for close in self.closing:
+                close()
+
+    def alert(self, severity: Literal["info", "warning", "critical"], key: str, text: str) -> None:
+        """Tell whoever watches."""
+        fact = AlertFact(self._clock.now_ns(), severity, key, text)
+        self._watch.alert(fact)
+        for observer in self._observers:
+            self._tell(observer, partial(observer.alert, fact))
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._listen_to_signals(loop)
+        async with asyncio.TaskGroup() as group:
+            background = [group.create_task(job, name=name) for name, job in self._background().items()]
+            try:
+                await self.session.drive(self._feed, group)
+                if self.ending is not None:
+                    await self.ending()
+            finally:
+                for task in background:
+                    task.cancel()
+
+    def _background(self) -> dict[str, Any]:
+        socket = ControlSocket(self.session.directory.path / SOCKET_NAME, self.controls)
+        tasks = {"source": self._feed.pump(), "control-socket": socket.run(), "turns": self._turn_for_ever()}
+        tasks |= {f"observer-{observer.name}": self._observe(observer) for observer in self._observers}
+        return tasks | {name: job() for name, job in self.jobs.items()}
+
+    async def _turn_for_ever(self) -> None:
+        """Obey the kill switch, hand rows to the disk, look at the memory: a few times a second."""
+        while True:
+            self.turns += 1
+            for look in (self.controls.look, *self.looks):
+                look()
+            self.controls.go_on_flattening()
+            self._end_when_quiet()
+            self.session.journal.commit()
+            self._guard()
+            if not self.ready.is_set() and self._state()[0] != "starting":
+                self.ready.set()
+            await asyncio.sleep(_TURN_S)
+
+    def _state(self) -> tuple[State, str]:
+        stop = self.controls.stop
+        if self._stopping:
+            return "stopping", ""
+        if stop is not None:
+            return stop
+        if self.session.engine.progress.ticks == 0:
+            return "starting", ""
+        return "trading", ""
+
+    def _listen_to_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.add_signal_handler(signal.SIGTERM, self.stop)
+        loop.add_signal_handler(signal.SIGINT, self.stop)
+        loop.add_signal_handler(signal.SIGUSR1, self._on_signal, Halt("SIGUSR1"), "signal")
+        loop.add_signal_handler(signal.SIGHUP, self._on_signal, Reload(), "signal")
+
+    def _on_signal(self, command: Command, origin: str) -> None:
+        answer = self.controls.carry_out(command, origin)
+        log = structlog.get_logger()
+        (log.info if answer.ok else log.error)(
+            "signal_obeyed", command=type(command).__name__, answer=answer.message
+        )
+
+    def _record(self, record: Record) -> None:
+        self._watch.record(record)
+        for observer in self._observers:
+            self._tell(observer, partial(observer.record, record))
+
+    def _tell(self, observer: Observer, call: Callable[[], None]) -> None:
+        """An observer's mistake is a line in the log, never the trading's affair."""
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 (a supervisor)
+            structlog.get_logger().error("observer_failed", observer=observer.name, reason=repr(error))
+
+    async def _observe(self, observer: Observer) -> None:
+        """Run an observer for ever; one that fails or ends is started again, less and less often."""
+        wait_s = _FIRST_WAIT_S
+        while True:
+            try:
+                await observer.run(self._snapshots.take, self.controls)
+                reason = "it ended"
+            except Exception as error:  # noqa: BLE001 (a supervisor)
+                reason = repr(error)
+            self.alert("warning", f"observer-{observer.name}", f"{observer.name} is started again: {reason}")
+            await asyncio.sleep(wait_s)
+            wait_s = min(2.0 * wait_s, _LONGEST_WAIT_S)
+
+    def snapshot(self) -> Snapshot:
+        """The state now."""
+        return self._snapshots.take()

@@ -1,0 +1,72 @@
+"""The kill switch: latched on disk before anything else happens, so that a restart finds it as it was left."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from ztb.errors import DataError
+
+Stop: TypeAlias = Literal["halted", "reduce_only", "flattening"]
+
+
+class Latch(msgspec.Struct, frozen=True):
+    """What is latched, since when (nanoseconds since 1970), who asked for it and why."""
+
+    stop: Stop
+    since_ns: int
+    origin: str
+    reason: str
+
+
+class KillSwitch:
+    """Two files in a run's folder: `latch.json`, ours, and `halt`, which anybody may touch to stop the trading."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "halt"
+        self._latch_file = folder / "latch.json"
+        self.latch: Latch | None = self._read()
+
+    def touched(self) -> bool:
+        """Whether the file `halt` is there; cheap enough to ask before every order."""
+        return os.path.lexists(self.file)
+
+    def set(self, latch: Latch) -> None:
+        """Latch; durable on return."""
+        self.latch = latch
+        partial = self._latch_file.with_suffix(".partial")
+        with partial.open("wb") as file:
+            file.write(msgspec.json.encode(latch))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self._latch_file)
+        self._sync_folder()
+
+    def clear(self) -> None:
+        """Unlatch and take the file `halt` away; durable on return."""
+        self.latch = None
+        self._latch_file.unlink(missing_ok=True)
+        self.file.unlink(missing_ok=True)
+        self._sync_folder()
+
+    def _sync_folder(self) -> None:
+        folder = os.open(self._latch_file.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _read(self) -> Latch | None:
+        try:
+            return msgspec.json.decode(self._latch_file.read_bytes(), type=Latch)
+        except FileNotFoundError:
+            return None
+        except (msgspec.DecodeError, json.JSONDecodeError) as error:
+            raise DataError(
+                f"{self._latch_file}: the latch of the kill switch cannot be read ({error}); trading stays halted: "
+                "remove the file once you know why it was set"
+            ) from None

@@ -1,0 +1,116 @@
+"""The daemon on a live market: the market opened, the past put back, and the jobs beside the engine's."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+import numpy as np
+
+from ztb.config import Config, config_hash
+from ztb.ledger.run_directory import RunDirectory
+from ztb.market.instrument import Instrument
+from ztb.ports import Clock
+from ztb.runtime.assembly import Assembly, assemble
+from ztb.runtime.daemon import Daemon, DaemonOptions
+from ztb.runtime.live_market import LiveMarket, open_live_market
+from ztb.runtime.market_guard import MarketGuard
+from ztb.runtime.origin import Origin, load_origin, random_origin
+from ztb.runtime.recovery import Opening, Past, read_past
+from ztb.runtime.resuming import resumed_origin
+from ztb.runtime.session import Frame, MakeOrigin, Session
+from ztb.trading.policy import NetworkShape
+from ztb.utils.version import code_version
+
+
+@dataclass(frozen=True, slots=True)
+class TradingRequest:
+    """What to trade with, and where it is kept. A folder that holds a run is gone on with."""
+
+    config: Config
+    directory: RunDirectory
+    seed: int
+    from_generation: str | None = None
+
+
+async def paper_daemon(request: TradingRequest, options: DaemonOptions, clock: Clock) -> Daemon:
+    """Live market data, a paper exchange. ConfigError, VenueError."""
+    heard: list[Daemon] = []
+
+    def warn(key: str, text: str) -> None:
+        for daemon in heard:
+            daemon.alert("warning", key, text)
+
+    market = await _open(request, clock, warn)
+    past = read_past(request.directory.journal)
+    assembly = _assembly(request, market)
+    opening = Opening(Decimal(repr(request.config.execution.start_cash_quote)))
+    frame = Frame(
+        "paper", assembly, request.directory, _run_id(request, past, clock), {}, clock.now_ns(), False, past,
+        past.opening if past else opening,
+    )  # fmt: skip
+    daemon = Daemon(Session(frame, _origin(request, frame)), market.source, clock, options)
+    attend(daemon, market, clock, warn)
+    heard.append(daemon)
+    return daemon
+
+
+def attend(daemon: Daemon, market: LiveMarket, clock: Clock, warn: Callable[[str, str], None]) -> None:
+    """Let `daemon` read `market`, and hold new risk back while it is not to be seen."""
+    execution = daemon.session.assembly.config.execution
+    memory = daemon.session.engine.live.gate.memory
+    daemon.jobs |= market.jobs()
+    daemon.streams = lambda: market.streams(clock.now_ns())
+    daemon.looks.append(MarketGuard(market, memory, execution.max_clock_skew_ms, warn))
+    daemon.closing.append(market.source.close)
+
+
+async def _open(request: TradingRequest, clock: Clock, warn: Callable[[str, str], None]) -> LiveMarket:
+    uniform = np.random.default_rng(request.seed).random
+    ticks = request.directory.path / "ticks"
+    return await open_live_market(request.config, ticks, clock.now_ns, lambda: float(uniform()), warn)
+
+
+def _assembly(request: TradingRequest, market: LiveMarket) -> Assembly:
+    source = market.source
+    return assemble(
+        request.config, configured(source.instrument, request.config), source.bar_ns, request.seed
+    )
+
+
+def configured(instrument: Instrument, config: Config) -> Instrument:
+    """The venue's instrument, with the fees and the spread that the configuration gives."""
+    market = config.market
+    return replace(
+        instrument,
+        maker_fee=instrument.maker_fee if market.maker_fee is None else market.maker_fee,
+        taker_fee=instrument.taker_fee if market.taker_fee is None else market.taker_fee,
+        spread_bps=instrument.spread_bps if market.spread_bps is None else market.spread_bps,
+    )
+
+
+def _run_id(request: TradingRequest, past: Past | None, clock: Clock) -> str:
+    """Of the run that is gone on with, or a new one: nobody else's, since no two begin at the same time."""
+    directory = request.directory
+    if past is not None and directory.manifest.exists():
+        return str(directory.read_json(directory.manifest)["run_id"])
+    parts = [config_hash(request.config), str(request.seed), code_version(), str(clock.now_ns())]
+    return hashlib.sha256("\n".join([*parts, str(directory.path.resolve())]).encode()).hexdigest()[:32]
+
+
+def _origin(request: TradingRequest, frame: Frame) -> MakeOrigin:
+    """The generation that served last; where there is no past, the one asked for, or a random one."""
+
+    def make(shape: NetworkShape, schema_hash: str) -> Origin:
+        network = frame.assembly.strategy.network
+        if frame.past is not None:
+            found = resumed_origin(frame.directory, frame.past, shape, schema_hash, network)
+            if found is not None:
+                return found
+        if request.from_generation is not None:
+            return load_origin(request.from_generation, shape, schema_hash, network)
+        return random_origin(shape, request.seed, network)
+
+    return make
