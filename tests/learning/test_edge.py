@@ -65,7 +65,10 @@ def test_the_optimum_earns_on_the_exchange_what_dynamic_programming_says(rho: fl
     best = examination.best(table)
     assert best == pytest.approx(gain, rel=0.03)
     at = np.arange(len(LADDER))
-    for lazy in (np.broadcast_to(at[:, None], table.shape), np.where(table > at[:, None], table, at[:, None])):
+    for lazy in (
+        np.broadcast_to(at[:, None], table.shape),
+        np.where(table > at[:, None], table, at[:, None]),
+    ):
         assert examination.best(lazy) < 0.9 * best
     assert COST == 0.2 and examination.random() < -0.04
 

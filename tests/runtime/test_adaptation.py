@@ -77,7 +77,9 @@ def replay(regimes: list[tuple[float, int]], pretrain: int, seed: int, folder: P
     (rho, _), *_ = regimes
     path = write_csv(closes([(rho, pretrain), *regimes], seed), folder / f"made-{seed}.csv")
     flags = SETTINGS | {key.replace("__", "."): value for key, value in changes.items()}
-    request = ReplayRequest(load_config(None, flags, {}).config, (path,), seed, pretrain_ns=pretrain * HOUR_NS)
+    request = ReplayRequest(
+        load_config(None, flags, {}).config, (path,), seed, pretrain_ns=pretrain * HOUR_NS
+    )
     directory = create_run_directory(folder / f"run-{seed}", "replay")
     asyncio.run(run_to_end(Replay(request, open_data(request), directory)))
     reader = JournalReader(directory.journal)
