@@ -1,7 +1,8 @@
 """A recorded session again: its ticks in their order, its generations where the journal says they served.
 
 Only what came from outside is taken from the record: ticks, the weights that were swapped in, and the holds on new
-risk. Everything else is done again, and every decision compared with the one that was made.
+risk. Everything else is done again, and every decision compared with the one that was made, up to where an operator
+stopped the trading.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ztb.errors import DataError
 from ztb.execution.risk import Reason, RiskMemory
 from ztb.learning.generations import GenerationInfo, ServedPolicy
 from ztb.ledger.journal import JournalReader
-from ztb.ledger.records import DecisionRow, FillRow, NoteRow, OrderRow, Record
+from ztb.ledger.records import STOPPING, DecisionRow, FillRow, NoteRow, OrderRow, Record
 from ztb.ledger.run_directory import RunDirectory
 from ztb.market.instrument import Instrument
 from ztb.market.recording import RecordingReader
@@ -36,6 +37,8 @@ from ztb.trading.policy import NetworkShape, weights_sha256
 
 _COMPARED: tuple[type[Record], ...] = (DecisionRow, OrderRow, FillRow)
 _HOLD = "as recorded"
+_STEERED = frozenset({"halted", "reduce_only", "flattening", STOPPING})
+_NEVER_NS = int(np.iinfo(np.int64).max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +64,10 @@ def read_recorded(directory: RunDirectory) -> Recorded:
         raise DataError(f"{directory.path}: its ticks were not recorded: set market.record before a run")
     reader = JournalReader(directory.journal)
     try:
-        decisions = list(reader.rows(DecisionRow))
-        starts = sum(1 for _ in reader.rows(NoteRow, "kind = ?", ("start",)))
+        notes = list(reader.rows(NoteRow))
+        steered_ns = min((note.ts_ns for note in notes if note.kind in _STEERED), default=_NEVER_NS)
+        decisions = list(reader.rows(DecisionRow, "ts_ns <= ?", (steered_ns,)))
+        starts = sum(note.kind == "start" for note in notes)
     finally:
         reader.close()
     if not decisions:
