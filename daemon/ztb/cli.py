@@ -146,12 +146,18 @@ def exchange(
     balance: Annotated[
         list[str] | None, typer.Option("--balance", help="such as USDT=1000; may be repeated")
     ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option("--data", help="recorded trades, quotes or depth; default: made-up flow"),
+    ] = None,
+    speed: Annotated[float, typer.Option("--speed", min=0.001, help="of recorded flow")] = 1.0,
     as_json: _Json = False,
 ) -> int:
-    """A local exchange to try and test against: Binance spot's protocol, made-up flow, nothing real."""
+    """A local exchange to try and test against: Binance spot's protocol, nothing real."""
     from ztb.commands.exchange import ExchangeOptions, run_exchange
 
-    return run_exchange(ExchangeOptions(port, seed, tuple(balance or ()), as_json))
+    options = ExchangeOptions(port, seed, tuple(balance or ()), tuple(data or ()), speed, as_json)
+    return run_exchange(options)
 
 
 @app.command()
@@ -282,6 +288,19 @@ def generations_show(
     from ztb.commands.generations import show
 
     return show(_checkpoints(run_directory), "policy", generation, as_json)
+
+
+@generations_app.command("diff")
+def generations_diff(
+    run_directory: _Run,
+    first: Annotated[int, typer.Argument(help="a generation")],
+    second: Annotated[int, typer.Argument(help="another one")],
+    as_json: _Json = False,
+) -> int:
+    """What sets two generations apart: lineage, the gate's figures, weights, behaviour."""
+    from ztb.commands.generations_diff import diff
+
+    return diff(run_directory, first, second, as_json)
 
 
 def _checkpoints(run_directory: Path) -> Path:

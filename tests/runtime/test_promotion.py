@@ -28,7 +28,7 @@ from ztb.trading.strategy import Action
 
 SHAPE = NetworkShape(4, (3, 3), (8,))
 RULES = AlarmRules(max_drawdown=0.1)
-FIGURES = {"reward": 1e-4, "reward_sd": 1e-3}
+FIGURES = {"reward": 1e-4, "reward_sd": 1e-3, "growth": 1e-4}
 
 
 class Shelf:

@@ -172,6 +172,13 @@ class Promotion:
         else:
             self._lineage.rejected += 1
 
+    def keep(self, weights: Weights, update: int, updater_state: dict[str, Any]) -> None:
+        """Journal and save what was learnt up to `update` as a generation that nobody tests: memory runs short."""
+        info = self._lineage.make(self._trails[-1], weights)
+        known = _Known(info, update, self._now.decision, self._now.ts_ns, updater_state)
+        self._write(info.number, "made", {"update": update, "kept": "memory", **_training(known)})
+        self._save(known, {}, ())
+
     def lost(self) -> None:
         """The learner that tested them is gone: nobody will hear of the candidates in test again."""
         for number in list(self._pending):
@@ -290,8 +297,10 @@ def _training(known: _Known) -> dict[str, int]:
 
 
 def _expectation(figures: Mapping[str, Any]) -> Expectation | None:
-    reward, deviation = figures.get("reward"), figures.get("reward_sd")
-    return None if reward is None or deviation is None else Expectation(reward, deviation)
+    reward, deviation, growth = (figures.get(name) for name in ("reward", "reward_sd", "growth"))
+    if reward is None or deviation is None or growth is None:
+        return None
+    return Expectation(reward, deviation, growth)
 
 
 def _serving(known: _Known, era: int, set_back: bool = False) -> Serving:

@@ -48,10 +48,12 @@ def new_serving(shape: NetworkShape, weights: Weights, make: MakeNetwork | None)
     return ServingPolicy(shape, weights) if make is None else ModuleServing(shape, weights, make)
 
 
-def first_weights(shape: NetworkShape, seed: int, make: MakeNetwork | None) -> Weights:
-    """Weights that know nothing, a function of `seed` alone."""
+def first_weights(
+    shape: NetworkShape, seed: int, make: MakeNetwork | None, orthogonal: bool = True
+) -> Weights:
+    """Weights that know nothing, a function of `seed` alone; see `initial_weights` for `orthogonal`."""
     if make is None:
-        return initial_weights(shape, seed)
+        return initial_weights(shape, seed, orthogonal)
     return module_weights(build_module(shape, make, seed))
 
 
