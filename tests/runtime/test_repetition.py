@@ -48,7 +48,7 @@ async def trade(folder: Path, swaps: bool) -> None:
 
 async def _steer(daemon: Daemon, swaps: bool) -> None:
     session = daemon.session
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(300):
         await until(lambda: session.lineage.made >= 2)
         if swaps:
             assert (await daemon.controls.execute(Promote(1), "test")).ok
