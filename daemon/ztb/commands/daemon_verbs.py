@@ -105,6 +105,26 @@ def unfreeze(run_directory: _Run = None, as_json: _Json = False) -> int:
 
 
 @daemon_app.command()
+def arm(
+    run_directory: Annotated[Path, typer.Option("--run", help="run directory")],
+    limit: Annotated[
+        float, typer.Option("--limit", min=0.0, help="most that is ever at stake, quote currency")
+    ],
+    config: Annotated[Path | None, typer.Option("--config", help="trade-config.json")] = None,
+    strategy: Annotated[str | None, typer.Option("--strategy", help="as it will be given to run")] = None,
+    learner: Annotated[str | None, typer.Option("--learner", help="as it will be given to run")] = None,
+    minutes: Annotated[float, typer.Option("--minutes", min=0.0, help="until it must have started")] = 10.0,
+    as_json: _Json = False,
+) -> int:
+    """Live mode: allow a run to trade real money, by typing the phrase that is asked for."""
+    from ztb.commands.arm import arm as allow
+
+    flags = {"strategy.name": strategy, "online.learner": learner}
+    given = {key: value for key, value in flags.items() if value is not None}
+    return allow(run_directory, config, given, limit, minutes, as_json)
+
+
+@daemon_app.command()
 def disarm(run_directory: _Run = None, as_json: _Json = False) -> int:
     """Live mode: no new risk until it is armed again."""
     return _command(run_directory, Disarm(), as_json)
