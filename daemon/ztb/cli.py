@@ -284,6 +284,19 @@ def generations_show(
     return show(_checkpoints(run_directory), "policy", generation, as_json)
 
 
+@generations_app.command("diff")
+def generations_diff(
+    run_directory: _Run,
+    first: Annotated[int, typer.Argument(help="a generation")],
+    second: Annotated[int, typer.Argument(help="another one")],
+    as_json: _Json = False,
+) -> int:
+    """What sets two generations apart: lineage, the gate's figures, weights, behaviour."""
+    from ztb.commands.generations_diff import diff
+
+    return diff(run_directory, first, second, as_json)
+
+
 def _checkpoints(run_directory: Path) -> Path:
     inner = run_directory / "checkpoints"
     return inner if inner.is_dir() else run_directory

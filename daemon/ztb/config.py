@@ -15,14 +15,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, with_config
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, with_config
 
 from ztb.errors import ConfigError
 from ztb.execution.paper_config import BOUNDS as PAPER_BOUNDS
 from ztb.execution.paper_config import PaperConfig
 from ztb.execution.risk import RiskLimits
+from ztb.learning.guidance import profile_options
 from ztb.trading.ppo.config import BOUNDS as PPO_BOUNDS
-from ztb.trading.ppo.config import PPOConfig
+from ztb.trading.ppo.config import PROFILES, PPOConfig
 
 _NO_EFFECT: dict[str, Any] = {"no_effect_on_results": True}
 
@@ -118,6 +119,20 @@ class StrategySection(Section):
     sample: bool = Field(default=True, description="sample actions (false: greedy)")
 
 
+PPO_DEFAULTS = PPOConfig(
+    num_envs=64, num_steps=64, minibatch_size=256, epochs=4, learning_rate=3e-4, anneal_learning_rate=False,
+    gamma=0.95, entropy_coef=0.01, target_kl=0.03,
+)  # fmt: skip
+"""Defaults of the section `ppo`: for markets, where rewards are noise for the most part."""
+
+ONLINE_PROFILES: dict[str, dict[str, Any]] = {
+    # A discount that changes would make what the value has learnt wrong.
+    name: {option: value for option, value in PROFILES[name].items() if option != "gamma"}
+    for name in ("calm", "trending", "volatile")
+}
+"""Defaults of `online.profiles`."""
+
+
 class OnlineSection(Section):
     """How the policy learns while it trades."""
 
@@ -141,6 +156,14 @@ class OnlineSection(Section):
     entropy_coef: float = Field(
         default=0.02, ge=0, le=10, description="in place of ppo.entropy_coef: keeps exploration alive"
     )
+    profile: Literal["none", "calm", "trending", "volatile", "auto"] = Field(
+        default="none",
+        description="of the learner; auto: that of the market's present condition, as detected",
+    )
+    profiles: dict[str, dict[str, Any]] = Field(
+        default=ONLINE_PROFILES,
+        description="what each changes in ppo; the network and the rollouts cannot change",
+    )
     reward: Literal["log_return", "differential_sharpe", "sortino"] = "log_return"
     reward_rate: float = Field(
         default=0.01, gt=0, le=1, description="rate of the moving moments of ratio rewards"
@@ -152,6 +175,18 @@ class OnlineSection(Section):
     stop_if_not_helping: bool = Field(
         default=False, description="learning freezes once it is clear that it does worse than generation 0"
     )
+
+    @field_validator("profiles")
+    @classmethod
+    def _changeable(cls, profiles: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name, changes in profiles.items():
+            if name not in ONLINE_PROFILES:
+                raise ValueError(f"no profile {name!r}; there are {', '.join(ONLINE_PROFILES)}")
+            try:
+                profile_options(PPO_DEFAULTS, name, changes)
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
+        return profiles
 
 
 class GateSection(Section):
@@ -193,7 +228,10 @@ class GateSection(Section):
         default=4096, ge=0, description="decisions after a promotion in which alarms roll it back"
     )
     alarm_drawdown_fraction: float = Field(
-        default=0.25, gt=0, le=1, description="of equity since the promotion"
+        default=0.25,
+        gt=0,
+        le=1,
+        description="of equity since the promotion, beyond losses known from the test",
     )
     alarm_shift_slack_sd: float = Field(
         default=0.1,
@@ -263,6 +301,23 @@ class TelemetrySection(Section):
         description="auto: JSON under systemd, else lines for people",
         json_schema_extra=_NO_EFFECT,
     )
+    web_listen: str | None = Field(
+        default=None,
+        description="page and metrics: HOST:PORT such as 127.0.0.1:8600, or unix:PATH; default: off",
+        json_schema_extra=_NO_EFFECT,
+    )
+    web_hosts: tuple[str, ...] = Field(
+        default=(), description="names that browsers use for it, without port", json_schema_extra=_NO_EFFECT
+    )
+    web_certificate: str | None = Field(
+        default=None, description="PEM file; other machines need TLS", json_schema_extra=_NO_EFFECT
+    )
+    web_private_key: str | None = Field(default=None, description="PEM file", json_schema_extra=_NO_EFFECT)
+    notify_from: Literal["info", "warning", "critical"] = Field(
+        default="warning",
+        description="alerts sent to the secret notify_urls, from this severity on",
+        json_schema_extra=_NO_EFFECT,
+    )
 
 
 class MqttSection(Section):
@@ -309,16 +364,10 @@ class LimitsSection(Section):
         default=4.0,
         gt=0.2,
         le=4096,
-        description="a run leaves cleanly at 95 % of it (ZTB_MAX_MEMORY_GB)",
+        description="at 80 % minibatches shrink, at 90 % learning pauses, at 95 % a run leaves (ZTB_MAX_MEMORY_GB)",
         json_schema_extra=_NO_EFFECT,
     )
 
-
-PPO_DEFAULTS = PPOConfig(
-    num_envs=64, num_steps=64, minibatch_size=256, epochs=4, learning_rate=3e-4, anneal_learning_rate=False,
-    gamma=0.95, entropy_coef=0.01, target_kl=0.03,
-)  # fmt: skip
-"""Defaults of the section `ppo`: for markets, where rewards are noise for the most part."""
 
 for _outside in (PPOConfig, PaperConfig, RiskLimits):
     with_config(ConfigDict(extra="forbid"))(_outside)

@@ -9,12 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import psutil
 
-from ztb.learning.online import OnlineConfig, Transition
+from ztb.learning.guidance import UNGUIDED, Guidance, guided
+from ztb.learning.online import OnlineConfig, OnlineLearner, Transition, Updated
 from ztb.learning.process.messages import Completed
 from ztb.learning.process.settings import LearnerSettings
 from ztb.trading.policy import NetworkShape, initial_weights
@@ -22,8 +24,9 @@ from ztb.trading.ppo.config import PPOConfig
 
 SHAPE = NetworkShape(6, (3, 2), (8,))
 EVERY = 16
+PPO = PPOConfig(minibatch_size=16, epochs=2, anneal_learning_rate=False)
 SETTINGS = LearnerSettings(
-    SHAPE, PPOConfig(minibatch_size=8, epochs=2, anneal_learning_rate=False), OnlineConfig(EVERY, 2), seed=5
+    SHAPE, PPO, OnlineConfig(EVERY, 2), seed=5, profiles=(replace(PPO, learning_rate=3e-3, gamma=0.9),)
 )
 WEIGHTS = initial_weights(SHAPE, 1)
 
@@ -35,7 +38,18 @@ def completed(number: int) -> Completed:
         rng.normal(size=6).astype(np.float32), (int(rng.integers(3)), int(rng.integers(2))), -1.8,
         float(rng.normal()), float(rng.normal(0, 0.01)), 0, False,
     )  # fmt: skip
-    return Completed(transition, float(rng.normal()), 0, number, 1000 * number)
+    return Completed(transition, float(rng.normal()), 0, number, 1000 * number, guidance(number))
+
+
+def learn(learner: OnlineLearner, one: Completed) -> Updated | None:
+    """What a learner process does with a transition, in this process."""
+    learner.updater.reconfigure(guided((SETTINGS.ppo, *SETTINGS.profiles), one.guidance))
+    return learner.add(one.transition, one.next_value, one.serving)
+
+
+def guidance(number: int) -> Guidance:
+    """What guides the learner at decision `number`: two updates as configured, two by a profile, smaller, and so on."""
+    return Guidance(1, 1) if number // (2 * EVERY) % 2 else UNGUIDED
 
 
 def until(done: Callable[[], bool], seconds: float = 90.0) -> None:

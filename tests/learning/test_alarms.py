@@ -12,7 +12,7 @@ from ztb.learning.alarms import Alarm, AlarmRules, Alarms, Expectation
 
 RULES = AlarmRules()
 GREATEST = math.log(15.0)
-EXPECTED = Expectation(1e-4, 1e-3)
+EXPECTED = Expectation(1e-4, 1e-3, 1e-4)
 
 
 def alarms(expectation: Expectation | None = EXPECTED, probation: bool = True) -> Alarms:
@@ -53,6 +53,14 @@ def test_a_deep_fall_raises_one_in_the_very_decision():
     found = first(alarms(None), rewards)
     assert found is not None and found[0] == 3 and found[1].kind == "drawdown"
     assert found[1].figures["drawdown"] == pytest.approx(1.0 - math.exp(-0.4))
+
+
+def test_a_loss_that_was_known_is_no_alarm_and_one_beyond_it_is():
+    """The incumbent lost even more."""
+    known = Expectation(-1e-3, 1e-2, -1e-3)
+    assert first(alarms(known), np.full(1000, -1e-3)) is None
+    found = first(alarms(known), np.full(1000, -2e-3))
+    assert found is not None and found[1].kind == "drawdown" and found[0] > 250
 
 
 def test_a_collapse_of_entropy_raises_one():

@@ -79,7 +79,7 @@ def test_divergence_and_entropy_are_those_of_the_serving_policys_probabilities()
     rng = np.random.default_rng(6)
     observations = rng.standard_normal((40, SHAPE.observation_size)).astype(np.float32)
     old, new = initial_weights(SHAPE, 1), follower(1.0)
-    logits = [Shadow(TERMS, weights, KEYS).outputs(observations) for weights in (old, new)]
+    logits = [Shadow(TERMS, weights, KEYS).logits(observations) for weights in (old, new)]
     found = compare(logits[0], logits[1], SHAPE.heads)
     pairs = [
         [ServingPolicy(SHAPE, weights).probabilities(seen) for weights in (old, new)] for seen in observations
@@ -95,3 +95,21 @@ def test_pieces_lead_on_from_each_other():
     for (before, _), (after, last) in zip(parts, parts[1:], strict=False):
         assert before.shared.times_ns[-1] == after.shared.times_ns[0]
         assert after.decisions == PIECE + 1 and last % PIECE == 0
+
+
+def test_step_by_step_is_the_same_as_in_one_kernel():
+    """As for a strategy's own network, which no kernel knows."""
+    recording = market(130, 8, 0.3)
+    at_once, step_by_step = (Shadow(TERMS, initial_weights(SHAPE, 2), KEYS) for _ in range(2))
+    outputs = step_by_step._policy.outputs
+    step_by_step._policy.outputs = lambda observations: outputs(observations)
+    (one,), (other,) = (traded(shadow, [(recording, 129)]) for shadow in (at_once, step_by_step))
+    for name in ("rewards", "equity", "turnover", "observations", "tainted"):
+        assert np.array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_a_strategys_own_reward_is_what_counts():
+    recording = market(50, 9)
+    terms = replace(TERMS, own_reward=lambda before, after: after - before)
+    (done,) = traded(Shadow(terms, holder(1.0), KEYS), [(recording, 49)])
+    assert np.array_equal(done.rewards, np.diff(done.equity, axis=0))

@@ -20,6 +20,7 @@ from learning.process_support import (
     Clock,
     completed,
     ended,
+    learn,
     nothing_left,
     stop,
     until,
@@ -85,7 +86,7 @@ def inline():
     stats, states = [], {}
     for number in range(UPDATES * EVERY):
         one = completed(number)
-        updated = learner.add(one.transition, one.next_value, one.serving)
+        updated = learn(learner, one)
         if updated is not None:
             stats.append((updated.stats, updated.mean_reward))
             states[updated.update] = learner.updater.state()
@@ -157,7 +158,7 @@ def test_what_follows_a_gap_is_no_successor_of_what_came_before(learner):
         if number == 50:
             known.interrupt()
         one = completed(number)
-        updated = known.add(one.transition, one.next_value, 0)
+        updated = learn(known, one)
     assert updated is not None and learner.reports[0].stats == updated.stats
     assert known.counts.tainted == 1
 

@@ -88,7 +88,7 @@ def test_it_is_the_end_of_a_recording_of_all_history(market: str, parts: int, cu
         same(piece, known.window(max(0, led - 1), last))
         same(window.recording(), known.window(max(0, last - CAPACITY), last))
         led = last
-    assert led > 2 * CAPACITY and window.decisions < CAPACITY + cut_every
+    assert led > 2 * CAPACITY
     assert window.cut() is None
 
 
@@ -99,7 +99,7 @@ def test_told_again_from_its_start_it_is_the_same_again():
         tell(window, known, last - 10, last)
         window.cut()
     start = window.start
-    assert 0 < start.first <= 110 - CAPACITY
+    assert start.first == 110 - CAPACITY
     again = RecentWindow(SPOT, known.period_ns, CAPACITY)
     again.resume(Start(start.first, start.view.copy(), start.on_bars))
     tell(again, known, start.first, 110)
@@ -158,7 +158,7 @@ def test_where_ticks_are_many_it_is_shorter_and_its_memory_bounded():
         window.cut()
     recording = window.recording()
     assert recording is not None and recording.decisions == 2 == 1 + most_ticks(4) // 200
-    assert window.decisions == 2
+    assert len(recording.shared.ticks) <= most_ticks(4)
     for _ in range(3 * most_ticks(4) // 200):
         window.add(ticks, new_view(instrument))  # a clock that never decides
-    assert window.decisions == 0 and window.recording() is None
+    assert window.recording() is None

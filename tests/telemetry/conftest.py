@@ -35,6 +35,11 @@ LADDER = [0.0, 0.5, 1.0]
 FEATURES = ["one", "two", "three"]
 SHAPE = NetworkShape(len(FEATURES) + ACCOUNT_SIZE, (len(LADDER), 3), (4,))
 WEIGHTS = [initial_weights(SHAPE, seed) for seed in range(3)]
+FOUND = {
+    "tested_decisions": 640, "alpha": 0.05, "log_evidence": 3.5, "difference": 2e-4, "difference_low": 1e-5,
+    "difference_high": 4e-4, "kl": 0.02, "entropy_fraction": 0.8, "turnover": 0.11, "incumbent_turnover": 0.21,
+    "drawdown": 0.031, "incumbent_drawdown": 0.042, "course": [0.01, -0.02, 0.05, 0.128],
+}  # fmt: skip
 RISK = {"max_drawdown_fraction": 0.9, "max_exposure": 1.1}
 
 
@@ -86,9 +91,11 @@ class Writer:
             row = UpdateRow(number, ts_ns, 10 * number, -0.1, 0.5, 1.5, 0.01, 0.1, variance, 0.002)
             self.journal.append(row)
         self._generation(1, 0, ts_ns, "made", {"kl": 0.01, "entropy_fraction": 0.9})
-        self._generation(1, 0, ts_ns, "promoted", {"reason": "passed"})
+        self._generation(1, 0, ts_ns, "promoted", {"reason": "passed", **FOUND})
         self._generation(2, 1, ts_ns, "made", {"kl": 0.9, "entropy_fraction": 0.1})
-        self._generation(2, 1, ts_ns, "rejected", {"reason": "kl"})
+        self._generation(
+            2, 1, ts_ns, "rejected", {"reason": "kl", **FOUND, "tested_decisions": 64, "alpha": 0.02}
+        )
 
     def _generation(
         self, number: int, parent: int | None, ts_ns: int, event: str, detail: dict[str, Any]

@@ -107,7 +107,7 @@ def test_without_javascript_there_are_the_figures_the_tables_and_an_equity_curve
         "ab" * 16,
     ):
         assert words in page.text
-    assert directory.report.read_text().count("<polyline") == 4
+    assert directory.report.read_text().count("<polyline") == 4 + 2, "four accounts, two tests"
 
 
 def test_the_page_loads_nothing_and_allows_no_script_but_its_own(make_run):

@@ -176,6 +176,13 @@ def test_initial_weights_are_orthogonal_with_the_gains_of_the_paper() -> None:
         assert all(not array.any() for name, array in weights.items() if name.endswith("bias"))
 
 
+def test_initial_weights_may_be_uniform_instead() -> None:
+    weights = initial_weights(NetworkShape(25, (5,), (64,)), 0, orthogonal=False)
+    matrix = weights["trunk.0.weight"]
+    assert np.abs(matrix).max() <= 0.2 and abs(float(matrix.std()) - 0.2 / np.sqrt(3)) < 0.01
+    assert all(not array.any() for name, array in weights.items() if name.endswith("bias"))
+
+
 def test_initial_weights_start_nearly_uniform_and_follow_the_seed() -> None:
     shape = SHAPES[0]
     policy = ServingPolicy(shape, initial_weights(shape, 3))

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections import deque
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
@@ -292,25 +291,13 @@ def test_a_pipe_gets_nothing() -> None:
     assert pipe.getvalue() == ""
 
 
-class _Writer:
-    written: list[tuple[str, int]]
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tensorboard_gets_scalars_under_the_names_of_stable_baselines3(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    def __init__(self, folder: str) -> None:
-        _Writer.written = []
-
-    def add_scalar(self, name: str, value: float, step: int) -> None:
-        assert np.isfinite(value)
-        self.written.append((name, step))
-
-    def close(self) -> None:
-        self.written.append(("closed", 0))
-
-
-def test_tensorboard_gets_scalars_under_the_names_of_stable_baselines3(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=_Writer))
-    PPOTrainer("CartPole-v1", SMALL, tensorboard="folder").train(256)
+    heard: list[TrainingProgress] = []
+    PPOTrainer("CartPole-v1", SMALL, tensorboard=tmp_path).train(256, heard.append)
+    written = EventAccumulator(str(tmp_path)).Reload()
     train = (
         "approx_kl",
         "clip_fraction",
@@ -321,9 +308,15 @@ def test_tensorboard_gets_scalars_under_the_names_of_stable_baselines3(
     )
     losses = ("loss", "policy_gradient_loss", "value_loss")
     names = {f"train/{name}" for name in train + losses}
-    names |= {"rollout/ep_rew_mean", "rollout/ep_len_mean", "time/fps"}
-    assert {name for name, step in _Writer.written if step == 256} == names
-    assert _Writer.written[-1] == ("closed", 0)
+    names |= {"rollout/ep_rew_mean", "rollout/ep_len_mean", "time/fps", "time/total_timesteps"}
+    assert set(written.Tags()["scalars"]) == names
+    last = {name: written.Scalars(name)[-1] for name in names}
+    assert {point.step for point in last.values()} == {256}
+    stats = heard[-1].stats
+    assert last["train/value_loss"].value == pytest.approx(stats.value_loss)
+    assert last["train/entropy_loss"].value == pytest.approx(-stats.entropy)
+    assert last["rollout/ep_rew_mean"].value == pytest.approx(heard[-1].mean_return)
+    assert last["time/total_timesteps"].value == 256
 
 
 def test_tensorboard_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

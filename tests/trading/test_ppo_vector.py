@@ -13,6 +13,7 @@ from ztb.errors import ConfigError
 from ztb.trading.policy import NetworkShape, initial_weights
 from ztb.trading.ppo.actor_critic import TowerNetwork
 from ztb.trading.ppo.collector import Actor, Collector
+from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.ppo.gae import advantages_of
 from ztb.trading.ppo.normalizer import Normalizer
 from ztb.trading.ppo.spaces import actions_of
@@ -51,7 +52,7 @@ def collector_of(envs: SyncVectorEnv, steps: int) -> tuple[Collector, Actor]:
         Stepper(envs, 0),
         actor,
         actions_of(envs.single_action_space),
-        Normalizer(1, envs.num_envs, 0.9, observations=False, rewards=False),
+        Normalizer(1, envs.num_envs, PPOConfig(gamma=0.9, normalize_rewards=False)),
         (shape, steps),
         np.random.default_rng(0),
     )
@@ -115,7 +116,7 @@ def test_the_reset_step_of_a_rollouts_first_row_is_masked() -> None:
 
 def test_rewards_and_observations_are_normalised_and_reset_steps_teach_nothing() -> None:
     generator = np.random.default_rng(0)
-    normalizer = Normalizer(2, 4, 0.0, observations=True, rewards=True)
+    normalizer = Normalizer(2, 4, PPOConfig(gamma=0.0, normalize_observations=True))
     live = np.array([True, True, True, False])
     for _ in range(2000):
         seen = (generator.standard_normal((4, 2)) * [2, 5] + [1, -3]).astype(np.float32)
@@ -167,3 +168,12 @@ def test_squashed_actions_stay_inside() -> None:
 def test_a_space_that_cannot_be_learnt_on_is_named() -> None:
     with pytest.raises(ConfigError, match="Text"):
         actions_of(gym.spaces.Text(3))
+
+
+def test_what_is_normalised_is_cut_off_where_the_options_say() -> None:
+    options = PPOConfig(normalize_observations=True, clip_observations=1.5, clip_rewards=0.5)
+    normalizer, live = Normalizer(1, 2, options), np.ones(2, bool)
+    rows = np.array([[-1.0], [1.0]], np.float32)
+    normalizer.see(rows, live)
+    assert normalizer.observations(np.array([[9.0], [-9.0]], np.float32)).ravel().tolist() == [1.5, -1.5]
+    assert np.abs(normalizer.rewards(np.array([3.0, -3.0]), ~live, live)).tolist() == [0.5, 0.5]

@@ -17,6 +17,7 @@ from utils.checkpoint_states import same
 from ztb.utils import CheckpointManager
 from ztb.utils.checkpoint import Damaged, NewerVersion
 from ztb.utils.checkpoint.layout import VERSION
+from ztb.utils.checkpoint.reader import open_generation
 
 FIXTURES = Path(__file__).with_name("fixtures")
 
@@ -120,3 +121,16 @@ def test_floats_shrink_by_their_exponents(tmp_path: Path) -> None:
     }
     assert sizes["exponent"] < 0.84 * sizes["none"]
     assert sizes["exponent"] < 0.93 * sizes["zstd"]
+
+
+def test_the_codec_is_chosen_for_each_kind_of_array(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    state = {
+        "floats": generator.normal(0, 0.05, 4096).astype(np.float32),
+        "integers": generator.integers(0, 9, 4096),
+        "noise": generator.bytes(32768),
+        "few": np.zeros(100),
+    }
+    path = CheckpointManager(tmp_path, compression="exponent").save(state, "exp").path
+    with open_generation(path, 0) as opened:
+        assert [frame.codec for frame in opened.manifest.frames] == ["exponent", "zstd", "raw", "raw"]

@@ -73,3 +73,17 @@ def _output(program: str) -> str:
     return subprocess.run(
         command, capture_output=True, text=True, check=True, env=child_environment()
     ).stdout.strip()
+
+
+def test_loading_outside_a_loop_and_inside_gives_the_same(tmp_path: Path) -> None:
+    import asyncio
+
+    from ztb.utils import CheckpointManager
+
+    manager = CheckpointManager(tmp_path)
+    asyncio.run(manager.save_async({"step": 3}, "exp"))
+
+    async def inside() -> list[object]:
+        return [manager.load("exp"), await manager.load_async("exp", generation=0)]
+
+    assert [manager.load("exp"), *asyncio.run(inside())] == [{"step": 3}] * 3

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ import pytest
 from ztb.errors import UsageError
 from ztb.utils import CheckpointManager
 from ztb.utils.checkpoint import Generation, files
+from ztb.utils.checkpoint.arena import ALIGNMENT, Arena
+from ztb.utils.checkpoint.copying import copy
 
 
 @contextmanager
@@ -202,3 +206,31 @@ def test_the_clock_is_the_callers(tmp_path: Path) -> None:
     first, second = manager.save([1.5], "exp"), manager.save([1.5], "same")
     assert first.created.isoformat() == "2023-11-14T22:13:20+00:00"
     assert first.path.read_bytes().replace(b"exp", b"same")[64:] == second.path.read_bytes()[64:]
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_large_copy_is_the_same_with_and_without_help(busy: bool) -> None:
+    source = np.random.default_rng(0).integers(0, 256, 50_000_001, dtype=np.uint8)
+    target = np.zeros_like(source)
+    cuts = [0, 1, 30_000_000, source.size]
+    moves = [
+        (target.ctypes.data + start, source.ctypes.data + start, end - start)
+        for start, end in itertools.pairwise(cuts)
+    ]
+    released = threading.Event()
+    with ThreadPoolExecutor(1) as helper:
+        if busy:
+            helper.submit(released.wait)
+        copy(moves, helper)  # would never return if it waited for a helper that is busy
+        released.set()
+    np.testing.assert_array_equal(target, source)
+
+
+def test_the_memory_of_a_copy_is_used_again() -> None:
+    arena = Arena()
+    arena.reserve(3_000_000)
+    first = arena.address
+    for nbytes in (1, 3_000_000, 4_000_000):
+        assert arena.reserve(nbytes).nbytes == nbytes
+        assert arena.address == first
+    assert first % ALIGNMENT == 0

@@ -141,3 +141,12 @@ def test_wrong_marks_are_refused(tmp_path: Path, label: str) -> None:
     manager.save(1, "exp")
     with pytest.raises(UsageError, match="mark"):
         manager.mark("exp", 0, label)
+
+
+def test_the_managers_policy_is_the_one_it_was_given(tmp_path: Path) -> None:
+    manager = CheckpointManager(
+        tmp_path, max_generations=2, keep_best=1, best_metric="loss", best_is="lowest", keep_every=4
+    )
+    for number, loss in enumerate([5, 3, 9, 1, 7, 8, 6, 4, 2, 5]):
+        manager.save(number, "exp", metrics={"loss": loss})
+    assert [g.number for g in manager.list("exp")] == [0, 3, 4, 8, 9]

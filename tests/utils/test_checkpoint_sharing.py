@@ -17,6 +17,7 @@ import pytest
 from utils.checkpoint_states import child_environment
 from ztb.errors import ZtbError
 from ztb.utils import CheckpointManager
+from ztb.utils.checkpoint import loader, reader
 
 
 def state(number: int) -> dict[str, Any]:
@@ -30,6 +31,7 @@ def whole(loaded: dict[str, Any]) -> bool:
 READER = """
 import sys
 from ztb.utils import CheckpointManager
+from ztb.utils.checkpoint import loader, reader
 manager = CheckpointManager(sys.argv[1])
 seen = []
 while not seen or seen[-1] < int(sys.argv[2]):
@@ -89,6 +91,7 @@ def test_a_generation_being_read_is_not_removed(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from ztb.utils import CheckpointManager
+from ztb.utils.checkpoint import loader, reader
 manager = CheckpointManager(sys.argv[1])
 print(manager.load("exp")["number"], flush=True)
 try:
@@ -180,3 +183,37 @@ def test_left_over_files_are_swept_by_the_writer_only(
         "lock",
         "notes.txt",
     ]
+
+
+def test_what_a_load_reads_is_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manager = CheckpointManager(tmp_path, max_generations=1)
+    manager.save(state(0), "exp")
+    reading, released = threading.Event(), threading.Event()
+
+    def slow(*arguments: Any) -> Any:
+        reading.set()
+        assert released.wait(30)
+        return reader.load_state(*arguments)
+
+    monkeypatch.setattr(loader, "load_state", slow)
+    loaded: list[Any] = []
+    thread = threading.Thread(target=lambda: loaded.append(manager.load("exp")))
+    thread.start()
+    assert reading.wait(30)
+    manager.save(state(1), "exp")
+    assert [g.number for g in manager.list("exp")] == [0, 1]
+    released.set()
+    thread.join()
+    assert loaded[0]["number"] == 0
+    assert [g.number for g in manager.cleanup_old_generations("exp")] == [0]
+
+
+def test_a_save_in_progress_is_not_swept_by_a_second_process(tmp_path: Path) -> None:
+    manager = CheckpointManager(tmp_path)
+    manager.save(state(7), "exp")
+    unfinished = tmp_path / "exp" / "gen-00000001.tmp"
+    unfinished.touch()
+    command = [sys.executable, "-c", WRITER, str(tmp_path)]
+    done = subprocess.run(command, env=child_environment(), capture_output=True, text=True, check=True)
+    assert "FolderInUse" in done.stdout
+    assert unfinished.exists()

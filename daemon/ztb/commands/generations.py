@@ -22,7 +22,7 @@ def list_generations(base: Path, name: str | None, as_json: bool) -> int:
     found = [generation for each in names for generation in manager.list(each)]
     if not found:
         raise UsageError(f"{base / name if name else base}: there are no generations")
-    _print([facts(generation) for generation in found], _table(found), as_json)
+    print_facts([facts(generation) for generation in found], _table(found), as_json)
     return 3 if any(generation.fault for generation in found) else 0
 
 
@@ -33,7 +33,7 @@ def show(base: Path, name: str, generation: int | None, as_json: bool) -> int:
         generation = manager.latest(name).number
     (verified,) = manager.verify(name, generation)
     described = facts(verified)
-    _print(described, _rows(described), as_json)
+    print_facts(described, _rows(described), as_json)
     return 3 if verified.fault else 0
 
 
@@ -55,7 +55,8 @@ def facts(generation: Generation) -> dict[str, Any]:
     }
 
 
-def _print(described: object, table: Table, as_json: bool) -> None:
+def print_facts(described: object, table: Table, as_json: bool) -> None:
+    """Print `described` as JSON, or the table."""
     from rich.console import Console
 
     console = Console()

@@ -22,7 +22,7 @@ class AlarmRules:
 
     probation_decisions: int = 4096
     max_drawdown: float = 0.25
-    """Of equity, since the promotion."""
+    """Of equity, since the promotion, beyond the losses that the shadow made the generation be expected to make."""
     shift_slack_sd: float = 0.1
     """A mean reward this much below the shadow's is let pass, in standard deviations a decision."""
     shift_limit_sd: float = 50.0
@@ -32,10 +32,11 @@ class AlarmRules:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """Mean and standard deviation of a decision's reward, as found in shadow."""
+    """Mean and standard deviation of a decision's reward, and mean log growth of equity, as found in shadow."""
 
     reward: float
     reward_sd: float
+    growth: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,11 @@ class Alarms:
         return self._fallen(equity) or self._shifted(reward) or self._collapsed(logprob)
 
     def _fallen(self, equity: float) -> Alarm | None:
-        self._peak = max(self._peak, equity)
-        drawdown = 1.0 - equity / self._peak if self._peak > 0.0 else 1.0
+        """One that loses less than the incumbent is better than that, and no worse than was known."""
+        losing = min(0.0, self._expectation.growth) if self._expectation else 0.0
+        beyond = equity * math.exp(-losing * self._served)
+        self._peak = max(self._peak, beyond)
+        drawdown = 1.0 - beyond / self._peak if self._peak > 0.0 else 1.0
         if drawdown <= self._rules.max_drawdown:
             return None
         return Alarm("drawdown", {"drawdown": drawdown, "decisions": self._served})

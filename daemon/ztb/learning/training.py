@@ -73,7 +73,7 @@ class Training:
     ) -> None:
         ppo = settings.ppo
         shape = settings.shape(recording.feature_size)
-        weights = first_weights(shape, seed, settings.network)
+        weights = first_weights(shape, seed, settings.network, ppo.orthogonal_init)
         episodes = Episodes(2 * ppo.num_steps, random_start=True, random_account=True)
         simulation = Simulation(
             recording, settings.bridge, settings.paper, settings.start_cash, episodes, ppo.num_envs

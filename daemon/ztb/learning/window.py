@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any
@@ -62,20 +61,15 @@ class RecentWindow:
 
     def resume(self, start: Start) -> None:
         """Forget everything; what is told next is decision `start.first` and those that follow it."""
-        self._pieces: deque[tuple[Start, Recording]] = deque()
-        self._next = replace(start, view=start.view.copy())
+        self._kept: Recording | None = None
+        self._start = self._next = replace(start, view=start.view.copy())
         self._pending = _Pending()
         self._begun = True
 
     @property
     def start(self) -> Start:
         """Where what is kept begins: told again from there, the window becomes the same again."""
-        return self._pieces[0][0] if self._pieces else self._next
-
-    @property
-    def decisions(self) -> int:
-        """Decisions that are kept and ready."""
-        return sum(recording.decisions for _, recording in self._pieces)
+        return self._start
 
     def restart(self) -> None:
         """What comes next does not follow on what came last."""
@@ -87,7 +81,7 @@ class RecentWindow:
         """Rows (n,) that arrived, copied; `view` (1,) is the market before them, from which a window may begin."""
         pending = self._pending
         if not self._begun:
-            self._next = replace(self._next, view=view.copy(), on_bars=0)
+            self._start = self._next = replace(self._next, view=view.copy(), on_bars=0)
             pending.ticks.clear()
             pending.count = 0
         elif pending.count + len(ticks) > 2 * self.most_ticks:
@@ -111,24 +105,20 @@ class RecentWindow:
         if not pending.ends:
             return None
         piece, rest = self._ready(pending)
-        led = piece
-        if self._pieces:
-            last = self._pieces[-1][1]
-            led = join((last.window(last.decisions - 1, last.decisions), piece))
-        self._pieces.append((self._next, piece))
         self._next = _after(self._next, piece)
         self._pending = _Pending([rest], len(rest)) if len(rest) else _Pending()
-        self._forget()
+        if self._kept is None:
+            led = self._kept = piece
+        else:
+            last = self._kept.decisions
+            led = join((self._kept.window(last - 1, last), piece))
+            self._kept = join((self._kept, piece))
+        self._forget(self._kept)
         return led
 
     def recording(self) -> Recording | None:
         """The window: the last decisions that were cut, as many as fit. None where there are none."""
-        if not self._pieces:
-            return None
-        whole = join([recording for _, recording in self._pieces])
-        rows = whole.shared.rows
-        fitting = int(np.searchsorted(rows, rows[-1] - self.most_ticks, side="right"))
-        return whole.window(max(fitting, whole.decisions - self.capacity), whole.decisions)
+        return self._kept
 
     def _ready(self, pending: _Pending) -> tuple[Recording, Ticks]:
         """The pending decisions made ready, and the ticks after the last of them."""
@@ -143,17 +133,14 @@ class RecentWindow:
         piece.shared.tainted[:] |= np.array(pending.tainted)
         return piece, take_ticks(ticks, slice(end, None))
 
-    def _forget(self) -> None:
-        """Let go of the oldest pieces that the window does not need."""
-        decisions = self.decisions
-        ticks = sum(len(recording.shared.ticks) for _, recording in self._pieces)
-        while len(self._pieces) > 1:
-            oldest = self._pieces[0][1]
-            decisions -= oldest.decisions
-            ticks -= len(oldest.shared.ticks)
-            if decisions < self.capacity and ticks < self.most_ticks:
-                return
-            self._pieces.popleft()
+    def _forget(self, kept: Recording) -> None:
+        """Let go of the oldest decisions, so that neither they nor their ticks are too many."""
+        rows = kept.shared.rows
+        fitting = int(np.searchsorted(rows, rows[-1] - self.most_ticks, side="right"))
+        dropped = max(fitting, kept.decisions - self.capacity)
+        if dropped > 0:
+            self._start = _after(self._start, kept.window(0, dropped))
+            self._kept = join((kept.window(dropped, kept.decisions),))
 
 
 def _after(start: Start, piece: Recording) -> Start:
@@ -164,7 +151,7 @@ def _after(start: Start, piece: Recording) -> Start:
     return Start(start.first + piece.decisions, view, int(shared.on_bars[-1]))
 
 
-def join(recordings: list[Recording] | tuple[Recording, ...]) -> Recording:
+def join(recordings: tuple[Recording, ...]) -> Recording:
     """Consecutive recordings of one market as one; ticks before its first decision's row are left out."""
     first, *others = (recording.shared for recording in recordings)
     parts = [_trimmed(first), *others]
@@ -182,7 +169,7 @@ def join(recordings: list[Recording] | tuple[Recording, ...]) -> Recording:
 
 
 def _trimmed(shared: Shared) -> Shared:
-    """Without the ticks before the first decision's row, which no step goes through, and after the last's."""
+    """Without the ticks before the first decision's row, which no step goes through, and those after the last's."""
     first, last = int(shared.rows[0]), int(shared.rows[-1])
     return shared._replace(
         ticks=take_ticks(shared.ticks, slice(first, last + 1)), rows=shared.rows - shared.rows[0]

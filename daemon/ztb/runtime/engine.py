@@ -16,6 +16,7 @@ from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.records import DecisionRow, MarkRow
 from ztb.market.ticks import BAR, DEPTH, GAP, LAST, Flag, Ticks, plain_ticks
 from ztb.ports import Source
+from ztb.runtime.guide import Guide
 from ztb.trading.decision_clock import DecisionClock
 from ztb.trading.lane import Decided, Lane
 from ztb.trading.strategy import OnTick
@@ -48,6 +49,10 @@ class Learning:
 
     generation = 0
     updates = 0
+    guide: Guide | None = None
+    """Who guides the learner, and can make it need less memory."""
+    process_ids: tuple[int, ...] = ()
+    """Processes that learn for this one."""
     frozen = False
     """Whether learning is told to rest; what serves goes on serving."""
 

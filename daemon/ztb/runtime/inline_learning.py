@@ -9,17 +9,27 @@ from numpy.typing import NDArray
 
 from ztb.learning.contest import Contest, Serving
 from ztb.learning.gate.candidate import Verdict
+from ztb.learning.guidance import guided
 from ztb.learning.online import OnlineLearner, Updated
 from ztb.market.ticks import Ticks
 from ztb.runtime.engine import Learning
+from ztb.runtime.guide import Guide
 from ztb.runtime.promotion import Candidate, Promotion, transition_of
 from ztb.trading.lane import Decided
+from ztb.trading.ppo.config import PPOConfig
 
 
 class InlineLearning(Learning):
     """Feeds the learner and lets its candidates be judged, all between two decisions."""
 
-    def __init__(self, promotion: Promotion, learner: OnlineLearner, contest: Contest) -> None:
+    def __init__(
+        self, promotion: Promotion, learner: OnlineLearner, contest: Contest, guide: Guide,
+        options: tuple[PPOConfig, ...],
+    ) -> None:  # fmt: skip
+        """`options`: what the guide chooses from."""
+        self.guide = self._guide = guide
+        guide.checkpoint = self._checkpoint
+        self._options = options
         self._promotion = promotion
         self._learner = learner
         self._contest = contest
@@ -55,9 +65,11 @@ class InlineLearning(Learning):
         """See `Learning`; an update, a candidate, a verdict, an alarm may come of it."""
         self._promotion.follow(after, reward)
         self._carry_out(self._contest.follow(after.decision))
-        if self.frozen:
+        self._guide.see(after.mid)
+        if self.frozen or self._guide.paused:
             self._learner.interrupt()
             return
+        self._learner.updater.reconfigure(guided(self._options, self._guide.guidance))
         transition = transition_of(before, generation, reward, tainted)
         updated = self._learner.add(transition, float(after.action.value or 0.0), self.generation)
         if updated is not None:
@@ -88,6 +100,11 @@ class InlineLearning(Learning):
         if serving.set_back:
             self._learner.set_back(serving.weights, serving.updater_state)
         self._verdicts.extend(self._contest.serve(serving))
+
+    def _checkpoint(self) -> None:
+        """What was learnt since the last generation is kept, without a trial."""
+        updater = self._learner.updater
+        self._promotion.keep(updater.weights(), self.updates, updater.state())
 
     async def settle(self) -> None:
         """Wait while more generations wait to be saved than the store holds."""

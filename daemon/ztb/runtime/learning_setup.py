@@ -8,9 +8,11 @@ from dataclasses import replace
 from ztb.config import Config, GateSection
 from ztb.errors import ConfigError
 from ztb.learning.alarms import AlarmRules
+from ztb.learning.condition import ConditionDetector
 from ztb.learning.contest import Contest, ContestConfig, first_serving
 from ztb.learning.gate.rules import GateRules
 from ztb.learning.generations import Lineage, ServedPolicy
+from ztb.learning.guidance import profile_options
 from ztb.learning.online import OnlineConfig, OnlineLearner
 from ztb.learning.process.settings import Care, LearnerSettings
 from ztb.learning.process.supervisor import LearnerProcess
@@ -18,6 +20,7 @@ from ztb.learning.process.worker import first_state
 from ztb.learning.recent import RecentConfig, RecentRollouts
 from ztb.runtime.assembly import Assembly
 from ztb.runtime.engine import Learning
+from ztb.runtime.guide import PROFILES, Guide
 from ztb.runtime.inline_learning import InlineLearning
 from ztb.runtime.origin import Origin
 from ztb.runtime.process_learning import Pace, ProcessLearning
@@ -63,17 +66,26 @@ def learn(
     )  # fmt: skip
     ppo = replace(config.ppo, entropy_coef=config.online.entropy_coef)
     recent, contest = _recent(assembly, promotion), _contest(config, schema_hash)
-    settings = LearnerSettings(promotion.policy.shape, ppo, online, assembly.seed, recent, contest)
+    profiles = tuple(profile_options(ppo, name, config.online.profiles.get(name, {})) for name in PROFILES)
+    settings = LearnerSettings(promotion.policy.shape, ppo, online, assembly.seed, recent, contest, profiles)
+    guide = _guide(config.online.profile, promotion)
     if config.online.learner == "inline":
         rollouts = RecentRollouts(
             settings.shape, recent, settings.seed, online.reward_scale, assembly.strategy.network,
             assembly.strategy.reward,
         )  # fmt: skip
-        return _inline(settings, origin, promotion, rollouts, contest)
+        return _inline(settings, origin, promotion, rollouts, contest, guide)
     if promotion.policy.make is not None:
         raise ConfigError("a strategy with a network of its own learns inline: use --learner inline or off")
     pace = Pace(_UPDATES_WAITING * online.update_every_decisions) if paced else None
-    return in_a_process(settings, origin, promotion, pace, Care())
+    return in_a_process(settings, origin, promotion, pace, Care(), guide)
+
+
+def _guide(profile: str, promotion: Promotion) -> Guide:
+    """Who chooses the learner's profile, as configured."""
+    if profile == "auto":
+        return Guide(promotion.note, detector=ConditionDetector())
+    return Guide(promotion.note, None if profile == "none" else profile)
 
 
 def alarm_rules(gate: GateSection) -> AlarmRules:
@@ -112,6 +124,7 @@ def _inline(
     promotion: Promotion,
     recent: RecentRollouts,
     contest: ContestConfig,
+    guide: Guide,
 ) -> InlineLearning:
     # Imported here alone: where the learner has a process of its own, this one never needs torch.
     from ztb.trading.ppo.update import PPOUpdater
@@ -123,7 +136,8 @@ def _inline(
     if origin.updater_state is not None:
         updater.load_state(origin.updater_state)
     gate = Contest(contest, recent, shape, settings.seed, first_serving(origin.weights))
-    return InlineLearning(promotion, OnlineLearner(updater, settings.online, recent), gate)
+    learner = OnlineLearner(updater, settings.online, recent)
+    return InlineLearning(promotion, learner, gate, guide, (settings.ppo, *settings.profiles))
 
 
 def in_a_process(
@@ -132,6 +146,7 @@ def in_a_process(
     promotion: Promotion,
     pace: Pace | None,
     care: Care,
+    guide: Guide | None = None,
 ) -> ProcessLearning:
     """Learning in a process that is started by `begin`."""
     process = LearnerProcess(
@@ -139,4 +154,4 @@ def in_a_process(
     )
     process.serve(first_serving(origin.weights))
     every = settings.online.update_every_decisions
-    return ProcessLearning(promotion, process, every, care.watch_every_s, time.monotonic, pace)
+    return ProcessLearning(promotion, process, every, care.watch_every_s, time.monotonic, pace, guide)

@@ -1,32 +1,97 @@
-"""Leaves before the kernel's killer comes: a run that nears its memory limit ends cleanly, with everything saved."""
+"""Keeps a run below its memory limit, in steps, so that the kernel's killer never comes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ctypes
+import gc
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import psutil
 
 from ztb.errors import ResourceError
 
+_SHRINK = (0.80, 0.83, 0.86)
+_PAUSE = 0.90
 _LEAVE = 0.95
-_PROCESS = psutil.Process()
 
 
-def resident_bytes() -> int:
-    """Resident memory of this process; a learner process has its own."""
-    return int(_PROCESS.memory_info().rss)
+class Relief(Protocol):
+    """Who can need less memory; `used_gb` (10⁹ bytes) is for the journal."""
+
+    def shrink(self, used_gb: float) -> None:
+        """Learn in smaller minibatches."""
+        ...
+
+    def pause(self, used_gb: float) -> None:
+        """Save what was learnt, and stop learning."""
+        ...
+
+    def resume(self, used_gb: float) -> None:
+        """Learn again."""
+        ...
+
+
+def resident_bytes(others: Iterable[int] = ()) -> int:
+    """Resident memory of this process, and what the processes `others` hold for themselves alone."""
+    used = int(psutil.Process().memory_info().rss)
+    for pid in others:
+        try:
+            info = psutil.Process(pid).memory_info()
+        except psutil.NoSuchProcess:
+            continue
+        used += int(info.rss) - int(info.shared)
+    return used
+
+
+def trim() -> None:
+    """Give back to the system what nobody uses any more."""
+    gc.collect()
+    give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if give_back is not None:
+        give_back(0)
 
 
 class MemoryGuard:
-    """Called now and then; ResourceError (exit 75) at 95 % of `limit_gb` (10⁹ bytes)."""
+    """Called now and then. Of `limit_gb` (10⁹ bytes): at 80 % it trims and lets `relief` shrink, and again at 83 and
+    86; at 90 % learning is saved and paused until 80 % are left; at 95 % ResourceError (exit 75) ends the run.
+    """
 
-    def __init__(self, limit_gb: float, measure: Callable[[], int] = resident_bytes) -> None:
+    def __init__(
+        self,
+        limit_gb: float,
+        relief: Relief | None = None,
+        measure: Callable[[], int] = resident_bytes,
+        trim: Callable[[], None] = trim,
+    ) -> None:
         self._limit = limit_gb * 1e9
+        self._relief = relief
         self._measure = measure
+        self._trim = trim
+        self._shrunk = 0
+        self._paused = False
 
     def __call__(self) -> None:
         used = self._measure()
-        if used > _LEAVE * self._limit:
+        share = used / self._limit
+        if share > _SHRINK[0]:
+            self._tighten(used, share)
+        elif self._paused and self._relief is not None:
+            self._paused = False
+            self._relief.resume(used / 1e9)
+
+    def _tighten(self, used: int, share: float) -> None:
+        """One step for each level that was passed for the first time."""
+        relief = self._relief
+        while self._shrunk < len(_SHRINK) and share > _SHRINK[self._shrunk]:
+            self._shrunk += 1
+            self._trim()
+            if relief is not None:
+                relief.shrink(used / 1e9)
+        if share > _PAUSE and not self._paused and relief is not None:
+            self._paused = True
+            relief.pause(used / 1e9)
+        if share > _LEAVE:
             raise ResourceError(
                 f"memory: {used / 1e9:.2f} GB of limits.max_memory_gb = {self._limit / 1e9:.2f} are in use; the run "
                 "ended cleanly and what was done is kept. Raise the limit (ZTB_MAX_MEMORY_GB), or use smaller batches"

@@ -44,9 +44,11 @@ def parse_span(text: str | None, flag: str = "--pretrain") -> int:
     return int(found[1]) * _UNITS_NS[found[2]]
 
 
-def random_origin(shape: NetworkShape, seed: int, make: MakeNetwork | None) -> Origin:
+def random_origin(
+    shape: NetworkShape, seed: int, make: MakeNetwork | None, orthogonal: bool = True
+) -> Origin:
     """A policy that knows nothing, and says so."""
-    return Origin("random", first_weights(shape, seed, make))
+    return Origin("random", first_weights(shape, seed, make, orthogonal))
 
 
 def load_origin(text: str, shape: NetworkShape, schema_hash: str, make: MakeNetwork | None) -> Origin:

@@ -14,6 +14,7 @@ from ztb.learning.process.messages import Completed, Report
 from ztb.learning.process.supervisor import LearnerProcess
 from ztb.market.ticks import Ticks
 from ztb.runtime.engine import Learning
+from ztb.runtime.guide import Guide
 from ztb.runtime.promotion import Candidate, Promotion, transition_of
 from ztb.trading.lane import Decided
 
@@ -49,10 +50,13 @@ class ProcessLearning(Learning):
         watch_every_s: float,
         clock: Callable[[], float],
         pace: Pace | None,
+        guide: Guide | None = None,
     ) -> None:
         """`least_waiting`: transitions that make an update; fewer wait for the next for ever."""
         self.updates = 0
         self.process = process
+        self.guide = self._guide = guide or Guide(promotion.note)
+        self._guide.checkpoint = self._checkpoint
         self._promotion = promotion
         self._least_waiting = least_waiting
         self._watch_every_s = watch_every_s
@@ -88,13 +92,29 @@ class ProcessLearning(Learning):
     ) -> None:
         """See `Learning`; never waits. An update or a candidate of earlier may have arrived."""
         self._promotion.follow(after, reward)
+        self._guide.see(after.mid)
         if self.frozen:
             return
         transition = transition_of(before, generation, reward, tainted)
         value = float(after.action.value or 0.0)
-        self.process.push(Completed(transition, value, self.generation, after.decision, after.ts_ns))
+        if not self._guide.paused:
+            self.process.push(
+                Completed(
+                    transition, value, self.generation, after.decision, after.ts_ns, self._guide.guidance
+                )
+            )  # fmt: skip
         self._now_ns = after.ts_ns
         self._poll()
+
+    @property
+    def process_ids(self) -> tuple[int, ...]:  # type: ignore[override]
+        return () if self.process.pid is None else (self.process.pid,)
+
+    def _checkpoint(self) -> None:
+        """The learner's last state is kept as a generation, without a trial."""
+        state = self.process.state()
+        if state["updater"] is not None:
+            self._promotion.keep(state["updater"]["weights"], state["updates"], state["updater"])
 
     async def run(self) -> None:
         """Look after the process until the end; see the class."""

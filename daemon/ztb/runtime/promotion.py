@@ -138,7 +138,6 @@ class Promotion:
     def made(self, candidate: Candidate) -> bool:
         """A candidate has been made: number, journal and save it. Whether it may be tested at all."""
         info = self._lineage.make(self._trails[candidate.era], candidate.weights)
-        self._trails[candidate.era] = info.number
         known = _Known(
             info, candidate.update, candidate.trained_to, candidate.trained_to_ns, candidate.updater_state
         )
@@ -149,7 +148,9 @@ class Promotion:
         if self._lineage.barred(info):
             self._lineage.quarantined.add(info.number)
             self.conclude(Verdict(candidate.update, False, "quarantined"))
-        return candidate.update in self._pending
+            return False
+        self._trails[candidate.era] = info.number
+        return True
 
     def conclude(self, verdict: Verdict) -> None:
         """Carry a verdict out: promote its candidate, or go on with the incumbent. One long dealt with is no news."""
@@ -170,6 +171,13 @@ class Promotion:
             self._serve(known, _expectation(verdict.figures), probation=True)
         else:
             self._lineage.rejected += 1
+
+    def keep(self, weights: Weights, update: int, updater_state: dict[str, Any]) -> None:
+        """Journal and save what was learnt up to `update` as a generation that nobody tests: memory runs short."""
+        info = self._lineage.make(self._trails[-1], weights)
+        known = _Known(info, update, self._now.decision, self._now.ts_ns, updater_state)
+        self._write(info.number, "made", {"update": update, "kept": "memory", **_training(known)})
+        self._save(known, {}, ())
 
     def lost(self) -> None:
         """The learner that tested them is gone: nobody will hear of the candidates in test again."""
@@ -289,8 +297,10 @@ def _training(known: _Known) -> dict[str, int]:
 
 
 def _expectation(figures: Mapping[str, Any]) -> Expectation | None:
-    reward, deviation = figures.get("reward"), figures.get("reward_sd")
-    return None if reward is None or deviation is None else Expectation(reward, deviation)
+    reward, deviation, growth = (figures.get(name) for name in ("reward", "reward_sd", "growth"))
+    if reward is None or deviation is None or growth is None:
+        return None
+    return Expectation(reward, deviation, growth)
 
 
 def _serving(known: _Known, era: int, set_back: bool = False) -> Serving:

@@ -93,7 +93,7 @@ def origin_for(request: ReplayRequest, history: History, frame: Frame, on_progre
                 assembly, history, frame.trade_from_ns, request.seed,
                 lambda done: on_progress("pretrain", done),
             )  # fmt: skip
-        return random_origin(shape, request.seed, network)
+        return random_origin(shape, request.seed, network, assembly.config.ppo.orthogonal_init)
 
     return make
 

@@ -31,7 +31,7 @@ from ztb.runtime.assembly import Assembly, describe, hold_strategy
 from ztb.runtime.engine import Engine, Learning
 from ztb.runtime.generation_store import GenerationStore
 from ztb.runtime.learning_setup import alarm_rules, learn, serve
-from ztb.runtime.memory_guard import MemoryGuard
+from ztb.runtime.memory_guard import MemoryGuard, resident_bytes
 from ztb.runtime.origin import CHECKPOINT_NAME, Origin
 from ztb.runtime.promotion import Promotion
 from ztb.runtime.recovery import Opening, Past
@@ -134,7 +134,10 @@ class Session:
         self.engine = Engine(
             features, normaliser, assembly.clock(), live, shadows, self.books, learning,
             assembly.instrument.symbol, self.frame.trade_from_ns,
-            MemoryGuard(assembly.config.limits.max_memory_gb),
+            MemoryGuard(
+                assembly.config.limits.max_memory_gb, learning.guide,
+                lambda: resident_bytes(learning.process_ids),
+            ),
         )  # fmt: skip
         self._resume()
 

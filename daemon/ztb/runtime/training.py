@@ -18,6 +18,7 @@ from ztb.runtime.assembly import assemble, describe
 from ztb.runtime.origin import CHECKPOINT_NAME
 from ztb.runtime.pretraining import ticks_before, training_settings
 from ztb.runtime.replay import ReplayRequest, open_data, traded_instrument
+from ztb.runtime.training_relief import TrainingRelief
 from ztb.trading.policy import weights_sha256
 from ztb.trading.ppo.progress import TrainingProgress
 from ztb.trading.ppo.saving import BackgroundSaver, background_saver
@@ -89,6 +90,7 @@ class TrainingRun:
         }  # fmt: skip
         self._manager = CheckpointManager(directory.checkpoints, config.checkpoint.max_generations)
         self._schema = self.assembly.features().schema_hash
+        self._relief = TrainingRelief(self.training, config.limits.max_memory_gb, time.sleep)
         self._steps_before = 0
 
     def begin(self) -> None:
@@ -115,11 +117,16 @@ class TrainingRun:
                 f"{self.directory.path}: the data have changed since this training began: restore them"
             )
         if any(generation.fault is None for generation in self._manager.list(STATE_NAME)):
-            self.training.load_state(self._manager.load(STATE_NAME))
+            state = self._manager.load(STATE_NAME)
+            self.training.load_state(state)
+            self._relief.load_state(state["memory"])
             self._steps_before = self._steps
 
     def train(self, on_update: Callable[[TrainingProgress], None], stop: Callable[[], bool]) -> bool:
-        """Update until the end, or until `stop` says so; whether it was the end. What was done is saved either way."""
+        """Update until the end, or until `stop` says so; whether it was the end. What was done is saved either way.
+
+        ResourceError: memory ran short; what was done is saved.
+        """
         training, every = self.training, self.request.config.checkpoint.interval_updates
         began = time.monotonic()
         with background_saver() as saver:
@@ -128,6 +135,7 @@ class TrainingRun:
                 on_update(self._progress(point, time.monotonic() - began))
                 if training.updates % every == 0:
                     self._save(saver)
+                self._relief(lambda: self._save(saver))
             self._save(saver)
         return training.over
 
@@ -151,7 +159,7 @@ class TrainingRun:
 
     def _save(self, saver: BackgroundSaver) -> None:
         """What training goes on from; and the best policy, if it has not been saved yet."""
-        state = self.training.state()
+        state = {**self.training.state(), "memory": self._relief.state()}
         policy, facts = self._policy()
 
         async def save() -> None:
@@ -206,6 +214,7 @@ class TrainingRun:
             "validation_mean_reward": asdict(training.validation()),
             "weights_sha256": weights_sha256(training.best.weights),
             "last_weights_sha256": weights_sha256(training.updater.weights()),
+            "events": self._relief.events,
             "peak_rss_mb": peak_rss_bytes() / 1e6,
             "curve": [_plain(point) for point in training.curve],
         }

@@ -17,7 +17,7 @@ from ztb.telemetry.figures import KeyFigures, key_figures
 from ztb.telemetry.markup import Html, embedded_json, fill, join, text
 from ztb.telemetry.plots import equity_lines, learning_charts, learning_labels, time_charts
 from ztb.telemetry.run_data import RunData, load_run
-from ztb.telemetry.sections import generations, overview, provenance, trading
+from ztb.telemetry.sections import gate, generations, overview, provenance, trading
 
 _HERE = Path(__file__).parent
 
@@ -74,7 +74,9 @@ _UNFINISHED = Html(
 def _body(run: RunData, figures: KeyFigures) -> dict[str, Html]:
     return {
         "equity_svg": _static_equity(run, figures),
+        "helping": gate.helping(run),
         "generations": generations.generations(run),
+        "verdicts": gate.verdicts(run),
         "learning_figures": _learning_figures(run),
         "learning": generations.learning(run),
         "costs": trading.cost_cards(run, costs(run, figures)),

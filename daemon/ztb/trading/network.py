@@ -48,10 +48,12 @@ def new_serving(shape: NetworkShape, weights: Weights, make: MakeNetwork | None)
     return ServingPolicy(shape, weights) if make is None else ModuleServing(shape, weights, make)
 
 
-def first_weights(shape: NetworkShape, seed: int, make: MakeNetwork | None) -> Weights:
-    """Weights that know nothing, a function of `seed` alone."""
+def first_weights(
+    shape: NetworkShape, seed: int, make: MakeNetwork | None, orthogonal: bool = True
+) -> Weights:
+    """Weights that know nothing, a function of `seed` alone; see `initial_weights` for `orthogonal`."""
     if make is None:
-        return initial_weights(shape, seed)
+        return initial_weights(shape, seed, orthogonal)
     return module_weights(build_module(shape, make, seed))
 
 
@@ -107,18 +109,19 @@ class TowerOutputs:
 
     def __init__(self, shape: NetworkShape, weights: Weights, rows: int) -> None:
         self._shape = shape
-        self._program = compile_program(shape)
-        self._parameters = flatten(shape, weights)
-        self._outputs = np.empty((rows, shape.policy_outputs + 1), np.float32)
+        self.program = compile_program(shape)
+        self.parameters = flatten(shape, weights)
+        self.rows = np.empty((rows, shape.policy_outputs + 1), np.float32)
+        """What `forward` is run with, and where its results go."""
 
     def load(self, weights: Weights) -> None:
         """Run with `weights` from now on; they are copied."""
-        flatten(self._shape, weights, self._parameters)
+        flatten(self._shape, weights, self.parameters)
 
     def __call__(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Outputs`."""
-        outputs = self._outputs[: len(observations)]
-        forward(self._parameters, self._program.layers, self._program.scratch, observations, outputs)
+        outputs = self.rows[: len(observations)]
+        forward(self.parameters, self.program.layers, self.program.scratch, observations, outputs)
         return outputs
 
 

@@ -102,12 +102,27 @@ def _head(generator: np.random.Generator, inputs: int, policy: int, value: int) 
     return np.concatenate(columns, axis=1)
 
 
-def initial_weights(shape: NetworkShape, seed: int) -> Weights:
-    """Orthogonal weights with gains sqrt(2), policy 0.01, value 1; biases 0; log standard deviations 0.
-
-    Huang et al. 2022, "The 37 Implementation Details of PPO", detail 2.
+def initial_weights(shape: NetworkShape, seed: int, orthogonal: bool = True) -> Weights:
+    """Orthogonal weights with gains sqrt(2), policy 0.01, value 1 (Huang et al. 2022, "The 37 Implementation Details
+    of PPO", detail 2), or else uniform in ±1 / sqrt(inputs); biases 0; log standard deviations 0.
     """
     generator = np.random.Generator(np.random.PCG64(seed))
+    layers = _orthogonal_layers(shape, generator) if orthogonal else _uniform_layers(shape, generator)
+    return {
+        name: np.ascontiguousarray(layers.get(name, np.zeros(size)), np.float32)
+        for name, size in parameter_shapes(shape).items()
+    }
+
+
+def _uniform_layers(shape: NetworkShape, generator: np.random.Generator) -> dict[str, NDArray[np.float64]]:
+    return {
+        name: generator.uniform(-1.0, 1.0, size) / math.sqrt(size[0])
+        for name, size in parameter_shapes(shape).items()
+        if name.endswith("weight")
+    }
+
+
+def _orthogonal_layers(shape: NetworkShape, generator: np.random.Generator) -> dict[str, NDArray[np.float64]]:
     layers: dict[str, NDArray[np.float64]] = {}
     for tower, sizes in shape.towers():
         for layer, (inputs, outputs) in enumerate(pairwise(sizes[:-1])):
@@ -115,10 +130,7 @@ def initial_weights(shape: NetworkShape, seed: int) -> Weights:
         policy = 0 if tower == "value" else shape.policy_outputs
         head = _head(generator, sizes[-2], policy, sizes[-1] - policy)
         layers[f"{tower}.{len(shape.hidden)}.weight"] = head
-    return {
-        name: np.ascontiguousarray(layers.get(name, np.zeros(size)), np.float32)
-        for name, size in parameter_shapes(shape).items()
-    }
+    return layers
 
 
 def weights_sha256(weights: Weights) -> str:

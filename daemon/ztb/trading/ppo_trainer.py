@@ -83,7 +83,7 @@ class PPOTrainer:
         )
 
     def _start(self, seed: int) -> Weights:
-        weights = initial_weights(self.shape, seed)
+        weights = initial_weights(self.shape, seed, self.config.orthogonal_init)
         if self.shape.continuous:
             weights["log_std"][:] = self.config.log_std
         return weights
@@ -91,9 +91,7 @@ class PPOTrainer:
     def _new_collector(self, alone: bool) -> Collector:
         config, size = self.config, self.shape.observation_size
         steps = config.num_steps * (config.num_envs if alone else 1)
-        normalizer = Normalizer(
-            size, self.envs.num_envs, config.gamma, config.normalize_observations, config.normalize_rewards
-        )
+        normalizer = Normalizer(size, self.envs.num_envs, config)
         return Collector(
             self._stepper, self._actor, self._actions, normalizer, (self.shape, steps), self._generator
         )

@@ -97,7 +97,7 @@ def _begin_all(shared: Shared, lanes: Lanes, outcome: Outcome, chosen: NDArray[n
 
 
 @kernel
-def _step_all(shared: Shared, lanes: Lanes, outcome: Outcome, actions: NDArray[np.int64]) -> int:
+def step_all(shared: Shared, lanes: Lanes, outcome: Outcome, actions: NDArray[np.int64]) -> int:
     """One step of every lane; returns how many reports were lost for want of room, which is an error."""
     lost = 0
     for i in range(len(actions)):
@@ -188,7 +188,7 @@ class Simulation:
             raise InvariantError("a step after the end of an episode: begin another with restart or reset")
         if np.any(actions < 0) or np.any(actions >= (len(self.bridge.ladder), TIMINGS)):
             raise InvariantError(f"no such action: {actions.tolist()}")
-        if _step_all(self.recording.shared, self.lanes, self.outcome, actions):
+        if step_all(self.recording.shared, self.lanes, self.outcome, actions):
             raise InvariantError("reports of orders were lost: more fills a row than there is room for")
         return self.outcome
 

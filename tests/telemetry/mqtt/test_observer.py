@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
-import ipaddress
 import signal
 import ssl
 import subprocess
@@ -16,13 +14,9 @@ from typing import Any
 
 import aiomqtt
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from telemetry.made_up import alert, decision_row, fill_row, generation_row, refusal_row, snapshot
-from telemetry.mqtt.brokers import MOSQUITTO, Mosquitto, free_port, listening
+from telemetry.mqtt.brokers import MOSQUITTO, Mosquitto, certificates, free_port, listening
 from ztb.config import MqttSection
 from ztb.control import Answer, Command, Halt, Status
 from ztb.errors import ConfigError
@@ -218,30 +212,6 @@ async def test_a_broker_that_stops_reading_holds_nothing_up(mosquitto_of, tmp_pa
         async with listening(mosquitto.port, "ztb/paper/fills") as ear:
             last = await ear.hear("/fills", fill_id=29_999)
         assert last["missed"] >= 28_990
-
-
-def certificates(folder: Path, host: str) -> tuple[Path, Path]:
-    """A self-signed certificate for `host`, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-    now = datetime.datetime.now(datetime.UTC)
-    alternatives = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))])
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(alternatives, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )  # fmt: skip
-    certificate, private = folder / f"{host}.crt", folder / f"{host}.key"
-    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    private.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    return certificate, private
 
 
 def guarded(mosquitto_of: Callable[..., Mosquitto], folder: Path, host: str) -> tuple[Mosquitto, Path]:

@@ -134,7 +134,7 @@ class Gate:
         theirs = self._shadow.trade(piece, uniforms)
         if not self._trials:
             return []
-        logits = self._shadow.outputs(theirs.observations)
+        logits = self._shadow.logits(theirs.observations)
         ended: list[tuple[Trial, str]] = []
         for trial in self._trials:
             behaviour = trial.compare(logits, theirs.observations)

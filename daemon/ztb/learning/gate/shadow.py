@@ -12,11 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ztb.errors import InvariantError
 from ztb.execution.paper_config import PaperConfig
+from ztb.learning.gate.shadow_kernels import Brain, Lived, begin_life, live_piece, live_step
 from ztb.learning.rollouts import BatchPolicy
-from ztb.trading.bridge import FACT_EQUITY, BridgeConfig
+from ztb.trading.bridge import BridgeConfig
 from ztb.trading.episodes import Episodes
-from ztb.trading.network import MakeNetwork
+from ztb.trading.network import MakeNetwork, TowerOutputs
 from ztb.trading.policy import NetworkShape, Weights
 from ztb.trading.recording import Recording
 from ztb.trading.simulation import Simulation
@@ -38,17 +40,18 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Traded:
-    """What a policy did with T steps on P accounts; `equity` has the T + 1 moments before, between and after them.
-
-    `turnover` is notional traded over equity before; `tainted` (T,) marks steps that span a gap.
-    """
+    """What a policy did with T steps on P accounts."""
 
     rewards: NDArray[np.float64]
+    """(T, P)"""
     equity: NDArray[np.float64]
+    """(T + 1, P) before, between and after the steps"""
     turnover: NDArray[np.float64]
+    """(T, P) notional traded over equity before"""
     observations: NDArray[np.float32]
-    """(T, D) of the first account."""
+    """(T, D) of the first account"""
     tainted: NDArray[np.bool_]
+    """(T,) whether the step spans a gap"""
 
 
 class Shadow:
@@ -58,6 +61,8 @@ class Shadow:
         self._terms = terms
         self._keys = keys
         self._policy = BatchPolicy(terms.shape, weights, len(keys), terms.make, greedy=not terms.sample)
+        self._actions = np.zeros((len(keys), len(terms.shape.heads)), np.int64)
+        self._logprobs = np.zeros(len(keys), np.float32)
         self._simulation: Simulation | None = None
 
     def fork(self, weights: Weights) -> Shadow:
@@ -72,8 +77,8 @@ class Shadow:
         """What comes next does not follow on what came last: all accounts begin anew, without a position."""
         self._simulation = None
 
-    def outputs(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, A) logits of the policy for `observations` (N, D), copied."""
+    def logits(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N, A) of the policy for `observations` (N, D), copied."""
         n = len(self._keys)
         parts = [self._policy.outputs(observations[i : i + n]).copy() for i in range(0, len(observations), n)]
         return np.concatenate(parts)[:, :-1]
@@ -81,30 +86,38 @@ class Shadow:
     def trade(self, piece: Recording, uniforms: NDArray[np.float64]) -> Traded:
         """Trade the T steps between the decisions of `piece`, which follows the last; `uniforms` (T, P, H)."""
         simulation = self._continue(piece)
-        steps, paths, _ = uniforms.shape
-        traded = Traded(
-            np.empty((steps, paths)), np.empty((steps + 1, paths)), np.empty((steps, paths)),
-            np.empty((steps, simulation.observation_size), np.float32), np.empty(steps, np.bool_),
-        )  # fmt: skip
-        traded.equity[0] = simulation.lanes.facts[:, FACT_EQUITY]
-        actions = np.zeros((paths, len(self._terms.shape.heads)), np.int64)
-        logprobs = np.zeros(paths, np.float32)
-        for t in range(steps):
-            traded.observations[t] = simulation.outcome.observations[0]
-            self._policy.decide(simulation.outcome.observations, uniforms[t], actions, logprobs)
-            self._step(simulation, actions, traded, t)
-        return traded
+        lived = _empty(len(uniforms), len(self._keys), simulation.observation_size)
+        begin_life(simulation.lanes, lived)
+        if self._live(simulation, uniforms, lived):
+            raise InvariantError("reports of orders were lost: more fills a row than there is room for")
+        before, own = lived.equity[:-1], self._terms.own_reward
+        turnover = np.divide(
+            np.diff(lived.notional, axis=0), before, out=np.zeros_like(before), where=before > 0.0
+        )
+        rewards = lived.rewards if own is None else own(before, lived.equity[1:])
+        return Traded(rewards, lived.equity, turnover, lived.observations, lived.tainted)
 
-    def _step(self, simulation: Simulation, actions: NDArray[np.int64], traded: Traded, t: int) -> None:
-        notional = simulation.lanes.account["traded_notional"].copy()
-        outcome = simulation.step(actions)
-        before, after = traded.equity[t], simulation.lanes.facts[:, FACT_EQUITY]
-        own = self._terms.own_reward
-        traded.rewards[t] = outcome.rewards if own is None else own(before, after)
-        traded.equity[t + 1] = after
-        notional = simulation.lanes.account["traded_notional"] - notional
-        traded.turnover[t] = np.divide(notional, before, out=np.zeros_like(before), where=before > 0.0)
-        traded.tainted[t] = outcome.tainted[0]
+    def _live(self, simulation: Simulation, uniforms: NDArray[np.float64], lived: Lived) -> int:
+        """All steps in one kernel where the network is of the shipped kind, else one by one; the same either way."""
+        shared, lanes, outcome = simulation.recording.shared, simulation.lanes, simulation.outcome
+        outputs = self._policy.outputs
+        if isinstance(outputs, TowerOutputs):
+            program = outputs.program
+            brain = Brain(
+                outputs.parameters,
+                program.layers,
+                program.heads,
+                program.scratch,
+                outputs.rows,
+                self._logprobs,
+            )
+            greedy = int(not self._terms.sample)
+            return live_piece(shared, lanes, outcome, brain, uniforms, greedy, self._actions, lived)
+        lost = 0
+        for t, drawn in enumerate(uniforms):
+            self._policy.decide(outcome.observations, drawn, self._actions, self._logprobs)
+            lost += live_step(shared, lanes, outcome, self._actions, t, lived)
+        return lost
 
     def _continue(self, piece: Recording) -> Simulation:
         """The accounts as they are, at the first decision of `piece`."""
@@ -121,3 +134,10 @@ class Shadow:
     def _simulation_on(self, piece: Recording) -> Simulation:
         terms = self._terms
         return Simulation(piece, terms.bridge, terms.paper, terms.start_cash, Episodes(), len(self._keys))
+
+
+def _empty(steps: int, paths: int, observation_size: int) -> Lived:
+    return Lived(
+        np.empty((steps, paths)), np.empty((steps + 1, paths)), np.empty((steps + 1, paths)),
+        np.empty((steps, observation_size), np.float32), np.empty(steps, np.bool_),
+    )  # fmt: skip

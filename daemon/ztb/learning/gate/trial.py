@@ -42,7 +42,7 @@ class _Side:
     """Running means of one policy over the steps that count, and its drawdown."""
 
     def __init__(self) -> None:
-        self.reward = self.square = self.turnover = 0.0
+        self.reward = self.square = self.turnover = self.growth = 0.0
         self.fall = _Fall()
 
     def follow(self, traded: Traded, counted: NDArray[np.bool_]) -> None:
@@ -50,6 +50,9 @@ class _Side:
         self.reward += float(rewards.mean(axis=1).sum())
         self.square += float((rewards * rewards).mean(axis=1).sum())
         self.turnover += float(traded.turnover[counted].mean(axis=1).sum())
+        first, last = traded.equity[0], traded.equity[-1]
+        if first.min() > 0.0 and last.min() > 0.0:
+            self.growth += float(np.mean(np.log(last / first)))
         self.fall.follow(traded.equity)
 
 
@@ -88,7 +91,7 @@ class Trial:
 
     def compare(self, incumbent: NDArray[np.float32], observations: NDArray[np.float32]) -> Behaviour:
         """Against the incumbent's logits (N, A) for `observations` (N, D)."""
-        return compare(incumbent, self.shadow.outputs(observations), self._heads)
+        return compare(incumbent, self.shadow.logits(observations), self._heads)
 
     def _weigh(self, differences: NDArray[np.float64]) -> str:
         """Add differences (T, P) block by block, looking after each; what has come of it."""
@@ -159,6 +162,7 @@ class Trial:
             "difference_high": high,
             "reward": _finite(own.reward / n) if counted else None,
             "reward_sd": _finite(math.sqrt(max(own.square / n - (own.reward / n) ** 2, 0.0))),
+            "growth": _finite(own.growth / max(self._seen, 1)),
             "incumbent_reward": _finite(incumbent.reward / n) if counted else None,
             "kl": _finite(self._kl / max(self._seen, 1)),
             "entropy_fraction": _finite(self._entropy_fraction),

@@ -149,7 +149,7 @@ class FeedReader:
         self.told: int | None = None
         """Number of the last decision that the window was told of."""
         self._feed = feed
-        self._firsts: dict[int, int] = {}
+        self._rows: dict[int, int] = {}  # where each moment's begin
         self._ahead: np.void | None = None
         feed.moments.cursor = window.start.first
 
@@ -162,8 +162,9 @@ class FeedReader:
     def forget(self) -> None:
         """Give back the places of what came before the window."""
         first = self.window.start.first
-        for number in [number for number in self._firsts if number < first]:
-            self._feed.commit(first, self._firsts.pop(number))
+        if first in self._rows:
+            self._feed.commit(first, self._rows[first])
+            self._rows = {number: row for number, row in self._rows.items() if number >= first}
 
     def _peek(self) -> np.void | None:
         if self._ahead is None:
@@ -171,7 +172,8 @@ class FeedReader:
             record = self._feed.moments.read()
             if record is not None:
                 self._ahead = record[0]
-                self._firsts[number] = int(record["last"][0])
+                self._rows[number] = int(record["first"][0])
+                self.forget()  # at the first: one that has died may not have come to it
         return self._ahead
 
     def _tell(self, moment: np.void) -> None:

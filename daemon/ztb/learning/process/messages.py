@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from ztb.learning.gate.candidate import Verdict
+from ztb.learning.guidance import UNGUIDED, Guidance
 from ztb.learning.online import Transition
 from ztb.learning.process.ring import STAMP, Records
 from ztb.trading.policy import NetworkShape
@@ -41,6 +42,7 @@ class Completed:
     serving: int
     decision: int
     ts_ns: int
+    guidance: Guidance = UNGUIDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,8 @@ class Report:
 
 def transition_dtype(shape: NetworkShape) -> np.dtype[Any]:
     """The record of a `Completed` of a network of `shape`."""
-    numbers = [(name, "<i8") for name in ("decision", "ts_ns", "generation", "serving", "tainted")]
+    names = ("decision", "ts_ns", "generation", "serving", "tainted", "profile", "halvings")
+    numbers = [(name, "<i8") for name in names]
     reals = [(name, "<f8") for name in ("logprob", "value", "reward", "next_value")]
     arrays = [("actions", "<i8", (len(shape.heads),)), ("observation", "<f4", (shape.observation_size,))]
     return np.dtype([*STAMP, *numbers, *reals, *arrays])
@@ -74,6 +77,8 @@ def write_transition(completed: Completed, record: Records) -> None:
     record["generation"] = transition.generation
     record["serving"] = completed.serving
     record["tainted"] = transition.tainted
+    record["profile"] = completed.guidance.profile
+    record["halvings"] = completed.guidance.halvings
     record["logprob"] = transition.logprob
     record["value"] = transition.value
     record["reward"] = transition.reward
@@ -90,7 +95,8 @@ def read_transition(record: Records) -> Completed:
         float(row["reward"]), int(row["generation"]), bool(row["tainted"]),
     )  # fmt: skip
     serving, decision = int(row["serving"]), int(row["decision"])
-    return Completed(transition, float(row["next_value"]), serving, decision, int(row["ts_ns"]))
+    guidance = Guidance(int(row["profile"]), int(row["halvings"]))
+    return Completed(transition, float(row["next_value"]), serving, decision, int(row["ts_ns"]), guidance)
 
 
 def write_report(report: Report, record: Records) -> None:

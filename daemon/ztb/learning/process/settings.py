@@ -28,6 +28,8 @@ class LearnerSettings(msgspec.Struct, frozen=True):
     seed: int
     recent: RecentConfig | None = None
     contest: ContestConfig | None = None
+    profiles: tuple[PPOConfig, ...] = ()
+    """What the guidance of a transition may choose from, after `ppo`."""
 
     def transitions(self) -> int:
         """Capacity of the ring of transitions: four updates' worth, and no fewer than 4096."""

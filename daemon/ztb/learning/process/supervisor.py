@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ztb.errors import InvariantError
 from ztb.learning.contest import Serving
 from ztb.learning.gate.candidate import Verdict
 from ztb.learning.process import channel as channels
@@ -116,6 +117,13 @@ class LearnerProcess:
         """The learner's state as candidate `number`; None if a newer one has taken its place."""
         found = self._channel.candidates.read()
         return unpack(found[1]) if found is not None and found[0] == number else None
+
+    def state(self) -> dict[str, Any]:
+        """The learner's state after its last update, or what it started from."""
+        found = self._channel.states.read()
+        if found is None:
+            raise InvariantError("the learner was given no state to start from")
+        return unpack(found[1])
 
     def watch(self) -> Iterator[Event]:
         """Look after the process: what happened since the last call."""

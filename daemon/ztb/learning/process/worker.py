@@ -16,6 +16,7 @@ import numpy as np
 from ztb.errors import InvariantError
 from ztb.learning.contest import Contest, Serving
 from ztb.learning.gate.candidate import Verdict
+from ztb.learning.guidance import guided
 from ztb.learning.online import OnlineLearner, Updated
 from ztb.learning.process.channel import Channel
 from ztb.learning.process.feed import FeedReader
@@ -54,6 +55,7 @@ class Worker:
         recent = _recent(channel, state["recent"])
         self._learner = OnlineLearner(_updater(channel, state), channel.settings.online, recent)
         self._learner.updates = state["updates"]
+        self._options = (channel.settings.ppo, *channel.settings.profiles)
         self._heard = 0
         self._era = state["era"]
         self._contest: Contest | None = None
@@ -110,6 +112,7 @@ class Worker:
             self._reader.follow(completed.decision)
             if self._contest is not None and self._reader.told is not None:
                 self._tell(self._contest.follow(self._reader.told))
+        learner.updater.reconfigure(guided(self._options, completed.guidance))
         updated = learner.add(completed.transition, completed.next_value, completed.serving)
         if learner.waiting == 0:
             self._publish(updated, completed)

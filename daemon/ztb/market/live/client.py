@@ -91,11 +91,7 @@ def client_factory(settings: ClientSettings) -> ClientFactory:
 
 
 def _options(settings: ClientSettings) -> dict[str, Any]:
-    """The caller's options; throttled, every new trade told once, checksums of books looked at."""
+    """The caller's options; throttled, with every new trade told once and room for many."""
     given = dict(settings.options)
-    inner = {
-        "tradesLimit": settings.cache_trades,
-        "watchOrderBook": {"checksum": True},
-        **given.pop("options", {}),
-    }
+    inner = {"tradesLimit": settings.cache_trades, **given.pop("options", {})}
     return {"enableRateLimit": True, "newUpdates": True, **given, "options": inner}

@@ -43,12 +43,17 @@ async def missed_trades(rest: Rest, symbol: str, ids: TradeIds, since_ms: int, u
 async def trades_page(rest: Rest, symbol: str, since_ms: int) -> list[Row]:
     """The venue's first trades at or after `since_ms`, as many as it gives at once, in order of time."""
     page = await rest.call(lambda client: client.fetch_trades(symbol, since_ms, _PAGE))
-    return sorted(page, key=trade_ms)
+    return sorted(page, key=_order)
 
 
 def trade_ms(trade: Row) -> int:
     """Milliseconds since 1970, 0 if the venue does not tell."""
     return int(trade.get("timestamp") or 0)
+
+
+def _order(trade: Row) -> tuple[int, int]:
+    """By time, then id: ccxt sorts ids as text, which puts 100 before 99."""
+    return trade_ms(trade), id_number(trade) or 0
 
 
 def _key(trade: Row) -> object:

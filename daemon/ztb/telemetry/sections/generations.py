@@ -11,7 +11,8 @@ from ztb.telemetry.run_data import RunData
 _MOST_ROWS = 200
 _HEADS = ("Generation", "Outcome", "Decided", "Served", "Decisions", "Earned", "Hold", "Frozen", "Fees",
           "KL", "Entropy", "Weights")  # fmt: skip
-_OUTCOMES = {"promoted": "▲ promoted", "rejected": "✕ rejected", "rolled_back": "▼ rolled back"}
+_OUTCOMES = {"promoted": "▲ promoted", "rejected": "✕ rejected", "rolled_back": "▼ rolled back",
+             "quarantined": "✕ quarantined"}  # fmt: skip
 
 
 def generations(run: RunData) -> Html:

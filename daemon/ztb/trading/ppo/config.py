@@ -1,7 +1,13 @@
 """Every detail of PPO as a named option, with bounds, and named profiles of them. No torch.
 
 Schulman et al. 2017 (arXiv:1707.06347); Huang et al. 2022, "The 37 Implementation Details of Proximal Policy
-Optimization", whose numbers the comments give.
+Optimization", whose numbers the comments give: 1 to 13 for all tasks, 14 to 22 for Atari, 23 to 31 for continuous
+actions, 32 to 36 for recurrent networks, 37 for several discrete heads. What an option cannot change:
+- 12: each update reports its losses, entropy, divergence, clip fraction and explained variance (`UpdateStats`).
+- 14 to 22 prepare pictures and lives of games: Gymnasium's wrappers around the environment do that.
+- 23 to 25: Gaussian actions, independent of each other, with log standard deviations that no observation changes.
+- 32 to 36: networks have no memory; an environment that needs one observes its past.
+- 37: MultiDiscrete actions have a head each; their log-probs and entropies add up.
 """
 
 from __future__ import annotations
@@ -61,17 +67,24 @@ class PPOConfig:
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the tanh layers."""
     shared_trunk: bool = True
-    """One tower for policy and value; else one each (detail 13)."""
+    """One tower for policy and value; else one each (details 13, 26)."""
+    orthogonal_init: bool = True
+    """Start from orthogonal weights of gain sqrt(2), 0.01 at the policy's head, 1 at the value's (detail 2); else
+    uniform in ±1 / sqrt(inputs). Biases start at 0. A network of your own starts as it comes."""
 
     # Around the environment.
     normalize_observations: bool = False
-    """Running mean 0 and standard deviation 1 of each number observed, clipped at 10 (details 24, 25)."""
+    """Running mean 0 and standard deviation 1 of each number observed (detail 28)."""
+    clip_observations: float = 10.0
+    """Where normalised observations are cut off, in standard deviations (detail 29); inf: nowhere."""
     normalize_rewards: bool = True
-    """Divide rewards by the running standard deviation of the discounted return, clip at 10 (26, 27)."""
+    """Divide rewards by the running standard deviation of the discounted return (detail 30)."""
+    clip_rewards: float = 10.0
+    """Where normalised rewards are cut off (detail 31); inf: nowhere."""
     log_std: float = 0.0
     """Continuous actions: where the log standard deviation starts, in units of half the action's range."""
     squash_actions: bool = False
-    """Continuous actions: squash by tanh into the range, instead of clipping at its ends (detail 22)."""
+    """Continuous actions: squash by tanh into the range, instead of clipping at its ends (detail 27)."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in BOUNDS.items():
@@ -128,6 +141,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "value_coef": (0.0, 100.0),
     "target_kl": (1e-9, math.inf),
     "log_std": (-10.0, 3.0),
+    "clip_observations": (1e-6, math.inf),
+    "clip_rewards": (1e-6, math.inf),
 }
 
 PROFILES: dict[str, dict[str, Any]] = {

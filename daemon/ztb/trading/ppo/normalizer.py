@@ -1,4 +1,4 @@
-"""Running normalisation of observations and rewards (Huang et al. 2022, details 24 to 27)."""
+"""Running normalisation of observations and rewards (Huang et al. 2022, details 28 to 31)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_CLIP = 10.0
+from ztb.trading.ppo.config import PPOConfig
+
 _EPSILON = 1e-8
 
 
@@ -48,10 +49,11 @@ class RunningMoments:
 class Normalizer:
     """Of N environments side by side; what is switched off passes through."""
 
-    def __init__(self, size: int, envs: int, gamma: float, observations: bool, rewards: bool) -> None:
-        self._seen = RunningMoments(size) if observations else None
-        self._returned = RunningMoments(1) if rewards else None
-        self._gamma = gamma
+    def __init__(self, size: int, envs: int, config: PPOConfig) -> None:
+        self._seen = RunningMoments(size) if config.normalize_observations else None
+        self._returned = RunningMoments(1) if config.normalize_rewards else None
+        self._clips = config.clip_observations, config.clip_rewards
+        self._gamma = config.gamma
         self._returns = np.zeros(envs)
 
     def see(self, observations: NDArray[np.float32], live: NDArray[np.bool_]) -> None:
@@ -64,7 +66,8 @@ class Normalizer:
         if not self._seen:
             return observations
         scaled = (observations - self._seen.mean) / self._seen.deviation()
-        return np.clip(scaled, -_CLIP, _CLIP).astype(np.float32)
+        clip, _ = self._clips
+        return np.clip(scaled, -clip, clip).astype(np.float32)
 
     def rewards(
         self, rewards: NDArray[np.float64], done: NDArray[np.bool_], live: NDArray[np.bool_]
@@ -75,7 +78,8 @@ class Normalizer:
         self._returns = self._returns * self._gamma + rewards
         self._returned.see(self._returns[live, None])
         self._returns[done] = 0.0
-        return np.clip(rewards / self._returned.deviation(), -_CLIP, _CLIP)
+        _, clip = self._clips
+        return np.clip(rewards / self._returned.deviation(), -clip, clip)
 
     def state(self) -> dict[str, Any]:
         """Plain data and arrays."""

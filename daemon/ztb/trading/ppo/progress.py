@@ -90,6 +90,7 @@ def scalars(progress: TrainingProgress, config: PPOConfig) -> dict[str, float]:
         "rollout/ep_rew_mean": progress.mean_return,
         "rollout/ep_len_mean": progress.mean_length,
         "time/fps": progress.steps_per_s,
+        "time/total_timesteps": progress.steps,
         "train/approx_kl": stats.approx_kl,
         "train/clip_fraction": stats.clip_fraction,
         "train/clip_range": config.clip_range,

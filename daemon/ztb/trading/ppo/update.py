@@ -89,6 +89,12 @@ class PPOUpdater:
         self._adam = Adam(self.network.parameters, config.adam_epsilon)
         self._generator = np.random.Generator(np.random.PCG64(seed))
 
+    def reconfigure(self, config: PPOConfig) -> None:
+        """Learn by `config` from the next update on; what it says of the network and of rollouts changes nothing."""
+        if config != self.config:
+            self.config = config
+            self._loss = loss_of(self.shape, config)
+
     def update(self, rollout: Rollout, remaining: float = 1.0) -> UpdateStats:
         """Learn from `rollout`; `remaining` is the share of training to come, which anneals the step size.
 

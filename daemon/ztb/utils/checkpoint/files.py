@@ -39,6 +39,11 @@ def write_at(descriptor: int, pieces: Sequence[memoryview | bytes], offset: int)
             written += os.pwrite(descriptor, rest[written:], offset + written)
 
 
+def begin_sync(descriptor: int, offset: int, nbytes: int) -> None:
+    """Have the disk begin with what was written, while the next bytes are made; promises nothing."""
+    os.posix_fadvise(descriptor, offset, nbytes, os.POSIX_FADV_DONTNEED)
+
+
 def truncate(descriptor: int, nbytes: int) -> None:
     os.ftruncate(descriptor, nbytes)
 

@@ -24,6 +24,8 @@ from ztb.utils.checkpoint.snapshot import Facts, Snapshot, plan_snapshot, take_s
 
 _log = logging.getLogger(__name__)
 
+ARENAS = 2
+
 Write = Callable[[Snapshot, Facts], Generation]
 Finish = Callable[[Generation, Callable[[], None]], None]
 
@@ -57,7 +59,7 @@ class Pipeline:
         self._finish = finish
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._free = [Arena(), Arena()]
+        self._free = [Arena() for _ in range(ARENAS)]
         self._waiting: _Job | None = None
         self._turns: list[Future[None]] = []
         self._closed = False
@@ -103,7 +105,8 @@ class Pipeline:
 
     def _start(self, request: Request) -> _Job:
         plan = plan_snapshot(request.state, self._max_bytes)
-        snapshot = take_snapshot(plan, self._free[-1])
+        idle = len(self._free) == ARENAS
+        snapshot = take_snapshot(plan, self._free[-1], self._thread if idle else None)
         job = _Job(snapshot, request.facts, self._free.pop(), request.replaceable)
         job.done.set_running_or_notify_cancel()
         self._waiting = job

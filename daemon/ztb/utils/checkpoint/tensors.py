@@ -60,18 +60,14 @@ SPARSE = {
 }
 
 
-def is_strided(tensor: Tensor) -> bool:
-    """Whether a tensor is a plain one, not sparse or stranger."""
-    return tensor.layout is sys.modules["torch"].strided
-
-
 def tensor_leaf(tensor: Tensor) -> Leaf:
     """A strided tensor on any device; on the CPU and in one piece it costs hardly more than its copy."""
-    name = _names().get(tensor.dtype)
+    torch = _torch()
+    name = torch.names.get(tensor.dtype)
     on_cpu = tensor.is_cpu
     if name is None or tensor.is_nested or (not on_cpu and tensor.is_meta):
         raise TypeError(f"a tensor of dtype {_name(tensor.dtype)} on {tensor.device} without plain memory")
-    kind: Kind = "tensor" if type(tensor) is sys.modules["torch"].Tensor else "parameter"
+    kind: Kind = "tensor" if type(tensor) is torch.tensor else "parameter"
     frame = Frame(kind, name, tensor.shape, tensor.nbytes, requires_grad=tensor.requires_grad)
     if on_cpu and tensor.is_contiguous() and not tensor.is_neg() and not _is_conjugate(tensor, name):
         return Leaf(frame, tensor, _copy, tensor.data_ptr())
@@ -79,7 +75,7 @@ def tensor_leaf(tensor: Tensor) -> Leaf:
 
 
 def _is_conjugate(tensor: Tensor, name: str) -> bool:
-    return name.startswith("complex") and tensor.is_conj()
+    return name[0] == "c" and tensor.is_conj()
 
 
 def _copy(source: Tensor, destination: Bytes) -> None:
@@ -87,11 +83,16 @@ def _copy(source: Tensor, destination: Bytes) -> None:
     target.copy_(source.detach())
 
 
+class _Known(NamedTuple):
+    tensor: type
+    names: dict[Any, str]
+
+
 @functools.cache
-def _names() -> dict[Any, str]:
-    """Names by torch's dtypes, of those that this torch has."""
+def _torch() -> _Known:
+    """The type of a plain tensor, and names by torch's dtypes, of those that this torch has."""
     torch = sys.modules["torch"]
-    return {getattr(torch, name): name for name in _KINDS if hasattr(torch, name)}
+    return _Known(torch.Tensor, {getattr(torch, name): name for name in _KINDS if hasattr(torch, name)})
 
 
 def _name(thing: Any) -> str:

@@ -11,7 +11,7 @@ import struct
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -30,24 +30,23 @@ class Encoder:
     def __init__(self) -> None:
         self.leaves: list[Leaf] = []
         self._path: list[object] = []
-        torch = cast("Any", sys.modules.get("torch"))
-        self._tensors = (torch.Tensor, torch.nn.Parameter) if torch else ()
+        torch: Any = sys.modules.get("torch")
+        self._strided = torch and torch.strided
+        self._encoders = self._CONTAINERS
+        if torch:
+            its = {torch.Tensor: Encoder._tensor, torch.nn.Parameter: Encoder._tensor}
+            self._encoders = self._CONTAINERS | its
 
     def encode(self, value: object) -> Node:
         """The tree of `value`; TypeError for what cannot be saved, `place` then says where it is."""
         kind = type(value)
-        if kind in self._tensors and tensors.is_strided(value):
-            self.leaves.append(tensors.tensor_leaf(value))
-            return {"frame": len(self.leaves) - 1}
+        if encoder := self._encoders.get(kind):
+            return encoder(self, value)
         if scalar := _SCALARS.get(kind):
             return scalar(value)
-        if container := self._CONTAINERS.get(kind):
-            return container(self, value)
-        if kind in self._tensors:
-            return self._sparse(value)
         if isinstance(value, np.generic):
             return self._leaf(scalar_leaf(value))
-        raise TypeError(f"a {type(value).__module__}.{type(value).__qualname__}")
+        raise TypeError(f"a {kind.__module__}.{kind.__qualname__}")
 
     def place(self) -> str:
         """Where in the state the walk is, as one would write it in Python."""
@@ -101,7 +100,10 @@ class Encoder:
         (metadata,) = self._items([attributes.get("_metadata")])
         return {"ordered": [self._pairs(values), metadata]}
 
-    def _sparse(self, tensor: Any) -> Node:
+    def _tensor(self, tensor: Any) -> Node:
+        if tensor.layout is self._strided:
+            self.leaves.append(tensors.tensor_leaf(tensor))
+            return {"frame": len(self.leaves) - 1}
         layout, parts = tensors.sparse_parts(tensor)
         nodes = [self._leaf(tensors.tensor_leaf(part)) for part in parts]
         coalesced = layout != "sparse_coo" or tensor.is_coalesced()

@@ -17,7 +17,7 @@ from ztb.utils.checkpoint.layout import HEADER_BYTES, MAX_MANIFEST_BYTES, VERSIO
 from ztb.utils.checkpoint.names import DATA, TEMPORARY, file_name
 from ztb.utils.checkpoint.snapshot import Facts, Snapshot
 
-_GATHER_BYTES = 1 << 20
+_GATHER_BYTES = 1 << 22
 _STORAGE_JSON_BYTES = 128  # what `stored`, `xxh3` and `codec` add to a frame of the manifest, at most
 _GATHER_PIECES = 512  # the kernel takes 1024 at a time
 
@@ -56,6 +56,7 @@ class _Output:
     def flush(self) -> None:
         """Hand over what was gathered."""
         files.write_at(self._descriptor, self._pieces, self.offset)
+        files.begin_sync(self._descriptor, self.offset, self._pending)
         self.offset += self._pending
         self._pieces, self._pending = [], 0
 

@@ -1,0 +1,49 @@
+"""Who watches the daemon, from the configuration and the secrets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ztb.config import Config
+from ztb.ledger.records import NoteRow
+from ztb.ports import Clock
+from ztb.secrets import Redactor, known_secrets, read_secret
+from ztb.telemetry.apprise_sender import apprise_sender
+from ztb.telemetry.metrics import Gauges, Metrics
+from ztb.telemetry.mqtt.setup import mqtt_observer
+from ztb.telemetry.notices import NoticeObserver
+from ztb.telemetry.observer import Observer
+from ztb.telemetry.web.listening import listening
+from ztb.telemetry.web.server import WebObserver
+
+
+def configured_observers(
+    config: Config,
+    instance: str,
+    state_folder: Path,
+    clock: Clock,
+    note: Callable[[NoteRow], object],
+    environment: Mapping[str, str] = os.environ,
+) -> list[Observer]:
+    """MQTT, the page with its metrics, and notices, as far as they are configured. ConfigError says what to mend.
+
+    `state_folder` outlives a run; `note` enters a row into the journal.
+    """
+    redact = Redactor(known_secrets(environment))
+    observers: list[Observer] = []
+    gauges: list[Gauges] = []
+    mqtt = mqtt_observer(config.mqtt, instance, state_folder, clock, note, environment)
+    if mqtt is not None:
+        observers.append(mqtt)
+        gauges.append(mqtt.gauges)
+    urls = read_secret("notify_urls", environment)
+    if urls is not None:
+        notices = NoticeObserver(apprise_sender(urls), config.telemetry.notify_from, redact)
+        observers.append(notices)
+        gauges.append(notices.gauges)
+    where = listening(config.telemetry, environment)
+    if where is not None:
+        observers.append(WebObserver(where, Metrics(gauges), redact))
+    return observers

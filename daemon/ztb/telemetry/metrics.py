@@ -1,0 +1,176 @@
+"""Prometheus metrics: each snapshot as gauges and counters, made when somebody asks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, get_args
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from ztb.ledger.records import FillRow, GenerationRow, Record, RefusalRow
+from ztb.telemetry.snapshot import AlertFact, LearnerFact, Snapshot, State
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+Gauges = Callable[[], dict[str, float]]
+"""What an observer says of itself: names and figures."""
+
+_GAUGES: tuple[tuple[str, str, Callable[[Snapshot], float | None]], ...] = (
+    ("start_time_seconds", "when the daemon started, seconds since 1970", lambda s: s.started_ns / 1e9),
+    ("lag_seconds", "from the venue's time of a tick to our having it", lambda s: _scaled(s.lag_ms, 1e-3)),
+    ("last_tick_age_seconds", "since the last tick", lambda s: _age(s)),
+    ("mid_quote", "middle of bid and ask", lambda s: s.mid),
+    ("position_base", "what is held, base currency", lambda s: s.position),
+    ("cash_quote", "cash, quote currency", lambda s: s.cash),
+    ("equity_quote", "cash and position at the mid", lambda s: s.equity),
+    ("start_equity_quote", "equity at the start", lambda s: s.start_equity),
+    ("hold_equity_quote", "equity of the strategy hold", lambda s: s.hold_equity),
+    ("frozen_equity_quote", "equity of generation 0, never updated", lambda s: s.frozen_equity),
+    ("drawdown_ratio", "below the highest equity so far", lambda s: s.drawdown),
+    ("max_drawdown_ratio", "the deepest drawdown so far", lambda s: s.max_drawdown),
+    ("fees_quote", "fees paid", lambda s: s.fees),
+    ("open_orders", "orders that work", lambda s: len(s.open_orders)),
+    ("memory_bytes", "resident memory", lambda s: s.memory_mb * 1e6),
+    ("memory_limit_bytes", "the configured limit", lambda s: s.memory_limit_mb * 1e6),
+    ("checkpoint_seconds", "how long the last save took", lambda s: _scaled(s.last_save_ms, 1e-3)),
+    ("recording", "1 while received ticks are recorded", lambda s: s.recording),
+    ("generation", "the generation that serves", lambda s: s.generation.serving if s.generation else None),
+)
+_COUNTERS: tuple[tuple[str, str, Callable[[Snapshot], float | None]], ...] = (
+    ("ticks", "ticks seen", lambda s: s.ticks),
+    ("decisions", "decisions taken", lambda s: s.decisions),
+    ("orders", "orders sent", lambda s: s.orders),
+    ("rejects", "orders that the venue rejected", lambda s: s.rejects),
+    ("gaps", "gaps in the market data", lambda s: s.gaps),
+    ("checkpoints", "generations saved", lambda s: s.checkpoints),
+)
+_LEARNER: tuple[tuple[str, str, Callable[[LearnerFact], float | None]], ...] = (
+    ("learner_alive", "1 while the learner runs", lambda f: f.alive),
+    ("learner_frozen", "1 while learning is frozen", lambda f: f.frozen),
+    ("learner_waiting", "transitions that wait for an update", lambda f: f.waiting),
+    ("learner_dropped", "transitions dropped as too old or too many", lambda f: f.dropped),
+    ("learner_tainted", "transitions left out for gaps in the data", lambda f: f.tainted),
+    ("learner_updates", "updates made", lambda f: f.updates),
+    ("learner_kl", "approximate KL of the last update, nats", lambda f: f.approx_kl),
+    ("learner_entropy", "entropy of the policy at the last update, nats", lambda f: f.entropy),
+    ("learner_policy_loss", "policy loss of the last update", lambda f: f.policy_loss),
+    ("learner_value_loss", "value loss of the last update", lambda f: f.value_loss),
+    ("learner_explained_variance", "of returns by the value function", lambda f: f.explained_variance),
+    ("learner_clip_fraction", "of samples that were clipped", lambda f: f.clip_fraction),
+)
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
+
+
+def _age(snapshot: Snapshot) -> float | None:
+    return None if snapshot.last_tick_ns is None else (snapshot.now_ns - snapshot.last_tick_ns) / 1e9
+
+
+class Metrics:
+    """Counts what is journaled; `exposition` adds a snapshot to it. Bounded: labels come from closed sets of ours."""
+
+    def __init__(self, telemetry: Iterable[Gauges] = ()) -> None:
+        self._telemetry = tuple(telemetry)
+        self._generations: Counter[str] = Counter()
+        self._refusals: Counter[str] = Counter()
+        self._fills: Counter[str] = Counter()
+        self._alerts: Counter[str] = Counter()
+
+    def record(self, record: Record) -> None:
+        """A row was journaled."""
+        match record:
+            case GenerationRow(event=event):
+                self._generations[event] += 1
+            case RefusalRow(reason=reason):
+                self._refusals[reason] += 1
+            case FillRow(liquidity=liquidity):
+                self._fills[liquidity] += 1
+            case _:
+                pass
+
+    def alert(self, alert: AlertFact) -> None:
+        """An alert was raised."""
+        self._alerts[alert.severity] += 1
+
+    def exposition(self, snapshot: Snapshot) -> bytes:
+        """The text that Prometheus reads."""
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(
+            _Families([*_plain(snapshot), *_labelled(snapshot), *self._counted(), *self._own()])
+        )
+        return generate_latest(registry)
+
+    def _counted(self) -> Iterator[Metric]:
+        for name, text, label, counts in (
+            ("generations", "generations by what became of them", "event", self._generations),
+            ("refusals", "orders that the risk gate refused", "reason", self._refusals),
+            ("fills", "fills", "liquidity", self._fills),
+            ("alerts", "alerts", "severity", self._alerts),
+        ):
+            yield _family(CounterMetricFamily, name, text, label, counts)
+
+    def _own(self) -> Iterator[Metric]:
+        figures = {name: value for gauges in self._telemetry for name, value in gauges().items()}
+        yield _family(
+            GaugeMetricFamily, "telemetry", "queues and links of the telemetry itself", "name", figures
+        )
+
+
+class _Families(Collector):
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+def _plain(snapshot: Snapshot) -> Iterator[Metric]:
+    for name, text, read in _GAUGES:
+        yield from _single(GaugeMetricFamily, name, text, read(snapshot))
+    for name, text, read in _COUNTERS:
+        yield from _single(CounterMetricFamily, name, text, read(snapshot))
+    if snapshot.learner is not None:
+        for name, text, read_learner in _LEARNER:
+            yield from _single(GaugeMetricFamily, name, text, read_learner(snapshot.learner))
+
+
+def _single(kind: Any, name: str, text: str, value: float | None) -> Iterator[Metric]:
+    if value is not None:
+        yield kind(f"ztb_{name}", text, value=float(value))
+
+
+def _labelled(s: Snapshot) -> Iterator[Metric]:
+    gauge, counter = GaugeMetricFamily, CounterMetricFamily
+    states = {state: float(state == s.state) for state in get_args(State)}
+    yield _family(gauge, "state", "1 for the state the daemon is in", "state", states)
+    yield _family(gauge, "limit_used_ratio", "how near a risk limit is", "limit", _use(s))
+    ages = {stream.name: stream.age_ms / 1e3 for stream in s.streams if stream.age_ms is not None}
+    yield _family(gauge, "stream_age_seconds", "since the last message of a stream", "stream", ages)
+    stale = {stream.name: float(stream.stale) for stream in s.streams}
+    yield _family(gauge, "stream_stale", "1 while a stream is silent for too long", "stream", stale)
+    reconnects = {stream.name: float(stream.reconnects) for stream in s.streams}
+    yield _family(counter, "stream_reconnects", "reconnections of a stream", "stream", reconnects)
+    helping = {item.baseline: item.difference for item in s.helping if item.difference is not None}
+    yield _family(gauge, "helping_ratio", "our return less that of a baseline", "baseline", helping)
+    about = GaugeMetricFamily(
+        "ztb_about", "what runs", labels=["instance", "mode", "strategy", "symbol", "venue"]
+    )
+    about.add_metric([s.instance, s.mode, s.strategy, s.symbol, s.venue], 1.0)
+    yield about
+
+
+def _use(snapshot: Snapshot) -> dict[str, float]:
+    return {use.name: use.used / use.limit for use in snapshot.limits if use.limit}
+
+
+def _family(kind: Any, name: str, text: str, label: str, values: dict[str, Any]) -> Metric:
+    family: Metric = kind(f"ztb_{name}", text, labels=[label])
+    for key, value in sorted(values.items()):
+        family.add_metric([key], value)  # type: ignore[attr-defined]
+    return family

@@ -1,0 +1,127 @@
+"""What the page draws: the whole time since the start, in bounded memory."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from typing import Any, TypeAlias
+
+from ztb.ledger.records import FillRow, GenerationRow, Record, UpdateRow
+from ztb.telemetry.snapshot import AlertFact, Snapshot
+
+Row: TypeAlias = tuple[Any, ...]
+KINDS = ("marks", "fills", "updates", "generations", "alerts")
+
+_POINTS = 2_000
+_FILLS = 500
+_GENERATIONS = 200
+_ALERTS = 100
+_RECENT = 1_000
+
+
+class Thinned:
+    """A series of at most `capacity` rows over all time: when it is full, every other row goes."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._stride = 1
+        self._count = 0
+        self._rows: list[Row] = []
+
+    def append(self, row: Row) -> None:
+        """Enter `row`, or leave it out if its turn is not due."""
+        due = self._count % self._stride == 0
+        self._count += 1
+        if due:
+            self._rows.append(row)
+        if len(self._rows) >= self._capacity:
+            self._rows = self._rows[::2]
+            self._stride *= 2
+
+    def rows(self) -> list[Row]:
+        return self._rows
+
+
+class Feed:
+    """History for a page that opens, and news for one that is open.
+
+    Rows: marks (s, mid, equity, hold, frozen, position), fills (s, price, side, quantity), updates (number, entropy,
+    KL, value loss, explained variance), generations (number, s, event, reason), alerts (s, severity, text). Times are
+    seconds since 1970. News beyond the newest 1,000 are dropped: a page so far behind gets the history again.
+    """
+
+    def __init__(self) -> None:
+        self._marks = Thinned(_POINTS)
+        self._updates = Thinned(_POINTS)
+        self._fills: deque[Row] = deque(maxlen=_FILLS)
+        self._generations: deque[Row] = deque(maxlen=_GENERATIONS)
+        self._alerts: deque[Row] = deque(maxlen=_ALERTS)
+        self._news: deque[tuple[str, Row]] = deque(maxlen=_RECENT)
+        self._marked_ns = 0
+        self.count = 0
+
+    def record(self, record: Record) -> None:
+        """A row was journaled."""
+        row: Row
+        match record:
+            case FillRow(ts_ns=ts_ns, price=price, side=side, quantity=quantity):
+                row = (ts_ns / 1e9, float(price), side, float(quantity))
+                self._fills.append(row)
+                self._tell("fills", row)
+            case UpdateRow() as update:
+                row = (
+                    update.number, update.entropy, update.approx_kl, update.value_loss, update.explained_variance,
+                )  # fmt: skip
+                self._updates.append(row)
+                self._tell("updates", row)
+            case GenerationRow(generation=generation, ts_ns=ts_ns, event=event, detail=detail):
+                row = (generation, ts_ns / 1e9, event, _reason(detail))
+                self._generations.append(row)
+                self._tell("generations", row)
+            case _:
+                pass
+
+    def alert(self, alert: AlertFact, text: str) -> None:
+        """`text`: that of the alert, fit to be shown."""
+        row = (alert.ts_ns / 1e9, alert.severity, text)
+        self._alerts.append(row)
+        self._tell("alerts", row)
+
+    def sample(self, now: Snapshot) -> None:
+        """Draw the state of now, unless nothing has happened since the last."""
+        at_ns = now.last_tick_ns
+        if at_ns is None or now.mid is None or at_ns <= self._marked_ns:
+            return
+        self._marked_ns = at_ns
+        row = (at_ns / 1e9, now.mid, now.equity, now.hold_equity, now.frozen_equity, now.position)
+        self._marks.append(row)
+        self._tell("marks", row)
+
+    def history(self) -> dict[str, list[Row]]:
+        """All there is to draw."""
+        return {
+            "marks": self._marks.rows(),
+            "fills": list(self._fills),
+            "updates": self._updates.rows(),
+            "generations": list(self._generations),
+            "alerts": list(self._alerts),
+        }
+
+    def since(self, count: int) -> dict[str, list[Row]] | None:
+        """What came after the first `count` rows; None if it has been dropped."""
+        missing = self.count - count
+        if missing > len(self._news):
+            return None
+        news: dict[str, list[Row]] = {}
+        for kind, row in list(self._news)[len(self._news) - missing :]:
+            news.setdefault(kind, []).append(row)
+        return news
+
+    def _tell(self, kind: str, row: Row) -> None:
+        self._news.append((kind, row))
+        self.count += 1
+
+
+def _reason(detail: str) -> str:
+    found: Any = json.loads(detail)
+    return str(found.get("reason", "")) if isinstance(found, dict) else ""

@@ -1,0 +1,122 @@
+"""A transport in memory below ccxt: an unmodified client, no socket, any clock.
+
+`MemorySession(venue)` is what ccxt takes as `session`. The venue answers requests and talks through sockets; see
+`MemoryVenue`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aiohttp import WSMessage, WSMsgType
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+_NORMAL = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a venue answers to a request: `body` is JSON text."""
+
+    body: str
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+
+
+class MemoryVenue(Protocol):
+    """The far end. Either method may raise what aiohttp raises when a network fails."""
+
+    def request(self, method: str, url: str, body: str) -> Reply:
+        """Answer a request."""
+        ...
+
+    def connect(self, url: str, socket: MemorySocket) -> None:
+        """A client has connected: `socket.heard` gets what it says, `socket.say` tells it something."""
+        ...
+
+
+class MemorySocket:
+    """One websocket, both ends: the client's as aiohttp has it, and the venue's `say`, `hang_up` and `heard`."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.heard: Callable[[str], None] = lambda _text: None
+        self._conn = None  # where ccxt looks for aiohttp's buffer
+        self._queue: asyncio.Queue[WSMessage] = asyncio.Queue()
+
+    def say(self, text: str) -> None:
+        """The venue sends `text`."""
+        if not self.closed:
+            self._queue.put_nowait(WSMessage(WSMsgType.TEXT, text, None))
+
+    def hang_up(self, code: int = _NORMAL) -> None:
+        """The venue closes the connection."""
+        self._queue.put_nowait(WSMessage(WSMsgType.CLOSE, code, None))
+
+    async def receive(self) -> WSMessage:
+        """The client waits for the next message."""
+        return await self._queue.get()
+
+    async def send_str(self, text: str) -> None:
+        """The client says `text`."""
+        self.heard(text)
+
+    async def ping(self, message: bytes = b"") -> None:
+        """The client asks whether anybody is there; the network answers at once."""
+        self._queue.put_nowait(WSMessage(WSMsgType.PONG, message, None))
+
+    async def pong(self, message: bytes = b"") -> None:
+        """The client answers a ping."""
+
+    async def close(self) -> None:
+        """The client leaves."""
+        self.closed = True
+
+
+class _Response:
+    """An answer as ccxt reads it."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.status = reply.status
+        self.reason = ""
+        self.headers = {"Content-Type": "application/json", **reply.headers}
+        self.content = reply.body.encode()
+
+    async def text(self, errors: str = "strict") -> str:
+        """The body."""
+        return self.content.decode(errors=errors)
+
+
+class MemorySession:
+    """In the place of aiohttp's session."""
+
+    def __init__(self, venue: MemoryVenue) -> None:
+        self.headers: dict[str, str] = {}
+        self._venue = venue
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("get", "post", "put", "delete", "patch"):
+            raise AttributeError(name)
+
+        @asynccontextmanager
+        async def request(url: Any, data: Any = None, **_options: Any) -> AsyncIterator[_Response]:
+            body = data.decode() if isinstance(data, bytes) else str(data or "")
+            yield _Response(self._venue.request(name.upper(), str(url), body))
+
+        return request
+
+    @asynccontextmanager
+    async def ws_connect(self, url: str, **_options: Any) -> AsyncIterator[MemorySocket]:
+        """Connect a websocket."""
+        socket = MemorySocket()
+        self._venue.connect(url, socket)
+        yield socket
+
+    async def close(self) -> None:
+        """Nothing to close."""
