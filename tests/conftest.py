@@ -43,6 +43,15 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def shared() -> Path:
+    """The folder of real recordings; tests that use it are skipped where it is absent."""
+    folder = Path(os.environ.get("ZTB_SHARED_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"the recordings are not here ({folder}): set ZTB_SHARED_DATA")
+    return folder
+
+
+@pytest.fixture
 def write_bars(tmp_path: Path) -> Callable[..., Path]:
     """Writes a CSV of hourly bars of a random walk: `write_bars(n, seed=0, change=None)`."""
 

@@ -146,12 +146,18 @@ def exchange(
     balance: Annotated[
         list[str] | None, typer.Option("--balance", help="such as USDT=1000; may be repeated")
     ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option("--data", help="recorded trades, quotes or depth; default: made-up flow"),
+    ] = None,
+    speed: Annotated[float, typer.Option("--speed", min=0.001, help="of recorded flow")] = 1.0,
     as_json: _Json = False,
 ) -> int:
-    """A local exchange to try and test against: Binance spot's protocol, made-up flow, nothing real."""
+    """A local exchange to try and test against: Binance spot's protocol, nothing real."""
     from ztb.commands.exchange import ExchangeOptions, run_exchange
 
-    return run_exchange(ExchangeOptions(port, seed, tuple(balance or ()), as_json))
+    options = ExchangeOptions(port, seed, tuple(balance or ()), tuple(data or ()), speed, as_json)
+    return run_exchange(options)
 
 
 @app.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -10,17 +9,6 @@ import pytest
 
 from ztb.market.history import History
 from ztb.market.ticks import Ticks, join_ticks
-
-_REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def shared() -> Path:
-    """The folder of real recordings; tests that use it are skipped where it is absent."""
-    folder = Path(os.environ.get("ZTB_SHARED_DATA", _REPOSITORY.parent / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip(f"the recordings are not here ({folder}): set ZTB_SHARED_DATA")
-    return folder
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -24,7 +23,6 @@ from ztb.ledger.records import FillRow, MarkRow, OrderRow, RefusalRow
 from ztb.ledger.run_directory import RunDirectory, create_run_directory
 from ztb.runtime.replay import Replay, ReplayRequest, open_data, run_to_end
 
-_REPOSITORY = Path(__file__).resolve().parents[2]
 _SUMMARY = frozenset(
     "mode strategy symbol seed config_hash code_version ticks decisions orders fills rejects fees first_ts last_ts "
     "start_equity end_equity return sharpe max_drawdown turnover hold_return frozen_return generations updates "
@@ -43,15 +41,6 @@ class Ran:
     def decisions(self) -> list[dict[str, Any]]:
         """The rows of `decisions.parquet`."""
         return pq.read_table(self.directory.decisions).to_pylist()
-
-
-@pytest.fixture
-def shared() -> Path:
-    """The folder of real recordings; tests that use it are skipped where it is absent."""
-    folder = Path(os.environ.get("ZTB_SHARED_DATA", _REPOSITORY.parent / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip(f"the recordings are not here ({folder}): set ZTB_SHARED_DATA")
-    return folder
 
 
 @pytest.fixture

@@ -5,14 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 import typer
 
 from ztb.errors import UsageError
+from ztb.market.history import open_history
 from ztb.telemetry.logs import configure_logging
+from ztb.testing.clocks import WallClock
+from ztb.testing.exchange.flow import Flow
+from ztb.testing.exchange.listing import LISTINGS, Listing
 from ztb.testing.exchange.local import HOST, LocalExchange
+from ztb.testing.exchange.recorded import recorded_market
 
 _log = structlog.get_logger("ztb.exchange")
 
@@ -24,6 +32,8 @@ class ExchangeOptions:
     port: int
     seed: int
     balances: tuple[str, ...]
+    data: tuple[Path, ...]
+    speed: float
     as_json: bool
 
 
@@ -38,13 +48,28 @@ async def _serve(options: ExchangeOptions) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    local = LocalExchange(options.seed, balances=_balances(options.balances), port=options.port)
-    async with local as exchange:
-        _announce(exchange, options.as_json)
-        _log.info("listening", url=f"http://{HOST}:{exchange.port}", until="SIGTERM or Ctrl-C")
+    listings, flow = _recorded(options) if options.data else (LISTINGS, None)
+    local = LocalExchange(
+        options.seed, listings=listings, flow=flow, balances=_balances(options.balances), port=options.port
+    )
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(local)
+        except OSError as error:
+            raise UsageError(f"--port {options.port}: {error.strerror}: choose another, or 0") from None
+        _announce(local, options.as_json)
+        _log.info("listening", url=f"http://{HOST}:{local.port}", until="SIGTERM or Ctrl-C")
         await stopped.wait()
     _log.info("closed")
     return 0
+
+
+def _recorded(options: ExchangeOptions) -> tuple[Sequence[Listing], Mapping[str, Flow]]:
+    """The recorded market first, beside made-up ones."""
+    history = open_history(options.data)
+    listing, flow = recorded_market(history, WallClock().now_ns(), options.speed)
+    others = [other for other in LISTINGS if other.symbol != listing.symbol]
+    return [listing, *others], {listing.symbol: flow}
 
 
 def _announce(exchange: LocalExchange, as_json: bool) -> None:

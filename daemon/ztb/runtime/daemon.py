@@ -85,6 +85,10 @@ class Daemon:
         )
         self.controls.snapshot = self._snapshots.take
 
+    def watch(self, observers: Sequence[Observer]) -> None:
+        """Further observers, before it runs."""
+        self._observers = (*self._observers, *observers)
+
     async def run(self) -> dict[str, Any]:
         """Until the source ends, a signal, or an error; the summary, which is written in any case."""
         dropped = self._options.dropped

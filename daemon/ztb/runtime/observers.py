@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Protocol
 
 from ztb.config import Config
-from ztb.ledger.records import NoteRow
+from ztb.ledger.journal import Journal
+from ztb.ledger.run_directory import RunDirectory
 from ztb.ports import Clock
 from ztb.secrets import Redactor, known_secrets, read_secret
 from ztb.telemetry.apprise_sender import apprise_sender
+from ztb.telemetry.correlation import correlate
 from ztb.telemetry.metrics import Gauges, Metrics
 from ztb.telemetry.mqtt.setup import mqtt_observer
 from ztb.telemetry.notices import NoticeObserver
@@ -19,22 +21,30 @@ from ztb.telemetry.web.listening import listening
 from ztb.telemetry.web.server import WebObserver
 
 
+class Watched(Protocol):
+    """What is watched: a `Session`."""
+
+    run_id: str
+    directory: RunDirectory
+    journal: Journal
+
+
 def configured_observers(
     config: Config,
     instance: str,
-    state_folder: Path,
+    session: Watched,
     clock: Clock,
-    note: Callable[[NoteRow], object],
     environment: Mapping[str, str] = os.environ,
 ) -> list[Observer]:
     """MQTT, the page with its metrics, and notices, as far as they are configured. ConfigError says what to mend.
 
-    `state_folder` outlives a run; `note` enters a row into the journal.
+    Log lines of this task, and of those it makes, belong to the session's run from now on.
     """
     redact = Redactor(known_secrets(environment))
-    observers: list[Observer] = []
+    observers: list[Observer] = [correlate(session.run_id)]
     gauges: list[Gauges] = []
-    mqtt = mqtt_observer(config.mqtt, instance, state_folder, clock, note, environment)
+    note = session.journal.append
+    mqtt = mqtt_observer(config.mqtt, instance, session.directory.path, clock, note, environment)
     if mqtt is not None:
         observers.append(mqtt)
         gauges.append(mqtt.gauges)

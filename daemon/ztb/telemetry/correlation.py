@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from contextvars import ContextVar
 
+from ztb.control import Controls
 from ztb.ledger.records import DecisionRow, OrderRow, Record
+from ztb.telemetry.snapshot import AlertFact, Snapshot
 
 
 class Correlation:
-    """The newest decision, its generation and the newest order of one run."""
+    """An `Observer` that knows the newest decision, its generation and the newest order of one run."""
+
+    name = "correlation"
 
     def __init__(self, run: str) -> None:
         self.fields: dict[str, str | int] = {"run": run}
@@ -19,6 +25,13 @@ class Correlation:
             self.fields |= {"decision": record.decision, "generation": record.generation}
         elif isinstance(record, OrderRow):
             self.fields["order"] = record.order_id
+
+    def alert(self, alert: AlertFact) -> None:
+        """Alerts are lines like others."""
+
+    async def run(self, snapshot: Callable[[], Snapshot], controls: Controls) -> None:
+        """There is nothing to run."""
+        await asyncio.Event().wait()
 
 
 _current: ContextVar[Correlation | None] = ContextVar("ztb_correlation", default=None)

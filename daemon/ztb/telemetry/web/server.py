@@ -52,6 +52,7 @@ class WebObserver:
         self._feed = Feed()
         self._viewers = 0
         self._leaving = asyncio.Event()
+        self._take: Callable[[], Snapshot] | None = None
         self._now: Snapshot | None = None
         self.addresses: list[Any] = []
 
@@ -72,6 +73,7 @@ class WebObserver:
     async def run(self, snapshot: Callable[[], Snapshot], controls: Controls) -> None:
         """Serve until cancelled. ConfigError: the address is taken or not ours."""
         self._leaving.clear()
+        self._take = snapshot
         self._now = snapshot()
         async with self._serving():
             while True:
@@ -113,11 +115,10 @@ class WebObserver:
             self._leaving.set()
             await runner.cleanup()
 
-    def _latest(self) -> Snapshot:
-        """One for all viewers, a second old at most."""
-        if self._now is None:
+    def _fresh(self) -> Snapshot:
+        if self._take is None:
             raise web.HTTPServiceUnavailable(text="not running yet")
-        return self._now
+        return self._take()
 
     def _json(self, content: Any) -> str:
         return self._redact(msgspec.json.encode(content).decode())
@@ -133,11 +134,11 @@ class WebObserver:
         return web.Response(body=path.read_bytes(), content_type=kind, charset="utf-8")
 
     async def _state(self, _: web.Request) -> web.StreamResponse:
-        return web.Response(text=self._json(self._latest()), content_type="application/json")
+        return web.Response(text=self._json(self._fresh()), content_type="application/json")
 
     async def _exposition(self, _: web.Request) -> web.StreamResponse:
         return web.Response(
-            body=self._metrics.exposition(self._latest()), headers={"Content-Type": CONTENT_TYPE}
+            body=self._metrics.exposition(self._fresh()), headers={"Content-Type": CONTENT_TYPE}
         )
 
     async def _login_form(self, _: web.Request) -> web.StreamResponse:
@@ -174,7 +175,7 @@ class WebObserver:
         return socket
 
     async def _tell(self, socket: web.WebSocketResponse) -> None:
-        """History, then news every second. A viewer who takes none for ten seconds is let go."""
+        """History, then news and the snapshot of all viewers every second. Who takes none for 10 s is let go."""
         told = -1
         with contextlib.suppress(ConnectionError, TimeoutError):
             while not self._leaving.is_set():
@@ -182,7 +183,7 @@ class WebObserver:
                 told = self._feed.count
                 content = {"history": self._feed.history()} if news is None else {"news": news}
                 async with asyncio.timeout(_SLOW_S):
-                    await socket.send_str(self._json(content | {"snapshot": self._latest()}))
+                    await socket.send_str(self._json(content | {"snapshot": self._now}))
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._leaving.wait(), INTERVAL_S)
         await socket.close()

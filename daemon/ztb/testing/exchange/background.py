@@ -62,16 +62,14 @@ class Background:
         book_side = self.market.book.of(passive)
         reached = sum(book_side.totals[level] for level in book_side.by_priority(price))
         if reached < quantity:
-            orders = self._orders(passive, price)
-            rest = sum(order.remaining for order in orders)
-            self.set_level(passive, price, rest + quantity - reached, now_ms)
+            missing = quantity - reached
+            self.set_level(passive, price, self.quantity(passive, price) + missing, now_ms)
         self.take(side, quantity, price, now_ms)
 
     def keep_only(self, side: Side, worse_than: int, now_ms: int) -> None:
         """The background leaves all levels of `side` better than `worse_than`."""
-        better = self.market.book.of(side).reaches
-        for quoted_side, price in list(self.quoted):
-            if quoted_side is side and price != worse_than and better(price, worse_than):
+        for price in list(self.market.book.of(side).by_priority(worse_than)):
+            if price != worse_than and (side, price) in self.quoted:
                 self.set_level(side, price, 0, now_ms)
 
     def replace_side(self, side: Side, levels: Iterable[tuple[int, int]], now_ms: int) -> None:
@@ -81,7 +79,8 @@ class Background:
             if quoted_side is side and price not in wanted:
                 self.set_level(side, price, 0, now_ms)
         for price, quantity in wanted.items():
-            self.set_level(side, price, quantity, now_ms)
+            if self.quantity(side, price) != quantity:
+                self.set_level(side, price, quantity, now_ms)
 
     def _orders(self, side: Side, price: int) -> list[Order]:
         found = self.quoted.pop((side, price), [])

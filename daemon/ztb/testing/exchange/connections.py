@@ -10,10 +10,14 @@ import msgspec
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A message for a client. `stream` is the stream it belongs to, "user" or "" for answers."""
+    """A message for a client. `stream` is the stream it belongs to, "user", or "answer" to a request.
+
+    `delay_s` is by how much it is late; what follows on the connection waits for it.
+    """
 
     text: str
-    stream: str = ""
+    stream: str = "answer"
+    delay_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

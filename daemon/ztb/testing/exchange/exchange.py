@@ -94,7 +94,7 @@ class Exchange:
         return Response(200, msgspec.json.encode(answer), self.limits.headers())
 
     def connect(self, path: str, deliver: Deliver) -> Connection:
-        """A websocket opens; `deliver` gets what is sent to it. Paths /ws/a@trade/b@trade subscribe at once."""
+        """A websocket opens; `deliver` gets what is sent to it."""
         connection = Connection(path, deliver)
         self.connections.open[connection] = None
         return connection

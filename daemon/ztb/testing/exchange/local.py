@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
@@ -13,13 +13,19 @@ from ztb.ports import Clock
 from ztb.testing.clocks import WallClock
 from ztb.testing.exchange.client_options import client_options
 from ztb.testing.exchange.connections import Close, Connection, Output
-from ztb.testing.exchange.exchange import Exchange
+from ztb.testing.exchange.control import PATH, handle_control
+from ztb.testing.exchange.exchange import Exchange, Response
+from ztb.testing.exchange.faults import Armed, Fault, Kind
 from ztb.testing.exchange.flow import Flow
+from ztb.testing.exchange.gateway import Gateway, Outcome
+from ztb.testing.exchange.listing import LISTINGS, Listing
 from ztb.testing.exchange.setup import Setup, open_exchange
+from ztb.testing.exchange.state import Credentials
 from ztb.testing.exchange.units import SCALE
 
 HOST = "127.0.0.1"
 _IDLE_S = 0.05
+_ENDLESS_S = 86_400.0
 _BACKLOG = 20_000
 _SOCKETS = ("/ws", "/stream", "/ws-api/v3")
 
@@ -28,45 +34,56 @@ class LocalExchange:
     """`async with LocalExchange(seed=1) as exchange: ccxt.pro.binance(exchange.ccxt_options())`.
 
     Binds 127.0.0.1 only; `port` 0: chosen by the system. `balances` are whole units of assets, such as
-    {"USDT": 1_000}. `flows` by symbol replace the synthetic ones. A client that reads too slowly to keep
-    20,000 messages in hand is disconnected.
+    {"USDT": 1_000}. `flow` by symbol, such as BTCUSDT, replaces the synthetic one. A client that reads so slowly
+    that 20,000 messages wait for it is disconnected.
     """
 
     def __init__(
         self,
         seed: int = 0,
         *,
+        listings: Sequence[Listing] = LISTINGS,
         flow: Mapping[str, Flow] | None = None,
         balances: Mapping[str, float] | None = None,
-        setup: Setup | None = None,
+        credentials: Credentials | None = None,
         clock: Clock | None = None,
         port: int = 0,
     ) -> None:
         units = {asset: round(amount * SCALE) for asset, amount in (balances or {}).items()}
-        self._setup = setup or Setup(seed=seed, flows=flow, balances=units)
+        self._setup = Setup(seed, tuple(listings), flow or {}, units, credentials or Credentials())
         self._clock = clock or WallClock()
         self.port = port
-        self.core: Exchange = open_exchange(self._setup, self._clock)
+        self.gateway = Gateway(open_exchange(self._setup, self._clock))
         self._stack = AsyncExitStack()
+
+    @property
+    def core(self) -> Exchange:
+        """The exchange itself: what really happened, whatever the client was told."""
+        return self.gateway.exchange
+
+    def inject(self, kind: str, **details: Any) -> Armed:
+        """Let something go wrong; see `Fault`. Returns what counts how often it happened."""
+        return self.gateway.inject(Fault(Kind(kind), **details))
 
     def ccxt_options(self) -> dict[str, Any]:
         """Constructor options for `ccxt.pro.binance` (or `ccxt.async_support`, or `ccxt`)."""
         return client_options(HOST, self.port, self._setup.credentials)
 
     async def __aenter__(self) -> Self:
-        """Listen, and let the market run."""
+        """Listen, and let the market run; OSError if the port is taken."""
         application = web.Application()
         application.router.add_route("*", "/{path:.*}", self._serve)
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
-        self._stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, HOST, self.port)
-        await site.start()
-        self.port = runner.addresses[0][1]
-        group = await self._stack.enter_async_context(asyncio.TaskGroup())
-        driver = group.create_task(self._drive(), name="exchange: flow and timers")
-        self._stack.callback(driver.cancel)
-        self._stack.callback(self._hang_up)
+        runner = web.AppRunner(application, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
+        async with AsyncExitStack() as stack:
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            await web.TCPSite(runner, HOST, self.port).start()
+            self.port = runner.addresses[0][1]
+            group = await stack.enter_async_context(asyncio.TaskGroup())
+            driver = group.create_task(self._drive(), name="exchange: flow and timers")
+            stack.callback(driver.cancel)
+            stack.callback(self._hang_up)
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -86,40 +103,55 @@ class LocalExchange:
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._serve_socket(request)
-        params = "&".join(part for part in (request.rel_url.raw_query_string, await request.text()) if part)
+        body = await request.text()
+        if request.path == PATH:
+            return _answer(handle_control(self.gateway, request.method, body))
+        params = "&".join(part for part in (request.rel_url.raw_query_string, body) if part)
         self.core.advance()
-        answer = self.core.handle_request(request.method, request.path, params, request.headers)
-        headers = {**answer.headers, "Content-Type": "application/json;charset=UTF-8"}
-        return web.Response(status=answer.status, body=answer.body, headers=headers)
+        reply = self.gateway.handle_request(request.method, request.path, params, request.headers)
+        await asyncio.sleep(reply.delay_s)
+        if reply.outcome is Outcome.NO_ANSWER:
+            await asyncio.sleep(_ENDLESS_S)
+        if reply.outcome is Outcome.RESET and request.transport is not None:
+            request.transport.abort()
+        return _answer(reply.response)
 
     async def _serve_socket(self, request: web.Request) -> web.StreamResponse:
         if not request.path.startswith(_SOCKETS):
             return web.Response(status=404)
-        socket = web.WebSocketResponse()
+        socket = web.WebSocketResponse(autoping=False)
         await socket.prepare(request)
         outputs: asyncio.Queue[Output] = asyncio.Queue(_BACKLOG)
 
         def deliver(output: Output) -> None:
             if outputs.full():
-                self.core.disconnect(connection)
-            else:
-                outputs.put_nowait(output)
+                self.gateway.disconnect(connection)
+                outputs.get_nowait()
+                output = Close(1008, "too slow")
+            outputs.put_nowait(output)
 
-        connection = self.core.connect(request.path, deliver)
+        connection = self.gateway.connect(request.path, deliver)
         try:
             async with asyncio.TaskGroup() as group:
                 writer = group.create_task(_write(socket, outputs), name="exchange: writer")
                 await self._read(socket, connection)
                 writer.cancel()
         finally:
-            self.core.disconnect(connection)
+            self.gateway.disconnect(connection)
         return socket
 
     async def _read(self, socket: web.WebSocketResponse, connection: Connection) -> None:
         async for message in socket:
             if message.type is WSMsgType.TEXT:
                 self.core.advance()
-                self.core.receive(connection, message.data)
+                self.gateway.receive(connection, message.data)
+            elif message.type is WSMsgType.PING and self.gateway.answers_pings():
+                await socket.pong(message.data)
+
+
+def _answer(response: Response) -> web.Response:
+    headers = {**response.headers, "Content-Type": "application/json;charset=UTF-8"}
+    return web.Response(status=response.status, body=response.body, headers=headers)
 
 
 async def _write(socket: web.WebSocketResponse, outputs: asyncio.Queue[Output]) -> None:
@@ -129,6 +161,7 @@ async def _write(socket: web.WebSocketResponse, outputs: asyncio.Queue[Output]) 
         if isinstance(output, Close):
             await socket.close(code=output.code, message=output.reason.encode())
             return
+        await asyncio.sleep(output.delay_s)
         try:
             await socket.send_str(output.text)
         except ConnectionResetError:

@@ -69,6 +69,13 @@ class Publisher:
 
     def publish_slow(self, now_ms: int) -> None:
         """Bars and tickers of all symbols."""
+        wanted = sorted(self.connections.wanted())
+        if any(stream.endswith(("icker", "icker@arr")) for stream in wanted):
+            self._publish_tickers(now_ms)
+        for stream in wanted:
+            self._publish_bar(stream, now_ms)
+
+    def _publish_tickers(self, now_ms: int) -> None:
         days = {
             symbol.lower(): day_ticker_of(self.state, market, now_ms)
             for symbol, market in self.state.venue.markets.items()
@@ -78,8 +85,6 @@ class Publisher:
             for name, day in days.items():
                 self._publish(f"{name}@{kind}", partial(message, day, now_ms))
             self.connections.publish(f"!{kind}@arr", [message(day, now_ms) for day in days.values()])
-        for stream in sorted(self.connections.wanted()):
-            self._publish_bar(stream, now_ms)
 
     def _publish_bar(self, stream: str, now_ms: int) -> None:
         """The running bar, and first the one before it if it has just closed."""

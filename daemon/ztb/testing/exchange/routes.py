@@ -47,6 +47,9 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("GET", "/sapi/v1/asset/tradeFee"): Route(trading.trade_fee, 1, signed=True),
     ("GET", "/sapi/v1/account/apiRestrictions"): Route(trading.api_restrictions, 1, signed=True),
     ("GET", "/sapi/v1/system/status"): Route(trading.system_status),
+    ("GET", "/sapi/v1/capital/deposit/hisrec"): Route(trading.no_rows, 1, signed=True),
+    ("GET", "/sapi/v1/capital/withdraw/history"): Route(trading.no_rows, 1, signed=True),
+    ("GET", "/sapi/v1/asset/transfer"): Route(trading.no_transfers, 1, signed=True),
 }
 
 METHODS: dict[str, tuple[str, str]] = {

@@ -19,11 +19,11 @@ _WARM_UP_NS = 20_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """`balances` in units (1e-8) on top of the default ones; `flows` by symbol instead of the synthetic ones."""
+    """`balances` in units (1e-8) instead of the default ones; `flows` by symbol replace synthetic ones."""
 
     seed: int = 0
     listings: tuple[Listing, ...] = LISTINGS
-    flows: Mapping[str, Flow] | None = None
+    flows: Mapping[str, Flow] = field(default_factory=dict[str, Flow])
     balances: Mapping[str, int] = field(default_factory=dict[str, int])
     credentials: Credentials = field(default_factory=Credentials)
 
@@ -42,7 +42,7 @@ def open_exchange(setup: Setup, clock: Clock) -> Exchange:
     """An exchange that has been open for 20 s, with a day of bars before that."""
     now_ns = clock.now_ns()
     start_ns = now_ns - _WARM_UP_NS
-    flows = setup.flows if setup.flows is not None else _synthetic(setup, start_ns)
+    flows = {**_synthetic(setup, start_ns), **setup.flows}
     exchange = Exchange(
         _Shifted(start_ns), setup.listings, flows, {**_BALANCES, **setup.balances}, setup.credentials
     )

@@ -251,3 +251,13 @@ def api_restrictions(state: State, call: Call) -> Any:
 def system_status(state: State, call: Call) -> Any:
     """`GET /sapi/v1/system/status`."""
     return {"status": 0, "msg": "normal"}
+
+
+def no_rows(state: State, call: Call) -> Any:
+    """Deposits and withdrawals: there were none."""
+    return []
+
+
+def no_transfers(state: State, call: Call) -> Any:
+    """`GET /sapi/v1/asset/transfer`: there were none."""
+    return {"total": 0, "rows": []}

@@ -1,0 +1,130 @@
+"""Recorded flow reaches clients as it was recorded, and trades with their orders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ztb.errors import DataError
+from ztb.market.history import open_history
+from ztb.market.ticks import BAR, DEPTH, LAST, QUOTE, SNAPSHOT, TRADE, Ticks, empty_ticks
+from ztb.testing import Exchange, Setup, VirtualClock, open_exchange
+from ztb.testing.exchange.listing import BTCUSDT
+from ztb.testing.exchange.orders import OrderRequest, OrderType, Side
+from ztb.testing.exchange.recorded import RecordedFlow, recorded_market
+from ztb.testing.exchange.state import USER
+from ztb.testing.exchange.units import SCALE, parse_amount
+
+START_NS = 1_700_000_000 * 10**9
+
+
+def block(*rows: tuple[float, int, int, float, float, int]) -> Ticks:
+    """Rows of (seconds, kind, side, price, size, flags)."""
+    ticks = empty_ticks(len(rows))
+    for tick, (seconds, kind, side, price, size, flags) in zip(ticks, rows, strict=True):
+        tick["ts_ns"] = START_NS + int(seconds * 1e9)
+        tick["kind"], tick["side"], tick["flags"] = kind, side, flags
+        tick["price"], tick["size"] = price, size
+    return ticks
+
+
+def opened(ticks: Ticks, clock: VirtualClock, speed: float = 1.0) -> Exchange:
+    flow = RecordedFlow([ticks], clock.now_ns(), speed)
+    return open_exchange(Setup(listings=(BTCUSDT,), flows={"BTCUSDT": flow}), clock)
+
+
+def run_out(exchange: Exchange, clock: VirtualClock, seconds: float) -> None:
+    clock.advance(seconds)
+    while exchange.advance():
+        pass
+
+
+def prints(exchange: Exchange) -> list[tuple[int, int, int]]:
+    """(price, quantity, taker's side) of all that traded."""
+    found = exchange.state.venue.market("BTCUSDT").prints
+    return [(p.price, p.quantity, -1 if p.buyer_is_maker else 1) for p in found]
+
+
+def random_trades(n: int, seed: int) -> Ticks:
+    rng = np.random.default_rng(seed)
+    ticks = empty_ticks(n)
+    ticks["ts_ns"] = START_NS + np.sort(rng.integers(0, 10 * 10**9, n))
+    ticks["kind"] = TRADE
+    ticks["side"] = rng.choice([-1, 1], n)
+    ticks["price"] = 60_000 + np.cumsum(rng.integers(-3, 4, n)) * 0.01
+    ticks["size"] = rng.integers(1, 500, n) * 1e-5
+    return ticks
+
+
+@pytest.mark.parametrize("speed", [1.0, 10.0])
+def test_each_recorded_trade_trades_once_as_it_was(speed: float) -> None:
+    clock, ticks = VirtualClock(), random_trades(2_000, seed=1)
+    exchange = opened(ticks, clock, speed)
+    run_out(exchange, clock, 10.0 / speed)
+    recorded = [
+        (round(t["price"] * 100) * BTCUSDT.tick, round(t["size"] * 1e5) * BTCUSDT.lot, int(t["side"]))
+        for t in ticks
+    ]
+    assert prints(exchange) == recorded
+
+
+def test_an_own_order_waits_behind_the_quoted_quantity_and_then_fills() -> None:
+    bid, ask = 59_999.0, 60_001.0
+    quotes = empty_ticks(1)
+    quotes["ts_ns"], quotes["kind"] = START_NS, QUOTE
+    quotes["bid"], quotes["ask"], quotes["bid_size"], quotes["ask_size"] = bid, ask, 1.0, 1.0
+    trades = block((1, TRADE, -1, bid, 0.6, 0), (2, TRADE, -1, bid, 0.6, 0))
+    clock = VirtualClock()
+    flow = RecordedFlow([quotes, trades], clock.now_ns())
+    exchange = open_exchange(Setup(listings=(BTCUSDT,), flows={"BTCUSDT": flow}), clock)
+    run_out(exchange, clock, 0.5)
+    price = int(bid) * SCALE
+    request = OrderRequest(
+        USER, "BTCUSDT", "mine", Side.BUY, OrderType.LIMIT, price=price, quantity=SCALE // 10
+    )
+    order = exchange.state.venue.place(request, 0)
+    run_out(exchange, clock, 1.0)
+    assert order.filled == 0
+    run_out(exchange, clock, 1.0)
+    assert order.filled == SCALE // 10
+    assert sum(quantity for _, quantity, _ in prints(exchange)) == parse_amount("1.2")
+
+
+def test_depth_builds_the_recorded_book_and_a_snapshot_forgets_the_old_one() -> None:
+    ticks = block(
+        (0, DEPTH, 1, 59_990.0, 1.0, SNAPSHOT), (0, DEPTH, -1, 60_010.0, 2.0, LAST),
+        (1, DEPTH, 1, 59_990.0, 0.0, 0), (1, DEPTH, 1, 59_991.0, 3.0, LAST),
+        (2, DEPTH, 1, 59_980.0, 4.0, SNAPSHOT), (2, DEPTH, -1, 60_020.0, 5.0, LAST),
+    )  # fmt: skip
+    clock = VirtualClock()
+    exchange = opened(ticks, clock)
+    book = exchange.state.venue.market("BTCUSDT").book
+    run_out(exchange, clock, 1.5)
+    assert (book.bids.totals, book.asks.totals) == ({59_991 * SCALE: 3 * SCALE}, {60_010 * SCALE: 2 * SCALE})
+    run_out(exchange, clock, 1.0)
+    assert (book.bids.totals, book.asks.totals) == ({59_980 * SCALE: 4 * SCALE}, {60_020 * SCALE: 5 * SCALE})
+
+
+def test_bars_are_refused_with_what_to_give_instead() -> None:
+    with pytest.raises(DataError, match="trades, quotes or depth"):
+        RecordedFlow([block((0, BAR, 0, 60_000.0, 1.0, 0))], START_NS)
+
+
+@pytest.mark.proof
+def test_every_trade_of_the_burst_tape_trades_once(shared: Path) -> None:
+    tape = shared / "ticks" / "spot_btcusdt_20240808.jsonl.zst"
+    clock = VirtualClock()
+    listing, flow = recorded_market(open_history([tape]), clock.now_ns(), 10.0)
+    exchange = open_exchange(Setup(listings=(listing,), flows={listing.symbol: flow}), clock)
+    while flow.next_ns is not None:
+        run_out(exchange, clock, 1.0)
+    recorded = [t for b in open_history([tape]).blocks() for t in b[b["kind"] == TRADE]]
+    market = exchange.state.venue.market(listing.symbol)
+    assert market.trades == len(recorded)
+    kept = list(market.prints)
+    expected = [
+        (round(t["price"] * SCALE), round(t["size"] * SCALE), t["side"] < 0) for t in recorded[-len(kept) :]
+    ]
+    assert [(p.price, p.quantity, p.buyer_is_maker) for p in kept] == expected
