@@ -69,8 +69,7 @@ def _table() -> dict[tuple[OrderState, LifeEvent], OrderState]:
         table[state, _E.ACCEPTED] = _S.OPEN if state in arriving else state
         table[state, _E.PARTIAL_FILL] = state if state is _S.PENDING_CANCEL else _S.PARTIALLY_FILLED
         table[state, _E.CANCEL_REQUESTED] = _S.PENDING_CANCEL
-    # A venue may take an order and then turn it away.
-    for state in (*arriving, _S.OPEN, _S.PENDING_CANCEL):
+    for state in (*arriving, _S.PENDING_CANCEL):
         table[state, _E.REJECTED] = _S.REJECTED
     # The second word of an end, and the end of a cancel that came too early or too late, change nothing; nor does
     # a missing answer, where the venue has already told of the order otherwise.

@@ -180,6 +180,8 @@ class VenueBroker:
             self._tell()
             if not order.done and not order.accepted:
                 await asyncio.sleep(_ASK_AGAIN_S)
+        if order.cancel_wanted and not order.done:
+            self._commands.put_nowait(_Cancel(order))
 
     async def look_at(self, order: VenueOrder) -> bool:
         """Ask the venue for one order; False if it does not know it. VenueError if it does not answer."""
@@ -200,7 +202,8 @@ class VenueBroker:
         return True
 
     async def _cancel(self, order: VenueOrder) -> None:
-        if order.done:
+        order.cancel_wanted = order.unknown
+        if order.done or order.unknown:
             return
         params = {"clientOrderId": order.client_id}
         try:

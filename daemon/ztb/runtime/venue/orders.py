@@ -32,13 +32,16 @@ _CANCELLED = frozenset({"canceled", "cancelled", "canceling"})
 
 @dataclass(slots=True)
 class VenueOrder:
-    """One order. `ended` is what the venue said of its end, with the lots it had filled by then."""
+    """One order. `ended` is what the venue said of its end, with the lots it had filled by then; `cancel_wanted`: a
+    cancel waits until we know that the venue has the order.
+    """
 
     request: OrderRequest
     client_id: str
     venue_id: str | None = None
     accepted: bool = False
     unknown: bool = False
+    cancel_wanted: bool = False
     filled_lots: int = 0
     ended: tuple[str, int] | None = None
     done: bool = False
@@ -93,14 +96,14 @@ class OrderTable:
             order.venue_id = str(row["id"])
             self._claim(order)
         status = row.get("status")
-        if status == "rejected":
+        if status == "rejected" and not order.accepted:
             self.refused(order, "venue", now_ns)
             return
         if not order.accepted:
             order.accepted, order.unknown = True, False
             self.events.append(Accepted(order.order_id, now_ns))
         # Without the quantity filled nobody knows yet which fills to wait for.
-        if status in ("closed", "expired", *_CANCELLED) and row.get("filled") is not None:
+        if status in ("closed", "expired", "rejected", *_CANCELLED) and row.get("filled") is not None:
             order.ended = str(status), self.instrument.lots(float(row["filled"]))
             self._end(order, now_ns)
 
