@@ -241,3 +241,15 @@ async def test_with_the_learner_in_a_process_too_and_it_goes_on_from_the_good_st
     summary = await run_to_end(made)
     assert summary["status"] == "complete"
     assert check_rollbacks(directory) == summary["generations"]["rolled_back"] >= 1
+
+
+def test_learning_freezes_itself_when_it_is_clear_that_it_hurts(monkeypatch, write_bars, tmp_path):
+    """Told to, and not otherwise; said in the journal with the comparison. The policy that serves goes on serving."""
+    monkeypatch.setattr("ztb.learning.helping.Helping.answer", "hurts")
+    frozen, directory = run(write_bars(500), tmp_path / "frozen", online__stop_if_not_helping=True)
+    (note,) = rows(directory, NoteRow, "kind = 'learning_frozen'")
+    told = json.loads(note.detail)
+    assert told["reason"] == "not_helping" and told["decision"] <= 1 and "difference" in told
+    assert frozen["updates"] == 0 and frozen["decisions"] > 400
+    going_on, directory = run(write_bars(500), tmp_path / "going-on")
+    assert going_on["updates"] > 0 and rows(directory, NoteRow, "kind = 'learning_frozen'") == []

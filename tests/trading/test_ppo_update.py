@@ -15,7 +15,7 @@ from torch import nn
 from ztb.errors import ConfigError, InvariantError
 from ztb.trading.policy import NetworkShape, ServingPolicy, parameter_shapes, weights_sha256
 from ztb.trading.ppo.actor_critic import ModuleNetwork, TowerNetwork
-from ztb.trading.ppo.adam import Adam, clip_norm
+from ztb.trading.ppo.adam import Adam
 from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.ppo.losses import ENTROPY, POLICY_LOSS, VALUE_LOSS, loss_of, total_loss
 from ztb.trading.ppo.rollout import Rollout, empty_rollout
@@ -237,17 +237,29 @@ def test_adam_is_torchs() -> None:
         gradient = torch.from_numpy(generator.standard_normal(50).astype(np.float32))
         theirs.grad = gradient.clone()
         optimizer.step()
-        adam.step(gradient, 1e-2)
+        assert adam.step(gradient, 1e-2) == pytest.approx(float(gradient.norm()), rel=1e-6)
     torch.testing.assert_close(ours, theirs.detach(), rtol=1e-6, atol=1e-7)
 
 
 def test_clipping_keeps_direction_and_bounds_the_norm() -> None:
-    gradient = torch.tensor([3.0, 4.0])
-    assert clip_norm(gradient, 0.5) == 5.0
-    torch.testing.assert_close(gradient, torch.tensor([0.3, 0.4]), rtol=1e-5, atol=1e-6)
-    small = torch.tensor([0.03, 0.04])
-    clip_norm(small, 0.5)
-    torch.testing.assert_close(small, torch.tensor([0.03, 0.04]))
+    clipped, given = torch.zeros(2), torch.zeros(2)
+    ours, theirs = Adam(clipped, 1e-5), Adam(given, 1e-5)
+    for gradient, within in (([3.0, 4.0], [0.3, 0.4]), ([0.03, 0.04], [0.03, 0.04])):
+        assert ours.step(torch.tensor(gradient), 1e-2, 0.5) == pytest.approx(np.hypot(*gradient))
+        theirs.step(torch.tensor(within), 1e-2)
+        torch.testing.assert_close(clipped, given, rtol=1e-6, atol=1e-7)
+
+
+def test_the_compiled_step_is_the_one_of_other_devices() -> None:
+    generator = np.random.default_rng(1)
+    one, two = torch.zeros(40), torch.zeros(40)
+    compiled, plain = Adam(one, 1e-5), Adam(two, 1e-5)
+    for k in range(1, 10):
+        gradient = torch.from_numpy(generator.standard_normal(40).astype(np.float32))
+        compiled.step(gradient, 1e-2)
+        root = np.sqrt(1 - 0.999**k)
+        plain._advance(gradient, 1e-2 * root / (1 - 0.9**k), 1e-5 * root)
+    torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-7)
 
 
 def test_before_the_first_step_ratios_are_one() -> None:

@@ -14,13 +14,11 @@ import structlog
 import typer
 
 from ztb.errors import UsageError
-from ztb.market.history import open_history
 from ztb.telemetry.logs import configure_logging
 from ztb.testing.clocks import WallClock
 from ztb.testing.exchange.flow import Flow
 from ztb.testing.exchange.listing import LISTINGS, Listing
 from ztb.testing.exchange.local import HOST, LocalExchange
-from ztb.testing.exchange.recorded import recorded_market
 
 _log = structlog.get_logger("ztb.exchange")
 
@@ -66,6 +64,9 @@ async def _serve(options: ExchangeOptions) -> int:
 
 def _recorded(options: ExchangeOptions) -> tuple[Sequence[Listing], Mapping[str, Flow]]:
     """The recorded market first, beside made-up ones."""
+    from ztb.market.history import open_history
+    from ztb.testing.exchange.recorded import recorded_market
+
     history = open_history(options.data)
     listing, flow = recorded_market(history, WallClock().now_ns(), options.speed)
     others = [other for other in LISTINGS if other.symbol != listing.symbol]

@@ -76,6 +76,9 @@ class Learning:
     ) -> None:
         """The decision `before` is complete: it earned `reward` by the time of `after`."""
 
+    def heed(self, helping: Helping) -> None:
+        """Whether it has helped so far, after each decision."""
+
     async def settle(self) -> None:
         """Called between segments: wait where the background cannot keep up."""
 
@@ -212,6 +215,7 @@ class Engine:
         self.helping.follow(decided.equity, self.shadow_equity)
         self._record(decided)
         self.progress.decisions += 1
+        self.learning.heed(self.helping)
         self.learning.decided(number, self._normal, self._tainted)
         if self._before is not None:
             before, generation = self._before

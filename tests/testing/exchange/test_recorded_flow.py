@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
+import ccxt.pro
 import numpy as np
 import pytest
 
 from ztb.errors import DataError
 from ztb.market.history import open_history
 from ztb.market.ticks import BAR, DEPTH, LAST, QUOTE, SNAPSHOT, TRADE, Ticks, empty_ticks
-from ztb.testing import Exchange, Setup, VirtualClock, open_exchange
+from ztb.testing import Exchange, LocalExchange, Setup, VirtualClock, WallClock, open_exchange
 from ztb.testing.exchange.listing import BTCUSDT
 from ztb.testing.exchange.orders import OrderRequest, OrderType, Side
 from ztb.testing.exchange.recorded import RecordedFlow, recorded_market
@@ -128,3 +130,28 @@ def test_every_trade_of_the_burst_tape_trades_once(shared: Path) -> None:
         (round(t["price"] * SCALE), round(t["size"] * SCALE), t["side"] < 0) for t in recorded[-len(kept) :]
     ]
     assert [(p.price, p.quantity, p.buyer_is_maker) for p in kept] == expected
+
+
+@pytest.mark.proof
+async def test_a_client_sees_every_trade_of_the_burst_tape_at_ten_times_its_speed(shared: Path) -> None:
+    """Over real sockets, with an unmodified client whose cache holds more than its default of 1,000 trades."""
+    tape = shared / "ticks" / "spot_btcusdt_20240808.jsonl.zst"
+    begins_ns = WallClock().now_ns() + 5 * 10**9
+    listing, flow = recorded_market(open_history([tape]), begins_ns, 10.0)
+    seen: list[tuple[float, float, str]] = []
+    ids: list[int] = []
+    async with LocalExchange(listings=[listing], flow={listing.symbol: flow}) as exchange:
+        options = exchange.ccxt_options()
+        client = ccxt.pro.binance({**options, "options": {**options["options"], "tradesLimit": 100_000}})
+        market = exchange.core.state.venue.market(listing.symbol)
+        try:
+            async with asyncio.timeout(120):
+                while flow.next_ns is not None or len(ids) < market.trades:
+                    trades = await client.watch_trades("BTC/USDT")
+                    ids += [int(trade["id"]) for trade in trades]
+                    seen += [(trade["price"], trade["amount"], trade["side"]) for trade in trades]
+        finally:
+            await client.close()
+    recorded = [t for b in open_history([tape]).blocks() for t in b[b["kind"] == TRADE]]
+    assert ids == list(range(1, len(recorded) + 1))
+    assert seen == [(t["price"], t["size"], "buy" if t["side"] > 0 else "sell") for t in recorded]

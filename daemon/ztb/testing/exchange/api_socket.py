@@ -21,8 +21,8 @@ _UNSUBSCRIBE = "userDataStream.unsubscribe"
 def answer(exchange: Exchange, connection: Connection, request: dict[str, Any]) -> None:
     """Do what `request` asks, and answer it."""
     number = request.get("id")
-    sent = request.get("params") or {}
-    params = {key: _plain(value) for key, value in sent.items()}
+    given = request.get("params")
+    params = {str(key): _plain(value) for key, value in given.items()} if isinstance(given, dict) else {}
     try:
         result = _result(exchange, connection, str(request.get("method")), params)
         whole: dict[str, Any] = {"id": number, "status": 200, "result": result}

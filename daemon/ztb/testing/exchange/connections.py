@@ -22,9 +22,9 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """The connection ends here."""
+    """The connection ends here; without a `code` it is cut."""
 
-    code: int = 1001
+    code: int | None = 1001
     reason: str = ""
 
 

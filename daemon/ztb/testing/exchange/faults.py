@@ -11,7 +11,7 @@ import msgspec
 
 
 class Kind(StrEnum):
-    """What goes wrong. The first four happen to requests, the next four to messages, the last three at once."""
+    """What goes wrong: four kinds happen to requests, five to messages, three at once."""
 
     STATUS = "status"
     NO_ANSWER = "no_answer"

@@ -109,7 +109,7 @@ class Gateway:
         connections = list(self.exchange.connections.open)
         for connection in connections:
             self.exchange.disconnect(connection)
-            connection.deliver(Close(1006))
+            connection.deliver(Close(None))
         return len(connections)
 
     def _end_sessions(self) -> int:

@@ -12,7 +12,7 @@ from aiohttp import WSMsgType, web
 from ztb.ports import Clock
 from ztb.testing.clocks import WallClock
 from ztb.testing.exchange.client_options import client_options
-from ztb.testing.exchange.connections import Close, Connection, Output
+from ztb.testing.exchange.connections import Close, Connection, Frame, Output
 from ztb.testing.exchange.control import PATH, handle_control
 from ztb.testing.exchange.exchange import Exchange, Response
 from ztb.testing.exchange.faults import Armed, Fault, Kind
@@ -112,8 +112,8 @@ class LocalExchange:
         await asyncio.sleep(reply.delay_s)
         if reply.outcome is Outcome.NO_ANSWER:
             await asyncio.sleep(_ENDLESS_S)
-        if reply.outcome is Outcome.RESET and request.transport is not None:
-            request.transport.abort()
+        if reply.outcome is Outcome.RESET:
+            _cut(request)
         return _answer(reply.response)
 
     async def _serve_socket(self, request: web.Request) -> web.StreamResponse:
@@ -133,7 +133,7 @@ class LocalExchange:
         connection = self.gateway.connect(request.path, deliver)
         try:
             async with asyncio.TaskGroup() as group:
-                writer = group.create_task(_write(socket, outputs), name="exchange: writer")
+                writer = group.create_task(_write(request, socket, outputs), name="exchange: writer")
                 await self._read(socket, connection)
                 writer.cancel()
         finally:
@@ -154,15 +154,25 @@ def _answer(response: Response) -> web.Response:
     return web.Response(status=response.status, body=response.body, headers=headers)
 
 
-async def _write(socket: web.WebSocketResponse, outputs: asyncio.Queue[Output]) -> None:
+def _cut(request: web.Request) -> None:
+    """End the connection as a failing network does."""
+    if request.transport is not None:
+        request.transport.abort()
+
+
+async def _write(request: web.Request, socket: web.WebSocketResponse, outputs: asyncio.Queue[Output]) -> None:
     """Send what is put into `outputs`, in order, until it says to close or the client has gone."""
     while True:
-        output = await outputs.get()
-        if isinstance(output, Close):
-            await socket.close(code=output.code, message=output.reason.encode())
-            return
-        await asyncio.sleep(output.delay_s)
-        try:
-            await socket.send_str(output.text)
-        except ConnectionResetError:
-            return
+        match await outputs.get():
+            case Close(code=None):
+                _cut(request)
+                return
+            case Close(code=int(code), reason=reason):
+                await socket.close(code=code, message=reason.encode())
+                return
+            case Frame(text=text, delay_s=delay_s):
+                await asyncio.sleep(delay_s)
+                try:
+                    await socket.send_str(text)
+                except ConnectionResetError:
+                    return

@@ -19,7 +19,8 @@ _STREAM = re.compile(rf"^(?:(?P<symbol>[a-z0-9]+)@(?:{_KINDS})|!(?:ticker|miniTi
 def answer(connection: Connection, request: dict[str, Any], symbols: Collection[str]) -> None:
     """Do what `request` asks, and say so; `symbols` are those listed, in capitals."""
     method, number = request.get("method"), request.get("id")
-    streams = [str(stream) for stream in request.get("params") or []]
+    given = request.get("params")
+    streams = [str(stream) for stream in given] if isinstance(given, list) else []
     bad = next((stream for stream in streams if not _known(stream, symbols)), None)
     result = None
     if bad is not None:

@@ -18,6 +18,9 @@ from torch import Tensor, nn
 
 from ztb.errors import ConfigError
 from ztb.trading.policy import NetworkShape, Weights, flatten, tanh, unflatten
+from ztb.utils.kernel import kernel
+
+_ROWS = 64
 
 # torch's public functions have no fused form of grad * (1 - tanh²) that writes where it reads.
 _tanh_backward: Callable[..., Any] = torch.ops.aten.tanh_backward.grad_input
@@ -89,9 +92,8 @@ class _Tower:
         torch.mm(gradient, weight.t(), out=deltas[-1])
         for level in range(hidden - 1, -1, -1):
             (weight, _), (weight_gradient, bias_gradient) = self._layers[level]
-            _tanh_backward(deltas[level], self._inputs[level + 1], grad_input=deltas[level])
+            _through_tanh(deltas[level], self._inputs[level + 1], bias_gradient)
             torch.mm(self._inputs[level].t(), deltas[level], out=weight_gradient)
-            torch.sum(deltas[level], 0, out=bias_gradient)
             if level:
                 torch.mm(deltas[level], weight.t(), out=deltas[level - 1])
 
@@ -102,6 +104,36 @@ def _tanh_(activation: Tensor) -> None:
         tanh(activation.numpy().reshape(-1))
     else:
         activation.tanh_()
+
+
+def _through_tanh(delta: Tensor, activation: Tensor, total: Tensor) -> None:
+    """`delta` (B, W) back through tanh, in place, and its sum over the rows into `total` (W,)."""
+    if delta.device.type == "cpu":
+        through_tanh(delta.numpy(), activation.numpy(), total.numpy())
+    else:
+        _tanh_backward(delta, activation, grad_input=delta)
+        torch.sum(delta, 0, out=total)
+
+
+@kernel
+def through_tanh(delta: np.ndarray, activation: np.ndarray, total: np.ndarray) -> None:
+    """delta (1 - activation²) in the place of `delta` (B, W), and its sum over the rows into `total` (W,).
+
+    One pass over memory. Sums of `_ROWS` rows are in float32, theirs in float64.
+    """
+    rows, width = delta.shape
+    sums, part = np.zeros(width), np.empty(width, np.float32)
+    for first in range(0, rows, _ROWS):
+        part[:] = np.float32(0.0)
+        for b in range(first, min(first + _ROWS, rows)):
+            for j in range(width):
+                by_input = delta[b, j] * (np.float32(1.0) - activation[b, j] * activation[b, j])
+                delta[b, j] = by_input
+                part[j] += by_input
+        for j in range(width):
+            sums[j] += part[j]
+    for j in range(width):
+        total[j] = sums[j]
 
 
 def _views(sizes: tuple[int, ...], vector: Tensor) -> list[tuple[Tensor, Tensor]]:

@@ -1,4 +1,8 @@
-"""Adam on one flat vector of parameters (Kingma and Ba 2015, algorithm 1), and clipping by global norm."""
+"""Adam on one flat vector of parameters (Kingma and Ba 2015, algorithm 1), and clipping by global norm.
+
+On the CPU in one compiled pass, which for networks of these sizes is an order of magnitude quicker than torch's
+operations one by one; on other devices by those.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ztb.utils.kernel import kernel
+
 _BETA1, _BETA2 = 0.9, 0.999
+
+
+@kernel
+def _advance(
+    parameters: np.ndarray,
+    gradients: np.ndarray,
+    mean: np.ndarray,
+    square: np.ndarray,
+    scale: float,
+    rate: float,
+    epsilon: float,
+) -> None:
+    """One step of all arrays (P,) against `gradients` times `scale`; sums in float32 as torch has them."""
+    shrink, step, floor = np.float32(scale), np.float32(rate), np.float32(epsilon)
+    fresh1, kept2, fresh2 = np.float32(1 - _BETA1), np.float32(_BETA2), np.float32(1 - _BETA2)
+    for i in range(parameters.shape[0]):
+        gradient = gradients[i] * shrink
+        mean[i] += fresh1 * (gradient - mean[i])
+        square[i] = kept2 * square[i] + fresh2 * (gradient * gradient)
+        parameters[i] -= step * (mean[i] / (np.sqrt(square[i]) + floor))
 
 
 class Adam:
@@ -22,16 +48,25 @@ class Adam:
         self._square = torch.zeros_like(parameters)
         self._steps = 0
 
-    def step(self, gradients: Tensor, learning_rate: float) -> None:
-        """One step against `gradients` (P,)."""
+    def step(self, gradients: Tensor, learning_rate: float, limit: float = math.inf) -> float:
+        """One step against `gradients` (P,), scaled so that their norm is at most `limit`; the norm they had."""
         self._steps += 1
-        correction1 = 1 - _BETA1**self._steps
-        correction2 = 1 - _BETA2**self._steps
+        root = math.sqrt(1 - _BETA2**self._steps)
+        rate, epsilon = learning_rate * root / (1 - _BETA1**self._steps), self._epsilon * root
+        norm = _norm(gradients)
+        scale = limit / norm if norm > limit else 1.0
+        if gradients.device.type == "cpu":
+            mean, square = self._mean.numpy(), self._square.numpy()
+            _advance(self._parameters.numpy(), gradients.numpy(), mean, square, scale, rate, epsilon)
+        else:
+            self._advance(gradients * scale, rate, epsilon)
+        return norm
+
+    def _advance(self, gradients: Tensor, rate: float, epsilon: float) -> None:
+        """The same, on any device."""
         self._mean.lerp_(gradients, 1 - _BETA1)
         self._square.mul_(_BETA2).addcmul_(gradients, gradients, value=1 - _BETA2)
-        root = math.sqrt(correction2)
-        denominator = self._square.sqrt().add_(self._epsilon * root)
-        self._parameters.addcdiv_(self._mean, denominator, value=-learning_rate * root / correction1)
+        self._parameters.addcdiv_(self._mean, self._square.sqrt().add_(epsilon), value=-rate)
 
     def state(self) -> dict[str, Any]:
         """Copies of the moments, as numpy arrays, and the count of steps."""
@@ -48,9 +83,8 @@ class Adam:
         self._steps = int(state["steps"])
 
 
-def clip_norm(gradients: Tensor, limit: float) -> float:
-    """Scale `gradients` (P,) in place so that their norm is at most `limit`; the norm they had."""
-    norm = float(torch.linalg.vector_norm(gradients))
-    if norm > limit:
-        gradients.mul_(limit / norm)
-    return norm
+def _norm(gradients: Tensor) -> float:
+    if gradients.device.type == "cpu":
+        flat = gradients.numpy()
+        return math.sqrt(float(np.dot(flat, flat)))
+    return float(torch.linalg.vector_norm(gradients))

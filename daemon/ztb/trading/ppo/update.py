@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ztb.errors import InvariantError
 from ztb.trading.policy import NetworkShape, Weights
 from ztb.trading.ppo.actor_critic import ModuleNetwork, Network, TowerNetwork
-from ztb.trading.ppo.adam import Adam, clip_norm
+from ztb.trading.ppo.adam import Adam
 from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.ppo.gae import advantages_of
 from ztb.trading.ppo.losses import (
@@ -148,8 +148,7 @@ class PPOUpdater:
             progress.stopped = True
             return False
         network.backward(torch.from_numpy(gradient).to(self._device), torch.from_numpy(by_log_std))
-        progress.grad_norm += clip_norm(network.gradients, self.config.max_grad_norm)
-        self._adam.step(network.gradients, rate)
+        progress.grad_norm += self._adam.step(network.gradients, rate, self.config.max_grad_norm)
         progress.figures += progress.last
         progress.minibatches += 1
         return True
