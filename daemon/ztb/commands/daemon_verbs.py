@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from ztb.control import Command, Disarm, Flatten, Freeze, Halt, Resume, Unfreeze
+from ztb.control import Command, Disarm, Flatten, Freeze, Halt, Promote, Resume, Rollback, Unfreeze
 
 daemon_app = typer.Typer()
+generations_app = typer.Typer(no_args_is_help=True, help="The generations of a run.")
 
 _Run = Annotated[Path | None, typer.Option("--run", help="run directory; default: the one below runs/")]
 _Json = Annotated[bool, typer.Option("--json", help="print JSON")]
@@ -128,6 +129,24 @@ def arm(
 def disarm(run_directory: _Run = None, as_json: _Json = False) -> int:
     """Live mode: no new risk until it is armed again."""
     return _command(run_directory, Disarm(), as_json)
+
+
+@generations_app.command()
+def promote(
+    generation: Annotated[int, typer.Argument(min=0)], run_directory: _Run = None, as_json: _Json = False
+) -> int:
+    """Let a running daemon serve a generation, gate or no gate; live mode is disarmed by it."""
+    return _command(run_directory, Promote(generation), as_json)
+
+
+@generations_app.command()
+def rollback(
+    generation: Annotated[int | None, typer.Argument(min=0, help="default: the one before")] = None,
+    run_directory: _Run = None,
+    as_json: _Json = False,
+) -> int:
+    """Let a running daemon go back to a generation; what is left behind never serves again."""
+    return _command(run_directory, Rollback(generation), as_json)
 
 
 def _command(run_directory: Path | None, wanted: Command, as_json: bool) -> int:

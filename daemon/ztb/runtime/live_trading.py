@@ -106,8 +106,12 @@ async def _connected(
 ) -> Daemon:  # fmt: skip
     assembly, run_id = assembly_of(request, market), run_id_of(request, past, clock)
     venue = _venue(request, clock, environment, market, client_prefix(run_id))
-    await refuse_withdrawal_rights(venue.client, venue.rest)
-    opening = past.opening if past and past.opening else await _opening(venue, market)
+    try:
+        await refuse_withdrawal_rights(venue.client, venue.rest)
+        opening = past.opening if past and past.opening else await _opening(venue, market)
+    except BaseException:
+        await venue.client.close()
+        raise
     frame = Frame(
         "live", assembly, request.directory, run_id, {}, clock.now_ns(), False, past, opening, venue.broker
     )  # fmt: skip

@@ -203,6 +203,8 @@ class Session:
             tasks.create_task(learning.run(), name="learning")
             await tasks.create_task(self.engine.run(source), name="engine")
             await self._let_finish(learning)
+            if self.promotion is not None and self.frame.opening is not None:
+                self.promotion.save_serving()
             if self.store is not None and saving is not None:
                 self.store.close()
                 await saving

@@ -48,21 +48,21 @@ class Watchdog:
             {"market": market.model_dump(mode="json"), "symbol": symbol, "prefix": prefix}
         )
         self._process: subprocess.Popen[bytes] | None = None
+        self._released = False
 
     async def run(self) -> None:
         """Start it, and look that it lives, until cancelled; one that dies is started again."""
-        while True:
+        while not self._released:
             if self._process is None or self._process.poll() is not None:
                 self._process = self._start()
             await asyncio.sleep(1.0)
 
     async def release(self) -> None:
         """We leave on purpose: nothing is to be cancelled any more."""
-        process, self._process = self._process, None
+        self._released = True
+        process = self._process
         if process is not None and process.stdin is not None:
-            process.stdin.write(b"released\n")
-            process.stdin.close()
-            await asyncio.to_thread(process.wait)
+            await asyncio.to_thread(process.communicate, b"released\n")
 
     def _start(self) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
