@@ -112,8 +112,10 @@ async def _connected(
     except BaseException:
         await venue.client.close()
         raise
+    now_ns = clock.now_ns()
     frame = Frame(
-        "live", assembly, request.directory, run_id, {}, clock.now_ns(), False, past, opening, venue.broker
+        "live", assembly, request.directory, run_id, {"trade_from_ns": now_ns}, now_ns, False, past, opening,
+        venue.broker,
     )  # fmt: skip
     session = Session(frame, origin_of(request, frame))
     gate = session.engine.live.gate
