@@ -24,7 +24,7 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Looking up or connecting to a host other than loopback fails the test that tries it, asyncio's ways included."""
 
     def check(host: object) -> None:
-        if host not in (None, "", "127.0.0.1", "::1", "localhost", b"127.0.0.1", b"localhost"):
+        if host not in (None, "", "0.0.0.0", "127.0.0.1", "::1", "localhost", b"127.0.0.1", b"localhost"):
             raise AssertionError(f"a test tried to reach {host!r}")
 
     def guard(name: str) -> None:
