@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from runtime.lenient import LENIENT
-from runtime.test_process_learning import prepare, rows
+from runtime.test_process_learning import check_forward_only, prepare, rows
 from runtime.test_replay import run
 from ztb.errors import InvariantError, UsageError
 from ztb.learning.alarms import AlarmRules, Alarms
@@ -230,6 +230,7 @@ def check_rollbacks(directory) -> int:
 
 def test_in_a_replay_the_very_next_decision_is_the_good_generations(write_bars, tmp_path):
     summary, directory = run(write_bars(1400), tmp_path / "run", **NERVOUS)
+    check_forward_only(directory)
     assert check_rollbacks(directory) == summary["generations"]["rolled_back"] >= 1
 
 
