@@ -10,7 +10,7 @@ from typing import Any, Self
 from aiohttp import WSMsgType, web
 
 from ztb.ports import Clock
-from ztb.testing.clocks import WallClock
+from ztb.runtime.clock import SystemClock
 from ztb.testing.exchange.client_options import client_options
 from ztb.testing.exchange.connections import Close, Connection, Frame, Output
 from ztb.testing.exchange.control import PATH, handle_control
@@ -51,7 +51,7 @@ class LocalExchange:
     ) -> None:
         units = {asset: round(amount * SCALE) for asset, amount in (balances or {}).items()}
         self._setup = Setup(seed, tuple(listings), flow or {}, units, credentials or Credentials())
-        self._clock = clock or WallClock()
+        self._clock = clock or SystemClock()
         self.port = port
         self.gateway = Gateway(open_exchange(self._setup, self._clock))
         self._stack = AsyncExitStack()
