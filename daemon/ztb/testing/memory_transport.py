@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from aiohttp import WSMessage, WSMsgType
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
 _NORMAL = 1000
 
@@ -105,14 +105,14 @@ class MemorySession:
             raise AttributeError(name)
 
         @asynccontextmanager
-        async def request(url: Any, data: Any = None, **_options: Any) -> AsyncIterator[_Response]:
+        async def request(url: Any, data: Any = None, **_options: Any) -> AsyncGenerator[_Response, None]:
             body = data.decode() if isinstance(data, bytes) else str(data or "")
             yield _Response(self._venue.request(name.upper(), str(url), body))
 
         return request
 
     @asynccontextmanager
-    async def ws_connect(self, url: str, **_options: Any) -> AsyncIterator[MemorySocket]:
+    async def ws_connect(self, url: str, **_options: Any) -> AsyncGenerator[MemorySocket, None]:
         """Connect a websocket."""
         socket = MemorySocket()
         self._venue.connect(url, socket)

@@ -162,17 +162,13 @@ def _cut(request: web.Request) -> None:
 
 async def _write(request: web.Request, socket: web.WebSocketResponse, outputs: asyncio.Queue[Output]) -> None:
     """Send what is put into `outputs`, in order, until it says to close or the client has gone."""
-    while True:
-        match await outputs.get():
-            case Close(code=None):
-                _cut(request)
-                return
-            case Close(code=int(code), reason=reason):
-                await socket.close(code=code, message=reason.encode())
-                return
-            case Frame(text=text, delay_s=delay_s):
-                await asyncio.sleep(delay_s)
-                try:
-                    await socket.send_str(text)
-                except ConnectionResetError:
-                    return
+    while isinstance(output := await outputs.get(), Frame):
+        await asyncio.sleep(output.delay_s)
+        try:
+            await socket.send_str(output.text)
+        except ConnectionResetError:
+            return
+    if output.code is None:
+        _cut(request)
+    else:
+        await socket.close(code=output.code, message=output.reason.encode())
