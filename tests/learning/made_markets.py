@@ -97,8 +97,10 @@ def record_bars(ticks: Ticks, normaliser: Normaliser | None = None) -> Recording
     )
 
 
-def best_policy(rho: float) -> Table:
-    """Relative value iteration over (return, exposure) for the largest mean reward a decision."""
+def best_policy(rho: float) -> tuple[Table, float]:
+    """The policy of the largest mean reward a decision, and that reward: relative value iteration over
+    (return, exposure); Puterman 1994, "Markov Decision Processes", section 8.5.
+    """
     edges = np.linspace(-_REACH, _REACH, _CELLS + 1)
     middles = 0.5 * (edges[1:] + edges[:-1])
     bounds = np.concatenate([[-np.inf], edges[1:-1], [np.inf]])
@@ -106,15 +108,16 @@ def best_policy(rho: float) -> Table:
     below = np.vectorize(lambda z: 0.5 * (1.0 + erf(z / np.sqrt(2.0))))
     moves = np.diff(below((bounds[None, :] - rho * middles[:, None]) / scale), axis=1)
     ladder = np.array(LADDER)
-    gain = ladder[:, None] * rho * middles[None, :]
+    gains, gain = ladder[:, None] * rho * middles[None, :], 0.0
     costs = COST * np.abs(ladder[:, None] - ladder[None, :])
-    values = np.zeros((len(LADDER), _CELLS))
+    values = choices = np.zeros((len(LADDER), _CELLS))
     for _ in range(400):
-        ahead = gain + values @ moves.T
+        ahead = gains + values @ moves.T
         choices = ahead[None, :, :] - costs[:, :, None]
         values = choices.max(axis=1)
-        values -= values[0, 0]
-    return choices.argmax(axis=1)
+        gain = float(values[0, 0])
+        values -= gain
+    return choices.argmax(axis=1), gain
 
 
 class Examination:

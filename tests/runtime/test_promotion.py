@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from runtime.lenient import LENIENT
-from runtime.test_process_learning import prepare, rows
+from runtime.test_process_learning import check_forward_only, prepare, rows
 from runtime.test_replay import run
 from ztb.errors import InvariantError, UsageError
 from ztb.learning.alarms import AlarmRules, Alarms
@@ -230,6 +230,7 @@ def check_rollbacks(directory) -> int:
 
 def test_in_a_replay_the_very_next_decision_is_the_good_generations(write_bars, tmp_path):
     summary, directory = run(write_bars(1400), tmp_path / "run", **NERVOUS)
+    check_forward_only(directory)
     assert check_rollbacks(directory) == summary["generations"]["rolled_back"] >= 1
 
 
@@ -241,3 +242,15 @@ async def test_with_the_learner_in_a_process_too_and_it_goes_on_from_the_good_st
     summary = await run_to_end(made)
     assert summary["status"] == "complete"
     assert check_rollbacks(directory) == summary["generations"]["rolled_back"] >= 1
+
+
+def test_learning_freezes_itself_when_it_is_clear_that_it_hurts(monkeypatch, write_bars, tmp_path):
+    """Told to, and not otherwise; said in the journal with the comparison. The policy that serves goes on serving."""
+    monkeypatch.setattr("ztb.learning.helping.Helping.answer", "hurts")
+    frozen, directory = run(write_bars(500), tmp_path / "frozen", online__stop_if_not_helping=True)
+    (note,) = rows(directory, NoteRow, "kind = 'learning_frozen'")
+    told = json.loads(note.detail)
+    assert told["reason"] == "not_helping" and told["decision"] <= 1 and "difference" in told
+    assert frozen["updates"] == 0 and frozen["decisions"] > 400
+    going_on, directory = run(write_bars(500), tmp_path / "going-on")
+    assert going_on["updates"] > 0 and rows(directory, NoteRow, "kind = 'learning_frozen'") == []

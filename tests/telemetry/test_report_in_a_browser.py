@@ -14,7 +14,7 @@ from ztb.telemetry.report import write_report
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium")
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
-CHARTS = 13  # six over time, seven of learning
+CHARTS = 14  # seven over time, seven of learning
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="chromium is not installed (apt-get install chromium)"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -12,6 +14,7 @@ import pytest
 
 from units.restricted import settings, system_calls
 from ztb.config import Config
+from ztb.utils import kernel  # noqa: F401 (it chooses where compiled kernels are kept)
 
 ROOT = Path(__file__).resolve().parents[2]
 UNIT = ROOT / "systemd" / "ztb@.service"
@@ -127,3 +130,25 @@ print([name for name, act in tries.items() if not refused(act)])
 def test_the_restrictions_of_the_tests_are_real(tmp_path):
     done = confined(tmp_path, sys.executable, "-c", PROBE)
     assert done.stdout == "[]\n", done.stdout + done.stderr
+
+
+@needs_namespaces
+def test_the_daemon_learns_in_its_process_and_keeps_everything_under_the_restrictions(
+    tmp_path, write_bars, monkeypatch
+):
+    state = tmp_path / "state"
+    state.mkdir()
+    data = write_bars(900)
+    # What is compiled already comes along; under the unit it is in the cache folder, which is writable there too.
+    cache = state / "cache"
+    if Path(os.environ["NUMBA_CACHE_DIR"]).is_dir():
+        shutil.copytree(os.environ["NUMBA_CACHE_DIR"], cache)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(cache))
+    monkeypatch.setenv("ZTB_ONLINE__UPDATE_EVERY_DECISIONS", "64")
+    program = [sys.executable, "-m", "ztb", "run", "--mode", "replay", "--learner", "process", "--json"]
+    done = confined(state, *program, "--data", data, "--out", state / "run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert summary["status"] == "complete" and summary["fills"] > 0 and summary["updates"] > 0
+    assert (state / "run" / "report.html").is_file() and list((state / "run" / "checkpoints").rglob("*.ckpt"))
+    assert "ordinary priority" not in done.stderr

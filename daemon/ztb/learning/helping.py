@@ -123,8 +123,11 @@ class Helping:
         names = sorted(self._pairings, key=lambda name: (name != "frozen", name != "hold"))
         return tuple(self._pairings[name].comparison(name) for name in names)
 
+    def against(self, name: str) -> Comparison:
+        """The comparison with one account, whether there is one or not."""
+        return self._pairings.get(name, Pairing()).comparison(name)
+
     @property
     def answer(self) -> Answer:
         """Whether learning helps: against generation 0."""
-        found = self._pairings.get("frozen")
-        return "too_early" if found is None else found.comparison("frozen").answer
+        return self.against("frozen").answer

@@ -144,6 +144,10 @@ class UpdateRow(Record, frozen=True):
     mean_reward: float
 
 
+STOPPING = "stopping"
+"""Kind of the note that a daemon was told to end: from that moment on no order is sent."""
+
+
 class NoteRow(Record, frozen=True):
     """Anything else worth remembering: start, gaps, halts, the end and its reason."""
 

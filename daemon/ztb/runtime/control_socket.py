@@ -57,6 +57,22 @@ def _claim(path: Path) -> None:
             )
 
 
+def _door(path: Path) -> socket.socket:
+    """A socket bound to `path` that its owner alone may use, from its first moment.
+
+    Its mode is set before it is bound, since a umask would be every thread's.
+    """
+    door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        os.fchmod(door.fileno(), 0o600)
+        with short_address(path) as address:
+            door.bind(address)
+    except OSError:
+        door.close()
+        raise
+    return door
+
+
 class ControlSocket:
     """Serves `controls` at `path` until cancelled; at most 16 callers at a time, the next ones are turned away."""
 
@@ -69,16 +85,12 @@ class ControlSocket:
     async def run(self) -> None:
         """The serving task."""
         _claim(self.path)
-        before = os.umask(0o177)
+        door = _door(self.path)
         try:
-            with short_address(self.path) as address:
-                server = await asyncio.start_unix_server(self._serve, address, limit=_MOST_BYTES)
-        finally:
-            os.umask(before)
-        try:
-            async with server:
+            async with await asyncio.start_unix_server(self._serve, sock=door, limit=_MOST_BYTES) as server:
                 await server.serve_forever()
         finally:
+            door.close()
             self.path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

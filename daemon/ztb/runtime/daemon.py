@@ -13,7 +13,7 @@ import structlog
 
 from ztb.config import Config
 from ztb.control import Command, Halt, Reload
-from ztb.ledger.records import Record
+from ztb.ledger.records import STOPPING, NoteRow, Record
 from ztb.ports import Clock, Source
 from ztb.runtime.control_socket import SOCKET_NAME, ControlSocket
 from ztb.runtime.controls import SessionControls
@@ -104,10 +104,11 @@ class Daemon:
             return
         self._stopping = True
         self.session.patience_s = _PATIENCE_S
-        lane = self.session.engine.live
+        lane, last_ns = self.session.engine.live, self.session.engine.progress.last_ts_ns
+        self.session.journal.append(NoteRow(last_ns, STOPPING, ""))
         lane.gate.memory.halted = True
         if self.session.assembly.config.execution.orders_at_stop == "cancel":
-            lane.cancel_all(self.session.engine.progress.last_ts_ns)
+            lane.cancel_all(last_ns)
             self._turns_left = _TURNS_FOR_CANCELS
         self._end_when_quiet()
 

@@ -40,7 +40,6 @@ class GenerationStore:
         self._manager = manager
         self._name = name
         self._lineage = lineage
-        self._files: dict[int, int] = {}
         self._queue: deque[_Saving | _Marking] = deque()
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
@@ -63,13 +62,18 @@ class GenerationStore:
         for waiting in self._queue:
             if isinstance(waiting, _Saving) and waiting.info.number == generation:
                 return waiting.state
-        numbers = {saved.number for saved in self._manager.list(self._name)}
-        if self._files.get(generation) not in numbers:
+        number = self._file(generation)
+        if number is None:
             raise UsageError(
                 f"generation {generation} was not kept: checkpoint.max_generations says how many are"
             )
-        state: dict[str, Any] = self._manager.load(self._name, self._files[generation], as_numpy=True)
+        state: dict[str, Any] = self._manager.load(self._name, number, as_numpy=True)
         return state
+
+    def _file(self, generation: int) -> int | None:
+        """The number of a generation's file, which need not be its own; None if it was not kept."""
+        saved = self._manager.list(self._name)
+        return next((each.number for each in saved if each.lineage.get("generation") == generation), None)
 
     async def settle(self) -> None:
         """Return when at most `_WAITING` generations wait."""
@@ -112,14 +116,15 @@ class GenerationStore:
             "parent": info.parent,
             "weights_sha256": info.sha256,
         }
-        saved = await self._manager.save_async(
+        await self._manager.save_async(
             waiting.state, self._name, metrics=waiting.metrics, lineage=lineage, marks=waiting.marks
         )
-        self._files[info.number] = saved.number
         self.saved.append(info.number)
 
     def _mark(self, waiting: _Marking) -> None:
-        number = self._files[waiting.generation]
+        number = self._file(waiting.generation)
+        if number is None:
+            return
         if waiting.promoted:
             self._manager.mark(self._name, number, PROMOTED)
         self._manager.unmark(self._name, number, TESTING)

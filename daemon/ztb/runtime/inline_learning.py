@@ -12,14 +12,14 @@ from ztb.learning.gate.candidate import Verdict
 from ztb.learning.guidance import guided
 from ztb.learning.online import OnlineLearner, Updated
 from ztb.market.ticks import Ticks
-from ztb.runtime.engine import Learning
 from ztb.runtime.guide import Guide
 from ztb.runtime.promotion import Candidate, Promotion, transition_of
+from ztb.runtime.taught import Taught
 from ztb.trading.lane import Decided
 from ztb.trading.ppo.config import PPOConfig
 
 
-class InlineLearning(Learning):
+class InlineLearning(Taught):
     """Feeds the learner and lets its candidates be judged, all between two decisions."""
 
     def __init__(
@@ -30,7 +30,7 @@ class InlineLearning(Learning):
         self.guide = self._guide = guide
         guide.checkpoint = self._checkpoint
         self._options = options
-        self._promotion = promotion
+        super().__init__(promotion)
         self._learner = learner
         self._contest = contest
         self._verdicts: deque[Verdict] = deque()
@@ -38,16 +38,12 @@ class InlineLearning(Learning):
         promotion.on_serving = self._take_serving
 
     @property
-    def generation(self) -> int:  # type: ignore[override]
-        return self._promotion.policy.info.number
-
-    @property
     def updates(self) -> int:  # type: ignore[override]
         return self._learner.updates
 
     def begin(self, ts_ns: int, origin: str) -> None:
         """See `Learning`."""
-        self._promotion.begin(ts_ns, origin, self._learner.updater.state())
+        self.promotion.begin(ts_ns, origin, self._learner.updater.state())
 
     def ticks(self, ticks: Ticks, view: NDArray[np.void]) -> None:
         """See `Learning`."""
@@ -63,7 +59,7 @@ class InlineLearning(Learning):
         self, before: Decided, generation: int, reward: float, tainted: bool, after: Decided
     ) -> None:
         """See `Learning`; an update, a candidate, a verdict, an alarm may come of it."""
-        self._promotion.follow(after, reward)
+        self.promotion.follow(after, reward)
         self._carry_out(self._contest.follow(after.decision))
         self._guide.see(after.mid)
         if self.frozen or self._guide.paused:
@@ -76,7 +72,7 @@ class InlineLearning(Learning):
             self._take(updated, after)
 
     def _take(self, updated: Updated, after: Decided) -> None:
-        promotion = self._promotion
+        promotion = self.promotion
         promotion.record(updated.update, after.ts_ns, after.decision, updated.stats, updated.mean_reward)
         if updated.candidate is None:
             return
@@ -93,7 +89,7 @@ class InlineLearning(Learning):
         """Verdicts, and those that come of a promotion: who tests against another incumbent has to go."""
         self._verdicts.extend(verdicts)
         while self._verdicts:
-            self._promotion.conclude(self._verdicts.popleft())
+            self.promotion.conclude(self._verdicts.popleft())
 
     def _take_serving(self, serving: Serving) -> None:
         self._era = serving.era
@@ -104,8 +100,8 @@ class InlineLearning(Learning):
     def _checkpoint(self) -> None:
         """What was learnt since the last generation is kept, without a trial."""
         updater = self._learner.updater
-        self._promotion.keep(updater.weights(), self.updates, updater.state())
+        self.promotion.keep(updater.weights(), self.updates, updater.state())
 
     async def settle(self) -> None:
         """Wait while more generations wait to be saved than the store holds."""
-        await self._promotion.store.settle()
+        await self.promotion.store.settle()

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from ztb.learning.process.messages import Completed, Report
 from ztb.learning.process.supervisor import LearnerProcess
 from ztb.market.ticks import Ticks
-from ztb.runtime.engine import Learning
 from ztb.runtime.guide import Guide
 from ztb.runtime.promotion import Candidate, Promotion, transition_of
+from ztb.runtime.taught import Taught
 from ztb.trading.lane import Decided
 
 _GIVE_WAY_S = 0.002
@@ -34,7 +34,7 @@ class Pace:
     drain_s: float = 60.0
 
 
-class ProcessLearning(Learning):
+class ProcessLearning(Taught):
     """Hands transitions to the learner process, and takes reports, candidates and verdicts when they are there.
 
     Everything is polled: after each decision, and every `watch_every_s` by the task `run` in between, both on the
@@ -57,7 +57,7 @@ class ProcessLearning(Learning):
         self.process = process
         self.guide = self._guide = guide or Guide(promotion.note)
         self._guide.checkpoint = self._checkpoint
-        self._promotion = promotion
+        super().__init__(promotion)
         self._least_waiting = least_waiting
         self._watch_every_s = watch_every_s
         self._clock = clock
@@ -67,14 +67,10 @@ class ProcessLearning(Learning):
         self._finished = False
         promotion.on_serving = process.serve
 
-    @property
-    def generation(self) -> int:  # type: ignore[override]
-        return self._promotion.policy.info.number
-
     def begin(self, ts_ns: int, origin: str) -> None:
         """Generation 0 is journaled and saved, without an updater's state: the learner makes that itself."""
         self._now_ns = ts_ns
-        self._promotion.begin(ts_ns, origin, None)
+        self.promotion.begin(ts_ns, origin, None)
         self._watch()
 
     def ticks(self, ticks: Ticks, view: NDArray[np.void]) -> None:
@@ -91,7 +87,7 @@ class ProcessLearning(Learning):
         self, before: Decided, generation: int, reward: float, tainted: bool, after: Decided
     ) -> None:
         """See `Learning`; never waits. An update or a candidate of earlier may have arrived."""
-        self._promotion.follow(after, reward)
+        self.promotion.follow(after, reward)
         self._guide.see(after.mid)
         if self.frozen:
             return
@@ -114,7 +110,7 @@ class ProcessLearning(Learning):
         """The learner's last state is kept as a generation, without a trial."""
         state = self.process.state()
         if state["updater"] is not None:
-            self._promotion.keep(state["updater"]["weights"], state["updates"], state["updater"])
+            self.promotion.keep(state["updater"]["weights"], state["updates"], state["updater"])
 
     async def run(self) -> None:
         """Look after the process until the end; see the class."""
@@ -124,7 +120,7 @@ class ProcessLearning(Learning):
 
     async def settle(self) -> None:
         """In a replay, wait for a learner that is behind, unless it only ever fails; else for nothing but the disk."""
-        await self._promotion.store.settle()
+        await self.promotion.store.settle()
         if self._pace is not None:
             most = self._pace.most_waiting
             await self._until(lambda: self.process.waiting < most, math.inf)
@@ -165,25 +161,25 @@ class ProcessLearning(Learning):
         for report in self.process.reports():
             self._take(report)
         for verdict in verdicts:
-            self._promotion.conclude(verdict)
+            self.promotion.conclude(verdict)
 
     def _watch(self) -> None:
         for event in self.process.watch():
-            self._promotion.note(event.kind, event.detail)
+            self.promotion.note(event.kind, event.detail)
             if event.kind in _LOST:
-                self._promotion.lost()
+                self.promotion.lost()
 
     def _take(self, report: Report) -> None:
         self.updates = report.update
-        self._promotion.record(report.update, self._now_ns, report.decision, report.stats, report.mean_reward)
+        self.promotion.record(report.update, self._now_ns, report.decision, report.stats, report.mean_reward)
         if report.candidate == 0:
             return
         state = self.process.candidate(report.candidate)
         if state is None:
-            self._promotion.note("candidate_superseded", {"update": report.update})
+            self.promotion.note("candidate_superseded", {"update": report.update})
             return
         updater = state["updater"]
-        self._promotion.made(
+        self.promotion.made(
             Candidate(
                 updater["weights"], report.update, report.mean_reward, updater, report.decision, report.ts_ns,
                 state["era"],

@@ -92,8 +92,10 @@ class Promotion:
         journal: Journal,
         store: GenerationStore,
         extra_state: Callable[[], dict[str, Any]],
+        stop_if_not_helping: bool = False,
     ) -> None:
         self.policy = policy
+        self.stop_if_not_helping = stop_if_not_helping
         self.store = store
         self.on_serving: Callable[[Serving], None] = lambda _serving: None
         self._lineage = lineage

@@ -180,6 +180,7 @@ class Session:
         self.promotion = Promotion(
             policy, self.lineage, alarms, self.journal, self.store,
             lambda: {"normaliser": normaliser_state(), "feature_schema": schema_hash},
+            config.online.stop_if_not_helping,
         )  # fmt: skip
         return policy, frozen, learn(assembly, self.origin, self.promotion, schema_hash, self.frame.paced)
 

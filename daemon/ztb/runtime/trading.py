@@ -47,8 +47,10 @@ async def paper_daemon(request: TradingRequest, options: DaemonOptions, clock: C
     past = read_past(request.directory.journal)
     assembly = _assembly(request, market)
     opening = Opening(Decimal(repr(request.config.execution.start_cash_quote)))
+    now_ns = clock.now_ns()
+    facts = {"trade_from_ns": now_ns}
     frame = Frame(
-        "paper", assembly, request.directory, _run_id(request, past, clock), {}, clock.now_ns(), False, past,
+        "paper", assembly, request.directory, _run_id(request, past, clock), facts, now_ns, False, past,
         past.opening if past else opening,
     )  # fmt: skip
     daemon = Daemon(Session(frame, _origin(request, frame)), market.source, clock, options)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ztb.ledger.records import FillRow
 from ztb.telemetry import texts
+from ztb.telemetry.adaptation import adaptation
 from ztb.telemetry.charts import BUCKETS, Chart, Line, numbers, seconds
 from ztb.telemetry.figures import KeyFigures
 from ztb.telemetry.run_data import Floats, RunData
@@ -45,7 +46,8 @@ def time_charts(run: RunData, figures: KeyFigures) -> dict[str, dict[str, Any]]:
     fees = Line("fees so far", "ours", marks.fees, filled=True)
     price = Line("mid price", "muted", marks.mid)
     base: dict[str, Any] = {"base": figures.start_equity, "logs": True}
-    return {
+    learns = {"adaptation": adaptation(run, equity_lines(run, figures), common | events).encode()}
+    return (learns if run.generations else {}) | {
         "equity": Chart(x, equity_lines(run, figures), "money", common | events | base).encode(),
         "drawdown": Chart(x, [drawdown], "percent", common | {"high": 0}).encode(),
         "exposure": _exposure(run, common).encode(),

@@ -71,11 +71,19 @@ _UNFINISHED = Html(
 )
 
 
+_ADAPTATION = Html(
+    '<figure data-chart="adaptation"><figcaption><h3>How it follows the market</h3><p>Earned a decision in each '
+    "stretch of the run, basis points. Marks on the axis are generations: where learning helps, the policy's line "
+    "comes away upwards from that of generation 0.</p></figcaption></figure>"
+)
+
+
 def _body(run: RunData, figures: KeyFigures) -> dict[str, Html]:
     return {
         "equity_svg": _static_equity(run, figures),
         "helping": gate.helping(run),
         "generations": generations.generations(run),
+        "adaptation": _ADAPTATION if run.generations and len(run.marks.ts_ns) > 1 else Html(""),
         "verdicts": gate.verdicts(run),
         "learning_figures": _learning_figures(run),
         "learning": generations.learning(run),

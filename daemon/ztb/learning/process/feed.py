@@ -19,7 +19,7 @@ from ztb.errors import InvariantError
 from ztb.learning.process.memory import Bytes, Carver
 from ztb.learning.process.ring import STAMP, Ring
 from ztb.learning.window import RecentWindow, most_ticks
-from ztb.market.ticks import TICK, Ticks, join_ticks
+from ztb.market.ticks import TICK, Ticks, plain_ticks
 from ztb.market.view import VIEW
 
 _ROW = TICK.itemsize
@@ -102,7 +102,7 @@ class FeedWriter:
         if not self._follows:
             self._begin(view)
         if self._whole:
-            self._whole = self._append(join_ticks([ticks]).view(np.uint8).reshape(-1, _ROW))
+            self._whole = self._append(plain_ticks(ticks).view(np.uint8).reshape(-1, _ROW))
 
     def decided(self, decision: int, features: NDArray[np.float32], tainted: bool) -> None:
         """Decision number `decision` was made after the last of the rows, on `features` (F,)."""
