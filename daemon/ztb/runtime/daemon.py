@@ -45,8 +45,8 @@ class Daemon:
     """Runs `session` over `source`. `turns` grows while the loop is alive; `ready` is set once it trades or is halted.
 
     `jobs` are further tasks, by name; an error of one ends the daemon. `streams` says how the market data are,
-    `disarm` ends what `ztb arm` began, `ending` is awaited when the ticks have ended. Of
-    `looks` each is called a few times a second, of `closing` each once when the ticks are to end.
+    `disarm` ends what `ztb arm` began, `ending` is awaited when the ticks have ended. Of `looks` each is called a
+    few times a second, of `hears` each with every row that is journaled, of `closing` each when the ticks shall end.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class Daemon:
         self.disarm: Callable[[], str] = lambda: "there is nothing to disarm: no real money is traded"
         self.ending: Callable[[], Awaitable[None]] | None = None
         self.looks: list[Callable[[], None]] = []
+        self.hears: list[Callable[[Record], None]] = []
         self.closing: list[Callable[[], None]] = []
         self._clock = clock
         self._options = options
@@ -184,7 +185,8 @@ class Daemon:
         )
 
     def _record(self, record: Record) -> None:
-        self._watch.record(record)
+        for hear in (self._watch.record, *self.hears):
+            hear(record)
         for observer in self._observers:
             self._tell(observer, partial(observer.record, record))
 

@@ -123,6 +123,10 @@ class Promotion:
         self._write(info.number, "promoted", {"origin": origin})
         self._save(self._line[-1], {}, (PROMOTED,))
 
+    def save_serving(self) -> None:
+        """Save what serves once more, with all that goes with it as it is now: where a restart will begin."""
+        self._save(self._line[-1], {}, (PROMOTED,))
+
     def record(self, update: int, ts_ns: int, decisions: int, stats: UpdateStats, mean_reward: float) -> None:
         """Journal an update."""
         self._journal.append(

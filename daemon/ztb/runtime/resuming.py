@@ -96,7 +96,8 @@ def resumed_origin(
 ) -> Origin | None:
     """The generation that served last, from disk, or the nearest one before it that is whole; None if none is."""
     listed = CheckpointManager(directory.checkpoints).list(CHECKPOINT_NAME)
-    saved = {item.lineage.get("generation"): item.number for item in listed if item.fault is None}
+    newest_last = sorted((item for item in listed if item.fault is None), key=lambda item: item.number)
+    saved = {item.lineage.get("generation"): item.number for item in newest_last}
 
     def load(generation: int) -> Origin | None:
         if generation not in saved:

@@ -105,14 +105,14 @@ class MemorySession:
             raise AttributeError(name)
 
         @asynccontextmanager
-        async def request(url: Any, data: Any = None, **_options: Any) -> AsyncGenerator[_Response, None]:
+        async def request(url: Any, data: Any = None, **_options: Any) -> AsyncGenerator[_Response]:
             body = data.decode() if isinstance(data, bytes) else str(data or "")
             yield _Response(self._venue.request(name.upper(), str(url), body))
 
         return request
 
     @asynccontextmanager
-    async def ws_connect(self, url: str, **_options: Any) -> AsyncGenerator[MemorySocket, None]:
+    async def ws_connect(self, url: str, **_options: Any) -> AsyncGenerator[MemorySocket]:
         """Connect a websocket."""
         socket = MemorySocket()
         self._venue.connect(url, socket)
