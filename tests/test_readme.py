@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ztb.ledger.journal import JournalReader
-from ztb.ledger.records import GenerationRow
+from ztb.ledger.records import GenerationRow, NoteRow
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -70,3 +70,37 @@ def test_every_file_and_folder_that_is_named_exists():
     named = set(re.findall(r"`((?:daemon|strategies|config|systemd|tests)/[\w./@-]*)`", README))
     assert named
     assert [place for place in sorted(named) if not (ROOT / place).exists()] == []
+
+
+def shell(block: str, folder: Path, seconds: int, typed: str = "") -> str:
+    """Run a block of the README, its last command stopped after `seconds`; what it said on both streams."""
+    *first, last = block.replace(".venv/bin/ztb", f"{sys.executable} -m ztb").strip().splitlines()
+    script = "\n".join([*first, f"timeout --signal=TERM {seconds} {last}"]).replace(
+        ".venv/bin/python", sys.executable
+    )
+    done = subprocess.run(
+        ["bash", "-c", f"trap 'kill $(jobs -p)' EXIT\n{script}"], cwd=folder, text=True, input=typed,
+        capture_output=True, check=False, env=os.environ | {"PYTHONPATH": str(ROOT / "daemon")},
+    )  # fmt: skip
+    return done.stdout + done.stderr
+
+
+@pytest.mark.proof
+def test_paper_and_live_trade_on_the_local_exchange_as_told(tmp_path):
+    paper, live = marked("command", "paper"), marked("command", "live")
+    exchange = paper.splitlines()[0]
+    said = shell(paper, tmp_path, 75)
+    summary = json.loads((tmp_path / "runs" / "paper-ztb" / "summary.json").read_text())
+    assert summary["status"] == "stopped" and summary["decisions"] > 3, said
+    typed = "trade 50000 on 4dda468d5794\n"
+    said = shell(f"{exchange}\n{local_config(paper)}\n{live}", tmp_path, 75, typed)
+    summary = json.loads((tmp_path / "runs" / "live-ztb" / "summary.json").read_text())
+    assert summary["status"] == "stopped" and summary["decisions"] > 3, said
+    journal = JournalReader(tmp_path / "runs" / "live-ztb" / "journal.sqlite")
+    assert "mismatch" not in {row.kind for row in journal.rows(NoteRow)}
+
+
+def local_config(block: str) -> str:
+    """The lines that write local.json."""
+    lines = block.splitlines()
+    return "\n".join(lines[1 : lines.index('"') + 1])

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ztb.commands.daemon_verbs import daemon_app
+from ztb.commands.daemon_verbs import daemon_app, generations_app
 from ztb.errors import UsageError, ZtbError
 
 app = typer.Typer(
@@ -21,7 +21,6 @@ app = typer.Typer(
 )
 data_app = typer.Typer(no_args_is_help=True, help="Look at, convert and verify market data.")
 config_app = typer.Typer(no_args_is_help=True, help="Check and show the configuration.")
-generations_app = typer.Typer(no_args_is_help=True, help="The generations of a run.")
 app.add_typer(daemon_app)
 app.add_typer(data_app, name="data")
 app.add_typer(config_app, name="config")

@@ -260,6 +260,21 @@ class ExecutionSection(Section):
     max_clock_skew_ms: float = Field(
         default=1000.0, gt=0, le=60_000, description="of the venue's clock from ours; beyond it no new risk"
     )
+    reconcile_every_s: float = Field(
+        default=30.0, ge=0.5, le=3600, description="live: between two comparisons with the venue"
+    )
+    unknown_order_s: float = Field(
+        default=7.0,
+        ge=1,
+        le=120,
+        description="live: after it the venue cannot take an unanswered order any more",
+    )
+    dead_man_s: float = Field(
+        default=30.0,
+        ge=3,
+        le=600,
+        description="live: the venue cancels all when it hears nothing for so long",
+    )
     orders_at_start: Literal["adopt", "cancel"] = Field(
         default="adopt", description="what becomes of orders that a restart finds open"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -56,18 +57,28 @@ def test_a_calm_market_is_called_anything_else_less_than_one_hour_in_fifty() -> 
     assert np.mean(wrong) < 0.02
 
 
-def test_a_condition_is_left_later_than_it_is_entered_and_stays_a_while() -> None:
-    config = DetectorConfig(shortest_stay=40)
-    detector = ConditionDetector(config)
-    rng = np.random.default_rng(1)
+def changes(config: DetectorConfig, excess: float) -> list[int]:
+    """How long each condition stayed, in bursts of 150 decisions in 900 with `excess` times the deviation."""
+    detector, rng = ConditionDetector(config), np.random.default_rng(1)
     mid, since, stays = 100.0, 0, []
     for k in range(20_000):
-        mid *= math.exp(rng.normal(0.0, STEP * (3.0 if k % 900 < 150 else 1.0)))
+        mid *= math.exp(rng.normal(0.0, STEP * (excess if k % 900 < 150 else 1.0)))
         since += 1
         if detector.see(mid):
             stays.append(since)
             since = 0
-    assert len(stays) > 10 and min(stays[1:]) >= 40
+    return stays
+
+
+def test_a_condition_stays_for_a_while() -> None:
+    brief, long = (changes(DetectorConfig(shortest_stay=stay), 3.0) for stay in (1, 400))
+    assert len(long) > 10 and min(long[1:]) >= 400 > min(brief[1:])
+
+
+def test_a_condition_is_left_at_a_lower_level_than_it_is_entered_at() -> None:
+    one = DetectorConfig(shortest_stay=1, volatile_from=1.5, volatile_to=1.2)
+    flickering = replace(one, volatile_to=1.5)
+    assert 4 < len(changes(one, 2.0)) < 0.7 * len(changes(flickering, 2.0))
 
 
 def test_the_same_mids_give_the_same_conditions_whatever_their_scale() -> None:

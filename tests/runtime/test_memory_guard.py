@@ -10,10 +10,13 @@ import sys
 import pytest
 
 from ztb.cli import run
+from ztb.config import load_config
 from ztb.errors import ResourceError
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import GenerationRow, NoteRow
+from ztb.ledger.run_directory import create_run_directory
 from ztb.runtime.memory_guard import MemoryGuard, resident_bytes
+from ztb.runtime.replay import Replay, ReplayRequest, open_data
 
 
 class Recorder:
@@ -86,6 +89,22 @@ def test_a_replay_over_its_limit_ends_with_75_and_stays_readable(write_bars, tmp
     assert json.loads(rows[1][1])["halvings"] == 1 and rows[-1][1].startswith("failed: memory")
     kept = [json.loads(row.detail).get("kept") for row in reader.rows(GenerationRow)]
     assert kept[-1] == "memory"
+
+
+async def test_memory_is_looked_at_where_decisions_are_rare(write_bars, tmp_path):
+    flags = {
+        "market.block_rows": 1,
+        "decision.every": "ticks",
+        "decision.ticks": 100_000,
+        "strategy.name": "hold",
+    }
+    request = ReplayRequest(load_config(None, flags, {}).config, (write_bars(200),), seed=0)
+    made = Replay(request, open_data(request), create_run_directory(tmp_path / "run", "replay"))
+    looks: list[int] = []
+    made.engine._watch = lambda: looks.append(made.engine.progress.ticks)
+    await made.run(made.source)
+    made.journal.close()
+    assert looks == [64, 128, 192]
 
 
 @pytest.mark.parametrize("verb", ["train", "replay"])

@@ -77,6 +77,18 @@ def at_decision(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[Pro
     monkeypatch.setattr(ProcessLearning, "completed", acting)
 
 
+def check_forward_only(directory: RunDirectory) -> None:
+    """Whoever was tested was tested on what came after all that it was trained on, and there was somebody."""
+    tested = [
+        detail for event in ("promoted", "rejected") for detail in details(directory, event)
+        if detail.get("tested_decisions")
+    ]  # fmt: skip
+    assert tested
+    for detail in tested:
+        assert detail["tested_from_ns"] >= detail["trained_to_ns"] > 0
+        assert detail["after_decision"] >= detail["trained_to_decision"] + detail["tested_decisions"]
+
+
 def test_it_learns_promotes_and_journals_which_generation_decided_from_when(clock, write_bars, tmp_path):
     with nothing_left():
         run, directory = prepare(write_bars(BARS), tmp_path / "run")
@@ -97,6 +109,7 @@ def test_it_learns_promotes_and_journals_which_generation_decided_from_when(cloc
         assert detail["trained_to_ns"] <= row.ts_ns
     for row in rows(directory, DecisionRow):
         assert row.generation == max(number for number, after in serves.items() if after < row.decision)
+    check_forward_only(directory)
     assert kinds(directory) == ["start", "learner_started", "end"]
 
 

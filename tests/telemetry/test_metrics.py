@@ -10,7 +10,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from telemetry.made_up import alert, fill_row, generation_row, refusal_row, snapshot
+from telemetry.made_up import START_NS, alert, fill_row, generation_row, refusal_row, snapshot
 from ztb.telemetry.metrics import Metrics
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
@@ -59,6 +59,11 @@ def test_one_state_is_one_and_the_others_are_zero():
         labels[0]: value for (name, labels), value in exported(state="halted").items() if name == "ztb_state"
     }
     assert states.pop("halted") == 1.0 and len(states) == 5 and set(states.values()) == {0.0}
+
+
+def test_the_age_of_a_tick_means_something_on_live_data_alone():
+    assert exported(last_tick_ns=START_NS)["ztb_last_tick_age_seconds", ()] == 3600.0
+    assert ("ztb_last_tick_age_seconds", ()) not in exported(mode="replay")
 
 
 def test_what_does_not_exist_is_not_exported():

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from ztb.control import Command, Disarm, Flatten, Freeze, Halt, Resume, Unfreeze
+from ztb.control import Command, Disarm, Flatten, Freeze, Halt, Promote, Resume, Rollback, Unfreeze
 
 daemon_app = typer.Typer()
+generations_app = typer.Typer(no_args_is_help=True, help="The generations of a run.")
 
 _Run = Annotated[Path | None, typer.Option("--run", help="run directory; default: the one below runs/")]
 _Json = Annotated[bool, typer.Option("--json", help="print JSON")]
@@ -105,9 +106,47 @@ def unfreeze(run_directory: _Run = None, as_json: _Json = False) -> int:
 
 
 @daemon_app.command()
+def arm(
+    run_directory: Annotated[Path, typer.Option("--run", help="run directory")],
+    limit: Annotated[
+        float, typer.Option("--limit", min=0.0, help="most that is ever at stake, quote currency")
+    ],
+    config: Annotated[Path | None, typer.Option("--config", help="trade-config.json")] = None,
+    strategy: Annotated[str | None, typer.Option("--strategy", help="as it will be given to run")] = None,
+    learner: Annotated[str | None, typer.Option("--learner", help="as it will be given to run")] = None,
+    minutes: Annotated[float, typer.Option("--minutes", min=0.0, help="until it must have started")] = 10.0,
+    as_json: _Json = False,
+) -> int:
+    """Live mode: allow a run to trade real money, by typing the phrase that is asked for."""
+    from ztb.commands.arm import arm as allow
+
+    flags = {"strategy.name": strategy, "online.learner": learner}
+    given = {key: value for key, value in flags.items() if value is not None}
+    return allow(run_directory, config, given, limit, minutes, as_json)
+
+
+@daemon_app.command()
 def disarm(run_directory: _Run = None, as_json: _Json = False) -> int:
     """Live mode: no new risk until it is armed again."""
     return _command(run_directory, Disarm(), as_json)
+
+
+@generations_app.command()
+def promote(
+    generation: Annotated[int, typer.Argument(min=0)], run_directory: _Run = None, as_json: _Json = False
+) -> int:
+    """Let a running daemon serve a generation, gate or no gate; live mode is disarmed by it."""
+    return _command(run_directory, Promote(generation), as_json)
+
+
+@generations_app.command()
+def rollback(
+    generation: Annotated[int | None, typer.Argument(min=0, help="default: the one before")] = None,
+    run_directory: _Run = None,
+    as_json: _Json = False,
+) -> int:
+    """Let a running daemon go back to a generation; what is left behind never serves again."""
+    return _command(run_directory, Rollback(generation), as_json)
 
 
 def _command(run_directory: Path | None, wanted: Command, as_json: bool) -> int:

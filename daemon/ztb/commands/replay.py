@@ -67,6 +67,8 @@ def repeat_run(run: Path, out: Path | None, as_json: bool) -> int:
     """Replay `run` again from its own record, and compare; DataError (exit 3) if anything differs."""
     recorded = RunDirectory(run)
     manifest = recorded.read_json(recorded.manifest)
+    if manifest["mode"] == "paper":
+        return _repeat_recorded(recorded, out, as_json)
     before = recorded.read_json(recorded.summary)
     request = ReplayRequest(
         config=Config.model_validate(manifest["config"]),
@@ -87,6 +89,27 @@ def repeat_run(run: Path, out: Path | None, as_json: bool) -> int:
             f"({before['code_version']} then, {summary['code_version']} now) or processor have changed"
         )
     typer.echo(f"{run}: repeated bit for bit", err=as_json)
+    return 0
+
+
+def _repeat_recorded(run: RunDirectory, out: Path | None, as_json: bool) -> int:
+    """Repeat a session from the ticks that it recorded, swaps where they happened, and compare each decision."""
+    from ztb.runtime.repetition import RecordedTicks, differences, read_recorded, repeating_session
+
+    recorded = read_recorded(run)
+    directory = create_run_directory(out, "replay")
+    session = repeating_session(recorded, directory)
+    asyncio.run(session.run(RecordedTicks(recorded, session.engine.progress)))
+    summary = session.finish("complete")
+    _print(summary, directory, as_json)
+    differing = differences(recorded, directory)
+    if differing:
+        raise DataError(
+            f"{run.path}: the repetition in {directory.path} differs in {', '.join(differing)}: code "
+            f"({recorded.manifest['code_version']} then), processor or files have changed, or an operator "
+            "or a gap in the recording came between"
+        )
+    typer.echo(f"{run.path}: {len(recorded.decisions)} decisions repeated bit for bit", err=as_json)
     return 0
 
 

@@ -17,6 +17,7 @@ from ztb.ledger.run_directory import RunDirectory, create_run_directory
 from ztb.ports import Source
 from ztb.runtime.clock import SystemClock
 from ztb.runtime.daemon import Daemon, DaemonOptions
+from ztb.runtime.live_trading import live_daemon
 from ztb.runtime.observers import configured_observers, service_manager
 from ztb.runtime.origin import parse_span
 from ztb.runtime.pacing import PacedSource, parse_speed
@@ -45,7 +46,7 @@ class RunOptions:
 
 def run_daemon(options: RunOptions) -> int:
     """Run until the data end or somebody stops it; returns the exit code."""
-    makers = {"replay": _on_history, "paper": _on_paper}
+    makers = {"replay": _on_history, "paper": _on_paper, "live": _on_venue}
     if options.mode not in makers:
         raise UsageError(f"--mode {options.mode!r}: give {', '.join(makers)}")
 
@@ -101,3 +102,10 @@ async def _on_paper(
 ) -> Daemon:
     request = TradingRequest(config, directory, options.seed, options.from_generation)
     return await paper_daemon(request, DaemonOptions(options.instance, load), SystemClock())
+
+
+async def _on_venue(
+    options: RunOptions, config: Config, load: Callable[[], Config], directory: RunDirectory
+) -> Daemon:
+    request = TradingRequest(config, directory, options.seed, options.from_generation)
+    return await live_daemon(request, DaemonOptions(options.instance, load), SystemClock())

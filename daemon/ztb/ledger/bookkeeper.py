@@ -20,6 +20,11 @@ BASE_FEE, OTHER_FEE = "base_fee", "other_fee"
 ticks, `reason` the amount."""
 
 
+def client_prefix(run_id: str) -> str:
+    """What the client ids of a run's orders begin with; the order's number follows."""
+    return f"ztb{run_id[:12]}-"
+
+
 class Bookkeeper:
     """Listens to one lane. `generation` is the one that serves; the engine keeps it up to date.
 
@@ -34,7 +39,7 @@ class Bookkeeper:
         self.rejects = 0
         self.refusals = 0
         self.progress: dict[int, OrderProgress] = {}
-        self._client_prefix = f"ztb{run_id[:12]}-"
+        self._client_prefix = client_prefix(run_id)
         self._ended: deque[int] = deque()
 
     def intent(self, order: OrderRequest, decision: int, ts_ns: int) -> None:

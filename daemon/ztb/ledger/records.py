@@ -102,7 +102,7 @@ class RefusalRow(Record, frozen=True):
 
 
 class GenerationRow(Record, frozen=True):
-    """A generation's life: made, promoted, rejected, rolled_back; `detail` is JSON with the numbers."""
+    """A generation's life: made, promoted, rejected, rolled_back, quarantined, restored; `detail` is JSON."""
 
     table = "generations"
     generation: int
@@ -142,6 +142,10 @@ class UpdateRow(Record, frozen=True):
     clip_fraction: float
     explained_variance: float | None
     mean_reward: float
+
+
+STOPPING = "stopping"
+"""Kind of the note that a daemon was told to end: from that moment on no order is sent."""
 
 
 class NoteRow(Record, frozen=True):

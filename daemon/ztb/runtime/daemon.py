@@ -13,7 +13,7 @@ import structlog
 
 from ztb.config import Config
 from ztb.control import Command, Halt, Reload
-from ztb.ledger.records import Record
+from ztb.ledger.records import STOPPING, NoteRow, Record
 from ztb.ports import Clock, Source
 from ztb.runtime.control_socket import SOCKET_NAME, ControlSocket
 from ztb.runtime.controls import SessionControls
@@ -45,8 +45,8 @@ class Daemon:
     """Runs `session` over `source`. `turns` grows while the loop is alive; `ready` is set once it trades or is halted.
 
     `jobs` are further tasks, by name; an error of one ends the daemon. `streams` says how the market data are,
-    `disarm` ends what `ztb arm` began, `ending` is awaited when the ticks have ended. Of
-    `looks` each is called a few times a second, of `closing` each once when the ticks are to end.
+    `disarm` ends what `ztb arm` began, `ending` is awaited when the ticks have ended. Of `looks` each is called a
+    few times a second, of `hears` each with every row that is journaled, of `closing` each when the ticks shall end.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class Daemon:
         self.disarm: Callable[[], str] = lambda: "there is nothing to disarm: no real money is traded"
         self.ending: Callable[[], Awaitable[None]] | None = None
         self.looks: list[Callable[[], None]] = []
+        self.hears: list[Callable[[Record], None]] = []
         self.closing: list[Callable[[], None]] = []
         self._clock = clock
         self._options = options
@@ -104,10 +105,11 @@ class Daemon:
             return
         self._stopping = True
         self.session.patience_s = _PATIENCE_S
-        lane = self.session.engine.live
+        lane, last_ns = self.session.engine.live, self.session.engine.progress.last_ts_ns
+        self.session.journal.append(NoteRow(last_ns, STOPPING, ""))
         lane.gate.memory.halted = True
         if self.session.assembly.config.execution.orders_at_stop == "cancel":
-            lane.cancel_all(self.session.engine.progress.last_ts_ns)
+            lane.cancel_all(last_ns)
             self._turns_left = _TURNS_FOR_CANCELS
         self._end_when_quiet()
 
@@ -183,7 +185,8 @@ class Daemon:
         )
 
     def _record(self, record: Record) -> None:
-        self._watch.record(record)
+        for hear in (self._watch.record, *self.hears):
+            hear(record)
         for observer in self._observers:
             self._tell(observer, partial(observer.record, record))
 

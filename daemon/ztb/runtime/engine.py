@@ -24,6 +24,7 @@ from ztb.trading.tick_view import tick_views
 
 _TAINT = GAP | int(Flag.TAINTED)
 _YIELD_EVERY = 64  # decisions between two turns of the event loop
+_WATCH_EVERY = 64  # blocks between two looks, where decisions are rare
 
 
 @dataclass(slots=True)
@@ -92,7 +93,7 @@ class Learning:
 class Engine:
     """Drives features, lanes and learner over blocks. `shadows` by name trade beside `live` and are only marked.
 
-    `watch` is called every few decisions and may end the run by raising.
+    `watch` is called every few decisions and blocks, and may end the run by raising.
     """
 
     def __init__(
@@ -132,8 +133,12 @@ class Engine:
 
     async def run(self, source: Source) -> None:
         """Consume `source` to its end."""
+        blocks = 0
         async for block in source.blocks():
             await self.consume(block)
+            blocks += 1
+            if blocks % _WATCH_EVERY == 0:
+                self._watch()
             await asyncio.sleep(0)
 
     async def consume(self, ticks: Ticks) -> None:

@@ -53,10 +53,10 @@ class Opening:
         """Quote currency."""
         return float(self.cash) + float(self.position) * self.price
 
-    def note(self) -> NoteRow:
+    def note(self, ts_ns: int) -> NoteRow:
         """As it is journaled."""
         facts = {"cash": f"{self.cash:f}", "position": f"{self.position:f}", "price": self.price}
-        return NoteRow(0, OPENING, json.dumps(facts, sort_keys=True))
+        return NoteRow(ts_ns, OPENING, json.dumps(facts, sort_keys=True))
 
 
 @dataclass(slots=True)
@@ -83,7 +83,7 @@ class Past:
         return [
             row.generation
             for row in self.generations
-            if row.event == "promoted" and row.generation not in gone
+            if row.event in ("promoted", "restored") and row.generation not in gone
         ]
 
     @property
@@ -95,6 +95,13 @@ class Past:
     def next_generation(self) -> int:
         """The number after the highest."""
         return max((row.generation for row in self.generations), default=-1) + 1
+
+    @property
+    def unsettled_ns(self) -> int:
+        """From when on there may be fills that nobody has heard of."""
+        left = {order.order_id for order in self.open_orders}
+        sent = [row.ts_ns for row in self.orders if row.order_id in left]
+        return min([*sent, self.last_ts_ns])
 
     def count(self, event: str) -> int:
         """Generations of which `event` was journaled."""
@@ -124,12 +131,13 @@ def _read(reader: JournalReader) -> Past:
     for note in reader.rows(NoteRow, "kind = ?", (OPENING,)):
         told = json.loads(note.detail)
         past.opening = Opening(Decimal(told["cash"]), Decimal(told["position"]), told["price"])
+        past.last_ts_ns = note.ts_ns
     past.rejects = sum(row.event == "rejected" for row in events)
     past.funding = [Decimal(row.reason or "0") for row in events if row.event == "funded"]
     past.client_ids = {row.order_id: row.client_id for row in past.orders}
     _book(past, list(reader.rows(FillRow)), events)
     moments = [row.ts_ns for rows in (past.orders, past.marks, events) for row in rows]
-    past.last_ts_ns = max([*moments, *(booked.fill.ts_ns for booked in past.booked)], default=0)
+    past.last_ts_ns = max([past.last_ts_ns, *moments, *(booked.fill.ts_ns for booked in past.booked)])
     return past
 
 

@@ -86,6 +86,7 @@ def resume_lineage(lineage: Lineage, past: Past) -> None:
     lineage.promoted, lineage.rejected = past.count("promoted"), past.count("rejected")
     lineage.rolled_back = past.count("rolled_back")
     lineage.known = {row.generation: Descent(row.parent, row.weights_sha256) for row in past.generations}
+    lineage.served = list(past.served)
     lineage.quarantined = {
         row.generation for row in past.generations if row.event in ("rolled_back", "quarantined")
     }
@@ -96,7 +97,8 @@ def resumed_origin(
 ) -> Origin | None:
     """The generation that served last, from disk, or the nearest one before it that is whole; None if none is."""
     listed = CheckpointManager(directory.checkpoints).list(CHECKPOINT_NAME)
-    saved = {item.lineage.get("generation"): item.number for item in listed if item.fault is None}
+    newest_last = sorted((item for item in listed if item.fault is None), key=lambda item: item.number)
+    saved = {item.lineage.get("generation"): item.number for item in newest_last}
 
     def load(generation: int) -> Origin | None:
         if generation not in saved:

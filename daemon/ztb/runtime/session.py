@@ -192,8 +192,9 @@ class Session:
     async def drive(self, source: Source, tasks: asyncio.TaskGroup) -> None:
         """As `run`, with the tasks in a group of the caller's; they have ended on return."""
         self.journal.append(NoteRow(self.engine.progress.last_ts_ns, "start", self.run_id))
-        if self.frame.opening is not None and self.frame.past is None:
-            self.journal.append(self.opening.note())
+        past = self.frame.past
+        if self.frame.opening is not None and (past is None or past.opening is None):
+            self.journal.append(self.opening.note(self.frame.trade_from_ns))
         learning = self.engine.learning
         try:
             if self.origin is not None:
@@ -202,6 +203,8 @@ class Session:
             tasks.create_task(learning.run(), name="learning")
             await tasks.create_task(self.engine.run(source), name="engine")
             await self._let_finish(learning)
+            if self.promotion is not None and self.frame.opening is not None:
+                self.promotion.save_serving()
             if self.store is not None and saving is not None:
                 self.store.close()
                 await saving

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -35,29 +34,37 @@ class TradingRequest:
     from_generation: str | None = None
 
 
+class Warnings:
+    """Hands on what goes wrong to the daemon, once there is one."""
+
+    def __init__(self) -> None:
+        self.daemon: Daemon | None = None
+
+    def __call__(self, key: str, text: str) -> None:
+        if self.daemon is not None:
+            self.daemon.alert("warning", key, text)
+
+
 async def paper_daemon(request: TradingRequest, options: DaemonOptions, clock: Clock) -> Daemon:
     """Live market data, a paper exchange. ConfigError, VenueError."""
-    heard: list[Daemon] = []
-
-    def warn(key: str, text: str) -> None:
-        for daemon in heard:
-            daemon.alert("warning", key, text)
-
-    market = await _open(request, clock, warn)
+    warnings = Warnings()
+    market = await open_market(request, clock, warnings)
     past = read_past(request.directory.journal)
-    assembly = _assembly(request, market)
+    assembly = assembly_of(request, market)
     opening = Opening(Decimal(repr(request.config.execution.start_cash_quote)))
+    now_ns = clock.now_ns()
+    facts = {"trade_from_ns": now_ns}
     frame = Frame(
-        "paper", assembly, request.directory, _run_id(request, past, clock), {}, clock.now_ns(), False, past,
-        past.opening if past else opening,
+        "paper", assembly, request.directory, run_id_of(request, past, clock), facts, now_ns, False, past,
+        past.opening if past and past.opening else opening,
     )  # fmt: skip
-    daemon = Daemon(Session(frame, _origin(request, frame)), market.source, clock, options)
-    attend(daemon, market, clock, warn)
-    heard.append(daemon)
+    daemon = Daemon(Session(frame, origin_of(request, frame)), market.source, clock, options)
+    attend(daemon, market, clock, warnings)
+    warnings.daemon = daemon
     return daemon
 
 
-def attend(daemon: Daemon, market: LiveMarket, clock: Clock, warn: Callable[[str, str], None]) -> None:
+def attend(daemon: Daemon, market: LiveMarket, clock: Clock, warn: Warnings) -> None:
     """Let `daemon` read `market`, and hold new risk back while it is not to be seen."""
     execution = daemon.session.assembly.config.execution
     memory = daemon.session.engine.live.gate.memory
@@ -67,13 +74,15 @@ def attend(daemon: Daemon, market: LiveMarket, clock: Clock, warn: Callable[[str
     daemon.closing.append(market.source.close)
 
 
-async def _open(request: TradingRequest, clock: Clock, warn: Callable[[str, str], None]) -> LiveMarket:
+async def open_market(request: TradingRequest, clock: Clock, warn: Warnings) -> LiveMarket:
+    """Connect to the market, recording into the run's folder."""
     uniform = np.random.default_rng(request.seed).random
     ticks = request.directory.path / "ticks"
     return await open_live_market(request.config, ticks, clock.now_ns, lambda: float(uniform()), warn)
 
 
-def _assembly(request: TradingRequest, market: LiveMarket) -> Assembly:
+def assembly_of(request: TradingRequest, market: LiveMarket) -> Assembly:
+    """What the lanes share, for the market's instrument."""
     source = market.source
     return assemble(
         request.config, configured(source.instrument, request.config), source.bar_ns, request.seed
@@ -91,7 +100,7 @@ def configured(instrument: Instrument, config: Config) -> Instrument:
     )
 
 
-def _run_id(request: TradingRequest, past: Past | None, clock: Clock) -> str:
+def run_id_of(request: TradingRequest, past: Past | None, clock: Clock) -> str:
     """Of the run that is gone on with, or a new one: nobody else's, since no two begin at the same time."""
     directory = request.directory
     if past is not None and directory.manifest.exists():
@@ -100,7 +109,7 @@ def _run_id(request: TradingRequest, past: Past | None, clock: Clock) -> str:
     return hashlib.sha256("\n".join([*parts, str(directory.path.resolve())]).encode()).hexdigest()[:32]
 
 
-def _origin(request: TradingRequest, frame: Frame) -> MakeOrigin:
+def origin_of(request: TradingRequest, frame: Frame) -> MakeOrigin:
     """The generation that served last; where there is no past, the one asked for, or a random one."""
 
     def make(shape: NetworkShape, schema_hash: str) -> Origin:

@@ -69,7 +69,10 @@ def _scaled(value: float | None, factor: float) -> float | None:
 
 
 def _age(snapshot: Snapshot) -> float | None:
-    return None if snapshot.last_tick_ns is None else (snapshot.now_ns - snapshot.last_tick_ns) / 1e9
+    """None in a replay, whose ticks are of another time."""
+    if snapshot.last_tick_ns is None or snapshot.mode == "replay":
+        return None
+    return (snapshot.now_ns - snapshot.last_tick_ns) / 1e9
 
 
 class Metrics:

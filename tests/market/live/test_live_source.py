@@ -332,6 +332,34 @@ async def test_history_comes_first_unmarked_and_joins_the_stream_without_a_hole(
 
 
 @on_virtual_time
+async def test_a_market_that_trades_while_it_is_asked_does_not_keep_the_start_waiting():
+    def busy(venue: FakeVenue) -> None:
+        venue.trade(20)
+        asked = venue.client
+
+        def client():
+            made = asked()
+            fetch = made.fetch_trades
+
+            async def slow(symbol: str, since: int, limit: int):
+                await asyncio.sleep(1.0)
+                venue.trade()
+                return await fetch(symbol, since, limit)
+
+            made.fetch_trades = slow  # type: ignore[method-assign]
+            return made
+
+        venue.client = client  # type: ignore[method-assign]
+
+    async with market(FeedSettings(streams=("trades",), warm_up_s=60.0), busy) as it:
+        await asyncio.sleep(10.0)
+        assert it.source.history.is_set()
+        it.venue.trade(5)
+        await asyncio.sleep(5.0)
+    assert it.prices()[:20] == it.happened()[:20] and it.prices()[-5:] == it.happened()[-5:]
+
+
+@on_virtual_time
 async def test_a_venue_without_streams_is_polled():
     made = Market(FeedSettings(streams=("trades", "quotes"), poll_s=1.0))
     make = made.venue.client

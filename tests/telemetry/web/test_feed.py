@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from telemetry.made_up import fill_row, snapshot
+import msgspec
+
+from telemetry.made_up import alert, fill_row, generation_row, snapshot
+from ztb.secrets import Redactor
 from ztb.telemetry.web.feed import Feed, Thinned
 
 
@@ -16,7 +19,7 @@ def test_a_long_series_is_thinned_evenly():
 
 
 def test_news_is_what_came_since():
-    feed = Feed()
+    feed = Feed(Redactor())
     feed.record(fill_row(1))
     seen = feed.count
     feed.record(fill_row(2, side=-1))
@@ -25,7 +28,7 @@ def test_news_is_what_came_since():
 
 
 def test_who_is_too_far_behind_gets_the_history_again():
-    feed = Feed()
+    feed = Feed(Redactor())
     for number in range(1_500):
         feed.record(fill_row(number))
     assert feed.since(0) is None and feed.since(600) is not None
@@ -33,8 +36,16 @@ def test_who_is_too_far_behind_gets_the_history_again():
 
 
 def test_the_same_moment_is_drawn_once():
-    feed = Feed()
+    feed = Feed(Redactor())
     feed.sample(snapshot())
     feed.sample(snapshot())
     feed.sample(snapshot(mid=None, last_tick_ns=10**19))
     assert len(feed.history()["marks"]) == 1
+
+
+def test_texts_are_kept_without_secrets():
+    feed = Feed(Redactor(["hunter2-hunter2"]))
+    feed.alert(alert(text="hunter2-hunter2 was refused"))
+    feed.record(msgspec.structs.replace(generation_row(), detail='{"reason": "hunter2-hunter2"}'))
+    history = feed.history()
+    assert history["alerts"][0][2] == "[secret] was refused" and history["generations"][0][3] == "[secret]"

@@ -99,6 +99,7 @@ async def test_nasty_words_run_nothing():
     served.now = snapshot(strategy=nasty, halted_because=nasty, state="halted")
     async with opened(served) as page:
         await page.wait_for_selector("#link.good")
+        assert "since 13 Sept 2020" in await page.inner_text("#serving")
         assert nasty in await page.inner_text("#halted") and page.faults == []
 
 

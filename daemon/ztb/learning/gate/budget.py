@@ -22,12 +22,12 @@ class ErrorBudget:
     _at_ns: int = 0
 
     def spend(self, ts_ns: int) -> float:
-        """α of a test that begins at `ts_ns`; never goes back in time."""
+        """α of a test that begins at `ts_ns`."""
         full = 2.0 * self.most_each
         if self._left < 0.0:
             self._left, self._at_ns = full, ts_ns
-        self._left = min(full, self._left + self.per_month * (ts_ns - self._at_ns) / MONTH_NS)
-        self._at_ns = ts_ns
+        self._left = min(full, self._left + self.per_month * max(0, ts_ns - self._at_ns) / MONTH_NS)
+        self._at_ns = max(self._at_ns, ts_ns)
         alpha = min(self.most_each, 0.5 * self._left)
         self._left -= alpha
         return alpha

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
+import structlog
+
 from ztb.errors import ConfigError
 from ztb.market.live.hosts import refuse_other_hosts
+
+_CLOSING_S = 1.0
 
 Row: TypeAlias = dict[str, Any]
 """One of ccxt's unified structures: a trade, a ticker, a book, a market."""
@@ -88,6 +93,25 @@ def client_factory(settings: ClientSettings) -> ClientFactory:
         return client
 
     return make
+
+
+async def close_client(client: VenueClient) -> None:
+    """Close a client for good, within two seconds, even if we are cancelled meanwhile; the cancellation goes on after.
+
+    Where the venue does not answer the farewell, a second call finds that it was said.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    for _ in range(3):
+        try:
+            async with asyncio.timeout(_CLOSING_S):
+                await client.close()
+            break
+        except asyncio.CancelledError as error:
+            cancelled = error
+        except Exception as error:  # noqa: BLE001 (whatever ccxt left behind, we are done with it)
+            structlog.get_logger().debug("client_not_closed", venue=client.id, reason=repr(error))
+    if cancelled is not None:
+        raise cancelled
 
 
 def _options(settings: ClientSettings) -> dict[str, Any]:

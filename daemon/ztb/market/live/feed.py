@@ -6,14 +6,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-import structlog
-
 from ztb.errors import VenueError, ZtbError
 from ztb.market.live.backoff import Backoff
 from ztb.market.live.channel import TAINTED, Channel
-from ztb.market.live.client import VenueClient
+from ztb.market.live.client import VenueClient, close_client
 
-_CLOSING_S = 1.0
+_GRACE_S = 0.25
 
 
 class Feed:
@@ -39,7 +37,7 @@ class Feed:
             except VenueError as error:
                 self._failed(str(error))
             finally:
-                await _close(client)
+                await close_client(client)
             await asyncio.sleep(self._backoff.next_s())
 
     def _failed(self, fault: str) -> None:
@@ -71,11 +69,14 @@ class Feed:
     async def _next(self, client: VenueClient) -> Any:
         """The next message; None if the stream is silent and REST knows no news either. VenueError if it is dead."""
         name, patience = self.channel.health.name, self.channel.stale_s
-        try:
-            async with asyncio.timeout(patience):
-                return await _heard(self.channel, client)
-        except TimeoutError:
-            self.channel.health.stale = True
+        # The second time is for us: if this process stood still, what came meanwhile waits to be read.
+        for seconds in (patience, _GRACE_S):
+            try:
+                async with asyncio.timeout(seconds):
+                    return await _heard(self.channel, client)
+            except TimeoutError:
+                continue
+        self.channel.health.stale = True
         if await self.channel.check(TAINTED):
             raise VenueError(f"{name}: silent for {patience:g} s while the venue had news")
         self.channel.health.stale = False
@@ -95,14 +96,3 @@ async def _heard(channel: Channel, client: VenueClient) -> Any:
         raise
     except Exception as error:
         raise VenueError(f"{channel.health.name}: {type(error).__name__}: {error}") from error
-
-
-async def _close(client: VenueClient) -> None:
-    """Close a client. Where the venue does not answer the farewell, a second call finds that it was said."""
-    for _ in range(2):
-        try:
-            async with asyncio.timeout(_CLOSING_S):
-                await client.close()
-            return
-        except Exception as error:  # noqa: BLE001 (whatever ccxt left behind, we are done with it)
-            structlog.get_logger().debug("client_not_closed", venue=client.id, reason=repr(error))

@@ -23,8 +23,12 @@ class Missed:
     same_ids: bool
 
 
-async def missed_trades(rest: Rest, symbol: str, ids: TradeIds, since_ms: int, until: Row | None) -> Missed:
-    """What REST tells of trades after those seen, the last of which was at `since_ms`, and before `until`."""
+async def missed_trades(rest: Rest, symbol: str, ids: TradeIds, since_ms: int, until: Row | int) -> Missed:
+    """What REST tells of trades after those seen, the last of which was at `since_ms`, and before `until`.
+
+    `until` is a trade, or a moment in milliseconds: pages end with the first that reaches it, since a venue goes on
+    trading while it is asked.
+    """
     page = await trades_page(rest, symbol, since_ms)
     overlaps = any(trade_ms(trade) <= since_ms for trade in page)
     known = ids.knows_any(page)
@@ -35,7 +39,7 @@ async def missed_trades(rest: Rest, symbol: str, ids: TradeIds, since_ms: int, u
         before = _before(unseen, until, same_ids)
         fresh = {_key(trade): trade for trade in before if _key(trade) not in found}
         found |= fresh
-        if not fresh or len(before) < len(unseen):
+        if not fresh or len(before) < len(unseen) or (isinstance(until, int) and trade_ms(page[-1]) >= until):
             return Missed(list(found.values()), reached, same_ids)
         page = await trades_page(rest, symbol, trade_ms(page[-1]))
 
@@ -60,9 +64,9 @@ def _key(trade: Row) -> object:
     return trade.get("id") or (trade_ms(trade), trade.get("price"), trade.get("amount"), trade.get("side"))
 
 
-def _before(trades: Sequence[Row], until: Row | None, same_ids: bool) -> Sequence[Row]:
-    """The leading trades that come before `until`."""
-    if until is None:
+def _before(trades: Sequence[Row], until: Row | int, same_ids: bool) -> Sequence[Row]:
+    """The leading trades that come before `until`; all of them where it is a moment."""
+    if isinstance(until, int):
         return trades
     end = next((i for i, trade in enumerate(trades) if _is_past(trade, until, same_ids)), len(trades))
     return trades[:end]

@@ -10,7 +10,7 @@ from ccxt.base import errors as ccxt_errors
 
 from ztb.errors import ConfigError, InvariantError, VenueError
 from ztb.market.live.backoff import Backoff
-from ztb.market.live.client import VenueClient
+from ztb.market.live.client import VenueClient, close_client
 
 _T = TypeVar("_T")
 _TRIES = 5
@@ -60,7 +60,7 @@ class Rest:
 
     async def close(self) -> None:
         """Close the client."""
-        await self.client.close()
+        await close_client(self.client)
 
     async def _wait(self) -> None:
         loop = asyncio.get_running_loop()

@@ -7,7 +7,7 @@ from typing import Any
 
 from ztb.market.live.channel import GAP, TAINTED, Channel, Line
 from ztb.market.live.client import Row, VenueClient
-from ztb.market.live.missed_trades import missed_trades, trade_ms, trades_page
+from ztb.market.live.missed_trades import Missed, missed_trades, trade_ms, trades_page
 from ztb.market.live.rows import trade_rows
 from ztb.market.live.trade_ids import TradeIds
 
@@ -46,10 +46,11 @@ class Trades(Channel):
                 return
             marks = await self._mend(fresh[at])
             self._put_trades(fresh[at : at + 1], recv_ns, marks)
-            fresh = fresh[at + 1 :]
+            # What came out of order may have been given back by REST just now.
+            fresh = self.ids.unseen(fresh[at + 1 :])
 
     async def check(self, marks: int) -> bool:
-        missed = await missed_trades(self.line.rest, self.line.symbol, self.ids, self._last_ms, None)
+        missed = await self._missed(self._now_ms())
         if missed.same_ids or self._last_ms == 0:
             self._put_trades(missed.trades, self.line.now_ns(), marks)
             self.health.recovered += len(missed.trades) if marks else 0
@@ -57,14 +58,15 @@ class Trades(Channel):
 
     async def warm_up(self, since_ms: int) -> None:
         """Fetch the trades from `since_ms` to now, as history."""
+        now_ms = self._now_ms()
         self._put_trades(await trades_page(self.line.rest, self.line.symbol, since_ms), self.line.now_ns(), 0)
-        missed = await missed_trades(self.line.rest, self.line.symbol, self.ids, self._last_ms, None)
+        missed = await self._missed(now_ms)
         self._put_trades(missed.trades, self.line.now_ns(), 0)
 
     async def _join(self, first: Sequence[Row]) -> None:
         """History and stream meet: what happened between the two belongs to history."""
         if first and self._last_ms and self.ids.missing_before(first[0]):
-            missed = await missed_trades(self.line.rest, self.line.symbol, self.ids, self._last_ms, first[0])
+            missed = await self._missed(first[0])
             self._put_trades(missed.trades, self.line.now_ns(), 0)
 
     async def _mend(self, until: Row) -> int:
@@ -73,7 +75,7 @@ class Trades(Channel):
         if self._last_ms == 0:
             return 0
         missing = self.ids.missing_before(until)
-        missed = await missed_trades(self.line.rest, self.line.symbol, self.ids, self._last_ms, until)
+        missed = await self._missed(until)
         found = missed.trades
         self._put_trades(found, self.line.now_ns(), TAINTED, registered=missed.same_ids)
         self.health.recovered += len(found)
@@ -85,6 +87,12 @@ class Trades(Channel):
             self.health.gaps += 1
         self.health.lost += lost
         return GAP | TAINTED if lost or not missed.reached else 0
+
+    async def _missed(self, until: Row | int) -> Missed:
+        return await missed_trades(self.line.rest, self.line.symbol, self.ids, self._last_ms, until)
+
+    def _now_ms(self) -> int:
+        return self.line.now_ns() // 1_000_000
 
     def _put_trades(self, trades: Sequence[Row], recv_ns: int, marks: int, registered: bool = True) -> None:
         """Hand on `trades`; their ids are remembered if `registered`."""

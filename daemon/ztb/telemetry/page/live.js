@@ -13,8 +13,8 @@
   const short = (v) => minus(String(Number(v.toPrecision(4))));
   const signed = (v, words) => (v > 0 ? "+" : "") + words(v);
   const percent = (v, digits = 2) => `${number(v * 100, digits)} %`;
-  const clock = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" });
-  const at = (seconds) => clock.format(new Date(seconds * 1000));
+  const clock = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  const at = (seconds) => (seconds ? clock.format(new Date(seconds * 1000)) : "at the start");
   function span(seconds) {
     if (seconds < 120) return `${Math.round(seconds)} s`;
     if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
@@ -36,10 +36,11 @@
   const plots = [];
 
   const hour = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", hour: "2-digit", minute: "2-digit" });
+  const second = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", hour: "2-digit", minute: "2-digit", second: "2-digit" });
   const day = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", day: "numeric", month: "short" });
   const times = (_plot, splits, _axis, _space, step) => splits.map((seconds) => {
     const moment = new Date(seconds * 1000);
-    return step >= 86400 || seconds % 86400 === 0 ? day.format(moment) : step < 60 ? at(seconds).slice(-8) : hour.format(moment);
+    return step >= 86400 || seconds % 86400 === 0 ? day.format(moment) : step < 60 ? second.format(moment) : hour.format(moment);
   });
 
   function axis(size, values) {
@@ -179,7 +180,7 @@
     const state = byId("state");
     state.textContent = now.state.replace("_", " ");
     state.className = `pill ${now.state === "trading" ? "good" : now.state === "halted" ? "bad" : "warn"}`;
-    const age = now.last_tick_ns === null ? "no tick yet" : `last tick ${span((now.now_ns - now.last_tick_ns) / 1e9)} ago`;
+    const age = now.last_tick_ns === null ? "no tick yet" : now.mode === "replay" ? `replaying ${at(now.last_tick_ns / 1e9)}` : `last tick ${span((now.now_ns - now.last_tick_ns) / 1e9)} ago`;
     byId("since").textContent = `Up ${span((now.now_ns - now.started_ns) / 1e9)} \u00b7 ${age} \u00b7 ${now.decisions.toLocaleString("en")} decisions \u00b7 ${now.fills.toLocaleString("en")} fills`;
     byId("halted").hidden = !now.halted_because;
     byId("halted").textContent = now.halted_because;
@@ -222,7 +223,7 @@
 
   function learning() {
     const { generation, learner } = now;
-    byId("serving").textContent = generation === null ? "This strategy does not learn." : `Generation ${generation.serving} serves since ${at(generation.since_ns / 1e9)}. Made ${generation.made}, promoted ${generation.promoted}, rejected ${generation.rejected}, rolled back ${generation.rolled_back}. ${generation.last_verdict ? `Last verdict: ${generation.last_verdict}.` : ""}`;
+    byId("serving").textContent = generation === null ? "This strategy does not learn." : `Generation ${generation.serving} serves ${generation.since_ns ? "since " : ""}${at(generation.since_ns / 1e9)}. Made ${generation.made}, promoted ${generation.promoted}, rejected ${generation.rejected}, rolled back ${generation.rolled_back}. ${generation.last_verdict ? `Last verdict: ${generation.last_verdict}.` : ""}`;
     byId("h-learning").parentElement.classList.toggle("empty", learner === null);
     if (learner === null) return;
     const state = learner.frozen ? "frozen" : learner.alive ? "running" : "not running";

@@ -7,6 +7,7 @@ from collections import deque
 from typing import Any, TypeAlias
 
 from ztb.ledger.records import FillRow, GenerationRow, Record, UpdateRow
+from ztb.secrets import Redactor
 from ztb.telemetry.snapshot import AlertFact, Snapshot
 
 Row: TypeAlias = tuple[Any, ...]
@@ -48,9 +49,11 @@ class Feed:
     Rows: marks (s, mid, equity, hold, frozen, position), fills (s, price, side, quantity), updates (number, entropy,
     KL, value loss, explained variance), generations (number, s, event, reason), alerts (s, severity, text). Times are
     seconds since 1970. News beyond the newest 1,000 are dropped: a page so far behind gets the history again.
+    Texts are redacted as they come in: history is long, and made anew for each page.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, redact: Redactor) -> None:
+        self._redact = redact
         self._marks = Thinned(_POINTS)
         self._updates = Thinned(_POINTS)
         self._fills: deque[Row] = deque(maxlen=_FILLS)
@@ -75,15 +78,15 @@ class Feed:
                 self._updates.append(row)
                 self._tell("updates", row)
             case GenerationRow(generation=generation, ts_ns=ts_ns, event=event, detail=detail):
-                row = (generation, ts_ns / 1e9, event, _reason(detail))
+                row = (generation, ts_ns / 1e9, event, self._redact(_reason(detail)))
                 self._generations.append(row)
                 self._tell("generations", row)
             case _:
                 pass
 
-    def alert(self, alert: AlertFact, text: str) -> None:
-        """`text`: that of the alert, fit to be shown."""
-        row = (alert.ts_ns / 1e9, alert.severity, text)
+    def alert(self, alert: AlertFact) -> None:
+        """Something an operator should know."""
+        row = (alert.ts_ns / 1e9, alert.severity, self._redact(alert.text))
         self._alerts.append(row)
         self._tell("alerts", row)
 

@@ -49,7 +49,7 @@ class WebObserver:
         self._guard = Guard(listening.hosts, listening.token, listening.tls is not None)
         self._metrics = metrics
         self._redact = redact
-        self._feed = Feed()
+        self._feed = Feed(redact)
         self._viewers = 0
         self._leaving = asyncio.Event()
         self._take: Callable[[], Snapshot] | None = None
@@ -63,7 +63,7 @@ class WebObserver:
 
     def alert(self, alert: AlertFact) -> None:
         """Show it and count it."""
-        self._feed.alert(alert, self._redact(alert.text))
+        self._feed.alert(alert)
         self._metrics.alert(alert)
 
     def gauges(self) -> dict[str, float]:
@@ -120,8 +120,8 @@ class WebObserver:
             raise web.HTTPServiceUnavailable(text="not running yet")
         return self._take()
 
-    def _json(self, content: Any) -> str:
-        return self._redact(msgspec.json.encode(content).decode())
+    def _json(self, snapshot: Snapshot | None) -> str:
+        return self._redact(msgspec.json.encode(snapshot).decode())
 
     async def _page(self, _: web.Request) -> web.StreamResponse:
         return web.Response(text=(_PAGE / "live.html").read_text(encoding="utf-8"), content_type="text/html")
@@ -181,9 +181,12 @@ class WebObserver:
             while not self._leaving.is_set():
                 news = self._feed.since(told) if told >= 0 else None
                 told = self._feed.count
-                content = {"history": self._feed.history()} if news is None else {"news": news}
+                content: dict[str, Any] = (
+                    {"history": self._feed.history()} if news is None else {"news": news}
+                )
+                content["snapshot"] = msgspec.Raw(self._json(self._now).encode())
                 async with asyncio.timeout(_SLOW_S):
-                    await socket.send_str(self._json(content | {"snapshot": self._now}))
+                    await socket.send_str(msgspec.json.encode(content).decode())
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._leaving.wait(), INTERVAL_S)
         await socket.close()

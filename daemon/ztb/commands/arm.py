@@ -1,0 +1,54 @@
+"""`ztb arm`: a person allows a run to trade real money."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ztb.config import config_hash, load_config
+from ztb.errors import UsageError
+from ztb.ledger.journal import JournalReader
+from ztb.ledger.records import GenerationRow
+from ztb.runtime.arming import Arming, account_of, phrase, write_arming
+from ztb.runtime.clock import SystemClock
+from ztb.secrets import require_secret
+from ztb.utils.version import code_version
+
+
+def arm(
+    run: Path, config: Path | None, flags: dict[str, Any], limit_quote: float, minutes: float, as_json: bool
+) -> int:
+    """Ask for the phrase on stdin, and write the permission; returns the exit code."""
+    settings = load_config(config, flags).config
+    account = account_of(require_secret("exchange_api_key", "ztb arm"))
+    wanted = phrase(account, limit_quote)
+    typer.echo(f"Real money on {settings.market.venue}. To allow it, type: {wanted}", err=True)
+    if sys.stdin.readline().strip() != wanted:
+        raise UsageError(f"that was not {wanted!r}: nothing is armed")
+    expires_ns = SystemClock().now_ns() + int(minutes * 60e9)
+    arming = Arming(
+        account,
+        limit_quote,
+        config_hash(settings),
+        code_version(),
+        _serving(run / "journal.sqlite"),
+        expires_ns,
+    )
+    write_arming(run, arming)
+    said = f"{run}: armed for {limit_quote:g}; start it within {minutes:g} minutes"
+    typer.echo(json.dumps({"ok": True, "message": said}) if as_json else said)
+    return 0
+
+
+def _serving(journal: Path) -> str | None:
+    """The weights that served last in the folder, if any did."""
+    if not journal.exists():
+        return None
+    reader = JournalReader(journal)
+    served = [row.weights_sha256 for row in reader.rows(GenerationRow, "event = 'promoted'")]
+    reader.close()
+    return served[-1] if served else None

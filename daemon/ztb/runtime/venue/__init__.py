@@ -1,0 +1,1 @@
+"""Real orders at a venue, through ccxt: sent, followed, reconciled."""

@@ -1,0 +1,233 @@
+"""The broker of live mode: takes orders from the lane at once, and sends them in a task of its own.
+
+An intent is durable before it is sent. An order whose sending had no answer is asked for by its client id until the
+venue knows it, or cannot take it any more (`patience_s`, beyond the venue's own window); it is never sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztb.errors import VenueError
+from ztb.execution.account import new_account
+from ztb.execution.booking import book
+from ztb.execution.orders import Filled, OpenOrder, OrderEvent, OrderRequest
+from ztb.market.instrument import Instrument
+from ztb.market.live.client import Row
+from ztb.market.live.rest import Rest
+from ztb.market.ticks import Ticks, empty_ticks, plain_ticks
+from ztb.market.view import apply_tick, new_view
+from ztb.ports import Clock
+from ztb.runtime.venue.client import PrivateClient, is_unknown_order, outcome_of
+from ztb.runtime.venue.orders import OrderTable, VenueOrder
+from ztb.runtime.venue.translation import sending
+from ztb.utils.kernel import entry, kernel
+
+_ASK_AGAIN_S = 0.5
+_WORST_FRACTION = 0.02  # of the price, where a venue takes no market order without one
+
+
+@kernel
+def _see(ticks: Ticks, i0: int, i1: int, view: NDArray[np.void]) -> None:
+    for i in range(i0, i1):
+        apply_tick(view[0], ticks[i])
+
+
+@dataclass(frozen=True, slots=True)
+class _Submit:
+    order: VenueOrder
+
+
+@dataclass(frozen=True, slots=True)
+class _Cancel:
+    order: VenueOrder
+
+
+_Command: TypeAlias = _Submit | _Cancel
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What the broker is told by others: `durable` returns when the journal is, `stopped` says why nothing may be
+    sent any more ("" if it may), `heard` is called when there are events to collect, `warn` hears of trouble.
+    """
+
+    durable: Callable[[], Awaitable[None]]
+    stopped: Callable[[], str]
+    heard: Callable[[], None]
+    warn: Callable[[str, str], None]
+
+
+class VenueBroker:
+    """See the module and `ports.Broker`. At most as many commands wait as the risk gate lets through."""
+
+    def __init__(
+        self,
+        client: PrivateClient,
+        rest: Rest,
+        instrument: Instrument,
+        prefix: str,
+        clock: Clock,
+        patience_s: float,
+    ) -> None:
+        self.client = client
+        self.rest = rest
+        self.instrument = instrument
+        self.view = new_view(instrument)
+        self.account = new_account(0.0)
+        self.table = OrderTable(instrument, prefix)
+        self.doors: Doors | None = None
+        self.sent = 0
+        self._clock = clock
+        self._patience_s = patience_s
+        self._commands: asyncio.Queue[_Command] = asyncio.Queue()
+        self._block = empty_ticks(0)
+        self._entry = entry(_see, self._block, 0, 0, self.view)
+
+    def submit(self, order: OrderRequest, now_ns: int) -> None:
+        """See `ports.Broker`."""
+        self._commands.put_nowait(_Submit(self.table.add(order)))
+
+    def cancel(self, order_id: int, now_ns: int) -> None:
+        """See `ports.Broker`."""
+        order = self.table.cancel_asked(order_id, now_ns)
+        if order is not None:
+            self._commands.put_nowait(_Cancel(order))
+
+    def advance(self, ticks: Ticks, i0: int, i1: int) -> int:
+        """See `ports.Broker`: all rows at once, the venue does the matching."""
+        if ticks is not self._block:
+            self._block = plain_ticks(ticks)
+        self._entry(self._block, i0, i1, self.view)
+        return i1
+
+    def events(self) -> list[OrderEvent]:
+        """See `ports.Broker`; fills enter the account as they are collected."""
+        collected: list[OrderEvent] = []
+        while self.table.events:
+            event = self.table.events.popleft()
+            if isinstance(event, Filled):
+                side = self.table.orders[event.order_id].request.side
+                book(self.account, self.instrument, side, event)
+            collected.append(event)
+        return collected
+
+    def resume(self, left: list[OpenOrder], client_ids: dict[int, str], fills: set[int]) -> None:
+        """Go on after a restart."""
+        self.table.trades = fills
+        for order in left:
+            self.table.resume(order, client_ids[order.order_id])
+
+    async def run(self) -> None:
+        """Send what is asked for, in order, until cancelled."""
+        async with asyncio.TaskGroup() as asking:
+            for order in self.table.open:
+                asking.create_task(self.ask(order), name=f"ask-{order.order_id}")
+            while True:
+                command = await self._commands.get()
+                if isinstance(command, _Cancel):
+                    await self._cancel(command.order)
+                elif not await self._submit(command.order):
+                    name = f"ask-{command.order.order_id}"
+                    asking.create_task(self.ask(command.order), name=name)
+                self._tell()
+
+    async def _submit(self, order: VenueOrder) -> bool:
+        """Send one order; False if what became of it must be asked for."""
+        doors = self._doors()
+        await doors.durable()
+        stopped = doors.stopped()
+        if stopped:
+            self.table.refused(order, stopped, self._now_ns())
+            return True
+        call = sending(order.request, self.instrument, order.client_id, self._worst(order.request))
+        try:
+            self.sent += 1
+            row = await self.client.create_order(
+                self.instrument.symbol, call.type, call.side, call.amount, call.price, call.params
+            )
+        except Exception as error:  # noqa: BLE001 (ccxt raises what it likes: what is not a refusal is unknown)
+            return self._not_sent(order, error)
+        self.table.told({**row, "clientOrderId": order.client_id}, self._now_ns())
+        return True
+
+    def _not_sent(self, order: VenueOrder, error: Exception) -> bool:
+        reason = type(error).__name__
+        if outcome_of(error) == "refused":
+            self.table.refused(order, reason, self._now_ns())
+            return True
+        self.table.lost_sight(order, reason, self._now_ns())
+        return False
+
+    async def ask(self, order: VenueOrder) -> None:
+        """Find out what became of an order by its client id, however long the venue takes to answer."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._patience_s
+        while not order.done and not order.accepted:
+            try:
+                await self.look_at(order)
+            except VenueError as error:
+                self._doors().warn("order_unknown", f"order {order.order_id}: {error}")
+            else:
+                if not order.accepted and loop.time() >= deadline:
+                    self.table.refused(order, "never_arrived", self._now_ns())
+            self._tell()
+            if not order.done and not order.accepted:
+                await asyncio.sleep(_ASK_AGAIN_S)
+        if order.cancel_wanted and not order.done:
+            self._commands.put_nowait(_Cancel(order))
+
+    async def look_at(self, order: VenueOrder) -> bool:
+        """Ask the venue for one order; False if it does not know it. VenueError if it does not answer."""
+        symbol, params = self.instrument.symbol, {"clientOrderId": order.client_id}
+
+        async def fetch() -> Row | None:
+            try:
+                return await self.client.fetch_order(order.venue_id, symbol, params)
+            except Exception as error:
+                if is_unknown_order(error):
+                    return None
+                raise
+
+        row = await self.rest.call(lambda _client: fetch())
+        if row is None:
+            return False
+        self.table.told({**row, "clientOrderId": order.client_id}, self._now_ns())
+        return True
+
+    async def _cancel(self, order: VenueOrder) -> None:
+        order.cancel_wanted = order.unknown
+        if order.done or order.unknown:
+            return
+        params = {"clientOrderId": order.client_id}
+        try:
+            row = await self.client.cancel_order(order.venue_id, self.instrument.symbol, params)
+        except Exception as error:  # noqa: BLE001 (as above)
+            self.table.cancel_refused(order, type(error).__name__, self._now_ns())
+            self._doors().warn("cancel_failed", f"order {order.order_id}: {type(error).__name__}")
+            return
+        self.table.told({**row, "clientOrderId": order.client_id}, self._now_ns())
+
+    def _worst(self, order: OrderRequest) -> float | None:
+        """A price for a market order, where the venue wants one."""
+        if not self.client.options.get("createMarketBuyOrderRequiresPrice") or order.side < 0:
+            return None
+        return float(self.view["ask"].item() * (1.0 + _WORST_FRACTION))
+
+    def _doors(self) -> Doors:
+        if self.doors is None:
+            raise VenueError("the broker is not connected")
+        return self.doors
+
+    def _tell(self) -> None:
+        if self.table.events:
+            self._doors().heard()
+
+    def _now_ns(self) -> int:
+        return self._clock.now_ns()

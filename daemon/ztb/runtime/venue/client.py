@@ -1,0 +1,79 @@
+"""What we use of a `ccxt.pro` client that holds a key, and what its errors mean for an order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol, TypeAlias, cast
+
+from ccxt.base import errors as ccxt_errors
+
+from ztb.config import MarketSection
+from ztb.market.live.client import ClientSettings, Row, VenueClient, client_factory
+from ztb.market.venues import venue_name
+from ztb.secrets import read_secret, require_secret
+
+Outcome: TypeAlias = Literal["refused", "unknown"]
+
+
+class PrivateClient(VenueClient, Protocol):
+    """Times are milliseconds since 1970."""
+
+    options: dict[str, Any]
+    apiKey: str  # noqa: N815 (ccxt's name)
+
+    async def create_order(
+        self, symbol: str, kind: str, side: str, amount: float, price: float | None, params: dict[str, Any], /
+    ) -> Row: ...
+
+    async def cancel_order(self, order_id: str | None, symbol: str, params: dict[str, Any], /) -> Row: ...
+
+    async def fetch_order(self, order_id: str | None, symbol: str, params: dict[str, Any], /) -> Row: ...
+
+    async def fetch_open_orders(self, symbol: str) -> list[Row]: ...
+
+    async def fetch_my_trades(
+        self, symbol: str, since: int | None = None, limit: int | None = None
+    ) -> list[Row]: ...
+
+    async def fetch_balance(self) -> Row: ...
+
+    async def watch_my_trades(self, symbol: str) -> list[Row]: ...
+
+    async def watch_orders(self, symbol: str) -> list[Row]: ...
+
+    async def cancel_all_orders_after(self, milliseconds: int, /) -> Any: ...
+
+
+_REFUSED: tuple[type[Exception], ...] = (
+    ccxt_errors.InsufficientFunds, ccxt_errors.InvalidOrder, ccxt_errors.BadRequest, ccxt_errors.BadSymbol,
+    ccxt_errors.AuthenticationError, ccxt_errors.NotSupported, ccxt_errors.ArgumentsRequired,
+    ccxt_errors.RateLimitExceeded, ccxt_errors.DDoSProtection, ccxt_errors.InvalidNonce,
+)  # fmt: skip
+"""The venue said no, or ccxt did before anything was sent. What is not here may have been accepted."""
+
+
+def outcome_of(error: Exception) -> Outcome:
+    """What became of an order whose sending raised `error`."""
+    return "refused" if isinstance(error, _REFUSED) else "unknown"
+
+
+def is_unknown_order(error: Exception) -> bool:
+    """Whether the venue says that it does not know an order."""
+    return isinstance(error, ccxt_errors.OrderNotFound)
+
+
+def keys(environment: Mapping[str, str]) -> dict[str, str]:
+    """The venue's key as options for ccxt, from the environment, 0600 files or systemd credentials. ConfigError."""
+    found = {
+        "apiKey": require_secret("exchange_api_key", "--mode live", environment),
+        "secret": require_secret("exchange_secret", "--mode live", environment),
+    }
+    password = read_secret("exchange_password", environment)
+    return found if password is None else found | {"password": password}
+
+
+def private_client(market: MarketSection, environment: Mapping[str, str]) -> PrivateClient:
+    """A client of the configured venue that may trade."""
+    options = {**market.client, **keys(environment)}
+    made = client_factory(ClientSettings(venue_name(market.venue or ""), options, market.allowed_hosts))()
+    return cast(PrivateClient, made)

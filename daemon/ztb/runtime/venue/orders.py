@@ -1,0 +1,186 @@
+"""What we know of our orders at a venue: a table that turns what the venue says into events, each fact once.
+
+Fills come from the venue's trades alone, by their unique ids; an order ends once as many lots as the venue says
+were filled have been seen in trades, so that a cancel never overtakes a fill.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from ztb.execution.orders import (
+    Accepted,
+    Cancelled,
+    CancelRejected,
+    CancelRequested,
+    Expired,
+    Filled,
+    OpenOrder,
+    OrderEvent,
+    OrderRequest,
+    Rejected,
+    SubmitUnknown,
+)
+from ztb.market.instrument import Instrument
+from ztb.market.live.client import Row
+from ztb.runtime.venue.translation import fill_id, filled
+
+_ENDED_REMEMBERED = 512
+_CANCELLED = frozenset({"canceled", "cancelled", "canceling"})
+
+
+@dataclass(slots=True)
+class VenueOrder:
+    """One order. `ended` is what the venue said of its end, with the lots it had filled by then; `cancel_wanted`: a
+    cancel waits until we know that the venue has the order.
+    """
+
+    request: OrderRequest
+    client_id: str
+    venue_id: str | None = None
+    accepted: bool = False
+    unknown: bool = False
+    cancel_wanted: bool = False
+    filled_lots: int = 0
+    ended: tuple[str, int] | None = None
+    done: bool = False
+
+    @property
+    def order_id(self) -> int:
+        return self.request.order_id
+
+
+@dataclass(slots=True)
+class OrderTable:
+    """See the module. `ours` says which client ids are of this run."""
+
+    instrument: Instrument
+    prefix: str
+    orders: dict[int, VenueOrder] = field(default_factory=dict[int, VenueOrder])
+    events: deque[OrderEvent] = field(default_factory=deque[OrderEvent])
+    trades: set[int] = field(default_factory=set[int])
+    foreign: dict[int, Row] = field(default_factory=dict[int, Row])
+    """Trades of orders that are not ours, or not known to be ours yet, by id."""
+    _ended: deque[int] = field(default_factory=deque[int])
+
+    def add(self, request: OrderRequest) -> VenueOrder:
+        """An order that is about to be sent."""
+        order = VenueOrder(request, f"{self.prefix}{request.order_id}")
+        self.orders[request.order_id] = order
+        return order
+
+    def resume(self, left: OpenOrder, client_id: str) -> None:
+        """An order of before a restart, whose outcome is to be asked for."""
+        filled_lots = left.request.lots - left.remaining_lots
+        order = VenueOrder(left.request, client_id, unknown=True, filled_lots=filled_lots)
+        self.orders[order.order_id] = order
+
+    @property
+    def open(self) -> list[VenueOrder]:
+        """Orders that are not known to be over."""
+        return [order for order in self.orders.values() if not order.done]
+
+    def by_client_id(self, client_id: str | None) -> VenueOrder | None:
+        number = (client_id or "").removeprefix(self.prefix)
+        if not (client_id or "").startswith(self.prefix) or not number.isdecimal():
+            return None
+        return self.orders.get(int(number))
+
+    def told(self, row: Row, now_ns: int) -> None:
+        """The venue's word on an order, ccxt's structure; one that is not ours changes nothing."""
+        order = self.by_client_id(row.get("clientOrderId")) or self._by_venue_id(row.get("id"))
+        if order is None or order.done:
+            return
+        if row.get("id") is not None and order.venue_id is None:
+            order.venue_id = str(row["id"])
+            self._claim(order)
+        status = row.get("status")
+        if status == "rejected" and not order.accepted:
+            self.refused(order, "venue", now_ns)
+            return
+        if not order.accepted:
+            order.accepted, order.unknown = True, False
+            self.events.append(Accepted(order.order_id, now_ns))
+        # Without the quantity filled nobody knows yet which fills to wait for.
+        if status in ("closed", "expired", "rejected", *_CANCELLED) and row.get("filled") is not None:
+            order.ended = str(status), self.instrument.lots(float(row["filled"]))
+            self._end(order, now_ns)
+
+    def traded(self, trade: Row) -> None:
+        """One of the account's trades. Told twice, it counts once."""
+        number = fill_id(trade)
+        if number in self.trades or number in self.foreign:
+            return
+        order = self._by_venue_id(trade.get("order"))
+        if order is None:
+            self.foreign[number] = trade
+            return
+        self._fill(order, trade)
+
+    def refused(self, order: VenueOrder, reason: str, now_ns: int) -> None:
+        """The order never was at the venue, or was turned away."""
+        if not order.done:
+            self._over(order)
+            self.events.append(Rejected(order.order_id, now_ns, reason))
+
+    def lost_sight(self, order: VenueOrder, reason: str, now_ns: int) -> None:
+        """No answer came to the sending."""
+        if not order.unknown and not order.accepted:
+            order.unknown = True
+            self.events.append(SubmitUnknown(order.order_id, now_ns, reason))
+
+    def cancel_asked(self, order_id: int, now_ns: int) -> VenueOrder | None:
+        """A cancel is to be sent; None, and the answer at once, where there is nothing to cancel."""
+        order = self.orders.get(order_id)
+        if order is None or order.done:
+            self.events.append(CancelRejected(order_id, now_ns, "already_done"))
+            return None
+        self.events.append(CancelRequested(order_id, now_ns))
+        return order
+
+    def cancel_refused(self, order: VenueOrder, reason: str, now_ns: int) -> None:
+        """The venue would not cancel."""
+        if not order.done:
+            self.events.append(CancelRejected(order.order_id, now_ns, reason))
+
+    def _by_venue_id(self, venue_id: object) -> VenueOrder | None:
+        if venue_id is None:
+            return None
+        return next((o for o in self.orders.values() if o.venue_id == str(venue_id)), None)
+
+    def _claim(self, order: VenueOrder) -> None:
+        """Trades that came before we knew the venue's id of their order."""
+        for number, trade in sorted(self.foreign.items()):
+            if str(trade.get("order")) == order.venue_id:
+                del self.foreign[number]
+                self._fill(order, trade)
+
+    def _fill(self, order: VenueOrder, trade: Row) -> None:
+        fill: Filled = filled(trade, order.order_id, order.filled_lots, self.instrument)
+        self.trades.add(fill.fill_id)
+        order.filled_lots = fill.cumulative_lots
+        order.accepted, order.unknown = True, False
+        self.events.append(fill)
+        if order.filled_lots >= order.request.lots:
+            self._over(order)
+        else:
+            self._end(order, fill.ts_ns)
+
+    def _end(self, order: VenueOrder, now_ns: int) -> None:
+        """The order's end, once every fill before it is known."""
+        if order.done or order.ended is None or order.filled_lots < order.ended[1]:
+            return
+        kind, lots = order.ended
+        if lots >= order.request.lots:
+            return
+        self._over(order)
+        remaining = order.request.lots - order.filled_lots
+        made = Expired if kind in ("expired", "closed") else Cancelled
+        self.events.append(made(order.order_id, now_ns, remaining))
+
+    def _over(self, order: VenueOrder) -> None:
+        order.done = True
+        self._ended.append(order.order_id)
+        if len(self._ended) > _ENDED_REMEMBERED:
+            self.orders.pop(self._ended.popleft(), None)

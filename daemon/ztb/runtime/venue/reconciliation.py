@@ -1,0 +1,159 @@
+"""Our books against the venue's, to the last unit: at the start, after each reconnect, every so often.
+
+Trades first, then orders, then the balance, then trades again: a balance counts only if nothing traded around it.
+What cannot be explained halts the trading, with its evidence in the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from ztb.errors import VenueError
+from ztb.ledger.accounts import Account
+from ztb.ledger.journal import Journal
+from ztb.ledger.records import NoteRow
+from ztb.market.live.client import Row
+from ztb.runtime.venue.broker import VenueBroker
+from ztb.runtime.venue.translation import balance_of, fill_id
+
+MISMATCH = "mismatch"
+_PAGE = 500
+_OVERLAP_MS = 60_000
+_TRIES = 4
+_BETWEEN_S = 0.5
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Balances:
+    """Quote and base currency, exactly."""
+
+    cash: Decimal
+    position: Decimal
+
+
+async def fetch_balances(broker: VenueBroker) -> Balances:
+    """What the account holds now. VenueError."""
+    row = await broker.rest.call(lambda _client: broker.client.fetch_balance())
+    instrument = broker.instrument
+    return Balances(balance_of(row, instrument.quote), balance_of(row, instrument.base))
+
+
+class Reconciler:
+    """Compares `broker`'s venue with `account`, the exact ledger. `halt` is called with a reason when they differ.
+
+    `since_ms`: trades from then on are looked at. `done` is set while the last comparison agreed.
+    """
+
+    def __init__(
+        self,
+        broker: VenueBroker,
+        account: Account,
+        journal: Journal,
+        every_s: float,
+        since_ms: int,
+        heard: Callable[[], None],
+        halt: Callable[[str], None],
+    ) -> None:
+        self.done = asyncio.Event()
+        self.wanted = asyncio.Event()
+        self.rounds = 0
+        self._broker = broker
+        self._account = account
+        self._journal = journal
+        self._every_s = every_s
+        self._since_ms = since_ms
+        self._heard = heard
+        self._halt = halt
+
+    async def run(self) -> None:
+        """Every `every_s`, and at once when `wanted` is set, until cancelled."""
+        while True:
+            try:
+                await self.reconcile()
+            except VenueError:
+                self.done.clear()
+            try:
+                async with asyncio.timeout(self._every_s if self.done.is_set() else _BETWEEN_S):
+                    await self.wanted.wait()
+            except TimeoutError:
+                pass
+            self.wanted.clear()
+
+    async def reconcile(self) -> None:
+        """One comparison. VenueError if the venue does not answer."""
+        found: Balances | None = None
+        for _ in range(_TRIES):
+            found = await self._look()
+            if found is not None and self._agrees(found):
+                self.rounds += 1
+                self.done.set()
+                return
+            await asyncio.sleep(_BETWEEN_S)
+        if found is not None:
+            self.done.clear()
+            self._differs(found)
+
+    async def _look(self) -> Balances | None:
+        """The balance, with all that led to it booked; None if something traded meanwhile."""
+        await self.catch_up()
+        balances = await fetch_balances(self._broker)
+        return None if await self._fetch_trades() else balances
+
+    async def catch_up(self) -> None:
+        """Every trade and every order's state, as the venue has them."""
+        await self._fetch_trades()
+        for order in self._broker.table.open:
+            if order.accepted:
+                await self._broker.look_at(order)
+        await self._fetch_trades()
+
+    async def _fetch_trades(self) -> int:
+        """Take over the account's trades; how many were news."""
+        since_ms, news = self._since_ms, 0
+        while True:
+            page = await self._page(since_ms)
+            news += sum(self._take(trade) for trade in page)
+            if len(page) < _PAGE:
+                break
+            since_ms = max(since_ms + 1, int(page[-1]["timestamp"]))
+        self._since_ms = max(self._since_ms, since_ms - _OVERLAP_MS)
+        self._heard()
+        return news
+
+    async def _page(self, since_ms: int) -> list[Row]:
+        client, symbol = self._broker.client, self._broker.instrument.symbol
+        return await self._broker.rest.call(lambda _client: client.fetch_my_trades(symbol, since_ms, _PAGE))
+
+    def _take(self, trade: Row) -> bool:
+        table, number = self._broker.table, fill_id(trade)
+        known = number in table.trades or number in table.foreign
+        table.traded(trade)
+        return not known
+
+    def _agrees(self, found: Balances) -> bool:
+        account = self._account
+        return found == Balances(account.exact_cash, account.exact_position)
+
+    def _differs(self, found: Balances) -> None:
+        account, table = self._account, self._broker.table
+        evidence: dict[str, Any] = {
+            "venue": {"cash": f"{found.cash:f}", "position": f"{found.position:f}"},
+            "ledger": {"cash": f"{account.exact_cash:f}", "position": f"{account.exact_position:f}"},
+            "foreign_trades": [_facts(trade) for trade in list(table.foreign.values())[-_SHOWN:]],
+            "open_orders": [order.client_id for order in table.open],
+        }
+        self._journal.append(NoteRow(0, MISMATCH, json.dumps(evidence, sort_keys=True)))
+        self._halt(
+            f"the venue holds {found.cash:f} and {found.position:f}, our books say {account.exact_cash:f} and "
+            f"{account.exact_position:f}; {len(table.foreign)} trades are not ours; see the note {MISMATCH!r}"
+        )
+
+
+def _facts(trade: Row) -> dict[str, Any]:
+    return {name: trade.get(name) for name in ("id", "order", "timestamp", "side", "price", "amount")}

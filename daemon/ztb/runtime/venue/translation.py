@@ -1,0 +1,87 @@
+"""Between our whole lots and ticks and the venue's own words."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal
+
+from ztb.execution.orders import Filled, OrderRequest, OrderType, TimeInForce
+from ztb.market.instrument import Instrument
+from ztb.market.live.client import Row
+
+_NS_PER_MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """Arguments of ccxt's `create_order`, beside the symbol."""
+
+    type: str
+    side: str
+    amount: float
+    price: float | None
+    params: dict[str, Any]
+
+
+def sending(order: OrderRequest, instrument: Instrument, client_id: str, worst: float | None) -> Sending:
+    """`order` as ccxt sends it.
+
+    A market order goes without a price, which some venues would take for an amount of quote currency; where the
+    venue insists on one, `worst` is given, and it is sent as a limit order at that price that does not rest.
+    """
+    params: dict[str, Any] = {"clientOrderId": client_id}
+    amount = float(order.lots * instrument.lot_size)
+    side = "buy" if order.side > 0 else "sell"
+    if order.order_type is OrderType.MARKET:
+        if worst is None:
+            return Sending("market", side, amount, None, params)
+        return Sending("limit", side, amount, worst, params | {"timeInForce": "IOC"})
+    if order.post_only:
+        params["postOnly"] = True
+    elif order.time_in_force is not TimeInForce.GTC:
+        params["timeInForce"] = order.time_in_force.name
+    return Sending("limit", side, amount, float(order.price_ticks * instrument.tick_size), params)
+
+
+def fill_id(trade: Row) -> int:
+    """The venue's trade id as a whole number; one that is none is digested."""
+    text = str(trade["id"])
+    if text.isdecimal():
+        return int(text)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
+
+
+def filled(trade: Row, order_id: int, before_lots: int, instrument: Instrument) -> Filled:
+    """ccxt's trade as a fill of `order_id`, which had `before_lots` filled."""
+    lots = instrument.lots(float(trade["amount"]))
+    fee, base_fee, other_fee = _fees(trade, instrument)
+    liquidity: Literal["maker", "taker"] = "maker" if trade.get("takerOrMaker") == "maker" else "taker"
+    return Filled(
+        order_id, int(trade["timestamp"]) * _NS_PER_MS, fill_id(trade), lots,
+        instrument.price_ticks(float(trade["price"])), liquidity, before_lots + lots, fee, base_fee, other_fee,
+    )  # fmt: skip
+
+
+def _fees(trade: Row, instrument: Instrument) -> tuple[Decimal, Decimal, str]:
+    """(quote, base, other) that the trade cost."""
+    quote = base = Decimal(0)
+    other: list[str] = []
+    for fee in trade.get("fees") or [trade.get("fee") or {}]:
+        if fee.get("cost") is None:
+            continue
+        cost, currency = Decimal(str(fee["cost"])), fee.get("currency")
+        if currency == instrument.quote:
+            quote += cost
+        elif currency == instrument.base:
+            base += cost
+        elif cost:
+            other.append(f"{cost:f} {currency}")
+    return quote, base, ", ".join(other)
+
+
+def balance_of(balance: Row, currency: str) -> Decimal:
+    """All that the account holds of `currency`, reserved or not, exactly."""
+    total = (balance.get("total") or {}).get(currency)
+    return Decimal(0) if total is None else Decimal(str(total))

@@ -1,0 +1,135 @@
+"""A restart goes on where the journal ends: money, orders, risk memory, figures and generations."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from runtime.daemons import Gated, running
+from ztb.config import load_config
+from ztb.ledger.journal import JournalReader
+from ztb.ledger.records import DecisionRow, GenerationRow, OrderRow
+from ztb.ledger.run_directory import RunDirectory
+from ztb.runtime.clock import SystemClock
+from ztb.runtime.daemon import Daemon, DaemonOptions
+from ztb.runtime.history_source import HistorySource
+from ztb.runtime.recovery import Opening, read_past
+from ztb.runtime.replay import ReplayRequest, frame_of, open_data, origin_for
+from ztb.runtime.resuming import resumed_origin
+from ztb.runtime.session import Session
+
+WARM = 70
+
+
+def life(data: Path, out: Path, strategy: str, **settings) -> tuple[Daemon, Gated]:
+    """A daemon on paper in `out`, gone on with if it was there; its source begins at the first bar again."""
+    flags = {key.replace("__", "."): value for key, value in settings.items()} | {"strategy.name": strategy}
+    config = load_config(None, flags, {}).config
+    request = ReplayRequest(config, (data,), seed=0)
+    history = open_data(request)
+    out.mkdir(exist_ok=True)
+    past = read_past(out / "journal.sqlite")
+    frame = frame_of(request, history, RunDirectory(out))
+    trade_from = past.last_ts_ns + 1 if past and past.orders else 0
+    frame = replace(
+        frame,
+        mode="paper",
+        past=past,
+        opening=Opening(Decimal(10_000)),
+        trade_from_ns=trade_from,
+        paced=False,
+    )
+    make = origin_for(request, history, frame, lambda _name, _done: None)
+
+    def origin(shape, schema_hash):
+        if past is None:
+            return make(shape, schema_hash)
+        found = resumed_origin(frame.directory, past, shape, schema_hash, None)
+        assert found is not None
+        return found
+
+    session = Session(frame, origin)
+    source = Gated(HistorySource(history, 1))
+    return Daemon(session, source, SystemClock(), DaemonOptions("test", lambda: config)), source
+
+
+def rows(folder: Path, record):
+    reader = JournalReader(folder / "journal.sqlite")
+    found = list(reader.rows(record))
+    reader.close()
+    return found
+
+
+async def test_money_numbers_and_risk_memory_go_on(write_bars, tmp_path):
+    data = write_bars(400)
+    daemon, source = life(data, tmp_path / "run", "random_walk")
+    async with running(daemon, source) as run:
+        await run.step(WARM + 40)
+    first = daemon.session
+    again, source = life(data, tmp_path / "run", "random_walk")
+    second = again.session
+    before, after = first.books.account, second.books.account
+    assert (before.cash_units, before.lots, before.fees_units) == (
+        after.cash_units,
+        after.lots,
+        after.fees_units,
+    )
+    assert first.engine.live.broker.account["cash"].item() == pytest.approx(
+        second.engine.live.broker.account["cash"].item(), rel=1e-12
+    )
+    left, found = first.engine.live.gate.memory, second.engine.live.gate.memory
+    assert (left.day, left.peak_equity, left.day_start_equity) == (
+        found.day,
+        found.peak_equity,
+        found.day_start_equity,
+    )
+    assert (left.last_side, left.repeated) == (found.last_side, found.repeated)
+    assert second.engine.progress.decisions == first.engine.progress.decisions
+    assert second.engine.progress.return_sum == pytest.approx(first.engine.progress.return_sum, rel=1e-9)
+    async with running(again, source) as run:
+        await run.step(WARM + 90)
+    decisions = [row.decision for row in rows(tmp_path / "run", DecisionRow)]
+    assert decisions == list(range(len(decisions))) and len(decisions) > first.engine.progress.decisions + 30
+    orders = [row.order_id for row in rows(tmp_path / "run", OrderRow)]
+    assert orders == list(range(1, len(orders) + 1))
+
+
+@pytest.mark.parametrize("at_start", ["adopt", "cancel"])
+async def test_an_order_left_open_meets_what_traded_meanwhile_or_is_cancelled(write_bars, tmp_path, at_start):
+    data = write_bars(400)
+    settings = {"execution__orders_at_start": at_start, "execution__orders_at_stop": "leave"}
+    daemon, source = life(data, tmp_path / "run", "hold", **settings)
+    async with running(daemon, source) as run:
+        while not daemon.session.engine.live.working:
+            await run.step(1)  # the order is on its way: the next bar fills it
+    assert daemon.session.books.account.fills == 0
+    again, source = life(data, tmp_path / "run", "flat", **settings)
+    assert bool(again.session.engine.live.working) is (at_start == "adopt")
+    async with running(again, source) as run:
+        await run.step(daemon.session.engine.progress.ticks + 1)
+        await asyncio.sleep(0.01)
+    assert again.session.books.account.fills == (1 if at_start == "adopt" else 0)
+
+
+async def test_the_generation_that_served_serves_again(write_bars, tmp_path):
+    data = write_bars(400)
+    settings = {
+        "online__update_every_decisions": 16, "checkpoint__interval_updates": 1, "ppo__num_envs": 4,
+        "ppo__num_steps": 4,
+    }  # fmt: skip
+    daemon, source = life(data, tmp_path / "run", "ppo_online", **settings)
+    async with running(daemon, source) as run:
+        await run.step(WARM + 60)
+    made = daemon.session.lineage.made
+    assert made >= 2
+    again, source = life(data, tmp_path / "run", "ppo_online", **settings)
+    assert again.session.policy.info.sha256 == daemon.session.policy.info.sha256
+    assert again.session.policy.info.number == daemon.session.policy.info.number
+    async with running(again, source) as run:
+        await run.step(WARM + 120)
+    numbers = [row.generation for row in rows(tmp_path / "run", GenerationRow) if row.event == "made"]
+    assert numbers == list(range(len(numbers))) and len(numbers) > made

@@ -1,0 +1,116 @@
+"""Live against the local exchange, ccxt unmodified: the venue's account and our ledger agree to the last unit."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import ccxt
+import pytest
+
+from runtime.daemons import until
+from runtime.venue.live_runs import (
+    assert_nowhere,
+    ledger_of,
+    make_live,
+    secrets,
+    trading,
+    venue_holds,
+    write_config,
+)
+from ztb.control import Disarm, Flatten
+from ztb.errors import ConfigError
+from ztb.ledger.journal import JournalReader
+from ztb.ledger.records import NoteRow, OrderEventRow, OrderRow
+from ztb.ledger.run_directory import RunDirectory
+from ztb.runtime.clock import SystemClock
+from ztb.runtime.daemon import DaemonOptions
+from ztb.runtime.live_trading import live_daemon
+from ztb.runtime.trading import TradingRequest
+from ztb.testing.exchange.local import LocalExchange
+from ztb.testing.exchange.state import Credentials
+
+ORDERS = 12
+
+
+def rows(folder: Path, record, where=""):
+    reader = JournalReader(folder / "journal.sqlite")
+    found = list(reader.rows(record, where))
+    reader.close()
+    return found
+
+
+async def check_agreement(daemon, folder, options) -> None:
+    account = daemon.session.books.account
+    venue = await asyncio.to_thread(venue_holds, options)
+    assert venue == (account.exact_cash, account.exact_position)
+    past, ledger = ledger_of(folder, account)
+    assert ledger == venue and past.open_orders == []
+    assert "mismatch" not in {row.kind for row in rows(folder, NoteRow)}
+
+
+async def test_it_trades_and_venue_and_ledger_agree_over_a_restart(tmp_path):
+    async with LocalExchange(seed=1) as exchange:
+        options = exchange.ccxt_options()
+        async with trading(await make_live(tmp_path, options)) as daemon:
+            await until(lambda: daemon.session.books.orders >= ORDERS)
+        await check_agreement(daemon, tmp_path, options)
+        orders = daemon.session.books.orders
+        async with trading(await make_live(tmp_path, options)) as again:
+            await until(lambda: again.session.books.orders >= orders + 4)
+        await check_agreement(again, tmp_path, options)
+    numbers = [row.order_id for row in rows(tmp_path, OrderRow)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len({row.client_id for row in rows(tmp_path, OrderRow)}) == len(numbers)
+
+
+async def test_answers_lost_after_accepting_make_no_duplicate_order_and_lose_no_fill(tmp_path, capsys):
+    async with LocalExchange(seed=2) as exchange:
+        options = exchange.ccxt_options()
+        exchange.inject("status", match="POST /api/v3/order", accepted=True, count=3, after=2, status=503)
+        exchange.inject("reset", match="POST /api/v3/order", accepted=True, count=2, after=7)
+        async with trading(await make_live(tmp_path, options)) as daemon:
+            await until(lambda: daemon.session.books.orders >= ORDERS)
+        await check_agreement(daemon, tmp_path, options)
+    unknown = {row.order_id for row in rows(tmp_path, OrderEventRow, "event = 'submitunknown'")}
+    assert len(unknown) >= 3
+    status = repr(daemon.snapshot())
+    assert_nowhere(tmp_path, "".join(capsys.readouterr()) + status, options["secret"])
+
+
+async def test_flatten_sells_what_can_be_sold_and_halts_and_disarming_stops_new_risk(tmp_path):
+    async with LocalExchange(seed=3) as exchange:
+        options = exchange.ccxt_options()
+        async with trading(await make_live(tmp_path, options, strategy={"name": "hold"})) as daemon:
+            await until(
+                lambda: daemon.snapshot().state == "trading" and daemon.session.engine.progress.decisions > 2
+            )
+            assert (await daemon.controls.execute(Disarm(), "test")).ok
+            assert "not armed" in daemon.session.engine.live.gate.memory.holds
+            await daemon.controls.execute(Flatten(), "test")
+            await until(lambda: daemon.snapshot().state == "halted")
+            assert daemon.session.books.account.lots == 0
+        assert not (tmp_path / "arming.json").exists()
+        await check_agreement(daemon, tmp_path, options)
+
+
+async def test_money_that_moved_without_us_halts(tmp_path):
+    async with LocalExchange(seed=4) as exchange:
+        options = exchange.ccxt_options()
+        async with trading(await make_live(tmp_path, options)) as daemon:
+            await until(lambda: daemon.session.books.orders >= 2)
+            client = ccxt.binance(options)
+            await asyncio.to_thread(client.create_order, "BTC/USDT", "market", "sell", 0.01)
+            await until(lambda: daemon.snapshot().state == "halted")
+        assert "mismatch" in {row.kind for row in rows(tmp_path, NoteRow)}
+
+
+async def test_without_arming_or_with_a_key_that_may_withdraw_it_does_not_start(tmp_path):
+    async with LocalExchange(seed=5, credentials=Credentials(withdrawals=True)) as exchange:
+        options = exchange.ccxt_options()
+        with pytest.raises(ConfigError, match="may withdraw"):
+            await make_live(tmp_path / "armed", options)
+        config = write_config(tmp_path, options)
+        request = TradingRequest(config, RunDirectory(tmp_path), 0)
+        with pytest.raises(ConfigError, match="not armed"):
+            await live_daemon(request, DaemonOptions("test", lambda: config), SystemClock(), secrets(options))

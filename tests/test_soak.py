@@ -1,0 +1,31 @@
+"""What the soak calls a leak."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.soak import LIMIT, SAMPLE_NS, Market, Memory
+
+
+def test_growth_is_of_the_second_half_alone():
+    steady = Memory(samples=[100.0 + k for k in range(72)] + [200.0] * 72)
+    assert steady.growth() == 0.0
+    leaking = Memory(samples=[200.0] * 72 + [200.0 + 0.1 * k for k in range(72)])
+    assert leaking.growth() == pytest.approx(0.1 * 66 / 200.25, rel=1e-3) and leaking.growth() > LIMIT
+
+
+def test_memory_is_looked_at_every_five_minutes_of_market_time():
+    memory = Memory()
+    for step in range(100):
+        memory.at(step * SAMPLE_NS // 10)
+    assert len(memory.samples) == len(memory.learner) == 9
+    assert all(sample > 1.0 for sample in memory.samples)
+
+
+async def test_the_market_is_the_same_each_time_and_lasts_as_long_as_asked():
+    ends: list[int] = []
+    runs = [[block async for block in Market(0.1, 50.0, ends.append).blocks()] for _ in range(2)]
+    assert len(runs[0]) == len(runs[1]) > 10
+    assert all((one["ts_ns"] == two["ts_ns"]).all() for one, two in zip(*runs, strict=True))
+    assert all((block["ask"] > block["bid"]).sum() > 400 for block in runs[0])
+    assert ends[-1] >= 0.1 * 3600 * 1_000_000_000
