@@ -16,7 +16,7 @@ from ztb.runtime.feed import Feed
 def test_the_service_manager_hears_ready_alive_and_stopping(write_bars, tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as door:
         door.bind(str(tmp_path / "notify"))
-        door.settimeout(60.0)
+        door.settimeout(180.0)
         process = start(
             "run", "--mode", "replay", "--data", write_bars(3000), "--speed", "36000", "--strategy", "hold",
             "--out", "run", "--json", cwd=tmp_path, NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="2000000",

@@ -60,7 +60,9 @@ def configured_observers(
     return observers
 
 
-def service_manager(progress: Callable[[], object], environment: Mapping[str, str] = os.environ) -> list[Observer]:
+def service_manager(
+    progress: Callable[[], object], environment: Mapping[str, str] = os.environ
+) -> list[Observer]:
     """systemd, where it started us and wants to hear of it; `progress` is what feeds its watchdog."""
     notifier = Notifier(environment)
     return [SystemdObserver(notifier, progress)] if notifier.wanted else []
