@@ -21,16 +21,30 @@ HOUR_MS = 3_600_000
 
 @pytest.fixture(autouse=True)
 def loopback_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Any connection to a host other than loopback fails the test that tries it."""
-    connect = socket.socket.connect
+    """Looking up or connecting to a host other than loopback fails the test that tries it, asyncio's ways included."""
 
-    def guarded(self: socket.socket, address: object) -> None:
-        host = address[0] if isinstance(address, tuple) else "unix"
-        if host not in ("127.0.0.1", "::1", "localhost", "unix"):
+    def check(host: object) -> None:
+        if host not in (None, "", "0.0.0.0", "127.0.0.1", "::1", "localhost", b"127.0.0.1", b"localhost"):
             raise AssertionError(f"a test tried to reach {host!r}")
-        connect(self, address)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(socket.socket, "connect", guarded)
+    def guard(name: str) -> None:
+        plain = getattr(socket.socket, name)
+
+        def guarded(self: socket.socket, address: object) -> object:
+            check(address[0] if isinstance(address, tuple) else None)
+            return plain(self, address)
+
+        monkeypatch.setattr(socket.socket, name, guarded)
+
+    look_up = socket.getaddrinfo
+
+    def guarded_look_up(host: object, *arguments: object, **options: object) -> object:
+        check(host)
+        return look_up(host, *arguments, **options)  # type: ignore[arg-type]
+
+    guard("connect")
+    guard("connect_ex")
+    monkeypatch.setattr(socket, "getaddrinfo", guarded_look_up)
     yield
 
 

@@ -89,11 +89,11 @@ def shell(block: str, folder: Path, seconds: int, typed: str = "") -> str:
 def test_paper_and_live_trade_on_the_local_exchange_as_told(tmp_path):
     paper, live = marked("command", "paper"), marked("command", "live")
     exchange = paper.splitlines()[0]
-    said = shell(paper, tmp_path, 35)
+    said = shell(paper, tmp_path, 75)
     summary = json.loads((tmp_path / "runs" / "paper-ztb" / "summary.json").read_text())
     assert summary["status"] == "stopped" and summary["decisions"] > 3, said
     typed = "trade 50000 on 4dda468d5794\n"
-    said = shell(f"{exchange}\n{local_config(paper)}\n{live}", tmp_path, 35, typed)
+    said = shell(f"{exchange}\n{local_config(paper)}\n{live}", tmp_path, 75, typed)
     summary = json.loads((tmp_path / "runs" / "live-ztb" / "summary.json").read_text())
     assert summary["status"] == "stopped" and summary["decisions"] > 3, said
     journal = JournalReader(tmp_path / "runs" / "live-ztb" / "journal.sqlite")

@@ -83,7 +83,7 @@ def test_pointing_at_the_equity_says_what_it_was(make_run, show):
 
 def test_a_yardstick_can_be_hidden(make_run, show):
     page = show(make_run())
-    button = page.get_by_role("button", name="hold")
+    button = page.locator("figure[data-chart=equity]").get_by_role("button", name="hold")
     button.click()
     assert button.get_attribute("aria-pressed") == "false"
     page.locator("figure[data-chart=equity] .u-over").hover()

@@ -14,8 +14,8 @@ import structlog
 import typer
 
 from ztb.errors import UsageError
+from ztb.runtime.clock import SystemClock
 from ztb.telemetry.logs import configure_logging
-from ztb.testing.clocks import WallClock
 from ztb.testing.exchange.flow import Flow
 from ztb.testing.exchange.listing import LISTINGS, Listing
 from ztb.testing.exchange.local import HOST, LocalExchange
@@ -68,7 +68,7 @@ def _recorded(options: ExchangeOptions) -> tuple[Sequence[Listing], Mapping[str,
     from ztb.testing.exchange.recorded import recorded_market
 
     history = open_history(options.data)
-    listing, flow = recorded_market(history, WallClock().now_ns(), options.speed)
+    listing, flow = recorded_market(history, SystemClock().now_ns(), options.speed)
     others = [other for other in LISTINGS if other.symbol != listing.symbol]
     return [listing, *others], {listing.symbol: flow}
 

@@ -64,6 +64,8 @@ class Lineage:
     rolled_back: int = 0
     known: dict[int, Descent] = field(default_factory=dict[int, Descent])
     quarantined: set[int] = field(default_factory=set[int])
+    served: list[int] = field(default_factory=list[int])
+    """In the order in which they did, some more than once."""
     resumed: bool = False
     """Whether the first generation that serves was made by an earlier run on the same folder."""
 

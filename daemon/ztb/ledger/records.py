@@ -102,7 +102,7 @@ class RefusalRow(Record, frozen=True):
 
 
 class GenerationRow(Record, frozen=True):
-    """A generation's life: made, promoted, rejected, rolled_back; `detail` is JSON with the numbers."""
+    """A generation's life: made, promoted, rejected, rolled_back, quarantined, restored; `detail` is JSON."""
 
     table = "generations"
     generation: int

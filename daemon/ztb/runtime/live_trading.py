@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from typing import cast
 import numpy as np
 
 from ztb.config import config_hash
+from ztb.errors import VenueError
 from ztb.execution.risk import RiskLimits
 from ztb.ledger.bookkeeper import client_prefix
 from ztb.ledger.records import GenerationRow, Record
@@ -51,6 +53,7 @@ from ztb.utils.version import code_version
 
 NOT_RECONCILED = "not reconciled"
 _BACKOFF_S, _BACKOFF_MOST_S = 0.25, 30.0
+_LAST_LOOK_S = 3.0
 
 
 @dataclass(slots=True)
@@ -202,7 +205,13 @@ def _trade(
     _guard_arming(daemon)
 
     async def leave() -> None:
-        await reconciler.catch_up()
+        try:
+            async with asyncio.timeout(_LAST_LOOK_S):
+                await reconciler.catch_up()
+        except (TimeoutError, VenueError):
+            daemon.alert(
+                "warning", "last_look", "the venue did not answer at the end: the next start will ask it"
+            )
         await dead_man.release()
         await venue.client.close()
 

@@ -6,7 +6,9 @@ again here, alarms are watched for after every decision, and what has been quara
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -119,6 +121,7 @@ class Promotion:
         self._now = Moment(ts_ns, -1)
         if self._lineage.resumed:
             return
+        self._lineage.served.append(info.number)
         self._write(info.number, "made", {"origin": origin})
         self._write(info.number, "promoted", {"origin": origin})
         self._save(self._line[-1], {}, (PROMOTED,))
@@ -202,11 +205,12 @@ class Promotion:
             return
         bad = self.policy.info.number
         self.note("alarm", {"alarm": alarm.kind, "generation": bad, **alarm.figures})
-        if len(self._line) < 2:
+        target = self._last_good()
+        if target is None:
             raise InvariantError(
                 f"alarm {alarm.kind}: generation {bad} is the first, there is none to go back to"
             )
-        self._roll_back(self._line[-2], {"reason": alarm.kind, **alarm.figures})
+        self._roll_back(target, {"reason": alarm.kind, **alarm.figures})
 
     def promote(self, generation: int, origin: str) -> None:
         """Serve `generation` from the next decision on, gate or no gate, because `origin` says so.
@@ -228,10 +232,10 @@ class Promotion:
         What serves now and all that descends from it go into quarantine, and the learner back to where
         `generation` was made. UsageError: there is none to go back to.
         """
-        if generation is None and len(self._line) < 2:
-            raise UsageError(f"generation {self.policy.info.number} is the first that served")
-        target = self._line[-2] if generation is None else self._find(generation)
         bad = self.policy.info.number
+        target = self._last_good() if generation is None else self._find(generation)
+        if target is None:
+            raise UsageError(f"generation {bad} is the first that served, there is none to go back to")
         if target.info.number in self._lineage.descent(bad):
             raise UsageError(f"generation {target.info.number} serves now, or descends from what does")
         self._roll_back(target, {"reason": "manual", "origin": origin})
@@ -239,30 +243,34 @@ class Promotion:
 
     def _roll_back(self, target: _Known, detail: Mapping[str, Any]) -> None:
         """Quarantine what serves with its descent, set the learner back, serve `target`."""
-        bad = self._line[-1]
-        gone = self._lineage.quarantine(bad.info.number)
+        bad = self.policy.info.number
+        gone = self._lineage.quarantine(bad)
         self._lineage.rolled_back += 1
         told = {**detail, "to": target.info.number, "after_decision": self._now.decision}
-        self._write(bad.info.number, "rolled_back", told)
-        for number in sorted(gone - {bad.info.number}):
-            self._write(number, "quarantined", {"reason": "descent", "of": bad.info.number})
+        self._write(bad, "rolled_back", told)
+        for number in sorted(gone - {bad}):
+            self._write(number, "quarantined", {"reason": "descent", "of": bad})
+        self._write(target.info.number, "restored", {"instead_of": bad})
         for number in list(self._pending):
             descends = self._pending[number].info.number in gone
             self.conclude(Verdict(number, False, "quarantined" if descends else SUPERSEDED))
         self._trails.append(target.info.number)
-        self._line = self._line_to(target, gone)
         self._serve(target, None, probation=False, set_back=True)
 
-    def _line_to(self, target: _Known, gone: set[int]) -> list[_Known]:
-        """Those who served before `target` did, and are good."""
-        numbers = [known.info.number for known in self._line]
-        end = numbers.index(target.info.number) if target.info.number in numbers else len(numbers)
-        return [known for known in self._line[:end] if known.info.number not in gone]
+    def _last_good(self) -> _Known | None:
+        """Who served before the present generation, in this life of the run or an earlier one, and is good and kept."""
+        gone = self._lineage.descent(self.policy.info.number) | self._lineage.quarantined
+        for number in reversed(self._lineage.served):
+            if number not in gone:
+                with contextlib.suppress(UsageError):
+                    return self._find(number)
+        return None
 
     def _serve(
         self, known: _Known, expectation: Expectation | None, probation: bool, set_back: bool = False
     ) -> None:
         self.policy.swap(known.info)
+        self._lineage.served.append(known.info.number)
         self._line = [*self._line[1 - _LINE :], known]
         self._alarms.begin(expectation, probation)
         self.on_serving(_serving(known, self._era, set_back))
@@ -302,11 +310,16 @@ def _training(known: _Known) -> dict[str, int]:
     return {"trained_to_decision": known.trained_to, "trained_to_ns": known.trained_to_ns}
 
 
+_WINNERS_CURSE = 3.0
+"""Standard errors: whoever has passed did so on a stretch that was kind to it, the more so the shorter it was."""
+
+
 def _expectation(figures: Mapping[str, Any]) -> Expectation | None:
     reward, deviation, growth = (figures.get(name) for name in ("reward", "reward_sd", "growth"))
     if reward is None or deviation is None or growth is None:
         return None
-    return Expectation(reward, deviation, growth)
+    lucky = _WINNERS_CURSE * deviation / math.sqrt(max(figures.get("tested_decisions", 1), 1))
+    return Expectation(reward - lucky, deviation, growth)
 
 
 def _serving(known: _Known, era: int, set_back: bool = False) -> Serving:

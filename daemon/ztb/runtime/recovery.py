@@ -83,7 +83,7 @@ class Past:
         return [
             row.generation
             for row in self.generations
-            if row.event == "promoted" and row.generation not in gone
+            if row.event in ("promoted", "restored") and row.generation not in gone
         ]
 
     @property

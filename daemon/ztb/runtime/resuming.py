@@ -86,6 +86,7 @@ def resume_lineage(lineage: Lineage, past: Past) -> None:
     lineage.promoted, lineage.rejected = past.count("promoted"), past.count("rejected")
     lineage.rolled_back = past.count("rolled_back")
     lineage.known = {row.generation: Descent(row.parent, row.weights_sha256) for row in past.generations}
+    lineage.served = list(past.served)
     lineage.quarantined = {
         row.generation for row in past.generations if row.event in ("rolled_back", "quarantined")
     }

@@ -1,6 +1,6 @@
-"""For tests, ours and our users': clocks, and a local exchange to trade against."""
+"""For tests, ours and our users': a clock, and a local exchange to trade against."""
 
-from ztb.testing.clocks import VirtualClock, WallClock
+from ztb.testing.clocks import VirtualClock
 from ztb.testing.exchange.connections import Close, Connection, Frame
 from ztb.testing.exchange.exchange import Exchange, Response
 from ztb.testing.exchange.faults import Fault, Kind
@@ -22,6 +22,5 @@ __all__ = [
     "Response",
     "Setup",
     "VirtualClock",
-    "WallClock",
     "open_exchange",
 ]

@@ -1,17 +1,8 @@
-"""Clocks to inject: the wall, and one that stands until it is moved."""
+"""A clock to inject that stands until it is moved."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
-
-
-class WallClock:
-    """The machine's own time."""
-
-    def now_ns(self) -> int:
-        """Nanoseconds since 1970."""
-        return time.time_ns()  # noqa: TID251 (this is the clock that is injected)
 
 
 @dataclass(slots=True)

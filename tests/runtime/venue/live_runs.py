@@ -104,6 +104,15 @@ def ledger_of(folder: Path, account: Account) -> tuple[Past, tuple[Decimal, Deci
     return past, (books.exact_cash, books.exact_position)
 
 
+def assert_nowhere(folder: Path, said: str, secret: str) -> None:
+    """`secret` is in no file of a run, and nothing that was said holds it."""
+    assert secret not in said
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(files) > 4
+    for path in files:
+        assert secret.encode() not in path.read_bytes(), path
+
+
 class ExchangeProcess:
     """`ztb exchange` in a process of its own."""
 
@@ -117,4 +126,4 @@ class ExchangeProcess:
 
     def close(self) -> None:
         self.process.terminate()
-        self.process.wait()
+        self.process.communicate()

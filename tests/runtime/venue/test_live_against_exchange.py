@@ -9,7 +9,15 @@ import ccxt
 import pytest
 
 from runtime.daemons import until
-from runtime.venue.live_runs import ledger_of, make_live, secrets, trading, venue_holds, write_config
+from runtime.venue.live_runs import (
+    assert_nowhere,
+    ledger_of,
+    make_live,
+    secrets,
+    trading,
+    venue_holds,
+    write_config,
+)
 from ztb.control import Disarm, Flatten
 from ztb.errors import ConfigError
 from ztb.ledger.journal import JournalReader
@@ -56,7 +64,7 @@ async def test_it_trades_and_venue_and_ledger_agree_over_a_restart(tmp_path):
     assert len({row.client_id for row in rows(tmp_path, OrderRow)}) == len(numbers)
 
 
-async def test_answers_lost_after_accepting_make_no_duplicate_order_and_lose_no_fill(tmp_path):
+async def test_answers_lost_after_accepting_make_no_duplicate_order_and_lose_no_fill(tmp_path, capsys):
     async with LocalExchange(seed=2) as exchange:
         options = exchange.ccxt_options()
         exchange.inject("status", match="POST /api/v3/order", accepted=True, count=3, after=2, status=503)
@@ -66,6 +74,8 @@ async def test_answers_lost_after_accepting_make_no_duplicate_order_and_lose_no_
         await check_agreement(daemon, tmp_path, options)
     unknown = {row.order_id for row in rows(tmp_path, OrderEventRow, "event = 'submitunknown'")}
     assert len(unknown) >= 3
+    status = repr(daemon.snapshot())
+    assert_nowhere(tmp_path, "".join(capsys.readouterr()) + status, options["secret"])
 
 
 async def test_flatten_sells_what_can_be_sold_and_halts_and_disarming_stops_new_risk(tmp_path):

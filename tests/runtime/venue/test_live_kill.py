@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 
 from runtime.daemons import start, wait_for
-from runtime.venue.live_runs import ExchangeProcess, arm, ledger_of, secrets, venue_holds, write_config
+from runtime.venue.live_runs import (
+    ExchangeProcess,
+    arm,
+    assert_nowhere,
+    ledger_of,
+    secrets,
+    venue_holds,
+    write_config,
+)
 from ztb.commands.control import ask
 from ztb.control import Status
 from ztb.errors import ZtbError
@@ -73,8 +81,9 @@ def test_ledger_equals_venue_after_kills(seed, tmp_path):
         wait_for(lambda: orders_so_far(tmp_path) >= 0, process)
         time.sleep(6.0)  # a reconciliation, and what was unknown is known
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=20)
+        out, said = process.communicate(timeout=20)
         assert process.returncode == 0, said
+        assert_nowhere(tmp_path, out + said, options["secret"])
         check(tmp_path, _instrument(options), options)
     finally:
         exchange.close()

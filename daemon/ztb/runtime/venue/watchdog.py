@@ -19,28 +19,31 @@ _BETWEEN_S = 1.0
 
 
 async def cancel_left_over(market: MarketSection, symbol: str, prefix: str) -> int:
-    """Cancel every open order of ours; how many there were. Goes on until the venue says that none is left."""
+    """Cancel the orders of ours that are open now; how many. A daemon that has started again keeps its new ones."""
     # Imported here alone: until it is needed, the watchdog is a small process.
-    from ztb.runtime.venue.client import private_client
+    from ztb.runtime.venue.client import is_unknown_order, private_client
 
     client = private_client(market, os.environ)
-    cancelled: set[str] = set()
-    try:
-        for _ in range(_TRIES):
-            try:
+    left: list[str] | None = None
+    count = 0
+    for _ in range(_TRIES):
+        try:
+            if left is None:
                 rows: list[dict[str, Any]] = await client.fetch_open_orders(symbol)
-                ours = [row for row in rows if str(row.get("clientOrderId")).startswith(prefix)]
-                if not ours:
-                    break
-                for row in ours:
-                    await client.cancel_order(row["id"], symbol, {})
-                    cancelled.add(str(row["id"]))
-            except Exception as error:  # noqa: BLE001 (a supervisor: the next try may do it)
-                structlog.get_logger().warning("watchdog_tries_again", reason=type(error).__name__)
-                await asyncio.sleep(_BETWEEN_S)
-    finally:
-        await client.close()
-    return len(cancelled)
+                left = [str(row["id"]) for row in rows if str(row.get("clientOrderId")).startswith(prefix)]
+            while left:
+                await client.cancel_order(left[-1], symbol, {})
+                left.pop()
+                count += 1
+            break
+        except Exception as error:  # noqa: BLE001 (a supervisor: the next try may do it)
+            if left and is_unknown_order(error):
+                left.pop()  # it has ended by itself
+                continue
+            structlog.get_logger().warning("watchdog_tries_again", reason=type(error).__name__)
+            await asyncio.sleep(_BETWEEN_S)
+    await client.close()
+    return count
 
 
 def main() -> None:

@@ -129,7 +129,9 @@
   }
 
   // Drawn on the chart itself: stretches of tainted data, generations, fills.
-  const shapes = { promoted: [1, "ours"], rejected: [0, "muted"], rolled_back: [-1, "bad"] };
+  const shapes = {
+    promoted: [1, "ours"], restored: [1, "ours"], rejected: [0, "muted"], rolled_back: [-1, "bad"], quarantined: [0, "bad"],
+  };
 
   function triangle(context, x, y, size, up) {
     context.beginPath();

@@ -12,7 +12,7 @@ _MOST_ROWS = 200
 _HEADS = ("Generation", "Outcome", "Decided", "Served", "Decisions", "Earned", "Hold", "Frozen", "Fees",
           "KL", "Entropy", "Weights")  # fmt: skip
 _OUTCOMES = {"promoted": "▲ promoted", "rejected": "✕ rejected", "rolled_back": "▼ rolled back",
-             "quarantined": "✕ quarantined"}  # fmt: skip
+             "quarantined": "✕ quarantined", "restored": "▲ serves again"}  # fmt: skip
 
 
 def generations(run: RunData) -> Html:

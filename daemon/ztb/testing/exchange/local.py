@@ -10,7 +10,7 @@ from typing import Any, Self
 from aiohttp import WSMsgType, web
 
 from ztb.ports import Clock
-from ztb.testing.clocks import WallClock
+from ztb.runtime.clock import SystemClock
 from ztb.testing.exchange.client_options import client_options
 from ztb.testing.exchange.connections import Close, Connection, Frame, Output
 from ztb.testing.exchange.control import PATH, handle_control
@@ -51,7 +51,7 @@ class LocalExchange:
     ) -> None:
         units = {asset: round(amount * SCALE) for asset, amount in (balances or {}).items()}
         self._setup = Setup(seed, tuple(listings), flow or {}, units, credentials or Credentials())
-        self._clock = clock or WallClock()
+        self._clock = clock or SystemClock()
         self.port = port
         self.gateway = Gateway(open_exchange(self._setup, self._clock))
         self._stack = AsyncExitStack()
@@ -162,17 +162,13 @@ def _cut(request: web.Request) -> None:
 
 async def _write(request: web.Request, socket: web.WebSocketResponse, outputs: asyncio.Queue[Output]) -> None:
     """Send what is put into `outputs`, in order, until it says to close or the client has gone."""
-    while True:
-        match await outputs.get():
-            case Close(code=None):
-                _cut(request)
-                return
-            case Close(code=int(code), reason=reason):
-                await socket.close(code=code, message=reason.encode())
-                return
-            case Frame(text=text, delay_s=delay_s):
-                await asyncio.sleep(delay_s)
-                try:
-                    await socket.send_str(text)
-                except ConnectionResetError:
-                    return
+    while isinstance(output := await outputs.get(), Frame):
+        await asyncio.sleep(output.delay_s)
+        try:
+            await socket.send_str(output.text)
+        except ConnectionResetError:
+            return
+    if output.code is None:
+        _cut(request)
+    else:
+        await socket.close(code=output.code, message=output.reason.encode())
