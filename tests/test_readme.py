@@ -93,6 +93,7 @@ def test_paper_and_live_trade_on_the_local_exchange_as_told(tmp_path):
     said = shell(paper, tmp_path, 50)
     summary = json.loads((tmp_path / "runs" / "paper-ztb" / "summary.json").read_text())
     assert summary["status"] == "stopped" and summary["decisions"] > 3, said
+    (tmp_path / "exchange.json").unlink()  # the first exchange is gone, and what it said
     typed = "trade 50000 on 4dda468d5794\n"
     said = shell(f"{exchange}\n{local_config(paper)}\n{live}", tmp_path, 50, typed)
     summary = json.loads((tmp_path / "runs" / "live-ztb" / "summary.json").read_text())
