@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -309,11 +310,16 @@ def _training(known: _Known) -> dict[str, int]:
     return {"trained_to_decision": known.trained_to, "trained_to_ns": known.trained_to_ns}
 
 
+_WINNERS_CURSE = 3.0
+"""Standard errors: whoever has passed did so on a stretch that was kind to it, the more so the shorter it was."""
+
+
 def _expectation(figures: Mapping[str, Any]) -> Expectation | None:
     reward, deviation, growth = (figures.get(name) for name in ("reward", "reward_sd", "growth"))
     if reward is None or deviation is None or growth is None:
         return None
-    return Expectation(reward, deviation, growth)
+    lucky = _WINNERS_CURSE * deviation / math.sqrt(max(figures.get("tested_decisions", 1), 1))
+    return Expectation(reward - lucky, deviation, growth)
 
 
 def _serving(known: _Known, era: int, set_back: bool = False) -> Serving:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,17 +22,18 @@ _NORMAL = 1000
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a venue answers to a request: `body` is JSON text."""
+    """What a venue answers to a request: `body` is JSON text, on its way for `delay_s`."""
 
     body: str
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict[str, str])
+    delay_s: float = 0.0
 
 
 class MemoryVenue(Protocol):
     """The far end. Either method may raise what aiohttp raises when a network fails."""
 
-    def request(self, method: str, url: str, body: str) -> Reply:
+    async def request(self, method: str, url: str, body: str, headers: Mapping[str, str]) -> Reply:
         """Answer a request."""
         ...
 
@@ -42,11 +43,16 @@ class MemoryVenue(Protocol):
 
 
 class MemorySocket:
-    """One websocket, both ends: the client's as aiohttp has it, and the venue's `say`, `hang_up` and `heard`."""
+    """One websocket, both ends: the client's as aiohttp has it; the venue's `say`, `hang_up`, `heard`, `left`.
+
+    `answers_pings` says whether the network is there at all.
+    """
 
     def __init__(self) -> None:
         self.closed = False
         self.heard: Callable[[str], None] = lambda _text: None
+        self.left: Callable[[], None] = lambda: None
+        self.answers_pings: Callable[[], bool] = lambda: True
         self._conn = None  # where ccxt looks for aiohttp's buffer
         self._queue: asyncio.Queue[WSMessage] = asyncio.Queue()
 
@@ -68,8 +74,9 @@ class MemorySocket:
         self.heard(text)
 
     async def ping(self, message: bytes = b"") -> None:
-        """The client asks whether anybody is there; the network answers at once."""
-        self._queue.put_nowait(WSMessage(WSMsgType.PONG, message, None))
+        """The client asks whether anybody is there; a network that is there answers at once."""
+        if self.answers_pings():
+            self._queue.put_nowait(WSMessage(WSMsgType.PONG, message, None))
 
     async def pong(self, message: bytes = b"") -> None:
         """The client answers a ping."""
@@ -77,6 +84,7 @@ class MemorySocket:
     async def close(self) -> None:
         """The client leaves."""
         self.closed = True
+        self.left()
 
 
 class _Response:
@@ -105,9 +113,15 @@ class MemorySession:
             raise AttributeError(name)
 
         @asynccontextmanager
-        async def request(url: Any, data: Any = None, **_options: Any) -> AsyncGenerator[_Response]:
+        async def request(
+            url: Any, data: Any = None, headers: Any = None, **options: Any
+        ) -> AsyncGenerator[_Response]:
             body = data.decode() if isinstance(data, bytes) else str(data or "")
-            yield _Response(self._venue.request(name.upper(), str(url), body))
+            patience: Any = options.get("timeout")
+            async with asyncio.timeout(None if patience is None else patience.total):
+                reply = await self._venue.request(name.upper(), str(url), body, headers or {})
+                await asyncio.sleep(reply.delay_s)
+            yield _Response(reply)
 
         return request
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -116,7 +116,7 @@ class MemoryBinance:
 
         socket.heard = heard
 
-    def request(self, method: str, url: str, body: str) -> Reply:
+    async def request(self, method: str, url: str, body: str, headers: Mapping[str, str]) -> Reply:
         parts = urlsplit(url)
         self.requests.append(parts.path)
         if self.replies:

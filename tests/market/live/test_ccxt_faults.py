@@ -159,6 +159,17 @@ async def test_a_hole_in_the_trades_and_duplicates():
     assert (health.recovered, health.duplicates, health.reconnects) == (5, 6, 0)
 
 
+@on_virtual_time
+async def test_trades_that_come_in_the_wrong_order_count_once():
+    async with market() as it:
+        channel = it.source.feeds[0].channel
+        it.venue.trade(2, deliver=False)
+        told = await channel.line.rest.call(lambda client: client.fetch_trades(SYMBOL, None, 1000))
+        await channel.accept([told[-1], told[-2]], it.venue.now_ns())
+        await it.live(2.0)
+    it.nothing_is_lost()
+
+
 @pytest.mark.parametrize(("status", "retry_after_s"), [(429, 7), (418, 60), (500, 0), (503, 0)])
 def test_rest_refuses_or_fails_while_a_hole_is_filled(status: int, retry_after_s: int):
     async def run() -> None:

@@ -46,7 +46,8 @@ class Trades(Channel):
                 return
             marks = await self._mend(fresh[at])
             self._put_trades(fresh[at : at + 1], recv_ns, marks)
-            fresh = fresh[at + 1 :]
+            # What came out of order may have been given back by REST just now.
+            fresh = self.ids.unseen(fresh[at + 1 :])
 
     async def check(self, marks: int) -> bool:
         missed = await self._missed(self._now_ms())

@@ -1,0 +1,125 @@
+"""The real daemon against the local exchange's core, in memory and on virtual time, for as long as a test wants."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+from ztb.config import Config, config_hash, load_config
+from ztb.ledger.journal import Journal
+from ztb.ledger.run_directory import RunDirectory
+from ztb.runtime.arming import Arming, account_of, write_arming
+from ztb.runtime.daemon import Daemon, DaemonOptions
+from ztb.runtime.live_trading import live_daemon
+from ztb.runtime.trading import TradingRequest, paper_daemon
+from ztb.testing.below_ccxt import below_ccxt
+from ztb.testing.exchange.client_options import client_options
+from ztb.testing.exchange.faults import Fault, Kind
+from ztb.testing.exchange.gateway import Gateway
+from ztb.testing.exchange.in_memory import MemoryExchange
+from ztb.testing.exchange.listing import BTCUSDT
+from ztb.testing.exchange.setup import Setup, open_exchange
+from ztb.testing.exchange.state import Credentials
+from ztb.testing.virtual_time import VirtualTimeLoop
+from ztb.utils.version import code_version
+
+CREDENTIALS = Credentials()
+SECRETS = {
+    "ZTB_SECRET_EXCHANGE_API_KEY": CREDENTIALS.key,
+    "ZTB_SECRET_EXCHANGE_SECRET": CREDENTIALS.secret,
+}
+_FASTEST_S, _SLOWEST_S = 0.002, 0.12
+DECISION_MS = 500
+WARM_S = 50.0  # until the features are, at a decision each DECISION_MS
+
+
+def configuration(port: int = 80, **settings: Any) -> Config:
+    """Random orders on the local exchange, a decision each half second, nothing learned."""
+    options = client_options("127.0.0.1", port, CREDENTIALS)
+    flags = {
+        "strategy.name": "random_walk", "online.learner": "off", "decision.every": "time",
+        "decision.interval_ms": DECISION_MS, "market.venue": "binance", "market.symbol": "BTC/USDT",
+        "market.client": {key: options[key] for key in ("urls", "options")} | {"verify": False},
+        "market.allowed_hosts": ["127.0.0.1"], "market.warm_up_s": 0.0, "market.record": False,
+        "risk.max_orders_per_minute": 1000, "risk.max_orders_per_day": 100_000,
+    }  # fmt: skip
+    return load_config(None, flags | settings, {}).config
+
+
+def arm(folder: Path, config: Config, now_ns: int) -> None:
+    """What `ztb arm` writes, for an hour."""
+    account = account_of(CREDENTIALS.key)
+    given = Arming(account, 1e9, config_hash(config), code_version(), None, now_ns + 3_600_000_000_000)
+    write_arming(folder, given)
+
+
+async def _flushed(journal: Journal) -> None:
+    """A disk that takes no virtual time."""
+    journal.flush()
+
+
+class Stage:
+    """`exchange` is what really happens; daemons run on `folder`, one after the other. See `stage`.
+
+    A stage is the daemon's clock, `skew_s` ahead of the venue's.
+    """
+
+    def __init__(self, seed: int, folder: Path, config: Config, loop: VirtualTimeLoop) -> None:
+        self.folder = folder
+        self.config = config
+        self.loop = loop
+        self.skew_s = 0.0
+        self.network = np.random.default_rng([seed, 1])
+        self.gateway = Gateway(open_exchange(Setup(seed=seed, listings=(BTCUSDT,)), loop))
+        self.exchange = self.gateway.exchange
+        self.venue = MemoryExchange(self.gateway, loop, self._latency_s)
+
+    def now_ns(self) -> int:
+        """See `ztb.ports.Clock`."""
+        return self.loop.now_ns() + round(self.skew_s * 1e9)
+
+    def _latency_s(self) -> float:
+        return float(self.network.uniform(_FASTEST_S, _SLOWEST_S))
+
+    def inject(self, kind: str, **details: Any) -> None:
+        self.gateway.inject(Fault(Kind(kind), **details))
+
+    @asynccontextmanager
+    async def running(self, mode: str, seed: int = 0) -> AsyncIterator[Daemon]:
+        """A daemon, from its start to its clean end; what ends it ends the context."""
+        self.folder.mkdir(exist_ok=True)
+        request = TradingRequest(self.config, RunDirectory(self.folder), seed)
+        options = DaemonOptions("chaos", lambda: self.config)
+        if mode == "live":
+            daemon = await live_daemon(request, options, self, SECRETS)
+            del daemon.jobs["dead-man"]  # a process of its own
+        else:
+            daemon = await paper_daemon(request, options, self)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(daemon.run(), name="daemon")
+            yield daemon
+            daemon.stop()
+
+
+@asynccontextmanager
+async def stage(seed: int, folder: Path, **settings: Any) -> AsyncIterator[Stage]:
+    """A venue with its market, armed for live mode."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    loop.set_exception_handler(
+        lambda _loop, _context: None
+    )  # ccxt's receive loop dies with a line in the log
+    config = configuration(**settings)
+    arm(folder, config, loop.now_ns())
+    it = Stage(seed, folder, config, loop)
+    with below_ccxt(it.venue, it.now_ns), patch.object(Journal, "durable", _flushed):
+        async with asyncio.TaskGroup() as tasks:
+            market = tasks.create_task(it.venue.run(), name="market")
+            yield it
+            market.cancel()

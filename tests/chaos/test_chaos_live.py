@@ -1,0 +1,60 @@
+"""Live trading while everything goes wrong: nothing is sent twice, no fill is lost, the books agree to the last unit."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chaos.books import check_account, check_journal
+from chaos.faults import clear
+from chaos.stage import WARM_S, Stage, stage
+from chaos.storm import storm
+from chaos.truth import truth_of
+from ztb.runtime.daemon import Daemon
+from ztb.testing.virtual_time import run_virtual
+
+_SETTLING_S = 120.0
+
+
+async def settle(it: Stage, daemon: Daemon) -> None:
+    """Nothing goes wrong any more, nothing new is sent, and there is time to find out what became of everything."""
+    clear(it)
+    await asyncio.sleep(20.0)
+    daemon.controls.latch("halted", "test", "the end")
+    async with asyncio.timeout(_SETTLING_S):
+        while daemon.session.engine.live.working:  # noqa: ASYNC110 (what is waited for has no event)
+            await asyncio.sleep(1.0)
+    await asyncio.sleep(15.0)
+
+
+def chaos(seed: int, folder: Path) -> tuple[int, int]:
+    """One run; returns the orders and fills at the venue."""
+    rng = np.random.default_rng(seed)
+
+    async def run() -> tuple[int, int]:
+        async with stage(seed, folder, **{"execution.reconcile_every_s": 5.0}) as it:
+            async with it.running("live", seed) as daemon:
+                await asyncio.sleep(WARM_S)
+                await storm(it, rng, 90.0)
+                await settle(it, daemon)
+            truth = truth_of(it.exchange)
+            check_account(truth, daemon.session.books.account)
+            check_journal(truth, folder)
+            return len(truth.orders), len(truth.fills)
+
+    return run_virtual(run())
+
+
+@pytest.mark.parametrize("seed", [2])
+def test_a_storm_leaves_the_books_as_the_venue_has_them(seed: int, tmp_path: Path) -> None:
+    orders, fills = chaos(seed, tmp_path / "run")
+    assert orders > 10 and fills > 10
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("seed", range(1000))
+def test_any_storm_leaves_the_books_as_the_venue_has_them(seed: int, tmp_path: Path) -> None:
+    chaos(seed, tmp_path / "run")

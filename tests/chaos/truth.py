@@ -1,0 +1,69 @@
+"""What really happened at a venue, whatever its clients were told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from ztb.testing.exchange.exchange import Exchange
+from ztb.testing.exchange.state import USER
+from ztb.testing.exchange.units import SCALE
+
+MARKET = "BTCUSDT"
+
+
+@dataclass(frozen=True)
+class Traded:
+    """A fill: `side` +1 or -1."""
+
+    trade_id: int
+    client_id: str
+    side: int
+    price: Decimal
+    quantity: Decimal
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Orders ever accepted, as (client id, status), their fills, and what the account holds."""
+
+    orders: list[tuple[str, str]]
+    fills: list[Traded]
+    cash: Decimal
+    position: Decimal
+
+
+def truth_of(exchange: Exchange) -> Truth:
+    """Read off the exchange's core."""
+    venue = exchange.state.venue
+    orders = {order.id: order for order in venue.orders_of(USER, MARKET)}
+    held = venue.accounts.held[USER]
+    cash, position = (Decimal(held[asset].free + held[asset].locked) / SCALE for asset in ("USDT", "BTC"))
+    fills = [
+        Traded(
+            fill.trade_id, orders[fill.order_id].request.client_id, 1 if fill.side == "BUY" else -1,
+            Decimal(fill.price) / SCALE, Decimal(fill.quantity) / SCALE,
+        )
+        for fill in venue.fills
+        if fill.account == USER
+    ]  # fmt: skip
+    return Truth([(o.request.client_id, str(o.status)) for o in orders.values()], fills, cash, position)
+
+
+def truth_told(client: Any) -> Truth:
+    """Asked for by REST, by a client of ccxt's (not the daemon's): the newest thousand of each."""
+    asked = {"symbol": MARKET, "limit": 1000}
+    orders = {order["orderId"]: order for order in client.private_get_allorders(asked)}
+    rows = client.private_get_account()["balances"]
+    held = {row["asset"]: Decimal(row["free"]) + Decimal(row["locked"]) for row in rows}
+    fills = [
+        Traded(
+            int(row["id"]), orders[row["orderId"]]["clientOrderId"], 1 if row["isBuyer"] in (True, "true") else -1,
+            Decimal(row["price"]), Decimal(row["qty"]),
+        )
+        for row in client.private_get_mytrades(asked)
+    ]  # fmt: skip
+    return Truth(
+        [(o["clientOrderId"], o["status"]) for o in orders.values()], fills, held["USDT"], held["BTC"]
+    )
