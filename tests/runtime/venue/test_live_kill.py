@@ -70,10 +70,11 @@ def test_ledger_equals_venue_after_kills(seed, tmp_path):
         options = exchange.options
         config = write_config(tmp_path, options)
         arm(tmp_path, config, options["apiKey"])
+        sent = 0
         for _ in range(KILLS):
             process = lives(tmp_path, options)
-            before = orders_so_far(tmp_path)
-            wait_for(lambda before=before: orders_so_far(tmp_path) > max(before, 0), process)
+            wait_for(lambda sent=sent: orders_so_far(tmp_path) > sent, process)
+            sent = orders_so_far(tmp_path)
             time.sleep(float(rng.uniform(0.0, 2.0)))
             process.send_signal(signal.SIGKILL)
             process.communicate()
