@@ -74,13 +74,14 @@ def test_every_file_and_folder_that_is_named_exists():
 
 def shell(block: str, folder: Path, seconds: int, typed: str = "") -> str:
     """Run a block of the README, its last command stopped after `seconds`; what it said on both streams."""
-    *first, last = block.replace(".venv/bin/ztb", f"{sys.executable} -m ztb").strip().splitlines()
-    script = "\n".join([*first, f"timeout --signal=TERM {seconds} {last}"]).replace(
-        ".venv/bin/python", sys.executable
+    block = block.replace(".venv/bin/python", sys.executable).replace(
+        ".venv/bin/ztb", f"{sys.executable} -m ztb"
     )
+    *first, last = block.strip().splitlines()
+    script = "\n".join([*first, f"timeout --signal=TERM {seconds} {last}"])
     done = subprocess.run(
         ["bash", "-c", f"trap 'kill $(jobs -p)' EXIT\n{script}"], cwd=folder, text=True, input=typed,
-        capture_output=True, check=False, env=os.environ | {"PYTHONPATH": str(ROOT / "daemon")},
+        capture_output=True, check=False, env=os.environ | {"PYTHONPATH": str(ROOT / "daemon")}, timeout=170,
     )  # fmt: skip
     return done.stdout + done.stderr
 
@@ -89,11 +90,12 @@ def shell(block: str, folder: Path, seconds: int, typed: str = "") -> str:
 def test_paper_and_live_trade_on_the_local_exchange_as_told(tmp_path):
     paper, live = marked("command", "paper"), marked("command", "live")
     exchange = paper.splitlines()[0]
-    said = shell(paper, tmp_path, 75)
+    said = shell(paper, tmp_path, 50)
     summary = json.loads((tmp_path / "runs" / "paper-ztb" / "summary.json").read_text())
     assert summary["status"] == "stopped" and summary["decisions"] > 3, said
+    (tmp_path / "exchange.json").unlink()  # the first exchange is gone, and what it said
     typed = "trade 50000 on 4dda468d5794\n"
-    said = shell(f"{exchange}\n{local_config(paper)}\n{live}", tmp_path, 75, typed)
+    said = shell(f"{exchange}\n{local_config(paper)}\n{live}", tmp_path, 50, typed)
     summary = json.loads((tmp_path / "runs" / "live-ztb" / "summary.json").read_text())
     assert summary["status"] == "stopped" and summary["decisions"] > 3, said
     journal = JournalReader(tmp_path / "runs" / "live-ztb" / "journal.sqlite")

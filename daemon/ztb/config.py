@@ -238,7 +238,7 @@ class GateSection(Section):
     alarm_shift_slack_sd: float = Field(
         default=0.1,
         ge=0,
-        description="reward below the shadow's that is let pass, standard deviations a decision",
+        description="reward below the one before's in the test that is let pass, standard deviations a decision",
     )
     alarm_shift_limit_sd: float = Field(
         default=50.0, gt=0, description="sum of what is missing beyond that, standard deviations"

@@ -78,6 +78,13 @@ def test_the_system_files_are_where_systemd_looks_and_verify(capsys, tmp_path):
         assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_the_live_instance_gets_its_key_as_credentials(capsys, tmp_path):
+    written(capsys, "--system", "--root", tmp_path)
+    drop_in = tmp_path / "etc/systemd/system/ztb@live.service.d/credentials.conf"
+    loaded = dict(line.split("=")[1].split(":") for line in drop_in.read_text().splitlines()[1:])
+    assert set(loaded) == {"exchange_api_key", "exchange_secret"}
+
+
 def test_a_folder_that_cannot_be_written_is_named(capsys, tmp_path):
     (tmp_path / "file").write_text("")
     assert run(["init", str(tmp_path / "file" / "sub")]) == 1

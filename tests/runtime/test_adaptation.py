@@ -51,9 +51,6 @@ SETTINGS: dict[str, Any] = {
     "online.rollout_horizon_decisions": 64, "online.entropy_coef": 0.05,
     "ppo.gamma": 0.8, "ppo.gae_lambda": 0.5, "ppo.learning_rate": 1e-3, "ppo.minibatch_size": 1024,
     "ppo.num_envs": 128, "ppo.num_steps": 64, "ppo.target_kl": None,
-    # The optimum earns a tenth of a deviation a decision: by default that much missing is let pass, and all that
-    # a candidate's luck in its test lacked later is taken for a broken promise.
-    "gate.alarm_shift_slack_sd": 0.25,
 }  # fmt: skip
 
 
@@ -116,7 +113,7 @@ class Adapted:
 def adapted(ran: Ran, turn: int, rho: float, decisions: int, seed: int) -> Adapted:
     examination = Examination(rho, 10_000 + seed)
     best = examination.best(best_policy(rho)[0])
-    looks = [n for n in (2_500, 5_000, 7_500, 10_000, 15_000, 20_000) if n <= decisions]
+    looks = [n for n in (1, 2_500, 5_000, 7_500, 10_000, 15_000, 20_000) if n <= decisions]
     after = {n: examination.greedy(ran.weights(turn + n - 1)) / best for n in looks}
     gained = [(equity[turn + decisions - 1] - equity[turn]) / decisions for equity in (ran.live, ran.frozen)]
     found = Adapted(after, *gained)
@@ -129,6 +126,7 @@ def adapted(ran: Ran, turn: int, rho: float, decisions: int, seed: int) -> Adapt
 def test_after_each_turn_of_the_market_it_regains_the_optimum(tmp_path):
     """80 % of the optimum's reward rate within 10,000 decisions, 90 % within 20,000, and a third of the losses at most.
 
+    Where the frozen policy gains, because what it was trained on has come back, nothing may be lost.
     A sample of the proof is one seed and one turn, to the first 10,000 decisions.
     """
     seeds, before, long = proof_sample(SEEDS), 2_000, 20_000
@@ -144,6 +142,6 @@ def test_after_each_turn_of_the_market_it_regains_the_optimum(tmp_path):
             turn += decisions
     for after_turn in found.values():
         assert median(one.after[10_000] for one in after_turn) >= 0.8
-        assert median(one.earned - one.frozen / 3 for one in after_turn) >= 0.0
+        assert median(one.earned - min(one.frozen, 0.0) / 3 for one in after_turn) >= 0.0
         if whole:
             assert median(one.after[20_000] for one in after_turn) >= 0.9

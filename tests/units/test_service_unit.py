@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from units.restricted import settings, system_calls
+from ztb.cli import run
 from ztb.config import Config
 from ztb.utils import kernel  # noqa: F401 (it chooses where compiled kernels are kept)
 
@@ -95,6 +96,14 @@ def test_the_daemon_leaves_before_the_kernel_would_end_it():
         < bytes_of(settings(UNIT, "MemoryMax")[0])
         < 1.2 * limit
     )
+
+
+def test_the_unit_calls_the_daemon_with_flags_that_it_has(capsys):
+    (start,) = settings(UNIT, "ExecStart")
+    _, verb, *arguments = start.split()
+    assert run([verb, "--help"]) == 0
+    said = capsys.readouterr().out
+    assert all(flag in said for flag in arguments if flag.startswith("--"))
 
 
 def test_the_daemon_has_more_time_to_stop_than_it_promises_to_need():

@@ -17,6 +17,10 @@ UNIT = "ztb@.service"
 _MODES = ("paper", "live", "replay")
 _SCHEMA = "trade-config.schema.json"
 _UNIT_PROGRAM = Path("/opt/ztb/bin/ztb")
+_CREDENTIALS = """[Service]
+LoadCredential=exchange_api_key:/etc/ztb/credentials/exchange_api_key
+LoadCredential=exchange_secret:/etc/ztb/credentials/exchange_secret
+"""
 _EXAMPLE = '''"""A strategy of your own: change `decide`, and name this file in strategy.name."""
 
 from ztb.trading.strategy import Action
@@ -98,6 +102,7 @@ def _system_files(root: Path) -> list[_File]:
         *_user_files(settings),
         _File(settings / "ztb.env", _config("ztb.env"), 0o600),
         _File(units / UNIT, unit, ours=True),
+        _File(units / "ztb@live.service.d" / "credentials.conf", _CREDENTIALS),
     ]
     program = Path(shutil.which("ztb", path=str(Path(sys.executable).parent)) or _UNIT_PROGRAM)
     if program != _UNIT_PROGRAM:

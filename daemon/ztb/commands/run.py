@@ -18,7 +18,7 @@ from ztb.ports import Source
 from ztb.runtime.clock import SystemClock
 from ztb.runtime.daemon import Daemon, DaemonOptions
 from ztb.runtime.live_trading import live_daemon
-from ztb.runtime.observers import configured_observers
+from ztb.runtime.observers import configured_observers, service_manager
 from ztb.runtime.origin import parse_span
 from ztb.runtime.pacing import PacedSource, parse_speed
 from ztb.runtime.replay import Replay, ReplayRequest, open_data
@@ -61,6 +61,7 @@ def run_daemon(options: RunOptions) -> int:
     async def run() -> dict[str, Any]:
         daemon = await makers[options.mode](options, config, load, directory)
         daemon.watch(configured_observers(config, options.instance, daemon.session, SystemClock()))
+        daemon.watch(service_manager(daemon.progress))
         return await daemon.run()
 
     summary = asyncio.run(run())

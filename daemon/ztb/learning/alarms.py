@@ -24,7 +24,7 @@ class AlarmRules:
     max_drawdown: float = 0.25
     """Of equity, since the promotion, beyond the losses that the shadow made the generation be expected to make."""
     shift_slack_sd: float = 0.1
-    """A mean reward this much below the shadow's is let pass, in standard deviations a decision."""
+    """A mean reward this much below the expected one is let pass, in standard deviations a decision."""
     shift_limit_sd: float = 50.0
     """What may be missing in all beyond that, in standard deviations."""
     min_entropy_fraction: float = 0.02
@@ -32,7 +32,9 @@ class AlarmRules:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """Mean and standard deviation of a decision's reward, and mean log growth of equity, as found in shadow."""
+    """What a generation must earn a decision, at least, to be worth its promotion; the standard deviation of a
+    decision's reward and the mean log growth of equity, as found in shadow.
+    """
 
     reward: float
     reward_sd: float

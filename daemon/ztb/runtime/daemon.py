@@ -210,6 +210,10 @@ class Daemon:
             await asyncio.sleep(wait_s)
             wait_s = min(2.0 * wait_s, _LONGEST_WAIT_S)
 
+    def progress(self) -> tuple[bool, int]:
+        """Changes while the daemon gets on: with each block that is consumed, and where none waits, with each turn."""
+        return (True, self._feed.taken) if self._feed.waiting else (False, self.turns)
+
     def snapshot(self) -> Snapshot:
         """The state now."""
         return self._snapshots.take()

@@ -22,8 +22,15 @@ class Feed:
     def __init__(self, source: Source) -> None:
         self.instrument: Instrument = source.instrument
         self.stopped = False
+        self.taken = 0
+        """Blocks handed on."""
         self._source = source
         self._queue: asyncio.Queue[Ticks | None] = asyncio.Queue(_BLOCKS)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is anything to hand on."""
+        return not self._queue.empty()
 
     async def pump(self) -> None:
         """Read the source to its end."""
@@ -44,4 +51,5 @@ class Feed:
             block = await self._queue.get()
             if block is None:
                 return
+            self.taken += 1
             yield block

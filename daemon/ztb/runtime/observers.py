@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from ztb.config import Config
@@ -17,6 +17,7 @@ from ztb.telemetry.metrics import Gauges, Metrics
 from ztb.telemetry.mqtt.setup import mqtt_observer
 from ztb.telemetry.notices import NoticeObserver
 from ztb.telemetry.observer import Observer
+from ztb.telemetry.systemd import Notifier, SystemdObserver
 from ztb.telemetry.web.listening import listening
 from ztb.telemetry.web.server import WebObserver
 
@@ -57,3 +58,11 @@ def configured_observers(
     if where is not None:
         observers.append(WebObserver(where, Metrics(gauges), redact))
     return observers
+
+
+def service_manager(
+    progress: Callable[[], object], environment: Mapping[str, str] = os.environ
+) -> list[Observer]:
+    """systemd, where it started us and wants to hear of it; `progress` is what feeds its watchdog."""
+    notifier = Notifier(environment)
+    return [SystemdObserver(notifier, progress)] if notifier.wanted else []

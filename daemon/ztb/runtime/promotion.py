@@ -310,16 +310,21 @@ def _training(known: _Known) -> dict[str, int]:
     return {"trained_to_decision": known.trained_to, "trained_to_ns": known.trained_to_ns}
 
 
-_WINNERS_CURSE = 3.0
-"""Standard errors: whoever has passed did so on a stretch that was kind to it, the more so the shorter it was."""
+_STANDARD_ERRORS = 3.0
+"""The stretch of a test may have been kind to all who traded it, the more so the shorter it was."""
 
 
 def _expectation(figures: Mapping[str, Any]) -> Expectation | None:
-    reward, deviation, growth = (figures.get(name) for name in ("reward", "reward_sd", "growth"))
+    """What the promoted generation has to earn: as much as the incumbent did beside it, less the error of the test.
+
+    Not what it earned itself: whoever passes had luck (the winner's curse), and with less than that, but more than
+    the incumbent, going back would lose.
+    """
+    reward, deviation, growth = (figures.get(name) for name in ("incumbent_reward", "reward_sd", "growth"))
     if reward is None or deviation is None or growth is None:
         return None
-    lucky = _WINNERS_CURSE * deviation / math.sqrt(max(figures.get("tested_decisions", 1), 1))
-    return Expectation(reward - lucky, deviation, growth)
+    error = deviation / math.sqrt(max(figures.get("tested_decisions", 1), 1))
+    return Expectation(reward - _STANDARD_ERRORS * error, deviation, growth)
 
 
 def _serving(known: _Known, era: int, set_back: bool = False) -> Serving:

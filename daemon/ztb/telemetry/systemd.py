@@ -68,14 +68,14 @@ def is_ready(now: Snapshot) -> bool:
 
 
 class SystemdObserver:
-    """Tells the service manager; see the module. `progress` counts the turns of what must not stand still."""
+    """Tells the service manager; see the module. What `progress` returns changes while there is some."""
 
     name = "systemd"
 
-    def __init__(self, notifier: Notifier, progress: Callable[[], int]) -> None:
+    def __init__(self, notifier: Notifier, progress: Callable[[], object]) -> None:
         self._notifier = notifier
         self._progress = progress
-        self._seen = -1
+        self._seen: object = None
         self._said = ""
         self._ready = False
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ztb.runtime.doctor import machine, setup
+from ztb.runtime.doctor import connections, machine, setup
 from ztb.runtime.doctor.findings import Finding, Patient
 
 CHECKS: tuple[Callable[[Patient], Finding], ...] = (
     setup.packages, machine.clock, machine.folder, machine.disk, machine.memory, machine.kernel_cache,
-    setup.checkpoints, setup.unit,
+    setup.checkpoints, setup.unit, connections.credentials, connections.exchange, connections.broker,
 )  # fmt: skip
 
 

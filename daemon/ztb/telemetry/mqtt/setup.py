@@ -41,7 +41,7 @@ def mqtt_observer(
         return None
     embedded = functools.partial(embedded_broker, section.port)
     return MqttObserver(
-        connecting(_address(section, section.broker, instance, environment)),
+        connecting(address_of(section, section.broker, instance, environment)),
         Topics(section.prefix, instance),
         Encoder(Redactor(known_secrets(environment))),
         section.interval_ms / 1000.0,
@@ -51,7 +51,8 @@ def mqtt_observer(
     )
 
 
-def _address(section: MqttSection, broker: str, instance: str, environment: Mapping[str, str]) -> Address:
+def address_of(section: MqttSection, broker: str, instance: str, environment: Mapping[str, str]) -> Address:
+    """Where `broker` is and how `instance` signs in there. ConfigError says what to mend."""
     if section.username is not None and not section.tls and broker not in LOOPBACK:
         raise ConfigError(
             f"mqtt.username: its password would travel to {broker} in clear text; set mqtt.tls to true"
