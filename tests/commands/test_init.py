@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import ztb.strategies
 from ztb.cli import run
 from ztb.config import load_config
 from ztb.utils.shipped import shipped_folder
@@ -37,6 +38,7 @@ def test_live_is_more_careful_than_paper(capsys, tmp_path):
 def test_the_example_strategy_trades(capsys, tmp_path, write_bars, monkeypatch):
     written(capsys, tmp_path)
     monkeypatch.setenv("ZTB_STRATEGY_PATH", str(tmp_path / "strategies"))
+    monkeypatch.setattr(ztb.strategies, "__path__", [*ztb.strategies.__path__, str(tmp_path / "strategies")])
     out = tmp_path / "run"
     assert (
         run(["replay", "--data", str(write_bars(400)), "--strategy", "my_strategy", "--out", str(out)]) == 0

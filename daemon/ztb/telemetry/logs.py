@@ -7,6 +7,7 @@ Tracebacks are printed without local variables.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -96,7 +97,10 @@ def _configure_structlog() -> None:
 
 
 class _Handler(logging.StreamHandler[BackgroundStream | TextIO]):
-    """A line that cannot be formatted is named; logging's own report would print its arguments unredacted."""
+    """A line that cannot be formatted is named; logging's own report would print its arguments unredacted.
+
+    Where nothing can be written at all, the line is lost: no log may stop the trading.
+    """
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         event = {
@@ -104,7 +108,8 @@ class _Handler(logging.StreamHandler[BackgroundStream | TextIO]):
             "logger": record.name,
             "where": f"{record.pathname}:{record.lineno}",
         }
-        self.stream.write(f"{json.dumps(event)}\n")
+        with contextlib.suppress(OSError, ValueError):
+            self.stream.write(f"{json.dumps(event)}\n")
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +14,7 @@ from ztb.testing.memory_transport import MemorySession, MemoryVenue
 
 
 @contextmanager
-def below_ccxt(venue: MemoryVenue, now_ns: Callable[[], int]) -> Iterator[None]:
+def below_ccxt(venue: MemoryVenue, now_ns: Callable[[], int]) -> Generator[None]:
     """While it lasts, every async client of ccxt reaches `venue` alone and reads `now_ns` as the time."""
 
     def seconds() -> float:
