@@ -92,3 +92,27 @@ def test_a_trade_of_somebody_else_on_the_account_is_named(tmp_path):
     account.trade("9", "0.5")
     run_virtual(books.reconciler.reconcile())
     assert books.halts and books.mismatches()[-1]["foreign_trades"][0]["order"] == "9"
+
+
+def test_an_order_without_an_answer_is_looked_for_before_its_fills_are_called_somebody_elses(tmp_path):
+    account = FakeAccount()
+    books = Books(tmp_path, account)
+    left_open(account, books, 1)
+    account.trade("1", "0.01")
+    run_virtual(books.reconciler.reconcile())
+    assert books.desk.kinds == ["Filled"] and not books.halts
+    assert books.reconciler.done.is_set()
+
+
+def test_while_the_venue_hides_an_order_of_ours_its_fills_halt_nothing_and_no_new_risk_is_taken(tmp_path):
+    account = FakeAccount()
+    books = Books(tmp_path, account)
+    run_virtual(books.reconciler.reconcile())
+    left_open(account, books, 1)
+    account.trade("1", "0.01")
+    account.hidden = 1000
+    run_virtual(books.reconciler.reconcile())
+    assert not books.halts and not books.reconciler.done.is_set()
+    account.hidden = 0
+    run_virtual(books.reconciler.reconcile())
+    assert not books.halts and books.reconciler.done.is_set()

@@ -95,8 +95,9 @@ class Reconciler:
                 self.done.set()
                 return
             await asyncio.sleep(_BETWEEN_S)
-        if found is not None:
-            self.done.clear()
+        self.done.clear()
+        # An order whose sending has no answer yet may be at the venue, or arrive there any moment.
+        if found is not None and all(order.accepted for order in self._broker.table.open):
             self._differs(found)
 
     async def _look(self) -> Balances | None:
@@ -109,8 +110,7 @@ class Reconciler:
         """Every trade and every order's state, as the venue has them."""
         await self._fetch_trades()
         for order in self._broker.table.open:
-            if order.accepted:
-                await self._broker.look_at(order)
+            await self._broker.look_at(order)
         await self._fetch_trades()
 
     async def _fetch_trades(self) -> int:
