@@ -7,6 +7,7 @@ import math
 
 import pytest
 
+from runtime.lenient import LENIENT
 from ztb.config import load_config
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import DecisionRow, FillRow
@@ -17,7 +18,7 @@ from ztb.telemetry.report import write_report
 from ztb.telemetry.run_data import load_run
 from ztb.telemetry.why import explain
 
-FLAGS = {"online.update_every_decisions": 128, "checkpoint.interval_updates": 2}
+FLAGS = LENIENT | {"online.update_every_decisions": 64, "checkpoint.interval_updates": 1}
 
 
 @pytest.fixture

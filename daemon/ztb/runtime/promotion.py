@@ -127,8 +127,12 @@ class Promotion:
         self._save(self._line[-1], {}, (PROMOTED,))
 
     def save_serving(self) -> None:
-        """Save what serves once more, with all that goes with it as it is now: where a restart will begin."""
-        self._save(self._line[-1], {}, (PROMOTED,))
+        """Save what serves once more, with all that goes with it as it is now: where a restart will begin.
+
+        A repetition of a recorded session serves what that kept, began nothing of its own, and has nothing to save.
+        """
+        if self._line:
+            self._save(self._line[-1], {}, (PROMOTED,))
 
     def record(self, update: int, ts_ns: int, decisions: int, stats: UpdateStats, mean_reward: float) -> None:
         """Journal an update."""

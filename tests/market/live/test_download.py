@@ -131,7 +131,7 @@ async def test_the_command_downloads_from_an_exchange_through_ccxt(tmp_path):
     import sys
     from datetime import UTC, datetime
 
-    from ztb.testing.clocks import WallClock
+    from ztb.runtime.clock import SystemClock
     from ztb.testing.exchange.local import LocalExchange
 
     async with LocalExchange(seed=3) as exchange:
@@ -140,7 +140,7 @@ async def test_the_command_downloads_from_an_exchange_through_ccxt(tmp_path):
         market = {"venue": "binance", "symbol": "BTC/USDT", "client": client, "allowed_hosts": ["127.0.0.1"]}
         config = tmp_path / "config.json"
         config.write_text(json.dumps({"market": market}))
-        start = datetime.fromtimestamp(WallClock().now_ns() / 1e9 - 3600, UTC).isoformat()
+        start = datetime.fromtimestamp(SystemClock().now_ns() / 1e9 - 3600, UTC).isoformat()
         for what, out in (("bars", "bars"), ("trades", "trades"), ("trades", "trades")):
             command = ("data", "download", "--config", str(config), "--what", what, "--from", start, "--json")
             child = await asyncio.create_subprocess_exec(

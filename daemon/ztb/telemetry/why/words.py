@@ -26,6 +26,8 @@ REASONS: dict[Reason, tuple[str, str | None]] = {
     Reason.ORDER_RATE: ("too many orders within a minute", "max_orders_per_minute"),
     Reason.ORDERS_PER_DAY: ("too many orders that day", "max_orders_per_day"),
     Reason.REPEATED_SIDE: ("too many orders on the same side in a row", "max_repeated_side"),
+    Reason.CROSSED_MARKET: ("the best bid was not below the best ask", None),
+    Reason.HELD: ("new risk was held back: data stale, clocks apart, books not compared, or not armed", None),
 }
 """Each reason, and the limit of the configuration's section `risk` behind it."""
 
