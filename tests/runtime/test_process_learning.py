@@ -132,7 +132,9 @@ def test_a_learner_killed_and_one_hung_are_replaced_while_trading_goes_on(
     numbers = [row.number for row in rows(directory, UpdateRow)]
     assert numbers == list(range(1, (summary["decisions"] - 1) // 64 + 1))
     started = "learner_started"
-    assert kinds(directory) == ["start", started, "learner_died", started, "learner_hung", started, "end"]
+    # What was promoted meanwhile may alarm or not: it depends on when the candidates arrived.
+    happened = [kind for kind in kinds(directory) if kind != "alarm"]
+    assert happened == ["start", started, "learner_died", started, "learner_hung", started, "end"]
     for kind, decision in (("learner_died", 250), ("learner_hung", 600)):
         (note,) = rows(directory, NoteRow, f"kind = '{kind}'")
         assert json.loads(note.detail)["decision"] >= decision and note.ts_ns > 0

@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import threading
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,11 +24,18 @@ import structlog
 import ztb
 from telemetry.made_up import decision_row
 from ztb.ledger.records import OrderRow
+from ztb.telemetry import correlation
 from ztb.telemetry.correlation import correlate
 from ztb.telemetry.log_output import BackgroundStream
 from ztb.telemetry.logs import configure_logging, set_log_level
 
 SECRET = "s3cr3t/with+signs"
+
+
+@pytest.fixture(autouse=True)
+def no_run_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines belong to no run, whatever ran in this process before."""
+    monkeypatch.setattr(correlation, "_current", ContextVar("of_the_test", default=None))
 
 
 @pytest.fixture
