@@ -33,7 +33,7 @@ from ztb.runtime.recovery import Opening
 from ztb.runtime.session import Frame, MakeOrigin, Session
 from ztb.runtime.trading import configured
 from ztb.telemetry.why.recomputation import load_weights
-from ztb.trading.policy import NetworkShape, weights_sha256
+from ztb.trading.weights import NetworkShape, weights_sha256
 
 _COMPARED: tuple[type[Record], ...] = (DecisionRow, OrderRow, FillRow)
 _HOLD = "as recorded"

@@ -39,7 +39,7 @@ from ztb.runtime.resuming import open_account, resume, resume_lineage, resume_pa
 from ztb.runtime.summary import Ending, remark, summarise
 from ztb.telemetry.report import write_report
 from ztb.trading.lane import Lane
-from ztb.trading.policy import NetworkShape
+from ztb.trading.weights import NetworkShape
 from ztb.utils import CheckpointManager
 from ztb.utils.memory import peak_rss_bytes
 from ztb.utils.version import code_version
