@@ -87,10 +87,14 @@ class SessionControls:
         if stop == "halted":
             self._session.cancel_all()
 
-    def go_on_flattening(self) -> None:
-        """Called a few times a second: nothing left to sell ends in a halt."""
+    def insist(self) -> None:
+        """Called a few times a second: no order works while halted, and nothing left to sell ends in a halt."""
         latch = self._switch.latch
-        if latch is not None and latch.stop == "flattening" and self._session.flatten():
+        if latch is None:
+            return
+        if latch.stop == "halted":
+            self._session.cancel_all()
+        elif latch.stop == "flattening" and self._session.flatten():
             self.latch("halted", latch.origin, latch.reason or "flattened")
 
     def _execute(self, command: Command, origin: str) -> Answer:
@@ -104,7 +108,7 @@ class SessionControls:
                 return self._resume(origin)
             case Flatten():
                 self.latch("flattening", origin, f"flatten, asked by {origin}")
-                self.go_on_flattening()
+                self.insist()
                 return Answer(True, "flattening: the position is being closed, then the trading halts")
             case Freeze() | Unfreeze():
                 return self._freeze(isinstance(command, Freeze), origin)

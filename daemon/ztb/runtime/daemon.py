@@ -153,7 +153,7 @@ class Daemon:
             self.turns += 1
             for look in (self.controls.look, *self.looks):
                 look()
-            self.controls.go_on_flattening()
+            self.controls.insist()
             self._end_when_quiet()
             self.session.journal.commit()
             self._guard()

@@ -198,6 +198,7 @@ def _trade(
     stream = UserStream(
         make, broker.instrument.symbol, broker.table, clock, venue.backoff(), lane.collect, reconciler.wanted.set
     )  # fmt: skip
+    reconciler.missed = stream.missed
     dead_man = _dead_man(request, venue)
     daemon.jobs |= {
         "broker": broker.run, "user-stream": stream.run, "reconciliation": reconciler.run,

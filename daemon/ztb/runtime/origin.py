@@ -10,7 +10,7 @@ from typing import Any
 from ztb.errors import ConfigError, DataError, UsageError
 from ztb.learning.generations import GenerationInfo
 from ztb.trading.network import MakeNetwork, first_weights, weight_shapes
-from ztb.trading.policy import NetworkShape, Weights
+from ztb.trading.weights import NetworkShape, Weights
 from ztb.utils import CheckpointManager
 
 CHECKPOINT_NAME = "policy"

@@ -24,8 +24,8 @@ from ztb.ledger.records import GenerationRow, NoteRow, UpdateRow
 from ztb.runtime.generation_store import PROMOTED, TESTING, GenerationStore
 from ztb.trading.lane import Decided
 from ztb.trading.network import weight_shapes
-from ztb.trading.policy import Weights
 from ztb.trading.ppo.stats import UpdateStats
+from ztb.trading.weights import Weights
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from ztb.runtime.engine import Engine
 from ztb.runtime.origin import CHECKPOINT_NAME, Origin, load_origin
 from ztb.runtime.recovery import Opening, Past, progress_of, progress_of_order, remember_risk
 from ztb.trading.network import MakeNetwork
-from ztb.trading.policy import NetworkShape
+from ztb.trading.weights import NetworkShape
 from ztb.utils import CheckpointManager
 
 

@@ -41,7 +41,7 @@ from ztb.runtime.resuming import open_account, resume, resume_lineage, resume_pa
 from ztb.runtime.summary import Ending, remark, summarise
 from ztb.telemetry.report import write_report
 from ztb.trading.lane import Lane
-from ztb.trading.policy import NetworkShape
+from ztb.trading.weights import NetworkShape
 from ztb.utils import CheckpointManager
 from ztb.utils.memory import peak_rss_bytes
 from ztb.utils.version import code_version
@@ -242,6 +242,8 @@ class Session:
 
     def cancel_all(self) -> None:
         """Ask for the end of every order that works."""
+        if not self.engine.live.working:
+            return
         self.place(CANCEL_ALL)
         self.engine.live.cancel_all(self.engine.progress.last_ts_ns)
 

@@ -26,7 +26,7 @@ from ztb.runtime.origin import Origin, load_origin, random_origin
 from ztb.runtime.recovery import Opening, Past, read_past
 from ztb.runtime.resuming import resumed_origin
 from ztb.runtime.session import Frame, MakeOrigin, Session
-from ztb.trading.policy import NetworkShape
+from ztb.trading.weights import NetworkShape
 from ztb.utils.version import code_version
 
 

@@ -20,7 +20,7 @@ from ztb.runtime.repetition.stand_ins import Outcomes, RecordedBroker, RecordedT
 from ztb.runtime.repetition.swaps import Kept, KeptSwaps
 from ztb.runtime.session import Frame, MakeOrigin, Session, status_of
 from ztb.runtime.trading import configured
-from ztb.trading.policy import NetworkShape, weights_sha256
+from ztb.trading.weights import NetworkShape, weights_sha256
 from ztb.utils import CheckpointManager
 
 

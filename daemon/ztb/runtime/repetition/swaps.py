@@ -13,7 +13,7 @@ from ztb.ledger.run_directory import RunDirectory
 from ztb.runtime.engine import Learning
 from ztb.runtime.repetition.record import Start
 from ztb.telemetry.why.recomputation import load_weights
-from ztb.trading.policy import weights_sha256
+from ztb.trading.weights import weights_sha256
 
 
 @dataclass(frozen=True, slots=True)

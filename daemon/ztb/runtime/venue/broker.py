@@ -1,7 +1,8 @@
 """The broker of live mode: takes orders from the lane at once, and sends them in a task of its own.
 
 An intent is durable before it is sent. An order whose sending had no answer is asked for by its client id until the
-venue knows it, or cannot take it any more (`patience_s`, beyond the venue's own window); it is never sent again.
+venue knows it, or cannot take it any more (`patience_s`, beyond the venue's own window); it is never sent again. A
+cancel is, until the venue says that the order is over.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.errors import VenueError
+from ztb.errors import ConfigError, VenueError
 from ztb.execution.account import new_account
 from ztb.execution.booking import book
 from ztb.execution.orders import Filled, OpenOrder, OrderEvent, OrderRequest
@@ -143,7 +144,9 @@ class VenueBroker(Onlooker):
             while True:
                 command = await self._commands.get()
                 if isinstance(command, _Cancel):
-                    await self._cancel(command.order)
+                    if not await self._cancel(command.order):
+                        name = f"cancel-{command.order.order_id}"
+                        asking.create_task(self._end(command.order), name=name)
                 elif not await self._submit(command.order):
                     name = f"ask-{command.order.order_id}"
                     asking.create_task(self.ask(command.order), name=name)
@@ -212,18 +215,42 @@ class VenueBroker(Onlooker):
         self.table.told({**row, "clientOrderId": order.client_id}, self._now_ns())
         return True
 
-    async def _cancel(self, order: VenueOrder) -> None:
+    async def _cancel(self, order: VenueOrder) -> bool:
+        """Ask for an order's end; False if it must be asked for again."""
         order.cancel_wanted = order.unknown
-        if order.done or order.unknown:
-            return
+        if order.over or order.unknown or order.ending:
+            return True
+        try:
+            if not await self._ask_to_cancel(order):
+                self.table.cancel_refused(order, "unknown_order", self._now_ns())
+        except Exception as error:  # noqa: BLE001 (as above)
+            self._doors().warn("cancel_failed", f"order {order.order_id}: {type(error).__name__}")
+        order.ending = not order.over
+        return order.over
+
+    async def _ask_to_cancel(self, order: VenueOrder) -> bool:
+        """False if the venue does not know the order, or not as an open one. Raises what ccxt does."""
         params = {"clientOrderId": order.client_id}
         try:
             row = await self.client.cancel_order(order.venue_id, self.instrument.symbol, params)
-        except Exception as error:  # noqa: BLE001 (as above)
-            self.table.cancel_refused(order, type(error).__name__, self._now_ns())
-            self._doors().warn("cancel_failed", f"order {order.order_id}: {type(error).__name__}")
-            return
+        except Exception as error:
+            if is_unknown_order(error):
+                return False
+            raise
         self.table.told({**row, "clientOrderId": order.client_id}, self._now_ns())
+        return True
+
+    async def _end(self, order: VenueOrder) -> None:
+        """Cancel an order again and again until the venue says that it is over."""
+        while not order.over:
+            try:
+                if not await self.rest.call(lambda _client: self._ask_to_cancel(order)):
+                    await self.look_at(order)
+            except (VenueError, ConfigError) as error:
+                self._doors().warn("cancel_failed", f"order {order.order_id}: {error}")
+            self._tell()
+            await asyncio.sleep(_ASK_AGAIN_S)
+        order.ending = False
 
     def _worst(self, order: OrderRequest) -> float | None:
         """A price for a market order, where the venue wants one."""
