@@ -121,11 +121,11 @@ def with_another_seed(folder: Path) -> None:
 
 
 def with_another_order(folder: Path) -> None:
-    alter(folder, "UPDATE orders SET lots = lots + 1 WHERE order_id = 2")
+    alter(folder, "UPDATE orders SET lots = lots + 1 WHERE order_id = 1")
 
 
-def without_the_halt(folder: Path) -> None:
-    alter(folder, "UPDATE refusals SET reason = 'daily_loss' WHERE reason = 'halted'")
+def with_another_reward(folder: Path) -> None:
+    alter(folder, "UPDATE decisions SET reward = reward + 1e-12 WHERE decision = 20")
 
 
 def alter(folder: Path, statement: str) -> None:
@@ -140,8 +140,8 @@ def alter(folder: Path, statement: str) -> None:
         (without_the_last_file, r"start 2: its ticks were not recorded"),
         (with_a_flipped_byte, r"000001\.ticks: frame \d+ at byte \d+ is damaged"),
         (with_another_seed, r"start 1 differs in "),
-        (with_another_order, r"start 1 differs in orders, order 2: lots"),
-        (without_the_halt, r"differs in "),
+        (with_another_order, r"start \d differs in orders, order 1: lots"),
+        (with_another_reward, r"start 1 differs in decisions, decision 20: reward"),
     ],
 )
 def test_what_was_changed_is_found_and_named(session, tmp_path, capsys, damage, named):
