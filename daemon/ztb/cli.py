@@ -64,13 +64,20 @@ def replay(
     start: Annotated[str | None, typer.Option("--from", help="first moment, ISO 8601 UTC")] = None,
     end: Annotated[str | None, typer.Option("--to", help="end, ISO 8601 UTC, exclusive")] = None,
     symbol: _Symbol = None,
+    relearn: Annotated[
+        bool, typer.Option("--relearn", help="with RUN: make every generation again too, and compare weights")
+    ] = False,
     as_json: _Json = False,
 ) -> int:
-    """Run a strategy over recorded history, learning as it goes."""
+    """Run a strategy over recorded history, learning as it goes; with RUN, repeat a run and compare bit for bit."""
     from ztb.commands.replay import ReplayOptions, repeat_run, run_replay
 
     if run_directory is not None:
-        return repeat_run(run_directory, out, as_json)
+        return repeat_run(run_directory, out, as_json, relearn)
+    if relearn:
+        raise UsageError(
+            "--relearn: name the run whose generations are to be made again: ztb replay RUN --relearn"
+        )
     flags = {"strategy.name": strategy, "online.learner": learner, "market.symbol": symbol}
     given = {key: value for key, value in flags.items() if value is not None}
     options = ReplayOptions(
