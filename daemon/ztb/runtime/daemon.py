@@ -74,6 +74,8 @@ class Daemon:
         self._stopping = False
         self._turns_left = 0
         self._watch = Watch()
+        if session.frame.past is not None:
+            self._watch.recall(session.frame.past)
         self._guard = MemoryGuard(session.assembly.config.limits.max_memory_gb)
         session.journal.tap = self._record
         self.switch = KillSwitch(session.directory.path)
