@@ -12,10 +12,10 @@ from typing import Any, Literal
 import structlog
 
 from ztb.config import Config
-from ztb.control import Command, Halt, Reload
+from ztb.control import SOCKET_NAME, Command, Halt, Reload
 from ztb.ledger.records import STOPPING, NoteRow, Record
 from ztb.ports import Clock, Source
-from ztb.runtime.control_socket import SOCKET_NAME, ControlSocket
+from ztb.runtime.control_socket import ControlSocket
 from ztb.runtime.controls import SessionControls
 from ztb.runtime.feed import Feed
 from ztb.runtime.kill_switch import KillSwitch
