@@ -50,11 +50,12 @@ def serve(assembly: Assembly, shape: NetworkShape, lineage: Lineage, origin: Ori
 
 
 def learn(
-    assembly: Assembly, origin: Origin, promotion: Promotion, schema_hash: str, paced: bool
+    assembly: Assembly, origin: Origin, promotion: Promotion, schema_hash: str, paced: bool, made: int = 0
 ) -> Learning:
     """What teaches, inline or in a process as configured; where `paced`, the ticks wait for the process.
 
-    `schema_hash`: of the features that generations are trained to see.
+    `schema_hash`: of the features that generations are trained to see. `made`: updates of earlier starts, after which
+    ours are numbered.
     """
     config = assembly.config
     if config.online.learner == "off":
@@ -62,11 +63,11 @@ def learn(
     settings = learner_settings(assembly, promotion.policy.shape, schema_hash)
     guide = guide_of(config.online.profile, promotion.note)
     if config.online.learner == "inline":
-        return _inline(assembly, settings, origin, promotion, guide)
+        return _inline(assembly, settings, origin, promotion, guide, made)
     if promotion.policy.make is not None:
         raise ConfigError("a strategy with a network of its own learns inline: use --learner inline or off")
     pace = Pace(_UPDATES_WAITING * settings.online.update_every_decisions) if paced else None
-    return in_a_process(settings, origin, promotion, pace, Care(), guide)
+    return in_a_process(settings, origin, promotion, pace, Care(), guide, made)
 
 
 def learner_settings(assembly: Assembly, shape: NetworkShape, schema_hash: str) -> LearnerSettings:
@@ -130,9 +131,9 @@ def recent_rollouts(assembly: Assembly, settings: LearnerSettings) -> RecentRoll
 
 
 def online_learner(
-    assembly: Assembly, settings: LearnerSettings, origin: Origin, recent: RecentRollouts
+    assembly: Assembly, settings: LearnerSettings, origin: Origin, recent: RecentRollouts, made: int
 ) -> OnlineLearner:
-    """A learner in this process that begins with `origin`."""
+    """A learner in this process that begins with `origin`, its updates numbered after `made`."""
     # Imported here alone: where the learner has a process of its own, this one never needs torch.
     from ztb.trading.ppo.update import PPOUpdater
 
@@ -142,14 +143,19 @@ def online_learner(
     updater.load_weights(origin.weights)
     if origin.updater_state is not None:
         updater.load_state(origin.updater_state)
-    return OnlineLearner(updater, settings.online, recent)
+    return OnlineLearner(updater, settings.online, recent, updates=made)
 
 
 def _inline(
-    assembly: Assembly, settings: LearnerSettings, origin: Origin, promotion: Promotion, guide: Guide
+    assembly: Assembly,
+    settings: LearnerSettings,
+    origin: Origin,
+    promotion: Promotion,
+    guide: Guide,
+    made: int,
 ) -> InlineLearning:
     recent = recent_rollouts(assembly, settings)
-    learner = online_learner(assembly, settings, origin, recent)
+    learner = online_learner(assembly, settings, origin, recent, made)
     contest = _contest(assembly.config, settings.contest.schema if settings.contest else "")
     gate = Contest(contest, recent, settings.shape, settings.seed, first_serving(origin.weights))
     return InlineLearning(promotion, learner, gate, guide, (settings.ppo, *settings.profiles))
@@ -162,13 +168,15 @@ def in_a_process(
     pace: Pace | None,
     care: Care,
     guide: Guide | None = None,
+    made: int = 0,
 ) -> ProcessLearning:
     """Learning in a process that is started by `begin`."""
-    process = LearnerProcess(
-        settings, first_state(origin.updater_state, origin.weights), care, time.monotonic
-    )
+    first = first_state(origin.updater_state, origin.weights, made)
+    process = LearnerProcess(settings, first, care, time.monotonic)
     process.serve(first_serving(origin.weights))
     every = settings.online.update_every_decisions
-    return ProcessLearning(
+    learning = ProcessLearning(
         promotion, process, every, care.watch_every_s, time.monotonic, pace, guide, origin.updater_state
     )
+    learning.updates = made
+    return learning
