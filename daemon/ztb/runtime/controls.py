@@ -44,8 +44,12 @@ class SessionControls:
         reload: Callable[[], str],
         disarm: Callable[[], str],
     ) -> None:
-        """`reload` takes the configuration over, `disarm` ends what `ztb arm` began; each says what it did."""
+        """`reload` takes the configuration over, `disarm` ends what `ztb arm` began; each says what it did.
+
+        While the books are not `believed`, nothing is flattened by them.
+        """
         self.snapshot: Callable[[], Snapshot] | None = None
+        self.believed: Callable[[], bool] = lambda: True
         self._session = session
         self._switch = switch
         self._now_ns = now_ns
@@ -94,8 +98,18 @@ class SessionControls:
             return
         if latch.stop == "halted":
             self._lane.cancel_all(self._event_ns())
-        elif latch.stop == "flattening" and self._lane.flatten(self._event_ns()):
+        elif latch.stop == "flattening" and self.believed() and self._lane.flatten(self._event_ns()):
             self.latch("halted", latch.origin, latch.reason or "flattened")
+
+    def distrust(self, reason: str) -> None:
+        """The program has contradicted itself and ends: the next start books and reconciles anew, flattens, and halts.
+
+        Not this one, whose books may be what is wrong. A halt that is latched stays one.
+        """
+        latch = self._switch.latch
+        if latch is None or latch.stop != "halted":
+            self._switch.set(Latch("flattening", self._now_ns(), "invariant", reason))
+        self._note("contradiction", "invariant", reason)
 
     def _execute(self, command: Command, origin: str) -> Answer:
         match command:

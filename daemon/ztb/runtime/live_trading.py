@@ -11,7 +11,7 @@ from typing import cast
 
 import numpy as np
 
-from ztb.config import config_hash
+from ztb.config import MarketSection, config_hash
 from ztb.errors import VenueError
 from ztb.execution.risk import RiskLimits
 from ztb.ledger.bookkeeper import client_prefix
@@ -178,24 +178,18 @@ def _trade(
     """Connect the broker with the daemon, and give the daemon its jobs."""
     session, config, broker = daemon.session, request.config, venue.broker
     lane, memory = session.engine.live, session.engine.live.gate.memory
-    broker.doors = Doors(
-        session.journal.durable, lambda: "halted" if memory.halted else "", lane.collect, warnings
-    )
     reconciler = Reconciler(
         broker, session.books.account, session.journal, config.execution.reconcile_every_s,
         since_ns // 1_000_000 - 60_000, lane.collect,
         lambda reason: daemon.controls.latch("halted", "reconciliation", reason),
     )  # fmt: skip
 
-    def make() -> PrivateClient:
-        client = private_client(config.market, environment)
-        client.set_markets_from_exchange(venue.client)
-        return client
+    def stopped() -> str:
+        return "halted" if memory.halted else NOT_RECONCILED if reconciler.rounds == 0 else ""
 
-    stream = UserStream(
-        make, broker.instrument.symbol, broker.table, clock, venue.backoff(), lane.collect, reconciler.wanted.set
-    )  # fmt: skip
-    reconciler.missed = stream.missed
+    broker.doors = Doors(session.journal.durable, stopped, lane.collect, warnings)
+    daemon.controls.believed = lambda: reconciler.rounds > 0
+    stream = _user_stream(venue, config.market, environment, clock, lane.collect, reconciler)
     dead_man = _dead_man(request, venue)
     daemon.jobs |= {
         "broker": broker.run, "user-stream": stream.run, "reconciliation": reconciler.run,
@@ -214,9 +208,26 @@ def _trade(
                 "warning", "last_look", "the venue did not answer at the end: the next start will ask it"
             )
         await dead_man.release()
-        await venue.client.close()
 
     daemon.ending = leave
+    daemon.parting.append(venue.rest.close)
+
+
+def _user_stream(
+    venue: _Venue, market: MarketSection, environment: Mapping[str, str], clock: Clock,
+    heard: Callable[[], None], reconciler: Reconciler,
+) -> UserStream:  # fmt: skip
+    def make() -> PrivateClient:
+        client = private_client(market, environment)
+        client.set_markets_from_exchange(venue.client)
+        return client
+
+    table = venue.broker.table
+    stream = UserStream(
+        make, venue.broker.instrument.symbol, table, clock, venue.backoff(), heard, reconciler.wanted.set
+    )
+    reconciler.missed = stream.missed
+    return stream
 
 
 def _dead_man(request: TradingRequest, venue: _Venue) -> VenueSwitch | Watchdog:

@@ -177,6 +177,8 @@ class Lane:
         self.flattening = True
         close = self._close()
         self.bridge.refresh(self.broker.account, self.broker.view)
+        if self.bridge.facts[FACT_POSITION] and not self.bridge.facts[FACT_MID]:
+            return False  # no price yet, and so no telling what could be sold
         if not self._working and self.bridge.order(close, self.broker.view, self._next_order_id) is None:
             return True
         buys, sells = self._open_quantities()
