@@ -77,7 +77,9 @@ def test_where_the_venue_bears_the_books_out_the_next_start_flattens_and_halts(t
             async with it.running("live") as daemon:
                 await asyncio.sleep(20.0)
                 assert daemon.snapshot().state == "halted" and "disagree" in daemon.snapshot().halted_because
-                assert daemon.session.books.account.exact_position < daemon.session.assembly.instrument.lot_size
+                assert (
+                    daemon.session.books.account.exact_position < daemon.session.assembly.instrument.lot_size
+                )
                 truth, account = truth_of(it.exchange), daemon.session.books.account
                 assert (account.exact_cash, account.exact_position) == (truth.cash, truth.position)
 

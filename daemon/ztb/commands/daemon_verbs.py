@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ztb.control import Command, Disarm, Flatten, Freeze, Halt, Promote, Resume, Rollback, Unfreeze
+from ztb.control import Adopt, Command, Disarm, Flatten, Freeze, Halt, Promote, Resume, Rollback, Unfreeze
 
 daemon_app = typer.Typer()
 generations_app = typer.Typer(no_args_is_help=True, help="The generations of a run.")
@@ -82,9 +82,15 @@ def halt(
 
 
 @daemon_app.command()
-def resume(run_directory: _Run = None, as_json: _Json = False) -> int:
-    """Trade again after a halt."""
-    return _command(run_directory, Resume(), as_json)
+def resume(
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="live: take over what the venue's account holds, into the books")
+    ] = False,
+    run_directory: _Run = None,
+    as_json: _Json = False,
+) -> int:
+    """Trade again after a halt; after a mismatch with the venue that you have looked into, with --adopt."""
+    return _command(run_directory, Adopt() if adopt else Resume(), as_json)
 
 
 @daemon_app.command()

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import structlog
 
 from ztb.config import Config
-from ztb.control import Command, Halt, Reload
+from ztb.control import AtOnce, Halt, Reload
 from ztb.errors import InvariantError
 from ztb.ledger.records import STOPPING, NoteRow, Record
 from ztb.ports import Clock, Source
@@ -185,7 +185,7 @@ class Daemon:
         loop.add_signal_handler(signal.SIGUSR1, self._on_signal, Halt("SIGUSR1"), "signal")
         loop.add_signal_handler(signal.SIGHUP, self._on_signal, Reload(), "signal")
 
-    def _on_signal(self, command: Command, origin: str) -> None:
+    def _on_signal(self, command: AtOnce, origin: str) -> None:
         answer = self.controls.carry_out(command, origin)
         log = structlog.get_logger()
         (log.info if answer.ok else log.error)(

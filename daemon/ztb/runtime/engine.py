@@ -29,7 +29,10 @@ _WATCH_EVERY = 64  # blocks between two looks, where decisions are rare
 
 @dataclass(slots=True)
 class Progress:
-    """What the engine has done so far; `peak` and `max_drawdown` are of the live equity at decisions."""
+    """What the engine has done so far; `peak` and `max_drawdown` are of the live equity at decisions.
+
+    `adopted` is quote currency that came into the books without being earned.
+    """
 
     ticks: int = 0
     decisions: int = 0
@@ -43,6 +46,7 @@ class Progress:
     max_drawdown: float = 0.0
     last_equity: float = 0.0
     equity_sum: float = 0.0
+    adopted: float = 0.0
 
 
 class Learning:
@@ -166,6 +170,14 @@ class Engine:
                     await self.learning.settle()
                     await asyncio.sleep(0)
             i = end
+
+    def adopted(self, value: float) -> None:
+        """The books were changed by `value` quote currency that nothing earned."""
+        progress = self.progress
+        progress.adopted += value
+        progress.last_equity += value
+        progress.peak += value
+        self._tainted = True
 
     def _count(self, ticks: Ticks) -> None:
         progress = self.progress

@@ -19,6 +19,7 @@ from ztb.ledger.records import GenerationRow, Record
 from ztb.market.live.backoff import Backoff
 from ztb.market.live.rest import Rest
 from ztb.ports import Clock
+from ztb.runtime.adoption import Adoption, adopt
 from ztb.runtime.arming import (
     NOT_ARMED,
     Arming,
@@ -189,6 +190,7 @@ def _trade(
 
     broker.doors = Doors(session.journal.durable, stopped, lane.collect, warnings)
     daemon.controls.believed = lambda: reconciler.rounds > 0
+    daemon.controls.adopt = _Adopting(daemon, reconciler)
     stream = _user_stream(venue, config.market, environment, clock, lane.collect, reconciler)
     dead_man = _dead_man(request, venue)
     daemon.jobs |= {
@@ -253,6 +255,30 @@ class _Reconciled:
             self._cancel = False
             lane.cancel_all(self._daemon.session.engine.progress.last_ts_ns)
         lane.gate.memory.holds.discard(NOT_RECONCILED)
+
+
+class _Adopting:
+    """Takes the venue's figures over into the books; called with who asked."""
+
+    def __init__(self, daemon: Daemon, reconciler: Reconciler) -> None:
+        self._session = daemon.session
+        self._reconciler = reconciler
+
+    async def __call__(self, origin: str) -> str:
+        found = await self._reconciler.settled()
+        # From here on without an await: nothing may happen between the venue's figures and ours.
+        engine = self._session.engine
+        account, mid = engine.books.account, engine.live.broker.view["mid"].item()
+        adoption = Adoption(
+            engine.progress.last_ts_ns, found.cash - account.exact_cash,
+            found.position - account.exact_position, mid,
+        )  # fmt: skip
+        evidence = self._reconciler.evidence(found)
+        self._session.journal.append(adoption.note({"asked by": origin, **evidence}))
+        adopt(adoption, engine)
+        self._session.journal.commit()
+        self._reconciler.wanted.set()
+        return f"adopted {adoption.cash:+f} in cash and {adoption.position:+f} in position"
 
 
 def _guard_arming(daemon: Daemon) -> None:
