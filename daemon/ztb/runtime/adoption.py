@@ -15,11 +15,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.ledger.records import NoteRow
+from ztb.ledger.records import ADOPTED, NoteRow
 from ztb.runtime.engine import Engine
-
-ADOPTED = "adopted"
-"""Kind of the note that changes the books."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +33,11 @@ class Adoption:
         """Quote currency."""
         return float(self.cash) + float(self.position) * self.price
 
-    def note(self, evidence: Mapping[str, Any]) -> NoteRow:
-        """As it is journaled, with why."""
-        facts = {"cash": f"{self.cash:f}", "position": f"{self.position:f}", "price": self.price}
+    def note(self, rows: int, evidence: Mapping[str, Any]) -> NoteRow:
+        """As it is journaled, with why, and after how many rows of ticks of this start."""
+        facts = {
+            "cash": f"{self.cash:f}", "position": f"{self.position:f}", "price": self.price, "rows": rows,
+        }  # fmt: skip
         return NoteRow(self.ts_ns, ADOPTED, json.dumps({**facts, "evidence": evidence}, sort_keys=True))
 
     @classmethod

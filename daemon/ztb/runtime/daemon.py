@@ -115,7 +115,7 @@ class Daemon:
         self.session.journal.append(NoteRow(last_ns, STOPPING, ""))
         lane.gate.memory.halted = True
         if self.session.assembly.config.execution.orders_at_stop == "cancel":
-            lane.cancel_all(last_ns)
+            self.session.cancel_all()
             self._turns_left = _TURNS_FOR_CANCELS
         self._end_when_quiet()
 

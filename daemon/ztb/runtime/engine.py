@@ -31,9 +31,11 @@ _WATCH_EVERY = 64  # blocks between two looks, where decisions are rare
 class Progress:
     """What the engine has done so far; `peak` and `max_drawdown` are of the live equity at decisions.
 
-    `adopted` is quote currency that came into the books without being earned.
+    `rows`: of ticks, let happen since this process started. `adopted`: quote currency that came into the books without
+    being earned.
     """
 
+    rows: int = 0
     ticks: int = 0
     decisions: int = 0
     gaps: int = 0
@@ -212,6 +214,7 @@ class Engine:
                 self._decide(tick.ts_ns, history[j])
 
     def _advance(self, ticks: Ticks, i0: int, i1: int) -> None:
+        self.progress.rows += i1 - i0
         self.learning.ticks(ticks[i0:i1], self.live.broker.view)
         self.live.advance(ticks, i0, i1)
         for lane in self.shadows.values():

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -15,7 +16,7 @@ from ztb.config import MarketSection, config_hash
 from ztb.errors import VenueError
 from ztb.execution.risk import RiskLimits
 from ztb.ledger.bookkeeper import client_prefix
-from ztb.ledger.records import GenerationRow, Record
+from ztb.ledger.records import COLLECTED, GenerationRow, Record
 from ztb.market.live.backoff import Backoff
 from ztb.market.live.rest import Rest
 from ztb.ports import Clock
@@ -39,6 +40,7 @@ from ztb.runtime.trading import (
     Warnings,
     assembly_of,
     attend,
+    facts_of,
     open_market,
     origin_of,
     run_id_of,
@@ -118,12 +120,12 @@ async def _connected(
         raise
     now_ns = clock.now_ns()
     frame = Frame(
-        "live", assembly, request.directory, run_id, {"trade_from_ns": now_ns}, now_ns, False, past, opening,
+        "live", assembly, request.directory, run_id, facts_of(request, now_ns), now_ns, False, past, opening,
         venue.broker,
     )  # fmt: skip
     session = Session(frame, origin_of(request, frame))
-    gate = session.engine.live.gate
-    gate.limits = limited(gate.limits, arming.limit_quote, opening.equity)
+    session.bound = partial(limited, limit_quote=arming.limit_quote, equity=opening.equity)
+    session.limit(assembly.config.risk)
     if past is not None:
         fills = {booked.fill.fill_id for booked in past.booked}
         venue.broker.resume(past.open_orders, past.client_ids, fills)
@@ -188,7 +190,9 @@ def _trade(
     def stopped() -> str:
         return "halted" if memory.halted else NOT_RECONCILED if reconciler.rounds == 0 else ""
 
-    broker.doors = Doors(session.journal.durable, stopped, lane.collect, warnings)
+    broker.doors = Doors(
+        session.journal.durable, stopped, lane.collect, lambda: session.place(COLLECTED), warnings
+    )
     daemon.controls.believed = lambda: reconciler.rounds > 0
     daemon.controls.adopt = _Adopting(daemon, reconciler)
     stream = _user_stream(venue, config.market, environment, clock, lane.collect, reconciler)
@@ -253,7 +257,7 @@ class _Reconciled:
             return
         if self._cancel:
             self._cancel = False
-            lane.cancel_all(self._daemon.session.engine.progress.last_ts_ns)
+            self._daemon.session.cancel_all()
         lane.gate.memory.holds.discard(NOT_RECONCILED)
 
 
@@ -274,7 +278,7 @@ class _Adopting:
             found.position - account.exact_position, mid,
         )  # fmt: skip
         evidence = self._reconciler.evidence(found)
-        self._session.journal.append(adoption.note({"asked by": origin, **evidence}))
+        self._session.journal.append(adoption.note(engine.progress.rows, {"asked by": origin, **evidence}))
         adopt(adoption, engine)
         self._session.journal.commit()
         self._reconciler.wanted.set()

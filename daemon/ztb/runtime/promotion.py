@@ -228,6 +228,9 @@ class Promotion:
         self._lineage.promoted += 1
         self._write(generation, "promoted", {"reason": "manual", "origin": origin, **_training(known)})
         self.store.concluded(generation, promoted=True)
+        self._save(
+            known, {}, (PROMOTED,)
+        )  # once more: retention may be taking the file that was read just now
         self._serve(known, None, probation=True)
 
     def rollback(self, generation: int | None, origin: str) -> int:

@@ -125,7 +125,8 @@ def resumed_origin(
             first = load(0)
             info = _info(past, generation, found)
             zero = info if first is None else _info(past, 0, first)
-            return replace(found, how=f"generation {generation} of this run", served=info, first=zero)
+            how = f"generation {generation} of this run"
+            return replace(found, how=how, served=info, first=zero, checkpoint=saved[generation])
     return None
 
 

@@ -56,16 +56,36 @@ _Command: TypeAlias = _Submit | _Cancel
 @dataclass(frozen=True, slots=True)
 class Doors:
     """What the broker is told by others: `durable` returns when the journal is, `stopped` says why nothing may be
-    sent any more ("" if it may), `heard` is called when there are events to collect, `warn` hears of trouble.
+    sent any more ("" if it may), `heard` is called when there are events to collect, `collecting` before some are,
+    `warn` hears of trouble.
     """
 
     durable: Callable[[], Awaitable[None]]
     stopped: Callable[[], str]
     heard: Callable[[], None]
+    collecting: Callable[[], None]
     warn: Callable[[str, str], None]
 
 
-class VenueBroker:
+class Onlooker:
+    """What every broker whose orders match elsewhere has: the market as it goes by, and an account."""
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.instrument = instrument
+        self.view = new_view(instrument)
+        self.account = new_account(0.0)
+        self._block = empty_ticks(0)
+        self._entry = entry(_see, self._block, 0, 0, self.view)
+
+    def advance(self, ticks: Ticks, i0: int, i1: int) -> int:
+        """See `ports.Broker`: all rows at once, the venue does the matching."""
+        if ticks is not self._block:
+            self._block = plain_ticks(ticks)
+        self._entry(self._block, i0, i1, self.view)
+        return i1
+
+
+class VenueBroker(Onlooker):
     """See the module and `ports.Broker`. At most as many commands wait as the risk gate lets through."""
 
     def __init__(
@@ -77,19 +97,15 @@ class VenueBroker:
         clock: Clock,
         patience_s: float,
     ) -> None:
+        super().__init__(instrument)
         self.client = client
         self.rest = rest
-        self.instrument = instrument
-        self.view = new_view(instrument)
-        self.account = new_account(0.0)
         self.table = OrderTable(instrument, prefix)
         self.doors: Doors | None = None
         self.sent = 0
         self._clock = clock
         self._patience_s = patience_s
         self._commands: asyncio.Queue[_Command] = asyncio.Queue()
-        self._block = empty_ticks(0)
-        self._entry = entry(_see, self._block, 0, 0, self.view)
 
     def submit(self, order: OrderRequest, now_ns: int) -> None:
         """See `ports.Broker`."""
@@ -101,16 +117,11 @@ class VenueBroker:
         if order is not None:
             self._commands.put_nowait(_Cancel(order))
 
-    def advance(self, ticks: Ticks, i0: int, i1: int) -> int:
-        """See `ports.Broker`: all rows at once, the venue does the matching."""
-        if ticks is not self._block:
-            self._block = plain_ticks(ticks)
-        self._entry(self._block, i0, i1, self.view)
-        return i1
-
     def events(self) -> list[OrderEvent]:
         """See `ports.Broker`; fills enter the account as they are collected."""
         collected: list[OrderEvent] = []
+        if self.table.events:
+            self._doors().collecting()
         while self.table.events:
             event = self.table.events.popleft()
             if isinstance(event, Filled):
