@@ -81,7 +81,7 @@ def _learner(session: Session, watch: Watch) -> LearnerFact | None:
     if session.policy is None:
         return None
     learning, update = session.engine.learning, watch.update
-    mode = session.assembly.config.online.learner
+    mode = session.assembly.learner
     if update is None:
         return LearnerFact(mode, mode != "off", learning.frozen, learning.updates)
     return LearnerFact(
