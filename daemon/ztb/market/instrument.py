@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
 
-
 @dataclass(frozen=True, slots=True)
 class Instrument:
     """One symbol of one venue.
