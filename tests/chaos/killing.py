@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -55,50 +56,71 @@ def until(condition: Callable[[], bool], what: str, seconds: float = _PATIENCE_S
         time.sleep(0.02)
 
 
+class Nursery:
+    """Makes processes that have already done a daemon's imports; see `child.py`."""
+
+    def __init__(self) -> None:
+        self._parent = subprocess.Popen(
+            [sys.executable, str(CHILD)], env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )  # fmt: skip
+
+    def run(self, arguments: list[str], log: Path) -> int:
+        """`ztb` with `arguments`; the process that runs it."""
+        return self._ask(run=arguments, environment=SECRETS, log=str(log))
+
+    def wait(self, process: int) -> int:
+        """Wait for the end of a process; its exit status, that of a signal negative."""
+        return self._ask(wait=process)
+
+    def close(self) -> None:
+        self._parent.communicate()
+
+    def _ask(self, **asked: Any) -> int:
+        assert self._parent.stdin is not None and self._parent.stdout is not None
+        self._parent.stdin.write(json.dumps(asked) + "\n")
+        self._parent.stdin.flush()
+        return int(self._parent.stdout.readline())
+
+
 class Trader:
     """Daemons on one folder, one after the other."""
 
-    def __init__(self, folder: Path, options: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, options: dict[str, Any], nursery: Nursery) -> None:
         self.folder = folder
         self.client = ccxt.binance(options)
         self.file = folder.with_suffix(".json")
         self.file.write_text(json.dumps(_settings(options)))
         folder.mkdir()
         arm(folder, load_config(self.file, {}, {}).config, time.time_ns())
-        self.process: subprocess.Popen[str] | None = None
-        self.imported_s = self.imported_cpu_s = 0.0
+        self._nursery = nursery
+        self._process = 0
+        self._started_s = 0.0
 
     def start(self) -> None:
-        """Returns when the imports are done."""
+        """A process that has done its imports begins."""
         (self.folder / "control.sock").unlink(missing_ok=True)
-        with (self.folder / "log").open("a") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, str(CHILD), "run", "--mode", "live", "--config", str(self.file), "--out",
-                 str(self.folder), "--json"],
-                env=environment(**SECRETS), stdout=subprocess.PIPE, stderr=log, text=True,
-            )  # fmt: skip
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "imported\n", (self.folder / "log").read_text()
-        self.imported_s, self.imported_cpu_s = time.monotonic(), self._cpu_s()
+        run = ["run", "--mode", "live", "--config", str(self.file), "--out", str(self.folder)]
+        self._process = self._nursery.run(run, self.folder / "log")
+        self._started_s = time.monotonic()
 
     def kill(self) -> None:
         """SIGKILL."""
-        assert self.process is not None and self.process.poll() is None, (self.folder / "log").read_text()
-        self.process.kill()
-        self.process.communicate()
+        os.kill(self._process, signal.SIGKILL)
+        assert self._nursery.wait(self._process) == -signal.SIGKILL, (self.folder / "log").read_text()
+        self._process = 0
 
     def leave(self) -> None:
         """Nothing of ours goes on, whatever happened."""
-        if self.process is not None and self.process.poll() is None:
-            self.kill()
+        if self._process:
+            os.kill(self._process, signal.SIGKILL)
+            self._nursery.wait(self._process)
 
     def end(self) -> dict[str, Any]:
         """SIGTERM; the summary."""
-        assert self.process is not None
-        self.process.terminate()
-        out, _ = self.process.communicate(timeout=30)
-        assert self.process.returncode == 0, (self.folder / "log").read_text()
-        summary: dict[str, Any] = json.loads(out)
+        os.kill(self._process, signal.SIGTERM)
+        assert self._nursery.wait(self._process) == 0, (self.folder / "log").read_text()
+        self._process = 0
+        summary: dict[str, Any] = json.loads((self.folder / "summary.json").read_text())
         return summary
 
     def ask(self, command: Command) -> Answer | None:
@@ -118,12 +140,11 @@ class Trader:
         Where others keep the processors busy, what it used of them itself: their waiting is not ours.
         """
         until(lambda: self.status().get("state") in ("trading", "halted"), "ready")
-        waited_s, used_s = time.monotonic() - self.imported_s, self._cpu_s() - self.imported_cpu_s
-        return used_s if os.getloadavg()[0] > (os.cpu_count() or 1) else waited_s
+        waited_s = time.monotonic() - self._started_s
+        return self._cpu_s() if os.getloadavg()[0] > (os.cpu_count() or 1) else waited_s
 
     def _cpu_s(self) -> float:
-        assert self.process is not None
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        fields = Path(f"/proc/{self._process}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def halt(self) -> None:

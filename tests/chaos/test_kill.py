@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from chaos.books import check_account, check_journal
-from chaos.killing import Trader, inject, venue_process
-from chaos.truth import truth_told
+from chaos.books import Books, books_of
+from chaos.killing import Nursery, Trader, inject, venue_process
+from chaos.truth import Truth, truth_told
 from ztb.control import Resume
 from ztb.ledger.accounts import Account
 from ztb.market.instrument import Instrument
@@ -39,48 +41,67 @@ def ledger(folder: Path) -> Account:
     return account
 
 
-def check(trader: Trader) -> int:
-    """The daemon rests: its books against the venue's; how many orders the venue took so far."""
+@dataclass(frozen=True)
+class Rest:
+    """A daemon that was started again and then rested: how soon it was ready, the venue's books and ours."""
+
+    ready_s: float
+    truth: Truth
+    books: Books
+
+
+def rest(trader: Trader) -> Rest:
+    """The daemon is ready, rests, and is looked at."""
+    ready_s = trader.ready_s()
     trader.halt()
     time.sleep(0.5)  # the journal is on disk a fifth of a second later
-    truth = truth_told(trader.client)
-    check_account(truth, ledger(trader.folder))
-    check_journal(truth, trader.folder)
-    return len(truth.orders)
+    return Rest(ready_s, truth_told(trader.client), books_of(trader.folder, ledger(trader.folder)))
 
 
-def kill_and_recover(seed: int, folder: Path, kills: int) -> int:
-    """Kill a daemon `kills` times; how many orders the venue took."""
+def kill_and_recover(seed: int, kills: int, folder: Path, nursery: Nursery) -> Iterator[Rest]:
+    """Kill a daemon at `kills` moments; each rest of it, the last one after the last kill."""
     rng = np.random.default_rng(seed)
     with venue_process(seed) as options:
-        trader = Trader(folder, options)
+        trader = Trader(folder, options, nursery)
         try:
             for _ in range(kills):
                 trader.start()
                 if rng.random() < 0.2:
                     time.sleep(rng.uniform(0.0, 2.0))  # before it trades
                 else:
-                    assert trader.ready_s() <= READY_S
-                    check(trader)
+                    yield rest(trader)
                     if rng.random() < 0.5:
                         inject(options, kind="slow", match="POST /api/v3/order", seconds=0.3, count=3)
                     trader.ask(Resume())
                     time.sleep(rng.uniform(0.0, 4.0))
                 trader.kill()
             trader.start()
-            assert trader.ready_s() <= READY_S
-            orders = check(trader)
+            yield rest(trader)
             assert trader.end()["status"] == "stopped"
         finally:
             trader.leave()
-    return orders
 
 
-def test_kills_leave_the_books_as_the_venue_has_them(tmp_path: Path) -> None:
-    assert kill_and_recover(5, tmp_path / "run", 1) > 0
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    made = Nursery()
+    yield made
+    made.close()
 
 
-@pytest.mark.proof
-@pytest.mark.parametrize("seed", range(100))
-def test_three_hundred_kills_leave_the_books_as_the_venue_has_them(seed: int, tmp_path: Path) -> None:
-    kill_and_recover(seed, tmp_path / "run", 3)
+PROOF = [pytest.param(seed, 3, marks=pytest.mark.proof) for seed in range(100)]
+
+
+@pytest.mark.parametrize(("seed", "kills"), [(100, 1), *PROOF])
+def test_kills_leave_the_books_as_the_venue_has_them(
+    seed: int, kills: int, tmp_path: Path, nursery: Nursery
+) -> None:
+    rests = list(kill_and_recover(seed, kills, tmp_path / "run", nursery))
+    for seen in rests:
+        assert seen.ready_s <= READY_S
+        assert (seen.books.cash, seen.books.position) == (seen.truth.cash, seen.truth.position)
+        assert seen.books.fills == seen.truth.fills
+        assert seen.books.ends == seen.truth.ends
+        assert seen.truth.repeated == []
+        assert seen.books.mismatches == 0
+    assert rests[-1].truth.orders

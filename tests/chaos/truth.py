@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,12 @@ from ztb.testing.exchange.state import USER
 from ztb.testing.exchange.units import SCALE
 
 MARKET = "BTCUSDT"
+_ENDS = {
+    "FILLED": set[str](),
+    "CANCELED": {"cancelled"},
+    "EXPIRED": {"expired"},
+    "EXPIRED_IN_MATCH": {"expired"},
+}
 
 
 @dataclass(frozen=True)
@@ -24,14 +31,29 @@ class Traded:
     quantity: Decimal
 
 
+def by_number(fill: Traded) -> int:
+    """The order in which the venue numbers trades."""
+    return fill.trade_id
+
+
 @dataclass(frozen=True)
 class Truth:
-    """Orders ever accepted, as (client id, status), their fills, and what the account holds."""
+    """Orders ever accepted, as (client id, status), their fills in order, and what the account holds."""
 
     orders: list[tuple[str, str]]
     fills: list[Traded]
     cash: Decimal
     position: Decimal
+
+    @property
+    def repeated(self) -> list[str]:
+        """Client ids of which the venue took more than one order."""
+        return [client_id for client_id, n in Counter(name for name, _ in self.orders).items() if n > 1]
+
+    @property
+    def ends(self) -> dict[str, set[str]]:
+        """By client id, how each order ended, in our own words; nothing for one that was filled."""
+        return {client_id: _ENDS.get(status, {"open"}) for client_id, status in self.orders}
 
 
 def truth_of(exchange: Exchange) -> Truth:
@@ -48,7 +70,8 @@ def truth_of(exchange: Exchange) -> Truth:
         for fill in venue.fills
         if fill.account == USER
     ]  # fmt: skip
-    return Truth([(o.request.client_id, str(o.status)) for o in orders.values()], fills, cash, position)
+    told = [(order.request.client_id, str(order.status)) for order in orders.values()]
+    return Truth(told, sorted(fills, key=by_number), cash, position)
 
 
 def truth_told(client: Any) -> Truth:
@@ -64,6 +87,5 @@ def truth_told(client: Any) -> Truth:
         )
         for row in client.private_get_mytrades(asked)
     ]  # fmt: skip
-    return Truth(
-        [(o["clientOrderId"], o["status"]) for o in orders.values()], fills, held["USDT"], held["BTC"]
-    )
+    told = [(order["clientOrderId"], order["status"]) for order in orders.values()]
+    return Truth(told, sorted(fills, key=by_number), held["USDT"], held["BTC"])

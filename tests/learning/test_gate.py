@@ -26,8 +26,8 @@ from learning.test_gate_evidence import binomial_at_most
 from utils.checkpoint_states import proof_sample
 from ztb.learning.gate.candidate import Entrant, Verdict
 from ztb.learning.gate.rules import GateRules
-from ztb.trading.policy import NetworkShape, Weights, initial_weights
 from ztb.trading.recording import Recording
+from ztb.trading.weights import NetworkShape, Weights, initial_weights
 
 EDGE = 0.3
 GOOD = follower(1.0)

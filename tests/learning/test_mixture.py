@@ -9,9 +9,9 @@ import pytest
 
 from ztb.learning.mixture import fold, newest_lanes, side_by_side
 from ztb.learning.online import OnlineConfig
-from ztb.trading.policy import NetworkShape
 from ztb.trading.ppo.gae import advantages_of
 from ztb.trading.ppo.rollout import Rollout, empty_rollout
+from ztb.trading.weights import NetworkShape
 
 SHAPE = NetworkShape(3, (4, 2))
 

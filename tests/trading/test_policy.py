@@ -12,17 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ztb.errors import ConfigError, InvariantError
-from ztb.trading.policy import (
+from ztb.trading.policy import ServingPolicy, compile_program, forward, run_program, sample, sample_batch
+from ztb.trading.weights import (
     NetworkShape,
-    ServingPolicy,
-    compile_program,
     flatten,
-    forward,
     initial_weights,
     parameter_shapes,
-    run_program,
-    sample,
-    sample_batch,
     unflatten,
     weights_sha256,
 )
@@ -142,7 +137,8 @@ def run_python(code: str, **variables: str) -> str:
 
 _PRINT_BITS = """
 import numpy as np
-from ztb.trading.policy import NetworkShape, ServingPolicy, initial_weights, weights_sha256
+from ztb.trading.policy import ServingPolicy
+from ztb.trading.weights import NetworkShape, initial_weights, weights_sha256
 shape = NetworkShape(11, (5, 3), (64, 64))
 weights = initial_weights(shape, 7)
 policy = ServingPolicy(shape, weights)

@@ -21,8 +21,8 @@ from ztb.strategies.loader import load_strategy
 from ztb.telemetry.why.explanation import ancestors
 from ztb.telemetry.why.recomputation import load_weights, observation_of
 from ztb.trading.network import new_outputs
-from ztb.trading.policy import NetworkShape, Weights
 from ztb.trading.sizing import TIMINGS
+from ztb.trading.weights import NetworkShape, Weights
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -6,18 +6,22 @@ import asyncio
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ztb.commands.moments import parse_moment
 from ztb.config import Config, load_config
-from ztb.errors import DataError
+from ztb.errors import DataError, UsageError
 from ztb.ledger.run_directory import RunDirectory, create_run_directory
 from ztb.runtime.origin import parse_span
 from ztb.runtime.replay import Replay, ReplayRequest, open_data, run_to_end
 from ztb.secrets import known_secrets
 from ztb.telemetry.logs import configure_logging
+
+if TYPE_CHECKING:
+    from ztb.runtime.repetition.record import Recorded
+    from ztb.runtime.repetition.repeating import Repeated
 
 SHIPPED_PRETRAIN = "180d"
 _COMPARED = ("journal_sha256", "weights_sha256", "end_equity", "decisions")
@@ -67,7 +71,9 @@ def repeat_run(run: Path, out: Path | None, as_json: bool) -> int:
     """Replay `run` again from its own record, and compare; DataError (exit 3) if anything differs."""
     recorded = RunDirectory(run)
     manifest = recorded.read_json(recorded.manifest)
-    if manifest["mode"] == "paper":
+    if "repeats" in manifest:
+        raise UsageError(f"{run} is itself a repetition: repeat {manifest['repeats']} instead")
+    if manifest["mode"] in ("paper", "live"):
         return _repeat_recorded(recorded, out, as_json)
     before = recorded.read_json(recorded.summary)
     request = ReplayRequest(
@@ -94,23 +100,49 @@ def repeat_run(run: Path, out: Path | None, as_json: bool) -> int:
 
 def _repeat_recorded(run: RunDirectory, out: Path | None, as_json: bool) -> int:
     """Repeat a session from the ticks that it recorded, swaps where they happened, and compare each decision."""
-    from ztb.runtime.repetition import RecordedTicks, differences, read_recorded, repeating_session
+    from ztb.runtime.repetition.record import read_recorded
+    from ztb.runtime.repetition.repeating import Repetition
 
     recorded = read_recorded(run)
     directory = create_run_directory(out, "replay")
-    session = repeating_session(recorded, directory)
-    asyncio.run(session.run(RecordedTicks(recorded, session.engine.progress)))
-    summary = session.finish("complete")
-    _print(summary, directory, as_json)
-    differing = differences(recorded, directory)
-    if differing:
-        raise DataError(
-            f"{run.path}: the repetition in {directory.path} differs in {', '.join(differing)}: code "
-            f"({recorded.manifest['code_version']} then), processor or files have changed, or an operator "
-            "or a gap in the recording came between"
-        )
-    typer.echo(f"{run.path}: {len(recorded.decisions)} decisions repeated bit for bit", err=as_json)
+    found: list[Repeated] = []
+    for start, folder in zip(recorded.starts, _folders(directory, len(recorded.starts)), strict=True):
+        found.append(asyncio.run(Repetition(recorded, start, folder).run()))
+        _print(found[-1].summary, folder, as_json)
+    _judge(recorded, directory, found)
+    typer.echo(
+        f"{run.path}: {recorded.decisions} decisions repeated bit for bit{_in_starts(found)}", err=as_json
+    )
     return 0
+
+
+def _folders(directory: RunDirectory, starts: int) -> list[RunDirectory]:
+    """Where each start is repeated: in the folder itself, where there is one."""
+    if starts == 1:
+        return [directory]
+    return [create_run_directory(directory.path / f"start-{n:03}", "replay") for n in range(1, starts + 1)]
+
+
+def _in_starts(found: list[Repeated]) -> str:
+    parts = ", ".join(f"{one.decisions} in start {one.number}" for one in found)
+    return f" ({parts})" if len(found) > 1 else ""
+
+
+def _judge(recorded: Recorded, directory: RunDirectory, found: list[Repeated]) -> None:
+    """DataError that names everything that differs or could not be repeated, if there is anything."""
+    run = recorded.directory.path
+    repeated = sum(one.decisions for one in found)
+    said = f"{run}: {repeated} of {recorded.decisions} decisions repeated bit for bit in {directory.path}"
+    differing = [f"start {one.number} differs in {one.difference}" for one in found if one.difference]
+    if differing:
+        versions = {start.made_of["code_version"] for start in recorded.starts}
+        raise DataError(
+            f"{said}; {'; '.join(differing)}: code ({', '.join(sorted(versions))} then), processor or files have "
+            "changed"
+        )
+    unrepeated = [one.unrepeated for one in found if one.unrepeated]
+    if unrepeated:
+        raise DataError(f"{said}; nothing differs, but these could not be repeated: {'; '.join(unrepeated)}")
 
 
 def _run(request: ReplayRequest, directory: RunDirectory, quiet: bool) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ztb.learning.mixture import fold, newest_lanes, side_by_side
 from ztb.learning.recent import RecentRollouts
-from ztb.trading.policy import Weights
 from ztb.trading.ppo.rollout import Rollout
 from ztb.trading.ppo.stats import UpdateStats
+from ztb.trading.weights import Weights
 
 if TYPE_CHECKING:
     from ztb.trading.ppo.update import PPOUpdater

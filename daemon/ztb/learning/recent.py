@@ -15,10 +15,10 @@ from ztb.market.instrument import Instrument
 from ztb.trading.bridge import BridgeConfig
 from ztb.trading.episodes import Episodes
 from ztb.trading.network import MakeNetwork
-from ztb.trading.policy import NetworkShape, Weights
 from ztb.trading.recording import Recording
 from ztb.trading.simulation import Simulation
 from ztb.trading.strategy import OwnReward
+from ztb.trading.weights import NetworkShape, Weights
 
 _SEEDS = 2**62
 

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from ztb.trading.bridge import FACT_EQUITY
 from ztb.trading.network import MakeNetwork, new_outputs
-from ztb.trading.policy import NetworkShape, Weights, sample_batch
+from ztb.trading.policy import sample_batch
 from ztb.trading.ppo.rollout import Rollout, empty_rollout
 from ztb.trading.simulation import Simulation
 from ztb.trading.strategy import OwnReward
+from ztb.trading.weights import NetworkShape, Weights
 
 _KEYS = 2**62
 

@@ -268,15 +268,20 @@ class JournalReader:
 
     def rows(self, record: type[_R], where: str = "", parameters: tuple[object, ...] = ()) -> Iterator[_R]:
         """Records of one table in sequence order; `where` is an SQL condition with `?` for `parameters`."""
+        return (row for _, row in self.numbered(record, where, parameters))
+
+    def numbered(
+        self, record: type[_R], where: str = "", parameters: tuple[object, ...] = ()
+    ) -> Iterator[tuple[int, _R]]:
+        """As `rows`, each with its sequence number."""
         names = [name for name, _ in _columns(record)]
         bools = [i for i, name in enumerate(names) if record.__annotations__[name] == "bool"]
         condition = f" WHERE {where}" if where else ""
-        query = f"SELECT {','.join(names)} FROM {record.table}{condition} ORDER BY seq"
-        for row in self._connection.execute(query, parameters):
-            values = list(row)
+        query = f"SELECT seq,{','.join(names)} FROM {record.table}{condition} ORDER BY seq"
+        for seq, *values in self._connection.execute(query, parameters):
             for i in bools:
                 values[i] = bool(values[i])
-            yield record(*values)
+            yield seq, record(*values)
 
     def last_seq(self) -> int:
         """The highest sequence number, 0 in an empty journal."""

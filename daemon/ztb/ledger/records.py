@@ -148,6 +148,26 @@ STOPPING = "stopping"
 """Kind of the note that a daemon was told to end: from that moment on no order is sent."""
 
 
+GONE_ON = "gone_on"
+"""Kind of the note with which a run that is gone on with begins anew; what the account was then stands before it."""
+
+BEGAN = "began"
+"""Kind of the note that says, as JSON, what a start of a session on a market was made of."""
+
+LIMITS = "limits"
+"""Kind of the note that says, as JSON, which limits the risk gate has from then on."""
+
+COLLECTED, CANCEL_ALL, FLATTEN, CONSUMED = "collected", "cancel_all", "flatten", "consumed"
+"""Kinds of notes whose detail is how many rows of ticks this start had consumed when that happened: reports of the
+venue were collected, every order was cancelled, the position was to be closed, the session ended."""
+
+RECORDING_LOST = "recording_lost"
+"""Kind of the note that rows of ticks could not be recorded; its detail is how many had been written before."""
+
+HOUSEKEEPING = frozenset({GONE_ON, BEGAN, LIMITS, COLLECTED, CANCEL_ALL, FLATTEN, CONSUMED})
+"""Kinds of notes that are there for a repetition, and tell a reader nothing."""
+
+
 class NoteRow(Record, frozen=True):
     """Anything else worth remembering: start, gaps, halts, the end and its reason."""
 

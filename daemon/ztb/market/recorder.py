@@ -37,6 +37,17 @@ class RecordingLimits:
     min_free_bytes: int = 512 << 20
 
 
+def recordings(folder: Path) -> dict[int, Path]:
+    """The files of `folder` by number, in order."""
+    found = {int(path.stem): path for path in folder.glob("*.ticks") if path.stem.isdecimal()}
+    return dict(sorted(found.items()))
+
+
+def next_number(folder: Path) -> int:
+    """The number of the next file."""
+    return 1 + max(recordings(folder), default=0)
+
+
 class Recorder:
     """Writes to `folder`/NNNNNN.ticks. Give blocks to `take` and run `run` as a task.
 
@@ -153,9 +164,7 @@ class Recorder:
 
     def _open_file(self, now_s: float) -> _File:
         if self._file is None:
-            names = [path.stem for path in self._folder.glob("*.ticks")]
-            number = 1 + max((int(name) for name in names if name.isdecimal()), default=0)
-            path = self._folder / f"{number:06}.ticks"
+            path = self._folder / f"{next_number(self._folder):06}.ticks"
             self._file = _File(path, RecordingWriter(path, self._instrument), now_s + self._limits.file_s)
         return self._file
 

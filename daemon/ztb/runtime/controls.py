@@ -85,12 +85,16 @@ class SessionControls:
         self._obey(stop)
         self._note(stop, origin, reason)
         if stop == "halted":
-            self._lane.cancel_all(self._event_ns())
+            self._session.cancel_all()
 
-    def go_on_flattening(self) -> None:
-        """Called a few times a second: nothing left to sell ends in a halt."""
+    def insist(self) -> None:
+        """Called a few times a second: no order works while halted, and nothing left to sell ends in a halt."""
         latch = self._switch.latch
-        if latch is not None and latch.stop == "flattening" and self._lane.flatten(self._event_ns()):
+        if latch is None:
+            return
+        if latch.stop == "halted":
+            self._session.cancel_all()
+        elif latch.stop == "flattening" and self._session.flatten():
             self.latch("halted", latch.origin, latch.reason or "flattened")
 
     def _execute(self, command: Command, origin: str) -> Answer:
@@ -104,7 +108,7 @@ class SessionControls:
                 return self._resume(origin)
             case Flatten():
                 self.latch("flattening", origin, f"flatten, asked by {origin}")
-                self.go_on_flattening()
+                self.insist()
                 return Answer(True, "flattening: the position is being closed, then the trading halts")
             case Freeze() | Unfreeze():
                 return self._freeze(isinstance(command, Freeze), origin)
@@ -172,11 +176,8 @@ class SessionControls:
         memory.reduce_only = stop != "halted"
         self._lane.flattening = stop == "flattening"
 
-    def _event_ns(self) -> int:
-        """The moment of an order that no tick asked for: the last tick's."""
-        return self._session.engine.progress.last_ts_ns
-
     def _note(self, kind: str, origin: str, reason: str) -> None:
-        detail = json.dumps({"origin": origin, "reason": reason}, sort_keys=True)
-        self._session.journal.append(NoteRow(self._event_ns(), kind, detail))
+        progress = self._session.engine.progress
+        detail = json.dumps({"origin": origin, "reason": reason, "rows": progress.rows}, sort_keys=True)
+        self._session.journal.append(NoteRow(progress.last_ts_ns, kind, detail))
         self._session.journal.commit()

@@ -112,7 +112,7 @@ class Daemon:
         self.session.journal.append(NoteRow(last_ns, STOPPING, ""))
         lane.gate.memory.halted = True
         if self.session.assembly.config.execution.orders_at_stop == "cancel":
-            lane.cancel_all(last_ns)
+            self.session.cancel_all()
             self._turns_left = _TURNS_FOR_CANCELS
         self._end_when_quiet()
 
@@ -156,7 +156,7 @@ class Daemon:
             self.turns += 1
             for look in (self.controls.look, *self.looks):
                 look()
-            self.controls.go_on_flattening()
+            self.controls.insist()
             self._end_when_quiet()
             self.session.journal.commit()
             self._guard()

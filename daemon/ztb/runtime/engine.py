@@ -30,8 +30,12 @@ _WATCH_EVERY = 64  # blocks between two looks, where decisions are rare
 
 @dataclass(slots=True)
 class Progress:
-    """What the engine has done so far; `peak` and `max_drawdown` are of the live equity at decisions."""
+    """What the engine has done so far; `peak` and `max_drawdown` are of the live equity at decisions.
 
+    `rows`: of ticks, let happen since this process started.
+    """
+
+    rows: int = 0
     ticks: int = 0
     decisions: int = 0
     gaps: int = 0
@@ -207,6 +211,7 @@ class Engine:
                 self._decide(tick.ts_ns, history[j])
 
     def _advance(self, ticks: Ticks, i0: int, i1: int) -> None:
+        self.progress.rows += i1 - i0
         self.learning.ticks(ticks[i0:i1], self.live.broker.view)
         self.live.advance(ticks, i0, i1)
         for lane in self.shadows.values():

@@ -27,7 +27,7 @@ from ztb.runtime.process_learning import Pace, ProcessLearning
 from ztb.runtime.promotion import Promotion
 from ztb.trading.network import build_module
 from ztb.trading.observation import ACCOUNT_SIZE
-from ztb.trading.policy import NetworkShape
+from ztb.trading.weights import NetworkShape
 
 _UPDATES_WAITING = 2  # updates' worth of transitions that a replay lets wait
 

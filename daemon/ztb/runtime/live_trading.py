@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -15,7 +16,7 @@ from ztb.config import config_hash
 from ztb.errors import VenueError
 from ztb.execution.risk import RiskLimits
 from ztb.ledger.bookkeeper import client_prefix
-from ztb.ledger.records import GenerationRow, Record
+from ztb.ledger.records import COLLECTED, GenerationRow, Record
 from ztb.market.live.backoff import Backoff
 from ztb.market.live.rest import Rest
 from ztb.ports import Clock
@@ -38,6 +39,7 @@ from ztb.runtime.trading import (
     Warnings,
     assembly_of,
     attend,
+    facts_of,
     open_market,
     origin_of,
     run_id_of,
@@ -117,12 +119,12 @@ async def _connected(
         raise
     now_ns = clock.now_ns()
     frame = Frame(
-        "live", assembly, request.directory, run_id, {"trade_from_ns": now_ns}, now_ns, False, past, opening,
+        "live", assembly, request.directory, run_id, facts_of(request, now_ns), now_ns, False, past, opening,
         venue.broker,
     )  # fmt: skip
     session = Session(frame, origin_of(request, frame))
-    gate = session.engine.live.gate
-    gate.limits = limited(gate.limits, arming.limit_quote, opening.equity)
+    session.bound = partial(limited, limit_quote=arming.limit_quote, equity=opening.equity)
+    session.limit(assembly.config.risk)
     if past is not None:
         fills = {booked.fill.fill_id for booked in past.booked}
         venue.broker.resume(past.open_orders, past.client_ids, fills)
@@ -179,8 +181,9 @@ def _trade(
     session, config, broker = daemon.session, request.config, venue.broker
     lane, memory = session.engine.live, session.engine.live.gate.memory
     broker.doors = Doors(
-        session.journal.durable, lambda: "halted" if memory.halted else "", lane.collect, warnings
-    )
+        session.journal.durable, lambda: "halted" if memory.halted else "", lane.collect,
+        lambda: session.place(COLLECTED), warnings,
+    )  # fmt: skip
     reconciler = Reconciler(
         broker, session.books.account, session.journal, config.execution.reconcile_every_s,
         since_ns // 1_000_000 - 60_000, lane.collect,
@@ -195,6 +198,7 @@ def _trade(
     stream = UserStream(
         make, broker.instrument.symbol, broker.table, clock, venue.backoff(), lane.collect, reconciler.wanted.set
     )  # fmt: skip
+    reconciler.missed = stream.missed
     dead_man = _dead_man(request, venue)
     daemon.jobs |= {
         "broker": broker.run, "user-stream": stream.run, "reconciliation": reconciler.run,
@@ -239,7 +243,7 @@ class _Reconciled:
             return
         if self._cancel:
             self._cancel = False
-            lane.cancel_all(self._daemon.session.engine.progress.last_ts_ns)
+            self._daemon.session.cancel_all()
         lane.gate.memory.holds.discard(NOT_RECONCILED)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from ztb.errors import ConfigError, DataError, UsageError
 from ztb.learning.generations import GenerationInfo
 from ztb.trading.network import MakeNetwork, first_weights, weight_shapes
-from ztb.trading.policy import NetworkShape, Weights
+from ztb.trading.weights import NetworkShape, Weights
 from ztb.utils import CheckpointManager
 
 CHECKPOINT_NAME = "policy"
@@ -22,7 +22,7 @@ class Origin:
     """Generation 0: `how` it came about, its weights, and what goes with them where it was trained.
 
     A run that is gone on with begins at the generation that served last: `served` says which it was, `first` is
-    generation 0.
+    generation 0, `checkpoint` the number of the file.
     """
 
     how: str
@@ -32,6 +32,7 @@ class Origin:
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
     served: GenerationInfo | None = None
     first: GenerationInfo | None = None
+    checkpoint: int | None = None
 
 
 def parse_span(text: str | None, flag: str = "--pretrain") -> int:

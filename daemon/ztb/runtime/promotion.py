@@ -24,8 +24,8 @@ from ztb.ledger.records import GenerationRow, NoteRow, UpdateRow
 from ztb.runtime.generation_store import PROMOTED, TESTING, GenerationStore
 from ztb.trading.lane import Decided
 from ztb.trading.network import weight_shapes
-from ztb.trading.policy import Weights
 from ztb.trading.ppo.stats import UpdateStats
+from ztb.trading.weights import Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +228,9 @@ class Promotion:
         self._lineage.promoted += 1
         self._write(generation, "promoted", {"reason": "manual", "origin": origin, **_training(known)})
         self.store.concluded(generation, promoted=True)
+        self._save(
+            known, {}, (PROMOTED,)
+        )  # once more: retention may be taking the file that was read just now
         self._serve(known, None, probation=True)
 
     def rollback(self, generation: int | None, origin: str) -> int:

@@ -29,6 +29,7 @@ from ztb.runtime.engine import Progress
 OPENING = "opening"
 """Kind of the note that says what an account began with."""
 
+_ALL = 2**62
 _OVER = frozenset({"rejected", "cancelled", "expired"})
 
 
@@ -57,6 +58,12 @@ class Opening:
         """As it is journaled."""
         facts = {"cash": f"{self.cash:f}", "position": f"{self.position:f}", "price": self.price}
         return NoteRow(ts_ns, OPENING, json.dumps(facts, sort_keys=True))
+
+    @classmethod
+    def of(cls, note: NoteRow) -> Opening:
+        """What `note` says."""
+        told = json.loads(note.detail)
+        return cls(Decimal(told["cash"]), Decimal(told["position"]), told["price"])
 
 
 @dataclass(slots=True)
@@ -87,6 +94,14 @@ class Past:
         ]
 
     @property
+    def filled(self) -> dict[int, int]:
+        """Lots of each order that were filled."""
+        lots: dict[int, int] = defaultdict(int)
+        for booked in self.booked:
+            lots[booked.fill.order_id] += booked.fill.lots
+        return dict(lots)
+
+    @property
     def next_order_id(self) -> int:
         """The number after the highest."""
         return max((row.order_id for row in self.orders), default=0) + 1
@@ -108,34 +123,37 @@ class Past:
         return sum(row.event == event for row in self.generations)
 
 
-def read_past(path: Path) -> Past | None:
-    """The past of a journal; None where there is none. DataError if it cannot be read."""
+def read_past(path: Path, before: int = _ALL) -> Past | None:
+    """The past of a journal, of its rows `before` a sequence number; None where there is none.
+
+    DataError if it cannot be read.
+    """
     if not path.exists():
         return None
     reader = JournalReader(path)
     try:
-        return _read(reader)
+        return _read(reader, before)
     finally:
         reader.close()
 
 
-def _read(reader: JournalReader) -> Past:
+def _read(reader: JournalReader, before: int) -> Past:
+    earlier = ("seq < ?", (before,))
     past = Past(
-        orders=list(reader.rows(OrderRow)),
-        marks=list(reader.rows(MarkRow)),
-        refusals=sum(1 for _ in reader.rows(RefusalRow)),
-        updates=max((row.number for row in reader.rows(UpdateRow)), default=0),
-        generations=list(reader.rows(GenerationRow)),
+        orders=list(reader.rows(OrderRow, *earlier)),
+        marks=list(reader.rows(MarkRow, *earlier)),
+        refusals=sum(1 for _ in reader.rows(RefusalRow, *earlier)),
+        updates=max((row.number for row in reader.rows(UpdateRow, *earlier)), default=0),
+        generations=list(reader.rows(GenerationRow, *earlier)),
     )
-    events = list(reader.rows(OrderEventRow))
-    for note in reader.rows(NoteRow, "kind = ?", (OPENING,)):
-        told = json.loads(note.detail)
-        past.opening = Opening(Decimal(told["cash"]), Decimal(told["position"]), told["price"])
+    events = list(reader.rows(OrderEventRow, *earlier))
+    for note in reader.rows(NoteRow, "kind = ? AND seq < ?", (OPENING, before)):
+        past.opening = Opening.of(note)
         past.last_ts_ns = note.ts_ns
     past.rejects = sum(row.event == "rejected" for row in events)
     past.funding = [Decimal(row.reason or "0") for row in events if row.event == "funded"]
     past.client_ids = {row.order_id: row.client_id for row in past.orders}
-    _book(past, list(reader.rows(FillRow)), events)
+    _book(past, list(reader.rows(FillRow, *earlier)), events)
     moments = [row.ts_ns for rows in (past.orders, past.marks, events) for row in rows]
     past.last_ts_ns = max([past.last_ts_ns, *moments, *(booked.fill.ts_ns for booked in past.booked)])
     return past

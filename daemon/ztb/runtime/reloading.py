@@ -37,7 +37,7 @@ class Reloading:
         changed = _changed(self._present.model_dump(mode="json"), wanted.model_dump(mode="json"))
         taken = [name for name in changed if name in _RUNNING or name.split(".")[0] in _RUNNING]
         waiting = [name for name in changed if name not in taken]
-        self._session.engine.live.gate.limits = wanted.risk
+        self._session.limit(wanted.risk)
         set_log_level(wanted.telemetry.log_level)
         self._present = self._present.model_copy(
             update={

@@ -16,7 +16,7 @@ from ztb.runtime.assembly import assemble
 from ztb.runtime.history_source import HistorySource, trading_start
 from ztb.runtime.origin import Origin, load_origin, random_origin
 from ztb.runtime.session import Frame, MakeOrigin, Session, status_of
-from ztb.trading.policy import NetworkShape
+from ztb.trading.weights import NetworkShape
 
 Progress = Callable[[str, float], None]
 """(what is going on, fraction done)."""

@@ -18,7 +18,7 @@ from ztb.runtime.engine import Engine
 from ztb.runtime.origin import CHECKPOINT_NAME, Origin, load_origin
 from ztb.runtime.recovery import Opening, Past, progress_of, progress_of_order, remember_risk
 from ztb.trading.network import MakeNetwork
-from ztb.trading.policy import NetworkShape
+from ztb.trading.weights import NetworkShape
 from ztb.utils import CheckpointManager
 
 
@@ -114,7 +114,8 @@ def resumed_origin(
             first = load(0)
             info = _info(past, generation, found)
             zero = info if first is None else _info(past, 0, first)
-            return replace(found, how=f"generation {generation} of this run", served=info, first=zero)
+            how = f"generation {generation} of this run"
+            return replace(found, how=how, served=info, first=zero, checkpoint=saved[generation])
     return None
 
 

@@ -6,10 +6,11 @@ Replay and daemon make one each and drive it; what differs between them is the s
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +18,7 @@ import structlog
 
 from ztb.errors import ZtbError
 from ztb.execution.paper import PaperExchange
+from ztb.execution.risk import RiskLimits
 from ztb.learning.alarms import Alarms
 from ztb.learning.gate.behaviour import greatest_entropy
 from ztb.learning.generations import Lineage, ServedPolicy
@@ -24,7 +26,7 @@ from ztb.ledger.accounts import Account
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.export import export_decisions
 from ztb.ledger.journal import Journal
-from ztb.ledger.records import NoteRow
+from ztb.ledger.records import BEGAN, CANCEL_ALL, CONSUMED, FLATTEN, GONE_ON, LIMITS, NoteRow
 from ztb.ledger.run_directory import RunDirectory
 from ztb.ports import Broker, Source
 from ztb.runtime.assembly import Assembly, describe, hold_strategy
@@ -39,7 +41,7 @@ from ztb.runtime.resuming import open_account, resume, resume_lineage, resume_pa
 from ztb.runtime.summary import Ending, remark, summarise
 from ztb.telemetry.report import write_report
 from ztb.trading.lane import Lane
-from ztb.trading.policy import NetworkShape
+from ztb.trading.weights import NetworkShape
 from ztb.utils import CheckpointManager
 from ztb.utils.memory import peak_rss_bytes
 from ztb.utils.version import code_version
@@ -70,7 +72,8 @@ class Frame:
 class Session:
     """One run's parts, made in order. Make it, await `run`, and whatever happens call `finish` or `abandon`.
 
-    `patience_s`: how long the end waits for what the learner still owes; None: as long as it takes.
+    `patience_s`: how long the end waits for what the learner still owes; None: as long as it takes. `bound` narrows
+    limits on risk to what the session may at most.
     """
 
     def __init__(self, frame: Frame, make_origin: MakeOrigin) -> None:
@@ -87,6 +90,7 @@ class Session:
         self.store: GenerationStore | None = None
         self.promotion: Promotion | None = None
         self.patience_s: float | None = None
+        self.bound: Callable[[RiskLimits], RiskLimits] = lambda limits: limits
         self._started = time.perf_counter()
         self._build(make_origin)
 
@@ -150,6 +154,7 @@ class Session:
     def _resume(self) -> None:
         past = self.frame.past
         if past is not None:
+            self.journal.append(NoteRow(past.last_ts_ns, GONE_ON, ""))
             resume(self.engine, past)
             adopt = self.assembly.config.execution.orders_at_start == "adopt"
             resume_paper(self.engine, past, adopt)
@@ -195,6 +200,8 @@ class Session:
         past = self.frame.past
         if self.frame.opening is not None and (past is None or past.opening is None):
             self.journal.append(self.opening.note(self.frame.trade_from_ns))
+        if self.frame.opening is not None:
+            self.journal.append(self._began())
         learning = self.engine.learning
         try:
             if self.origin is not None:
@@ -210,6 +217,48 @@ class Session:
                 await saving
         finally:
             learning.close()
+
+    def _began(self) -> NoteRow:
+        """What this start is made of, for whoever repeats it: a later one may be made of something else."""
+        assembly, engine = self.assembly, self.engine
+        made_of = {
+            "mode": self.frame.mode,
+            "code_version": code_version(),
+            "seed": assembly.seed,
+            "period_ns": assembly.period_ns,
+            "generation": self.policy.info.number if self.policy else None,
+            "checkpoint": self.origin.checkpoint if self.origin else None,
+            "flattening": engine.live.flattening,
+            "limits": asdict(engine.live.gate.limits),
+            "config": assembly.config.model_dump(mode="json"),
+            **self.frame.facts,
+        }
+        return NoteRow(engine.progress.last_ts_ns, BEGAN, json.dumps(made_of, sort_keys=True))
+
+    def place(self, kind: str) -> None:
+        """Journal that `kind` happens from outside, now: after how many rows of ticks."""
+        progress = self.engine.progress
+        self.journal.append(NoteRow(progress.last_ts_ns, kind, str(progress.rows)))
+
+    def cancel_all(self) -> None:
+        """Ask for the end of every order that works."""
+        if not self.engine.live.working:
+            return
+        self.place(CANCEL_ALL)
+        self.engine.live.cancel_all(self.engine.progress.last_ts_ns)
+
+    def flatten(self) -> bool:
+        """See `Lane.flatten`."""
+        self.place(FLATTEN)
+        return self.engine.live.flatten(self.engine.progress.last_ts_ns)
+
+    def limit(self, limits: RiskLimits) -> None:
+        """Judge orders by `limits` from now on, and by what binds this session beside them."""
+        gate = self.engine.live.gate
+        gate.limits = self.bound(limits)
+        self.journal.append(
+            NoteRow(self.engine.progress.last_ts_ns, LIMITS, json.dumps(asdict(gate.limits), sort_keys=True))
+        )
 
     async def _let_finish(self, learning: Learning) -> None:
         try:
@@ -227,6 +276,8 @@ class Session:
         said = remark(self.assembly, self.engine)
         if said is not None:
             self.journal.append(NoteRow(last_ns, "no_decision", said))
+        if self.frame.opening is not None:
+            self.place(CONSUMED)
         self.journal.append(NoteRow(last_ns, "end", status))
         self.journal.close()
         export_decisions(self.directory.journal, self.directory.decisions)

@@ -5,22 +5,28 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ztb.config import Config, config_hash
+from ztb.ledger.journal import Journal
+from ztb.ledger.records import RECORDING_LOST, NoteRow
 from ztb.ledger.run_directory import RunDirectory
 from ztb.market.instrument import Instrument
+from ztb.market.recorder import Recorder, next_number
 from ztb.ports import Clock
 from ztb.runtime.assembly import Assembly, assemble
 from ztb.runtime.daemon import Daemon, DaemonOptions
+from ztb.runtime.engine import Progress
 from ztb.runtime.live_market import LiveMarket, open_live_market
 from ztb.runtime.market_guard import MarketGuard
 from ztb.runtime.origin import Origin, load_origin, random_origin
 from ztb.runtime.recovery import Opening, Past, read_past
 from ztb.runtime.resuming import resumed_origin
 from ztb.runtime.session import Frame, MakeOrigin, Session
-from ztb.trading.policy import NetworkShape
+from ztb.trading.weights import NetworkShape
 from ztb.utils.version import code_version
 
 
@@ -53,15 +59,41 @@ async def paper_daemon(request: TradingRequest, options: DaemonOptions, clock: C
     assembly = assembly_of(request, market)
     opening = Opening(Decimal(repr(request.config.execution.start_cash_quote)))
     now_ns = clock.now_ns()
-    facts = {"trade_from_ns": now_ns}
     frame = Frame(
-        "paper", assembly, request.directory, run_id_of(request, past, clock), facts, now_ns, False, past,
+        "paper", assembly, request.directory, run_id_of(request, past, clock), facts_of(request, now_ns),
+        now_ns, False, past,
         past.opening if past and past.opening else opening,
     )  # fmt: skip
     daemon = Daemon(Session(frame, origin_of(request, frame)), market.source, clock, options)
     attend(daemon, market, clock, warnings)
     warnings.daemon = daemon
     return daemon
+
+
+def facts_of(request: TradingRequest, now_ns: int) -> dict[str, Any]:
+    """What this start does not share with the next: from when on it trades, and the first file of its ticks."""
+    return {"trade_from_ns": now_ns, "first_file": next_number(ticks_of(request.directory))}
+
+
+def ticks_of(directory: RunDirectory) -> Path:
+    """Where a run's ticks are recorded."""
+    return directory.path / "ticks"
+
+
+class RecordingWatch:
+    """Called a few times a second: journals when ticks were lost to the recording, so that nobody repeats over it."""
+
+    def __init__(self, recorder: Recorder, journal: Journal, progress: Progress) -> None:
+        self._recorder = recorder
+        self._journal = journal
+        self._progress = progress
+        self._lost = 0
+
+    def __call__(self) -> None:
+        recorder = self._recorder
+        if recorder.lost > self._lost:
+            self._lost = recorder.lost
+            self._journal.append(NoteRow(self._progress.last_ts_ns, RECORDING_LOST, str(recorder.rows)))
 
 
 def attend(daemon: Daemon, market: LiveMarket, clock: Clock, warn: Warnings) -> None:
@@ -73,13 +105,17 @@ def attend(daemon: Daemon, market: LiveMarket, clock: Clock, warn: Warnings) -> 
     daemon.recording = lambda: market.recording
     daemon.looks.append(MarketGuard(market, memory, execution.max_clock_skew_ms, warn))
     daemon.closing.append(market.source.close)
+    if market.recorder is not None:
+        session = daemon.session
+        daemon.looks.append(RecordingWatch(market.recorder, session.journal, session.engine.progress))
 
 
 async def open_market(request: TradingRequest, clock: Clock, warn: Warnings) -> LiveMarket:
     """Connect to the market, recording into the run's folder."""
     uniform = np.random.default_rng(request.seed).random
-    ticks = request.directory.path / "ticks"
-    return await open_live_market(request.config, ticks, clock.now_ns, lambda: float(uniform()), warn)
+    return await open_live_market(
+        request.config, ticks_of(request.directory), clock.now_ns, lambda: float(uniform()), warn
+    )
 
 
 def assembly_of(request: TradingRequest, market: LiveMarket) -> Assembly:

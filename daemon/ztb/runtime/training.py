@@ -19,9 +19,9 @@ from ztb.runtime.origin import CHECKPOINT_NAME
 from ztb.runtime.pretraining import ticks_before, training_settings
 from ztb.runtime.replay import ReplayRequest, open_data, traded_instrument
 from ztb.runtime.training_relief import TrainingRelief
-from ztb.trading.policy import weights_sha256
 from ztb.trading.ppo.progress import TrainingProgress
 from ztb.trading.ppo.saving import BackgroundSaver, background_saver
+from ztb.trading.weights import weights_sha256
 from ztb.utils import CheckpointManager
 from ztb.utils.memory import peak_rss_bytes
 from ztb.utils.version import code_version

@@ -14,18 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.errors import StrategyError
-from ztb.trading.policy import (
-    Choice,
-    NetworkShape,
-    ServingPolicy,
-    Weights,
-    compile_program,
-    flatten,
-    forward,
-    initial_weights,
-    parameter_shapes,
-    sample_batch,
-)
+from ztb.trading.policy import Choice, ServingPolicy, compile_program, forward, sample_batch
+from ztb.trading.weights import NetworkShape, Weights, flatten, initial_weights, parameter_shapes
 
 MakeNetwork = Callable[[int, tuple[int, ...]], Any]
 """(observation_size, heads) to a `torch.nn.Module`; see the module."""

@@ -24,7 +24,10 @@ PREFIX = "ztbtest-"
 
 @dataclass
 class FakeAccount:
-    """`answers` are raised, one a call of create_order: before the order is taken if in `before`, else after."""
+    """`answers` are raised, one a call of create_order: before the order is taken if in `before`, else after.
+
+    `deaf_to_cancels` are raised too, one a call of cancel_order, which changes nothing then.
+    """
 
     id = "fake"
     apiKey = "a key"
@@ -34,6 +37,7 @@ class FakeAccount:
     trades: list[dict[str, Any]] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)
     answers: list[Exception | None] = field(default_factory=list)
+    deaf_to_cancels: list[Exception] = field(default_factory=list)
     before: bool = False
     hidden: int = 0  # calls of fetch_order that do not know any order yet
     options: dict[str, Any] = field(default_factory=dict)
@@ -92,6 +96,9 @@ class FakeAccount:
         return dict(self._row(number, params))
 
     async def cancel_order(self, number, symbol, params):
+        await asyncio.sleep(0)
+        if self.deaf_to_cancels:
+            raise self.deaf_to_cancels.pop(0)
         row = self._row(number, params)
         if row["status"] != "open":
             raise errors.OrderNotFound("over")
@@ -124,7 +131,9 @@ class Desk:
         rest = Rest(account, lambda: Backoff(0.01, 0.02, lambda: 0.5))
         self.broker = VenueBroker(account, rest, INSTRUMENT, PREFIX, Wall(), patience_s)
         self.broker.account["cash"], self.broker.account["position"] = 100_000.0, 1.0
-        self.broker.doors = Doors(self._durable, lambda: self.stopped, self.collect, lambda key, text: None)
+        self.broker.doors = Doors(
+            self._durable, lambda: self.stopped, self.collect, lambda: None, lambda key, text: None
+        )
 
     async def _durable(self) -> None:
         self.durable_calls += 1

@@ -17,6 +17,8 @@ from runtime.daemons import environment
 from ztb.config import Config, config_hash, load_config
 from ztb.ledger.accounts import Account
 from ztb.ledger.run_directory import RunDirectory
+from ztb.market.instrument import Instrument
+from ztb.market.live.instrument import instrument_of
 from ztb.runtime.arming import Arming, account_of, write_arming
 from ztb.runtime.clock import SystemClock
 from ztb.runtime.daemon import Daemon, DaemonOptions
@@ -89,6 +91,13 @@ def venue_holds(options: dict[str, Any]) -> tuple[Decimal, Decimal]:
     """(quote, base) as an unmodified ccxt client sees the account."""
     total = ccxt.binance(options).fetch_balance()["total"]
     return Decimal(str(total["USDT"])), Decimal(str(total["BTC"]))
+
+
+def instrument_at(options: dict[str, Any]) -> Instrument:
+    """BTC/USDT as that venue lists it."""
+    client = ccxt.binance(options)
+    client.load_markets()
+    return instrument_of(client, "BTC/USDT")
 
 
 def ledger_of(folder: Path, account: Account) -> tuple[Past, tuple[Decimal, Decimal]]:

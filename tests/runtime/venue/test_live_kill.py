@@ -16,6 +16,7 @@ from runtime.venue.live_runs import (
     ExchangeProcess,
     arm,
     assert_nowhere,
+    instrument_at,
     ledger_of,
     secrets,
     venue_holds,
@@ -28,7 +29,6 @@ from ztb.ledger.accounts import Account
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import NoteRow, OrderRow
 from ztb.market.instrument import Instrument
-from ztb.market.live.instrument import instrument_of
 
 KILLS = 10 if float(os.environ.get("ZTB_PROOF_SHARE", "1")) >= 1 else 1
 
@@ -85,12 +85,6 @@ def test_ledger_equals_venue_after_kills(seed, tmp_path):
         out, said = process.communicate(timeout=20)
         assert process.returncode == 0, said
         assert_nowhere(tmp_path, out + said, options["secret"])
-        check(tmp_path, _instrument(options), options)
+        check(tmp_path, instrument_at(options), options)
     finally:
         exchange.close()
-
-
-def _instrument(options) -> Instrument:
-    client = ccxt.binance(options)
-    client.load_markets()
-    return instrument_of(client, "BTC/USDT")

@@ -134,6 +134,48 @@ def test_a_cancel_of_what_is_over_is_refused_and_every_step_is_legal():
 
 
 @pytest.mark.parametrize(
+    "failure",
+    [
+        errors.ExchangeNotAvailable("503"),
+        errors.RequestTimeout("late"),
+        errors.AuthenticationError("no"),
+        OSError(),
+    ],
+)
+def test_a_cancel_that_fails_is_tried_until_the_order_is_over(failure):
+    account = FakeAccount(deaf_to_cancels=[failure] * 12)
+    desk = Desk(account)
+    run_virtual(running(desk, lambda: desk.broker.submit(buy(1), 0), lambda: desk.broker.cancel(1, 0), 12.0))
+    assert not account.deaf_to_cancels and account.orders["1"]["status"] == "canceled"
+    assert desk.kinds == ["Accepted", "CancelRequested", "Cancelled"]
+
+
+def test_while_a_cancel_is_tried_again_orders_go_on_being_sent_and_asking_again_changes_nothing():
+    account = FakeAccount(deaf_to_cancels=[errors.RequestTimeout("late")] * 1000)
+    desk = Desk(account)
+    run_virtual(
+        running(
+            desk, lambda: desk.broker.submit(buy(1), 0), lambda: desk.broker.cancel(1, 0), 2.0,
+            lambda: desk.broker.submit(buy(2), 0), lambda: desk.broker.cancel(1, 0), 30.0,
+        )
+    )  # fmt: skip
+    assert account.sent == [f"{PREFIX}1", f"{PREFIX}2"]
+    assert 20 < 1000 - len(account.deaf_to_cancels) < 400  # one pursuit, not two
+
+
+def test_where_the_venue_says_that_there_is_nothing_to_cancel_it_is_asked_what_became_of_the_order():
+    account = FakeAccount()
+    desk = Desk(account)
+    run_virtual(
+        running(
+            desk, lambda: desk.broker.submit(buy(1), 0), lambda: account.trade("1", "0.01"),
+            lambda: desk.broker.cancel(1, 0), 1.0,
+        )
+    )  # fmt: skip
+    assert desk.broker.table.orders[1].over and desk.broker.table.owing == {1}
+
+
+@pytest.mark.parametrize(
     ("fee", "currency", "cash", "position"),
     [
         ("0.6", "USDT", "99399.4", "1.01"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ztb.trading.policy import Weights
+from ztb.trading.weights import Weights
 
 PASSED = "passed"
 SUPERSEDED = "superseded"

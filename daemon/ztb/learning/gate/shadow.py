@@ -19,10 +19,10 @@ from ztb.learning.rollouts import BatchPolicy
 from ztb.trading.bridge import BridgeConfig
 from ztb.trading.episodes import Episodes
 from ztb.trading.network import MakeNetwork, TowerOutputs
-from ztb.trading.policy import NetworkShape, Weights
 from ztb.trading.recording import Recording
 from ztb.trading.simulation import Simulation
 from ztb.trading.strategy import OwnReward
+from ztb.trading.weights import NetworkShape, Weights
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """The broker of live mode: takes orders from the lane at once, and sends them in a task of its own.
 
 An intent is durable before it is sent. An order whose sending had no answer is asked for by its client id until the
-venue knows it, or cannot take it any more (`patience_s`, beyond the venue's own window); it is never sent again.
+venue knows it, or cannot take it any more (`patience_s`, beyond the venue's own window); it is never sent again. A
+cancel is, until the venue says that the order is over.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.errors import VenueError
+from ztb.errors import ConfigError, VenueError
 from ztb.execution.account import new_account
 from ztb.execution.booking import book
 from ztb.execution.orders import Filled, OpenOrder, OrderEvent, OrderRequest
@@ -55,16 +56,36 @@ _Command: TypeAlias = _Submit | _Cancel
 @dataclass(frozen=True, slots=True)
 class Doors:
     """What the broker is told by others: `durable` returns when the journal is, `stopped` says why nothing may be
-    sent any more ("" if it may), `heard` is called when there are events to collect, `warn` hears of trouble.
+    sent any more ("" if it may), `heard` is called when there are events to collect, `collecting` before some are,
+    `warn` hears of trouble.
     """
 
     durable: Callable[[], Awaitable[None]]
     stopped: Callable[[], str]
     heard: Callable[[], None]
+    collecting: Callable[[], None]
     warn: Callable[[str, str], None]
 
 
-class VenueBroker:
+class Onlooker:
+    """What every broker whose orders match elsewhere has: the market as it goes by, and an account."""
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.instrument = instrument
+        self.view = new_view(instrument)
+        self.account = new_account(0.0)
+        self._block = empty_ticks(0)
+        self._entry = entry(_see, self._block, 0, 0, self.view)
+
+    def advance(self, ticks: Ticks, i0: int, i1: int) -> int:
+        """See `ports.Broker`: all rows at once, the venue does the matching."""
+        if ticks is not self._block:
+            self._block = plain_ticks(ticks)
+        self._entry(self._block, i0, i1, self.view)
+        return i1
+
+
+class VenueBroker(Onlooker):
     """See the module and `ports.Broker`. At most as many commands wait as the risk gate lets through."""
 
     def __init__(
@@ -76,19 +97,15 @@ class VenueBroker:
         clock: Clock,
         patience_s: float,
     ) -> None:
+        super().__init__(instrument)
         self.client = client
         self.rest = rest
-        self.instrument = instrument
-        self.view = new_view(instrument)
-        self.account = new_account(0.0)
         self.table = OrderTable(instrument, prefix)
         self.doors: Doors | None = None
         self.sent = 0
         self._clock = clock
         self._patience_s = patience_s
         self._commands: asyncio.Queue[_Command] = asyncio.Queue()
-        self._block = empty_ticks(0)
-        self._entry = entry(_see, self._block, 0, 0, self.view)
 
     def submit(self, order: OrderRequest, now_ns: int) -> None:
         """See `ports.Broker`."""
@@ -100,16 +117,11 @@ class VenueBroker:
         if order is not None:
             self._commands.put_nowait(_Cancel(order))
 
-    def advance(self, ticks: Ticks, i0: int, i1: int) -> int:
-        """See `ports.Broker`: all rows at once, the venue does the matching."""
-        if ticks is not self._block:
-            self._block = plain_ticks(ticks)
-        self._entry(self._block, i0, i1, self.view)
-        return i1
-
     def events(self) -> list[OrderEvent]:
         """See `ports.Broker`; fills enter the account as they are collected."""
         collected: list[OrderEvent] = []
+        if self.table.events:
+            self._doors().collecting()
         while self.table.events:
             event = self.table.events.popleft()
             if isinstance(event, Filled):
@@ -132,7 +144,9 @@ class VenueBroker:
             while True:
                 command = await self._commands.get()
                 if isinstance(command, _Cancel):
-                    await self._cancel(command.order)
+                    if not await self._cancel(command.order):
+                        name = f"cancel-{command.order.order_id}"
+                        asking.create_task(self._end(command.order), name=name)
                 elif not await self._submit(command.order):
                     name = f"ask-{command.order.order_id}"
                     asking.create_task(self.ask(command.order), name=name)
@@ -201,18 +215,42 @@ class VenueBroker:
         self.table.told({**row, "clientOrderId": order.client_id}, self._now_ns())
         return True
 
-    async def _cancel(self, order: VenueOrder) -> None:
+    async def _cancel(self, order: VenueOrder) -> bool:
+        """Ask for an order's end; False if it must be asked for again."""
         order.cancel_wanted = order.unknown
-        if order.done or order.unknown:
-            return
+        if order.over or order.unknown or order.ending:
+            return True
+        try:
+            if not await self._ask_to_cancel(order):
+                self.table.cancel_refused(order, "unknown_order", self._now_ns())
+        except Exception as error:  # noqa: BLE001 (as above)
+            self._doors().warn("cancel_failed", f"order {order.order_id}: {type(error).__name__}")
+        order.ending = not order.over
+        return order.over
+
+    async def _ask_to_cancel(self, order: VenueOrder) -> bool:
+        """False if the venue does not know the order, or not as an open one. Raises what ccxt does."""
         params = {"clientOrderId": order.client_id}
         try:
             row = await self.client.cancel_order(order.venue_id, self.instrument.symbol, params)
-        except Exception as error:  # noqa: BLE001 (as above)
-            self.table.cancel_refused(order, type(error).__name__, self._now_ns())
-            self._doors().warn("cancel_failed", f"order {order.order_id}: {type(error).__name__}")
-            return
+        except Exception as error:
+            if is_unknown_order(error):
+                return False
+            raise
         self.table.told({**row, "clientOrderId": order.client_id}, self._now_ns())
+        return True
+
+    async def _end(self, order: VenueOrder) -> None:
+        """Cancel an order again and again until the venue says that it is over."""
+        while not order.over:
+            try:
+                if not await self.rest.call(lambda _client: self._ask_to_cancel(order)):
+                    await self.look_at(order)
+            except (VenueError, ConfigError) as error:
+                self._doors().warn("cancel_failed", f"order {order.order_id}: {error}")
+            self._tell()
+            await asyncio.sleep(_ASK_AGAIN_S)
+        order.ending = False
 
     def _worst(self, order: OrderRequest) -> float | None:
         """A price for a market order, where the venue wants one."""

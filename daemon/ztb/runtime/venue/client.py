@@ -15,9 +15,17 @@ from ztb.secrets import read_secret, require_secret
 Outcome: TypeAlias = Literal["refused", "unknown"]
 
 
-class PrivateClient(VenueClient, Protocol):
-    """Times are milliseconds since 1970."""
+class Socket(Protocol):
+    """What we look at of ccxt's `Client`, one websocket. `rejections`: errors that nobody has been told of yet."""
 
+    isConnected: bool  # noqa: N815 (ccxt's name)
+    rejections: dict[str, Exception]
+
+
+class PrivateClient(VenueClient, Protocol):
+    """Times are milliseconds since 1970. `clients` are the open websockets by URL."""
+
+    clients: dict[str, Socket]
     options: dict[str, Any]
     apiKey: str  # noqa: N815 (ccxt's name)
 

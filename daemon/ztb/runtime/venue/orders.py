@@ -33,7 +33,7 @@ _CANCELLED = frozenset({"canceled", "cancelled", "canceling"})
 @dataclass(slots=True)
 class VenueOrder:
     """One order. `ended` is what the venue said of its end, with the lots it had filled by then; `cancel_wanted`: a
-    cancel waits until we know that the venue has the order.
+    cancel waits until we know that the venue has the order; `ending`: it is being cancelled, again if need be.
     """
 
     request: OrderRequest
@@ -42,6 +42,7 @@ class VenueOrder:
     accepted: bool = False
     unknown: bool = False
     cancel_wanted: bool = False
+    ending: bool = False
     filled_lots: int = 0
     ended: tuple[str, int] | None = None
     done: bool = False
@@ -49,6 +50,11 @@ class VenueOrder:
     @property
     def order_id(self) -> int:
         return self.request.order_id
+
+    @property
+    def over(self) -> bool:
+        """Whether it can fill no more, though there may be fills that we have not heard of."""
+        return self.done or self.ended is not None
 
 
 @dataclass(slots=True)
@@ -80,6 +86,11 @@ class OrderTable:
     def open(self) -> list[VenueOrder]:
         """Orders that are not known to be over."""
         return [order for order in self.orders.values() if not order.done]
+
+    @property
+    def owing(self) -> set[int]:
+        """Orders that are over, but for fills that the venue has not told yet."""
+        return {order.order_id for order in self.open if order.over}
 
     def by_client_id(self, client_id: str | None) -> VenueOrder | None:
         number = (client_id or "").removeprefix(self.prefix)

@@ -26,6 +26,7 @@ _PAGE = 500
 _OVERLAP_MS = 60_000
 _TRIES = 4
 _BETWEEN_S = 0.5
+_OWED_S = 1.0  # a fill may come later than the end of its order
 _SHOWN = 20
 
 
@@ -47,7 +48,8 @@ async def fetch_balances(broker: VenueBroker) -> Balances:
 class Reconciler:
     """Compares `broker`'s venue with `account`, the exact ledger. `halt` is called with a reason when they differ.
 
-    `since_ms`: trades from then on are looked at. `done` is set while the last comparison agreed.
+    `since_ms`: trades from then on are looked at. `done` is set while the last comparison agreed. `missed` hears of
+    trades, by `fill_id`, of which this was the first news.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Reconciler:
         self.done = asyncio.Event()
         self.wanted = asyncio.Event()
         self.rounds = 0
+        self.missed: Callable[[int], None] = lambda _trade: None
         self._broker = broker
         self._account = account
         self._journal = journal
@@ -72,18 +75,26 @@ class Reconciler:
         self._halt = halt
 
     async def run(self) -> None:
-        """Every `every_s`, and at once when `wanted` is set, until cancelled."""
+        """Every `every_s`, and at once when `wanted` is set or fills are late, until cancelled."""
         while True:
+            self.wanted.clear()
             try:
                 await self.reconcile()
             except VenueError:
                 self.done.clear()
+            await self._wait(self._every_s if self.done.is_set() else _BETWEEN_S)
+
+    async def _wait(self, seconds: float) -> None:
+        loop, late = asyncio.get_running_loop(), set[int]()
+        end_s = loop.time() + seconds
+        while (left_s := end_s - loop.time()) > 0.0 and not late & self._broker.table.owing:
+            late = self._broker.table.owing
             try:
-                async with asyncio.timeout(self._every_s if self.done.is_set() else _BETWEEN_S):
+                async with asyncio.timeout(min(_OWED_S, left_s)):
                     await self.wanted.wait()
+                return
             except TimeoutError:
-                pass
-            self.wanted.clear()
+                continue
 
     async def reconcile(self) -> None:
         """One comparison. VenueError if the venue does not answer."""
@@ -134,6 +145,8 @@ class Reconciler:
         table, number = self._broker.table, fill_id(trade)
         known = number in table.trades or number in table.foreign
         table.traded(trade)
+        if not known:
+            self.missed(number)
         return not known
 
     def _agrees(self, found: Balances) -> bool:

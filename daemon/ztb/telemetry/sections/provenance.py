@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ztb.ledger.records import HOUSEKEEPING
 from ztb.telemetry import texts
 from ztb.telemetry.markup import Html, facts, join, table, text
 from ztb.telemetry.plots import tainted_spans
@@ -39,9 +40,10 @@ def _spans(spans: list[tuple[int, int, int]]) -> Html:
 
 
 def _notes(run: RunData) -> Html:
+    told = [row for row in run.notes if row.kind not in HOUSEKEEPING]
     rows = [
         [text(texts.moment(row.ts_ns, seconds=True)), text(row.kind), text(row.detail)]
-        for row in run.notes[:_MOST_ROWS]
+        for row in told[:_MOST_ROWS]
     ]
     return table(("When", "What", "Detail"), rows, "Notes of the journal", words=3) if rows else Html("")
 

@@ -16,6 +16,7 @@ from ztb.testing.exchange.venue import Market
 
 DEPTH_MS = 100
 SLOW_MS = 1_000
+_TICKERS = {"ticker": events.ticker, "miniTicker": events.mini_ticker}
 
 
 @dataclass(slots=True)
@@ -69,22 +70,21 @@ class Publisher:
 
     def publish_slow(self, now_ms: int) -> None:
         """Bars and tickers of all symbols."""
-        wanted = sorted(self.connections.wanted())
-        if any(stream.endswith(("icker", "icker@arr")) for stream in wanted):
-            self._publish_tickers(now_ms)
-        for stream in wanted:
+        for kind, message in _TICKERS.items():
+            self._publish_tickers(kind, message, now_ms)
+        for stream in sorted(self.connections.wanted()):
             self._publish_bar(stream, now_ms)
 
-    def _publish_tickers(self, now_ms: int) -> None:
-        days = {
-            symbol.lower(): day_ticker_of(self.state, market, now_ms)
-            for symbol, market in self.state.venue.markets.items()
-        }
-        kinds = {"ticker": events.ticker, "miniTicker": events.mini_ticker}
-        for kind, message in kinds.items():
-            for name, day in days.items():
-                self._publish(f"{name}@{kind}", partial(message, day, now_ms))
-            self.connections.publish(f"!{kind}@arr", [message(day, now_ms) for day in days.values()])
+    def _publish_tickers(self, kind: str, message: Callable[[events.Json, int], object], now_ms: int) -> None:
+        """Each symbol's own, and all of them together. A day is summed up only where somebody listens."""
+
+        def ticker(market: Market) -> object:
+            return message(day_ticker_of(self.state, market, now_ms), now_ms)
+
+        markets = self.state.venue.markets
+        for symbol, market in markets.items():
+            self._publish(f"{symbol.lower()}@{kind}", partial(ticker, market))
+        self._publish(f"!{kind}@arr", lambda: [ticker(market) for market in markets.values()])
 
     def _publish_bar(self, stream: str, now_ms: int) -> None:
         """The running bar, and first the one before it if it has just closed."""

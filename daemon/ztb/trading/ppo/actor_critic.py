@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ztb.errors import ConfigError
-from ztb.trading.policy import NetworkShape, Weights, flatten, tanh, unflatten
+from ztb.trading.policy import tanh
+from ztb.trading.weights import NetworkShape, Weights, flatten, unflatten
 from ztb.utils.kernel import kernel
 
 _ROWS = 64

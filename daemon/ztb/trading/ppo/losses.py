@@ -14,8 +14,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.trading.policy import NetworkShape
 from ztb.trading.ppo.config import PPOConfig
+from ztb.trading.weights import NetworkShape
 from ztb.utils.kernel import kernel
 
 # Columns of `known` (S, 4): what the rollout knows of each transition. RETURN: what its value should have been.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.errors import InvariantError
-from ztb.trading.policy import NetworkShape
+from ztb.trading.weights import NetworkShape
 
 
 @dataclass(slots=True)

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ztb.errors import InvariantError
-from ztb.trading.policy import NetworkShape, Weights
 from ztb.trading.ppo.actor_critic import ModuleNetwork, Network, TowerNetwork
 from ztb.trading.ppo.adam import Adam
 from ztb.trading.ppo.config import PPOConfig
@@ -28,6 +27,7 @@ from ztb.trading.ppo.losses import (
 )
 from ztb.trading.ppo.rollout import Rollout
 from ztb.trading.ppo.stats import UpdateStats
+from ztb.trading.weights import NetworkShape, Weights
 
 
 @contextmanager

@@ -1,0 +1,123 @@
+"""Reads a configuration: flags, environment, file, default, in this order; each value knows where it came from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ztb.config.model import Config
+from ztb.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration and, by dotted key, where each value that is no default came from."""
+
+    config: Config
+    origins: dict[str, str]
+
+
+_SHORT_ENVIRONMENT = {
+    "ZTB_CHECKPOINT_INTERVAL": "checkpoint.interval_updates",
+    "ZTB_MAX_MEMORY_GB": "limits.max_memory_gb",
+}
+_Tree = dict[str, Any]
+
+
+def load_config(
+    path: Path | None, flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] = os.environ
+) -> Loaded:
+    """Read `path` (None: no file), then apply environment and flags (dotted keys). ConfigError says what to mend."""
+    tree: _Tree = Config().model_dump(mode="json")
+    origins: dict[str, str] = {}
+    if path is not None:
+        content = _read(path)
+        for section in content:
+            _require_known(section, tree, str(path), "section")
+        _overlay(tree, _flatten(content), str(path), origins)
+    _overlay(tree, _from_environment(environment), "environment", origins)
+    _overlay(tree, dict(flags or {}), "flag", origins)
+    try:
+        return Loaded(Config.model_validate(tree), origins)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, origins)) from None
+
+
+def _read(path: Path) -> _Tree:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    try:
+        tree = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}; compare with `ztb config show`"
+        ) from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: holds no JSON object; compare with `ztb config show`")
+    tree.pop("$schema", None)
+    return tree
+
+
+def _flatten(tree: _Tree) -> dict[str, Any]:
+    """Dotted keys two deep: `section.key`; a section that is no object keeps its own name."""
+    flat: dict[str, Any] = {}
+    for section, values in tree.items():
+        if isinstance(values, dict):
+            flat |= {f"{section}.{key}": value for key, value in values.items()}
+        else:
+            flat[section] = values
+    return flat
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, text in environment.items():
+        if name in _SHORT_ENVIRONMENT:
+            flat[_SHORT_ENVIRONMENT[name]] = _value(text)
+        elif name.startswith("ZTB_") and "__" in name:
+            section, key = name.removeprefix("ZTB_").lower().split("__", 1)
+            flat[f"{section}.{key}"] = _value(text)
+    return flat
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _overlay(tree: _Tree, flat: Mapping[str, Any], origin: str, origins: dict[str, str]) -> None:
+    for dotted, value in flat.items():
+        section, _, key = dotted.partition(".")
+        _require_known(section, tree, origin, "section")
+        if not key:
+            raise ConfigError(f"{origin}: {section} must be an object of settings, not {value!r}")
+        _require_known(key, tree[section], origin, f"key in {section}")
+        tree[section][key] = value
+        origins[dotted] = origin
+
+
+def _require_known(name: str, known: Mapping[str, Any], origin: str, what: str) -> None:
+    if name not in known:
+        near = get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(known)) or 'none'}"
+        raise ConfigError(f"{origin}: unknown {what}: {name!r}{hint}")
+
+
+def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
+    lines: list[str] = []
+    for item in error.errors():
+        dotted = ".".join(str(part) for part in item["loc"][:2])
+        origin = origins.get(dotted, "default")
+        lines.append(f"{origin}: {dotted}: {item['msg']} (got {item['input']!r})")
+    return "\n".join(lines)

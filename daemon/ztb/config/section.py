@@ -1,0 +1,16 @@
+"""What every section of the configuration is: strict, frozen, bounded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+NO_EFFECT: dict[str, Any] = {"no_effect_on_results": True}
+"""Marks a key that can change no result: it is no part of the hash of a configuration."""
+
+
+class Section(BaseModel):
+    """A section of the file: frozen, unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
