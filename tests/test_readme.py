@@ -7,14 +7,24 @@ import os
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from runtime.daemons import wait_for
+from runtime.venue.live_runs import instrument_at, ledger_of, venue_holds
+from ztb.errors import ZtbError
+from ztb.ledger.accounts import Account
 from ztb.ledger.journal import JournalReader
-from ztb.ledger.records import GenerationRow, NoteRow
+from ztb.ledger.records import DecisionRow, GenerationRow, NoteRow
 
 ROOT = Path(__file__).resolve().parents[1]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "daemon")}
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -72,37 +82,80 @@ def test_every_file_and_folder_that_is_named_exists():
     assert [place for place in sorted(named) if not (ROOT / place).exists()] == []
 
 
-def shell(block: str, folder: Path, seconds: int, typed: str = "") -> str:
-    """Run a block of the README, its last command stopped after `seconds`; what it said on both streams."""
-    block = block.replace(".venv/bin/python", sys.executable).replace(
+IN_FULL = float(os.environ.get("ZTB_PROOF_SHARE", "1")) >= 1.0
+
+
+def as_here(block: str) -> str:
+    """A block of the README for this Python."""
+    return block.replace(".venv/bin/python", sys.executable).replace(
         ".venv/bin/ztb", f"{sys.executable} -m ztb"
     )
-    *first, last = block.strip().splitlines()
-    script = "\n".join([*first, f"timeout --signal=TERM {seconds} {last}"])
-    done = subprocess.run(
-        ["bash", "-c", f"trap 'kill $(jobs -p)' EXIT\n{script}"], cwd=folder, text=True, input=typed,
-        capture_output=True, check=False, env=os.environ | {"PYTHONPATH": str(ROOT / "daemon")}, timeout=170,
+
+
+@contextmanager
+def exchange_as_told(folder: Path) -> Iterator[dict[str, Any]]:
+    """The exchange that the README starts first; the options of its clients."""
+    first = as_here(marked("command", "paper").splitlines()[0])
+    process = subprocess.Popen(
+        ["bash", "-c", f"trap 'kill $(jobs -p)' EXIT\ntrap exit TERM\n{first}\necho up\nwait"], cwd=folder, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=ENVIRONMENT,
     )  # fmt: skip
-    return done.stdout + done.stderr
+    assert process.stdout is not None and process.stdout.readline() == "up\n"
+    try:
+        yield json.loads((folder / "exchange.json").read_text().splitlines()[0])
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+@contextmanager
+def daemon_as_told(block: list[str], folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A block of the README whose last line runs the daemon; what it says goes to `said`."""
+    *first, last = as_here("\n".join(block)).strip().splitlines()
+    with (folder / "said").open("w") as said:
+        process = subprocess.Popen(
+            ["bash", "-c", "\n".join([*first, f"exec {last}"])], cwd=folder, env=ENVIRONMENT, text=True,
+            stdin=subprocess.PIPE, stdout=said, stderr=said,
+        )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+
+
+def decisions_of(folder: Path) -> int:
+    """How many a run has made so far; 0 before its journal is there."""
+    try:
+        reader = JournalReader(folder / "journal.sqlite")
+    except ZtbError:
+        return 0
+    count = sum(1 for _ in reader.rows(DecisionRow))
+    reader.close()
+    return count
 
 
 @pytest.mark.proof
-def test_paper_and_live_trade_on_the_local_exchange_as_told(tmp_path):
-    paper, live = marked("command", "paper"), marked("command", "live")
-    exchange = paper.splitlines()[0]
-    said = shell(paper, tmp_path, 50)
-    summary = json.loads((tmp_path / "runs" / "paper-ztb" / "summary.json").read_text())
-    assert summary["status"] == "stopped" and summary["decisions"] > 3, said
-    (tmp_path / "exchange.json").unlink()  # the first exchange is gone, and what it said
-    typed = "trade 50000 on 4dda468d5794\n"
-    said = shell(f"{exchange}\n{local_config(paper)}\n{live}", tmp_path, 50, typed)
-    summary = json.loads((tmp_path / "runs" / "live-ztb" / "summary.json").read_text())
-    assert summary["status"] == "stopped" and summary["decisions"] > 3, said
-    journal = JournalReader(tmp_path / "runs" / "live-ztb" / "journal.sqlite")
-    assert "mismatch" not in {row.kind for row in journal.rows(NoteRow)}
-
-
-def local_config(block: str) -> str:
-    """The lines that write local.json."""
-    lines = block.splitlines()
-    return "\n".join(lines[1 : lines.index('"') + 1])
+@pytest.mark.parametrize("mode", ["paper", "live"])
+def test_it_trades_learns_and_saves_on_the_local_exchange_as_told(mode: str, tmp_path: Path) -> None:
+    _, *paper = marked("command", "paper").splitlines()
+    local_config = paper[: paper.index('"') + 1]
+    block = paper if mode == "paper" else [*local_config, *marked("command", "live").splitlines()]
+    folder = tmp_path / "runs" / f"{mode}-ztb"
+    with exchange_as_told(tmp_path) as options:
+        with daemon_as_told(block, tmp_path) as daemon:
+            assert daemon.stdin is not None
+            daemon.stdin.write("trade 50000 on 4dda468d5794\n")
+            daemon.stdin.close()
+            wait_for(lambda: decisions_of(folder) > 3, daemon)
+            time.sleep(600.0 if IN_FULL else 0.0)
+            daemon.terminate()
+            assert daemon.wait(30.0) == 0, (tmp_path / "said").read_text()
+        summary = json.loads((folder / "summary.json").read_text())
+        assert summary["status"] == "stopped" and summary["decisions"] > 3
+        if mode == "live":
+            _, ledger = ledger_of(folder, Account(instrument_at(options), Decimal(0)))
+            assert ledger == venue_holds(options)
+    assert "mismatch" not in {row.kind for row in JournalReader(folder / "journal.sqlite").rows(NoteRow)}
+    if IN_FULL:
+        assert summary["fills"] > 0 and summary["updates"] > 0
+        assert len(list((folder / "checkpoints").rglob("gen-*.ckpt"))) > 1

@@ -5,9 +5,27 @@ The control socket, MQTT commands, signals and the kill-switch file all end in `
 
 from __future__ import annotations
 
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
+
+SOCKET_NAME = "control.sock"
+"""Where a daemon listens, in its run's folder."""
+
+
+@contextmanager
+def short_address(path: Path) -> Generator[str]:
+    """A socket address for `path` while the context lasts, through its folder's descriptor: a path may be longer
+    than the 107 bytes that an address holds."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
 
 
 class _Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag=str.lower):

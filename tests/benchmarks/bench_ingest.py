@@ -144,9 +144,8 @@ def burst(tape: Path, speed: float, folder: Path) -> None:
     seen = asyncio.run(play(tape, speed, 0.0, folder))
     p50, p99, most = np.percentile(seen.lag_ms, [50, 99, 100])
     same = "every one once, in order" if seen.received == seen.sent else "NOT THE SAME"
-    print(
-        f"{tape.name} at {speed:g}x: {len(seen.sent):,} trades sent, {len(seen.received):,} recorded: {same}"
-    )
+    print(f"{tape.name}: {len(seen.sent):,} trades sent, {len(seen.received):,} recorded: {same}")
+    print(f"  the last {seen.fast:,} at {speed:g}x, those before until the first update as recorded")
     print(f"  sent to received: p50 {p50:.0f} ms, p99 {p99:.0f} ms, most {most:.0f} ms")
     print(
         f"  decisions {seen.summary['decisions']}, updates {seen.summary['updates']}, gaps {seen.summary['gaps']}"

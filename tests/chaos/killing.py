@@ -25,6 +25,7 @@ from ztb.errors import ZtbError
 
 CHILD = Path(__file__).with_name("child.py")
 _PATIENCE_S = 60.0
+_COMPILING_S = 300.0
 
 
 @contextmanager
@@ -139,7 +140,7 @@ class Trader:
 
         Where others keep the processors busy, what it used of them itself: their waiting is not ours.
         """
-        until(lambda: self.status().get("state") in ("trading", "halted"), "ready")
+        until(lambda: self.status().get("state") in ("trading", "halted"), "ready", _COMPILING_S)
         waited_s = time.monotonic() - self._started_s
         return self._cpu_s() if os.getloadavg()[0] > (os.cpu_count() or 1) else waited_s
 

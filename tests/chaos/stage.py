@@ -35,8 +35,12 @@ SECRETS = {
     "ZTB_SECRET_EXCHANGE_SECRET": CREDENTIALS.secret,
 }
 _FASTEST_S, _SLOWEST_S = 0.002, 0.12
+_CLIENT = {
+    "verify": False,
+    "tokenBucket": {"delay": 0.02},
+}  # ccxt looks for room to ask each millisecond, else
 DECISION_MS = 500
-WARM_S = 50.0  # until the features are, at a decision each DECISION_MS
+WARM_S = 5.0  # until the one feature is, at a decision each DECISION_MS
 
 
 def configuration(port: int = 80, **settings: Any) -> Config:
@@ -45,9 +49,9 @@ def configuration(port: int = 80, **settings: Any) -> Config:
     flags = {
         "strategy.name": "random_walk", "online.learner": "off", "decision.every": "time",
         "decision.interval_ms": DECISION_MS, "market.venue": "binance", "market.symbol": "BTC/USDT",
-        "market.client": {key: options[key] for key in ("urls", "options")} | {"verify": False},
+        "market.client": {key: options[key] for key in ("urls", "options")} | _CLIENT,
         "market.allowed_hosts": ["127.0.0.1"], "market.warm_up_s": 0.0, "market.record": False,
-        "risk.max_orders_per_minute": 1000, "risk.max_orders_per_day": 100_000,
+        "features.names": ["return_1"], "risk.max_orders_per_minute": 1000, "risk.max_orders_per_day": 100_000,
     }  # fmt: skip
     return load_config(None, flags | settings, {}).config
 

@@ -79,11 +79,14 @@ def chaos(seed: int, folder: Path) -> Heard:
             async with it.running("paper", seed) as daemon:
                 before = len(traded(it.exchange))
                 consumed = overhear(daemon)
-                await asyncio.sleep(20.0)
+                await asyncio.sleep(5.0)
                 await storm(it, rng, 90.0)
                 clear(it)
+                await asyncio.sleep(25.0)  # until every stream that is silent is known to be
                 # A venue that has banned us lifts the ban after two minutes.
-                await asyncio.sleep(150.0)
+                async with asyncio.timeout(150.0):
+                    while any(stream.stale for stream in daemon.streams()):  # noqa: ASYNC110 (nobody tells)
+                        await asyncio.sleep(1.0)
                 known = len(traded(it.exchange))
                 await asyncio.sleep(3.0)
                 stale = [stream.name for stream in daemon.streams() if stream.stale]

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from chaos.books import Books, books_of
-from chaos.killing import Nursery, Trader, inject, venue_process
-from chaos.truth import Truth, truth_told
+from chaos.killing import Nursery, Trader, inject, until, venue_process
+from chaos.truth import Truth, orders_told, truth_told
 from ztb.control import Resume
 from ztb.ledger.accounts import Account
 from ztb.market.instrument import Instrument
@@ -43,40 +43,44 @@ def ledger(folder: Path) -> Account:
 
 @dataclass(frozen=True)
 class Rest:
-    """A daemon that was started again and then rested: how soon it was ready, the venue's books and ours."""
+    """A daemon that rests: how soon after its start it was ready, the venue's books and ours."""
 
     ready_s: float
     truth: Truth
     books: Books
 
 
-def rest(trader: Trader) -> Rest:
-    """The daemon is ready, rests, and is looked at."""
-    ready_s = trader.ready_s()
+def look(trader: Trader, ready_s: float) -> Rest:
+    """Let the daemon rest, and compare."""
     trader.halt()
     time.sleep(0.5)  # the journal is on disk a fifth of a second later
     return Rest(ready_s, truth_told(trader.client), books_of(trader.folder, ledger(trader.folder)))
 
 
 def kill_and_recover(seed: int, kills: int, folder: Path, nursery: Nursery) -> Iterator[Rest]:
-    """Kill a daemon at `kills` moments; each rest of it, the last one after the last kill."""
+    """Kill a daemon at `kills` moments; each rest of it, before and between the kills and twice after the last one."""
     rng = np.random.default_rng(seed)
     with venue_process(seed) as options:
         trader = Trader(folder, options, nursery)
         try:
-            for _ in range(kills):
+            for k in range(kills):
                 trader.start()
-                if rng.random() < 0.2:
+                if k > 0 and rng.random() < 0.2:
                     time.sleep(rng.uniform(0.0, 2.0))  # before it trades
                 else:
-                    yield rest(trader)
+                    yield look(trader, trader.ready_s())
                     if rng.random() < 0.5:
                         inject(options, kind="slow", match="POST /api/v3/order", seconds=0.3, count=3)
                     trader.ask(Resume())
                     time.sleep(rng.uniform(0.0, 4.0))
                 trader.kill()
             trader.start()
-            yield rest(trader)
+            ready_s = trader.ready_s()
+            yield look(trader, ready_s)
+            before = len(orders_told(trader.client))
+            trader.ask(Resume())
+            until(lambda: len(orders_told(trader.client)) > before, "an order")
+            yield look(trader, ready_s)
             assert trader.end()["status"] == "stopped"
         finally:
             trader.leave()
@@ -98,10 +102,11 @@ def test_kills_leave_the_books_as_the_venue_has_them(
 ) -> None:
     rests = list(kill_and_recover(seed, kills, tmp_path / "run", nursery))
     for seen in rests:
-        assert seen.ready_s <= READY_S
         assert (seen.books.cash, seen.books.position) == (seen.truth.cash, seen.truth.position)
         assert seen.books.fills == seen.truth.fills
         assert seen.books.ends == seen.truth.ends
         assert seen.truth.repeated == []
         assert seen.books.mismatches == 0
+    # The first start may have to compile.
+    assert max(seen.ready_s for seen in rests[1:]) <= READY_S
     assert rests[-1].truth.orders

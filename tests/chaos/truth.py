@@ -74,10 +74,18 @@ def truth_of(exchange: Exchange) -> Truth:
     return Truth(told, sorted(fills, key=by_number), cash, position)
 
 
+_NEWEST = {"symbol": MARKET, "limit": 1000}
+
+
+def orders_told(client: Any) -> list[dict[str, Any]]:
+    """As `truth_told`, the orders alone, as the venue has them."""
+    told: list[dict[str, Any]] = client.private_get_allorders(_NEWEST)
+    return told
+
+
 def truth_told(client: Any) -> Truth:
-    """Asked for by REST, by a client of ccxt's (not the daemon's): the newest thousand of each."""
-    asked = {"symbol": MARKET, "limit": 1000}
-    orders = {order["orderId"]: order for order in client.private_get_allorders(asked)}
+    """Asked for by REST, by a client of ccxt's (not the daemon's): the newest thousand of each. Nobody may trade."""
+    orders = {order["orderId"]: order for order in orders_told(client)}
     rows = client.private_get_account()["balances"]
     held = {row["asset"]: Decimal(row["free"]) + Decimal(row["locked"]) for row in rows}
     fills = [
@@ -85,7 +93,7 @@ def truth_told(client: Any) -> Truth:
             int(row["id"]), orders[row["orderId"]]["clientOrderId"], 1 if row["isBuyer"] in (True, "true") else -1,
             Decimal(row["price"]), Decimal(row["qty"]),
         )
-        for row in client.private_get_mytrades(asked)
+        for row in client.private_get_mytrades(_NEWEST)
     ]  # fmt: skip
     told = [(order["clientOrderId"], order["status"]) for order in orders.values()]
     return Truth(told, sorted(fills, key=by_number), held["USDT"], held["BTC"])

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from runtime.daemons import environment, make_daemon, running, start, until, wait_for
+from ztb.cli import run as cli
 from ztb.commands.control import ask, status
 from ztb.config import load_config
 from ztb.control import Flatten, Freeze, Halt, LogLevel, Reload, Resume, Status, Unfreeze
 from ztb.ledger.journal import JournalReader
-from ztb.ledger.records import NoteRow, RefusalRow
+from ztb.ledger.records import DecisionRow, NoteRow, RefusalRow
 from ztb.ledger.run_directory import RunDirectory
 from ztb.runtime.kill_switch import KillSwitch, Latch
 from ztb.runtime.replay import Replay, ReplayRequest, open_data, run_to_end
@@ -195,6 +196,30 @@ async def test_an_observer_that_fails_never_stops_the_trading(write_bars, tmp_pa
         await run.step(WARM + 5)
         assert broken.started >= 1 and daemon.session.books.orders > 0
         assert any(alert.key == "observer-broken" for alert in daemon.snapshot().alerts)
+
+
+def test_each_start_of_a_replay_is_a_run_of_its_own_and_a_second_daemon_in_one_place_is_refused(
+    write_bars, tmp_path, capsys
+):
+    place = tmp_path / "replay"
+    arguments = [
+        "run",
+        "--mode",
+        "replay",
+        "--data",
+        str(write_bars(120)),
+        "--strategy",
+        "hold",
+        "--out",
+        str(place),
+    ]
+    assert [cli([*arguments, "--json"]) for _ in range(2)] == [0, 0]
+    runs = [Path(json.loads(line)["run"]) for line in capsys.readouterr().out.splitlines()]
+    assert runs == [place, place / "run-002"]
+    assert rows(runs[0], DecisionRow) == rows(runs[1], DecisionRow) != []
+    with RunDirectory(place / "run-003").make().held():
+        assert cli(["run", "--mode", "paper", "--out", str(place / "run-003")]) == 2
+    assert "a daemon runs there already" in capsys.readouterr().err
 
 
 def test_a_terminated_daemon_ends_cleanly_within_ten_seconds(write_bars, tmp_path):

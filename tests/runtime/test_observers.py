@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -17,8 +18,9 @@ from telemetry.mqtt.brokers import MOSQUITTO, Mosquitto, listening
 from ztb.config import load_config
 from ztb.control import Freeze, Halt
 from ztb.errors import ConfigError
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal import Journal, JournalReader
 from ztb.ledger.records import NoteRow
+from ztb.ledger.run_directory import RunDirectory
 from ztb.runtime.clock import SystemClock
 from ztb.runtime.observers import configured_observers
 from ztb.telemetry.mqtt.observer import MqttObserver
@@ -31,11 +33,10 @@ SECRETS = {"ZTB_SECRET_MQTT_COMMAND_KEY": KEY}
 
 def names(folder: Path, settings: dict[str, object], environment: dict[str, str]) -> list[str]:
     config = load_config(None, settings, {}).config
-    session: Any = SimpleNamespace(
-        run_id="r", directory=SimpleNamespace(path=folder), journal=SimpleNamespace(append=print)
-    )
-    found = configured_observers(config, "paper", session, SystemClock(), environment)
-    return [observer.name for observer in found]
+    with contextlib.closing(Journal(folder / "journal.sqlite")) as journal:
+        session: Any = SimpleNamespace(run_id="r", directory=RunDirectory(folder), journal=journal)
+        found = configured_observers(config, "paper", session, SystemClock(), environment)
+        return [observer.name for observer in found]
 
 
 def test_nothing_watches_unless_it_is_configured(tmp_path):

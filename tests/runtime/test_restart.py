@@ -7,20 +7,23 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
+import aiohttp
 import pytest
 
-from runtime.daemons import Gated, running
+from runtime.daemons import Gated, running, until
 from ztb.config import load_config
 from ztb.ledger.journal import JournalReader
-from ztb.ledger.records import DecisionRow, GenerationRow, OrderRow
+from ztb.ledger.records import DecisionRow, FillRow, GenerationRow, MarkRow, OrderRow, UpdateRow
 from ztb.ledger.run_directory import RunDirectory
 from ztb.runtime.clock import SystemClock
 from ztb.runtime.daemon import Daemon, DaemonOptions
 from ztb.runtime.history_source import HistorySource
+from ztb.runtime.observers import configured_observers
 from ztb.runtime.recovery import Opening, read_past
 from ztb.runtime.replay import ReplayRequest, frame_of, open_data, origin_for
 from ztb.runtime.resuming import resumed_origin
 from ztb.runtime.session import Session
+from ztb.telemetry.web.server import WebObserver
 
 WARM = 70
 
@@ -133,3 +136,34 @@ async def test_the_generation_that_served_serves_again(write_bars, tmp_path):
         await run.step(WARM + 120)
     numbers = [row.generation for row in rows(tmp_path / "run", GenerationRow) if row.event == "made"]
     assert numbers == list(range(len(numbers))) and len(numbers) > made
+    updates = [row.number for row in rows(tmp_path / "run", UpdateRow)]
+    assert (
+        updates == list(range(1, len(updates) + 1)) and len(updates) > daemon.session.engine.learning.updates
+    )
+
+
+async def test_the_page_and_the_status_begin_where_they_ended(write_bars, tmp_path):
+    data = write_bars(400)
+    settings = {"telemetry__web_listen": "127.0.0.1:0"}
+    daemon, source = life(data, tmp_path / "run", "random_walk", **settings)
+    async with running(daemon, source) as run:
+        await run.step(WARM + 60)
+    again, source = life(data, tmp_path / "run", "random_walk", **settings)
+    config = again.session.assembly.config
+    observers = configured_observers(config, "test", again.session, SystemClock(), {})
+    again.watch(observers)
+    async with running(again, source) as run:
+        page = observers[-1]
+        assert isinstance(page, WebObserver)
+        await until(lambda: bool(page.addresses))
+        async with aiohttp.ClientSession() as session:
+            async with session.ws_connect(f"http://127.0.0.1:{page.addresses[0][1]}/live") as viewer:
+                shown = await viewer.receive_json(timeout=30)
+        await run.step(WARM + 90)
+    marks, fills = rows(tmp_path / "run", MarkRow), rows(tmp_path / "run", FillRow)
+    before = daemon.session
+    seen = before.engine.progress.decisions
+    assert [row[0] for row in shown["history"]["marks"]] == [row.ts_ns / 1e9 for row in marks[:seen]]
+    assert len(shown["history"]["fills"]) == before.books.account.fills > 0
+    assert len(fills) > before.books.account.fills
+    assert shown["snapshot"]["fills"] == before.books.account.fills

@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import threading
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from ztb.utils import CheckpointManager
 from ztb.utils.checkpoint import Generation, files
 from ztb.utils.checkpoint.arena import ALIGNMENT, Arena
 from ztb.utils.checkpoint.copying import copy
+from ztb.utils.checkpoint.worker import Worker
 
 
 @contextmanager
@@ -218,11 +218,12 @@ def test_a_large_copy_is_the_same_with_and_without_help(busy: bool) -> None:
         for start, end in itertools.pairwise(cuts)
     ]
     released = threading.Event()
-    with ThreadPoolExecutor(1) as helper:
-        if busy:
-            helper.submit(released.wait)
-        copy(moves, helper)  # would never return if it waited for a helper that is busy
-        released.set()
+    helper = Worker("helper")
+    if busy:
+        helper.submit(lambda: released.wait() and None)
+    copy(moves, source.size, helper)  # would never return if it waited for a helper that is busy
+    released.set()
+    helper.close()
     np.testing.assert_array_equal(target, source)
 
 

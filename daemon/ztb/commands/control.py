@@ -2,41 +2,74 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import typer
 
-from ztb.control import Answer, Command, Status
+from ztb.control import SOCKET_NAME, Answer, Command, Status, short_address
 from ztb.errors import UsageError, VenueError, ZtbError
-from ztb.runtime.control_socket import SOCKET_NAME, short_address
 
 _PATIENCE_S = 15.0
 
 
 def find_run(run: Path | None) -> Path:
-    """`run`, or the one folder below `runs/` in which a daemon listens. UsageError if there is none, or several."""
-    if run is not None:
+    """The one folder in which a daemon listens: `run`, one in it, or with None one in `runs/`.
+
+    UsageError if there are none or several below `runs/`; `run` itself if there are none in it.
+    """
+    if run is not None and _listens(run):
         return run
-    found = sorted(path.parent for path in Path("runs").glob(f"*/{SOCKET_NAME}"))
-    if len(found) != 1:
-        names = ", ".join(map(str, found)) or "none here"
-        raise UsageError(f"say which daemon with --run DIR; below runs/ there are: {names}")
-    return found[0]
+    folder = run or Path("runs")
+    found = sorted(path.parent for path in folder.glob(f"*/{SOCKET_NAME}") if _listens(path.parent))
+    if len(found) == 1:
+        return found[0]
+    if run is not None and not found:
+        return run
+    if not found:
+        raise UsageError(
+            f"no daemon runs below {folder}/; start one with `ztb run`, or say where with --run DIR"
+        )
+    names = ", ".join(map(str, found))
+    raise UsageError(f"say which daemon with --run DIR; below {folder}/ there are {names}")
+
+
+@contextlib.contextmanager
+def _door(run: Path) -> Generator[socket.socket]:
+    """A connection to the daemon in `run`; OSError if there is none."""
+    with socket.socket(socket.AF_UNIX) as door, short_address(run / SOCKET_NAME) as address:
+        door.settimeout(_PATIENCE_S)
+        door.connect(address)
+        yield door
+
+
+def _listens(run: Path) -> bool:
+    """Whether a daemon would hear us there; what was killed leaves a socket that nobody hears."""
+    try:
+        with _door(run):
+            return True
+    except PermissionError:
+        return True  # somebody else's daemon is asked, and says so
+    except OSError:
+        return False
 
 
 def ask(run: Path, command: Command) -> Answer:
     """Send one command. VenueError (exit 75) if no daemon answers."""
     try:
-        with socket.socket(socket.AF_UNIX) as door, short_address(run / SOCKET_NAME) as address:
-            door.settimeout(_PATIENCE_S)
-            door.connect(address)
+        with _door(run) as door:
             door.sendall(msgspec.json.encode(command) + b"\n")
             with door.makefile("rb") as answers:
                 line = answers.readline()
+    except PermissionError:
+        raise UsageError(
+            f"{run}: not ours to reach; ask as root, or as the user the daemon runs as"
+        ) from None
     except OSError as error:
         raise VenueError(
             f"{run}: no daemon answers there ({error.strerror or error}); is it running?"

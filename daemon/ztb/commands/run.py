@@ -13,7 +13,7 @@ import typer
 
 from ztb.config import Config, load_config
 from ztb.errors import UsageError
-from ztb.ledger.run_directory import RunDirectory, create_run_directory
+from ztb.ledger.run_directory import RunDirectory, create_run_directory, next_run_directory
 from ztb.ports import Source
 from ztb.runtime.clock import SystemClock
 from ztb.runtime.daemon import Daemon, DaemonOptions
@@ -64,7 +64,8 @@ def run_daemon(options: RunOptions) -> int:
         daemon.watch(service_manager(daemon.progress))
         return await daemon.run()
 
-    summary = asyncio.run(run())
+    with directory.held():
+        summary = asyncio.run(run())
     if options.as_json:
         typer.echo(json.dumps({**summary, "run": str(directory.path)}))
     else:
@@ -75,12 +76,11 @@ def run_daemon(options: RunOptions) -> int:
 
 
 def _directory(options: RunOptions) -> RunDirectory:
-    """A new folder for a replay; the instance's own, gone on with if it is there, for paper and live."""
-    if options.mode == "replay":
-        return create_run_directory(options.out, f"replay-{options.instance}")
-    directory = RunDirectory(options.out or Path("runs") / f"{options.mode}-{options.instance}")
-    directory.path.mkdir(parents=True, exist_ok=True)
-    return directory
+    """The instance's own, gone on with if it is there; a new one for each start of a replay, which is a new run."""
+    name = f"{options.mode}-{options.instance}"
+    if options.mode != "replay":
+        return RunDirectory(options.out or Path("runs") / name).make()
+    return next_run_directory(options.out) if options.out else create_run_directory(None, name)
 
 
 async def _on_history(

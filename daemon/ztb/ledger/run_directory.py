@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,19 +62,65 @@ class RunDirectory:
             raise DataError(f"{path}: cannot be read ({error}); is {self.path} a finished run?") from None
         return content
 
+    @property
+    def holds_run(self) -> bool:
+        """Whether a run has begun there."""
+        return self.journal.exists() or self.manifest.exists()
+
+    def make(self) -> RunDirectory:
+        """Itself, the folder made where it is missing. UsageError if it cannot be."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"{self.path}: cannot be created ({error.strerror}); choose another --out"
+            ) from None
+        return self
+
+    @contextlib.contextmanager
+    def held(self) -> Generator[None]:
+        """While the context lasts no other process may hold it; the kernel lets go of it, however ours ends.
+
+        UsageError if another one holds it, or if it is not ours to write.
+        """
+        lock = self._lock()
+        try:
+            yield
+        finally:
+            os.close(lock)
+
+    def _lock(self) -> int:
+        try:
+            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise UsageError(
+                f"{self.path}: cannot be written ({error.strerror}); choose another --out"
+            ) from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise UsageError(
+                f"{self.path}: a daemon runs there already; `ztb status --run {self.path}` asks it"
+            ) from None
+        return lock
+
 
 def create_run_directory(out: Path | None, mode: str) -> RunDirectory:
     """`out`, or the next free `runs/<mode>-NNN`. UsageError if a run is there already."""
-    if out is None:
-        number = 1
-        while (Path("runs") / f"{mode}-{number:03}").exists():
-            number += 1
-        out = Path("runs") / f"{mode}-{number:03}"
-    directory = RunDirectory(out)
-    if directory.journal.exists() or directory.manifest.exists():
+    directory = RunDirectory(out or _free(Path("runs"), f"{mode}-", 1))
+    if directory.holds_run:
         raise UsageError(f"{out}: holds a run already; choose another --out, or remove it")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{out}: cannot be created ({error.strerror}); choose another --out") from None
-    return directory
+    return directory.make()
+
+
+def next_run_directory(out: Path) -> RunDirectory:
+    """`out`, or where that holds a run already, the next free `out/run-NNN`, from 002 on."""
+    first = RunDirectory(out)
+    return (RunDirectory(_free(out, "run-", 2)) if first.holds_run else first).make()
+
+
+def _free(folder: Path, prefix: str, number: int) -> Path:
+    while (folder / f"{prefix}{number:03}").exists():
+        number += 1
+    return folder / f"{prefix}{number:03}"

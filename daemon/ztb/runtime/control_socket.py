@@ -1,8 +1,7 @@
 """The control socket: a line of JSON in, a line of JSON out, for this user and root alone.
 
 A request is a command of `ztb.control` as JSON, its answer an `Answer`. The socket lies in the run's folder with
-mode 0600, and the kernel is asked who is calling. Paths may be longer than the 107 bytes that a socket's address
-holds: it is bound and reached through the folder's descriptor.
+mode 0600, and the kernel is asked who is calling.
 """
 
 from __future__ import annotations
@@ -11,28 +10,15 @@ import asyncio
 import os
 import socket
 import struct
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
-from ztb.control import Answer, Command, Controls
+from ztb.control import Answer, Command, Controls, short_address
 from ztb.errors import UsageError
 
-SOCKET_NAME = "control.sock"
 _MOST_BYTES = 65_536  # of a request
 _CALLERS = 16
-
-
-@contextmanager
-def short_address(path: Path) -> Generator[str]:
-    """A socket address for `path` that is short enough while the context lasts."""
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)
 
 
 def _caller_uid(writer: asyncio.StreamWriter) -> int:

@@ -12,10 +12,10 @@ from typing import Any, Literal
 import structlog
 
 from ztb.config import Config
-from ztb.control import Command, Halt, Reload
+from ztb.control import SOCKET_NAME, Command, Halt, Reload
 from ztb.ledger.records import STOPPING, NoteRow, Record
 from ztb.ports import Clock, Source
-from ztb.runtime.control_socket import SOCKET_NAME, ControlSocket
+from ztb.runtime.control_socket import ControlSocket
 from ztb.runtime.controls import SessionControls
 from ztb.runtime.feed import Feed
 from ztb.runtime.kill_switch import KillSwitch
@@ -76,6 +76,8 @@ class Daemon:
         self._stopping = False
         self._turns_left = 0
         self._watch = Watch()
+        if session.frame.past is not None:
+            self._watch.recall(session.frame.past)
         self._guard = MemoryGuard(session.assembly.config.limits.max_memory_gb)
         session.journal.tap = self._record
         self.switch = KillSwitch(session.directory.path)

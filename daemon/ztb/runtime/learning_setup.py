@@ -50,11 +50,12 @@ def serve(assembly: Assembly, shape: NetworkShape, lineage: Lineage, origin: Ori
 
 
 def learn(
-    assembly: Assembly, origin: Origin, promotion: Promotion, schema_hash: str, paced: bool
+    assembly: Assembly, origin: Origin, promotion: Promotion, schema_hash: str, paced: bool, made: int = 0
 ) -> Learning:
     """What teaches, inline or in a process as configured; where `paced`, the ticks wait for the process.
 
-    `schema_hash`: of the features that generations are trained to see.
+    `schema_hash`: of the features that generations are trained to see. `made`: updates of earlier starts, after which
+    ours are numbered.
     """
     config = assembly.config
     if config.online.learner == "off":
@@ -74,11 +75,11 @@ def learn(
             settings.shape, recent, settings.seed, online.reward_scale, assembly.strategy.network,
             assembly.strategy.reward,
         )  # fmt: skip
-        return _inline(settings, origin, promotion, rollouts, contest, guide)
+        return _inline(settings, origin, promotion, rollouts, contest, guide, made)
     if promotion.policy.make is not None:
         raise ConfigError("a strategy with a network of its own learns inline: use --learner inline or off")
     pace = Pace(_UPDATES_WAITING * online.update_every_decisions) if paced else None
-    return in_a_process(settings, origin, promotion, pace, Care(), guide)
+    return in_a_process(settings, origin, promotion, pace, Care(), guide, made)
 
 
 def _guide(profile: str, promotion: Promotion) -> Guide:
@@ -125,6 +126,7 @@ def _inline(
     recent: RecentRollouts,
     contest: ContestConfig,
     guide: Guide,
+    made: int,
 ) -> InlineLearning:
     # Imported here alone: where the learner has a process of its own, this one never needs torch.
     from ztb.trading.ppo.update import PPOUpdater
@@ -136,7 +138,7 @@ def _inline(
     if origin.updater_state is not None:
         updater.load_state(origin.updater_state)
     gate = Contest(contest, recent, shape, settings.seed, first_serving(origin.weights))
-    learner = OnlineLearner(updater, settings.online, recent)
+    learner = OnlineLearner(updater, settings.online, recent, updates=made)
     return InlineLearning(promotion, learner, gate, guide, (settings.ppo, *settings.profiles))
 
 
@@ -147,11 +149,13 @@ def in_a_process(
     pace: Pace | None,
     care: Care,
     guide: Guide | None = None,
+    made: int = 0,
 ) -> ProcessLearning:
     """Learning in a process that is started by `begin`."""
-    process = LearnerProcess(
-        settings, first_state(origin.updater_state, origin.weights), care, time.monotonic
-    )
+    first = first_state(origin.updater_state, origin.weights, made)
+    process = LearnerProcess(settings, first, care, time.monotonic)
     process.serve(first_serving(origin.weights))
     every = settings.online.update_every_decisions
-    return ProcessLearning(promotion, process, every, care.watch_every_s, time.monotonic, pace, guide)
+    learning = ProcessLearning(promotion, process, every, care.watch_every_s, time.monotonic, pace, guide)
+    learning.updates = made
+    return learning

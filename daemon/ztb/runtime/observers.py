@@ -56,7 +56,9 @@ def configured_observers(
         gauges.append(notices.gauges)
     where = listening(config.telemetry, environment)
     if where is not None:
-        observers.append(WebObserver(where, Metrics(gauges), redact))
+        page = WebObserver(where, Metrics(gauges), redact)
+        page.recall(session.directory.journal)
+        observers.append(page)
     return observers
 
 

@@ -187,7 +187,12 @@ class Session:
             lambda: {"normaliser": normaliser_state(), "feature_schema": schema_hash},
             config.online.stop_if_not_helping,
         )  # fmt: skip
-        return policy, frozen, learn(assembly, self.origin, self.promotion, schema_hash, self.frame.paced)
+        made = self.frame.past.updates if self.frame.past else 0
+        return (
+            policy,
+            frozen,
+            learn(assembly, self.origin, self.promotion, schema_hash, self.frame.paced, made),
+        )
 
     async def run(self, source: Source) -> None:
         """Drive the engine over `source` to its end, generations being saved beside it."""

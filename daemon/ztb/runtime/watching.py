@@ -13,6 +13,7 @@ from ztb.execution.risk import DAY_NS
 from ztb.ledger.performance import finite
 from ztb.ledger.records import GenerationRow, Record, UpdateRow
 from ztb.runtime.memory_guard import resident_bytes
+from ztb.runtime.recovery import Past
 from ztb.runtime.session import Session
 from ztb.telemetry.snapshot import (
     AlertFact,
@@ -47,6 +48,11 @@ class Watch:
             self.last_verdict = f"{record.generation} {record.event}" + (f": {reason}" if reason else "")
             if record.event != "rejected":
                 self.serving_since_ns = record.ts_ns
+
+    def recall(self, past: Past) -> None:
+        """Know on whom earlier starts decided."""
+        for row in past.generations:
+            self.record(row)
 
     def alert(self, alert: AlertFact) -> None:
         """Something an operator should know."""

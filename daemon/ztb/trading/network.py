@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ztb.errors import StrategyError
 from ztb.trading.policy import Choice, ServingPolicy, compile_program, forward, sample_batch
+from ztb.trading.threads import single_threaded
 from ztb.trading.weights import NetworkShape, Weights, flatten, initial_weights, parameter_shapes
 
 MakeNetwork = Callable[[int, tuple[int, ...]], Any]
@@ -134,7 +135,7 @@ class ModuleOutputs:
         """(B, A + 1) logits and value of `observations` (B, D)."""
         import torch
 
-        with torch.no_grad():
+        with single_threaded(), torch.no_grad():
             logits, values = self._module(torch.from_numpy(np.ascontiguousarray(observations)))
             outputs: NDArray[np.float32] = torch.cat((logits, values.reshape(-1, 1)), dim=1).numpy()
         return outputs

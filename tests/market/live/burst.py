@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 
 from market.live.tape_server import read_tape, trades_of
+from ztb.errors import ZtbError
+from ztb.ledger.journal import JournalReader
+from ztb.ledger.records import UpdateRow
 from ztb.market.recording import RecordingReader
 from ztb.market.ticks import TRADE, join_ticks
 from ztb.testing.exchange.client_options import client_options
@@ -25,32 +28,45 @@ SERVER = Path(__file__).with_name("tape_server.py")
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """What came of it: the tape's trades and those recorded, from sending to receiving in ms, the run's summary."""
+    """What came of it: the tape's trades and those recorded, from sending to receiving in ms, the run's summary.
+
+    Of the trades, the last `fast` were sent at full speed.
+    """
 
     sent: list[tuple[float, float, int]]
     received: list[tuple[float, float, int]]
     lag_ms: np.ndarray
     summary: dict[str, Any]
+    fast: int
 
 
 async def play(tape: Path, speed: float, seconds: float, folder: Path) -> Burst:
-    """Play the busiest `seconds` of `tape` (0: all) at `speed` to a paper daemon that learns in a process."""
+    """Play the busiest `seconds` of `tape` (0: all) at `speed` to a paper daemon that learns in a process.
+
+    All of it is played as it was recorded until the learner has made its first update, and at `speed` from then on.
+    """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "daemon"), str(ROOT / "tests")])}
 
     async def python(*command: str) -> asyncio.subprocess.Process:
         pipe = asyncio.subprocess.PIPE
-        return await asyncio.create_subprocess_exec(sys.executable, *command, stdout=pipe, env=environment)
+        return await asyncio.create_subprocess_exec(
+            sys.executable, *command, stdin=pipe, stdout=pipe, env=environment
+        )
 
     server = await python(str(SERVER), str(tape), str(speed), str(seconds))
     try:
-        assert server.stdout is not None
+        assert server.stdout is not None and server.stdin is not None
         port = int(await server.stdout.readline())
         options = client_options("127.0.0.1", port, Credentials())
         config = folder / "config.json"
         config.write_text(json.dumps(configuration({key: options[key] for key in ("urls", "options")})))
         run = ("run", "--mode", "paper", "--config", str(config), "--out", str(folder / "run"), "--json")
         daemon = await python("-m", "ztb", *run)
-        assert await server.stdout.readline() == b"played\n"
+        played = asyncio.ensure_future(server.stdout.readline())
+        while seconds == 0.0 and not played.done() and not _updates(folder / "run"):
+            await asyncio.wait([played], timeout=0.5)
+        server.stdin.write(b"faster\n")
+        fast = int(await played)
         await asyncio.sleep(3.0)
         daemon.send_signal(signal.SIGTERM)
         printed, _ = await daemon.communicate()
@@ -58,9 +74,8 @@ async def play(tape: Path, speed: float, seconds: float, folder: Path) -> Burst:
     finally:
         server.kill()
         await server.wait()
-    return Burst(
-        trades_of(read_tape(tape, seconds)[0]), *_recorded(folder / "run" / "ticks"), json.loads(printed)
-    )
+    sent = trades_of(read_tape(tape, seconds)[0])
+    return Burst(sent, *_recorded(folder / "run" / "ticks"), json.loads(printed), fast)
 
 
 def configuration(client: dict[str, Any]) -> dict[str, Any]:
@@ -76,6 +91,17 @@ def configuration(client: dict[str, Any]) -> dict[str, Any]:
         "online": {"learner": "process", "update_every_decisions": 8},
         "checkpoint": {"interval_updates": 1},
     }  # fmt: skip
+
+
+def _updates(folder: Path) -> bool:
+    """Whether the run has learnt from anything yet."""
+    try:
+        reader = JournalReader(folder / "journal.sqlite")
+    except ZtbError:
+        return False
+    found = any(True for _ in reader.rows(UpdateRow))
+    reader.close()
+    return found
 
 
 def _recorded(ticks: Path) -> tuple[list[tuple[float, float, int]], np.ndarray]:

@@ -1,7 +1,8 @@
 """Plays a recording of Binance's streams on loopback to whoever subscribes, as fast as it is told to.
 
 `python tape_server.py TAPE SPEED SECONDS`: prints its port, waits until the three streams were subscribed, plays the
-busiest SECONDS of the tape (0: all of it) at SPEED, prints "played", and stays. Times in messages are those of sending.
+busiest SECONDS of the tape (0: all of it), prints how many trades went out at SPEED, and stays. Until stdin brings
+something, it plays as slowly as it was recorded. Times in messages are those of sending.
 """
 
 from __future__ import annotations
@@ -83,7 +84,9 @@ class TapeServer:
         self.speed = speed
         self.heard: dict[str, list[asyncio.Queue[str]]] = {}
         self.wanted = asyncio.Event()
+        self.hurry = asyncio.Event()
         self.played: list[dict[str, Any]] = []
+        self.slow = 0
 
     async def run(self) -> None:
         app = web.Application()
@@ -92,16 +95,19 @@ class TapeServer:
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         print(runner.addresses[0][1], flush=True)
+        asyncio.get_running_loop().add_reader(sys.stdin, self.hurry.set)
         await self.wanted.wait()
         await asyncio.sleep(1.0)
         await self.play()
-        print("played", flush=True)
+        print(len(self.played) - self.slow, flush=True)
         await asyncio.Event().wait()
 
     async def play(self) -> None:
-        begun, first = time.monotonic(), self.messages[0][0]
+        speed, begun, first = 1.0, time.monotonic(), self.messages[0][0]
         for moment, kind, body in self.messages:
-            if (wait := begun + (moment - first) / 1e9 / self.speed - time.monotonic()) > 0.0005:
+            if self.hurry.is_set() and speed != self.speed:
+                speed, begun, first, self.slow = self.speed, time.monotonic(), moment, len(self.played)
+            if (wait := begun + (moment - first) / 1e9 / speed - time.monotonic()) > 0.0005:
                 await asyncio.sleep(wait)
             text = stamped(body, time.time_ns() // 10**6)
             if kind == "trade":

@@ -159,13 +159,13 @@ class Worker:
             select.select([], [], [], _WAIT_MS / 1000)
 
 
-def first_state(updater_state: dict[str, Any] | None, weights: dict[str, Any]) -> bytes:
-    """What a learner starts from that has learnt nothing yet, packed."""
+def first_state(updater_state: dict[str, Any] | None, weights: dict[str, Any], updates: int = 0) -> bytes:
+    """What a learner starts from that has learnt nothing yet, packed; its updates are numbered after `updates`."""
     return pack(
         {
             "updater": updater_state,
             "weights": weights,
-            "updates": 0,
+            "updates": updates,
             "counts": asdict(LearnerCounts()),
             "consumed": 0,
             "report": None,

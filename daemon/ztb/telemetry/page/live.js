@@ -3,6 +3,7 @@
   const root = document.documentElement;
   const byId = (id) => document.getElementById(id);
   const css = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
+  const CURVES = ["marks", "updates"];
   const MOST = { marks: 4000, updates: 4000, fills: 500, generations: 200, alerts: 100 };
   const data = { marks: [], fills: [], updates: [], generations: [], alerts: [] };
   let now = null;
@@ -249,12 +250,22 @@
   }
 
   // The feed.
+  function thinned(rows, most) {
+    const least = 2 * (rows.at(-1)[0] - rows[0][0]) / most;
+    let last = -Infinity;
+    return rows.filter((row, i) => {
+      const kept = row[0] - last >= least || i === rows.length - 1;
+      if (kept) last = row[0];
+      return kept;
+    });
+  }
+
   function take(message) {
     const { history, news, snapshot } = message;
     for (const kind of Object.keys(data)) {
       if (history) data[kind] = history[kind];
       else if (news[kind]) data[kind] = data[kind].concat(news[kind]);
-      if (data[kind].length > MOST[kind]) data[kind] = kind === "marks" || kind === "updates" ? data[kind].filter((_, i) => i % 2 === 0) : data[kind].slice(-MOST[kind]);
+      if (data[kind].length > MOST[kind]) data[kind] = CURVES.includes(kind) ? thinned(data[kind], MOST[kind]) : data[kind].slice(-MOST[kind]);
     }
     now = snapshot;
     heading();

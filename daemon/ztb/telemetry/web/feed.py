@@ -6,7 +6,8 @@ import json
 from collections import deque
 from typing import Any, TypeAlias
 
-from ztb.ledger.records import FillRow, GenerationRow, Record, UpdateRow
+from ztb.ledger.journal import JournalReader
+from ztb.ledger.records import FillRow, GenerationRow, MarkRow, Record, UpdateRow
 from ztb.secrets import Redactor
 from ztb.telemetry.snapshot import AlertFact, Snapshot
 
@@ -19,28 +20,43 @@ _GENERATIONS = 200
 _ALERTS = 100
 _RECENT = 1_000
 
+_RECALLED = _POINTS // 2
+_SPREAD = "{column} % (1 + (SELECT max({column}) - 1 FROM {table}) / ?) = 0"
+_NEWEST = "seq IN (SELECT seq FROM {table} ORDER BY seq DESC LIMIT ?)"
+
 
 class Thinned:
-    """A series of at most `capacity` rows over all time: when it is full, every other row goes."""
+    """A series of at most `capacity` rows over all time, each with its place on the axis in front, and the newest.
+
+    When it is full, the least distance between two rows grows: a year of rows an hour apart and a day of rows a second
+    apart both stay in view, as even as an axis shows them.
+    """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._stride = 1
-        self._count = 0
-        self._rows: list[Row] = []
+        self._distance = 0.0
+        self._kept: list[Row] = []
+        self._newest: Row | None = None
 
     def append(self, row: Row) -> None:
-        """Enter `row`, or leave it out if its turn is not due."""
-        due = self._count % self._stride == 0
-        self._count += 1
-        if due:
-            self._rows.append(row)
-        if len(self._rows) >= self._capacity:
-            self._rows = self._rows[::2]
-            self._stride *= 2
+        """Enter `row`, which lies behind all others, or leave it out if it is too near to the last."""
+        self._newest = row
+        self._keep(row)
+        if len(self._kept) >= self._capacity:
+            kept = self._kept
+            self._distance = 2.0 * (kept[-1][0] - kept[0][0]) / self._capacity
+            self._kept = []
+            for row in kept:
+                self._keep(row)
+
+    def _keep(self, row: Row) -> None:
+        if not self._kept or row[0] - self._kept[-1][0] >= self._distance:
+            self._kept.append(row)
 
     def rows(self) -> list[Row]:
-        return self._rows
+        """What is kept, and the newest in any case."""
+        newest = self._newest
+        return self._kept if newest is None or self._kept[-1] is newest else [*self._kept, newest]
 
 
 class Feed:
@@ -62,6 +78,20 @@ class Feed:
         self._news: deque[tuple[str, Row]] = deque(maxlen=_RECENT)
         self._marked_ns = 0
         self.count = 0
+
+    def recall(self, journal: JournalReader) -> None:
+        """Begin with what earlier starts journaled, evenly spread; alerts are in the log alone."""
+        for mark in journal.rows(
+            MarkRow, _SPREAD.format(column="decision", table=MarkRow.table), (_RECALLED,)
+        ):
+            self._mark(mark.ts_ns, mark.mid, mark.equity, mark.hold_equity, mark.frozen_equity, mark.position)
+        for update in journal.rows(
+            UpdateRow, _SPREAD.format(column="number", table=UpdateRow.table), (_RECALLED,)
+        ):
+            self.record(update)
+        for kind, most in ((FillRow, _FILLS), (GenerationRow, _GENERATIONS)):
+            for row in journal.rows(kind, _NEWEST.format(table=kind.table), (most,)):
+                self.record(row)
 
     def record(self, record: Record) -> None:
         """A row was journaled."""
@@ -92,13 +122,10 @@ class Feed:
 
     def sample(self, now: Snapshot) -> None:
         """Draw the state of now, unless nothing has happened since the last."""
-        at_ns = now.last_tick_ns
-        if at_ns is None or now.mid is None or at_ns <= self._marked_ns:
-            return
-        self._marked_ns = at_ns
-        row = (at_ns / 1e9, now.mid, now.equity, now.hold_equity, now.frozen_equity, now.position)
-        self._marks.append(row)
-        self._tell("marks", row)
+        if now.last_tick_ns is not None and now.mid is not None:
+            self._mark(
+                now.last_tick_ns, now.mid, now.equity, now.hold_equity, now.frozen_equity, now.position
+            )
 
     def history(self) -> dict[str, list[Row]]:
         """All there is to draw."""
@@ -119,6 +146,13 @@ class Feed:
         for kind, row in list(self._news)[len(self._news) - missing :]:
             news.setdefault(kind, []).append(row)
         return news
+
+    def _mark(self, at_ns: int, *figures: float | None) -> None:
+        if at_ns > self._marked_ns:
+            self._marked_ns = at_ns
+            row = (at_ns / 1e9, *figures)
+            self._marks.append(row)
+            self._tell("marks", row)
 
     def _tell(self, kind: str, row: Row) -> None:
         self._news.append((kind, row))

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from ztb.control import Controls
 from ztb.errors import ConfigError
+from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import Record
 from ztb.secrets import Redactor
 from ztb.telemetry.metrics import CONTENT_TYPE, Metrics
@@ -65,6 +66,11 @@ class WebObserver:
         """Show it and count it."""
         self._feed.alert(alert)
         self._metrics.alert(alert)
+
+    def recall(self, journal: Path) -> None:
+        """Begin with what earlier starts of the run journaled. DataError: it cannot be read."""
+        with contextlib.closing(JournalReader(journal)) as reader:
+            self._feed.recall(reader)
 
     def gauges(self) -> dict[str, float]:
         """How many watch."""

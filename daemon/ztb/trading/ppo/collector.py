@@ -14,8 +14,8 @@ from ztb.trading.ppo.actor_critic import Network, TowerNetwork
 from ztb.trading.ppo.normalizer import Normalizer
 from ztb.trading.ppo.rollout import Rollout, empty_rollout
 from ztb.trading.ppo.spaces import Actions, flat
-from ztb.trading.ppo.update import single_threaded
 from ztb.trading.ppo.vector import Step, Stepper
+from ztb.trading.threads import single_threaded
 from ztb.trading.weights import NetworkShape
 
 _KEPT_EPISODES = 100

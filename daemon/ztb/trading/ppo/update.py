@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,18 +25,8 @@ from ztb.trading.ppo.losses import (
 )
 from ztb.trading.ppo.rollout import Rollout
 from ztb.trading.ppo.stats import UpdateStats
+from ztb.trading.threads import single_threaded
 from ztb.trading.weights import NetworkShape, Weights
-
-
-@contextmanager
-def single_threaded() -> Generator[None]:
-    """One torch thread inside: sums in one order, and no stolen cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @dataclass(slots=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor
 from contextlib import suppress
+
+from ztb.utils.checkpoint.worker import Worker
 
 Move = tuple[int, int, int]  # to, from, number of bytes
 
@@ -14,20 +16,26 @@ _CHUNK = 1 << 20
 _WORTH_HELP = 1 << 25
 
 
-def copy(moves: list[Move], helper: Executor | None) -> None:
-    """Make all `moves`, which do not overlap; done on return. From 32 MiB on, `helper` takes a part.
+def copy(moves: list[Move], nbytes: int, helper: Worker | None) -> None:
+    """Make all `moves`, `nbytes` in all, which do not overlap; done on return. From 32 MiB on, `helper` takes a part.
 
     One core does not use all of the memory's bandwidth. A helper that has not begun in time is not waited for.
     """
-    if helper is None or sum([nbytes for *_, nbytes in moves]) < _WORTH_HELP:
-        for target, source, nbytes in moves:
-            ctypes.memmove(target, source, nbytes)
+    if helper is None or nbytes < _WORTH_HELP:
+        for move in moves:
+            ctypes.memmove(*move)
         return
     chunks = deque(chunk for move in moves for chunk in _chunks(move))
-    helped = helper.submit(_drain, chunks.pop)
+    helping = threading.Lock()
+
+    def help_() -> None:
+        with helping:
+            _drain(chunks.pop)
+
+    helper.submit(help_)
     _drain(chunks.popleft)
-    if not helped.cancel():
-        helped.result()
+    with helping:
+        pass  # nothing was left but what the helper was at
 
 
 def _chunks(move: Move) -> list[Move]:

@@ -194,11 +194,11 @@ class CheckpointManager:
         self, name: str, metrics: Metrics | None, lineage: Lineage | None, marks: Collection[str]
     ) -> Facts:
         return Facts(
-            check_experiment(name),
+            name if name in self._experiments else check_experiment(name),
             self._clock(),
-            check_metrics(metrics),
-            check_lineage(lineage),
-            frozenset(map(check_mark, marks)),
+            check_metrics(metrics) if metrics else {},
+            check_lineage(lineage) if lineage else {},
+            frozenset(map(check_mark, marks)) if marks else frozenset(),
         )
 
     def _experiment(self, name: str) -> _Experiment:

@@ -11,7 +11,8 @@ import logging
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,7 @@ from ztb.errors import UsageError
 from ztb.utils.checkpoint.arena import Arena
 from ztb.utils.checkpoint.generation import Generation
 from ztb.utils.checkpoint.snapshot import Facts, Snapshot, plan_snapshot, take_snapshot
+from ztb.utils.checkpoint.worker import Worker
 
 _log = logging.getLogger(__name__)
 
@@ -64,14 +66,14 @@ class Pipeline:
         self._turns: list[Future[None]] = []
         self._closed = False
         self._process = os.getpid()
-        self._thread = ThreadPoolExecutor(1, "checkpoint")
+        self._thread = Worker("checkpoint")
 
     async def save(self, request: Request) -> Generation:
         """Copy and write; the copy is made before the first await if an arena is free."""
         while (job := self._admit(request)) is None:
             await asyncio.wrap_future(self._turn())
         try:
-            return await asyncio.wrap_future(job.done)
+            return await _awaitable(job.done)
         except asyncio.CancelledError:
             # Once copied it is written, whatever becomes of the caller.
             job.done.add_done_callback(_report)
@@ -87,7 +89,7 @@ class Pipeline:
         """Wait for what was accepted, then end the thread; nothing is accepted any more."""
         with self._lock:
             self._closed = True
-        self._thread.shutdown()
+        self._thread.close()
 
     def _admit(self, request: Request) -> _Job | None:
         """The job that will save the request's state, which was copied; None if there is no place for it."""
@@ -108,9 +110,8 @@ class Pipeline:
         idle = len(self._free) == ARENAS
         snapshot = take_snapshot(plan, self._free[-1], self._thread if idle else None)
         job = _Job(snapshot, request.facts, self._free.pop(), request.replaceable)
-        job.done.set_running_or_notify_cancel()
         self._waiting = job
-        self._thread.submit(self._run, job).add_done_callback(_report)
+        self._thread.submit(lambda: self._run(job))
         return job
 
     def _replace(self, job: _Job, request: Request) -> _Job:
@@ -157,6 +158,28 @@ class Pipeline:
             else:
                 self._turns.append(turn)
         return turn
+
+
+def _awaitable(done: Future[Generation]) -> asyncio.Future[Generation]:
+    """Settled in the running loop when `done` is. Unlike with `asyncio.wrap_future`, cancelling it cancels nothing."""
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[Generation] = loop.create_future()
+
+    def settle() -> None:
+        if waiter.done():
+            return
+        error = done.exception()
+        if error is None:
+            waiter.set_result(done.result())
+        else:
+            waiter.set_exception(error)
+
+    def tell(_: Future[Generation]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle)
+
+    done.add_done_callback(tell)
+    return waiter
 
 
 def _report(done: Future[Any]) -> None:

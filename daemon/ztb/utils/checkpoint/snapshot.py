@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Executor
 from typing import Any, cast
 
 import msgspec
@@ -15,6 +14,7 @@ from ztb.utils.checkpoint.copying import Move, copy
 from ztb.utils.checkpoint.layout import Frame
 from ztb.utils.checkpoint.leaf import Leaf
 from ztb.utils.checkpoint.tree import Node, encode_state
+from ztb.utils.checkpoint.worker import Worker
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -44,48 +44,52 @@ class Facts(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """A state walked and found fit to be saved; nothing of its arrays is copied yet."""
+    """A state walked and found fit to be saved; nothing of its arrays is copied yet. `room`: bytes of the copies."""
 
     tree: Node
     leaves: list[Leaf]
+    room: int
 
 
 def plan_snapshot(state: object, max_bytes: int) -> Plan:
     """Walk `state`; TypeError naming the path of what cannot be saved, UsageError if it is too large."""
     tree, leaves = encode_state(state)
-    nbytes = sum([leaf.frame.raw for leaf in leaves])
+    nbytes = room = 0
+    for leaf in leaves:
+        nbytes += leaf.frame.raw
+        room += aligned(leaf.frame.raw)
     if nbytes > max_bytes:
         raise UsageError(f"the state's arrays have {nbytes} bytes, max_state_bytes is {max_bytes}")
-    return Plan(tree, leaves)
+    return Plan(tree, leaves, room)
 
 
-def take_snapshot(plan: Plan, arena: Arena, helper: Executor | None = None) -> Snapshot:
+def take_snapshot(plan: Plan, arena: Arena, helper: Worker | None = None) -> Snapshot:
     """Copy what was planned into `arena`; an idle `helper` shortens a large copy."""
-    memory = arena.reserve(sum([aligned(leaf.frame.raw) for leaf in plan.leaves]))
-    base, offset = arena.address, 0
+    memory, target = arena.reserve(plan.room), arena.address
     moves: list[Move] = []
     for leaf in plan.leaves:
         raw = leaf.frame.raw
         if leaf.address is not None:
-            moves.append((base + offset, leaf.address, raw))
+            moves.append((target, leaf.address, raw))
         elif raw:
+            offset = target - arena.address
             leaf.copy(leaf.source, memory[offset : offset + raw])
-        offset += aligned(raw)
-    copy(moves, helper)
+        target += aligned(raw)
+    copy(moves, plan.room, helper)
     return Snapshot(plan.tree, [leaf.frame for leaf in plan.leaves], memory)
 
 
-def check_metrics(metrics: Mapping[str, float | None] | None) -> dict[str, float | None]:
+def check_metrics(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
     """Metrics as JSON holds them: NaN and infinities become None."""
     return {
         str(name): float(value) if value is not None and math.isfinite(value) else None
-        for name, value in (metrics or {}).items()
+        for name, value in metrics.items()
     }
 
 
-def check_lineage(lineage: Mapping[str, Any] | None) -> dict[str, Any]:
+def check_lineage(lineage: Mapping[str, Any]) -> dict[str, Any]:
     """A deep copy of `lineage`, if it is plain JSON; else TypeError naming the path."""
-    return {str(key): _json(value, f"lineage[{key!r}]") for key, value in (lineage or {}).items()}
+    return {str(key): _json(value, f"lineage[{key!r}]") for key, value in lineage.items()}
 
 
 def _json(value: object, place: str) -> Any:

@@ -6,6 +6,7 @@ else is an object whose one key says what it is: {"dict": [[key, value], ...]}, 
 
 from __future__ import annotations
 
+import functools
 import math
 import struct
 import sys
@@ -30,12 +31,7 @@ class Encoder:
     def __init__(self) -> None:
         self.leaves: list[Leaf] = []
         self._path: list[object] = []
-        torch: Any = sys.modules.get("torch")
-        self._strided = torch and torch.strided
-        self._encoders = self._CONTAINERS
-        if torch:
-            its = {torch.Tensor: Encoder._tensor, torch.nn.Parameter: Encoder._tensor}
-            self._encoders = self._CONTAINERS | its
+        self._strided, self._encoders = _of_torch(sys.modules.get("torch"))
 
     def encode(self, value: object) -> Node:
         """The tree of `value`; TypeError for what cannot be saved, `place` then says where it is."""
@@ -100,7 +96,7 @@ class Encoder:
         (metadata,) = self._items([attributes.get("_metadata")])
         return {"ordered": [self._pairs(values), metadata]}
 
-    def _tensor(self, tensor: Any) -> Node:
+    def tensor(self, tensor: Any) -> Node:
         if tensor.layout is self._strided:
             self.leaves.append(tensors.tensor_leaf(tensor))
             return {"frame": len(self.leaves) - 1}
@@ -109,7 +105,7 @@ class Encoder:
         coalesced = layout != "sparse_coo" or tensor.is_coalesced()
         return {"sparse": [layout, list(tensor.shape), nodes, coalesced, tensor.requires_grad]}
 
-    _CONTAINERS: ClassVar[dict[type, Callable[[Encoder, Any], Node]]] = {
+    CONTAINERS: ClassVar[dict[type, Callable[[Encoder, Any], Node]]] = {
         list: _items,
         tuple: _tuple,
         dict: _dict,
@@ -117,6 +113,15 @@ class Encoder:
         bytes: _bytes,
         np.ndarray: _array,
     }
+
+
+@functools.cache
+def _of_torch(torch: Any) -> tuple[Any, dict[type, Callable[[Encoder, Any], Node]]]:
+    """Torch's strided layout, and what encodes containers and tensors; without torch what encodes containers."""
+    if torch is None:
+        return None, Encoder.CONTAINERS
+    its = {torch.Tensor: Encoder.tensor, torch.nn.Parameter: Encoder.tensor}
+    return torch.strided, Encoder.CONTAINERS | its
 
 
 def encode_state(state: object) -> tuple[Node, list[Leaf]]:
