@@ -45,8 +45,9 @@ class Daemon:
     """Runs `session` over `source`. `turns` grows while the loop is alive; `ready` is set once it trades or is halted.
 
     `jobs` are further tasks, by name; an error of one ends the daemon. `streams` says how the market data are,
-    `disarm` ends what `ztb arm` began, `ending` is awaited when the ticks have ended. Of `looks` each is called a
-    few times a second, of `hears` each with every row that is journaled, of `closing` each when the ticks shall end.
+    `recording` whether they are kept, `disarm` ends what `ztb arm` began, `ending` is awaited when the ticks have
+    ended. Of `looks` each is called a few times a second, of `hears` each with every row that is journaled, of
+    `closing` each when the ticks shall end.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Daemon:
         self.ready = asyncio.Event()
         self.jobs: dict[str, Callable[[], Awaitable[None]]] = {}
         self.streams: Callable[[], tuple[StreamFact, ...]] = tuple
+        self.recording: Callable[[], bool] = lambda: False
         self.disarm: Callable[[], str] = lambda: "there is nothing to disarm: no real money is traded"
         self.ending: Callable[[], Awaitable[None]] | None = None
         self.looks: list[Callable[[], None]] = []
@@ -83,7 +85,13 @@ class Daemon:
             session, self.switch, clock.now_ns, Reloading(session, options.load), lambda: self.disarm()
         )
         self._snapshots = Snapshots(
-            session, options.instance, self._watch, clock.now_ns, self._state, lambda: self.streams()
+            session,
+            options.instance,
+            self._watch,
+            clock.now_ns,
+            self._state,
+            lambda: self.streams(),
+            lambda: self.recording(),
         )
         self.controls.snapshot = self._snapshots.take
 
@@ -161,6 +169,7 @@ class Daemon:
             self._guard()
             if not self.ready.is_set() and self._state()[0] != "starting":
                 self.ready.set()
+                structlog.get_logger().info("ready", state=self._state()[0])
             await asyncio.sleep(_TURN_S)
 
     def _state(self) -> tuple[State, str]:

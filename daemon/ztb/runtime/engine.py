@@ -60,6 +60,14 @@ class Learning:
     """Processes that learn for this one."""
     frozen = False
     """Whether learning is told to rest; what serves goes on serving."""
+    alive = False
+    """Whether anything learns."""
+    waiting = 0
+    """Transitions that no update has learnt from yet."""
+    dropped = 0
+    """Transitions left out for age or want of room, since the start."""
+    tainted = 0
+    """Transitions left out for gaps in the data, since the start."""
 
     def begin(self, ts_ns: int, origin: str) -> None:
         """Before the first decision: `origin` says where generation 0 came from."""

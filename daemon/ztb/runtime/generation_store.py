@@ -37,6 +37,7 @@ class GenerationStore:
 
     def __init__(self, manager: CheckpointManager, name: str, lineage: dict[str, Any]) -> None:
         self.saved: list[int] = []
+        self.last_save_ms: float | None = None
         self._manager = manager
         self._name = name
         self._lineage = lineage
@@ -116,9 +117,12 @@ class GenerationStore:
             "parent": info.parent,
             "weights_sha256": info.sha256,
         }
+        clock = asyncio.get_running_loop().time
+        began_s = clock()
         await self._manager.save_async(
             waiting.state, self._name, metrics=waiting.metrics, lineage=lineage, marks=waiting.marks
         )
+        self.last_save_ms = (clock() - began_s) * 1e3
         self.saved.append(info.number)
 
     def _mark(self, waiting: _Marking) -> None:

@@ -22,6 +22,8 @@ from ztb.trading.ppo.config import PPOConfig
 class InlineLearning(Taught):
     """Feeds the learner and lets its candidates be judged, all between two decisions."""
 
+    alive = True
+
     def __init__(
         self, promotion: Promotion, learner: OnlineLearner, contest: Contest, guide: Guide,
         options: tuple[PPOConfig, ...],
@@ -40,6 +42,18 @@ class InlineLearning(Taught):
     @property
     def updates(self) -> int:  # type: ignore[override]
         return self._learner.updates
+
+    @property
+    def waiting(self) -> int:  # type: ignore[override]
+        return self._learner.waiting
+
+    @property
+    def dropped(self) -> int:  # type: ignore[override]
+        return self._learner.counts.stale
+
+    @property
+    def tainted(self) -> int:  # type: ignore[override]
+        return self._learner.counts.tainted
 
     def begin(self, ts_ns: int, origin: str) -> None:
         """See `Learning`."""

@@ -92,6 +92,7 @@ class ProcessLearning(Taught):
         if self.frozen:
             return
         transition = transition_of(before, generation, reward, tainted)
+        self.tainted += transition.tainted
         value = float(after.action.value or 0.0)
         if not self._guide.paused:
             self.process.push(
@@ -105,6 +106,18 @@ class ProcessLearning(Taught):
     @property
     def process_ids(self) -> tuple[int, ...]:  # type: ignore[override]
         return () if self.process.pid is None else (self.process.pid,)
+
+    @property
+    def alive(self) -> bool:  # type: ignore[override]
+        return self.process.pid is not None
+
+    @property
+    def waiting(self) -> int:  # type: ignore[override]
+        return 0 if self._finished else self.process.waiting
+
+    @property
+    def dropped(self) -> int:  # type: ignore[override]
+        return self.process.counts.dropped
 
     def _checkpoint(self) -> None:
         """The learner's last state is kept as a generation, without a trial."""

@@ -104,9 +104,11 @@ def attend(daemon: Daemon, market: LiveMarket, clock: Clock, warn: Warnings) -> 
     daemon.streams = lambda: market.streams(clock.now_ns())
     daemon.looks.append(MarketGuard(market, memory, execution.max_clock_skew_ms, warn))
     daemon.closing.append(market.source.close)
-    if market.recorder is not None:
+    recorder = market.recorder
+    if recorder is not None:
         session = daemon.session
-        daemon.looks.append(RecordingWatch(market.recorder, session.journal, session.engine.progress))
+        daemon.recording = lambda: recorder.recording
+        daemon.looks.append(RecordingWatch(recorder, session.journal, session.engine.progress))
 
 
 async def open_market(request: TradingRequest, clock: Clock, warn: Warnings) -> LiveMarket:

@@ -6,6 +6,7 @@ import json
 from collections import deque
 from collections.abc import Callable
 
+import msgspec
 import structlog
 
 from ztb.execution.risk import DAY_NS
@@ -81,12 +82,14 @@ def _learner(session: Session, watch: Watch) -> LearnerFact | None:
     if session.policy is None:
         return None
     learning, update = session.engine.learning, watch.update
-    mode = session.assembly.config.online.learner
+    fact = LearnerFact(
+        session.assembly.config.online.learner, learning.alive, learning.frozen, learning.updates,
+        learning.waiting, learning.dropped, learning.tainted,
+    )  # fmt: skip
     if update is None:
-        return LearnerFact(mode, mode != "off", learning.frozen, learning.updates)
-    return LearnerFact(
-        mode, True, learning.frozen, learning.updates,
-        approx_kl=finite(update.approx_kl), entropy=finite(update.entropy),
+        return fact
+    return msgspec.structs.replace(
+        fact, approx_kl=finite(update.approx_kl), entropy=finite(update.entropy),
         policy_loss=finite(update.policy_loss), value_loss=finite(update.value_loss),
         explained_variance=finite(update.explained_variance), clip_fraction=finite(update.clip_fraction),
     )  # fmt: skip
@@ -121,7 +124,7 @@ def _orders(session: Session) -> tuple[OpenOrderFact, ...]:
 
 
 class Snapshots:
-    """Makes a Snapshot of `session` whenever asked; `state` and `streams` say what the shell knows."""
+    """Makes a Snapshot of `session` whenever asked; `state`, `streams`, `recording` say what the shell knows."""
 
     def __init__(
         self,
@@ -131,6 +134,7 @@ class Snapshots:
         now_ns: Callable[[], int],
         state: Callable[[], tuple[State, str]],
         streams: Callable[[], tuple[StreamFact, ...]],
+        recording: Callable[[], bool],
     ) -> None:
         self._session = session
         self._instance = instance
@@ -138,6 +142,7 @@ class Snapshots:
         self._now_ns = now_ns
         self._state = state
         self._streams = streams
+        self._recording = recording
         self._started_ns = now_ns()
 
     def take(self) -> Snapshot:
@@ -167,6 +172,8 @@ class Snapshots:
             generation=_generation(session, self._watch), helping=_helping(session),
             memory_mb=resident_bytes() / 1e6, memory_limit_mb=config.limits.max_memory_gb * 1e3,
             checkpoints=len(session.store.saved) if session.store else 0,
+            last_save_ms=session.store.last_save_ms if session.store else None,
+            recording=self._recording(),
             alerts=tuple(self._watch.alerts),
         )  # fmt: skip
 
