@@ -62,13 +62,20 @@ def replay(
     start: Start = None,
     end: End = None,
     symbol: Symbol = None,
+    relearn: Annotated[
+        bool, typer.Option("--relearn", help="with RUN: make every generation again too, and compare weights")
+    ] = False,
     as_json: Json = False,
 ) -> int:
-    """Run a strategy over recorded history, learning as it goes."""
+    """Run a strategy over recorded history, learning as it goes; with RUN, repeat a run and compare bit for bit."""
     from ztb.commands.replay import ReplayOptions, repeat_run, run_replay
 
     if run_directory is not None:
-        return repeat_run(run_directory, out, as_json)
+        return repeat_run(run_directory, out, as_json, relearn)
+    if relearn:
+        raise UsageError(
+            "--relearn: name the run whose generations are to be made again: ztb replay RUN --relearn"
+        )
     flags = given(strategy__name=strategy, online__learner=learner, market__symbol=symbol)
     options = ReplayOptions(
         tuple(data or ()), config, flags, seed, out, from_generation, pretrain, start, end, as_json

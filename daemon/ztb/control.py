@@ -46,6 +46,10 @@ class Resume(_Command, frozen=True):
     """Lift a halt or the reduce-only state."""
 
 
+class Adopt(_Command, frozen=True):
+    """Live mode, halted: take what the venue's account holds over into the books, then resume."""
+
+
 class Flatten(_Command, frozen=True):
     """Bring the position to zero, then halt."""
 
@@ -84,9 +88,12 @@ class Disarm(_Command, frozen=True):
     """Live mode: no new risk until armed again."""
 
 
-Command: TypeAlias = (
+AtOnce: TypeAlias = (
     Status | Halt | Resume | Flatten | Freeze | Unfreeze | Promote | Rollback | Reload | LogLevel | Disarm
 )
+"""Commands that are carried out without waiting for anybody."""
+
+Command: TypeAlias = AtOnce | Adopt
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -44,4 +44,4 @@ class ResourceError(ZtbError):
 
 
 class InvariantError(ZtbError):
-    """The program contradicts itself: stop, flatten, exit; never continue."""
+    """The program contradicts itself: stop, exit, never continue; the daemon's next start flattens and halts."""

@@ -20,7 +20,7 @@ from ztb.commands.options import (
     Strategy,
     given,
 )
-from ztb.control import Command, Disarm, Flatten, Freeze, Halt, Resume, Unfreeze
+from ztb.control import Adopt, Command, Disarm, Flatten, Freeze, Halt, Resume, Unfreeze
 
 daemon_app = typer.Typer()
 
@@ -80,9 +80,15 @@ def halt(
 
 
 @daemon_app.command()
-def resume(run_directory: OfDaemon = None, as_json: Json = False) -> int:
-    """Trade again after a halt."""
-    return send(run_directory, Resume(), as_json)
+def resume(
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="live: take over what the venue's account holds, into the books")
+    ] = False,
+    run_directory: OfDaemon = None,
+    as_json: Json = False,
+) -> int:
+    """Trade again after a halt; after a mismatch with the venue that you have looked into, with --adopt."""
+    return send(run_directory, Adopt() if adopt else Resume(), as_json)
 
 
 @daemon_app.command()

@@ -68,14 +68,17 @@ def _request(options: ReplayOptions) -> ReplayRequest:
     )
 
 
-def repeat_run(run: Path, out: Path | None, as_json: bool) -> int:
-    """Replay `run` again from its own record, and compare; DataError (exit 3) if anything differs."""
+def repeat_run(run: Path, out: Path | None, as_json: bool, relearn: bool = False) -> int:
+    """Replay `run` again from its own record, and compare; DataError (exit 3) if anything differs.
+
+    `relearn`: of a recorded session, make each generation again too; a replay that learns does so in any case.
+    """
     recorded = RunDirectory(run)
     manifest = recorded.read_json(recorded.manifest)
     if "repeats" in manifest:
         raise UsageError(f"{run} is itself a repetition: repeat {manifest['repeats']} instead")
     if manifest["mode"] in ("paper", "live"):
-        return _repeat_recorded(recorded, out, as_json)
+        return _repeat_recorded(recorded, out, as_json, relearn)
     before = recorded.read_json(recorded.summary)
     request = ReplayRequest(
         config=Config.model_validate(manifest["config"]),
@@ -99,7 +102,7 @@ def repeat_run(run: Path, out: Path | None, as_json: bool) -> int:
     return 0
 
 
-def _repeat_recorded(run: RunDirectory, out: Path | None, as_json: bool) -> int:
+def _repeat_recorded(run: RunDirectory, out: Path | None, as_json: bool, relearn: bool) -> int:
     """Repeat a session from the ticks that it recorded, swaps where they happened, and compare each decision."""
     from ztb.runtime.repetition.record import read_recorded
     from ztb.runtime.repetition.repeating import Repetition
@@ -108,12 +111,11 @@ def _repeat_recorded(run: RunDirectory, out: Path | None, as_json: bool) -> int:
     directory = create_run_directory(out, "replay")
     found: list[Repeated] = []
     for start, folder in zip(recorded.starts, _folders(directory, len(recorded.starts)), strict=True):
-        found.append(asyncio.run(Repetition(recorded, start, folder).run()))
+        found.append(asyncio.run(Repetition(recorded, start, folder, relearn).run()))
         _print(found[-1].summary, folder, as_json)
     _judge(recorded, directory, found)
-    typer.echo(
-        f"{run.path}: {recorded.decisions} decisions repeated bit for bit{_in_starts(found)}", err=as_json
-    )
+    said = f"{run.path}: {recorded.decisions} decisions repeated bit for bit{_in_starts(found)}"
+    typer.echo(f"{said}{_learnt(found) if relearn else ''}", err=as_json)
     return 0
 
 
@@ -129,19 +131,26 @@ def _in_starts(found: list[Repeated]) -> str:
     return f" ({parts})" if len(found) > 1 else ""
 
 
+def _learnt(found: list[Repeated]) -> str:
+    """What was learnt again; every one of them is the same."""
+    learnt = [one.relearnt for one in found if one.relearnt is not None]
+    generations, updates = sum(one.generations for one in learnt), sum(one.updates for one in learnt)
+    return f"; {generations} generations of {updates} updates learnt again, each with the same weights"
+
+
 def _judge(recorded: Recorded, directory: RunDirectory, found: list[Repeated]) -> None:
     """DataError that names everything that differs or could not be repeated, if there is anything."""
     run = recorded.directory.path
     repeated = sum(one.decisions for one in found)
     said = f"{run}: {repeated} of {recorded.decisions} decisions repeated bit for bit in {directory.path}"
-    differing = [f"start {one.number} differs in {one.difference}" for one in found if one.difference]
+    differing = [f"start {one.number} differs in {what}" for one in found if (what := one.first_difference)]
     if differing:
         versions = {start.made_of["code_version"] for start in recorded.starts}
         raise DataError(
             f"{said}; {'; '.join(differing)}: code ({', '.join(sorted(versions))} then), processor or files have "
             "changed"
         )
-    unrepeated = [one.unrepeated for one in found if one.unrepeated]
+    unrepeated = [what for one in found for what in one.left_out]
     if unrepeated:
         raise DataError(f"{said}; nothing differs, but these could not be repeated: {'; '.join(unrepeated)}")
 

@@ -62,8 +62,13 @@ class Account:
         self.dust -= quantity
         self.fees_units += self._units(quantity * price_ticks * self.instrument.tick_size)
 
+    def adopt(self, cash: Decimal, quantity: Decimal) -> None:
+        """Book `cash` quote and `quantity` base currency that came or went without a fill of ours."""
+        self.cash_units += self._units(cash)
+        self.hold(self.exact_position + quantity)
+
     def hold(self, quantity: Decimal) -> None:
-        """Start with a position of `quantity` base currency beside the cash."""
+        """Have a position of `quantity` base currency, beside the cash."""
         self.lots = int(quantity / self.instrument.lot_size)
         self.dust = quantity - self.lots * self.instrument.lot_size
 

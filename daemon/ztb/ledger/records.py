@@ -161,6 +161,9 @@ COLLECTED, CANCEL_ALL, FLATTEN, CONSUMED = "collected", "cancel_all", "flatten",
 """Kinds of notes whose detail is how many rows of ticks this start had consumed when that happened: reports of the
 venue were collected, every order was cancelled, the position was to be closed, the session ended."""
 
+ADOPTED = "adopted"
+"""Kind of the note that changes the books to what the venue says: JSON, with the evidence."""
+
 RECORDING_LOST = "recording_lost"
 """Kind of the note that rows of ticks could not be recorded; its detail is how many had been written before."""
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import assert_never
 
 import msgspec
 
 from ztb.control import (
+    Adopt,
     Answer,
+    AtOnce,
     Command,
     Disarm,
     Flatten,
@@ -33,6 +35,10 @@ from ztb.telemetry.snapshot import Snapshot, State
 LEVELS = ("debug", "info", "warning", "error")
 
 
+async def _nothing_to_adopt(_origin: str) -> str:
+    raise UsageError("there is nothing to adopt: no real money is traded")
+
+
 class SessionControls:
     """Commands on one session. A stop is latched on disk before it acts, and a command is journaled as it acts."""
 
@@ -44,8 +50,14 @@ class SessionControls:
         reload: Callable[[], str],
         disarm: Callable[[], str],
     ) -> None:
-        """`reload` takes the configuration over, `disarm` ends what `ztb arm` began; each says what it did."""
+        """`reload` takes the configuration over, `disarm` ends what `ztb arm` began; each says what it did.
+
+        While the books are not `believed`, nothing is flattened by them. `adopt` takes the venue's figures over for an
+        origin, and says what has changed.
+        """
         self.snapshot: Callable[[], Snapshot] | None = None
+        self.adopt: Callable[[str], Awaitable[str]] = _nothing_to_adopt
+        self.believed: Callable[[], bool] = lambda: True
         self._session = session
         self._switch = switch
         self._now_ns = now_ns
@@ -64,9 +76,14 @@ class SessionControls:
 
     async def execute(self, command: Command, origin: str) -> Answer:
         """See `ztb.control.Controls`."""
-        return self.carry_out(command, origin)
+        if not isinstance(command, Adopt):
+            return self.carry_out(command, origin)
+        try:
+            return await self._adopt(origin)
+        except ZtbError as error:
+            return Answer(False, str(error), error.exit_code)
 
-    def carry_out(self, command: Command, origin: str) -> Answer:
+    def carry_out(self, command: AtOnce, origin: str) -> Answer:
         """As `execute`, for signal handlers. Errors that ztb raises on purpose become the answer."""
         try:
             return self._execute(command, origin)
@@ -94,10 +111,20 @@ class SessionControls:
             return
         if latch.stop == "halted":
             self._session.cancel_all()
-        elif latch.stop == "flattening" and self._session.flatten():
+        elif latch.stop == "flattening" and self.believed() and self._session.flatten():
             self.latch("halted", latch.origin, latch.reason or "flattened")
 
-    def _execute(self, command: Command, origin: str) -> Answer:
+    def distrust(self, reason: str) -> None:
+        """The program has contradicted itself and ends: the next start books and reconciles anew, flattens, and halts.
+
+        Not this one, whose books may be what is wrong. A halt that is latched stays one.
+        """
+        latch = self._switch.latch
+        if latch is None or latch.stop != "halted":
+            self._switch.set(Latch("flattening", self._now_ns(), "invariant", reason))
+        self._note("contradiction", "invariant", reason)
+
+    def _execute(self, command: AtOnce, origin: str) -> Answer:
         match command:
             case Status():
                 return self._status()
@@ -143,6 +170,14 @@ class SessionControls:
         self._note("resumed", origin, latch.reason if latch else "")
         held = ", ".join(sorted(memory.holds))
         return Answer(True, f"resumed; no new risk yet: {held}" if held else "resumed")
+
+    async def _adopt(self, origin: str) -> Answer:
+        latch = self._switch.latch
+        if latch is None or latch.stop != "halted":
+            raise UsageError("halt first: what the venue holds is taken over only while nothing trades")
+        done = await self.adopt(origin)
+        resumed = self._resume(origin)
+        return Answer(True, f"{done}; {resumed.message}")
 
     def _freeze(self, frozen: bool, origin: str) -> Answer:
         if self._session.policy is None:

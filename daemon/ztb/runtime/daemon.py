@@ -12,7 +12,8 @@ from typing import Any, Literal
 import structlog
 
 from ztb.config import Config
-from ztb.control import SOCKET_NAME, Command, Halt, Reload
+from ztb.control import SOCKET_NAME, AtOnce, Halt, Reload
+from ztb.errors import InvariantError
 from ztb.ledger.records import STOPPING, NoteRow, Record
 from ztb.ports import Clock, Source
 from ztb.runtime.control_socket import ControlSocket
@@ -46,8 +47,8 @@ class Daemon:
 
     `jobs` are further tasks, by name; an error of one ends the daemon. `streams` says how the market data are,
     `recording` whether they are kept, `disarm` ends what `ztb arm` began, `ending` is awaited when the ticks have
-    ended. Of `looks` each is called a few times a second, of `hears` each with every row that is journaled, of
-    `closing` each when the ticks shall end.
+    ended, each of `parting` whatever ended the daemon. Of `looks` each is called a few times a second, of `hears`
+    each with every row that is journaled, of `closing` each when the ticks shall end.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Daemon:
         self.recording: Callable[[], bool] = lambda: False
         self.disarm: Callable[[], str] = lambda: "there is nothing to disarm: no real money is traded"
         self.ending: Callable[[], Awaitable[None]] | None = None
+        self.parting: list[Callable[[], Awaitable[None]]] = []
         self.looks: list[Callable[[], None]] = []
         self.hears: list[Callable[[Record], None]] = []
         self.closing: list[Callable[[], None]] = []
@@ -105,6 +107,9 @@ class Daemon:
         try:
             await self._run()
         except BaseException as error:
+            contradiction = _contradiction_in(error)
+            if contradiction is not None:
+                self.controls.distrust(str(contradiction))
             self.session.abandon(status_of(error), dropped())
             raise
         return self.session.finish("stopped" if self._stopping else "complete", dropped())
@@ -150,6 +155,8 @@ class Daemon:
             finally:
                 for task in background:
                     task.cancel()
+                for part in self.parting:
+                    await part()
 
     def _background(self) -> dict[str, Any]:
         socket = ControlSocket(self.session.directory.path / SOCKET_NAME, self.controls)
@@ -188,7 +195,7 @@ class Daemon:
         loop.add_signal_handler(signal.SIGUSR1, self._on_signal, Halt("SIGUSR1"), "signal")
         loop.add_signal_handler(signal.SIGHUP, self._on_signal, Reload(), "signal")
 
-    def _on_signal(self, command: Command, origin: str) -> None:
+    def _on_signal(self, command: AtOnce, origin: str) -> None:
         answer = self.controls.carry_out(command, origin)
         log = structlog.get_logger()
         (log.info if answer.ok else log.error)(
@@ -228,3 +235,10 @@ class Daemon:
     def snapshot(self) -> Snapshot:
         """The state now."""
         return self._snapshots.take()
+
+
+def _contradiction_in(error: BaseException) -> InvariantError | None:
+    """The first InvariantError among what ended a task group."""
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(_contradiction_in, error.exceptions)), None)
+    return error if isinstance(error, InvariantError) else None

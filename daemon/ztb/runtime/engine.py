@@ -31,7 +31,8 @@ _WATCH_EVERY = 64  # blocks between two looks, where decisions are rare
 class Progress:
     """What the engine has done so far; `peak` and `max_drawdown` are of the live equity at decisions.
 
-    `rows`: of ticks, let happen since this process started.
+    `rows`: of ticks, let happen since this process started. `adopted`: quote currency that came into the books without
+    being earned.
     """
 
     rows: int = 0
@@ -47,6 +48,7 @@ class Progress:
     max_drawdown: float = 0.0
     last_equity: float = 0.0
     equity_sum: float = 0.0
+    adopted: float = 0.0
 
 
 class Learning:
@@ -178,6 +180,14 @@ class Engine:
                     await self.learning.settle()
                     await asyncio.sleep(0)
             i = end
+
+    def adopted(self, value: float) -> None:
+        """The books were changed by `value` quote currency that nothing earned."""
+        progress = self.progress
+        progress.adopted += value
+        progress.last_equity += value
+        progress.peak += value
+        self._tainted = True
 
     def _count(self, ticks: Ticks) -> None:
         progress = self.progress

@@ -12,7 +12,7 @@ from typing import cast
 
 import numpy as np
 
-from ztb.config import config_hash
+from ztb.config import MarketSection, config_hash
 from ztb.errors import VenueError
 from ztb.execution.risk import RiskLimits
 from ztb.ledger.bookkeeper import client_prefix
@@ -20,6 +20,7 @@ from ztb.ledger.records import COLLECTED, GenerationRow, Record
 from ztb.market.live.backoff import Backoff
 from ztb.market.live.rest import Rest
 from ztb.ports import Clock
+from ztb.runtime.adoption import Adoption, adopt
 from ztb.runtime.arming import (
     NOT_ARMED,
     Arming,
@@ -180,25 +181,21 @@ def _trade(
     """Connect the broker with the daemon, and give the daemon its jobs."""
     session, config, broker = daemon.session, request.config, venue.broker
     lane, memory = session.engine.live, session.engine.live.gate.memory
-    broker.doors = Doors(
-        session.journal.durable, lambda: "halted" if memory.halted else "", lane.collect,
-        lambda: session.place(COLLECTED), warnings,
-    )  # fmt: skip
     reconciler = Reconciler(
         broker, session.books.account, session.journal, config.execution.reconcile_every_s,
         since_ns // 1_000_000 - 60_000, lane.collect,
         lambda reason: daemon.controls.latch("halted", "reconciliation", reason),
     )  # fmt: skip
 
-    def make() -> PrivateClient:
-        client = private_client(config.market, environment)
-        client.set_markets_from_exchange(venue.client)
-        return client
+    def stopped() -> str:
+        return "halted" if memory.halted else NOT_RECONCILED if reconciler.rounds == 0 else ""
 
-    stream = UserStream(
-        make, broker.instrument.symbol, broker.table, clock, venue.backoff(), lane.collect, reconciler.wanted.set
-    )  # fmt: skip
-    reconciler.missed = stream.missed
+    broker.doors = Doors(
+        session.journal.durable, stopped, lane.collect, lambda: session.place(COLLECTED), warnings
+    )
+    daemon.controls.believed = lambda: reconciler.rounds > 0
+    daemon.controls.adopt = _Adopting(daemon, reconciler)
+    stream = _user_stream(venue, config.market, environment, clock, lane.collect, reconciler)
     dead_man = _dead_man(request, venue)
     daemon.jobs |= {
         "broker": broker.run, "user-stream": stream.run, "reconciliation": reconciler.run,
@@ -217,9 +214,26 @@ def _trade(
                 "warning", "last_look", "the venue did not answer at the end: the next start will ask it"
             )
         await dead_man.release()
-        await venue.client.close()
 
     daemon.ending = leave
+    daemon.parting.append(venue.rest.close)
+
+
+def _user_stream(
+    venue: _Venue, market: MarketSection, environment: Mapping[str, str], clock: Clock,
+    heard: Callable[[], None], reconciler: Reconciler,
+) -> UserStream:  # fmt: skip
+    def make() -> PrivateClient:
+        client = private_client(market, environment)
+        client.set_markets_from_exchange(venue.client)
+        return client
+
+    table = venue.broker.table
+    stream = UserStream(
+        make, venue.broker.instrument.symbol, table, clock, venue.backoff(), heard, reconciler.wanted.set
+    )
+    reconciler.missed = stream.missed
+    return stream
 
 
 def _dead_man(request: TradingRequest, venue: _Venue) -> VenueSwitch | Watchdog:
@@ -245,6 +259,30 @@ class _Reconciled:
             self._cancel = False
             self._daemon.session.cancel_all()
         lane.gate.memory.holds.discard(NOT_RECONCILED)
+
+
+class _Adopting:
+    """Takes the venue's figures over into the books; called with who asked."""
+
+    def __init__(self, daemon: Daemon, reconciler: Reconciler) -> None:
+        self._session = daemon.session
+        self._reconciler = reconciler
+
+    async def __call__(self, origin: str) -> str:
+        found = await self._reconciler.settled()
+        # From here on without an await: nothing may happen between the venue's figures and ours.
+        engine = self._session.engine
+        account, mid = engine.books.account, engine.live.broker.view["mid"].item()
+        adoption = Adoption(
+            engine.progress.last_ts_ns, found.cash - account.exact_cash,
+            found.position - account.exact_position, mid,
+        )  # fmt: skip
+        evidence = self._reconciler.evidence(found)
+        self._session.journal.append(adoption.note(engine.progress.rows, {"asked by": origin, **evidence}))
+        adopt(adoption, engine)
+        self._session.journal.commit()
+        self._reconciler.wanted.set()
+        return f"adopted {adoption.cash:+f} in cash and {adoption.position:+f} in position"
 
 
 def _guard_arming(daemon: Daemon) -> None:

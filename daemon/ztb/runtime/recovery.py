@@ -9,12 +9,15 @@ from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
+
 from ztb.execution.order_states import OrderProgress, OrderState
 from ztb.execution.orders import Filled, OpenOrder, OrderRequest, OrderType, TimeInForce
 from ztb.execution.risk import Proposal, RiskGate
 from ztb.ledger.bookkeeper import BASE_FEE
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import (
+    ADOPTED,
     FillRow,
     GenerationRow,
     MarkRow,
@@ -24,6 +27,7 @@ from ztb.ledger.records import (
     RefusalRow,
     UpdateRow,
 )
+from ztb.runtime.adoption import Adoption
 from ztb.runtime.engine import Progress
 
 OPENING = "opening"
@@ -68,13 +72,17 @@ class Opening:
 
 @dataclass(slots=True)
 class Past:
-    """See the module. `open_orders` may still have fills that nobody heard of; quantities are of their intents."""
+    """See the module. `open_orders` may still have fills that nobody heard of; quantities are of their intents.
+
+    `marks` are as if what was adopted after them had been there before.
+    """
 
     last_ts_ns: int = 0
     opening: Opening | None = None
     booked: list[Booked] = field(default_factory=list[Booked])
     open_orders: list[OpenOrder] = field(default_factory=list[OpenOrder])
     client_ids: dict[int, str] = field(default_factory=dict[int, str])
+    adoptions: list[Adoption] = field(default_factory=list[Adoption])
     funding: list[Decimal] = field(default_factory=list[Decimal])
     orders: list[OrderRow] = field(default_factory=list[OrderRow])
     marks: list[MarkRow] = field(default_factory=list[MarkRow])
@@ -150,6 +158,9 @@ def _read(reader: JournalReader, before: int) -> Past:
     for note in reader.rows(NoteRow, "kind = ? AND seq < ?", (OPENING, before)):
         past.opening = Opening.of(note)
         past.last_ts_ns = note.ts_ns
+    adopted = reader.rows(NoteRow, "kind = ? AND seq < ?", (ADOPTED, before))
+    past.adoptions = [Adoption.of(note) for note in adopted]
+    past.marks = [_since_adopted(mark, past.adoptions) for mark in past.marks]
     past.rejects = sum(row.event == "rejected" for row in events)
     past.funding = [Decimal(row.reason or "0") for row in events if row.event == "funded"]
     past.client_ids = {row.order_id: row.client_id for row in past.orders}
@@ -157,6 +168,16 @@ def _read(reader: JournalReader, before: int) -> Past:
     moments = [row.ts_ns for rows in (past.orders, past.marks, events) for row in rows]
     past.last_ts_ns = max([past.last_ts_ns, *moments, *(booked.fill.ts_ns for booked in past.booked)])
     return past
+
+
+def _since_adopted(mark: MarkRow, adoptions: list[Adoption]) -> MarkRow:
+    value = sum(adoption.value for adoption in adoptions if adoption.ts_ns >= mark.ts_ns)
+    if value == 0.0:
+        return mark
+    names = ("equity", "hold_equity", "frozen_equity")
+    return msgspec.structs.replace(
+        mark, **{name: marked + value for name in names if (marked := getattr(mark, name)) is not None}
+    )
 
 
 def _book(past: Past, fills: list[FillRow], events: list[OrderEventRow]) -> None:
@@ -196,7 +217,7 @@ def _request(row: OrderRow) -> OrderRequest:
 
 def progress_of(past: Past) -> Progress:
     """The engine's figures as they stood at the last mark."""
-    progress = Progress()
+    progress = Progress(adopted=sum(adoption.value for adoption in past.adoptions))
     marks = past.marks
     if not marks:
         return progress

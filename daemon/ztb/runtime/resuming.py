@@ -14,6 +14,7 @@ from ztb.learning.generations import Descent, GenerationInfo, Lineage
 from ztb.ledger.accounts import Account
 from ztb.ledger.run_directory import RunDirectory
 from ztb.ports import Broker
+from ztb.runtime.adoption import enter
 from ztb.runtime.engine import Engine
 from ztb.runtime.origin import CHECKPOINT_NAME, Origin, load_origin
 from ztb.runtime.recovery import Opening, Past, progress_of, progress_of_order, remember_risk
@@ -29,18 +30,28 @@ def open_account(account: Account, broker: Broker, opening: Opening) -> None:
     hold(broker.account, float(opening.position), opening.price, 0)
 
 
+def rebook(account: Account, past: Past) -> None:
+    """Book what happened to the exact account since it was opened."""
+    for booked in past.booked:
+        fill = booked.fill
+        account.fill(booked.side, fill.lots, fill.price_ticks, fill.liquidity, fill.fee)
+        account.base_fee(fill.base_fee, fill.price_ticks)
+    for amount in past.funding:
+        account.fund(amount)
+    for adoption in past.adoptions:
+        account.adopt(adoption.cash, adoption.position)
+
+
 def resume(engine: Engine, past: Past) -> None:
     """Bring a fresh engine, its account opened, to where the past ended. Orders left open work on."""
     books, lane = engine.books, engine.live
     instrument, account = books.account.instrument, lane.broker.account
+    rebook(books.account, past)
     for booked in past.booked:
-        fill = booked.fill
-        books.account.fill(booked.side, fill.lots, fill.price_ticks, fill.liquidity, fill.fee)
-        if fill.base_fee:
-            books.account.base_fee(fill.base_fee, fill.price_ticks)
-        book(account, instrument, booked.side, fill)
+        book(account, instrument, booked.side, booked.fill)
+    for adoption in past.adoptions:
+        enter(adoption, account, books.account.position)
     for amount in past.funding:
-        books.account.fund(amount)
         account["cash"] += float(amount)
         account["funding"] += float(amount)
     books.orders, books.rejects, books.refusals = len(past.orders), past.rejects, past.refusals

@@ -194,6 +194,11 @@ class Session:
             learn(assembly, self.origin, self.promotion, schema_hash, self.frame.paced, made),
         )
 
+    @property
+    def start_equity(self) -> float:
+        """What was put in, quote currency: at the start, and what was adopted since."""
+        return self.opening.equity + self.engine.progress.adopted
+
     async def run(self, source: Source) -> None:
         """Drive the engine over `source` to its end, generations being saved beside it."""
         async with asyncio.TaskGroup() as tasks:
@@ -247,7 +252,7 @@ class Session:
 
     def cancel_all(self) -> None:
         """Ask for the end of every order that works."""
-        if not self.engine.live.working:
+        if not self.engine.live.resting:
             return
         self.place(CANCEL_ALL)
         self.engine.live.cancel_all(self.engine.progress.last_ts_ns)
@@ -304,7 +309,7 @@ class Session:
     def _ending(self, status: str, dropped: int) -> Ending:
         return Ending(
             status=status,
-            start_equity=self.opening.equity,
+            start_equity=self.start_equity,
             wall_s=time.perf_counter() - self._started,
             peak_rss_mb=peak_rss_bytes() / 1e6,
             updates=self.engine.learning.updates,
@@ -320,7 +325,7 @@ class Session:
         if self.policy is None or self.engine.progress.decisions == 0:
             return None
         lane = self.engine.shadows.get("frozen", self.engine.live)
-        return lane.equity / self.opening.equity - 1.0
+        return lane.equity / self.start_equity - 1.0
 
 
 def status_of(error: BaseException) -> str:

@@ -164,7 +164,7 @@ class Snapshots:
             fills=books.account.fills, rejects=books.rejects, refusals=books.refusals, gaps=progress.gaps,
             mid=mid or None, bid=view["bid"].item() or None, ask=view["ask"].item() or None,
             position=books.account.position, cash=books.account.cash, equity=lane.equity,
-            start_equity=session.opening.equity,
+            start_equity=session.start_equity,
             hold_equity=engine.shadow_equity.get("hold"), frozen_equity=engine.shadow_equity.get("frozen"),
             drawdown=_drawdown(lane.equity, progress.peak), max_drawdown=progress.max_drawdown,
             fees=books.account.fees, open_orders=_orders(session), limits=limits_of(session),

@@ -163,6 +163,11 @@ class Lane:
         self._fills = dict.fromkeys(list(fills)[-_FILLS_REMEMBERED:])
         self._working = {open_.order_id: _Working(open_.request, open_.remaining_lots) for open_ in working}
 
+    @property
+    def resting(self) -> bool:
+        """Whether an order works whose end was not asked for, or was refused."""
+        return any(not working.cancelling for working in self._working.values())
+
     def cancel_all(self, ts_ns: int) -> None:
         """Ask for the end of every order that works, and forget what was to replace it."""
         self._replacement = None
@@ -177,6 +182,8 @@ class Lane:
         self.flattening = True
         close = self._close()
         self.bridge.refresh(self.broker.account, self.broker.view)
+        if self.bridge.facts[FACT_POSITION] and not self.bridge.facts[FACT_MID]:
+            return False  # no price yet, and so no telling what could be sold
         if not self._working and self.bridge.order(close, self.broker.view, self._next_order_id) is None:
             return True
         buys, sells = self._open_quantities()

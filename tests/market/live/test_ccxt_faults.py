@@ -149,6 +149,19 @@ async def test_a_gap_in_the_sequence_of_the_book():
 
 
 @on_virtual_time
+async def test_a_book_after_an_outage_is_tainted_whole_and_its_gap_counts_once():
+    async with market() as it:
+        it.venue.hang_up("depth")
+        await it.live(5.0)
+    ticks = join_ticks(it.blocks)
+    flags = ticks["flags"][ticks["kind"] == DEPTH]
+    tainted = np.flatnonzero(flags & TAINTED)
+    assert len(tainted) >= 20 and (np.diff(tainted) == 1).all()
+    assert np.flatnonzero(flags & GAP).tolist() == tainted[:1].tolist()
+    assert flags[tainted[0]] & SNAPSHOT
+
+
+@on_virtual_time
 async def test_a_hole_in_the_trades_and_duplicates():
     async with market() as it:
         it.venue.trade(5, deliver=False)

@@ -13,7 +13,7 @@ from runtime.daemons import until
 from ztb.config import Config, load_config
 from ztb.control import Command, Halt, Promote, Resume
 from ztb.ledger.journal import JournalReader
-from ztb.ledger.records import Record
+from ztb.ledger.records import NoteRow, Record
 from ztb.ledger.run_directory import RunDirectory
 from ztb.runtime.clock import SystemClock
 from ztb.runtime.daemon import Daemon, DaemonOptions
@@ -92,3 +92,13 @@ def rows(folder: Path, record: type[Record]) -> list[Any]:
     found = list(reader.rows(record))
     reader.close()
     return found
+
+
+def kinds(folder: Path) -> set[str]:
+    """Of the notes in the journal."""
+    return {row.kind for row in rows(folder, NoteRow)}
+
+
+def alter(folder: Path, statement: str) -> None:
+    with sqlite3.connect(folder / "journal.sqlite") as journal:
+        assert journal.execute(statement).rowcount > 0

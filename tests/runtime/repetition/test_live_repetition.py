@@ -14,18 +14,25 @@ from runtime.daemons import until
 from runtime.repetition.sessions import ask, rows
 from runtime.venue.live_runs import make_live, trading
 from ztb.cli import run
-from ztb.control import Flatten, Reload
+from ztb.control import Adopt, Flatten, Reload
 from ztb.ledger.records import DecisionRow, FillRow, OrderEventRow
 from ztb.testing.exchange.local import LocalExchange
+from ztb.testing.exchange.state import USER
+from ztb.testing.exchange.units import SCALE
 
 
 async def trade(folder: Path) -> None:
-    """Two starts: answers get lost in the first; the second goes on with what was left open, and ends flat."""
+    """Two starts: answers get lost in the first, and money that came is taken over; the second goes on with what was
+    left open, and ends flat."""
     async with LocalExchange(seed=2) as exchange:
         options = exchange.ccxt_options()
         exchange.inject("status", match="POST /api/v3/order", accepted=True, count=2, after=2, status=503)
         leave = {"execution": {"reconcile_every_s": 2.0, "unknown_order_s": 6.0, "orders_at_stop": "leave"}}
         async with trading(await make_live(folder, options, **leave)) as daemon:
+            await until(lambda: daemon.session.books.orders >= 5)
+            exchange.core.state.venue.accounts.held[USER]["USDT"].free += 1_000 * SCALE
+            await until(lambda: daemon.controls.stop is not None and not daemon.session.engine.live.working)
+            await ask(daemon, Adopt())
             await until(lambda: daemon.session.books.orders >= 10)
         orders = daemon.session.books.orders
         async with trading(await make_live(folder, options)) as again:
@@ -46,7 +53,9 @@ def repeat(folder: Path, to: Path) -> int:
     return run(["replay", str(folder), "--out", str(to), "--json"])
 
 
-def test_two_starts_with_lost_answers_and_a_flattening_are_repeated_bit_for_bit(session, tmp_path, capsys):
+def test_two_starts_with_lost_answers_an_adoption_and_a_flattening_are_repeated_bit_for_bit(
+    session, tmp_path, capsys
+):
     events = {row.event for row in rows(session, OrderEventRow)}
     assert {"accepted", "submitunknown"} <= events and len(rows(session, FillRow)) >= 10
     assert repeat(session, tmp_path / "again") == 0

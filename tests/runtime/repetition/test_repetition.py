@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-import sqlite3
 from pathlib import Path
 
 import pytest
 
-from runtime.repetition.sessions import configured, decide, left_by_a_kill, rows, start, swapped
+from runtime.repetition.sessions import alter, configured, decide, left_by_a_kill, rows, start, swapped
 from ztb.cli import run
 from ztb.ledger.records import DecisionRow
 from ztb.ledger.run_directory import RunDirectory
@@ -126,11 +125,6 @@ def with_another_order(folder: Path) -> None:
 
 def with_another_reward(folder: Path) -> None:
     alter(folder, "UPDATE decisions SET reward = reward + 1e-12 WHERE decision = 20")
-
-
-def alter(folder: Path, statement: str) -> None:
-    with sqlite3.connect(folder / "journal.sqlite") as journal:
-        assert journal.execute(statement).rowcount > 0
 
 
 @pytest.mark.parametrize(

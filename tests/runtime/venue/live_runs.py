@@ -24,6 +24,7 @@ from ztb.runtime.clock import SystemClock
 from ztb.runtime.daemon import Daemon, DaemonOptions
 from ztb.runtime.live_trading import live_daemon
 from ztb.runtime.recovery import Past, read_past
+from ztb.runtime.resuming import rebook
 from ztb.runtime.trading import TradingRequest
 from ztb.utils.version import code_version
 
@@ -106,10 +107,7 @@ def ledger_of(folder: Path, account: Account) -> tuple[Past, tuple[Decimal, Deci
     assert past is not None and past.opening is not None
     books = Account(account.instrument, past.opening.cash)
     books.hold(past.opening.position)
-    for booked in past.booked:
-        fill = booked.fill
-        books.fill(booked.side, fill.lots, fill.price_ticks, fill.liquidity, fill.fee)
-        books.base_fee(fill.base_fee, fill.price_ticks)
+    rebook(books, past)
     return past, (books.exact_cash, books.exact_position)
 
 

@@ -80,10 +80,13 @@ class Channel:
         """The first transition that a starting learner may learn from, whatever its state says."""
         return int(self._skip[0])
 
-    def skip_waiting(self) -> int:
-        """No learner is running: drop the transitions that wait. Returns how many they were."""
+    def skip_waiting(self) -> list[int]:
+        """No learner is running: drop the transitions that wait. Returns the decisions that completed them."""
         ring = self.transitions
-        waiting = ring.head - ring.tail
+        waiting: list[int] = []
+        ring.cursor = ring.tail
+        while (record := ring.read()) is not None:
+            waiting.append(int(record["decision"][0]))
         self._skip[0] = ring.head
         ring.commit(ring.head)
         return waiting

@@ -21,6 +21,7 @@ from ztb.learning.online import OnlineLearner, Updated
 from ztb.learning.process.channel import Channel
 from ztb.learning.process.feed import FeedReader
 from ztb.learning.process.messages import (
+    NEVER,
     Completed,
     Report,
     read_transition,
@@ -58,6 +59,8 @@ class Worker:
         self._options = (channel.settings.ppo, *channel.settings.profiles)
         self._heard = 0
         self._era = state["era"]
+        self._set_back = state["set_back"]
+        self._to_tell = False  # whether it was set back before a transition that it has not seen yet
         self._contest: Contest | None = None
         self._hear()
         self._reader = FeedReader(channel.feed, recent.window) if channel.feed and recent else None
@@ -76,6 +79,7 @@ class Worker:
         self._heard, serving = found[0], unpack_serving(found[1])
         if serving.set_back and serving.era > self._era:
             self._learner.set_back(serving.weights, serving.updater_state)
+            self._to_tell = True
         self._era = serving.era
         if self._contest is None:
             self._contest = _contest(channel, self._learner.recent, serving)
@@ -108,6 +112,8 @@ class Worker:
             learner.interrupt()
         self._decision = completed.decision
         self._hear()
+        if self._to_tell:
+            self._set_back, self._to_tell = completed.decision, False
         if self._reader is not None:
             self._reader.follow(completed.decision)
             if self._contest is not None and self._reader.told is not None:
@@ -120,7 +126,9 @@ class Worker:
     def _publish(self, updated: Updated | None, completed: Completed) -> None:
         """Candidate, state, report; and last the places of what it learnt from: then nothing more will come of them."""
         channel = self._channel
-        state = _state(self._learner, channel.transitions.cursor, completed, self._era)
+        set_back = self._set_back
+        self._set_back = NEVER if updated is not None else set_back
+        state = _state(self._learner, channel.transitions.cursor, completed, self._era, self._set_back)
         record = None
         if updated is not None:
             candidate = 0 if updated.candidate is None else channel.candidates.publish(pack(state))
@@ -128,7 +136,7 @@ class Worker:
             write_report(
                 Report(
                     updated.update, completed.decision, completed.ts_ns, updated.mean_reward, candidate,
-                    updated.stats,
+                    updated.stats, self._era, set_back,
                 ),
                 record,
             )  # fmt: skip
@@ -167,11 +175,14 @@ def first_state(updater_state: dict[str, Any] | None, weights: dict[str, Any], u
             "report": None,
             "recent": None,
             "era": 0,
+            "set_back": NEVER,
         }
     )
 
 
-def _state(learner: OnlineLearner, consumed: int, completed: Completed, era: int) -> dict[str, Any]:
+def _state(
+    learner: OnlineLearner, consumed: int, completed: Completed, era: int, set_back: int
+) -> dict[str, Any]:
     return {
         "updater": learner.updater.state(),
         "updates": learner.updates,
@@ -180,6 +191,7 @@ def _state(learner: OnlineLearner, consumed: int, completed: Completed, era: int
         "report": None,
         "recent": _recent_state(learner.recent) if learner.recent else None,
         "era": era,
+        "set_back": set_back,
     }
 
 

@@ -73,9 +73,10 @@ class Channel(ABC):
         """Ask by REST. Whether there was news that the stream did not bring; it is handed on flagged `marks`."""
 
     def put(self, ticks: Ticks, recv_ns: int, marks: int = 0) -> None:
-        """Hand on rows; `marks` are set on all of them."""
+        """Hand on rows; `marks` are set on all of them, but a gap lies before the first alone."""
         if marks:
-            ticks["flags"] |= marks
+            ticks["flags"] |= marks & ~GAP
+            ticks["flags"][:1] |= marks & GAP
         self.health.last_ns = recv_ns
         self.line.intake.put(ticks, recv_ns)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ztb.market.live.channel import Channel, Line
 from ztb.market.live.client import Row, VenueClient
 from ztb.market.live.rows import Levels, book_side, depth_rows
@@ -24,24 +26,24 @@ class Depth(Channel):
         return await client.watch_order_book(self.line.symbol)
 
     async def accept(self, message: Row, recv_ns: int) -> None:
-        self._hand_on(message, recv_ns, self.take_marks())
+        self._hand_on(message, recv_ns, self.take_marks)
 
     async def check(self, marks: int) -> bool:
         symbol, levels = self.line.symbol, self._levels
         book = await self.line.rest.call(lambda client: client.fetch_order_book(symbol, levels))
-        return self._hand_on(book, self.line.now_ns(), marks)
+        return self._hand_on(book, self.line.now_ns(), lambda: marks)
 
     def interrupted(self) -> None:
         super().interrupted()
         self._book = None
 
-    def _hand_on(self, book: Row, recv_ns: int, marks: int) -> bool:
-        """Hand on what changed; whether anything did. A crossed book is not handed on."""
+    def _hand_on(self, book: Row, recv_ns: int, marks: Callable[[], int]) -> bool:
+        """Hand on what changed; whether anything did. A crossed book is not handed on, and takes no marks."""
         now = book_side(book["bids"], self._levels), book_side(book["asks"], self._levels)
         if not now[0] or not now[1] or max(now[0]) >= min(now[1]):
             self.health.bad += 1
             return False
         rows = depth_rows(self._book, now, book.get("timestamp"), self.line.unit)
         self._book = now
-        self.put(rows, recv_ns, marks)
+        self.put(rows, recv_ns, marks())
         return len(rows) > 0

@@ -22,6 +22,7 @@ from ztb.execution.orders import (
 )
 from ztb.ledger.bookkeeper import BASE_FEE, OTHER_FEE
 from ztb.ledger.records import (
+    ADOPTED,
     CANCEL_ALL,
     COLLECTED,
     FLATTEN,
@@ -30,6 +31,7 @@ from ztb.ledger.records import (
     NoteRow,
     OrderEventRow,
 )
+from ztb.runtime.adoption import Adoption
 from ztb.runtime.recovery import Past, progress_of
 from ztb.runtime.repetition.record import Start
 
@@ -49,7 +51,7 @@ class Report:
 class Input:
     """Something of `kind` (of a note) that happened after `rows` of this start and `decisions` in all, at `ts_ns`.
 
-    `reports`: what was collected, where that is the kind.
+    `reports`: what was collected, `adoption`: what was taken over from the venue, where that is the kind.
     """
 
     kind: str
@@ -57,6 +59,7 @@ class Input:
     decisions: int
     ts_ns: int
     reports: list[Report] = field(default_factory=list[Report])
+    adoption: Adoption | None = None
 
 
 def inputs(start: Start, past: Past | None) -> deque[Input]:
@@ -70,7 +73,8 @@ def inputs(start: Start, past: Past | None) -> deque[Input]:
         elif isinstance(row, NoteRow):
             place = _place(row)
             if place is not None:
-                found.append(Input(row.kind, place, decisions, row.ts_ns))
+                adoption = Adoption.of(row) if row.kind == ADOPTED else None
+                found.append(Input(row.kind, place, decisions, row.ts_ns, adoption=adoption))
         elif isinstance(row, FillRow | OrderEventRow) and found and found[-1].kind == COLLECTED:
             found[-1].reports += reader.read(row)
     return found
@@ -80,7 +84,7 @@ def _place(note: NoteRow) -> int | None:
     """After how many rows `note` tells of something that came from outside; None if it does not."""
     if note.kind in (COLLECTED, CANCEL_ALL, FLATTEN):
         return int(note.detail)
-    return int(json.loads(note.detail)["rows"]) if note.kind in _STEERED else None
+    return int(json.loads(note.detail)["rows"]) if note.kind in _STEERED | {ADOPTED} else None
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from ztb.ledger.records import CANCEL_ALL, COLLECTED, FLATTEN, LIMITS, NoteRow, 
 from ztb.market.instrument import Instrument
 from ztb.market.recording import RecordingReader
 from ztb.market.ticks import Ticks
+from ztb.runtime.adoption import adopt
 from ztb.runtime.engine import Engine, Progress
 from ztb.runtime.repetition.outside import Input
 from ztb.runtime.repetition.record import Start
@@ -121,6 +122,8 @@ class RecordedTicks:
             script.popleft()
             if item.kind == CANCEL_ALL:
                 lane.cancel_all(item.ts_ns)
+            elif item.adoption is not None:
+                adopt(item.adoption, engine)
             elif item.kind == FLATTEN:
                 lane.flatten(item.ts_ns)
             else:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from ztb.errors import VenueError
+from ztb.errors import UsageError, VenueError
 from ztb.ledger.accounts import Account
 from ztb.ledger.journal import Journal
 from ztb.ledger.records import NoteRow
@@ -65,6 +65,7 @@ class Reconciler:
         self.done = asyncio.Event()
         self.wanted = asyncio.Event()
         self.rounds = 0
+        self._one_at_a_time = asyncio.Lock()
         self.missed: Callable[[int], None] = lambda _trade: None
         self._broker = broker
         self._account = account
@@ -98,6 +99,25 @@ class Reconciler:
 
     async def reconcile(self) -> None:
         """One comparison. VenueError if the venue does not answer."""
+        async with self._one_at_a_time:
+            await self._reconcile()
+
+    async def settled(self) -> Balances:
+        """What the account holds, all that led to it booked, nothing on its way.
+
+        UsageError while orders of ours are open; VenueError if the venue does not answer, or the account trades on.
+        """
+        async with self._one_at_a_time:
+            for _ in range(_TRIES):
+                found = await self._look()
+                if self._broker.table.open:
+                    raise UsageError("orders are still open at the venue: try again once they are over")
+                if found is not None:
+                    return found
+                await asyncio.sleep(_BETWEEN_S)
+        raise VenueError("somebody trades on the account: try again once it rests")
+
+    async def _reconcile(self) -> None:
         found: Balances | None = None
         for _ in range(_TRIES):
             found = await self._look()
@@ -153,18 +173,23 @@ class Reconciler:
         account = self._account
         return found == Balances(account.exact_cash, account.exact_position)
 
-    def _differs(self, found: Balances) -> None:
+    def evidence(self, found: Balances) -> dict[str, Any]:
+        """What the venue says beside what our books say."""
         account, table = self._account, self._broker.table
-        evidence: dict[str, Any] = {
+        return {
             "venue": {"cash": f"{found.cash:f}", "position": f"{found.position:f}"},
             "ledger": {"cash": f"{account.exact_cash:f}", "position": f"{account.exact_position:f}"},
             "foreign_trades": [_facts(trade) for trade in list(table.foreign.values())[-_SHOWN:]],
             "open_orders": [order.client_id for order in table.open],
         }
+
+    def _differs(self, found: Balances) -> None:
+        account, table, evidence = self._account, self._broker.table, self.evidence(found)
         self._journal.append(NoteRow(0, MISMATCH, json.dumps(evidence, sort_keys=True)))
         self._halt(
             f"the venue holds {found.cash:f} and {found.position:f}, our books say {account.exact_cash:f} and "
-            f"{account.exact_position:f}; {len(table.foreign)} trades are not ours; see the note {MISMATCH!r}"
+            f"{account.exact_position:f}; {len(table.foreign)} trades are not ours; see the note {MISMATCH!r}; "
+            "once you know why, `ztb resume --adopt` takes the venue's figures over"
         )
 
 
