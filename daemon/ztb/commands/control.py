@@ -110,6 +110,11 @@ def status(run: Path | None, as_json: bool) -> int:
     return 0
 
 
+_LEARNER = (
+    "{mode}, {updates} updates, {waiting} transitions waiting, {dropped} dropped, {tainted} left out for gaps"
+)
+
+
 def _lines(now: dict[str, Any]) -> list[tuple[str, str]]:
     halted = f" ({now['halted_because']})" if now["halted_because"] else ""
     base, _, quote = now["symbol"].partition("/")
@@ -139,9 +144,11 @@ def _learning(now: dict[str, Any]) -> list[tuple[str, str]]:
     generation, learner = now["generation"], now["learner"]
     if not generation or not learner:
         return []
-    state = "frozen" if learner["frozen"] else "learning" if learner["alive"] else "not learning"
-    counts = f"{generation['serving']} serves of {generation['made']} made"
-    return [("generation", f"{counts}, {state}, {learner['updates']} updates")]
+    state = "frozen" if learner["frozen"] else "at work" if learner["alive"] else "not at work"
+    return [
+        ("generation", f"{generation['serving']} serves of {generation['made']} made"),
+        ("learner", f"{state}, {_LEARNER.format(**learner)}"),
+    ]
 
 
 def _nearest(limits: list[dict[str, Any]]) -> list[tuple[str, str]]:

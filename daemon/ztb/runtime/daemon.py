@@ -47,8 +47,8 @@ class Daemon:
 
     `jobs` are further tasks, by name; an error of one ends the daemon. `streams` says how the market data are,
     `recording` whether they are kept, `disarm` ends what `ztb arm` began, `ending` is awaited when the ticks have
-    ended, each of `parting` whatever ended the daemon. Of `looks` each is called a few times a second, of `hears`
-    each with every row that is journaled, of `closing` each when the ticks shall end.
+    ended, each of `parting` whatever ended the daemon. Of `looks` each is called a few times a second, of `hears` each
+    with every row that is journaled, of `closing` each when the ticks shall end.
     """
 
     def __init__(
@@ -87,14 +87,9 @@ class Daemon:
             session, self.switch, clock.now_ns, Reloading(session, options.load), lambda: self.disarm()
         )
         self._snapshots = Snapshots(
-            session,
-            options.instance,
-            self._watch,
-            clock.now_ns,
-            self._state,
-            lambda: self.streams(),
+            session, options.instance, self._watch, clock.now_ns, self._state, lambda: self.streams(),
             lambda: self.recording(),
-        )
+        )  # fmt: skip
         self.controls.snapshot = self._snapshots.take
 
     def watch(self, observers: Sequence[Observer]) -> None:

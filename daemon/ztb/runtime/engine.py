@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ztb.features import FeatureSet, Normaliser
 from ztb.learning.helping import Helping
+from ztb.learning.online import LearnerCounts
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.records import DecisionRow, MarkRow
 from ztb.market.ticks import BAR, DEPTH, GAP, LAST, Flag, Ticks, plain_ticks
@@ -60,16 +61,14 @@ class Learning:
     """Who guides the learner, and can make it need less memory."""
     process_ids: tuple[int, ...] = ()
     """Processes that learn for this one."""
+    waiting = 0
+    """Transitions that wait for an update."""
+    dropped = 0
+    """Transitions that never reached the learner, for want of room."""
+    left_out = LearnerCounts()
+    """What the learner left out of training."""
     frozen = False
     """Whether learning is told to rest; what serves goes on serving."""
-    alive = False
-    """Whether anything learns."""
-    waiting = 0
-    """Transitions that no update has learnt from yet."""
-    dropped = 0
-    """Transitions left out for age or want of room, since the start."""
-    tainted = 0
-    """Transitions left out for gaps in the data, since the start."""
 
     def begin(self, ts_ns: int, origin: str) -> None:
         """Before the first decision: `origin` says where generation 0 came from."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -117,12 +118,11 @@ class GenerationStore:
             "parent": info.parent,
             "weights_sha256": info.sha256,
         }
-        clock = asyncio.get_running_loop().time
-        began_s = clock()
+        began = time.monotonic()
         await self._manager.save_async(
             waiting.state, self._name, metrics=waiting.metrics, lineage=lineage, marks=waiting.marks
         )
-        self.last_save_ms = (clock() - began_s) * 1e3
+        self.last_save_ms = (time.monotonic() - began) * 1e3
         self.saved.append(info.number)
 
     def _mark(self, waiting: _Marking) -> None:

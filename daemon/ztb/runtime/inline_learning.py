@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ztb.learning.contest import Contest, Serving
 from ztb.learning.gate.candidate import Verdict
 from ztb.learning.guidance import guided
-from ztb.learning.online import OnlineLearner, Updated
+from ztb.learning.online import LearnerCounts, OnlineLearner, Updated
 from ztb.market.ticks import Ticks
 from ztb.runtime.guide import Guide
 from ztb.runtime.promotion import Candidate, Promotion, transition_of
@@ -21,8 +21,6 @@ from ztb.trading.ppo.config import PPOConfig
 
 class InlineLearning(Taught):
     """Feeds the learner and lets its candidates be judged, all between two decisions."""
-
-    alive = True
 
     def __init__(
         self, promotion: Promotion, learner: OnlineLearner, contest: Contest, guide: Guide,
@@ -48,12 +46,8 @@ class InlineLearning(Taught):
         return self._learner.waiting
 
     @property
-    def dropped(self) -> int:  # type: ignore[override]
-        return self._learner.counts.stale
-
-    @property
-    def tainted(self) -> int:  # type: ignore[override]
-        return self._learner.counts.tainted
+    def left_out(self) -> LearnerCounts:  # type: ignore[override]
+        return self._learner.counts
 
     def begin(self, ts_ns: int, origin: str) -> None:
         """See `Learning`."""

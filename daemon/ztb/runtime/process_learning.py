@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ztb.learning.online import LearnerCounts
 from ztb.learning.process.messages import NEVER, Completed, Report
 from ztb.learning.process.supervisor import LearnerProcess
 from ztb.market.ticks import Ticks
@@ -99,7 +100,6 @@ class ProcessLearning(Taught):
         if self.frozen:
             return
         transition = transition_of(before, generation, reward, tainted)
-        self.tainted += transition.tainted
         value = float(after.action.value or 0.0)
         if not self._guide.paused:
             self.process.push(
@@ -115,16 +115,16 @@ class ProcessLearning(Taught):
         return () if self.process.pid is None else (self.process.pid,)
 
     @property
-    def alive(self) -> bool:  # type: ignore[override]
-        return self.process.pid is not None
-
-    @property
     def waiting(self) -> int:  # type: ignore[override]
-        return 0 if self._finished else self.process.waiting
+        return self.process.waiting
 
     @property
     def dropped(self) -> int:  # type: ignore[override]
         return self.process.counts.dropped
+
+    @property
+    def left_out(self) -> LearnerCounts:  # type: ignore[override]
+        return self.process.left_out
 
     def _checkpoint(self) -> None:
         """The learner's last state is kept as a generation, without a trial."""

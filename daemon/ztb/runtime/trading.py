@@ -102,13 +102,12 @@ def attend(daemon: Daemon, market: LiveMarket, clock: Clock, warn: Warnings) -> 
     memory = daemon.session.engine.live.gate.memory
     daemon.jobs |= market.jobs()
     daemon.streams = lambda: market.streams(clock.now_ns())
+    daemon.recording = lambda: market.recording
     daemon.looks.append(MarketGuard(market, memory, execution.max_clock_skew_ms, warn))
     daemon.closing.append(market.source.close)
-    recorder = market.recorder
-    if recorder is not None:
+    if market.recorder is not None:
         session = daemon.session
-        daemon.recording = lambda: recorder.recording
-        daemon.looks.append(RecordingWatch(recorder, session.journal, session.engine.progress))
+        daemon.looks.append(RecordingWatch(market.recorder, session.journal, session.engine.progress))
 
 
 async def open_market(request: TradingRequest, clock: Clock, warn: Warnings) -> LiveMarket:

@@ -82,14 +82,18 @@ def _learner(session: Session, watch: Watch) -> LearnerFact | None:
     if session.policy is None:
         return None
     learning, update = session.engine.learning, watch.update
+    mode, left_out = session.assembly.config.online.learner, learning.left_out
+    dropped = learning.dropped + left_out.stale
     fact = LearnerFact(
-        session.assembly.config.online.learner, learning.alive, learning.frozen, learning.updates,
-        learning.waiting, learning.dropped, learning.tainted,
+        mode, mode == "inline" or bool(learning.process_ids), learning.frozen, learning.updates,
+        learning.waiting, dropped, left_out.tainted,
+        empty=left_out.empty,
     )  # fmt: skip
     if update is None:
         return fact
     return msgspec.structs.replace(
-        fact, approx_kl=finite(update.approx_kl), entropy=finite(update.entropy),
+        fact,
+        approx_kl=finite(update.approx_kl), entropy=finite(update.entropy),
         policy_loss=finite(update.policy_loss), value_loss=finite(update.value_loss),
         explained_variance=finite(update.explained_variance), clip_fraction=finite(update.clip_fraction),
     )  # fmt: skip
@@ -124,7 +128,7 @@ def _orders(session: Session) -> tuple[OpenOrderFact, ...]:
 
 
 class Snapshots:
-    """Makes a Snapshot of `session` whenever asked; `state`, `streams`, `recording` say what the shell knows."""
+    """Makes a Snapshot of `session` whenever asked; `state`, `streams` and `recording` say what the shell knows."""
 
     def __init__(
         self,
@@ -173,8 +177,7 @@ class Snapshots:
             memory_mb=resident_bytes() / 1e6, memory_limit_mb=config.limits.max_memory_gb * 1e3,
             checkpoints=len(session.store.saved) if session.store else 0,
             last_save_ms=session.store.last_save_ms if session.store else None,
-            recording=self._recording(),
-            alerts=tuple(self._watch.alerts),
+            recording=self._recording(), alerts=tuple(self._watch.alerts),
         )  # fmt: skip
 
 
