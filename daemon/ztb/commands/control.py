@@ -103,6 +103,11 @@ def status(run: Path | None, as_json: bool) -> int:
     return 0
 
 
+_LEARNER = (
+    "{mode}, {updates} updates, {waiting} transitions waiting, {dropped} dropped, {tainted} left out for gaps"
+)
+
+
 def _lines(now: dict[str, Any]) -> list[tuple[str, str]]:
     halted = f" ({now['halted_because']})" if now["halted_because"] else ""
     base, _, quote = now["symbol"].partition("/")
@@ -116,4 +121,6 @@ def _lines(now: dict[str, Any]) -> list[tuple[str, str]]:
     if now["generation"]:
         generation = now["generation"]
         lines.append(("generation", f"{generation['serving']} of {generation['made']} made"))
+    if now["learner"]:
+        lines.append(("learner", _LEARNER.format(**now["learner"])))
     return lines + [("alert", alert["text"]) for alert in now["alerts"][-3:]]

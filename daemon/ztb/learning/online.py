@@ -69,7 +69,7 @@ class Updated:
 
 @dataclass(slots=True)
 class LearnerCounts:
-    """What was left out of training, and why."""
+    """What was left out of training, and why: transitions, save where another thing is named."""
 
     tainted: int = 0
     stale: int = 0

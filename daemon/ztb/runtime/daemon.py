@@ -46,9 +46,9 @@ class Daemon:
     """Runs `session` over `source`. `turns` grows while the loop is alive; `ready` is set once it trades or is halted.
 
     `jobs` are further tasks, by name; an error of one ends the daemon. `streams` says how the market data are,
-    `disarm` ends what `ztb arm` began, `ending` is awaited when the ticks have ended, each of `parting` whatever ended
-    the daemon. Of `looks` each is called a few times a second, of `hears` each with every row that is journaled, of
-    `closing` each when the ticks shall end.
+    `recording` whether they are kept, `disarm` ends what `ztb arm` began, `ending` is awaited when the ticks have
+    ended, each of `parting` whatever ended the daemon. Of `looks` each is called a few times a second, of `hears` each
+    with every row that is journaled, of `closing` each when the ticks shall end.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class Daemon:
         self.ready = asyncio.Event()
         self.jobs: dict[str, Callable[[], Awaitable[None]]] = {}
         self.streams: Callable[[], tuple[StreamFact, ...]] = tuple
+        self.recording: Callable[[], bool] = lambda: False
         self.disarm: Callable[[], str] = lambda: "there is nothing to disarm: no real money is traded"
         self.ending: Callable[[], Awaitable[None]] | None = None
         self.parting: list[Callable[[], Awaitable[None]]] = []
@@ -86,8 +87,9 @@ class Daemon:
             session, self.switch, clock.now_ns, Reloading(session, options.load), lambda: self.disarm()
         )
         self._snapshots = Snapshots(
-            session, options.instance, self._watch, clock.now_ns, self._state, lambda: self.streams()
-        )
+            session, options.instance, self._watch, clock.now_ns, self._state, lambda: self.streams(),
+            lambda: self.recording(),
+        )  # fmt: skip
         self.controls.snapshot = self._snapshots.take
 
     def watch(self, observers: Sequence[Observer]) -> None:

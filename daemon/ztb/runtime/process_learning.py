@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ztb.learning.online import LearnerCounts
 from ztb.learning.process.messages import NEVER, Completed, Report
 from ztb.learning.process.supervisor import LearnerProcess
 from ztb.market.ticks import Ticks
@@ -112,6 +113,18 @@ class ProcessLearning(Taught):
     @property
     def process_ids(self) -> tuple[int, ...]:  # type: ignore[override]
         return () if self.process.pid is None else (self.process.pid,)
+
+    @property
+    def waiting(self) -> int:  # type: ignore[override]
+        return self.process.waiting
+
+    @property
+    def dropped(self) -> int:  # type: ignore[override]
+        return self.process.counts.dropped
+
+    @property
+    def left_out(self) -> LearnerCounts:  # type: ignore[override]
+        return self.process.left_out
 
     def _checkpoint(self) -> None:
         """The learner's last state is kept as a generation, without a trial."""

@@ -102,6 +102,7 @@ def attend(daemon: Daemon, market: LiveMarket, clock: Clock, warn: Warnings) -> 
     memory = daemon.session.engine.live.gate.memory
     daemon.jobs |= market.jobs()
     daemon.streams = lambda: market.streams(clock.now_ns())
+    daemon.recording = lambda: market.recording
     daemon.looks.append(MarketGuard(market, memory, execution.max_clock_skew_ms, warn))
     daemon.closing.append(market.source.close)
     if market.recorder is not None:

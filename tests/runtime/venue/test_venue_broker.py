@@ -61,6 +61,28 @@ def test_an_order_that_never_arrived_is_given_up_only_when_the_venue_cannot_take
     assert desk.kinds == ["SubmitUnknown", "Rejected"] and len(desk.account.sent) == 1
 
 
+class Late(FakeAccount):
+    """What it says of an order is six seconds old when it is heard."""
+
+    async def fetch_order(self, number, symbol, params):
+        try:
+            return await super().fetch_order(number, symbol, params)
+        finally:
+            await asyncio.sleep(6.0)
+
+
+def test_an_order_that_came_while_the_answer_was_on_its_way_is_not_given_up():
+    account = Late(answers=[errors.RequestTimeout("late")], before=True)
+    desk = Desk(account, patience_s=5.0)
+
+    def arrive():
+        row = {"clientOrderId": f"{PREFIX}1", "status": "open", "amount": 0.01, "filled": 0.0, "side": "buy"}
+        account.orders["1"] = row | {"id": "1", "price": None}
+
+    run_virtual(running(desk, lambda: desk.broker.submit(buy(1), 0), 2.0, arrive, 20.0))
+    assert desk.kinds == ["SubmitUnknown", "Accepted"]
+
+
 @pytest.mark.parametrize(
     "refusal",
     [errors.InsufficientFunds("no"), errors.OrderImmediatelyFillable("no"), errors.RateLimitExceeded("no")],

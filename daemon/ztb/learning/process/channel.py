@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import os
 import struct
+from dataclasses import astuple, fields
 
 import msgspec
 
+from ztb.learning.online import LearnerCounts
 from ztb.learning.process import memory
 from ztb.learning.process.double_buffer import DoubleBuffer
 from ztb.learning.process.feed import Feed
@@ -38,6 +40,7 @@ class Channel:
         carver = memory.Carver(whole, start)
         self._beats, self._ready, self._stop = carver.word(), carver.word(), carver.word()
         self._skip = carver.word()
+        self._left_out = carver.words(len(fields(LearnerCounts)))
         settings = self.settings
         self.transitions = Ring(carver, transition_dtype(settings.shape), settings.transitions())
         self.reports = Ring(carver, REPORT, REPORTS)
@@ -74,6 +77,15 @@ class Channel:
     def stop(self) -> None:
         """Ask the learner to end after what it is doing."""
         self._stop[0] = 1
+
+    @property
+    def left_out(self) -> LearnerCounts:
+        """What the learner left out of training up to its last state."""
+        return LearnerCounts(*self._left_out.tolist())
+
+    @left_out.setter
+    def left_out(self, counts: LearnerCounts) -> None:
+        self._left_out[:] = astuple(counts)
 
     @property
     def skipped_to(self) -> int:

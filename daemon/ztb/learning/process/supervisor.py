@@ -10,6 +10,7 @@ from typing import Any
 from ztb.errors import InvariantError
 from ztb.learning.contest import Serving
 from ztb.learning.gate.candidate import Verdict
+from ztb.learning.online import LearnerCounts
 from ztb.learning.process import channel as channels
 from ztb.learning.process.channel import Channel
 from ztb.learning.process.child import Child
@@ -75,6 +76,7 @@ class LearnerProcess:
         self._update = 0
         self._stopping = False
         self._closed = False
+        self._left_out = LearnerCounts()
 
     @property
     def pid(self) -> int | None:
@@ -84,7 +86,12 @@ class LearnerProcess:
     @property
     def waiting(self) -> int:
         """Transitions pushed that no update has learnt from yet."""
-        return self._channel.transitions.head - self._channel.transitions.tail
+        return 0 if self._closed else self._channel.transitions.head - self._channel.transitions.tail
+
+    @property
+    def left_out(self) -> LearnerCounts:
+        """What was left out of training, by all learners up to the last state of the last."""
+        return self._left_out if self._closed else self._channel.left_out
 
     def push(self, completed: Completed) -> None:
         """Hand a transition over, or count it as dropped."""
@@ -168,6 +175,7 @@ class LearnerProcess:
         os.close(self._wake)
         os.close(self._memory)
         self.feed = None
+        self._left_out = self._channel.left_out
         del self._channel
 
     def _start(self) -> Event:

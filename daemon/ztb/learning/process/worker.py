@@ -9,6 +9,7 @@ import ctypes
 import os
 import select
 import signal
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from ztb.errors import InvariantError
 from ztb.learning.contest import Contest, Serving
 from ztb.learning.gate.candidate import Verdict
 from ztb.learning.guidance import guided
-from ztb.learning.online import OnlineLearner, Updated
+from ztb.learning.online import LearnerCounts, OnlineLearner, Updated
 from ztb.learning.process.channel import Channel
 from ztb.learning.process.feed import FeedReader
 from ztb.learning.process.messages import (
@@ -56,6 +57,7 @@ class Worker:
         recent = _recent(channel, state["recent"])
         self._learner = OnlineLearner(_updater(channel, state), channel.settings.online, recent)
         self._learner.updates = state["updates"]
+        self._learner.counts = LearnerCounts(**state["counts"])
         self._options = (channel.settings.ppo, *channel.settings.profiles)
         self._heard = 0
         self._era = state["era"]
@@ -142,6 +144,7 @@ class Worker:
             )  # fmt: skip
             state["report"] = record.view(np.uint8)
         channel.states.publish(pack(state))
+        channel.left_out = self._learner.counts
         if record is not None:
             self._send(channel.reports, record)
         if updated is not None and updated.candidate is not None and self._contest is not None:
@@ -171,6 +174,7 @@ def first_state(updater_state: dict[str, Any] | None, weights: dict[str, Any], u
             "updater": updater_state,
             "weights": weights,
             "updates": updates,
+            "counts": asdict(LearnerCounts()),
             "consumed": 0,
             "report": None,
             "recent": None,
@@ -186,6 +190,7 @@ def _state(
     return {
         "updater": learner.updater.state(),
         "updates": learner.updates,
+        "counts": asdict(learner.counts),
         "consumed": consumed,
         "decision": completed.decision,
         "report": None,

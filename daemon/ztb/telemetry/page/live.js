@@ -228,7 +228,7 @@
     byId("h-learning").parentElement.classList.toggle("empty", learner === null);
     if (learner === null) return;
     const state = learner.frozen ? "frozen" : learner.alive ? "running" : "not running";
-    byId("learner").textContent = `The learner (${learner.mode}) is ${state}: ${learner.updates} updates, ${learner.waiting} transitions waiting, ${learner.dropped} dropped, ${learner.tainted} left out for gaps.`;
+    byId("learner").textContent = `The learner (${learner.mode}) is ${state}: ${learner.updates} updates, ${learner.waiting} transitions waiting, ${learner.dropped} dropped, ${learner.tainted} left out for gaps${learner.empty ? `, ${learner.empty} updates without anything to learn from` : ""}.`;
   }
 
   function system() {
