@@ -14,7 +14,7 @@ import pytest
 
 from runtime.daemons import make_daemon, until
 from runtime.venue.live_runs import arm, assert_nowhere, trading, write_config
-from telemetry.mqtt.brokers import free_port
+from telemetry.mqtt.brokers import MOSQUITTO, Mosquitto, free_port
 from ztb import cli
 from ztb.commands.control import ask
 from ztb.commands.report import report
@@ -48,14 +48,10 @@ class Heard:
         self.texts: list[str] = []
 
     async def mqtt(self, port: int) -> None:
-        while True:
-            try:
-                async with aiomqtt.Client("127.0.0.1", port) as client:
-                    await client.subscribe("#", qos=1)
-                    async for message in client.messages:
-                        self.texts.append(f"{message.topic} {bytes(message.payload).decode()}")
-            except aiomqtt.MqttError:
-                await asyncio.sleep(0.05)
+        async with aiomqtt.Client("127.0.0.1", port) as client:
+            await client.subscribe("#", qos=1)
+            async for message in client.messages:
+                self.texts.append(f"{message.topic} {bytes(message.payload).decode()}")
 
     async def web(self, port: int) -> None:
         """The page, its state, its live messages and the metrics, as a visitor with the token gets them."""
@@ -80,12 +76,23 @@ async def daemon_of(folder: Path, options: dict[str, Any], **more: Any) -> Daemo
     return daemon
 
 
-async def test_the_venue_says_it_an_operator_types_it_and_it_is_nowhere(tmp_path, capsys):
+@pytest.fixture
+async def broker(tmp_path):
+    """Mosquitto, of its own."""
+    if MOSQUITTO is None:
+        pytest.skip("mosquitto is not installed")
+    made = Mosquitto(tmp_path)
+    await made.start()
+    yield made
+    made.stop()
+
+
+async def test_the_venue_says_it_an_operator_types_it_and_it_is_nowhere(tmp_path, capsys, broker):
     log = io.StringIO()
     configure_logging("debug", "json", known_secrets(PLANTED), stream=log)
-    heard, mqtt_port, web_port = Heard(), free_port(), free_port()
+    heard, web_port = Heard(), free_port()
     more = {
-        "mqtt": {"broker": "embedded", "port": mqtt_port, "commands": True, "interval_ms": 100},
+        "mqtt": {"broker": "127.0.0.1", "port": broker.port, "commands": True, "interval_ms": 100},
         "telemetry": {"web_listen": f"127.0.0.1:{web_port}"},
     }
     async with LocalExchange(seed=1, credentials=Credentials(key=KEY, secret=SECRET)) as exchange:
@@ -93,7 +100,7 @@ async def test_the_venue_says_it_an_operator_types_it_and_it_is_nowhere(tmp_path
         exchange.inject("malform", match="user", text=aloud)
         daemon = await daemon_of(tmp_path, exchange.ccxt_options(), **more)
         async with trading(daemon), asyncio.TaskGroup() as tasks:
-            ear = tasks.create_task(heard.mqtt(mqtt_port))
+            ear = tasks.create_task(heard.mqtt(broker.port))
             await until(
                 lambda: daemon.session.books.account.fills > 0 and "user_stream_failed" in log.getvalue()
             )
