@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from ztb.runtime.repetition.repeating import Repeated
 
 SHIPPED_PRETRAIN = "180d"
+_LEARNERS = {
+    "off": "; nothing was learnt in it",
+    "inline": "; a replay learns in step with its ticks, so every generation was made again too",
+    "process": "; its learner's process ran again too",
+}
 _COMPARED = ("journal_sha256", "weights_sha256", "end_equity", "decisions")
 
 
@@ -97,7 +102,8 @@ def repeat_run(run: Path, out: Path | None, as_json: bool, relearn: bool = False
             f"{run}: the repetition in {directory.path} differs in {', '.join(differing)}: data, code "
             f"({before['code_version']} then, {summary['code_version']} now) or processor have changed"
         )
-    typer.echo(f"{run}: repeated bit for bit", err=as_json)
+    learner = _LEARNERS[request.config.online.learner] if relearn else ""
+    typer.echo(f"{run}: repeated bit for bit{learner}", err=as_json)
     return 0
 
 
