@@ -9,9 +9,11 @@ import pytest
 from ccxt.base import errors
 
 from runtime.venue.fake_account import INSTRUMENT, PREFIX, Desk, FakeAccount, buy
+from ztb.config import MarketSection
 from ztb.execution.order_states import progress_after
 from ztb.execution.orders import Filled, OrderRequest, OrderType, Rejected, TimeInForce
 from ztb.ledger.bookkeeper import Bookkeeper
+from ztb.runtime.venue.client import patience_of, private_client
 from ztb.runtime.venue.translation import fill_id, sending
 from ztb.testing.virtual_time import run_virtual
 
@@ -59,6 +61,19 @@ def test_an_order_that_never_arrived_is_given_up_only_when_the_venue_cannot_take
     desk = Desk(FakeAccount(answers=[errors.RequestTimeout("late")], before=True), patience_s=5.0)
     run_virtual(running(desk, lambda: desk.broker.submit(buy(1), 0), 8.0))
     assert desk.kinds == ["SubmitUnknown", "Rejected"] and len(desk.account.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("configured", "window_ms", "patience_s"), [({}, 5_000, 7.0), ({"options": {"recvWindow": 20_000}}, 20_000, 22.0)]
+)  # fmt: skip
+def test_an_unanswered_order_is_waited_for_as_long_as_ccxt_lets_the_venue_take_it(
+    configured, window_ms, patience_s
+):
+    market = MarketSection(venue="binance", client=configured)
+    secrets = {"ZTB_SECRET_EXCHANGE_API_KEY": "the key of it", "ZTB_SECRET_EXCHANGE_SECRET": "its secret"}
+    client = private_client(market, secrets)
+    assert client.options["recvWindow"] == window_ms
+    assert patience_of(client, 1.0) == patience_s and patience_of(client, 60.0) == 60.0
 
 
 class Late(FakeAccount):
