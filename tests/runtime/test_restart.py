@@ -154,6 +154,10 @@ async def test_the_generation_that_served_serves_again(write_bars, tmp_path):
         await run.step(WARM + 60)
     made = daemon.session.lineage.made
     assert made >= 2
+    told = daemon.snapshot()
+    assert told.learner is not None and told.learner.alive
+    assert told.learner.updates == daemon.session.engine.learning.updates >= 3 and told.learner.waiting < 16
+    assert told.checkpoints >= 2 and told.last_save_ms is not None and told.last_save_ms > 0.0
     again, source = life(data, tmp_path / "run", "ppo_online", **settings)
     assert again.session.policy.info.sha256 == daemon.session.policy.info.sha256
     assert again.session.policy.info.number == daemon.session.policy.info.number

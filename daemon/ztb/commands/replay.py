@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ztb.commands.compiling import say_if_it_compiles
 from ztb.commands.moments import parse_moment
 from ztb.config import Config, load_config
 from ztb.errors import DataError, UsageError
@@ -165,10 +166,13 @@ def _judge(recorded: Recorded, directory: RunDirectory, found: list[Repeated]) -
 def _run(request: ReplayRequest, directory: RunDirectory, quiet: bool) -> dict[str, Any]:
     telemetry = request.config.telemetry
     configure_logging(telemetry.log_level, telemetry.log_format, known_secrets())
+    from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+    if not quiet:
+        say_if_it_compiles(lambda text: typer.echo(f"ztb: {text}", err=True))
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True, disable=quiet) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
         tasks = {name: bar.add_task(name, total=1.0, visible=False) for name in ("pretrain", "replay")}
 
         def advance(name: str, done: float) -> None:

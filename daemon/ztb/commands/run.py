@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
 import typer
 
+from ztb.commands.compiling import say_if_it_compiles
 from ztb.config import Config, load_config
 from ztb.errors import UsageError
 from ztb.ledger.run_directory import RunDirectory, create_run_directory, next_run_directory
@@ -67,6 +69,9 @@ def run_daemon(options: RunOptions) -> int:
         daemon.watch(service_manager(daemon.progress))
         return await daemon.run()
 
+    log = structlog.get_logger("ztb.run")
+    log.info("starting", mode=options.mode, run=str(directory.path))
+    say_if_it_compiles(log.info)
     with directory.held():
         summary = asyncio.run(run())
     if options.as_json:

@@ -171,6 +171,7 @@ class Daemon:
             self._guard()
             if not self.ready.is_set() and self._state()[0] != "starting":
                 self.ready.set()
+                structlog.get_logger().info("ready", state=self._state()[0])
             await asyncio.sleep(_TURN_S)
 
     def _state(self) -> tuple[State, str]:
