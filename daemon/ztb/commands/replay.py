@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ztb.commands.compiling import say_if_it_compiles
 from ztb.commands.moments import parse_moment
 from ztb.config import Config, load_config
 from ztb.errors import DataError, UsageError
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from ztb.runtime.repetition.repeating import Repeated
 
 SHIPPED_PRETRAIN = "180d"
+_LEARNERS = {
+    "off": "; nothing was learnt in it",
+    "inline": "; a replay learns in step with its ticks, so every generation was made again too",
+    "process": "; its learner's process ran again too",
+}
 _COMPARED = ("journal_sha256", "weights_sha256", "end_equity", "decisions")
 
 
@@ -97,7 +103,8 @@ def repeat_run(run: Path, out: Path | None, as_json: bool, relearn: bool = False
             f"{run}: the repetition in {directory.path} differs in {', '.join(differing)}: data, code "
             f"({before['code_version']} then, {summary['code_version']} now) or processor have changed"
         )
-    typer.echo(f"{run}: repeated bit for bit", err=as_json)
+    learner = _LEARNERS[request.config.online.learner] if relearn else ""
+    typer.echo(f"{run}: repeated bit for bit{learner}", err=as_json)
     return 0
 
 
@@ -157,10 +164,13 @@ def _judge(recorded: Recorded, directory: RunDirectory, found: list[Repeated]) -
 def _run(request: ReplayRequest, directory: RunDirectory, quiet: bool) -> dict[str, Any]:
     telemetry = request.config.telemetry
     configure_logging(telemetry.log_level, telemetry.log_format, known_secrets())
+    from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+    if not quiet:
+        say_if_it_compiles(lambda text: typer.echo(f"ztb: {text}", err=True))
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True, disable=quiet) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
         tasks = {name: bar.add_task(name, total=1.0, visible=False) for name in ("pretrain", "replay")}
 
         def advance(name: str, done: float) -> None:

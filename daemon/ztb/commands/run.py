@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
 import typer
 
+from ztb.commands.compiling import say_if_it_compiles
 from ztb.config import Config, load_config
 from ztb.errors import UsageError
 from ztb.ledger.run_directory import RunDirectory, create_run_directory, next_run_directory
 from ztb.ports import Source
 from ztb.runtime.clock import SystemClock
+from ztb.runtime.compiling import compile_ahead
 from ztb.runtime.daemon import Daemon, DaemonOptions
 from ztb.runtime.live_trading import live_daemon
 from ztb.runtime.observers import configured_observers, service_manager
@@ -57,6 +60,8 @@ def run_daemon(options: RunOptions) -> int:
     telemetry = config.telemetry
     configure_logging(telemetry.log_level, telemetry.log_format, known_secrets(), daemon=True)
     directory = _directory(options)
+    if options.mode != "replay":
+        compile_ahead(config)
 
     async def run() -> dict[str, Any]:
         daemon = await makers[options.mode](options, config, load, directory)
@@ -64,6 +69,9 @@ def run_daemon(options: RunOptions) -> int:
         daemon.watch(service_manager(daemon.progress))
         return await daemon.run()
 
+    log = structlog.get_logger("ztb.run")
+    log.info("starting", mode=options.mode, run=str(directory.path))
+    say_if_it_compiles(log.info)
     with directory.held():
         summary = asyncio.run(run())
     if options.as_json:

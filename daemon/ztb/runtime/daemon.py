@@ -171,17 +171,25 @@ class Daemon:
             self._guard()
             if not self.ready.is_set() and self._state()[0] != "starting":
                 self.ready.set()
+                structlog.get_logger().info("ready", state=self._state()[0])
             await asyncio.sleep(_TURN_S)
 
     def _state(self) -> tuple[State, str]:
         stop = self.controls.stop
         if self._stopping:
             return "stopping", ""
-        if stop is not None:
+        if stop is not None and stop[0] == "halted":
             return stop
-        if self.session.engine.progress.ticks == 0:
+        if not (self._past_first_tick() and self.controls.believed()):
             return "starting", ""
-        return "trading", ""
+        return ("trading", "") if stop is None else stop
+
+    def _past_first_tick(self) -> bool:
+        """Whether a tick came beside those that a live session begins with, which are history."""
+        engine = self.session.engine
+        return engine.progress.rows > 0 and (
+            not self.session.assembly.live or engine.progress.last_ts_ns >= engine.trade_from_ns
+        )
 
     def _listen_to_signals(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.add_signal_handler(signal.SIGTERM, self.stop)

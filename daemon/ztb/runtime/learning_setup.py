@@ -58,11 +58,11 @@ def learn(
     ours are numbered.
     """
     config = assembly.config
-    if config.online.learner == "off":
+    if assembly.learner == "off":
         return Untaught(promotion)
     settings = learner_settings(assembly, promotion.policy.shape, schema_hash)
     guide = guide_of(config.online.profile, promotion.note)
-    if config.online.learner == "inline":
+    if assembly.learner == "inline":
         return _inline(assembly, settings, origin, promotion, guide, made)
     if promotion.policy.make is not None:
         raise ConfigError("a strategy with a network of its own learns inline: use --learner inline or off")

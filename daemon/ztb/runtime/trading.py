@@ -122,7 +122,7 @@ def assembly_of(request: TradingRequest, market: LiveMarket) -> Assembly:
     """What the lanes share, for the market's instrument."""
     source = market.source
     return assemble(
-        request.config, configured(source.instrument, request.config), source.bar_ns, request.seed
+        request.config, configured(source.instrument, request.config), source.bar_ns, request.seed, live=True
     )
 
 

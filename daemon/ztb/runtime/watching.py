@@ -82,7 +82,7 @@ def _learner(session: Session, watch: Watch) -> LearnerFact | None:
     if session.policy is None:
         return None
     learning, update = session.engine.learning, watch.update
-    mode, left_out = session.assembly.config.online.learner, learning.left_out
+    mode, left_out = session.assembly.learner, learning.left_out
     dropped = learning.dropped + left_out.stale
     fact = LearnerFact(
         mode, mode == "inline" or bool(learning.process_ids), learning.frozen, learning.updates,

@@ -24,7 +24,8 @@ FLAGS: dict[str, Any] = {
     "market.venue": "binance", "market.symbol": "BTC/USDT", "market.allowed_hosts": ["127.0.0.1"],
     "market.streams": ["trades", "quotes", "depth"], "market.warm_up_s": 60.0, "features.names": ["rsi_14"],
     "decision.every": "time", "decision.interval_ms": 150, "online.learner": "inline",
-    "online.update_every_decisions": 8, "checkpoint.interval_updates": 1,
+    "online.update_every_decisions": 8, "checkpoint.interval_updates": 1, "online.rollout_lanes": 8,
+    "online.rollout_horizon_decisions": 8, "ppo.minibatch_size": 64,
 }  # fmt: skip
 
 Steer = Callable[[Daemon], Awaitable[None]]

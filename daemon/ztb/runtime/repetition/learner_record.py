@@ -60,7 +60,7 @@ class _Reading:
     """Goes through the rows in order. `_now`: the last decision so far."""
 
     def __init__(self, start: Start) -> None:
-        self.record = LearnerRecord(start.made_of["config"]["online"]["learner"] == "inline")
+        self.record = LearnerRecord(start.made_of["learner"] == "inline")
         self._now = start.decisions[0].decision - 1
         self._frozen = self._paused = False
         self._halvings = 0

@@ -75,7 +75,7 @@ class Repetition:
 
     def _make_learning(self, kept: Kept, relearn: bool) -> KeptSwaps:
         session, start = self.session, self._start
-        learnt = start.made_of["config"]["online"]["learner"] != "off"
+        learnt = start.made_of["learner"] != "off"
         if not (relearn and learnt and session.origin is not None):
             return KeptSwaps(start, kept, session.policy)
         # Imported here alone: who does not learn again never needs torch.
