@@ -122,8 +122,7 @@
     [0, utc({ hour: "2-digit", minute: "2-digit", second: "2-digit" })],
   ];
 
-  function dates(u, splits) {
-    const step = splits.length > 1 ? splits[1] - splits[0] : 86400;
+  function dates(u, splits, axis, space, step) {
     const form = dateForms.find(([least]) => step >= least)[1];
     return splits.map((x) => form.format(new Date(x * 1000)));
   }
