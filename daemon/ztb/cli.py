@@ -27,7 +27,8 @@ from ztb.commands.options import (
     Symbol,
     given,
 )
-from ztb.errors import UsageError, ZtbError
+from ztb.errors import ConfigError, UsageError, ZtbError
+from ztb.secrets import Redactor, known_secrets
 
 app = typer.Typer(
     name="ztb",
@@ -293,5 +294,12 @@ def _expected(group: BaseExceptionGroup[BaseException]) -> ZtbError | None:
 
 
 def _say(error: ZtbError) -> int:
-    typer.echo(f"ztb: {error}", err=True)
+    typer.echo(f"ztb: {_without_secrets(str(error))}", err=True)
     return error.exit_code
+
+
+def _without_secrets(text: str) -> str:
+    try:
+        return Redactor(known_secrets())(text)
+    except ConfigError:  # what is wrong with a secret is said without it
+        return text

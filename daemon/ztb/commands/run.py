@@ -26,7 +26,7 @@ from ztb.runtime.origin import parse_span
 from ztb.runtime.pacing import PacedSource, parse_speed
 from ztb.runtime.replay import Replay, ReplayRequest, open_data
 from ztb.runtime.trading import TradingRequest, paper_daemon
-from ztb.secrets import known_secrets
+from ztb.secrets import Redactor, known_secrets
 from ztb.telemetry.logs import configure_logging
 
 
@@ -101,7 +101,7 @@ async def _on_history(
     session = Replay(request, open_data(request), directory)
     speed = parse_speed(options.speed)
     source: Source = session.source if speed is None else PacedSource(session.source, speed)
-    asked = DaemonOptions(options.instance, load, lambda: session.dropped)
+    asked = DaemonOptions(options.instance, load, lambda: session.dropped, Redactor(known_secrets()))
     return Daemon(session, source, SystemClock(), asked)
 
 
@@ -109,11 +109,13 @@ async def _on_paper(
     options: RunOptions, config: Config, load: Callable[[], Config], directory: RunDirectory
 ) -> Daemon:
     request = TradingRequest(config, directory, options.seed, options.from_generation)
-    return await paper_daemon(request, DaemonOptions(options.instance, load), SystemClock())
+    asked = DaemonOptions(options.instance, load, redact=Redactor(known_secrets()))
+    return await paper_daemon(request, asked, SystemClock())
 
 
 async def _on_venue(
     options: RunOptions, config: Config, load: Callable[[], Config], directory: RunDirectory
 ) -> Daemon:
     request = TradingRequest(config, directory, options.seed, options.from_generation)
-    return await live_daemon(request, DaemonOptions(options.instance, load), SystemClock())
+    asked = DaemonOptions(options.instance, load, redact=Redactor(known_secrets()))
+    return await live_daemon(request, asked, SystemClock())

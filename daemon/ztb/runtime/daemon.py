@@ -35,11 +35,14 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0  # before an observer that failed is 
 
 @dataclass(frozen=True, slots=True)
 class DaemonOptions:
-    """`load` reads the configuration again; `dropped` counts the rows that the source left out."""
+    """`load` reads the configuration again; `dropped` counts the rows that the source left out; `redact` takes secrets
+    out of what others said, before it is told, latched or journaled.
+    """
 
     instance: str
     load: Callable[[], Config]
     dropped: Callable[[], int] = lambda: 0
+    redact: Callable[[str], str] = str
 
 
 class Daemon:
@@ -91,6 +94,7 @@ class Daemon:
             lambda: self.recording(),
         )  # fmt: skip
         self.controls.snapshot = self._snapshots.take
+        self.controls.redact = options.redact
 
     def watch(self, observers: Sequence[Observer]) -> None:
         """Further observers, before it runs."""
@@ -105,7 +109,7 @@ class Daemon:
             contradiction = _contradiction_in(error)
             if contradiction is not None:
                 self.controls.distrust(str(contradiction))
-            self.session.abandon(status_of(error), dropped())
+            self.session.abandon(self._options.redact(status_of(error)), dropped())
             raise
         return self.session.finish("stopped" if self._stopping else "complete", dropped())
 
@@ -133,7 +137,7 @@ class Daemon:
 
     def alert(self, severity: Literal["info", "warning", "critical"], key: str, text: str) -> None:
         """Tell whoever watches."""
-        fact = AlertFact(self._clock.now_ns(), severity, key, text)
+        fact = AlertFact(self._clock.now_ns(), severity, key, self._options.redact(text))
         self._watch.alert(fact)
         for observer in self._observers:
             self._tell(observer, partial(observer.alert, fact))
