@@ -101,4 +101,5 @@ def private_client(market: MarketSection, environment: Mapping[str, str]) -> Pri
 
 def patience_of(client: PrivateClient, least_s: float) -> float:
     """Seconds after which the venue cannot take an unanswered order any more: its window for requests is over."""
-    return max(least_s, client.options.get(_WINDOW, 0) / 1000.0 + _WINDOW_MARGIN_S)
+    window_s = float(client.options.get(_WINDOW, 0)) / 1000.0
+    return max(least_s, window_s + _WINDOW_MARGIN_S)
