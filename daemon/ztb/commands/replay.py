@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from ztb.runtime.repetition.repeating import Repeated
 
 SHIPPED_PRETRAIN = "180d"
+_IN_STEP = "; a replay learns in step with its ticks, so every generation was made again too"
 _LEARNERS = {
     "off": "; nothing was learnt in it",
-    "inline": "; a replay learns in step with its ticks, so every generation was made again too",
+    "auto": _IN_STEP,
+    "inline": _IN_STEP,
     "process": "; its learner's process ran again too",
 }
 _COMPARED = ("journal_sha256", "weights_sha256", "end_equity", "decisions")

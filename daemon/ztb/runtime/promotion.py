@@ -72,7 +72,7 @@ def transition_of(before: Decided, generation: int, reward: float, tainted: bool
     return Transition(
         before.observation, (action.size, action.timing), float(action.logprob or 0.0),
         float(action.value or 0.0), reward, generation,
-        tainted or action.logprob is None,
+        tainted or action.logprob is None, before.equity,
     )  # fmt: skip
 
 

@@ -68,7 +68,7 @@ def transition_dtype(shape: NetworkShape) -> np.dtype[Any]:
     """The record of a `Completed` of a network of `shape`."""
     names = ("decision", "ts_ns", "generation", "serving", "tainted", "profile", "halvings")
     numbers = [(name, "<i8") for name in names]
-    reals = [(name, "<f8") for name in ("logprob", "value", "reward", "next_value")]
+    reals = [(name, "<f8") for name in ("logprob", "value", "reward", "next_value", "equity")]
     arrays = [("actions", "<i8", (len(shape.heads),)), ("observation", "<f4", (shape.observation_size,))]
     return np.dtype([*STAMP, *numbers, *reals, *arrays])
 
@@ -86,6 +86,7 @@ def write_transition(completed: Completed, record: Records) -> None:
     record["logprob"] = transition.logprob
     record["value"] = transition.value
     record["reward"] = transition.reward
+    record["equity"] = transition.equity
     record["next_value"] = completed.next_value
     record["actions"] = transition.actions
     record["observation"] = transition.observation
@@ -97,6 +98,7 @@ def read_transition(record: Records) -> Completed:
     transition = Transition(
         row["observation"].copy(), tuple(row["actions"].tolist()), float(row["logprob"]), float(row["value"]),
         float(row["reward"]), int(row["generation"]), bool(row["tainted"]),
+        float(row["equity"]),
     )  # fmt: skip
     serving, decision = int(row["serving"]), int(row["decision"])
     guidance = Guidance(int(row["profile"]), int(row["halvings"]))
