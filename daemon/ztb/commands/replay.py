@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from ztb.runtime.repetition.repeating import Repeated
 
 SHIPPED_PRETRAIN = "180d"
+_IN_STEP = "; a replay learns in step with its ticks, so every generation was made again too"
 _LEARNERS = {
     "off": "; nothing was learnt in it",
-    "inline": "; a replay learns in step with its ticks, so every generation was made again too",
+    "auto": _IN_STEP,
+    "inline": _IN_STEP,
     "process": "; its learner's process ran again too",
 }
 _COMPARED = ("journal_sha256", "weights_sha256", "end_equity", "decisions")
@@ -141,6 +143,8 @@ def _learnt(found: list[Repeated]) -> str:
     """What was learnt again; every one of them is the same."""
     learnt = [one.relearnt for one in found if one.relearnt is not None]
     generations, updates = sum(one.generations for one in learnt), sum(one.updates for one in learnt)
+    if not updates:
+        return "; nothing was learnt in it"
     return f"; {generations} generations of {updates} updates learnt again, each with the same weights"
 
 

@@ -90,9 +90,9 @@ def resume_paper(engine: Engine, past: Past, adopt: bool) -> None:
         broker.submit(request, past.last_ts_ns)
 
 
-def resume_lineage(lineage: Lineage, past: Past) -> None:
-    """Number on from the past's generations, and count on."""
-    lineage.resumed = True
+def resume_lineage(lineage: Lineage, past: Past, origin: Origin) -> None:
+    """Number on from the past's generations, and count on; `origin` says whether one of them serves again."""
+    lineage.resumed = origin.served is not None
     lineage.made = past.next_generation
     lineage.promoted, lineage.rejected = past.count("promoted"), past.count("rejected")
     lineage.rolled_back = past.count("rolled_back")

@@ -173,7 +173,7 @@ class Session:
         shape = assembly.shape(feature_size)
         self.origin = make_origin(shape, schema_hash)
         if self.frame.past is not None:
-            resume_lineage(self.lineage, self.frame.past)
+            resume_lineage(self.lineage, self.frame.past, self.origin)
         policy = serve(assembly, shape, self.lineage, self.origin)
         learns, first = assembly.learner != "off", self.origin.first or policy.info
         frozen = ServedPolicy(shape, first, config.strategy.sample, policy.make) if learns else None

@@ -16,6 +16,7 @@ from runtime.daemons import until
 from runtime.repetition.sessions import alter, ask, configured, decide, kinds, rows, start
 from ztb.cli import run
 from ztb.control import Freeze, Promote, Rollback, Unfreeze
+from ztb.ledger.journal import Journal
 from ztb.ledger.records import GenerationRow, NoteRow, Record, UpdateRow
 from ztb.runtime.daemon import Daemon
 from ztb.testing.exchange.local import LocalExchange
@@ -66,6 +67,7 @@ async def trade(folder: Path) -> None:
 def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("process") / "run"
     folder.mkdir()
+    Journal(folder / "journal.sqlite").close()  # as of a start that was killed before its first row
     asyncio.run(trade(folder))
     return folder
 

@@ -128,23 +128,25 @@ def _origin(start: Start, kept: Kept, frame: Frame) -> MakeOrigin:
 
     def make(shape: NetworkShape, schema_hash: str) -> Origin:
         folder = kept.directory.checkpoints
-        number = _first_file(kept.directory) if frame.past is None else start.made_of["checkpoint"]
+        generation, number = start.made_of["generation"], start.made_of["checkpoint"]
         if number is None:
-            raise DataError(
-                f"start {start.number} began with a policy that was not kept: it cannot be repeated"
-            )
+            number = _first_file(kept.directory, generation)
         origin = load_origin(f"{folder}:{number}", shape, schema_hash, frame.assembly.strategy.network)
-        generation = start.made_of["generation"]
         info = kept.checked(GenerationInfo(generation, None, origin.weights, weights_sha256(origin.weights)))
         return origin if frame.past is None else replace(origin, served=info)
 
     return make
 
 
-def _first_file(directory: RunDirectory) -> int | None:
-    """The number of the file that generation 0 was saved in when it was made."""
+def _first_file(directory: RunDirectory, generation: int) -> int:
+    """The number of the file that `generation` was saved in when it was made. DataError: it was not kept."""
     listed = CheckpointManager(directory.checkpoints).list(CHECKPOINT_NAME)
-    return min((saved.number for saved in listed if saved.lineage.get("generation") == 0), default=None)
+    files = [saved.number for saved in listed if saved.lineage.get("generation") == generation]
+    if not files:
+        raise DataError(
+            f"{directory.checkpoints}: generation {generation}, which a start began with, was not kept"
+        )
+    return min(files)
 
 
 def compare(start: Start, again: list[Record], rows: int) -> tuple[int, str, str]:
