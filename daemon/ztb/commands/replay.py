@@ -143,6 +143,8 @@ def _learnt(found: list[Repeated]) -> str:
     """What was learnt again; every one of them is the same."""
     learnt = [one.relearnt for one in found if one.relearnt is not None]
     generations, updates = sum(one.generations for one in learnt), sum(one.updates for one in learnt)
+    if not updates:
+        return "; nothing was learnt in it"
     return f"; {generations} generations of {updates} updates learnt again, each with the same weights"
 
 
