@@ -222,6 +222,8 @@ def test_repeating_a_run_compares_bit_for_bit(capsys, write_bars, tmp_path):
     data, out = write_bars(300), tmp_path / "run"
     assert said(capsys, "replay", "--data", data, "--strategy", "random_walk", "--out", out)[0] == 0
     assert said(capsys, "replay", out, "--out", tmp_path / "again")[0] == 0
+    code, message = said(capsys, "replay", out, "--relearn", "--json", "--out", tmp_path / "once_more")
+    assert code == 0 and "every generation was made again too" in message
     text = data.read_text().splitlines()
     data.write_text("\n".join([*text[:-1], text[-1].replace(".", ".", 1)[:-1] + "1"]) + "\n")
     code, message = said(capsys, "replay", out, "--out", tmp_path / "changed")

@@ -27,7 +27,8 @@ from ztb.commands.options import (
     Symbol,
     given,
 )
-from ztb.errors import UsageError, ZtbError
+from ztb.errors import ConfigError, UsageError, ZtbError
+from ztb.secrets import Redactor, known_secrets
 
 app = typer.Typer(
     name="ztb",
@@ -62,13 +63,20 @@ def replay(
     start: Start = None,
     end: End = None,
     symbol: Symbol = None,
+    relearn: Annotated[
+        bool, typer.Option("--relearn", help="with RUN: make every generation again too, and compare weights")
+    ] = False,
     as_json: Json = False,
 ) -> int:
-    """Run a strategy over recorded history, learning as it goes."""
+    """Run a strategy over recorded history, learning as it goes; with RUN, repeat a run and compare bit for bit."""
     from ztb.commands.replay import ReplayOptions, repeat_run, run_replay
 
     if run_directory is not None:
-        return repeat_run(run_directory, out, as_json)
+        return repeat_run(run_directory, out, as_json, relearn)
+    if relearn:
+        raise UsageError(
+            "--relearn: name the run whose generations are to be made again: ztb replay RUN --relearn"
+        )
     flags = given(strategy__name=strategy, online__learner=learner, market__symbol=symbol)
     options = ReplayOptions(
         tuple(data or ()), config, flags, seed, out, from_generation, pretrain, start, end, as_json
@@ -286,5 +294,12 @@ def _expected(group: BaseExceptionGroup[BaseException]) -> ZtbError | None:
 
 
 def _say(error: ZtbError) -> int:
-    typer.echo(f"ztb: {error}", err=True)
+    typer.echo(f"ztb: {_without_secrets(str(error))}", err=True)
     return error.exit_code
+
+
+def _without_secrets(text: str) -> str:
+    try:
+        return Redactor(known_secrets())(text)
+    except ConfigError:  # what is wrong with a secret is said without it
+        return text

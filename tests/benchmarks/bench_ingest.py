@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ class TapeVenue:
         self.snapshot = snapshot
         self.sockets: dict[str, MemorySocket] = {}
 
-    def request(self, method: str, url: str, body: str) -> Reply:
+    async def request(self, method: str, url: str, body: str, headers: Mapping[str, str]) -> Reply:
         name = url.split("?")[0].rsplit("/", 1)[1]
         return Reply(json.dumps(answer(name, self.snapshot, [], {})))
 

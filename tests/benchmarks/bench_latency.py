@@ -1,6 +1,6 @@
 """From tick to order: how long after a websocket frame's arrival the order leaves that it led to, and where it was.
 
-`PYTHONPATH=daemon:tests python tests/benchmarks/bench_latency.py [--seconds 90]`.
+`PYTHONPATH=daemon:tests python tests/benchmarks/bench_latency.py [--orders 60]`.
 
 A live daemon with its default features, policy and learner trades on a `ztb exchange` in a process of its own, over
 real sockets, through an unmodified ccxt. Clocks are read where ccxt is handed a frame, where it hands on what was in
@@ -129,8 +129,8 @@ class Stopwatch:
         return request
 
 
-async def measure(folder: Path, seconds: float) -> Stopwatch:
-    """Trade for so long."""
+async def measure(folder: Path, orders: int) -> Stopwatch:
+    """Trade until so many orders have left."""
     exchange, watch = ExchangeProcess(), Stopwatch()
     asked: dict[str, Any] = {
         "strategy": {"name": "ppo_online"}, "features": {"names": None}, "online": {"learner": "process"}
@@ -138,7 +138,8 @@ async def measure(folder: Path, seconds: float) -> Stopwatch:
     try:
         with watch.reading():
             async with trading(await make_live(folder, exchange.options, **asked)):
-                await asyncio.sleep(seconds)
+                while len(watch.orders) < orders:  # noqa: ASYNC110 (nobody tells)
+                    await asyncio.sleep(0.1)
     finally:
         exchange.close()
     return watch
@@ -148,9 +149,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=90.0)
+    parser.add_argument("--orders", type=int, default=60)
     with tempfile.TemporaryDirectory() as folder:
-        watch = asyncio.run(measure(Path(folder), parser.parse_args().seconds))
+        watch = asyncio.run(measure(Path(folder), parser.parse_args().orders))
     legs = 1e3 * np.diff(np.array(watch.orders), axis=1)
     whole = legs.sum(axis=1)
     print(f"{len(whole)} orders, milliseconds: median, 99th percentile")

@@ -16,7 +16,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -87,6 +87,13 @@ class Market:
         return ticks
 
 
+def growth(samples: Sequence[float]) -> float:
+    """Of the second half, from the mean of its first twelfth to that of its last; as a fraction."""
+    half = samples[len(samples) // 2 :]
+    part = max(1, len(half) // 12)
+    return fmean(half[-part:]) / fmean(half[:part]) - 1.0
+
+
 @dataclass
 class Memory:
     """What both processes hold, MB, every five minutes of market time."""
@@ -105,12 +112,6 @@ class Memory:
             child = info.rss - info.shared
         self.learner.append(child / 1e6)
         self.samples.append((psutil.Process().memory_info().rss + child) / 1e6)
-
-    def growth(self) -> float:
-        """Of the second half, from its first twelfth to its last; as a fraction."""
-        half = self.samples[len(self.samples) // 2 :]
-        part = max(1, len(half) // 12)
-        return fmean(half[-part:]) / fmean(half[:part]) - 1.0
 
 
 def settings(per_decision_s: float) -> dict[str, Any]:
@@ -159,11 +160,11 @@ def main() -> int:
         **{name: summary[name] for name in ("ticks", "decisions", "fills", "updates", "generations")},
         "memory_mb": [round(sample, 1) for sample in memory.samples],
         "learner_mb": [round(sample, 1) for sample in memory.learner],
-        "growth_second_half": round(memory.growth(), 4),
+        "growth_second_half": round(growth(memory.samples), 4),
         "left_behind": left,
     }
     print(json.dumps(figures))
-    return int(memory.growth() >= LIMIT or bool(left))
+    return int(growth(memory.samples) >= LIMIT or bool(left))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 `PYTHONPATH=daemon:tests python tests/benchmarks/soak_venue.py [--minutes 60]`, run by `.ci/soak-venue`. Every process
 is `ztb` as users start it, and time is the machine's. The memory of both daemons is recorded each minute, with what
 their children hold for themselves. Exit code 1 where a daemon does not end cleanly, does not trade, learn or save,
-where the venue's account is not our ledger's to the last unit, or where memory grows in the second half by 5 % or more.
+where the venue's account is not our ledger's to the last unit, or where memory grows in the second half by 2 % or more.
 """
 
 from __future__ import annotations
@@ -14,30 +14,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import psutil
 
+from benchmarks.soak import LIMIT, growth
 from runtime.daemons import environment
 from runtime.venue.live_runs import ExchangeProcess, arm, instrument_at, ledger_of, secrets, venue_holds
 from ztb.config import load_config
 from ztb.ledger.accounts import Account
 
-LIMIT = 0.05
 _ENDING_S = 60.0
 _FIGURES = ("status", "ticks", "decisions", "orders", "fills", "updates", "generations", "gaps", "dropped")
-
-
-def growth(samples: Sequence[float]) -> float:
-    """Of the second half, from the mean of its first sixth to that of its last; as a fraction."""
-    half = samples[len(samples) // 2 :]
-    part = max(1, len(half) // 6)
-    return fmean(half[-part:]) / fmean(half[:part]) - 1.0
 
 
 @dataclass

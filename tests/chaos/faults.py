@@ -46,7 +46,7 @@ def _slow(it: Stage, rng: _Draw) -> None:
 
 
 def _stray(it: Stage, rng: _Draw) -> None:
-    it.venue.strays.append(float(rng.uniform(0.0, 6.0)))
+    it.venue.strays.append(float(rng.uniform(0.0, 10.0)))
 
 
 def _message(kind: str) -> Callable[[Stage, _Draw], None]:

@@ -12,6 +12,7 @@ import pytest
 from ztb.commands.control import ask, find_run
 from ztb.control import SOCKET_NAME, Status, short_address
 from ztb.errors import UsageError, VenueError
+from ztb.ledger.run_directory import RunDirectory
 
 
 @contextlib.contextmanager
@@ -53,6 +54,14 @@ def test_the_start_that_runs_is_found_in_the_place_of_all_starts(place):
         pass
     with listening(place / "replay" / "run-002"):
         assert find_run(place / "replay") == place / "replay" / "run-002"
+
+
+def test_one_that_starts_is_found_and_said_to_start(place):
+    with RunDirectory(place / "paper-ztb").make().held():
+        with pytest.raises(VenueError, match="runs/paper-ztb: the daemon there is starting or stopping"):
+            ask(find_run(None), Status())
+    with pytest.raises(UsageError, match="no daemon runs below"):
+        find_run(None)
 
 
 def test_where_nobody_is_that_is_said(place):

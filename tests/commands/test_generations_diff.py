@@ -36,8 +36,13 @@ def test_the_table_has_both_generations(make_run, capsys):  # noqa: F811
         assert words in printed
 
 
+def test_the_other_one_is_the_newest_unless_it_is_named(make_run, capsys):  # noqa: F811
+    assert diff(make_run().path, 0, None, as_json=True) == 0
+    assert json.loads(capsys.readouterr().out)["generations"] == [0, 1]
+
+
 def test_what_is_not_there_is_said(make_run, tmp_path):  # noqa: F811
     with pytest.raises(UsageError, match="no run directory"):
         diff(tmp_path, 0, 1, as_json=True)
-    with pytest.raises(ZtbError, match="generation 7"):
+    with pytest.raises(ZtbError, match="generation 7 were not kept; those of 0, 1 were"):
         diff(make_run().path, 0, 7, as_json=True)

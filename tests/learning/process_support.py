@@ -36,7 +36,7 @@ def completed(number: int) -> Completed:
     rng = np.random.default_rng(number)
     transition = Transition(
         rng.normal(size=6).astype(np.float32), (int(rng.integers(3)), int(rng.integers(2))), -1.8,
-        float(rng.normal()), float(rng.normal(0, 0.01)), 0, False,
+        float(rng.normal()), float(rng.normal(0, 0.01)), 0, False, 1e4,
     )  # fmt: skip
     return Completed(transition, float(rng.normal()), 0, number, 1000 * number, guidance(number))
 

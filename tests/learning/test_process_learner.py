@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import psutil
@@ -25,8 +26,8 @@ from learning.process_support import (
     stop,
     until,
 )
-from ztb.learning.online import OnlineLearner
-from ztb.learning.process.messages import Report
+from ztb.learning.online import LearnerCounts, OnlineLearner
+from ztb.learning.process.messages import Completed, Report
 from ztb.learning.process.settings import Care
 from ztb.learning.process.supervisor import Event, LearnerProcess
 from ztb.learning.process.worker import first_state
@@ -161,6 +162,27 @@ def test_what_follows_a_gap_is_no_successor_of_what_came_before(learner):
         updated = learn(known, one)
     assert updated is not None and learner.reports[0].stats == updated.stats
     assert known.counts.tainted == 1
+
+
+def test_what_was_left_out_is_told_and_counted_once_though_learners_are_killed(learner):
+    """In three updates: two transitions are tainted and one is stale; of a fourth nothing is left."""
+
+    def spoilt(number: int) -> Completed:
+        one = completed(number)
+        tainted = number in (3, 2 * EVERY) or number >= 3 * EVERY
+        generation = -1 - SETTINGS.online.max_generation_age if number == EVERY else one.serving
+        return replace(one, transition=replace(one.transition, tainted=tainted, generation=generation))
+
+    for update in range(4):
+        for number in range(update * EVERY, (update + 1) * EVERY):
+            learner.process.push(spoilt(number))
+        until(lambda: learner.listen() or learner.process.waiting == 0)
+        assert learner.process.pid is not None
+        os.kill(learner.process.pid, signal.SIGKILL)
+    expected = LearnerCounts(tainted=2 + EVERY, stale=1, empty=1)
+    assert learner.process.left_out == expected and len(learner.reports) == 3
+    learner.process.close()
+    assert learner.process.left_out == expected and learner.process.waiting == 0
 
 
 def test_one_that_crashes_says_why(learner):

@@ -89,16 +89,18 @@ REALS = st.floats(allow_nan=False)
 
 @given(
     arrays.arrays(np.float32, 6, elements=st.floats(width=32, allow_nan=False)), st.tuples(WORDS, WORDS),
-    st.tuples(REALS, REALS, REALS, REALS), st.tuples(WORDS, WORDS, WORDS, WORDS), st.booleans(),
+    st.tuples(REALS, REALS, REALS, REALS, REALS), st.tuples(WORDS, WORDS, WORDS, WORDS), st.booleans(),
 )  # fmt: skip
 def test_a_transition_comes_through_its_record(observation, actions, reals, words, tainted):
-    sent = Completed(Transition(observation, actions, *reals[:3], words[0], tainted), reals[3], *words[1:])
+    sent = Completed(
+        Transition(observation, actions, *reals[:3], words[0], tainted, reals[4]), reals[3], *words[1:]
+    )
     record = np.zeros(1, transition_dtype(SHAPE))
     write_transition(sent, record)
     back = read_transition(record)
     assert back.transition.observation.tobytes() == observation.tobytes()
     assert back.transition.actions == actions and back.transition.tainted is tainted
-    for name in ("logprob", "value", "reward", "generation"):
+    for name in ("logprob", "value", "reward", "generation", "equity"):
         assert getattr(back.transition, name) == getattr(sent.transition, name)
     assert (back.next_value, back.serving, back.decision, back.ts_ns) == (reals[3], *words[1:])
 

@@ -18,8 +18,8 @@ from ztb.learning.process.messages import Completed
 from ztb.learning.process.settings import Care, LearnerSettings
 from ztb.learning.process.supervisor import LearnerProcess
 from ztb.learning.process.worker import first_state
-from ztb.learning.recent import RecentConfig, RecentRollouts
-from ztb.trading.bridge import BridgeConfig
+from ztb.learning.recent import RecentConfig, RecentRollouts, Worth
+from ztb.trading.bridge import FACT_EQUITY, BridgeConfig
 from ztb.trading.decision_clock import Every
 from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.ppo.config import PPOConfig
@@ -43,12 +43,17 @@ KNOWN = whole(bars(300), Every.BAR, HOUR_NS)
 def completed(decision: int) -> Completed:
     """The transition that `decision` completes, made up, but for what was seen."""
     rng = np.random.default_rng(decision)
-    seen = np.concatenate(
-        [KNOWN.shared.features[decision - 1], rng.normal(size=ACCOUNT_SIZE).astype(np.float32)]
-    )
+    seen = np.concatenate([KNOWN.shared.features[decision - 1], rng.random(ACCOUNT_SIZE).astype(np.float32)])
     actions = int(rng.integers(3)), int(rng.integers(3))
     one = Transition(
-        seen, actions, -2.1, float(rng.normal()), float(rng.normal(0, 0.01)), 0, decision % 11 == 0
+        seen,
+        actions,
+        -2.1,
+        float(rng.normal()),
+        float(rng.normal(0, 0.01)),
+        0,
+        decision % 11 == 0,
+        1e4 - decision,
     )
     return Completed(one, float(rng.normal()), 0, decision, int(KNOWN.shared.times_ns[decision]))
 
@@ -83,6 +88,36 @@ def inline():
     happen(0, UPDATES * EVERY + 1, tell)
     assert sorted(found) == list(range(1, UPDATES + 1))
     return found
+
+
+def test_accounts_that_are_rolled_out_are_worth_the_own_one_and_in_drawdowns_around_its_own():
+    """Of 5 % of 700 left 40 lanes know up to 12 %; with no drawdown yet, a little; who is ruined begins anew."""
+    recent = RecentRollouts(SHAPE, replace(RECENT, lanes=40), 5, 1.0)
+
+    def tell(k, ticks, view):
+        recent.window.add(ticks, view)
+        recent.window.decide(KNOWN.shared.features[k], False)
+
+    happen(0, 30, tell)
+    recent.advance()
+
+    def accounts(account: Worth) -> tuple[float, float, float]:
+        collector = recent.collector(WEIGHTS, account)
+        assert collector is not None
+        lanes = collector.simulation.lanes
+        worth = lanes.facts[:, FACT_EQUITY]
+        assert worth == pytest.approx(worth[0])
+        fallen = 1.0 - worth / lanes.account["peak_equity"]
+        return float(worth[0]), float(fallen.min()), float(fallen.max())
+
+    for account, worth, most in (
+        (Worth(700.0, 0.05), 700.0, 0.12), (Worth(1300.0, 0.0), 1300.0, 0.02), (Worth(0.0, 1.0), 1000.0, 0.9)
+    ):  # fmt: skip
+        found = accounts(account)
+        assert found[0] == pytest.approx(worth)
+        assert (
+            found[1] < 0.25 * most and 0.75 * most < found[2] <= most + 0.06
+        )  # positions may have lost since
 
 
 class Watched:

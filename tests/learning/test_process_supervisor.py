@@ -120,7 +120,7 @@ def test_what_finds_the_ring_full_is_dropped_and_said_once(process):
         process.push(completed(number))
     assert process.waiting == capacity and process.counts.dropped == 7
     first, *_ = process.watch()
-    assert (first.kind, first.detail) == ("transitions_dropped", {"count": 7})
+    assert (first.kind, first.detail) == ("transitions_dropped", {"decisions": [[capacity, capacity + 6]]})
     assert "transitions_dropped" not in kinds(process)
 
 

@@ -83,6 +83,7 @@ def make_daemon(
     strategy: str = "hold",
     observers: Sequence[Observer] = (),
     load: Callable[[], Config] | None = None,
+    redact: Callable[[str], str] = str,
     **settings: Any,
 ) -> tuple[Daemon, Gated]:
     flags = {key.replace("__", "."): value for key, value in settings.items()} | {"strategy.name": strategy}
@@ -91,7 +92,7 @@ def make_daemon(
     out.mkdir(parents=True, exist_ok=True)
     session = Replay(request, open_data(request), RunDirectory(out))
     source = Gated(session.source)
-    options = DaemonOptions("test", load or (lambda: config))
+    options = DaemonOptions("test", load or (lambda: config), redact=redact)
     return Daemon(session, source, SystemClock(), options, observers), source
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from runtime.daemons import environment, make_daemon, running, start, until, wait_for
 from ztb.cli import run as cli
-from ztb.commands.control import ask
+from ztb.commands.control import ask, status
 from ztb.config import load_config
 from ztb.control import Flatten, Freeze, Halt, LogLevel, Reload, Resume, Status, Unfreeze
 from ztb.ledger.journal import JournalReader
@@ -43,6 +43,32 @@ async def test_the_daemon_on_history_is_the_replay_bit_for_bit(write_bars, tmp_p
     replay = await run_to_end(Replay(request, open_data(request), RunDirectory(tmp_path / "replay")))
     assert summary["journal_sha256"] == replay["journal_sha256"]
     assert summary["fills"] == replay["fills"] > 0 and summary["status"] == "complete"
+
+
+@pytest.mark.parametrize("learner", ["inline", "process"])
+async def test_what_the_learner_waits_for_and_leaves_out_is_in_the_snapshot_and_in_status(
+    learner, write_bars, tmp_path, capsys
+):
+    bars = write_bars(300)
+    lines = bars.read_text().splitlines(keepends=True)
+    bars.write_text("".join(lines[: WARM + 20] + lines[WARM + 25 :]))  # a gap: a decision is tainted
+    settings = {"online__learner": learner, "online__update_every_decisions": 64}
+    daemon, source = make_daemon(bars, tmp_path, "ppo_online", **settings)
+    async with running(daemon, source) as run:
+        await run.step(WARM + 90)
+        await until(
+            lambda: (now := daemon.snapshot().learner) is not None and now.updates == 1 and now.waiting < 64
+        )
+        told = daemon.snapshot()
+        assert told.learner is not None and told.learner.alive
+        assert told.learner.waiting == told.decisions - 1 - 64 and told.learner.tainted == 1
+        assert told.learner.dropped == told.learner.empty == 0
+        assert told.last_save_ms is not None and told.last_save_ms > 0.0 and not told.recording
+        assert await asyncio.to_thread(status, tmp_path, False) == 0
+    shown = (
+        f"{learner}, 1 updates, {told.learner.waiting} transitions waiting, 0 dropped, 1 left out for gaps"
+    )
+    assert f"learner     {shown}" in capsys.readouterr().out.splitlines()
 
 
 async def test_a_halt_is_latched_refuses_every_order_and_is_lifted_by_resume(write_bars, tmp_path):

@@ -145,7 +145,9 @@ def test_a_learner_that_only_ever_dies_does_not_hold_a_replay_up(clock, write_ba
     with nothing_left():
         run, directory = prepare(write_bars(400), tmp_path / "run")
         summary = asyncio.run(run_to_end(run))
-        del run
+        learning = run.engine.learning
+        assert not learning.process_ids and learning.dropped > 0, "what status and metrics tell"
+        del run, learning
     assert summary["status"] == "complete" and summary["updates"] == 0
     assert kinds(directory).count("learner_died") >= 3
     assert "transitions_dropped" in kinds(directory)
@@ -173,12 +175,17 @@ def test_live_nobody_waits_for_the_learner(clock, write_bars, tmp_path, monkeypa
     monkeypatch.setattr("ztb.learning.process.child._START", "import signal; signal.pause()")
     monkeypatch.setattr(learning_setup, "Pace", lambda most_waiting: None)
     monkeypatch.setattr("ztb.runtime.process_learning._STOP_S", 0.1)
+    told: list[tuple[bool, int]] = []
+    at_decision(
+        monkeypatch, 200, lambda learning: told.append((learning.process_ids != (), learning.waiting))
+    )
     with nothing_left():
         run, directory = prepare(write_bars(400), tmp_path / "run")
         summary = asyncio.run(run_to_end(run))
         del run
     assert summary["status"] == "complete" and summary["updates"] == 0
     assert kinds(directory) == ["start", "learner_started", "end"]
+    assert told[0][0] and told[0][1] >= 199, "what status and metrics tell"
 
 
 COMMAND = """

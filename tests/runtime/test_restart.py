@@ -12,7 +12,8 @@ import pytest
 
 from runtime.daemons import Gated, running, until
 from ztb.config import load_config
-from ztb.ledger.journal import JournalReader
+from ztb.errors import ConfigError
+from ztb.ledger.journal import Journal, JournalReader
 from ztb.ledger.records import DecisionRow, FillRow, GenerationRow, MarkRow, OrderRow, UpdateRow
 from ztb.ledger.run_directory import RunDirectory
 from ztb.runtime.clock import SystemClock
@@ -52,8 +53,8 @@ def life(data: Path, out: Path, strategy: str, **settings) -> tuple[Daemon, Gate
         if past is None:
             return make(shape, schema_hash)
         found = resumed_origin(frame.directory, past, shape, schema_hash, None)
-        assert found is not None
-        return found
+        assert found is not None or not past.generations
+        return found or make(shape, schema_hash)
 
     session = Session(frame, origin)
     source = Gated(HistorySource(history, 1))
@@ -118,6 +119,30 @@ async def test_an_order_left_open_meets_what_traded_meanwhile_or_is_cancelled(wr
     assert again.session.books.account.fills == (1 if at_start == "adopt" else 0)
 
 
+async def test_after_a_start_that_was_killed_before_its_first_row_generation_0_is_made_and_journaled(
+    write_bars, tmp_path
+):
+    (tmp_path / "run").mkdir()
+    Journal(tmp_path / "run" / "journal.sqlite").close()
+    daemon, source = life(write_bars(400), tmp_path / "run", "ppo_online")
+    async with running(daemon, source) as run:
+        await run.step(WARM)
+    events = [(row.generation, row.event) for row in rows(tmp_path / "run", GenerationRow)]
+    assert events == [(0, "made"), (0, "promoted")]
+    assert daemon.session.store is not None and daemon.session.store.saved[0] == 0
+
+
+async def test_a_restart_with_other_features_is_refused_and_does_not_trade_with_a_policy_of_chance(
+    write_bars, tmp_path
+):
+    data = write_bars(400)
+    daemon, source = life(data, tmp_path / "run", "ppo_online", features__names=["rsi_14"])
+    async with running(daemon, source) as run:
+        await run.step(WARM)
+    with pytest.raises(ConfigError, match="made for feature schema"):
+        life(data, tmp_path / "run", "ppo_online", features__names=["return_1"])
+
+
 async def test_the_generation_that_served_serves_again(write_bars, tmp_path):
     data = write_bars(400)
     settings = {
@@ -129,6 +154,10 @@ async def test_the_generation_that_served_serves_again(write_bars, tmp_path):
         await run.step(WARM + 60)
     made = daemon.session.lineage.made
     assert made >= 2
+    told = daemon.snapshot()
+    assert told.learner is not None and told.learner.alive
+    assert told.learner.updates == daemon.session.engine.learning.updates >= 3 and told.learner.waiting < 16
+    assert told.checkpoints >= 2 and told.last_save_ms is not None and told.last_save_ms > 0.0
     again, source = life(data, tmp_path / "run", "ppo_online", **settings)
     assert again.session.policy.info.sha256 == daemon.session.policy.info.sha256
     assert again.session.policy.info.number == daemon.session.policy.info.number

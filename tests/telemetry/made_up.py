@@ -63,7 +63,7 @@ FULL = Snapshot(
     max_drawdown=0.034, fees=5.5,
     limits=(LimitUse("exposure", 0.25, 1.1), LimitUse("drawdown", 0.012, 0.2), LimitUse("orders_per_minute", 55, 60)),
     streams=(StreamFact("trades", 120.0, False, 2, 1), StreamFact("depth", 9000.0, True, 5, 0)),
-    learner=LearnerFact("process", True, False, 12, 30, 1, 2, 0.012, 1.2, -0.02, 0.4, 0.3, 0.08),
+    learner=LearnerFact("process", True, False, 12, 30, 1, 2, 0.012, 1.2, -0.02, 0.4, 0.3, 0.08, 4),
     generation=GenerationFact(3, 2, START_NS, 9, 4, 5, 0, "rejected: kl"),
     helping=(Comparison("frozen", 0.002, -0.001, 0.005), Comparison("hold", 0.006, 0.002, 0.01), Comparison("flat", 0.001, None, None)),
     memory_mb=512.0, memory_limit_mb=4096.0, checkpoints=9, last_save_ms=6.5, recording=True,

@@ -22,7 +22,7 @@ import pytest
 import structlog
 
 import ztb
-from telemetry.made_up import decision_row
+from telemetry.made_up import decision_row, fill_row, generation_row
 from ztb.ledger.records import OrderRow
 from ztb.telemetry import correlation
 from ztb.telemetry.correlation import correlate
@@ -111,6 +111,22 @@ async def test_lines_say_which_run_decision_order_and_generation_they_belong_to(
     structlog.get_logger().info("ours")
     for line in (line for line in lines(written) if line["logger"] != "asyncio"):
         assert {"run": "run-1", "decision": 7, "generation": 2, "order": 11}.items() <= line.items()
+
+
+async def test_fills_and_what_becomes_of_generations_are_lines(written):
+    correlation = correlate("run-1")
+    correlation.record(fill_row(3))
+    correlation.record(generation_row(2, "made"))
+    correlation.record(generation_row(2, "rolled_back"))
+    fill, generation = (line for line in lines(written) if line["logger"] == "ztb.run")
+    assert {
+        "event": "fill",
+        "order": 3,
+        "side": "bought",
+        "quantity": "0.0100",
+        "price": "5000.12",
+    }.items() <= fill.items()
+    assert (generation["event"], generation["generation"]) == ("generation_rolled_back", 2)
 
 
 def fail_with(secret: str) -> None:

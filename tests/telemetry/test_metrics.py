@@ -50,6 +50,8 @@ def test_every_figure_is_exported_in_its_base_unit():
     assert found["ztb_stream_stale", ("depth",)] == 1.0
     assert found["ztb_learner_kl", ()] == 0.012 and found["ztb_generation", ()] == 3.0
     assert found["ztb_checkpoint_seconds", ()] == pytest.approx(0.0065)
+    assert found["ztb_learner_waiting", ()] == 30.0 and found["ztb_learner_dropped", ()] == 1.0
+    assert found["ztb_learner_tainted", ()] == 2.0 and found["ztb_learner_empty", ()] == 4.0
     assert found["ztb_telemetry", ("mqtt_waiting",)] == 3.0
     assert found["ztb_alerts_total", ("warning",)] == 1.0
 

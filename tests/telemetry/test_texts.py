@@ -46,3 +46,8 @@ def test_moments_are_utc_and_the_beginning_of_time_is_none():
     assert texts.moment(1_500_001_261 * SECOND, seconds=True) == "14 Jul 2017, 03:01:01"
     assert texts.day(1_500_001_261 * SECOND) == "14 Jul 2017"
     assert texts.moment(0) == texts.moment(None) == texts.day(0) == "–"
+    assert texts.ends(1_500_001_261 * SECOND, 1_500_101_261 * SECOND) == ("14 Jul 2017", "15 Jul 2017")
+    assert texts.ends(1_500_001_261 * SECOND, 1_500_001_561 * SECOND) == (
+        "14 Jul 2017, 03:01",
+        "14 Jul 2017, 03:06",
+    )

@@ -30,6 +30,7 @@ RANDOM = {
     "random_start": True, "random_account": True, "episode_decisions": 40,
     "fee_factors": (0.5, 2.0), "latency_factors": (0.5, 4.0),
 }  # fmt: skip
+DRAWDOWN = -4  # its place among the numbers observed
 HOLD = np.array([4, TIMING_AGGRESSIVE])
 
 
@@ -272,7 +273,26 @@ def test_random_accounts_are_worth_start_cash_and_spread_over_the_ladder():
     lots = lanes.exchange["position_lots"] * float(SPOT.lot_size)
     assert lots == pytest.approx(lanes.account["position"]) and np.all(infos["fees"] == 0.0)
     assert lanes.exchange["cash"] == pytest.approx(lanes.account["cash"])
-    assert vector(4).reset(seed=0)[1]["exposure"].tolist() == [0.0] * 4
+    fixed, untouched = vector(4), np.zeros(4)
+    observations, infos = fixed.reset(seed=0)
+    assert np.array_equal(infos["exposure"], untouched) and np.array_equal(
+        observations[:, DRAWDOWN], untouched
+    )
+
+
+def test_accounts_begin_in_drawdowns_up_to_the_one_told():
+    envs = vector(
+        512, random_account=True, most_drawdown=0.5, random_start=True, episode_decisions=40,
+        start_cash=5000.0,
+    )  # fmt: skip
+    observations, infos = envs.reset(seed=0)
+    fallen = 1.0 - 5000.0 / envs.simulation.lanes.account["peak_equity"]
+    assert observations[:, DRAWDOWN] == pytest.approx(5.0 * fallen, abs=1e-5)
+    assert fallen.min() < 0.01 and 0.45 < fallen.max() <= 0.51
+    assert (fallen < 0.25).mean() == pytest.approx(0.5, abs=0.08)
+    assert abs(np.corrcoef(fallen, infos["exposure"])[0, 1]) < 0.15
+    with pytest.raises(ConfigError, match=r"most_drawdown is 1\.0: give a share from 0 to below 1"):
+        vector(1, most_drawdown=1.0)
 
 
 def test_costs_and_latencies_vary_between_episodes_as_told():

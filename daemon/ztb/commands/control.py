@@ -14,12 +14,13 @@ import typer
 
 from ztb.control import SOCKET_NAME, Answer, Command, Status, short_address
 from ztb.errors import UsageError, VenueError, ZtbError
+from ztb.ledger.run_directory import RunDirectory
 
 _PATIENCE_S = 15.0
 
 
 def find_run(run: Path | None) -> Path:
-    """The one folder in which a daemon listens: `run`, one in it, or with None one in `runs/`.
+    """The one folder in which a daemon listens, or at least starts: `run`, one in it, or with None one in `runs/`.
 
     UsageError if there are none or several below `runs/`; `run` itself if there are none in it.
     """
@@ -27,6 +28,8 @@ def find_run(run: Path | None) -> Path:
         return run
     folder = run or Path("runs")
     found = sorted(path.parent for path in folder.glob(f"*/{SOCKET_NAME}") if _listens(path.parent))
+    if not found:
+        found = [lock.parent for lock in folder.glob("*/lock") if RunDirectory(lock.parent).is_held]
     if len(found) == 1:
         return found[0]
     if run is not None and not found:
@@ -71,6 +74,10 @@ def ask(run: Path, command: Command) -> Answer:
             f"{run}: not ours to reach; ask as root, or as the user the daemon runs as"
         ) from None
     except OSError as error:
+        if RunDirectory(run).is_held:
+            raise VenueError(
+                f"{run}: the daemon there is starting or stopping; ask again in a moment"
+            ) from None
         raise VenueError(
             f"{run}: no daemon answers there ({error.strerror or error}); is it running?"
         ) from None
@@ -103,17 +110,51 @@ def status(run: Path | None, as_json: bool) -> int:
     return 0
 
 
+_LEARNER = (
+    "{mode}, {updates} updates, {waiting} transitions waiting, {dropped} dropped, {tainted} left out for gaps"
+)
+
+
 def _lines(now: dict[str, Any]) -> list[tuple[str, str]]:
     halted = f" ({now['halted_because']})" if now["halted_because"] else ""
     base, _, quote = now["symbol"].partition("/")
-    lines = [
+    return [
         ("state", now["state"] + halted),
         ("trades", f"{now['symbol']} on {now['venue']}, {now['mode']}, {now['strategy']}"),
-        ("equity", f"{now['equity']:,.2f} {quote}, drawdown {now['drawdown']:.2%}"),
+        ("equity", f"{now['equity']:,.2f} {quote}, drawdown {now['drawdown']:.2%}{_against(now)}"),
         ("position", f"{now['position']:g} {base}, {len(now['open_orders'])} open orders"),
         ("so far", f"{now['ticks']:,} ticks, {now['decisions']:,} decisions, {now['fills']:,} fills"),
+        *_learning(now),
+        *_nearest(now["limits"]),
+        *(("alert", alert["text"]) for alert in now["alerts"][-3:]),
     ]
-    if now["generation"]:
-        generation = now["generation"]
-        lines.append(("generation", f"{generation['serving']} of {generation['made']} made"))
-    return lines + [("alert", alert["text"]) for alert in now["alerts"][-3:]]
+
+
+def _against(now: dict[str, Any]) -> str:
+    """What the account has more than the shadows on the same ticks."""
+    others = {"hold": now["hold_equity"], "frozen": now["frozen_equity"]}
+    return "".join(
+        f", {now['equity'] - other:+,.2f} against {name}"
+        for name, other in others.items()
+        if other is not None
+    )
+
+
+def _learning(now: dict[str, Any]) -> list[tuple[str, str]]:
+    generation, learner = now["generation"], now["learner"]
+    if not generation or not learner:
+        return []
+    state = "frozen" if learner["frozen"] else "at work" if learner["alive"] else "not at work"
+    return [
+        ("generation", f"{generation['serving']} serves of {generation['made']} made"),
+        ("learner", f"{state}, {_LEARNER.format(**learner)}"),
+    ]
+
+
+def _nearest(limits: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """The limit that is nearest."""
+    known = [use for use in limits if use["limit"]]
+    if not known:
+        return []
+    use = max(known, key=lambda one: one["used"] / one["limit"])
+    return [("nearest", f"limit of {use['name'].replace('_', ' ')}: {use['used']:.3g} of {use['limit']:g}")]

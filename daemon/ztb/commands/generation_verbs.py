@@ -38,7 +38,9 @@ def show(
 def diff(
     run_directory: Run,
     first: Annotated[int, typer.Argument(metavar="N", help="a generation")],
-    second: Annotated[int, typer.Argument(metavar="M", help="another one")],
+    second: Annotated[
+        int | None, typer.Argument(metavar="M", help="another one; default: the newest that was kept")
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """What sets two generations apart: lineage, the gate's figures, weights, behaviour."""

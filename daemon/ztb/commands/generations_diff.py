@@ -19,7 +19,7 @@ from ztb.ledger.records import DecisionRow, GenerationRow
 from ztb.ledger.run_directory import RunDirectory
 from ztb.strategies.loader import load_strategy
 from ztb.telemetry.why.explanation import ancestors
-from ztb.telemetry.why.recomputation import load_weights, observation_of
+from ztb.telemetry.why.recomputation import kept_generations, load_weights, observation_of
 from ztb.trading.network import new_outputs
 from ztb.trading.sizing import TIMINGS
 from ztb.trading.weights import NetworkShape, Weights
@@ -30,14 +30,16 @@ if TYPE_CHECKING:
 _OBSERVATIONS = 1024
 
 
-def diff(run: Path, first: int, second: int, as_json: bool) -> int:
+def diff(run: Path, first: int, second: int | None, as_json: bool) -> int:
     """Print lineage, the gate's figures, the distance of the weights and the divergence on recent observations.
 
+    `second` None: the newest that was kept.
     UsageError: no run, or a generation that was not kept.
     """
     directory = RunDirectory(run)
     if not directory.journal.exists():
         raise UsageError(f"{run}: no run directory: there is no {directory.journal.name} in it")
+    second = max(kept_generations(directory), default=0) if second is None else second
     weights = [load_weights(directory, number)[1] for number in (first, second)]
     reader = JournalReader(directory.journal)
     with contextlib.closing(reader):

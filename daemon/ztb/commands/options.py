@@ -21,7 +21,7 @@ Strategy: TypeAlias = Annotated[
     str | None, typer.Option("--strategy", metavar="NAME", help="name of a strategy")
 ]
 Learner: TypeAlias = Annotated[
-    str | None, typer.Option("--learner", metavar="MODE", help="off, inline or process")
+    str | None, typer.Option("--learner", metavar="MODE", help="auto, off, inline or process")
 ]
 FromGeneration: TypeAlias = Annotated[
     str | None,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ztb.commands.compiling import say_if_it_compiles
 from ztb.commands.moments import parse_moment
 from ztb.config import Config, load_config
 from ztb.errors import DataError, UsageError
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
     from ztb.runtime.repetition.repeating import Repeated
 
 SHIPPED_PRETRAIN = "180d"
+_IN_STEP = "; a replay learns in step with its ticks, so every generation was made again too"
+_LEARNERS = {
+    "off": "; nothing was learnt in it",
+    "auto": _IN_STEP,
+    "inline": _IN_STEP,
+    "process": "; its learner's process ran again too",
+}
 _COMPARED = ("journal_sha256", "weights_sha256", "end_equity", "decisions")
 
 
@@ -67,14 +75,17 @@ def _request(options: ReplayOptions) -> ReplayRequest:
     )
 
 
-def repeat_run(run: Path, out: Path | None, as_json: bool) -> int:
-    """Replay `run` again from its own record, and compare; DataError (exit 3) if anything differs."""
+def repeat_run(run: Path, out: Path | None, as_json: bool, relearn: bool = False) -> int:
+    """Replay `run` again from its own record, and compare; DataError (exit 3) if anything differs.
+
+    `relearn`: of a recorded session, make each generation again too; a replay that learns does so in any case.
+    """
     recorded = RunDirectory(run)
     manifest = recorded.read_json(recorded.manifest)
     if "repeats" in manifest:
         raise UsageError(f"{run} is itself a repetition: repeat {manifest['repeats']} instead")
     if manifest["mode"] in ("paper", "live"):
-        return _repeat_recorded(recorded, out, as_json)
+        return _repeat_recorded(recorded, out, as_json, relearn)
     before = recorded.read_json(recorded.summary)
     request = ReplayRequest(
         config=Config.model_validate(manifest["config"]),
@@ -94,11 +105,12 @@ def repeat_run(run: Path, out: Path | None, as_json: bool) -> int:
             f"{run}: the repetition in {directory.path} differs in {', '.join(differing)}: data, code "
             f"({before['code_version']} then, {summary['code_version']} now) or processor have changed"
         )
-    typer.echo(f"{run}: repeated bit for bit", err=as_json)
+    learner = _LEARNERS[request.config.online.learner] if relearn else ""
+    typer.echo(f"{run}: repeated bit for bit{learner}", err=as_json)
     return 0
 
 
-def _repeat_recorded(run: RunDirectory, out: Path | None, as_json: bool) -> int:
+def _repeat_recorded(run: RunDirectory, out: Path | None, as_json: bool, relearn: bool) -> int:
     """Repeat a session from the ticks that it recorded, swaps where they happened, and compare each decision."""
     from ztb.runtime.repetition.record import read_recorded
     from ztb.runtime.repetition.repeating import Repetition
@@ -107,12 +119,11 @@ def _repeat_recorded(run: RunDirectory, out: Path | None, as_json: bool) -> int:
     directory = create_run_directory(out, "replay")
     found: list[Repeated] = []
     for start, folder in zip(recorded.starts, _folders(directory, len(recorded.starts)), strict=True):
-        found.append(asyncio.run(Repetition(recorded, start, folder).run()))
+        found.append(asyncio.run(Repetition(recorded, start, folder, relearn).run()))
         _print(found[-1].summary, folder, as_json)
     _judge(recorded, directory, found)
-    typer.echo(
-        f"{run.path}: {recorded.decisions} decisions repeated bit for bit{_in_starts(found)}", err=as_json
-    )
+    said = f"{run.path}: {recorded.decisions} decisions repeated bit for bit{_in_starts(found)}"
+    typer.echo(f"{said}{_learnt(found) if relearn else ''}", err=as_json)
     return 0
 
 
@@ -128,19 +139,28 @@ def _in_starts(found: list[Repeated]) -> str:
     return f" ({parts})" if len(found) > 1 else ""
 
 
+def _learnt(found: list[Repeated]) -> str:
+    """What was learnt again; every one of them is the same."""
+    learnt = [one.relearnt for one in found if one.relearnt is not None]
+    generations, updates = sum(one.generations for one in learnt), sum(one.updates for one in learnt)
+    if not updates:
+        return "; nothing was learnt in it"
+    return f"; {generations} generations of {updates} updates learnt again, each with the same weights"
+
+
 def _judge(recorded: Recorded, directory: RunDirectory, found: list[Repeated]) -> None:
     """DataError that names everything that differs or could not be repeated, if there is anything."""
     run = recorded.directory.path
     repeated = sum(one.decisions for one in found)
     said = f"{run}: {repeated} of {recorded.decisions} decisions repeated bit for bit in {directory.path}"
-    differing = [f"start {one.number} differs in {one.difference}" for one in found if one.difference]
+    differing = [f"start {one.number} differs in {what}" for one in found if (what := one.first_difference)]
     if differing:
         versions = {start.made_of["code_version"] for start in recorded.starts}
         raise DataError(
             f"{said}; {'; '.join(differing)}: code ({', '.join(sorted(versions))} then), processor or files have "
             "changed"
         )
-    unrepeated = [one.unrepeated for one in found if one.unrepeated]
+    unrepeated = [what for one in found for what in one.left_out]
     if unrepeated:
         raise DataError(f"{said}; nothing differs, but these could not be repeated: {'; '.join(unrepeated)}")
 
@@ -148,10 +168,13 @@ def _judge(recorded: Recorded, directory: RunDirectory, found: list[Repeated]) -
 def _run(request: ReplayRequest, directory: RunDirectory, quiet: bool) -> dict[str, Any]:
     telemetry = request.config.telemetry
     configure_logging(telemetry.log_level, telemetry.log_format, known_secrets())
+    from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+    if not quiet:
+        say_if_it_compiles(lambda text: typer.echo(f"ztb: {text}", err=True))
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True, disable=quiet) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
         tasks = {name: bar.add_task(name, total=1.0, visible=False) for name in ("pretrain", "replay")}
 
         def advance(name: str, done: float) -> None:

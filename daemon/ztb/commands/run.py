@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
 import typer
 
+from ztb.commands.compiling import say_if_it_compiles
 from ztb.config import Config, load_config
 from ztb.errors import UsageError
 from ztb.ledger.run_directory import RunDirectory, create_run_directory, next_run_directory
 from ztb.ports import Source
 from ztb.runtime.clock import SystemClock
+from ztb.runtime.compiling import compile_ahead
 from ztb.runtime.daemon import Daemon, DaemonOptions
 from ztb.runtime.live_trading import live_daemon
 from ztb.runtime.observers import configured_observers, service_manager
@@ -23,7 +26,7 @@ from ztb.runtime.origin import parse_span
 from ztb.runtime.pacing import PacedSource, parse_speed
 from ztb.runtime.replay import Replay, ReplayRequest, open_data
 from ztb.runtime.trading import TradingRequest, paper_daemon
-from ztb.secrets import known_secrets
+from ztb.secrets import Redactor, known_secrets
 from ztb.telemetry.logs import configure_logging
 
 
@@ -57,6 +60,8 @@ def run_daemon(options: RunOptions) -> int:
     telemetry = config.telemetry
     configure_logging(telemetry.log_level, telemetry.log_format, known_secrets(), daemon=True)
     directory = _directory(options)
+    if options.mode != "replay":
+        compile_ahead(config)
 
     async def run() -> dict[str, Any]:
         daemon = await makers[options.mode](options, config, load, directory)
@@ -64,6 +69,9 @@ def run_daemon(options: RunOptions) -> int:
         daemon.watch(service_manager(daemon.progress))
         return await daemon.run()
 
+    log = structlog.get_logger("ztb.run")
+    log.info("starting", mode=options.mode, run=str(directory.path))
+    say_if_it_compiles(log.info)
     with directory.held():
         summary = asyncio.run(run())
     if options.as_json:
@@ -93,7 +101,7 @@ async def _on_history(
     session = Replay(request, open_data(request), directory)
     speed = parse_speed(options.speed)
     source: Source = session.source if speed is None else PacedSource(session.source, speed)
-    asked = DaemonOptions(options.instance, load, lambda: session.dropped)
+    asked = DaemonOptions(options.instance, load, lambda: session.dropped, Redactor(known_secrets()))
     return Daemon(session, source, SystemClock(), asked)
 
 
@@ -101,11 +109,13 @@ async def _on_paper(
     options: RunOptions, config: Config, load: Callable[[], Config], directory: RunDirectory
 ) -> Daemon:
     request = TradingRequest(config, directory, options.seed, options.from_generation)
-    return await paper_daemon(request, DaemonOptions(options.instance, load), SystemClock())
+    asked = DaemonOptions(options.instance, load, redact=Redactor(known_secrets()))
+    return await paper_daemon(request, asked, SystemClock())
 
 
 async def _on_venue(
     options: RunOptions, config: Config, load: Callable[[], Config], directory: RunDirectory
 ) -> Daemon:
     request = TradingRequest(config, directory, options.seed, options.from_generation)
-    return await live_daemon(request, DaemonOptions(options.instance, load), SystemClock())
+    asked = DaemonOptions(options.instance, load, redact=Redactor(known_secrets()))
+    return await live_daemon(request, asked, SystemClock())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ztb.commands.compiling import say_if_it_compiles
 from ztb.commands.moments import parse_moment
 from ztb.config import load_config
 from ztb.ledger.run_directory import RunDirectory, create_run_directory
@@ -50,6 +51,8 @@ def train(options: TrainOptions) -> int:
     from ztb.runtime.training import TrainingRun
 
     request, directory = _request(options)
+    if not options.as_json:
+        say_if_it_compiles(lambda text: typer.echo(f"ztb: {text}", err=True))
     set_log_level(request.config.telemetry.log_level)
     run = TrainingRun(request, directory)
     try:

@@ -30,7 +30,11 @@ ONLINE_PROFILES: dict[str, dict[str, Any]] = {
 class OnlineSection(Section):
     """How the policy learns while it trades."""
 
-    learner: Literal["off", "inline", "process"] = Field(default="inline", description="where updates run")
+    learner: Literal["auto", "off", "inline", "process"] = Field(
+        default="auto",
+        description="where updates run; auto: in a process on a live market, inline over history, and inline where the "
+        "strategy has a network of its own",
+    )
     update_every_decisions: int = Field(
         default=256, ge=8, le=1_000_000, description="own transitions an update"
     )

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.learning.mixture import fold, newest_lanes, side_by_side
-from ztb.learning.recent import RecentRollouts
+from ztb.learning.recent import RecentRollouts, Worth
+from ztb.trading.observation import drawdown_seen
 from ztb.trading.ppo.rollout import Rollout
 from ztb.trading.ppo.stats import UpdateStats
 from ztb.trading.weights import Weights
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One decision and what it earned, as at serving time. `observation` (D,) float32, `actions` one a head."""
+    """One decision and what it earned, as at serving time. `observation` (D,) float32, `actions` one a head.
+
+    `equity` when it was made, quote currency.
+    """
 
     observation: NDArray[np.float32]
     actions: tuple[int, ...]
@@ -30,6 +34,12 @@ class Transition:
     reward: float
     generation: int
     tainted: bool
+    equity: float
+
+    @property
+    def account(self) -> Worth:
+        """What the account was worth."""
+        return Worth(self.equity, drawdown_seen(self.observation))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +79,7 @@ class Updated:
 
 @dataclass(slots=True)
 class LearnerCounts:
-    """What was left out of training, and why."""
+    """What was left out of training, and why: transitions, save where another thing is named."""
 
     tainted: int = 0
     stale: int = 0
@@ -99,7 +109,7 @@ class OnlineLearner:
         own = self._own(next_value, serving)
         rewards = [t.reward for t in self._waiting]
         self._waiting.clear()
-        stats = self._update(own)
+        stats = self._update(own, transition.account)
         if stats is None:
             self.counts.empty += 1
             return None
@@ -124,12 +134,15 @@ class OnlineLearner:
         else:
             self.updater.load_state(dict(updater_state))
 
-    def _update(self, own: Rollout) -> UpdateStats | None:
-        """Learn from `own` and from rollouts over the recent window, where it is long enough; None: from nothing."""
+    def _update(self, own: Rollout, account: Worth) -> UpdateStats | None:
+        """Learn from `own`, and from rollouts of accounts like `account` over the recent window, if it is long enough.
+
+        None: there was nothing to learn from.
+        """
         collector = None
         if self.recent is not None and self.config.own_share < 1.0:
             self.recent.advance()
-            collector = self.recent.collector(self.updater.weights())
+            collector = self.recent.collector(self.updater.weights(), account)
         if collector is None:
             return self.updater.update(own) if own.mask.any() else None
         folded = fold(own, len(collector.rollout.rewards))

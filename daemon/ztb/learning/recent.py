@@ -21,6 +21,16 @@ from ztb.trading.strategy import OwnReward
 from ztb.trading.weights import NetworkShape, Weights
 
 _SEEDS = 2**62
+_BEYOND = 2.0
+_LEAST_DRAWDOWN, _MOST_DRAWDOWN = 0.02, 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """`equity` of an account, quote currency, and its `drawdown`, the share that is lost of its highest equity."""
+
+    equity: float
+    drawdown: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +82,20 @@ class RecentRollouts:
         if piece is not None:
             self.on_piece(piece)
 
-    def collector(self, weights: Weights) -> Collector | None:
-        """What fills rollouts over the window; None while that is too short for one."""
+    def collector(self, weights: Weights, account: Worth) -> Collector | None:
+        """What fills rollouts over the window; None while that is too short for one.
+
+        Its accounts are worth what `account` is, since what a lot is of that matters to small ones; a ruined one is
+        given start cash. Their drawdowns are drawn from 0 to beyond the present one: without, a policy knows how to
+        trade in none, and once in one stops trading, or what it has learnt is never seen.
+        """
         config, recording = self.config, self.window.recording()
         if recording is None or recording.decisions <= config.horizon_decisions:
             return None
-        episodes = Episodes(config.horizon_decisions, random_start=True, random_account=True)
-        simulation = Simulation(
-            recording, config.bridge, config.paper, config.start_cash, episodes, config.lanes
-        )
+        fallen = min(_BEYOND * account.drawdown + _LEAST_DRAWDOWN, _MOST_DRAWDOWN)
+        episodes = Episodes(config.horizon_decisions, True, random_account=True, most_drawdown=fallen)
+        cash = account.equity if account.equity > 0.0 else config.start_cash
+        simulation = Simulation(recording, config.bridge, config.paper, cash, episodes, config.lanes)
         return Collector(
             self._shape, weights, simulation, config.horizon_decisions, int(self._generator.integers(_SEEDS)),
             self._reward_scale, self.make, self.own_reward,

@@ -89,6 +89,18 @@ class RunDirectory:
         finally:
             os.close(lock)
 
+    @property
+    def is_held(self) -> bool:
+        """Whether a process holds it."""
+        try:
+            with (self.path / "lock").open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
     def _lock(self) -> int:
         try:
             lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from ztb.errors import DataError
-
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
@@ -29,19 +27,14 @@ class Instrument:
     short: bool = False
     inferred: tuple[str, ...] = ()
 
-    def price_ticks(self, price: float) -> int:
-        """`price` as a whole number of tick sizes; DataError if it is no multiple."""
-        return _whole(price, self.tick_size, f"{self.symbol}: price", "tick size")
+    def nearest_ticks(self, price: Decimal) -> int:
+        """The whole number of tick sizes that is nearest to `price`."""
+        return _nearest(price, self.tick_size)
 
-    def lots(self, quantity: float) -> int:
-        """`quantity` as a whole number of lot sizes; DataError if it is no multiple."""
-        return _whole(quantity, self.lot_size, f"{self.symbol}: quantity", "lot size")
+    def nearest_lots(self, quantity: Decimal) -> int:
+        """The whole number of lot sizes that is nearest to `quantity`."""
+        return _nearest(quantity, self.lot_size)
 
 
-def _whole(value: float, increment: Decimal, what: str, name: str) -> int:
-    exact = value / float(increment)
-    whole = round(exact)
-    if abs(exact - whole) > 1e-6 * max(1.0, abs(exact) * 1e-6):
-        nearest = (increment * whole).quantize(increment, ROUND_HALF_EVEN)
-        raise DataError(f"{what} {value!r} is no multiple of the {name} {increment} (nearest {nearest})")
-    return whole
+def _nearest(value: Decimal, increment: Decimal) -> int:
+    return int((value / increment).to_integral_value(ROUND_HALF_EVEN))

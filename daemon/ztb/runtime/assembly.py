@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ztb.config import Config, config_hash
 from ztb.errors import ConfigError
@@ -36,7 +36,7 @@ _REWARDS = {
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """Everything that the lanes of one run share."""
+    """Everything that the lanes of one run share. `live`: ticks come as they happen, and wait for nobody."""
 
     config: Config
     instrument: Instrument
@@ -45,6 +45,15 @@ class Assembly:
     period_ns: int
     every: Every
     bridge: BridgeConfig
+    live: bool = False
+
+    @property
+    def learner(self) -> Literal["off", "inline", "process"]:
+        """Where updates run."""
+        wanted = self.config.online.learner
+        if wanted != "auto":
+            return wanted
+        return "process" if self.live and self.strategy.network is None else "inline"
 
     def features(self) -> FeatureSet:
         """A fresh feature set of the strategy's features."""
@@ -95,7 +104,9 @@ class Assembly:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
-def assemble(config: Config, instrument: Instrument, bar_ns: int | None, seed: int) -> Assembly:
+def assemble(
+    config: Config, instrument: Instrument, bar_ns: int | None, seed: int, live: bool = False
+) -> Assembly:
     """Resolve what the configuration leaves open from the data. ConfigError if the two do not go together."""
     every = _every(config, bar_ns)
     period_ns = bar_ns if bar_ns is not None else config.decision.interval_ms * 1_000_000
@@ -106,7 +117,7 @@ def assemble(config: Config, instrument: Instrument, bar_ns: int | None, seed: i
         ladder, config.execution.band_fraction, config.execution.cost_reserve_fraction,
         _REWARDS[online.reward], online.reward_rate, online.drawdown_weight, online.turnover_weight,
     )  # fmt: skip
-    return Assembly(config, instrument, strategy, seed, period_ns, every, bridge)
+    return Assembly(config, instrument, strategy, seed, period_ns, every, bridge, live)
 
 
 def _every(config: Config, bar_ns: int | None) -> Every:

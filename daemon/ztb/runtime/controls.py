@@ -56,6 +56,7 @@ class SessionControls:
         origin, and says what has changed.
         """
         self.snapshot: Callable[[], Snapshot] | None = None
+        self.redact: Callable[[str], str] = str
         self.adopt: Callable[[str], Awaitable[str]] = _nothing_to_adopt
         self.believed: Callable[[], bool] = lambda: True
         self._session = session
@@ -98,6 +99,7 @@ class SessionControls:
 
     def latch(self, stop: Stop, origin: str, reason: str) -> None:
         """Stop: on disk first, then in the gate, then at the venue."""
+        reason = self.redact(reason)
         self._switch.set(Latch(stop, self._now_ns(), origin, reason))
         self._obey(stop)
         self._note(stop, origin, reason)
@@ -119,7 +121,7 @@ class SessionControls:
 
         Not this one, whose books may be what is wrong. A halt that is latched stays one.
         """
-        latch = self._switch.latch
+        reason, latch = self.redact(reason), self._switch.latch
         if latch is None or latch.stop != "halted":
             self._switch.set(Latch("flattening", self._now_ns(), "invariant", reason))
         self._note("contradiction", "invariant", reason)

@@ -35,20 +35,23 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0  # before an observer that failed is 
 
 @dataclass(frozen=True, slots=True)
 class DaemonOptions:
-    """`load` reads the configuration again; `dropped` counts the rows that the source left out."""
+    """`load` reads the configuration again; `dropped` counts the rows that the source left out; `redact` takes secrets
+    out of what others said, before it is told, latched or journaled.
+    """
 
     instance: str
     load: Callable[[], Config]
     dropped: Callable[[], int] = lambda: 0
+    redact: Callable[[str], str] = str
 
 
 class Daemon:
     """Runs `session` over `source`. `turns` grows while the loop is alive; `ready` is set once it trades or is halted.
 
     `jobs` are further tasks, by name; an error of one ends the daemon. `streams` says how the market data are,
-    `disarm` ends what `ztb arm` began, `ending` is awaited when the ticks have ended, each of `parting` whatever ended
-    the daemon. Of `looks` each is called a few times a second, of `hears` each with every row that is journaled, of
-    `closing` each when the ticks shall end.
+    `recording` whether they are kept, `disarm` ends what `ztb arm` began, `ending` is awaited when the ticks have
+    ended, each of `parting` whatever ended the daemon. Of `looks` each is called a few times a second, of `hears` each
+    with every row that is journaled, of `closing` each when the ticks shall end.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Daemon:
         self.ready = asyncio.Event()
         self.jobs: dict[str, Callable[[], Awaitable[None]]] = {}
         self.streams: Callable[[], tuple[StreamFact, ...]] = tuple
+        self.recording: Callable[[], bool] = lambda: False
         self.disarm: Callable[[], str] = lambda: "there is nothing to disarm: no real money is traded"
         self.ending: Callable[[], Awaitable[None]] | None = None
         self.parting: list[Callable[[], Awaitable[None]]] = []
@@ -86,9 +90,11 @@ class Daemon:
             session, self.switch, clock.now_ns, Reloading(session, options.load), lambda: self.disarm()
         )
         self._snapshots = Snapshots(
-            session, options.instance, self._watch, clock.now_ns, self._state, lambda: self.streams()
-        )
+            session, options.instance, self._watch, clock.now_ns, self._state, lambda: self.streams(),
+            lambda: self.recording(),
+        )  # fmt: skip
         self.controls.snapshot = self._snapshots.take
+        self.controls.redact = options.redact
 
     def watch(self, observers: Sequence[Observer]) -> None:
         """Further observers, before it runs."""
@@ -103,7 +109,7 @@ class Daemon:
             contradiction = _contradiction_in(error)
             if contradiction is not None:
                 self.controls.distrust(str(contradiction))
-            self.session.abandon(status_of(error), dropped())
+            self.session.abandon(self._options.redact(status_of(error)), dropped())
             raise
         return self.session.finish("stopped" if self._stopping else "complete", dropped())
 
@@ -131,7 +137,7 @@ class Daemon:
 
     def alert(self, severity: Literal["info", "warning", "critical"], key: str, text: str) -> None:
         """Tell whoever watches."""
-        fact = AlertFact(self._clock.now_ns(), severity, key, text)
+        fact = AlertFact(self._clock.now_ns(), severity, key, self._options.redact(text))
         self._watch.alert(fact)
         for observer in self._observers:
             self._tell(observer, partial(observer.alert, fact))
@@ -169,17 +175,25 @@ class Daemon:
             self._guard()
             if not self.ready.is_set() and self._state()[0] != "starting":
                 self.ready.set()
+                structlog.get_logger().info("ready", state=self._state()[0])
             await asyncio.sleep(_TURN_S)
 
     def _state(self) -> tuple[State, str]:
         stop = self.controls.stop
         if self._stopping:
             return "stopping", ""
-        if stop is not None:
+        if stop is not None and stop[0] == "halted":
             return stop
-        if self.session.engine.progress.ticks == 0:
+        if not (self._past_first_tick() and self.controls.believed()):
             return "starting", ""
-        return "trading", ""
+        return ("trading", "") if stop is None else stop
+
+    def _past_first_tick(self) -> bool:
+        """Whether a tick came beside those that a live session begins with, which are history."""
+        engine = self.session.engine
+        return engine.progress.rows > 0 and (
+            not self.session.assembly.live or engine.progress.last_ts_ns >= engine.trade_from_ns
+        )
 
     def _listen_to_signals(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.add_signal_handler(signal.SIGTERM, self.stop)

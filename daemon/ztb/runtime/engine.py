@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ztb.features import FeatureSet, Normaliser
 from ztb.learning.helping import Helping
+from ztb.learning.online import LearnerCounts
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.records import DecisionRow, MarkRow
 from ztb.market.ticks import BAR, DEPTH, GAP, LAST, Flag, Ticks, plain_ticks
@@ -60,6 +61,12 @@ class Learning:
     """Who guides the learner, and can make it need less memory."""
     process_ids: tuple[int, ...] = ()
     """Processes that learn for this one."""
+    waiting = 0
+    """Transitions that wait for an update."""
+    dropped = 0
+    """Transitions that never reached the learner, for want of room."""
+    left_out = LearnerCounts()
+    """What the learner left out of training."""
     frozen = False
     """Whether learning is told to rest; what serves goes on serving."""
 

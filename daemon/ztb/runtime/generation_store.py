@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,7 @@ class GenerationStore:
 
     def __init__(self, manager: CheckpointManager, name: str, lineage: dict[str, Any]) -> None:
         self.saved: list[int] = []
+        self.last_save_ms: float | None = None
         self._manager = manager
         self._name = name
         self._lineage = lineage
@@ -116,9 +118,11 @@ class GenerationStore:
             "parent": info.parent,
             "weights_sha256": info.sha256,
         }
+        began = time.monotonic()
         await self._manager.save_async(
             waiting.state, self._name, metrics=waiting.metrics, lineage=lineage, marks=waiting.marks
         )
+        self.last_save_ms = (time.monotonic() - began) * 1e3
         self.saved.append(info.number)
 
     def _mark(self, waiting: _Marking) -> None:

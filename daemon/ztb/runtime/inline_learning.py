@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ztb.learning.contest import Contest, Serving
 from ztb.learning.gate.candidate import Verdict
 from ztb.learning.guidance import guided
-from ztb.learning.online import OnlineLearner, Updated
+from ztb.learning.online import LearnerCounts, OnlineLearner, Updated
 from ztb.market.ticks import Ticks
 from ztb.runtime.guide import Guide
 from ztb.runtime.promotion import Candidate, Promotion, transition_of
@@ -40,6 +40,14 @@ class InlineLearning(Taught):
     @property
     def updates(self) -> int:  # type: ignore[override]
         return self._learner.updates
+
+    @property
+    def waiting(self) -> int:  # type: ignore[override]
+        return self._learner.waiting
+
+    @property
+    def left_out(self) -> LearnerCounts:  # type: ignore[override]
+        return self._learner.counts
 
     def begin(self, ts_ns: int, origin: str) -> None:
         """See `Learning`."""

@@ -20,7 +20,7 @@ from ztb.learning.process.worker import first_state
 from ztb.learning.recent import RecentConfig, RecentRollouts
 from ztb.runtime.assembly import Assembly
 from ztb.runtime.engine import Learning
-from ztb.runtime.guide import PROFILES, Guide
+from ztb.runtime.guide import PROFILES, Guide, Note
 from ztb.runtime.inline_learning import InlineLearning
 from ztb.runtime.origin import Origin
 from ztb.runtime.process_learning import Pace, ProcessLearning
@@ -58,35 +58,38 @@ def learn(
     ours are numbered.
     """
     config = assembly.config
-    if config.online.learner == "off":
+    if assembly.learner == "off":
         return Untaught(promotion)
+    settings = learner_settings(assembly, promotion.policy.shape, schema_hash)
+    guide = guide_of(config.online.profile, promotion.note)
+    if assembly.learner == "inline":
+        return _inline(assembly, settings, origin, promotion, guide, made)
+    if promotion.policy.make is not None:
+        raise ConfigError("a strategy with a network of its own learns inline: use --learner inline or off")
+    pace = Pace(_UPDATES_WAITING * settings.online.update_every_decisions) if paced else None
+    return in_a_process(settings, origin, promotion, pace, Care(), guide, made)
+
+
+def learner_settings(assembly: Assembly, shape: NetworkShape, schema_hash: str) -> LearnerSettings:
+    """Everything that a learner's results depend on, as configured, apart from what it is told."""
+    config = assembly.config
     online = OnlineConfig(
         config.online.update_every_decisions, config.checkpoint.interval_updates,
         config.online.reward_scale, config.online.max_generation_age, config.online.passes,
         config.online.own_share,
     )  # fmt: skip
     ppo = replace(config.ppo, entropy_coef=config.online.entropy_coef)
-    recent, contest = _recent(assembly, promotion), _contest(config, schema_hash)
     profiles = tuple(profile_options(ppo, name, config.online.profiles.get(name, {})) for name in PROFILES)
-    settings = LearnerSettings(promotion.policy.shape, ppo, online, assembly.seed, recent, contest, profiles)
-    guide = _guide(config.online.profile, promotion)
-    if config.online.learner == "inline":
-        rollouts = RecentRollouts(
-            settings.shape, recent, settings.seed, online.reward_scale, assembly.strategy.network,
-            assembly.strategy.reward,
-        )  # fmt: skip
-        return _inline(settings, origin, promotion, rollouts, contest, guide, made)
-    if promotion.policy.make is not None:
-        raise ConfigError("a strategy with a network of its own learns inline: use --learner inline or off")
-    pace = Pace(_UPDATES_WAITING * online.update_every_decisions) if paced else None
-    return in_a_process(settings, origin, promotion, pace, Care(), guide, made)
+    return LearnerSettings(
+        shape, ppo, online, assembly.seed, _recent(assembly, shape), _contest(config, schema_hash), profiles
+    )
 
 
-def _guide(profile: str, promotion: Promotion) -> Guide:
+def guide_of(profile: str, note: Note) -> Guide:
     """Who chooses the learner's profile, as configured."""
     if profile == "auto":
-        return Guide(promotion.note, detector=ConditionDetector())
-    return Guide(promotion.note, None if profile == "none" else profile)
+        return Guide(note, detector=ConditionDetector())
+    return Guide(note, None if profile == "none" else profile)
 
 
 def alarm_rules(gate: GateSection) -> AlarmRules:
@@ -108,37 +111,53 @@ def _contest(config: Config, schema_hash: str) -> ContestConfig:
     return ContestConfig(rules, gate.piece_decisions, schema_hash, config.strategy.sample)
 
 
-def _recent(assembly: Assembly, promotion: Promotion) -> RecentConfig:
+def _recent(assembly: Assembly, shape: NetworkShape) -> RecentConfig:
     """The recent past that the policy is rolled out over and candidates are judged on, as configured."""
     config, online = assembly.config, assembly.config.online
     return RecentConfig(
-        assembly.instrument, assembly.period_ns, promotion.policy.shape.observation_size - ACCOUNT_SIZE,
+        assembly.instrument, assembly.period_ns, shape.observation_size - ACCOUNT_SIZE,
         assembly.bridge, config.paper, config.execution.start_cash_quote, online.window_decisions,
         online.rollout_lanes, online.rollout_horizon_decisions,
         config.strategy.name if assembly.strategy.reward else None,
     )  # fmt: skip
 
 
-def _inline(
-    settings: LearnerSettings,
-    origin: Origin,
-    promotion: Promotion,
-    recent: RecentRollouts,
-    contest: ContestConfig,
-    guide: Guide,
-    made: int,
-) -> InlineLearning:
+def recent_rollouts(assembly: Assembly, settings: LearnerSettings) -> RecentRollouts:
+    """Rollouts on an empty window, for a learner in this process."""
+    return RecentRollouts(
+        settings.shape, _recent(assembly, settings.shape), settings.seed, settings.online.reward_scale,
+        assembly.strategy.network, assembly.strategy.reward,
+    )  # fmt: skip
+
+
+def online_learner(
+    assembly: Assembly, settings: LearnerSettings, origin: Origin, recent: RecentRollouts, made: int
+) -> OnlineLearner:
+    """A learner in this process that begins with `origin`, its updates numbered after `made`."""
     # Imported here alone: where the learner has a process of its own, this one never needs torch.
     from ztb.trading.ppo.update import PPOUpdater
 
-    shape, make = settings.shape, promotion.policy.make
+    shape, make = settings.shape, assembly.strategy.network
     module = build_module(shape, make, settings.seed) if make else None
     updater = PPOUpdater(shape, settings.ppo, origin.weights, settings.seed, module=module)
     updater.load_weights(origin.weights)
     if origin.updater_state is not None:
         updater.load_state(origin.updater_state)
-    gate = Contest(contest, recent, shape, settings.seed, first_serving(origin.weights))
-    learner = OnlineLearner(updater, settings.online, recent, updates=made)
+    return OnlineLearner(updater, settings.online, recent, updates=made)
+
+
+def _inline(
+    assembly: Assembly,
+    settings: LearnerSettings,
+    origin: Origin,
+    promotion: Promotion,
+    guide: Guide,
+    made: int,
+) -> InlineLearning:
+    recent = recent_rollouts(assembly, settings)
+    learner = online_learner(assembly, settings, origin, recent, made)
+    contest = _contest(assembly.config, settings.contest.schema if settings.contest else "")
+    gate = Contest(contest, recent, settings.shape, settings.seed, first_serving(origin.weights))
     return InlineLearning(promotion, learner, gate, guide, (settings.ppo, *settings.profiles))
 
 
@@ -156,6 +175,8 @@ def in_a_process(
     process = LearnerProcess(settings, first, care, time.monotonic)
     process.serve(first_serving(origin.weights))
     every = settings.online.update_every_decisions
-    learning = ProcessLearning(promotion, process, every, care.watch_every_s, time.monotonic, pace, guide)
+    learning = ProcessLearning(
+        promotion, process, every, care.watch_every_s, time.monotonic, pace, guide, origin.updater_state
+    )
     learning.updates = made
     return learning

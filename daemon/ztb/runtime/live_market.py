@@ -31,6 +31,11 @@ class LiveMarket:
         jobs: dict[str, Callable[[], Awaitable[None]]] = {"market-data": self.source.run}
         return jobs if self.recorder is None else jobs | {"recorder": self.recorder.run}
 
+    @property
+    def recording(self) -> bool:
+        """Whether what is received is being kept."""
+        return self.recorder is not None and self.recorder.recording
+
     def streams(self, now_ns: int) -> tuple[StreamFact, ...]:
         """How each stream is, for status."""
         return tuple(

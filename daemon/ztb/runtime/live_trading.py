@@ -46,7 +46,7 @@ from ztb.runtime.trading import (
     run_id_of,
 )
 from ztb.runtime.venue.broker import Doors, VenueBroker
-from ztb.runtime.venue.client import PrivateClient, private_client
+from ztb.runtime.venue.client import PrivateClient, patience_of, private_client
 from ztb.runtime.venue.dead_man import VenueSwitch, Watchdog
 from ztb.runtime.venue.reconciliation import Reconciler, fetch_balances
 from ztb.runtime.venue.rights import refuse_withdrawal_rights
@@ -159,9 +159,8 @@ def _venue(
     client = private_client(config.market, environment)
     client.set_markets_from_exchange(market.source.rest.client)
     rest = Rest(client, backoff)
-    broker = VenueBroker(
-        client, rest, market.source.instrument, prefix, clock, config.execution.unknown_order_s
-    )
+    patience_s = patience_of(client, config.execution.unknown_order_s)
+    broker = VenueBroker(client, rest, market.source.instrument, prefix, clock, patience_s)
     return _Venue(client, rest, broker, backoff)
 
 

@@ -6,11 +6,13 @@ import asyncio
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.learning.process.messages import Completed, Report
+from ztb.learning.online import LearnerCounts
+from ztb.learning.process.messages import NEVER, Completed, Report
 from ztb.learning.process.supervisor import LearnerProcess
 from ztb.market.ticks import Ticks
 from ztb.runtime.guide import Guide
@@ -20,6 +22,8 @@ from ztb.trading.lane import Decided
 
 _GIVE_WAY_S = 0.002
 _STOP_S = 5.0  # for the learner to end by itself
+SET_BACK = "learner_set_back"
+"""Kind of the note that says from which transition on the learner had gone back to what serves in an era."""
 _LOST = ("learner_died", "learner_hung")
 _FAILURES = 3  # in a row, after which a replay does not wait for the learner any more
 
@@ -51,9 +55,13 @@ class ProcessLearning(Taught):
         clock: Callable[[], float],
         pace: Pace | None,
         guide: Guide | None = None,
+        updater_state: dict[str, Any] | None = None,
     ) -> None:
-        """`least_waiting`: transitions that make an update; fewer wait for the next for ever."""
+        """`least_waiting`: transitions that make an update; fewer wait for the next for ever. `updater_state`: what
+        the learner starts from; None: the learner makes that itself.
+        """
         self.updates = 0
+        self._updater_state = updater_state
         self.process = process
         self.guide = self._guide = guide or Guide(promotion.note)
         self._guide.checkpoint = self._checkpoint
@@ -68,9 +76,9 @@ class ProcessLearning(Taught):
         promotion.on_serving = process.serve
 
     def begin(self, ts_ns: int, origin: str) -> None:
-        """Generation 0 is journaled and saved, without an updater's state: the learner makes that itself."""
+        """See `Learning`."""
         self._now_ns = ts_ns
-        self.promotion.begin(ts_ns, origin, None)
+        self.promotion.begin(ts_ns, origin, self._updater_state)
         self._watch()
 
     def ticks(self, ticks: Ticks, view: NDArray[np.void]) -> None:
@@ -105,6 +113,18 @@ class ProcessLearning(Taught):
     @property
     def process_ids(self) -> tuple[int, ...]:  # type: ignore[override]
         return () if self.process.pid is None else (self.process.pid,)
+
+    @property
+    def waiting(self) -> int:  # type: ignore[override]
+        return self.process.waiting
+
+    @property
+    def dropped(self) -> int:  # type: ignore[override]
+        return self.process.counts.dropped
+
+    @property
+    def left_out(self) -> LearnerCounts:  # type: ignore[override]
+        return self.process.left_out
 
     def _checkpoint(self) -> None:
         """The learner's last state is kept as a generation, without a trial."""
@@ -171,6 +191,8 @@ class ProcessLearning(Taught):
 
     def _take(self, report: Report) -> None:
         self.updates = report.update
+        if report.set_back != NEVER:
+            self.promotion.note(SET_BACK, {"before_decision": report.set_back, "era": report.era})
         self.promotion.record(report.update, self._now_ns, report.decision, report.stats, report.mean_reward)
         if report.candidate == 0:
             return

@@ -72,7 +72,7 @@ def transition_of(before: Decided, generation: int, reward: float, tainted: bool
     return Transition(
         before.observation, (action.size, action.timing), float(action.logprob or 0.0),
         float(action.value or 0.0), reward, generation,
-        tainted or action.logprob is None,
+        tainted or action.logprob is None, before.equity,
     )  # fmt: skip
 
 
@@ -136,12 +136,7 @@ class Promotion:
 
     def record(self, update: int, ts_ns: int, decisions: int, stats: UpdateStats, mean_reward: float) -> None:
         """Journal an update."""
-        self._journal.append(
-            UpdateRow(
-                update, ts_ns, decisions, stats.policy_loss, stats.value_loss, stats.entropy,
-                stats.approx_kl, stats.clip_fraction, stats.explained_variance, mean_reward,
-            )
-        )  # fmt: skip
+        self._journal.append(update_row(update, ts_ns, decisions, stats, mean_reward))
 
     def note(self, kind: str, detail: Mapping[str, Any]) -> None:
         """Journal something that happened to the learner."""
@@ -311,6 +306,14 @@ class Promotion:
             **self._extra_state(),
         }
         self.store.put(known.info, state, marks, metrics)
+
+
+def update_row(update: int, ts_ns: int, decisions: int, stats: UpdateStats, mean_reward: float) -> UpdateRow:
+    """An update as it is journaled."""
+    return UpdateRow(
+        update, ts_ns, decisions, stats.policy_loss, stats.value_loss, stats.entropy,
+        stats.approx_kl, stats.clip_fraction, stats.explained_variance, mean_reward,
+    )  # fmt: skip
 
 
 def _training(known: _Known) -> dict[str, int]:

@@ -164,7 +164,7 @@ def _read(reader: JournalReader, before: int) -> Past:
     past.rejects = sum(row.event == "rejected" for row in events)
     past.funding = [Decimal(row.reason or "0") for row in events if row.event == "funded"]
     past.client_ids = {row.order_id: row.client_id for row in past.orders}
-    _book(past, list(reader.rows(FillRow, *earlier)), events)
+    _book(past, reader, before, events)
     moments = [row.ts_ns for rows in (past.orders, past.marks, events) for row in rows]
     past.last_ts_ns = max([past.last_ts_ns, *moments, *(booked.fill.ts_ns for booked in past.booked)])
     return past
@@ -180,23 +180,21 @@ def _since_adopted(mark: MarkRow, adoptions: list[Adoption]) -> MarkRow:
     )
 
 
-def _book(past: Past, fills: list[FillRow], events: list[OrderEventRow]) -> None:
-    base_fees: dict[int, list[Decimal]] = defaultdict(list)
-    for event in events:
-        if event.event == BASE_FEE:
-            base_fees[event.order_id].append(Decimal(event.reason or "0"))
+def _book(past: Past, reader: JournalReader, before: int, events: list[OrderEventRow]) -> None:
+    costs = list(reader.numbered(OrderEventRow, "event = ? AND seq < ?", (BASE_FEE, before)))
     filled: dict[int, int] = defaultdict(int)
-    for row in fills:
+    for seq, row in reader.numbered(FillRow, "seq < ?", (before,)):
         filled[row.order_id] += row.lots
-        waiting = base_fees[row.order_id]
-        fee = Decimal(row.fee)
-        base_fee = waiting.pop(0) if waiting and fee == 0 else Decimal(0)
+        base_fee = Decimal(0)
+        while costs and costs[0][0] < seq:  # what a fill cost in base currency stands right before it
+            base_fee += Decimal(costs.pop(0)[1].reason or "0")
         past.booked.append(
             Booked(
                 row.side,
                 Filled(
                     row.order_id, row.ts_ns, row.fill_id, row.lots, row.price_ticks,
-                    "maker" if row.liquidity == "maker" else "taker", filled[row.order_id], fee, base_fee,
+                    "maker" if row.liquidity == "maker" else "taker", filled[row.order_id], Decimal(row.fee),
+                    base_fee,
                 ),
             )
         )  # fmt: skip

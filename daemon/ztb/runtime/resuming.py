@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import msgspec
 
-from ztb.errors import ZtbError
+from ztb.errors import ConfigError, ZtbError
 from ztb.execution.booking import book, hold, show_price
 from ztb.execution.orders import Cancelled, OpenOrder
 from ztb.execution.paper import PaperExchange
@@ -90,9 +90,9 @@ def resume_paper(engine: Engine, past: Past, adopt: bool) -> None:
         broker.submit(request, past.last_ts_ns)
 
 
-def resume_lineage(lineage: Lineage, past: Past) -> None:
-    """Number on from the past's generations, and count on."""
-    lineage.resumed = True
+def resume_lineage(lineage: Lineage, past: Past, origin: Origin) -> None:
+    """Number on from the past's generations, and count on; `origin` says whether one of them serves again."""
+    lineage.resumed = origin.served is not None
     lineage.made = past.next_generation
     lineage.promoted, lineage.rejected = past.count("promoted"), past.count("rejected")
     lineage.rolled_back = past.count("rolled_back")
@@ -106,7 +106,10 @@ def resume_lineage(lineage: Lineage, past: Past) -> None:
 def resumed_origin(
     directory: RunDirectory, past: Past, shape: NetworkShape, schema_hash: str, make: MakeNetwork | None
 ) -> Origin | None:
-    """The generation that served last, from disk, or the nearest one before it that is whole; None if none is."""
+    """The generation that served last, from disk, or the nearest one before it that is whole; None if none is.
+
+    ConfigError: it was made for other features or another network. Chance shall not trade in its place.
+    """
     listed = CheckpointManager(directory.checkpoints).list(CHECKPOINT_NAME)
     newest_last = sorted((item for item in listed if item.fault is None), key=lambda item: item.number)
     saved = {item.lineage.get("generation"): item.number for item in newest_last}
@@ -116,6 +119,8 @@ def resumed_origin(
             return None
         try:
             return load_origin(f"{directory.checkpoints}:{saved[generation]}", shape, schema_hash, make)
+        except ConfigError:
+            raise
         except ZtbError:
             return None
 

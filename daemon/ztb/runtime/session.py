@@ -173,9 +173,9 @@ class Session:
         shape = assembly.shape(feature_size)
         self.origin = make_origin(shape, schema_hash)
         if self.frame.past is not None:
-            resume_lineage(self.lineage, self.frame.past)
+            resume_lineage(self.lineage, self.frame.past, self.origin)
         policy = serve(assembly, shape, self.lineage, self.origin)
-        learns, first = config.online.learner != "off", self.origin.first or policy.info
+        learns, first = assembly.learner != "off", self.origin.first or policy.info
         frozen = ServedPolicy(shape, first, config.strategy.sample, policy.make) if learns else None
         manager = CheckpointManager(self.directory.checkpoints, config.checkpoint.max_generations)
         self.store = GenerationStore(
@@ -241,6 +241,7 @@ class Session:
             "flattening": engine.live.flattening,
             "limits": asdict(engine.live.gate.limits),
             "config": assembly.config.model_dump(mode="json"),
+            "learner": assembly.learner,
             **self.frame.facts,
         }
         return NoteRow(engine.progress.last_ts_ns, BEGAN, json.dumps(made_of, sort_keys=True))

@@ -102,6 +102,7 @@ def attend(daemon: Daemon, market: LiveMarket, clock: Clock, warn: Warnings) -> 
     memory = daemon.session.engine.live.gate.memory
     daemon.jobs |= market.jobs()
     daemon.streams = lambda: market.streams(clock.now_ns())
+    daemon.recording = lambda: market.recording
     daemon.looks.append(MarketGuard(market, memory, execution.max_clock_skew_ms, warn))
     daemon.closing.append(market.source.close)
     if market.recorder is not None:
@@ -121,7 +122,7 @@ def assembly_of(request: TradingRequest, market: LiveMarket) -> Assembly:
     """What the lanes share, for the market's instrument."""
     source = market.source
     return assemble(
-        request.config, configured(source.instrument, request.config), source.bar_ns, request.seed
+        request.config, configured(source.instrument, request.config), source.bar_ns, request.seed, live=True
     )
 
 

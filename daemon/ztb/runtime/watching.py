@@ -6,6 +6,7 @@ import json
 from collections import deque
 from collections.abc import Callable
 
+import msgspec
 import structlog
 
 from ztb.execution.risk import DAY_NS
@@ -81,11 +82,17 @@ def _learner(session: Session, watch: Watch) -> LearnerFact | None:
     if session.policy is None:
         return None
     learning, update = session.engine.learning, watch.update
-    mode = session.assembly.config.online.learner
+    mode, left_out = session.assembly.learner, learning.left_out
+    dropped = learning.dropped + left_out.stale
+    fact = LearnerFact(
+        mode, mode == "inline" or bool(learning.process_ids), learning.frozen, learning.updates,
+        learning.waiting, dropped, left_out.tainted,
+        empty=left_out.empty,
+    )  # fmt: skip
     if update is None:
-        return LearnerFact(mode, mode != "off", learning.frozen, learning.updates)
-    return LearnerFact(
-        mode, True, learning.frozen, learning.updates,
+        return fact
+    return msgspec.structs.replace(
+        fact,
         approx_kl=finite(update.approx_kl), entropy=finite(update.entropy),
         policy_loss=finite(update.policy_loss), value_loss=finite(update.value_loss),
         explained_variance=finite(update.explained_variance), clip_fraction=finite(update.clip_fraction),
@@ -121,7 +128,7 @@ def _orders(session: Session) -> tuple[OpenOrderFact, ...]:
 
 
 class Snapshots:
-    """Makes a Snapshot of `session` whenever asked; `state` and `streams` say what the shell knows."""
+    """Makes a Snapshot of `session` whenever asked; `state`, `streams` and `recording` say what the shell knows."""
 
     def __init__(
         self,
@@ -131,6 +138,7 @@ class Snapshots:
         now_ns: Callable[[], int],
         state: Callable[[], tuple[State, str]],
         streams: Callable[[], tuple[StreamFact, ...]],
+        recording: Callable[[], bool],
     ) -> None:
         self._session = session
         self._instance = instance
@@ -138,6 +146,7 @@ class Snapshots:
         self._now_ns = now_ns
         self._state = state
         self._streams = streams
+        self._recording = recording
         self._started_ns = now_ns()
 
     def take(self) -> Snapshot:
@@ -167,7 +176,8 @@ class Snapshots:
             generation=_generation(session, self._watch), helping=_helping(session),
             memory_mb=resident_bytes() / 1e6, memory_limit_mb=config.limits.max_memory_gb * 1e3,
             checkpoints=len(session.store.saved) if session.store else 0,
-            alerts=tuple(self._watch.alerts),
+            last_save_ms=session.store.last_save_ms if session.store else None,
+            recording=self._recording(), alerts=tuple(self._watch.alerts),
         )  # fmt: skip
 
 

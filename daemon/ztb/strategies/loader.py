@@ -55,7 +55,7 @@ def load_strategy(name: str) -> StrategyFile:
     if name not in files:
         near = get_close_matches(name, files, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"no strategy {name!r}{hint} Known: {', '.join(sorted(files))}")
+        raise ConfigError(f"no strategy {name!r}{hint or ';'} known: {', '.join(sorted(files))}")
     made = _strategy_class(name, files[name])
     return StrategyFile(
         name, files[name], made, bool(getattr(made, "learns", False)), getattr(made, "features", None),

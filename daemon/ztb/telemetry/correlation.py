@@ -1,4 +1,5 @@
-"""What a log line belongs to: run, generation, decision and order, read off the journal as it grows."""
+"""What a log line belongs to: run, generation, decision and order, read off the journal as it grows; and the lines
+about what the journal tells that somebody who reads along wants to see."""
 
 from __future__ import annotations
 
@@ -6,9 +7,13 @@ import asyncio
 from collections.abc import Callable
 from contextvars import ContextVar
 
+import structlog
+
 from ztb.control import Controls
-from ztb.ledger.records import DecisionRow, OrderRow, Record
+from ztb.ledger.records import DecisionRow, FillRow, GenerationRow, OrderRow, Record
 from ztb.telemetry.snapshot import AlertFact, Snapshot
+
+_logger = structlog.get_logger("ztb.run")
 
 
 class Correlation:
@@ -21,10 +26,18 @@ class Correlation:
 
     def record(self, record: Record) -> None:
         """A row was journaled."""
-        if isinstance(record, DecisionRow):
-            self.fields |= {"decision": record.decision, "generation": record.generation}
-        elif isinstance(record, OrderRow):
-            self.fields["order"] = record.order_id
+        match record:
+            case DecisionRow(decision=decision, generation=generation):
+                self.fields |= {"decision": decision, "generation": generation}
+            case OrderRow(order_id=order_id):
+                self.fields["order"] = order_id
+            case FillRow(order_id=order_id, side=side, quantity=quantity, price=price, fee=fee):
+                what = "bought" if side > 0 else "sold"
+                _logger.info("fill", order=order_id, side=what, quantity=quantity, price=price, fee=fee)
+            case GenerationRow(generation=generation, event=event) if event != "made":
+                _logger.info(f"generation_{event}", generation=generation)
+            case _:
+                pass
 
     def alert(self, alert: AlertFact) -> None:
         """Alerts are lines like others."""

@@ -23,12 +23,13 @@ def equity_svg(ts_ns: NDArray[np.int64], lines: list[Line], label: str) -> Html:
     scale = Scale(low, high if high > low else low + 1.0)
     moments = ts_ns[rows].astype(np.float64)
     x = _LEFT + (moments - moments[0]) / max(moments[-1] - moments[0], 1.0) * (_WIDTH - _LEFT - _RIGHT)
+    first, last = texts.ends(int(ts_ns[0]), int(ts_ns[-1]))
     drawn = [_polyline(x, scale.place(line.values[rows]), line) for line in reversed(lines)]
     return Html(
         f'<svg class="static" viewBox="0 0 {_WIDTH:.0f} {_HEIGHT:.0f}" role="img" aria-label="{text(label)}">'
         f"{scale.grid()}{join(drawn)}"
-        f'<text x="{_LEFT}" y="{_HEIGHT - 6}">{texts.day(int(ts_ns[0]))}</text>'
-        f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 6}" text-anchor="end">{texts.day(int(ts_ns[-1]))}</text></svg>'
+        f'<text x="{_LEFT}" y="{_HEIGHT - 6}">{first}</text>'
+        f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 6}" text-anchor="end">{last}</text></svg>'
     )
 
 

@@ -54,6 +54,7 @@ _LEARNER: tuple[tuple[str, str, Callable[[LearnerFact], float | None]], ...] = (
     ("learner_waiting", "transitions that wait for an update", lambda f: f.waiting),
     ("learner_dropped", "transitions dropped as too old or too many", lambda f: f.dropped),
     ("learner_tainted", "transitions left out for gaps in the data", lambda f: f.tainted),
+    ("learner_empty", "updates that had nothing to learn from", lambda f: f.empty),
     ("learner_updates", "updates made", lambda f: f.updates),
     ("learner_kl", "approximate KL of the last update, nats", lambda f: f.approx_kl),
     ("learner_entropy", "entropy of the policy at the last update, nats", lambda f: f.entropy),

@@ -49,9 +49,7 @@ def _asset(name: str) -> str:
 def _head(run: RunData, figures: KeyFigures) -> dict[str, Html]:
     ticks = f" on {figures.ticks:,} ticks" if figures.ticks else ""
     when = (
-        f"{texts.day(figures.first_ts)} to {texts.day(figures.last_ts)}"
-        if figures.decisions
-        else "no decision yet"
+        " to ".join(texts.ends(figures.first_ts, figures.last_ts)) if figures.decisions else "no decision yet"
     )
     kind = "complete" if figures.status == "complete" else "incomplete"
     return {

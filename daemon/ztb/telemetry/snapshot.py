@@ -41,7 +41,11 @@ class StreamFact(msgspec.Struct, frozen=True):
 
 
 class LearnerFact(msgspec.Struct, frozen=True):
-    """`mode` off, inline or process; the figures are those of the last update."""
+    """`mode` off, inline or process; the figures are those of the last update.
+
+    Of transitions: `waiting` for an update, `dropped` as too old or too many, `tainted` near a gap. `empty`: updates
+    that did not happen because nothing was left to learn from.
+    """
 
     mode: str
     alive: bool
@@ -56,6 +60,7 @@ class LearnerFact(msgspec.Struct, frozen=True):
     value_loss: float | None = None
     explained_variance: float | None = None
     clip_fraction: float | None = None
+    empty: int = 0
 
 
 class GenerationFact(msgspec.Struct, frozen=True):

@@ -60,6 +60,12 @@ def day(ts_ns: int | None) -> str:
     return MISSING if not ts_ns else datetime.fromtimestamp(ts_ns // 1_000_000_000, UTC).strftime("%-d %b %Y")
 
 
+def ends(first_ns: int | None, last_ns: int | None) -> tuple[str, str]:
+    """Two moments as days, or to the minute where that is the same day."""
+    days = day(first_ns), day(last_ns)
+    return days if days[0] != days[1] else (moment(first_ns), moment(last_ns))
+
+
 def span(ns: int) -> str:
     """A length of time in its two largest units."""
     seconds = max(ns, 0) // 1_000_000_000

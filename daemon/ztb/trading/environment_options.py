@@ -68,6 +68,8 @@ class EnvironmentOptions:
     """Begin at a decision drawn uniformly among those that leave room for the whole episode; else at the first."""
     random_account: bool = False
     """Begin with a position: a rung of the ladder drawn uniformly, entered up to 50 decisions before."""
+    most_drawdown: float = 0.0
+    """Begin in a drawdown, drawn uniformly up to this share of what the account was once worth."""
     fee_factors: tuple[float, float] = (1.0, 1.0)
     """Fees are multiplied by a number drawn uniformly between these, for each episode."""
     latency_factors: tuple[float, float] = (1.0, 1.0)
@@ -116,6 +118,7 @@ class EnvironmentOptions:
             self.episode_decisions,
             self.random_start,
             self.random_account,
+            self.most_drawdown,
             self.fee_factors,
             self.latency_factors,
         )

@@ -18,7 +18,7 @@ from ztb.utils.kernel import kernel
 from ztb.utils.rng import STREAM_EPISODE, uniform
 
 _DRAWS = 16
-_START, _RUNG, _ENTRY, _FEES, _LATENCY, _SEED = range(6)
+_START, _RUNG, _ENTRY, _FEES, _LATENCY, _SEED, _FALL = range(7)
 _ENTRY_AGE = 50
 _SEEDS = 2.0**53
 
@@ -33,6 +33,8 @@ class Episodes:
     """Begin at a decision drawn uniformly among those that leave room for the whole episode; else at the first."""
     random_account: bool = False
     """Begin with a position: a rung of the ladder drawn uniformly, entered up to 50 decisions before."""
+    most_drawdown: float = 0.0
+    """Begin in a drawdown, drawn uniformly up to this: no episode falls as far by itself as an account in a year."""
     fee_factors: tuple[float, float] = (1.0, 1.0)
     """Maker and taker fees are multiplied by this."""
     latency_factors: tuple[float, float] = (1.0, 1.0)
@@ -41,6 +43,8 @@ class Episodes:
     def __post_init__(self) -> None:
         if self.length is not None and self.length < 1:
             raise ConfigError(f"episode length is {self.length}: give 1 or more decisions, or None")
+        if not 0.0 <= self.most_drawdown < 1.0:
+            raise ConfigError(f"most_drawdown is {self.most_drawdown}: give a share from 0 to below 1")
         for name in ("fee_factors", "latency_factors"):
             low, high = getattr(self, name)
             if not 0.0 <= low <= high < float("inf"):
@@ -54,6 +58,7 @@ RULES: np.dtype[np.void] = np.dtype(
         ("length", "<i8"),  # at most the decisions there are, less one
         ("random_start", "<i8"),
         ("random_account", "<i8"),
+        ("most_drawdown", "<f8"),
         ("fee_factors", "<f8", (2,)),
         ("latency_factors", "<f8", (2,)),
         ("start_cash", "<f8"),
@@ -70,7 +75,7 @@ def new_rules(
     """The rules of a recording of `decisions`, shape (1,)."""
     rules = np.zeros(1, RULES)
     rules["length"] = min(episodes.length or decisions - 1, decisions - 1)
-    for name in ("random_start", "random_account", "fee_factors", "latency_factors"):
+    for name in ("random_start", "random_account", "most_drawdown", "fee_factors", "latency_factors"):
         rules[name] = getattr(episodes, name)
     rules["start_cash"], rules["costs"], rules["band"] = start_cash, costs, band
     rules["period_ns"] = period_ns
@@ -175,6 +180,13 @@ def _endow(
 
 
 @kernel
+def _fall(account: np.void, lane: np.void, rules: np.void) -> None:
+    """Let the account have been worth more than it is."""
+    worth_once: float = rules["start_cash"] / (1.0 - rules["most_drawdown"] * _draw(lane, _FALL))
+    account["peak_equity"] = max(account["peak_equity"], worth_once)
+
+
+@kernel
 def _forget(lanes: Lanes, i: int) -> None:
     """Exchange, orders, account, reward and order flow as before the first tick."""
     for b in range(len(lanes.template)):
@@ -205,6 +217,7 @@ def begin_episode(shared: Shared, lanes: Lanes, i: int) -> None:
     exposure = 0.0
     if rules["random_account"] == 1:
         exposure = _endow(exchange, lanes.account[i], lane, lanes.ladder, shared.mids, shared.times_ns)
+    _fall(lanes.account[i], lane, rules)
     scalars = lanes.scalars[i]
     scalars[WORKING] = 0.0
     scalars[LAST_EXPOSURE] = exposure

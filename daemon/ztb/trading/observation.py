@@ -23,6 +23,8 @@ from ztb.utils.kernel import kernel
 ACCOUNT_SIZE = 7
 _AGE_PERIODS = 50.0
 _LIMIT = 5.0
+_DRAWDOWN = 3
+_DRAWDOWN_SCALE = 5.0
 
 
 @kernel
@@ -50,7 +52,12 @@ def observe_account(
     age = (ts_ns - account["opened_ns"]) / (_AGE_PERIODS * period_ns) if position != 0.0 else 0.0
     out[2] = np.tanh(age)
     peak = max(account["peak_equity"], equity)
-    out[3] = _bounded((1.0 - equity / peak) * 5.0) if peak > 0.0 else 0.0
+    out[_DRAWDOWN] = _bounded((1.0 - equity / peak) * _DRAWDOWN_SCALE) if peak > 0.0 else 0.0
     out[4] = _bounded(working * mid * scale)
     out[5] = last_exposure
     out[6] = last_timing - 1.0
+
+
+def drawdown_seen(observation: NDArray[np.float32]) -> float:
+    """The account's drawdown, a share of its peak, as told by `observation` (D,)."""
+    return float(observation[_DRAWDOWN - ACCOUNT_SIZE]) / _DRAWDOWN_SCALE

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from ztb.testing.exchange.client_options import client_options
 from ztb.testing.exchange.state import Credentials
 
 ROOT = Path(__file__).resolve().parents[3]
+_CATCHING_UP_S = 120.0  # for a daemon on a busy machine
 SERVER = Path(__file__).with_name("tape_server.py")
 
 
@@ -67,14 +69,17 @@ async def play(tape: Path, speed: float, seconds: float, folder: Path) -> Burst:
             await asyncio.wait([played], timeout=0.5)
         server.stdin.write(b"faster\n")
         fast = int(await played)
-        await asyncio.sleep(3.0)
+        sent = trades_of(read_tape(tape, seconds)[0])
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CATCHING_UP_S):
+                while len(_recorded(folder / "run" / "ticks")[0]) < len(sent):  # noqa: ASYNC110 (nobody tells)
+                    await asyncio.sleep(1.0)
         daemon.send_signal(signal.SIGTERM)
         printed, _ = await daemon.communicate()
         assert daemon.returncode == 0, printed
     finally:
         server.kill()
         await server.wait()
-    sent = trades_of(read_tape(tape, seconds)[0])
     return Burst(sent, *_recorded(folder / "run" / "ticks"), json.loads(printed), fast)
 
 

@@ -34,13 +34,13 @@ async def test_kraken_in_paper_mode_trades_and_misses_no_trade(tmp_path: Path):
             running = tasks.create_task(daemon.run())
             async with asyncio.timeout(300):
                 await until(lambda: daemon.session.books.account.fills > 0 and len(kraken.trades) > 60)
-            streams = daemon.snapshot().streams
+            told = daemon.snapshot()
             daemon.stop()
             summary = await running
-    assert [(s.name, s.stale, s.reconnects) for s in streams] == [
+    assert [(s.name, s.stale, s.reconnects) for s in told.streams] == [
         ("trades", False, 0), ("quotes", False, 0), ("depth", False, 0)
     ]  # fmt: skip
-    assert summary["symbol"] == "BTC/USD" and summary["fills"] > 0 and summary["gaps"] == 0
+    assert told.recording and summary["symbol"] == "BTC/USD" and summary["fills"] > 0 and summary["gaps"] == 0
     reader = RecordingReader(tmp_path / "ticks" / "000001.ticks")
     instrument = reader.header().instrument
     assert (instrument.venue, instrument.tick_size, instrument.taker_fee) == (

@@ -13,7 +13,7 @@ from runtime.daemons import until
 from ztb.config import Config, load_config
 from ztb.control import Command, Halt, Promote, Resume
 from ztb.ledger.journal import JournalReader
-from ztb.ledger.records import Record
+from ztb.ledger.records import NoteRow, Record
 from ztb.ledger.run_directory import RunDirectory
 from ztb.runtime.clock import SystemClock
 from ztb.runtime.daemon import Daemon, DaemonOptions
@@ -24,7 +24,8 @@ FLAGS: dict[str, Any] = {
     "market.venue": "binance", "market.symbol": "BTC/USDT", "market.allowed_hosts": ["127.0.0.1"],
     "market.streams": ["trades", "quotes", "depth"], "market.warm_up_s": 60.0, "features.names": ["rsi_14"],
     "decision.every": "time", "decision.interval_ms": 150, "online.learner": "inline",
-    "online.update_every_decisions": 8, "checkpoint.interval_updates": 1,
+    "online.update_every_decisions": 8, "checkpoint.interval_updates": 1, "online.rollout_lanes": 8,
+    "online.rollout_horizon_decisions": 8, "ppo.minibatch_size": 64,
 }  # fmt: skip
 
 Steer = Callable[[Daemon], Awaitable[None]]
@@ -92,3 +93,13 @@ def rows(folder: Path, record: type[Record]) -> list[Any]:
     found = list(reader.rows(record))
     reader.close()
     return found
+
+
+def kinds(folder: Path) -> set[str]:
+    """Of the notes in the journal."""
+    return {row.kind for row in rows(folder, NoteRow)}
+
+
+def alter(folder: Path, statement: str) -> None:
+    with sqlite3.connect(folder / "journal.sqlite") as journal:
+        assert journal.execute(statement).rowcount > 0

@@ -38,6 +38,7 @@ async def trade(folder: Path) -> None:
         async with trading(await make_live(folder, options)) as again:
             await until(lambda: again.session.books.orders >= orders + 6)
             await ask(again, Reload())
+            assert again.session.engine.live.gate.limits.max_order_notional_quote == 1e6  # as it was armed
             await ask(again, Flatten())
             await until(lambda: again.controls.stop is not None and again.controls.stop[0] == "halted")
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-import sqlite3
 from pathlib import Path
 
 import pytest
 
-from runtime.repetition.sessions import configured, decide, left_by_a_kill, rows, start, swapped
+from runtime.repetition.sessions import alter, configured, decide, left_by_a_kill, rows, start, swapped
 from ztb.cli import run
-from ztb.ledger.records import DecisionRow
+from ztb.ledger.records import DecisionRow, GenerationRow, UpdateRow
 from ztb.ledger.run_directory import RunDirectory
 from ztb.market.history import open_history
 from ztb.runtime.daemon import Daemon
@@ -52,19 +51,24 @@ def session(sessions: tuple[Path, Path]) -> Path:
     return sessions[0]
 
 
-def repeat(folder: Path, to: Path) -> int:
-    return run(["replay", str(folder), "--out", str(to), "--json"])
+def repeat(folder: Path, to: Path, *more: str) -> int:
+    return run(["replay", str(folder), *more, "--out", str(to), "--json"])
 
 
-def test_two_starts_of_a_session_are_repeated_bit_for_bit_with_swaps_and_a_halt(session, tmp_path, capsys):
+def test_two_starts_of_a_session_are_repeated_bit_for_bit_with_swaps_and_a_halt_and_all_that_was_learnt(
+    session, tmp_path, capsys
+):
     decisions = rows(session, DecisionRow)
     served = [row.generation for row in decisions]
     assert {0, 1} <= set(served) and len(served) >= 40
     assert "halted" in {row.verdict for row in decisions}
     recorded = read_recorded(RunDirectory(session))
     assert len(recorded.starts) == 2 and recorded.decisions == len(decisions)
-    assert repeat(session, tmp_path / "again") == 0
-    assert f"{len(decisions)} decisions repeated bit for bit" in capsys.readouterr().err
+    assert repeat(session, tmp_path / "again", "--relearn") == 0
+    said = capsys.readouterr().err
+    made = sum(row.event == "made" and row.generation > 0 for row in rows(session, GenerationRow))
+    assert f"{len(decisions)} decisions repeated bit for bit" in said
+    assert f"{made} generations of {len(rows(session, UpdateRow))} updates learnt again" in said and made >= 4
     again = tmp_path / "again"
     assert run(["replay", str(again / "start-001"), "--out", str(tmp_path / "once_more")]) == 2
     assert "is itself a repetition" in capsys.readouterr().err
@@ -124,13 +128,13 @@ def with_another_order(folder: Path) -> None:
     alter(folder, "UPDATE orders SET lots = lots + 1 WHERE order_id = 1")
 
 
+def with_a_hole(folder: Path) -> None:
+    """As if the disk had been full for a while."""
+    alter(folder, "UPDATE notes SET kind = 'recording_lost', detail = '150' WHERE kind = 'halted'")
+
+
 def with_another_reward(folder: Path) -> None:
     alter(folder, "UPDATE decisions SET reward = reward + 1e-12 WHERE decision = 20")
-
-
-def alter(folder: Path, statement: str) -> None:
-    with sqlite3.connect(folder / "journal.sqlite") as journal:
-        assert journal.execute(statement).rowcount > 0
 
 
 @pytest.mark.parametrize(
@@ -141,6 +145,7 @@ def alter(folder: Path, statement: str) -> None:
         (with_a_flipped_byte, r"000001\.ticks: frame \d+ at byte \d+ is damaged"),
         (with_another_seed, r"start 1 differs in "),
         (with_another_order, r"start \d differs in orders, order 1: lots"),
+        (with_a_hole, r"decisions \d+ to \d+ of start 1: recording stopped after 150 rows"),
         (with_another_reward, r"start 1 differs in decisions, decision 20: reward"),
     ],
 )

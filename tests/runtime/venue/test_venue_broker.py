@@ -9,9 +9,11 @@ import pytest
 from ccxt.base import errors
 
 from runtime.venue.fake_account import INSTRUMENT, PREFIX, Desk, FakeAccount, buy
+from ztb.config import MarketSection
 from ztb.execution.order_states import progress_after
 from ztb.execution.orders import Filled, OrderRequest, OrderType, Rejected, TimeInForce
 from ztb.ledger.bookkeeper import Bookkeeper
+from ztb.runtime.venue.client import patience_of, private_client
 from ztb.runtime.venue.translation import fill_id, sending
 from ztb.testing.virtual_time import run_virtual
 
@@ -59,6 +61,41 @@ def test_an_order_that_never_arrived_is_given_up_only_when_the_venue_cannot_take
     desk = Desk(FakeAccount(answers=[errors.RequestTimeout("late")], before=True), patience_s=5.0)
     run_virtual(running(desk, lambda: desk.broker.submit(buy(1), 0), 8.0))
     assert desk.kinds == ["SubmitUnknown", "Rejected"] and len(desk.account.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("configured", "window_ms", "patience_s"), [({}, 5_000, 7.0), ({"options": {"recvWindow": 20_000}}, 20_000, 22.0)]
+)  # fmt: skip
+def test_an_unanswered_order_is_waited_for_as_long_as_ccxt_lets_the_venue_take_it(
+    configured, window_ms, patience_s
+):
+    market = MarketSection(venue="binance", client=configured)
+    secrets = {"ZTB_SECRET_EXCHANGE_API_KEY": "the key of it", "ZTB_SECRET_EXCHANGE_SECRET": "its secret"}
+    client = private_client(market, secrets)
+    assert client.options["recvWindow"] == window_ms
+    assert patience_of(client, 1.0) == patience_s and patience_of(client, 60.0) == 60.0
+
+
+class Late(FakeAccount):
+    """What it says of an order is six seconds old when it is heard."""
+
+    async def fetch_order(self, number, symbol, params):
+        try:
+            return await super().fetch_order(number, symbol, params)
+        finally:
+            await asyncio.sleep(6.0)
+
+
+def test_an_order_that_came_while_the_answer_was_on_its_way_is_not_given_up():
+    account = Late(answers=[errors.RequestTimeout("late")], before=True)
+    desk = Desk(account, patience_s=5.0)
+
+    def arrive():
+        row = {"clientOrderId": f"{PREFIX}1", "status": "open", "amount": 0.01, "filled": 0.0, "side": "buy"}
+        account.orders["1"] = row | {"id": "1", "price": None}
+
+    run_virtual(running(desk, lambda: desk.broker.submit(buy(1), 0), 2.0, arrive, 20.0))
+    assert desk.kinds == ["SubmitUnknown", "Accepted"]
 
 
 @pytest.mark.parametrize(

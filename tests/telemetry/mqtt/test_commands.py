@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import ztb.telemetry.mqtt
 from telemetry.made_up import START_NS
 from ztb import control
-from ztb.control import Answer, Command, Halt, LogLevel, Promote, Reload, Resume, Unfreeze
+from ztb.control import Adopt, Answer, Command, Halt, LogLevel, Promote, Reload, Resume, Unfreeze
 from ztb.errors import ConfigError
 from ztb.ledger.records import NoteRow
 from ztb.telemetry.mqtt.commands import Commands
@@ -128,7 +128,7 @@ ATTACKS: dict[str, st.SearchStrategy[tuple[Incoming, set[Reason]]]] = {
     ),
     "noise": st.binary(max_size=200).map(lambda noise: (Incoming(noise, False), {Reason.MALFORMED})),
     "endless": st.integers(4097, 9000).map(lambda n: (Incoming(b"x" * n, False), {Reason.TOO_LONG})),
-    "not permitted": st.sampled_from([Resume(), Unfreeze(), Promote(3), Reload(), LogLevel("debug")]).map(
+    "not permitted": st.sampled_from([Adopt(), Resume(), Unfreeze(), Promote(3), Reload(), LogLevel("debug")]).map(
         lambda command: (Incoming(sign(KEY, body(9, command)), False), {Reason.FORBIDDEN})
     ),
 }  # fmt: skip
@@ -167,7 +167,7 @@ def test_resuming_is_obeyed_where_it_is_configured(tmp_path):
 
 def test_no_command_was_forgotten_when_safe_and_resuming_were_told_apart():
     every = set(control.Command.__args__)  # type: ignore[attr-defined]
-    assert every - set(SAFE) - set(RESUMING) == {Promote, Reload, LogLevel}
+    assert every - set(SAFE) - set(RESUMING) == {Adopt, Promote, Reload, LogLevel}
 
 
 def test_a_halt_does_not_wait_for_a_flatten(tmp_path):

@@ -80,6 +80,10 @@ async def test_every_route_for_every_visitor(method, path):
                     assert "equity" not in await answer.text()
 
 
+def test_without_a_token_there_is_the_login_and_what_it_looks_like_and_nothing_else():
+    assert PUBLIC == ("/login", "/assets/{name}")
+
+
 async def test_a_right_token_becomes_a_cookie_that_does_not_hold_it():
     jar = aiohttp.CookieJar(unsafe=True)
     async with Served(token=TOKEN).running() as served, aiohttp.ClientSession(cookie_jar=jar) as session:

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import os
 import struct
+from dataclasses import astuple, fields
 
 import msgspec
 
+from ztb.learning.online import LearnerCounts
 from ztb.learning.process import memory
 from ztb.learning.process.double_buffer import DoubleBuffer
 from ztb.learning.process.feed import Feed
@@ -38,6 +40,7 @@ class Channel:
         carver = memory.Carver(whole, start)
         self._beats, self._ready, self._stop = carver.word(), carver.word(), carver.word()
         self._skip = carver.word()
+        self._left_out = carver.words(len(fields(LearnerCounts)))
         settings = self.settings
         self.transitions = Ring(carver, transition_dtype(settings.shape), settings.transitions())
         self.reports = Ring(carver, REPORT, REPORTS)
@@ -76,14 +79,26 @@ class Channel:
         self._stop[0] = 1
 
     @property
+    def left_out(self) -> LearnerCounts:
+        """What the learner left out of training up to its last state."""
+        return LearnerCounts(*self._left_out.tolist())
+
+    @left_out.setter
+    def left_out(self, counts: LearnerCounts) -> None:
+        self._left_out[:] = astuple(counts)
+
+    @property
     def skipped_to(self) -> int:
         """The first transition that a starting learner may learn from, whatever its state says."""
         return int(self._skip[0])
 
-    def skip_waiting(self) -> int:
-        """No learner is running: drop the transitions that wait. Returns how many they were."""
+    def skip_waiting(self) -> list[int]:
+        """No learner is running: drop the transitions that wait. Returns the decisions that completed them."""
         ring = self.transitions
-        waiting = ring.head - ring.tail
+        waiting: list[int] = []
+        ring.cursor = ring.tail
+        while (record := ring.read()) is not None:
+            waiting.append(int(record["decision"][0]))
         self._skip[0] = ring.head
         ring.commit(ring.head)
         return waiting

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ztb.errors import InvariantError
 from ztb.learning.process.memory import Bytes, Carver
 from ztb.learning.process.ring import STAMP, Ring
+from ztb.learning.process.spans import Spans
 from ztb.learning.window import RecentWindow, most_ticks
 from ztb.market.ticks import TICK, Ticks, plain_ticks
 from ztb.market.view import VIEW
@@ -85,10 +86,14 @@ class Feed:
 
 
 class FeedWriter:
-    """The trading process's end; see the module. `dropped`: decisions that the learner's window never hears of."""
+    """The trading process's end; see the module. `dropped`: decisions that the learner's window never hears of, of
+    which `unheard` have not been told yet; `rows`: that were to be told.
+    """
 
     def __init__(self, feed: Feed) -> None:
         self.dropped = 0
+        self.unheard = Spans()
+        self.rows = 0
         self._feed = feed
         self._moment = feed.moments.record()
         self._first = self._next = feed.tail
@@ -99,6 +104,7 @@ class FeedWriter:
 
     def ticks(self, ticks: Ticks, view: NDArray[np.void]) -> None:
         """Rows (n,) that arrived, after the market `view` (1,)."""
+        self.rows += len(ticks)
         if not self._follows:
             self._begin(view)
         if self._whole:
@@ -112,8 +118,10 @@ class FeedWriter:
         moment["digest"] = self._digest.intdigest()
         moment["features"] = features
         self._follows = self._whole and self._feed.moments.push(moment)
-        self.dropped += not self._follows
-        if self._follows:
+        if not self._follows:
+            self.dropped += 1
+            self.unheard.add(decision)
+        else:
             self._first, self._begins = self._next, 0
             self._digest.reset()
 

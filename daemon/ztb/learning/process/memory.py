@@ -45,6 +45,10 @@ class Carver:
         self.offset += aligned(nbytes)
         return self._memory[start : start + nbytes]
 
+    def words(self, count: int) -> NDArray[np.int64]:
+        """Integers of which each is read and written whole, (count,) int64, on lines of their own."""
+        return self.part(8 * count).view(np.int64)
+
     def word(self) -> NDArray[np.int64]:
-        """One integer that is read and written whole, (1,) int64, alone on its line."""
-        return self.part(8).view(np.int64)
+        """One such integer, (1,)."""
+        return self.words(1)

@@ -19,10 +19,11 @@ _DTYPES = {"float": "<f8", "int": "<i8", "bool": "?"}
 _STATS = [(field.name, _DTYPES[str(field.type)]) for field in fields(UpdateStats)]
 REPORT = np.dtype(
     [*STAMP, ("update", "<i8"), ("decision", "<i8"), ("ts_ns", "<i8"), ("mean_reward", "<f8"),
-     ("candidate", "<i8"), *_STATS]
+     ("candidate", "<i8"), ("era", "<i8"), ("set_back", "<i8"), *_STATS]
 )  # fmt: skip
 
 
+NEVER = -1
 _DETAIL_BYTES = 3072
 VERDICT = np.dtype(
     [*STAMP, ("number", "<i8"), ("passed", "?"), ("length", "<i8"), ("detail", "u1", (_DETAIL_BYTES,))]
@@ -49,7 +50,8 @@ class Completed:
 class Report:
     """An update that the learner did, trained on everything up to `decision` at `ts_ns`.
 
-    `candidate`: number of the candidate that it made in the candidates' buffer; 0: none.
+    `candidate`: number of the candidate that it made in the candidates' buffer; 0: none. `set_back`: the decision of
+    the transition before which it went back to what serves in `era`; NEVER: it did not since the last report.
     """
 
     update: int
@@ -58,13 +60,15 @@ class Report:
     mean_reward: float
     candidate: int
     stats: UpdateStats
+    era: int = 0
+    set_back: int = NEVER
 
 
 def transition_dtype(shape: NetworkShape) -> np.dtype[Any]:
     """The record of a `Completed` of a network of `shape`."""
     names = ("decision", "ts_ns", "generation", "serving", "tainted", "profile", "halvings")
     numbers = [(name, "<i8") for name in names]
-    reals = [(name, "<f8") for name in ("logprob", "value", "reward", "next_value")]
+    reals = [(name, "<f8") for name in ("logprob", "value", "reward", "next_value", "equity")]
     arrays = [("actions", "<i8", (len(shape.heads),)), ("observation", "<f4", (shape.observation_size,))]
     return np.dtype([*STAMP, *numbers, *reals, *arrays])
 
@@ -82,6 +86,7 @@ def write_transition(completed: Completed, record: Records) -> None:
     record["logprob"] = transition.logprob
     record["value"] = transition.value
     record["reward"] = transition.reward
+    record["equity"] = transition.equity
     record["next_value"] = completed.next_value
     record["actions"] = transition.actions
     record["observation"] = transition.observation
@@ -93,6 +98,7 @@ def read_transition(record: Records) -> Completed:
     transition = Transition(
         row["observation"].copy(), tuple(row["actions"].tolist()), float(row["logprob"]), float(row["value"]),
         float(row["reward"]), int(row["generation"]), bool(row["tainted"]),
+        float(row["equity"]),
     )  # fmt: skip
     serving, decision = int(row["serving"]), int(row["decision"])
     guidance = Guidance(int(row["profile"]), int(row["halvings"]))
@@ -101,7 +107,7 @@ def read_transition(record: Records) -> Completed:
 
 def write_report(report: Report, record: Records) -> None:
     """Fill `record` (1,) of dtype REPORT."""
-    for name in ("update", "decision", "ts_ns", "mean_reward", "candidate"):
+    for name in ("update", "decision", "ts_ns", "mean_reward", "candidate", "era", "set_back"):
         record[name] = getattr(report, name)
     for name, _ in _STATS:
         record[name] = getattr(report.stats, name)
@@ -113,7 +119,7 @@ def read_report(record: Records) -> Report:
     stats = UpdateStats(**{name: row[name].item() for name, _ in _STATS})
     return Report(
         int(row["update"]), int(row["decision"]), int(row["ts_ns"]), float(row["mean_reward"]),
-        int(row["candidate"]), stats,
+        int(row["candidate"]), stats, int(row["era"]), int(row["set_back"]),
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from ztb.errors import InvariantError
 from ztb.learning.contest import Serving
 from ztb.learning.gate.candidate import Verdict
+from ztb.learning.online import LearnerCounts
 from ztb.learning.process import channel as channels
 from ztb.learning.process.channel import Channel
 from ztb.learning.process.child import Child
@@ -17,7 +18,10 @@ from ztb.learning.process.feed import FeedWriter
 from ztb.learning.process.messages import Completed, Report, read_report, read_verdict, write_transition
 from ztb.learning.process.packing import pack_serving, unpack
 from ztb.learning.process.settings import Care, LearnerSettings
+from ztb.learning.process.spans import Spans
 
+WINDOW_SKIPPED = "window_skipped"
+"""Kind of the event that the next learner's window begins anew, after so many `rows` of ticks."""
 _FAILURES_BEFORE_SKIPPING = 2
 
 
@@ -46,8 +50,9 @@ class LearnerProcess:
     `push` never waits: transitions that find the ring full are dropped and counted; the learner takes what
     follows them as a new beginning. A learner that dies or hangs leaves everything to the next: its state as of
     its last update, the transitions since, reports not yet read. If two in a row get nowhere, the transitions
-    that wait are dropped and counted too, in case it is they that kill. `feed` takes ticks and decisions for the
-    window that the policy is rolled out over; None where nothing is.
+    that wait are dropped too, in case it is they that kill. What is dropped is told by its decisions, in spans, so
+    that what was learnt can be learnt again. `feed` takes ticks and decisions for the window that the policy is
+    rolled out over; None where nothing is.
     """
 
     def __init__(
@@ -67,10 +72,11 @@ class LearnerProcess:
         self._beats = 0
         self._alive_at = 0.0
         self._start_at = clock()
-        self._reported_dropped = self._reported_unseen = 0
+        self._unlearnt = Spans()
         self._update = 0
         self._stopping = False
         self._closed = False
+        self._left_out = LearnerCounts()
 
     @property
     def pid(self) -> int | None:
@@ -80,7 +86,12 @@ class LearnerProcess:
     @property
     def waiting(self) -> int:
         """Transitions pushed that no update has learnt from yet."""
-        return self._channel.transitions.head - self._channel.transitions.tail
+        return 0 if self._closed else self._channel.transitions.head - self._channel.transitions.tail
+
+    @property
+    def left_out(self) -> LearnerCounts:
+        """What was left out of training, by all learners up to the last state of the last."""
+        return self._left_out if self._closed else self._channel.left_out
 
     def push(self, completed: Completed) -> None:
         """Hand a transition over, or count it as dropped."""
@@ -88,7 +99,11 @@ class LearnerProcess:
         if self._channel.transitions.push(self._record):
             os.eventfd_write(self._wake, 1)
         else:
-            self.counts.dropped += 1
+            self._drop(completed.decision)
+
+    def _drop(self, decision: int) -> None:
+        self.counts.dropped += 1
+        self._unlearnt.add(decision)
 
     def reports(self) -> Iterator[Report]:
         """Updates done since the last call, each once."""
@@ -127,12 +142,10 @@ class LearnerProcess:
 
     def watch(self) -> Iterator[Event]:
         """Look after the process: what happened since the last call."""
-        if self.counts.dropped > self._reported_dropped:
-            yield Event("transitions_dropped", {"count": self.counts.dropped - self._reported_dropped})
-            self._reported_dropped = self.counts.dropped
-        if self.feed is not None and self.feed.dropped > self._reported_unseen:
-            yield Event("window_broken", {"decisions": self.feed.dropped - self._reported_unseen})
-            self._reported_unseen = self.feed.dropped
+        if dropped := self._unlearnt.take():
+            yield Event("transitions_dropped", {"decisions": dropped})
+        if self.feed is not None and (unheard := self.feed.unheard.take()):
+            yield Event("window_broken", {"decisions": unheard})
         if self._stopping:
             return
         if self._child is None:
@@ -162,6 +175,7 @@ class LearnerProcess:
         os.close(self._wake)
         os.close(self._memory)
         self.feed = None
+        self._left_out = self._channel.left_out
         del self._channel
 
     def _start(self) -> Event:
@@ -191,9 +205,11 @@ class LearnerProcess:
         backoff = self._back_off()
         yield Event(kind, {"exit": code, "said": said, "restart_in_s": backoff, "waiting": self.waiting})
         if counts.failures >= _FAILURES_BEFORE_SKIPPING:
-            counts.dropped += self._channel.skip_waiting()
+            for decision in self._channel.skip_waiting():
+                self._drop(decision)
             if self.feed is not None:
                 self.feed.skip()
+                yield Event(WINDOW_SKIPPED, {"rows": self.feed.rows})
 
     def _back_off(self) -> float:
         """Count a failure; seconds until the next start."""

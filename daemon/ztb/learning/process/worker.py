@@ -9,6 +9,7 @@ import ctypes
 import os
 import select
 import signal
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,10 +18,11 @@ from ztb.errors import InvariantError
 from ztb.learning.contest import Contest, Serving
 from ztb.learning.gate.candidate import Verdict
 from ztb.learning.guidance import guided
-from ztb.learning.online import OnlineLearner, Updated
+from ztb.learning.online import LearnerCounts, OnlineLearner, Updated
 from ztb.learning.process.channel import Channel
 from ztb.learning.process.feed import FeedReader
 from ztb.learning.process.messages import (
+    NEVER,
     Completed,
     Report,
     read_transition,
@@ -55,9 +57,12 @@ class Worker:
         recent = _recent(channel, state["recent"])
         self._learner = OnlineLearner(_updater(channel, state), channel.settings.online, recent)
         self._learner.updates = state["updates"]
+        self._learner.counts = LearnerCounts(**state["counts"])
         self._options = (channel.settings.ppo, *channel.settings.profiles)
         self._heard = 0
         self._era = state["era"]
+        self._set_back = state["set_back"]
+        self._to_tell = False  # whether it was set back before a transition that it has not seen yet
         self._contest: Contest | None = None
         self._hear()
         self._reader = FeedReader(channel.feed, recent.window) if channel.feed and recent else None
@@ -76,6 +81,7 @@ class Worker:
         self._heard, serving = found[0], unpack_serving(found[1])
         if serving.set_back and serving.era > self._era:
             self._learner.set_back(serving.weights, serving.updater_state)
+            self._to_tell = True
         self._era = serving.era
         if self._contest is None:
             self._contest = _contest(channel, self._learner.recent, serving)
@@ -108,6 +114,8 @@ class Worker:
             learner.interrupt()
         self._decision = completed.decision
         self._hear()
+        if self._to_tell:
+            self._set_back, self._to_tell = completed.decision, False
         if self._reader is not None:
             self._reader.follow(completed.decision)
             if self._contest is not None and self._reader.told is not None:
@@ -120,7 +128,9 @@ class Worker:
     def _publish(self, updated: Updated | None, completed: Completed) -> None:
         """Candidate, state, report; and last the places of what it learnt from: then nothing more will come of them."""
         channel = self._channel
-        state = _state(self._learner, channel.transitions.cursor, completed, self._era)
+        set_back = self._set_back
+        self._set_back = NEVER if updated is not None else set_back
+        state = _state(self._learner, channel.transitions.cursor, completed, self._era, self._set_back)
         record = None
         if updated is not None:
             candidate = 0 if updated.candidate is None else channel.candidates.publish(pack(state))
@@ -128,12 +138,13 @@ class Worker:
             write_report(
                 Report(
                     updated.update, completed.decision, completed.ts_ns, updated.mean_reward, candidate,
-                    updated.stats,
+                    updated.stats, self._era, set_back,
                 ),
                 record,
             )  # fmt: skip
             state["report"] = record.view(np.uint8)
         channel.states.publish(pack(state))
+        channel.left_out = self._learner.counts
         if record is not None:
             self._send(channel.reports, record)
         if updated is not None and updated.candidate is not None and self._contest is not None:
@@ -163,23 +174,29 @@ def first_state(updater_state: dict[str, Any] | None, weights: dict[str, Any], u
             "updater": updater_state,
             "weights": weights,
             "updates": updates,
+            "counts": asdict(LearnerCounts()),
             "consumed": 0,
             "report": None,
             "recent": None,
             "era": 0,
+            "set_back": NEVER,
         }
     )
 
 
-def _state(learner: OnlineLearner, consumed: int, completed: Completed, era: int) -> dict[str, Any]:
+def _state(
+    learner: OnlineLearner, consumed: int, completed: Completed, era: int, set_back: int
+) -> dict[str, Any]:
     return {
         "updater": learner.updater.state(),
         "updates": learner.updates,
+        "counts": asdict(learner.counts),
         "consumed": consumed,
         "decision": completed.decision,
         "report": None,
         "recent": _recent_state(learner.recent) if learner.recent else None,
         "era": era,
+        "set_back": set_back,
     }
 
 

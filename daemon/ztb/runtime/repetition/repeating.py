@@ -17,7 +17,7 @@ from ztb.runtime.recovery import Past, read_past
 from ztb.runtime.repetition.outside import inputs
 from ztb.runtime.repetition.record import Recorded, Start, read_rows, traded
 from ztb.runtime.repetition.stand_ins import Outcomes, RecordedBroker, RecordedTicks, instrument_of
-from ztb.runtime.repetition.swaps import Kept, KeptSwaps
+from ztb.runtime.repetition.swaps import Kept, KeptSwaps, Relearnt
 from ztb.runtime.session import Frame, MakeOrigin, Session, status_of
 from ztb.runtime.trading import configured
 from ztb.trading.weights import NetworkShape, weights_sha256
@@ -35,12 +35,29 @@ class Repeated:
     decisions: int
     difference: str
     unrepeated: str
+    relearnt: Relearnt | None = None
+
+    @property
+    def first_difference(self) -> str:
+        """In what was traded, or, where that is the same, in what was learnt."""
+        return self.difference or (self.relearnt.difference if self.relearnt else "")
+
+    @property
+    def left_out(self) -> list[str]:
+        """Everything that could not be repeated."""
+        unmade = self.relearnt.unmade if self.relearnt else ""
+        behind = f"{unmade} of start {self.number} and what was learnt after it" if unmade else ""
+        return [what for what in (self.unrepeated, behind) if what]
 
 
 class Repetition:
-    """`start` again, in `directory`. DataError: what it began with was not kept, or is not what it was."""
+    """`start` again, in `directory`; `relearn`: what was learnt too. DataError: what it began with was not kept, or is
+    not what it was.
+    """
 
-    def __init__(self, recorded: Recorded, start: Start, directory: RunDirectory) -> None:
+    def __init__(
+        self, recorded: Recorded, start: Start, directory: RunDirectory, relearn: bool = False
+    ) -> None:
         self._start = start
         past = read_past(recorded.directory.journal, start.first_seq) if start.first_seq > 1 else None
         self._script = inputs(start, past)
@@ -50,11 +67,21 @@ class Repetition:
         kept = Kept(recorded.directory, recorded.digests)
         self.session = Session(replace(frame, broker=broker), _origin(start, kept, frame))
         engine = self.session.engine
-        engine.learning = KeptSwaps(start, kept, self.session.policy)
+        engine.learning = self._learning = self._make_learning(kept, relearn)
         engine.live.flattening = start.made_of["flattening"]
         engine.live.guard = Outcomes(start, engine)
         if broker is not None:
             broker.progress = engine.progress
+
+    def _make_learning(self, kept: Kept, relearn: bool) -> KeptSwaps:
+        session, start = self.session, self._start
+        learnt = start.made_of["learner"] != "off"
+        if not (relearn and learnt and session.origin is not None):
+            return KeptSwaps(start, kept, session.policy)
+        # Imported here alone: who does not learn again never needs torch.
+        from ztb.runtime.repetition.relearning import Relearning
+
+        return Relearning(start, kept, session, session.origin)
 
     async def run(self) -> Repeated:
         """Do it all again, and compare."""
@@ -73,7 +100,8 @@ class Repetition:
         if contradiction:
             difference, unrepeated = contradiction, ""
         summary = session.directory.read_json(session.directory.summary)
-        return Repeated(start.number, summary, same, difference, unrepeated)
+        relearnt = self._learning.relearnt()
+        return Repeated(start.number, summary, same, difference, unrepeated, relearnt)
 
 
 def _contradiction(error: BaseException) -> str:
@@ -100,23 +128,25 @@ def _origin(start: Start, kept: Kept, frame: Frame) -> MakeOrigin:
 
     def make(shape: NetworkShape, schema_hash: str) -> Origin:
         folder = kept.directory.checkpoints
-        number = _first_file(kept.directory) if frame.past is None else start.made_of["checkpoint"]
+        generation, number = start.made_of["generation"], start.made_of["checkpoint"]
         if number is None:
-            raise DataError(
-                f"start {start.number} began with a policy that was not kept: it cannot be repeated"
-            )
+            number = _first_file(kept.directory, generation)
         origin = load_origin(f"{folder}:{number}", shape, schema_hash, frame.assembly.strategy.network)
-        generation = start.made_of["generation"]
         info = kept.checked(GenerationInfo(generation, None, origin.weights, weights_sha256(origin.weights)))
         return origin if frame.past is None else replace(origin, served=info)
 
     return make
 
 
-def _first_file(directory: RunDirectory) -> int | None:
-    """The number of the file that generation 0 was saved in when it was made."""
+def _first_file(directory: RunDirectory, generation: int) -> int:
+    """The number of the file that `generation` was saved in when it was made. DataError: it was not kept."""
     listed = CheckpointManager(directory.checkpoints).list(CHECKPOINT_NAME)
-    return min((saved.number for saved in listed if saved.lineage.get("generation") == 0), default=None)
+    files = [saved.number for saved in listed if saved.lineage.get("generation") == generation]
+    if not files:
+        raise DataError(
+            f"{directory.checkpoints}: generation {generation}, which a start began with, was not kept"
+        )
+    return min(files)
 
 
 def compare(start: Start, again: list[Record], rows: int) -> tuple[int, str, str]:

@@ -100,10 +100,9 @@ class RecordedTicks:
     def _until_next(self, most: int) -> int:
         """Rows until something happens from outside, or the end."""
         done = self._engine.progress.rows
-        ends = [item.rows for item in self._script if item.rows > done][:1]
-        if self._last is not None and self._last > done:
-            ends.append(self._last)
-        return min([most, *(end - done for end in ends)])
+        following = next((item.rows for item in self._script if item.rows > done), done + most)
+        last = self._last if self._last is not None and self._last > done else done + most
+        return min(most, following - done, last - done)
 
     def _over(self) -> bool:
         progress = self._engine.progress

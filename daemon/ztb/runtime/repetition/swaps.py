@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,23 @@ from ztb.errors import DataError, ZtbError
 from ztb.learning.generations import GenerationInfo, ServedPolicy
 from ztb.ledger.run_directory import RunDirectory
 from ztb.runtime.engine import Learning
+from ztb.runtime.origin import CHECKPOINT_NAME
 from ztb.runtime.repetition.record import Start
 from ztb.telemetry.why.recomputation import load_weights
-from ztb.trading.weights import weights_sha256
+from ztb.trading.weights import Weights, weights_sha256
+from ztb.utils import CheckpointManager
+
+
+@dataclass(frozen=True, slots=True)
+class Relearnt:
+    """How many generations and updates are the same, the first that is not, and the first that could not be made
+    again because the ticks ended, each in words or "".
+    """
+
+    generations: int = 0
+    updates: int = 0
+    difference: str = ""
+    unmade: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +45,20 @@ class Kept:
         except ZtbError as error:
             raise DataError(f"generation {number} served, but cannot be had any more: {error}") from error
         return self.checked(GenerationInfo(number, None, weights, weights_sha256(weights)))
+
+    def present(self) -> set[int]:
+        """The generations that are on disk."""
+        listed = CheckpointManager(self.directory.checkpoints).list(CHECKPOINT_NAME)
+        return {saved.lineage["generation"] for saved in listed if saved.fault is None}
+
+    def state(self, number: int) -> tuple[Weights, dict[str, Any] | None]:
+        """The weights of a generation, and the updater's state that made them. DataError: it was not kept."""
+        manager = CheckpointManager(self.directory.checkpoints)
+        for saved in manager.list(CHECKPOINT_NAME):
+            if saved.lineage.get("generation") == number:
+                state = manager.load(CHECKPOINT_NAME, saved.number, as_numpy=True)
+                return state["weights"], state["updater"]
+        raise DataError(f"the learner went back to generation {number}, which was not kept")
 
     def checked(self, info: GenerationInfo) -> GenerationInfo:
         """`info`, if its weights are those of the journal. DataError."""
@@ -59,6 +88,10 @@ class KeptSwaps(Learning):
     def decided(self, decision: int, features: NDArray[np.float32], tainted: bool) -> None:
         """See `Learning`."""
         self._prepare(decision + 1)
+
+    def relearnt(self) -> Relearnt | None:
+        """What was learnt again; None: nothing was."""
+        return None
 
     def _prepare(self, decision: int) -> None:
         number = self._served.get(decision, self.generation)

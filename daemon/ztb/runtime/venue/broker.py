@@ -184,12 +184,14 @@ class VenueBroker(Onlooker):
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._patience_s
         while not order.done and not order.accepted:
+            asked_s = loop.time()
             try:
                 await self.look_at(order)
             except VenueError as error:
                 self._doors().warn("order_unknown", f"order {order.order_id}: {error}")
             else:
-                if not order.accepted and loop.time() >= deadline:
+                # The order may have come after the asking, and the answer long after that.
+                if not order.accepted and asked_s >= deadline:
                     self.table.refused(order, "never_arrived", self._now_ns())
             self._tell()
             if not order.done and not order.accepted:

@@ -12,6 +12,10 @@ from ztb.market.live.client import ClientSettings, Row, VenueClient, client_fact
 from ztb.market.venues import venue_name
 from ztb.secrets import read_secret, require_secret
 
+_WINDOW = "recvWindow"  # ccxt's option, milliseconds
+_LONGEST_WINDOW_MS = 5_000
+_WINDOW_MARGIN_S = 2.0  # venues take what is a second ahead of their clock
+
 Outcome: TypeAlias = Literal["refused", "unknown"]
 
 
@@ -81,7 +85,21 @@ def keys(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def private_client(market: MarketSection, environment: Mapping[str, str]) -> PrivateClient:
-    """A client of the configured venue that may trade."""
+    """A client of the configured venue that may trade.
+
+    The time in which a venue takes what was sent is shortened where ccxt's is long and the configuration has none:
+    for so long nobody knows what became of an order without an answer.
+    """
     options = {**market.client, **keys(environment)}
     made = client_factory(ClientSettings(venue_name(market.venue or ""), options, market.allowed_hosts))()
-    return cast(PrivateClient, made)
+    client = cast(PrivateClient, made)
+    window_ms = client.options.get(_WINDOW)
+    if window_ms is not None and _WINDOW not in market.client.get("options", {}):
+        client.options[_WINDOW] = min(window_ms, _LONGEST_WINDOW_MS)
+    return client
+
+
+def patience_of(client: PrivateClient, least_s: float) -> float:
+    """Seconds after which the venue cannot take an unanswered order any more: its window for requests is over."""
+    window_s = float(client.options.get(_WINDOW, 0)) / 1000.0
+    return max(least_s, window_s + _WINDOW_MARGIN_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import subprocess
 import sys
@@ -54,6 +55,7 @@ class Watchdog:
         """Start it, and look that it lives, until cancelled; one that dies is started again."""
         while not self._released:
             if self._process is None or self._process.poll() is not None:
+                self._bury()
                 self._process = self._start()
             await asyncio.sleep(1.0)
 
@@ -71,6 +73,13 @@ class Watchdog:
             start_new_session=True,
         )
         if process.stdin is not None:
-            process.stdin.write(self._orders.encode() + b"\n")
-            process.stdin.flush()
+            with contextlib.suppress(BrokenPipeError):  # dead already: the next look finds out
+                process.stdin.write(self._orders.encode() + b"\n")
+                process.stdin.flush()
         return process
+
+    def _bury(self) -> None:
+        """Close what is left of a process that died."""
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()

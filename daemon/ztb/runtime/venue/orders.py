@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from ztb.execution.orders import (
     Accepted,
@@ -43,6 +44,7 @@ class VenueOrder:
     unknown: bool = False
     cancel_wanted: bool = False
     ending: bool = False
+    filled: Decimal = Decimal(0)  # base currency, exactly
     filled_lots: int = 0
     ended: tuple[str, int] | None = None
     done: bool = False
@@ -79,7 +81,8 @@ class OrderTable:
     def resume(self, left: OpenOrder, client_id: str) -> None:
         """An order of before a restart, whose outcome is to be asked for."""
         filled_lots = left.request.lots - left.remaining_lots
-        order = VenueOrder(left.request, client_id, unknown=True, filled_lots=filled_lots)
+        filled = filled_lots * self.instrument.lot_size
+        order = VenueOrder(left.request, client_id, unknown=True, filled=filled, filled_lots=filled_lots)
         self.orders[order.order_id] = order
 
     @property
@@ -115,7 +118,7 @@ class OrderTable:
             self.events.append(Accepted(order.order_id, now_ns))
         # Without the quantity filled nobody knows yet which fills to wait for.
         if status in ("closed", "expired", "rejected", *_CANCELLED) and row.get("filled") is not None:
-            order.ended = str(status), self.instrument.lots(float(row["filled"]))
+            order.ended = str(status), self.instrument.nearest_lots(Decimal(str(row["filled"])))
             self._end(order, now_ns)
 
     def traded(self, trade: Row) -> None:
@@ -168,8 +171,9 @@ class OrderTable:
                 self._fill(order, trade)
 
     def _fill(self, order: VenueOrder, trade: Row) -> None:
-        fill: Filled = filled(trade, order.order_id, order.filled_lots, self.instrument)
+        fill: Filled = filled(trade, order.request, order.filled, self.instrument)
         self.trades.add(fill.fill_id)
+        order.filled += Decimal(str(trade["amount"]))
         order.filled_lots = fill.cumulative_lots
         order.accepted, order.unknown = True, False
         self.events.append(fill)

@@ -53,14 +53,25 @@ def fill_id(trade: Row) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
 
 
-def filled(trade: Row, order_id: int, before_lots: int, instrument: Instrument) -> Filled:
-    """ccxt's trade as a fill of `order_id`, which had `before_lots` filled."""
-    lots = instrument.lots(float(trade["amount"]))
+def filled(trade: Row, order: OrderRequest, before: Decimal, instrument: Instrument) -> Filled:
+    """ccxt's trade as a fill of `order`, of which `before` base currency had been filled.
+
+    Fills count in whole lots and ticks. What a venue trades off its own grid is booked at the nearest, and the rest as
+    fees, above or below 0: so cash and position are what the venue says, whatever it says.
+    """
+    quantity, price = Decimal(str(trade["amount"])), Decimal(str(trade["price"]))
+    ticks, cumulative_lots = instrument.nearest_ticks(price), instrument.nearest_lots(before + quantity)
+    lots = cumulative_lots - instrument.nearest_lots(before)
+    on_grid, on_grid_price = lots * instrument.lot_size, ticks * instrument.tick_size
     fee, base_fee, other_fee = _fees(trade, instrument)
+    if (on_grid, on_grid_price) != (quantity, price):
+        fee += order.side * (price * quantity - on_grid_price * on_grid)
+        base_fee -= order.side * (quantity - on_grid)
+        other_fee = ", ".join(filter(None, [other_fee, f"off the grid: {quantity:f} at {price:f}"]))
     liquidity: Literal["maker", "taker"] = "maker" if trade.get("takerOrMaker") == "maker" else "taker"
     return Filled(
-        order_id, int(trade["timestamp"]) * _NS_PER_MS, fill_id(trade), lots,
-        instrument.price_ticks(float(trade["price"])), liquidity, before_lots + lots, fee, base_fee, other_fee,
+        order.order_id, int(trade["timestamp"]) * _NS_PER_MS, fill_id(trade), lots, ticks, liquidity,
+        cumulative_lots, fee, base_fee, other_fee,
     )  # fmt: skip
 
 

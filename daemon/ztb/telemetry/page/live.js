@@ -135,7 +135,11 @@
   }
 
   function draw() {
-    for (const { plot, columns } of plots) plot.setData(columns());
+    for (const { plot, place, columns } of plots) {
+      const points = columns();
+      place.classList.toggle("none", points[0].length < 2);
+      plot.setData(points);
+    }
   }
 
   function resize() {
@@ -155,7 +159,7 @@
     if (other === null) return [];
     const difference = (now.equity - other) / now.start_equity;
     const found = now.helping.find((item) => item.baseline === name);
-    const sure = found && found.low !== null ? `${percent(found.low)} to ${percent(found.high)}` : "of the start, same ticks and costs";
+    const sure = found && found.low !== null ? `interval ${percent(found.low)} to ${percent(found.high)}` : "of the start, same ticks and costs";
     return [card(`Against ${name}`, signed(difference, percent), sure, sign(difference))];
   }
 
@@ -177,7 +181,7 @@
     const title = `${now.strategy} on ${now.symbol}`;
     document.title = `${now.state} \u00b7 ${title}`;
     byId("title").textContent = title;
-    byId("where").textContent = `ztb ${now.instance} \u00b7 ${now.mode} on ${now.venue}`;
+    byId("where").textContent = `${now.instance === "ztb" ? "ztb" : `ztb ${now.instance}`} \u00b7 ${now.mode} on ${now.venue}`;
     const state = byId("state");
     state.textContent = now.state.replace("_", " ");
     state.className = `pill ${now.state === "trading" ? "good" : now.state === "halted" ? "bad" : "warn"}`;
@@ -209,7 +213,10 @@
   }
 
   function limits() {
-    const items = now.limits.map((use) => meter(use.name.replaceAll("_", " "), use.limit ? use.used / use.limit : 0, `${short(use.used)} of ${short(use.limit)}`));
+    const items = now.limits.map(({ name, used, limit }) => {
+      const words = name.endsWith("fraction") || name === "exposure" ? (v) => `${short(Number((v * 100).toFixed(2)))} %` : short;
+      return meter(name.replace("_fraction", "").replaceAll("_", " "), limit ? used / limit : 0, `${words(used)} of ${words(limit)}`);
+    });
     if (now.memory_limit_mb) items.push(meter("memory", now.memory_mb / now.memory_limit_mb, `${number(now.memory_mb, 0)} of ${number(now.memory_limit_mb, 0)} MB`));
     list("limits", items, "No limits are known yet.");
   }
@@ -228,7 +235,7 @@
     byId("h-learning").parentElement.classList.toggle("empty", learner === null);
     if (learner === null) return;
     const state = learner.frozen ? "frozen" : learner.alive ? "running" : "not running";
-    byId("learner").textContent = `The learner (${learner.mode}) is ${state}: ${learner.updates} updates, ${learner.waiting} transitions waiting, ${learner.dropped} dropped, ${learner.tainted} left out for gaps.`;
+    byId("learner").textContent = `The learner (${learner.mode}) is ${state}: ${learner.updates} updates, ${learner.waiting} transitions waiting, ${learner.dropped} dropped, ${learner.tainted} left out for gaps${learner.empty ? `, ${learner.empty} updates without anything to learn from` : ""}.`;
   }
 
   function system() {

@@ -122,8 +122,7 @@
     [0, utc({ hour: "2-digit", minute: "2-digit", second: "2-digit" })],
   ];
 
-  function dates(u, splits) {
-    const step = splits.length > 1 ? splits[1] - splits[0] : 86400;
+  function dates(u, splits, axis, space, step) {
     const form = dateForms.find(([least]) => step >= least)[1];
     return splits.map((x) => form.format(new Date(x * 1000)));
   }
@@ -304,7 +303,7 @@
 
   function options(spec, figure, host, tip, logarithmic) {
     return {
-      width: host.clientWidth, height: height(figure), ms: 1e-3, legend: { show: false }, padding: [10, 10, 0, 0],
+      width: host.clientWidth, height: height(figure), ms: 1e-3, legend: { show: false }, padding: [10, 28, 0, 0],
       tzDate: (x) => uPlot.tzDate(new Date(x * 1000), "Etc/UTC"),
       scales: { x: { time: Boolean(spec.time) }, y: { distr: logarithmic ? 3 : 1, range: range(spec, logarithmic) } },
       axes: axes(spec, logarithmic),

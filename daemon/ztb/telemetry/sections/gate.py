@@ -53,7 +53,7 @@ def verdicts(run: RunData) -> Html:
         "in equities a decision, and drawdown stand beside the incumbent's."
     )
     listed = table(_HEADS, [_row(row, detail) for row, detail in shown], "What the gate found", words=3)
-    return join(["<h3>What the gate found</h3>", f"<p>{text(note + left)}</p>", listed])
+    return join([f"<p>{text(note + left)}</p>", listed])
 
 
 def _row(row: GenerationRow, found: dict[str, Any]) -> list[Html]:

@@ -73,15 +73,28 @@ def uniforms_of(decision: DecisionRow) -> NDArray[np.float64]:
     return np.frombuffer(decision.uniforms, np.float64)
 
 
-def load_weights(directory: RunDirectory, generation: int) -> tuple[int, Weights]:
-    """(number of the file, weights) of a generation of the run, found by its lineage."""
+def kept_generations(directory: RunDirectory) -> dict[int, tuple[str, int]]:
+    """Experiment and number of the file of each generation of the run that was kept, by its lineage."""
     manager = CheckpointManager(directory.checkpoints)
-    for name in manager.experiments():
-        for saved in manager.list(name):
-            if saved.lineage.get("generation") == generation:
-                state = manager.load(name, saved.number, as_numpy=True)
-                return saved.number, state["weights"]
-    raise ZtbError(f"{directory.checkpoints}: the weights of generation {generation} were not kept")
+    return {
+        saved.lineage["generation"]: (name, saved.number)
+        for name in manager.experiments()
+        for saved in manager.list(name)
+        if "generation" in saved.lineage
+    }
+
+
+def load_weights(directory: RunDirectory, generation: int) -> tuple[int, Weights]:
+    """(number of the file, weights) of a generation of the run."""
+    kept = kept_generations(directory)
+    if generation not in kept:
+        numbers = ", ".join(map(str, sorted(kept))) or "none"
+        raise ZtbError(
+            f"{directory.checkpoints}: the weights of generation {generation} were not kept; those of {numbers} were "
+            "(checkpoint.max_generations)"
+        )
+    name, number = kept[generation]
+    return number, CheckpointManager(directory.checkpoints).load(name, number, as_numpy=True)["weights"]
 
 
 def _compare(
