@@ -116,3 +116,26 @@ def test_while_the_venue_hides_an_order_of_ours_its_fills_halt_nothing_and_no_ne
     account.hidden = 0
     run_virtual(books.reconciler.reconcile())
     assert not books.halts and books.reconciler.done.is_set()
+
+
+def test_a_balance_older_than_a_trade_that_the_stream_told_of_is_no_mismatch(tmp_path):
+    account = FakeAccount()
+    books = Books(tmp_path, account)
+    left_open(account, books, 1)
+
+    async def old_balance():
+        before = {"total": {"USDT": float(account.quote), "BTC": float(account.base)}}
+        account.trade("1", "0.01")
+        books.desk.broker.table.traded(account.trades[-1])
+        return before
+
+    async def restart() -> None:
+        await books.desk.broker.look_at(books.desk.broker.table.orders[1])
+        account.fetch_balance = old_balance
+        await books.reconciler.reconcile()
+        assert not books.reconciler.done.is_set()
+        del account.fetch_balance
+        await books.reconciler.reconcile()
+
+    run_virtual(restart())
+    assert books.halts == [] and books.reconciler.done.is_set()

@@ -95,6 +95,11 @@ class OrderTable:
         """Orders that are over, but for fills that the venue has not told yet."""
         return {order.order_id for order in self.open if order.over}
 
+    @property
+    def known(self) -> int:
+        """How many trades of the account are known."""
+        return len(self.trades) + len(self.foreign)
+
     def by_client_id(self, client_id: str | None) -> VenueOrder | None:
         number = (client_id or "").removeprefix(self.prefix)
         if not (client_id or "").startswith(self.prefix) or not number.isdecimal():

@@ -134,8 +134,11 @@ class Reconciler:
     async def _look(self) -> Balances | None:
         """The balance, with all that led to it booked; None if something traded meanwhile."""
         await self.catch_up()
+        before = self._broker.table.known
         balances = await fetch_balances(self._broker)
-        return None if await self._fetch_trades() else balances
+        await self._fetch_trades()
+        # The user stream may have told of trades while an old balance was on its way.
+        return balances if self._broker.table.known == before else None
 
     async def catch_up(self) -> None:
         """Every trade and every order's state, as the venue has them."""
@@ -144,30 +147,29 @@ class Reconciler:
             await self._broker.look_at(order)
         await self._fetch_trades()
 
-    async def _fetch_trades(self) -> int:
-        """Take over the account's trades; how many were news."""
-        since_ms, news = self._since_ms, 0
+    async def _fetch_trades(self) -> None:
+        """Take over the account's trades."""
+        since_ms = self._since_ms
         while True:
             page = await self._page(since_ms)
-            news += sum(self._take(trade) for trade in page)
+            for trade in page:
+                self._take(trade)
             if len(page) < _PAGE:
                 break
             since_ms = max(since_ms + 1, int(page[-1]["timestamp"]))
         self._since_ms = max(self._since_ms, since_ms - _OVERLAP_MS)
         self._heard()
-        return news
 
     async def _page(self, since_ms: int) -> list[Row]:
         client, symbol = self._broker.client, self._broker.instrument.symbol
         return await self._broker.rest.call(lambda _client: client.fetch_my_trades(symbol, since_ms, _PAGE))
 
-    def _take(self, trade: Row) -> bool:
+    def _take(self, trade: Row) -> None:
         table, number = self._broker.table, fill_id(trade)
-        known = number in table.trades or number in table.foreign
+        before = table.known
         table.traded(trade)
-        if not known:
+        if table.known != before:
             self.missed(number)
-        return not known
 
     def _agrees(self, found: Balances) -> bool:
         account = self._account
