@@ -129,7 +129,8 @@ def test_after_each_turn_of_the_market_it_regains_the_optimum(tmp_path):
     """80 % of the optimum's reward rate within 10,000 decisions, 90 % within 20,000, and a third of the losses at most.
 
     Where the frozen policy gains, because what it was trained on has come back, nothing may be lost.
-    A sample of the proof is one seed and one turn, to the first 10,000 decisions.
+    A sample of the proof is one seed and one turn, to the first 10,000 decisions; what is claimed of the median of five
+    cannot be claimed of each, so that a sample asks for 60 %.
     """
     seeds, before, long = proof_sample(SEEDS), 2_000, 20_000
     whole = len(seeds) == SEEDS
@@ -143,7 +144,7 @@ def test_after_each_turn_of_the_market_it_regains_the_optimum(tmp_path):
             found.setdefault(turn, []).append(adapted(ran, turn, rho, decisions, seed))
             turn += decisions
     for after_turn in found.values():
-        assert median(one.after[10_000] for one in after_turn) >= 0.8
+        assert median(one.after[10_000] for one in after_turn) >= (0.8 if whole else 0.6)
         assert median(one.earned - min(one.frozen, 0.0) / 3 for one in after_turn) >= 0.0
         if whole:
             assert median(one.after[20_000] for one in after_turn) >= 0.9
