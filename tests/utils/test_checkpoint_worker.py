@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from ztb.errors import UsageError
+from ztb.utils import CheckpointManager
 from ztb.utils.checkpoint.worker import Worker
 
 
@@ -51,3 +52,15 @@ def test_the_process_ends_only_when_every_call_is_made():
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
     )
     assert ended.stdout == "made\n"
+
+
+def test_where_no_thread_can_be_begun_the_save_fails_and_the_next_one_works(tmp_path, monkeypatch):
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with CheckpointManager(tmp_path) as manager:
+        with monkeypatch.context() as limited, pytest.raises(RuntimeError, match="new thread"):
+            limited.setattr(threading.Thread, "start", refuse)
+            manager.save({"a": 1}, "exp")
+        assert manager.save({"a": 2}, "exp").number == 0
+        assert manager.load("exp") == {"a": 2}

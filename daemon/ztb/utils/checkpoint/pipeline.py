@@ -109,9 +109,10 @@ class Pipeline:
         plan = plan_snapshot(request.state, self._max_bytes)
         idle = len(self._free) == ARENAS
         snapshot = take_snapshot(plan, self._free[-1], self._thread if idle else None)
-        job = _Job(snapshot, request.facts, self._free.pop(), request.replaceable)
-        self._waiting = job
+        job = _Job(snapshot, request.facts, self._free[-1], request.replaceable)
         self._thread.submit(lambda: self._run(job))
+        self._waiting = job
+        self._free.pop()
         return job
 
     def _replace(self, job: _Job, request: Request) -> _Job:

@@ -28,11 +28,14 @@ class Worker:
         self._end: weakref.finalize[[_Calls, threading.Thread], Worker] | None = None
 
     def submit(self, call: Call) -> None:
-        """Have `call` made in the thread; what it raises is logged. UsageError once closed."""
+        """Have `call` made in the thread; what it raises is logged.
+
+        UsageError once closed; RuntimeError where no thread can be begun.
+        """
         if self._end is None:
             thread = threading.Thread(target=_serve, args=(self._calls,), name=self._name, daemon=True)
-            self._end = weakref.finalize(self, _finish, self._calls, thread)
             thread.start()
+            self._end = weakref.finalize(self, _finish, self._calls, thread)
         elif not self._end.alive:
             raise UsageError(f"the thread {self._name} has ended: nothing is saved any more")
         self._calls.put(call)
