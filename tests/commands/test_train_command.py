@@ -150,6 +150,10 @@ def test_mistakes_are_named(train, tmp_path, write_bars):
     code, _, said = train("--out", tmp_path / "f", "--device", "abacus")
     assert code == 78 and "--device 'abacus'" in said
     assert train("--validation", "long")[0] == 2
+    for nothing in ("none", "0d"):
+        code, _, said = train("--out", tmp_path / "n", "--validation", nothing)
+        assert code == 2
+        assert "must be held out" in said
     assert train("--updates", 0)[0] == 2
 
 

@@ -15,6 +15,7 @@ import typer
 from ztb.commands.compiling import say_if_it_compiles
 from ztb.commands.moments import parse_moment
 from ztb.config import load_config
+from ztb.errors import UsageError
 from ztb.ledger.run_directory import RunDirectory, create_run_directory
 from ztb.runtime.origin import parse_span
 from ztb.telemetry.logs import set_log_level
@@ -85,10 +86,18 @@ def _request(options: TrainOptions) -> tuple[TrainRequest, RunDirectory]:
     request = TrainRequest(
         load_config(options.config_path, options.flags).config, options.paths, options.seed,
         parse_moment(options.start, "--from"), parse_moment(options.end, "--to"),
-        parse_span(options.validation, "--validation"), options.updates, options.patience,
+        _validation_ns(options.validation), options.updates, options.patience,
         options.device or "cpu",
     )  # fmt: skip
     return request, create_run_directory(options.out, "train")
+
+
+def _validation_ns(text: str | None) -> int:
+    """The span to hold out, 0 for the default. UsageError if there is to be none."""
+    span = parse_span(text, "--validation")
+    if text is not None and span == 0:
+        raise UsageError(f"--validation {text!r}: something must be held out, for the best is chosen by it")
+    return span
 
 
 def _displays(
