@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import defaultdict, deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import pairwise
 from pathlib import Path
 
-import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from ztb.execution.order_states import OrderProgress, OrderState
 from ztb.execution.orders import Filled, OpenOrder, OrderRequest, OrderType, TimeInForce
@@ -20,7 +21,6 @@ from ztb.ledger.records import (
     ADOPTED,
     FillRow,
     GenerationRow,
-    MarkRow,
     NoteRow,
     OrderEventRow,
     OrderRow,
@@ -29,6 +29,7 @@ from ztb.ledger.records import (
 )
 from ztb.runtime.adoption import Adoption
 from ztb.runtime.engine import Progress
+from ztb.runtime.marked import Marks, read_marks
 
 OPENING = "opening"
 """Kind of the note that says what an account began with."""
@@ -72,10 +73,7 @@ class Opening:
 
 @dataclass(slots=True)
 class Past:
-    """See the module. `open_orders` may still have fills that nobody heard of; quantities are of their intents.
-
-    `marks` are as if what was adopted after them had been there before.
-    """
+    """See the module. `open_orders` may still have fills that nobody heard of; quantities are of their intents."""
 
     last_ts_ns: int = 0
     opening: Opening | None = None
@@ -85,7 +83,7 @@ class Past:
     adoptions: list[Adoption] = field(default_factory=list[Adoption])
     funding: list[Decimal] = field(default_factory=list[Decimal])
     orders: list[OrderRow] = field(default_factory=list[OrderRow])
-    marks: list[MarkRow] = field(default_factory=list[MarkRow])
+    marks: Marks = field(default_factory=Marks)
     rejects: int = 0
     refusals: int = 0
     updates: int = 0
@@ -130,6 +128,12 @@ class Past:
         """Generations of which `event` was journaled."""
         return sum(row.event == event for row in self.generations)
 
+    def forget(self) -> None:
+        """All is in its place: what grows with the months need not stay in memory."""
+        for rows in (self.booked, self.orders, self.funding):
+            rows.clear()
+        self.marks.forget()
+
 
 def read_past(path: Path, before: int = _ALL) -> Past | None:
     """The past of a journal, of its rows `before` a sequence number; None where there is none.
@@ -149,45 +153,52 @@ def _read(reader: JournalReader, before: int) -> Past:
     earlier = ("seq < ?", (before,))
     past = Past(
         orders=list(reader.rows(OrderRow, *earlier)),
-        marks=list(reader.rows(MarkRow, *earlier)),
         refusals=sum(1 for _ in reader.rows(RefusalRow, *earlier)),
         updates=max((row.number for row in reader.rows(UpdateRow, *earlier)), default=0),
         generations=list(reader.rows(GenerationRow, *earlier)),
     )
-    events = list(reader.rows(OrderEventRow, *earlier))
     for note in reader.rows(NoteRow, "kind = ? AND seq < ?", (OPENING, before)):
         past.opening = Opening.of(note)
         past.last_ts_ns = note.ts_ns
     adopted = reader.rows(NoteRow, "kind = ? AND seq < ?", (ADOPTED, before))
     past.adoptions = [Adoption.of(note) for note in adopted]
-    past.marks = [_since_adopted(mark, past.adoptions) for mark in past.marks]
-    past.rejects = sum(row.event == "rejected" for row in events)
-    past.funding = [Decimal(row.reason or "0") for row in events if row.event == "funded"]
+    past.marks = read_marks(reader, before, past.adoptions)
     past.client_ids = {row.order_id: row.client_id for row in past.orders}
-    _book(past, reader, before, events)
-    moments = [row.ts_ns for rows in (past.orders, past.marks, events) for row in rows]
-    past.last_ts_ns = max([past.last_ts_ns, *moments, *(booked.fill.ts_ns for booked in past.booked)])
+    filled = _book(past, reader, before)
+    over = _hear(past, reader.rows(OrderEventRow, *earlier))
+    past.open_orders = [
+        OpenOrder(_request(order), order.lots - filled[order.order_id])
+        for order in past.orders
+        if order.order_id not in over and filled[order.order_id] < order.lots
+    ]
+    moments = (row.ts_ns for row in past.orders), (booked.fill.ts_ns for booked in past.booked)
+    marked = past.marks.last.ts_ns if past.marks.last else 0
+    past.last_ts_ns = max(past.last_ts_ns, marked, *(max(each, default=0) for each in moments))
     return past
 
 
-def _since_adopted(mark: MarkRow, adoptions: list[Adoption]) -> MarkRow:
-    value = sum(adoption.value for adoption in adoptions if adoption.ts_ns >= mark.ts_ns)
-    if value == 0.0:
-        return mark
-    names = ("equity", "hold_equity", "frozen_equity")
-    return msgspec.structs.replace(
-        mark, **{name: marked + value for name in names if (marked := getattr(mark, name)) is not None}
-    )
+def _hear(past: Past, events: Iterable[OrderEventRow]) -> set[int]:
+    """Count rejects and funding; the orders that are over."""
+    over: set[int] = set()
+    for row in events:
+        past.last_ts_ns = max(past.last_ts_ns, row.ts_ns)
+        if row.event in _OVER:
+            over.add(row.order_id)
+        past.rejects += row.event == "rejected"
+        if row.event == "funded":
+            past.funding.append(Decimal(row.reason or "0"))
+    return over
 
 
-def _book(past: Past, reader: JournalReader, before: int, events: list[OrderEventRow]) -> None:
-    costs = list(reader.numbered(OrderEventRow, "event = ? AND seq < ?", (BASE_FEE, before)))
+def _book(past: Past, reader: JournalReader, before: int) -> dict[int, int]:
+    """The fills; lots of each order that were filled."""
+    costs = deque(reader.numbered(OrderEventRow, "event = ? AND seq < ?", (BASE_FEE, before)))
     filled: dict[int, int] = defaultdict(int)
     for seq, row in reader.numbered(FillRow, "seq < ?", (before,)):
         filled[row.order_id] += row.lots
         base_fee = Decimal(0)
         while costs and costs[0][0] < seq:  # what a fill cost in base currency stands right before it
-            base_fee += Decimal(costs.pop(0)[1].reason or "0")
+            base_fee += Decimal(costs.popleft()[1].reason or "0")
         past.booked.append(
             Booked(
                 row.side,
@@ -198,12 +209,7 @@ def _book(past: Past, reader: JournalReader, before: int, events: list[OrderEven
                 ),
             )
         )  # fmt: skip
-    over = {event.order_id for event in events if event.event in _OVER}
-    past.open_orders = [
-        OpenOrder(_request(order), order.lots - filled[order.order_id])
-        for order in past.orders
-        if order.order_id not in over and filled[order.order_id] < order.lots
-    ]
+    return filled
 
 
 def _request(row: OrderRow) -> OrderRequest:
@@ -216,33 +222,37 @@ def _request(row: OrderRow) -> OrderRequest:
 def progress_of(past: Past) -> Progress:
     """The engine's figures as they stood at the last mark."""
     progress = Progress(adopted=sum(adoption.value for adoption in past.adoptions))
-    marks = past.marks
-    if not marks:
+    last, rows = past.marks.last, past.marks.rows
+    if last is None:
         return progress
-    progress.decisions = marks[-1].decision + 1
-    progress.first_ts_ns = progress.trade_first_ts_ns = marks[0].ts_ns
+    equity: NDArray[np.float64] = rows["equity"]
+    progress.decisions = last.decision + 1
+    progress.first_ts_ns = progress.trade_first_ts_ns = int(rows["ts_ns"][0])
     progress.last_ts_ns = past.last_ts_ns
-    progress.last_equity = marks[-1].equity
-    for mark in marks:
-        progress.peak = max(progress.peak, mark.equity)
-        progress.max_drawdown = max(progress.max_drawdown, 1.0 - mark.equity / progress.peak)
-        progress.equity_sum += mark.equity
-    for before, after in pairwise(marks):
-        change = after.equity / before.equity - 1.0
-        progress.return_sum += change
-        progress.return_square_sum += change * change
+    progress.last_equity = last.equity
+    peaks = np.maximum.accumulate(np.maximum(equity, progress.peak))
+    progress.peak = float(peaks[-1])
+    progress.max_drawdown = max(0.0, float(np.max(1.0 - equity / peaks)))
+    changes = equity[1:] / equity[:-1] - 1.0
+    progress.equity_sum = _sum_in_order(equity)
+    progress.return_sum, progress.return_square_sum = _sum_in_order(changes), _sum_in_order(changes * changes)
     return progress
+
+
+def _sum_in_order(values: NDArray[np.float64]) -> float:
+    """As a run adds them up, one by one, to the bit; numpy's own sum goes in pairs."""
+    return float(np.add.accumulate(values)[-1]) if len(values) else 0.0
 
 
 def remember_risk(past: Past, gate: RiskGate, lot_size: float) -> None:
     """Let the gate live through the marks and orders of the past once more, in order of time."""
     orders = iter([*past.orders, None])
     order = next(orders)
-    for mark in past.marks:
-        while order is not None and order.ts_ns < mark.ts_ns:
+    for ts_ns, equity in past.marks:
+        while order is not None and order.ts_ns < ts_ns:
             gate.record(Proposal(order.side, order.lots * lot_size, 0.0), order.ts_ns)
             order = next(orders)
-        gate.mark(mark.ts_ns, mark.equity)
+        gate.mark(ts_ns, equity)
     while order is not None:
         gate.record(Proposal(order.side, order.lots * lot_size, 0.0), order.ts_ns)
         order = next(orders)

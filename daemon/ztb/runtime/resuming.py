@@ -61,9 +61,9 @@ def resume(engine: Engine, past: Past) -> None:
     lane.resume(past.next_order_id, fills, past.open_orders)
     engine.progress = progress_of(past)
     remember_risk(past, lane.gate, float(instrument.lot_size))
-    if past.marks:
+    if past.marks.last is not None:
         account["peak_equity"] = engine.progress.peak
-        show_price(lane.broker.view, past.last_ts_ns, past.marks[-1].mid)
+        show_price(lane.broker.view, past.last_ts_ns, past.marks.last.mid)
 
 
 def resume_paper(engine: Engine, past: Past, adopt: bool) -> None:

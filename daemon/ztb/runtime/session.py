@@ -148,7 +148,7 @@ class Session:
     def _exchange(self, shadow: str = "") -> PaperExchange:
         """A paper exchange with the opening equity, or with what a shadow had when it was marked last."""
         past = self.frame.past
-        marked = getattr(past.marks[-1], f"{shadow}_equity") if past and past.marks and shadow else None
+        marked = getattr(past.marks.last, f"{shadow}_equity", None) if past and shadow else None
         return self.assembly.exchange(marked or self.opening.equity)
 
     def _resume(self) -> None:
@@ -212,6 +212,8 @@ class Session:
             self.journal.append(self.opening.note(self.frame.trade_from_ns))
         if self.frame.opening is not None:
             self.journal.append(self._began())
+        if past is not None:
+            past.forget()
         learning = self.engine.learning
         try:
             if self.origin is not None:
