@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -64,6 +65,34 @@ def test_blocks_are_recorded_in_order_with_their_receive_times(tmp_path):
     ticks, recv_ns = recorded(tmp_path)
     assert ticks.tobytes() == trades(0, 500).tobytes()
     assert (recv_ns - ticks["ts_ns"]).tolist() == np.repeat(np.arange(50), 10).tolist()
+
+
+def test_who_is_ended_in_the_middle_of_a_write_sees_it_through_before_the_last_one(tmp_path):
+    inside, go_on = threading.Event(), threading.Event()
+
+    def free(_: Path) -> int:
+        if not inside.is_set():
+            inside.set()
+            go_on.wait(10)
+        return PLENTY
+
+    async def run() -> None:
+        keep = recorder(tmp_path, free=free)
+        keep.take(trades(0, 10), trades(0, 10)["ts_ns"])
+        writing = asyncio.create_task(keep.write())
+        await asyncio.to_thread(inside.wait, 10)
+        keep.take(trades(10, 10), trades(10, 10)["ts_ns"])
+        writing.cancel()
+        await asyncio.wait([writing])
+        closing = asyncio.create_task(keep.close())
+        await asyncio.wait([closing], timeout=0.1)
+        go_on.set()
+        await closing
+        assert (keep.rows, keep.lost) == (20, 0)
+
+    asyncio.run(run())
+    assert [path.name for path in tmp_path.iterdir()] == ["000001.ticks"]
+    assert recorded(tmp_path)[0].tobytes() == trades(0, 20).tobytes()
 
 
 def test_files_end_by_size_and_by_age_and_read_as_one_history(tmp_path):

@@ -74,6 +74,7 @@ class Recorder:
         self._held = 0
         self._hole = False
         self._file: _File | None = None
+        self._writing: tuple[asyncio.Future[str | None], int] | None = None
         self._retry_s = 0.0
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -97,7 +98,8 @@ class Recorder:
             await self.close()
 
     async def write(self) -> None:
-        """Write what was taken so far, in a thread."""
+        """Write what was taken so far, in a thread; first see a write through whose caller was cancelled."""
+        await self._see_through()
         now_s = asyncio.get_running_loop().time()
         if not self.recording and now_s >= self._retry_s:
             self._try_again(now_s)
@@ -105,7 +107,17 @@ class Recorder:
         rows = sum(len(ticks) for ticks, _ in pieces)
         if not rows:
             return
-        fault = await asyncio.to_thread(self._write, pieces, now_s)
+        loop = asyncio.get_running_loop()
+        self._writing = loop.run_in_executor(None, self._write, pieces, now_s), rows
+        await self._see_through()
+
+    async def _see_through(self) -> None:
+        """Wait for the write that goes on, if one does, and take note of what became of it."""
+        if self._writing is None:
+            return
+        writing, rows = self._writing
+        fault = await asyncio.shield(writing)
+        self._writing = None
         if fault is None:
             self.rows += rows
         else:
