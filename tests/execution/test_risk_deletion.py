@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 
 import pytest
-from msgspec.structs import replace
 
 from ztb.execution import risk
 from ztb.execution.risk import DAY_NS, Facts, Proposal, Reason, RiskGate, RiskLimits
@@ -46,7 +45,7 @@ def test_every_reason_has_a_case():
 @pytest.mark.parametrize("reason", CASES)
 def test_without_its_check_the_order_passes(reason, monkeypatch):
     limits, order, facts = CASES[reason]
-    gate = RiskGate(dataclasses.replace(RiskLimits(), **limits))  # type: ignore[arg-type]
+    gate = RiskGate(replace(RiskLimits(), **limits))  # type: ignore[arg-type]
     gate.mark(NOW, 1000.0)
     gate.memory.halted = reason is Reason.HALTED
     gate.memory.reduce_only = reason is Reason.REDUCE_ONLY

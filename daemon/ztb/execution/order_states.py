@@ -8,11 +8,10 @@ sending had no answer is unknown until the venue, asked, tells of it, or does no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
+from dataclasses import dataclass, replace
+from enum import Enum
 from types import MappingProxyType
 from typing import assert_never
-
-import msgspec
 
 from ztb.errors import InvariantError
 from ztb.execution.orders import (
@@ -29,7 +28,7 @@ from ztb.execution.orders import (
 )
 
 
-class OrderState(StrEnum):
+class OrderState(Enum):
     SUBMITTED = "submitted"
     UNKNOWN = "unknown"
     OPEN = "open"
@@ -41,7 +40,7 @@ class OrderState(StrEnum):
     REJECTED = "rejected"
 
 
-class LifeEvent(StrEnum):
+class LifeEvent(Enum):
     ACCEPTED = "accepted"
     SUBMIT_UNKNOWN = "submit unknown"
     PARTIAL_FILL = "partial fill"
@@ -95,7 +94,8 @@ def next_state(state: OrderState, event: LifeEvent) -> OrderState:
         raise InvariantError(f"an order that is {state.value} cannot be {event.value}") from None
 
 
-class OrderProgress(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class OrderProgress:
     """How far an order of `lots` has come."""
 
     order_id: int
@@ -127,8 +127,7 @@ def progress_after(progress: OrderProgress, event: OrderEvent) -> OrderProgress:
             raise InvariantError("funding concerns no order")
         case _:
             assert_never(event)
-    state = next_state(progress.state, life)
-    return OrderProgress(progress.order_id, progress.lots, state, progress.filled_lots)
+    return replace(progress, state=next_state(progress.state, life))
 
 
 def _after_fill(progress: OrderProgress, fill: Filled) -> OrderProgress:
@@ -141,7 +140,7 @@ def _after_fill(progress: OrderProgress, fill: Filled) -> OrderProgress:
         )
     final = fill.cumulative_lots == progress.lots
     state = next_state(progress.state, LifeEvent.FINAL_FILL if final else LifeEvent.PARTIAL_FILL)
-    return OrderProgress(progress.order_id, progress.lots, state, fill.cumulative_lots)
+    return replace(progress, state=state, filled_lots=fill.cumulative_lots)
 
 
 def diagram() -> str:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated
 
-import msgspec
 from annotated_types import Ge, Gt, Le
 
 DAY_NS = 86_400_000_000_000
@@ -60,7 +59,8 @@ class RiskLimits:
     max_repeated_side: Annotated[int, Ge(0)] = 200
 
 
-class Proposal(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Proposal:
     """An order as the gate sees it: `quantity` > 0 base currency, `price` its limit, or the mid at market."""
 
     side: int
@@ -68,7 +68,8 @@ class Proposal(msgspec.Struct, frozen=True):
     price: float
 
 
-class Facts(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Facts:
     """What is true when an order is proposed.
 
     `position` signed base currency; `open_buys`, `open_sells` unfilled base currency of open orders;
