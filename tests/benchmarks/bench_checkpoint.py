@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 import torch
-import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import async_save
 
 from ztb.utils import CheckpointManager
 
@@ -114,14 +115,14 @@ def distributed(base: Path) -> Method:
     async def save(state: State) -> float:
         writer = FileSystemWriter(base, sync_files=True, overwrite=True)
         begin = time.perf_counter()
-        future = dcp.async_save(state, storage_writer=writer, no_dist=True)
+        future: Any = async_save(state, storage_writer=writer, no_dist=True)
         blocked = time.perf_counter() - begin
         await asyncio.wrap_future(future)
         return blocked * MILLI
 
     def restore(state: State) -> State:
         target = {name: torch.empty_like(tensor) for name, tensor in state.items()}
-        dcp.load(target, storage_reader=FileSystemReader(base), no_dist=True)
+        load(target, storage_reader=FileSystemReader(base), no_dist=True)
         return target
 
     return Method("DCP", save, restore, lambda: sum(path.stat().st_size for path in base.glob("*.distcp")))

@@ -52,6 +52,7 @@ INSTRUMENT = Instrument(
     spread_bps=0.01,
 )
 FEATURES = 32
+CASH = 10_000
 CHUNK = 131_072  # rows made at a time
 MS = 1_000_000
 BUSY: dict[str, object] = {
@@ -142,14 +143,18 @@ def build(case: Case, folder: Path) -> Engine:
     weights = initial_weights(shape, 0)
     info = GenerationInfo(0, None, weights, weights_sha256(weights))
     journal = Journal(folder / "journal.sqlite")
-    books = Bookkeeper(journal, Account(INSTRUMENT, Decimal(10_000)), "0" * 32)
-    live = assembly.lane(features.size, assembly.strategy, ServedPolicy(shape, info, True), books)
+    books = Bookkeeper(journal, Account(INSTRUMENT, Decimal(CASH)), "0" * 32)
+
+    def served() -> ServedPolicy:
+        return ServedPolicy(shape, info, True)
+
+    live = assembly.lane(features.size, assembly.strategy, served(), assembly.exchange(CASH), books)
     if case.on_tick:
         live.strategy.on_tick = watch  # type: ignore[attr-defined]
     shadows = {}
     if case.shadows:
-        shadows["hold"] = assembly.lane(features.size, hold_strategy(), None)
-        shadows["frozen"] = assembly.lane(features.size, assembly.strategy, ServedPolicy(shape, info, True))
+        shadows["hold"] = assembly.lane(features.size, hold_strategy(), None, assembly.exchange(CASH))
+        shadows["frozen"] = assembly.lane(features.size, assembly.strategy, served(), assembly.exchange(CASH))
     return Engine(
         features, assembly.normaliser(features.size), assembly.clock(), live, shadows, books, Learning(),
         INSTRUMENT.symbol, 0,
@@ -189,7 +194,7 @@ def measure(case: Case, rows: int) -> Round:
         each = max(progress.decisions, 1)
         spent.note = (
             f"{progress.decisions} decisions, {books.orders / each:.2f} orders and {books.account.fills / each:.2f} "
-            f"fills each, equity x {progress.last_equity / 1e4:.2f}"
+            f"fills each, equity x {progress.last_equity / CASH:.2f}"
         )
         assert progress.ticks == rows
     return spent

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def actions_of(kind: str) -> np.ndarray:
     return actions
 
 
-def steps_per_second(ticks: Ticks, kind: str, gymnasium_face: bool, **options: object) -> float:
+def steps_per_second(ticks: Ticks, kind: str, gymnasium_face: bool, **options: Any) -> float:
     """The best of some rounds."""
     envs = VectorTradingEnvironment(
         ticks, ENVS, SPOT, random_start=True, episode_decisions=STEPS + 1, **options

@@ -3,7 +3,8 @@
 `PYTHONPATH=daemon python tests/benchmarks/bench_learner.py [--rounds N] [--ticks N] [--epochs N]`.
 
 The daemon's own engine on the shipped bars, fed at 1 kHz (`--hz`) with a decision on every tick and the journal on disk.
-A latency counts from when its tick was due until its decision is made, so what a stall keeps waiting counts too.
+The ticks come from another process over a socket, and the loop sleeps in between, as a daemon's does. A latency
+counts from when a tick was sent until its decision is made, so what a stall keeps waiting counts too.
 `--epochs` sets how long an update takes; the learner's share of a core is printed. To reach: p99 with the
 process at most 1.5 times that without; a swap in 100 µs or less. Compare ratios, not microseconds.
 """
@@ -12,6 +13,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import socket
+import struct
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
@@ -30,6 +34,7 @@ from ztb.market.ticks import Ticks
 from ztb.runtime import learning_setup
 from ztb.runtime.process_learning import ProcessLearning
 from ztb.runtime.replay import Replay, ReplayRequest, open_data
+from ztb.runtime.undisturbed import undisturbed
 
 MICRO = 1e6
 MODES = ("off", "process", "inline")
@@ -46,32 +51,54 @@ class Figures:
     updates: int = 0
 
 
+_FEED = """
+import os, struct, sys, time
+descriptor, ticks, period = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+due = time.perf_counter()
+for _ in range(ticks):
+    due += period
+    time.sleep(max(0.0, due - time.perf_counter()))
+    os.write(descriptor, struct.pack("d", time.perf_counter()))
+"""
+_STAMP = struct.Struct("d")
+
+
 class PacedSource:
-    """The first rows of a source one by one, each when it is due; `ready` says when the clock starts to run."""
+    """The first rows of a source, each when another process sends word over a socket, as a venue would.
+
+    `sent`: when the present row was, on the clock of `perf_counter`, which all processes share; `ready` says when
+    the learner works, before which nothing counts.
+    """
 
     def __init__(self, inner: Any, options: argparse.Namespace, ready: Callable[[], bool]) -> None:
         self.history, self.instrument = inner.history, inner.instrument
-        self.due = 0.0
+        self.sent = 0.0
         self.counting = False
         self._inner, self._ready = inner, ready
         self._ticks, self._warm_up, self._period_s = options.ticks, options.warm_up, 1.0 / options.hz
 
     async def blocks(self) -> AsyncIterator[Ticks]:
         rows = self._rows()
-        self.due = time.perf_counter()
-        sent = 0
-        async for row in rows:
-            self.due += self._period_s
-            while time.perf_counter() < self.due:  # noqa: ASYNC110 (no sleep is that exact)
-                await asyncio.sleep(0)
-            yield row
-            sent += 1
-            if sent == self._warm_up:
-                while not self._ready():  # noqa: ASYNC110 (a poll of another process)
-                    await asyncio.sleep(self._period_s)
-                self.counting, self.due = True, time.perf_counter()
-            if sent == self._warm_up + self._ticks:
-                return
+        for _ in range(self._warm_up):
+            yield await anext(rows)
+            await asyncio.sleep(0)
+        while not self._ready():  # noqa: ASYNC110 (a poll of another process)
+            await asyncio.sleep(self._period_s)
+        self.counting = True
+        async for stamp in self._stamps():
+            self.sent = stamp
+            yield await anext(rows)
+
+    async def _stamps(self) -> AsyncIterator[float]:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            feed = [sys.executable, "-SEc", _FEED, *map(str, (theirs.fileno(), self._ticks, self._period_s))]
+            feeder = await asyncio.create_subprocess_exec(*feed, pass_fds=(theirs.fileno(),))
+            reader, writer = await asyncio.open_connection(sock=ours)
+            for _ in range(self._ticks):
+                yield _STAMP.unpack(await reader.readexactly(_STAMP.size))[0]
+            writer.close()
+            await feeder.wait()
 
     async def _rows(self) -> AsyncIterator[Ticks]:
         async for block in self._inner.blocks():
@@ -83,7 +110,7 @@ def measure(mode: str, folder: Path, options: argparse.Namespace, figures: Figur
     """One round of one mode."""
     flags: dict[str, Any] = {"online.learner": mode, "ppo.epochs": options.epochs, "ppo.target_kl": None}
     request = ReplayRequest(load_config(None, flags, {}).config, (), 0)
-    learning_setup.Care = lambda: Care(nice=options.nice)  # type: ignore[assignment, misc]
+    learning_setup.Care = lambda: Care(nice=options.nice)  # type: ignore[attr-defined, assignment, misc]
     run = Replay(request, open_data(request), create_run_directory(folder, "replay"))
     learning = run.engine.learning
     if isinstance(learning, ProcessLearning):
@@ -93,7 +120,8 @@ def measure(mode: str, folder: Path, options: argparse.Namespace, figures: Figur
     _time_decisions(run, source, latencies)
     shares = _time_learner(source, learning)
     _time_swaps(run.policy, figures.swaps)
-    asyncio.run(run.run(source))
+    with undisturbed():
+        asyncio.run(run.run(source))
     run.finish("complete")
     figures.updates += learning.updates
     figures.learner_share += shares()
@@ -107,10 +135,10 @@ def _time_decisions(run: Replay, source: PacedSource, latencies: list[float]) ->
     def timed(*arguments: Any) -> Any:
         decided = decide(*arguments)
         if source.counting:
-            latencies.append(time.perf_counter() - source.due)
+            latencies.append(time.perf_counter() - source.sent)
         return decided
 
-    run.engine.live.decide = timed  # type: ignore[method-assign]
+    run.engine.live.decide = timed  # type: ignore[assignment, method-assign]
 
 
 def _time_swaps(policy: ServedPolicy | None, swaps: list[float]) -> None:

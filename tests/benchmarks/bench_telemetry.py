@@ -20,6 +20,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "daemon"))
@@ -126,7 +127,7 @@ async def one_round(
     data: Path, out: Path, watched: bool, mqtt_port: int, web_port: int
 ) -> tuple[list[float], float]:
     """Latencies, and how many MQTT events found no room."""
-    settings: dict[str, object] = {"online__learner": "off"}
+    settings: dict[str, Any] = {"online__learner": "off"}
     if watched:
         settings |= {
             "mqtt__broker": "127.0.0.1", "mqtt__port": mqtt_port, "telemetry__web_listen": f"127.0.0.1:{web_port}",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ztb.execution.risk import DAY_NS, Facts, Proposal, Reason, RiskGate, RiskLimits, reduces
 
@@ -19,7 +20,7 @@ WIDE = RiskLimits()
 
 
 def gate(**limits: float) -> RiskGate:
-    made = RiskGate(replace(WIDE, **limits))  # type: ignore[arg-type]
+    made = RiskGate(dataclasses.replace(WIDE, **limits))  # type: ignore[arg-type]
     made.mark(NOW, 1000.0)
     return made
 

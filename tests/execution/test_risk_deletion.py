@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 
 import pytest
+from msgspec.structs import replace
 
 from ztb.execution import risk
 from ztb.execution.risk import DAY_NS, Facts, Proposal, Reason, RiskGate, RiskLimits
@@ -45,7 +46,7 @@ def test_every_reason_has_a_case():
 @pytest.mark.parametrize("reason", CASES)
 def test_without_its_check_the_order_passes(reason, monkeypatch):
     limits, order, facts = CASES[reason]
-    gate = RiskGate(replace(RiskLimits(), **limits))  # type: ignore[arg-type]
+    gate = RiskGate(dataclasses.replace(RiskLimits(), **limits))  # type: ignore[arg-type]
     gate.mark(NOW, 1000.0)
     gate.memory.halted = reason is Reason.HALTED
     gate.memory.reduce_only = reason is Reason.REDUCE_ONLY

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ztb.errors import DataError, ZtbError
+from ztb.ledger import journal as journals
 from ztb.ledger.journal import Journal, JournalReader
 from ztb.ledger.records import RECORDS, MarkRow, NoteRow, RefusalRow
 
@@ -68,6 +69,25 @@ def test_the_digest_is_that_of_the_lines_whenever_it_is_asked_for(tmp_path):
             assert journal.sha256() == lines.hexdigest()
     journal.close()
     assert journal.sha256() == JournalReader(journal.path).sha256() == lines.hexdigest()
+
+
+def test_no_row_waits_until_many_others_have_entered_the_digest(tmp_path, monkeypatch):
+    entered: list[int] = []
+
+    def lines(rows: journals._Group) -> bytes:
+        entered.append(len(rows))
+        return b""
+
+    monkeypatch.setattr(journals, "_canonical_lines", lines)
+    journal = Journal(tmp_path / "journal.sqlite")
+    for i in range(1000):
+        journal.append(mark(i))
+        if i % 300 == 0:
+            journal.commit()
+    journal.sha256()
+    journal.close()
+    assert sum(entered) == 1000
+    assert max(entered) <= 32
 
 
 @pytest.mark.parametrize("record", RECORDS)

@@ -26,6 +26,7 @@ from ztb.runtime.origin import parse_span
 from ztb.runtime.pacing import PacedSource, parse_speed
 from ztb.runtime.replay import Replay, ReplayRequest, open_data
 from ztb.runtime.trading import TradingRequest, paper_daemon
+from ztb.runtime.undisturbed import undisturbed
 from ztb.secrets import Redactor, known_secrets
 from ztb.telemetry.logs import configure_logging
 
@@ -67,7 +68,8 @@ def run_daemon(options: RunOptions) -> int:
         daemon = await makers[options.mode](options, config, load, directory)
         daemon.watch(configured_observers(config, options.instance, daemon.session, SystemClock()))
         daemon.watch(service_manager(daemon.progress))
-        return await daemon.run()
+        with undisturbed():
+            return await daemon.run()
 
     log = structlog.get_logger("ztb.run")
     log.info("starting", mode=options.mode, run=str(directory.path))

@@ -8,10 +8,11 @@ sending had no answer is unknown until the venue, asked, tells of it, or does no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from enum import Enum
+from enum import StrEnum
 from types import MappingProxyType
 from typing import assert_never
+
+import msgspec
 
 from ztb.errors import InvariantError
 from ztb.execution.orders import (
@@ -28,7 +29,7 @@ from ztb.execution.orders import (
 )
 
 
-class OrderState(Enum):
+class OrderState(StrEnum):
     SUBMITTED = "submitted"
     UNKNOWN = "unknown"
     OPEN = "open"
@@ -40,7 +41,7 @@ class OrderState(Enum):
     REJECTED = "rejected"
 
 
-class LifeEvent(Enum):
+class LifeEvent(StrEnum):
     ACCEPTED = "accepted"
     SUBMIT_UNKNOWN = "submit unknown"
     PARTIAL_FILL = "partial fill"
@@ -94,8 +95,7 @@ def next_state(state: OrderState, event: LifeEvent) -> OrderState:
         raise InvariantError(f"an order that is {state.value} cannot be {event.value}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class OrderProgress:
+class OrderProgress(msgspec.Struct, frozen=True):
     """How far an order of `lots` has come."""
 
     order_id: int
@@ -127,7 +127,8 @@ def progress_after(progress: OrderProgress, event: OrderEvent) -> OrderProgress:
             raise InvariantError("funding concerns no order")
         case _:
             assert_never(event)
-    return replace(progress, state=next_state(progress.state, life))
+    state = next_state(progress.state, life)
+    return OrderProgress(progress.order_id, progress.lots, state, progress.filled_lots)
 
 
 def _after_fill(progress: OrderProgress, fill: Filled) -> OrderProgress:
@@ -140,7 +141,7 @@ def _after_fill(progress: OrderProgress, fill: Filled) -> OrderProgress:
         )
     final = fill.cumulative_lots == progress.lots
     state = next_state(progress.state, LifeEvent.FINAL_FILL if final else LifeEvent.PARTIAL_FILL)
-    return replace(progress, state=state, filled_lots=fill.cumulative_lots)
+    return OrderProgress(progress.order_id, progress.lots, state, fill.cumulative_lots)
 
 
 def diagram() -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated
 
+import msgspec
 from annotated_types import Ge, Gt, Le
 
 DAY_NS = 86_400_000_000_000
@@ -59,8 +60,7 @@ class RiskLimits:
     max_repeated_side: Annotated[int, Ge(0)] = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
+class Proposal(msgspec.Struct, frozen=True):
     """An order as the gate sees it: `quantity` > 0 base currency, `price` its limit, or the mid at market."""
 
     side: int
@@ -68,8 +68,7 @@ class Proposal:
     price: float
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True):
     """What is true when an order is proposed.
 
     `position` signed base currency; `open_buys`, `open_sells` unfilled base currency of open orders;

@@ -11,6 +11,7 @@ theory and asymptotic confidence sequences", theorem 2.2: with n blocks of mean 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -111,12 +112,13 @@ class Helping:
     """The live account against generation 0 never updated, hold, and flat, as far as there are such accounts."""
 
     def __init__(self) -> None:
-        self._pairings: dict[str, Pairing] = {}
+        self._pairings: defaultdict[str, Pairing] = defaultdict(Pairing)
 
     def follow(self, equity: float, others: Mapping[str, float]) -> None:
         """Equities at a decision: our own, and those of the accounts beside it."""
-        for name, theirs in {**others, "flat": 1.0}.items():
-            self._pairings.setdefault(name, Pairing()).add(equity, theirs)
+        for name, theirs in others.items():
+            self._pairings[name].add(equity, theirs)
+        self._pairings["flat"].add(equity, 1.0)
 
     def comparisons(self) -> tuple[Comparison, ...]:
         """One with each account, generation 0 (`frozen`) first."""

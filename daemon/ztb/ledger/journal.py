@@ -23,9 +23,12 @@ import msgspec
 
 from ztb.errors import DataError, ZtbError
 from ztb.ledger.records import RECORDS, SCHEMA_VERSION, Record
+from ztb.utils.background import background_thread
 
-_GROUP_ROWS = 2048
-_WAITING_GROUPS = 16
+_GROUP_ROWS = 256
+_DIGEST_ROWS = 32
+# More in a group or at once into the digest would hold the event loop up for milliseconds.
+_WAITING_GROUPS = 128
 _TRANSACTION_ROWS = _WAITING_GROUPS * _GROUP_ROWS
 _TYPES = {"int": "INTEGER", "float": "REAL", "str": "TEXT", "bytes": "BLOB", "bool": "INTEGER"}
 
@@ -80,13 +83,14 @@ class Journal:
         self._reopened = reopen and path.exists()
         self._seq = 0
         self._group: _Group = []
+        self._digested = 0  # rows of the group that are in the digest
         self._queue: queue.Queue[_Group | Callable[[], None] | None] = queue.Queue(_WAITING_GROUPS)
         self._failure: BaseException | None = None
         if self._reopened:
             self._seq = _last_seq(path)
         else:
             _create(path)
-        self._thread = threading.Thread(target=self._write_groups, name="ztb-journal", daemon=True)
+        self._thread = background_thread(self._write_groups, "ztb-journal")
         self._thread.start()
 
     def append(self, record: Record) -> int:
@@ -95,6 +99,8 @@ class Journal:
             self._raise_failure()
         self._seq += 1
         self._group.append((type(record).table, (self._seq, *msgspec.structs.astuple(record))))
+        if len(self._group) % _DIGEST_ROWS == 0:
+            self._enter_in_digest()
         if len(self._group) >= _GROUP_ROWS:
             self.commit()
         if self.tap is not None:
@@ -104,10 +110,14 @@ class Journal:
     def commit(self) -> None:
         """Hand what was appended to the writer, which takes what waits together; waits only if it is far behind."""
         if self._group:
-            if not self._reopened:
-                self._digest.update(_canonical_lines(self._group))
+            self._enter_in_digest()
             self._queue.put(self._group)
-            self._group = []
+            self._group, self._digested = [], 0
+
+    def _enter_in_digest(self) -> None:
+        if not self._reopened:
+            self._digest.update(_canonical_lines(self._group[self._digested :]))
+        self._digested = len(self._group)
 
     def flush(self) -> None:
         """Return when all rows so far are durable."""
@@ -147,7 +157,7 @@ class Journal:
                 return reader.sha256()
             finally:
                 reader.close()
-        self.commit()
+        self._enter_in_digest()
         return self._digest.hexdigest()
 
     def _settle(self) -> None:

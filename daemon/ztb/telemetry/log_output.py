@@ -6,8 +6,9 @@ import atexit
 import contextlib
 import io
 import queue
-import threading
 from typing import TextIO
+
+from ztb.utils.background import background_thread
 
 _WAITING_LINES = 2_000
 _LEAVING_S = 1.0
@@ -20,7 +21,7 @@ class BackgroundStream(io.TextIOBase):
         self._target = target
         self._waiting: queue.Queue[str | None] = queue.Queue(_WAITING_LINES)
         self.dropped = 0
-        self._thread = threading.Thread(target=self._write_lines, name="ztb-logs", daemon=True)
+        self._thread = background_thread(self._write_lines, "ztb-logs")
         self._thread.start()
         atexit.register(self.close)
 

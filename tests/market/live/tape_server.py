@@ -29,7 +29,7 @@ Message = tuple[int, str, str]
 
 def read_tape(path: Path, seconds: float = 0.0) -> tuple[list[Message], dict[str, Any]]:
     """(messages in order, the book's snapshot); only the busiest `seconds` if they are not 0."""
-    with pa.CompressedInputStream(pa.OSFile(str(path)), "zstd") as stream:
+    with pa.CompressedInputStream(pa.OSFile(str(path), "r"), "zstd") as stream:
         lines = stream.read().decode().split("\n")
     messages: list[Message] = []
     snapshot: dict[str, Any] = {}

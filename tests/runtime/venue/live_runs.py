@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -76,7 +77,7 @@ async def make_live(folder: Path, options: dict[str, Any], **more: Any) -> Daemo
 
 
 @asynccontextmanager
-async def trading(daemon: Daemon):
+async def trading(daemon: Daemon) -> AsyncIterator[Daemon]:
     """The daemon trades while the context lasts; it is stopped at the end, and its books are closed."""
     async with AsyncExitStack() as stack:
         group = await stack.enter_async_context(asyncio.TaskGroup())

@@ -13,6 +13,7 @@ from ztb.learning.process.feed import FeedSize
 from ztb.learning.recent import RecentConfig
 from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.weights import NetworkShape, parameter_shapes
+from ztb.utils.background import BACKGROUND_NICE
 
 _PARAMETER_SETS = 4  # a state holds the weights and two moments of each; one set for growth
 _SPARE_BYTES = 1 << 17
@@ -59,5 +60,5 @@ class Care:
     start_timeout_s: float = 180.0
     backoff_first_s: float = 0.5
     backoff_most_s: float = 60.0
-    nice: int = 10
+    nice: int = BACKGROUND_NICE
     watch_every_s: float = 0.05

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 
 from ztb.errors import UsageError
+from ztb.utils.background import background_thread
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ class Worker:
         UsageError once closed; RuntimeError where no thread can be begun.
         """
         if self._end is None:
-            thread = threading.Thread(target=_serve, args=(self._calls,), name=self._name, daemon=True)
+            thread = background_thread(_serve, self._name, self._calls)
             thread.start()
             self._end = weakref.finalize(self, _finish, self._calls, thread)
         elif not self._end.alive:

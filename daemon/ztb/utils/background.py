@@ -1,0 +1,31 @@
+"""Work beside the event loop that gives way to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+BACKGROUND_NICE = 10
+"""What lies behind the loop in priority, so that the loop, which mostly sleeps, gets the processor when it wakes.
+
+With less than that Linux lets a thread that is in its way finish its turn first, which is 3 ms.
+"""
+
+
+def background_thread(target: Callable[..., None], name: str, *arguments: Any) -> threading.Thread:
+    """A daemon thread, not yet started, that calls `target(*arguments)` at a lower priority than its maker's.
+
+    At the same one where the system has no priorities of threads, or refuses.
+    """
+
+    def run() -> None:
+        if sys.platform == "linux":  # elsewhere the call is one for the whole process
+            with contextlib.suppress(OSError):
+                os.nice(BACKGROUND_NICE)
+        target(*arguments)
+
+    return threading.Thread(target=run, name=name, daemon=True)
