@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ztb.errors import ConfigError, InvariantError
-from ztb.trading.policy import ServingPolicy, compile_program, forward, run_program, sample, sample_batch
+from ztb.trading.layers import forward, run_program
+from ztb.trading.policy import ServingPolicy, compile_program, sample, sample_batch
 from ztb.trading.weights import (
     NetworkShape,
     flatten,
@@ -107,19 +108,20 @@ def test_deterministic_takes_the_most_probable_whatever_the_uniforms() -> None:
 
 
 def test_a_batch_decides_as_one_at_a_time_bit_for_bit() -> None:
+    rows = 150  # two blocks and a rest
     for shape in SHAPES:
         weights = moved(shape, 2)
         policy, program = ServingPolicy(shape, weights), compile_program(shape)
         generator = np.random.default_rng(4)
-        seen = generator.standard_normal((33, shape.observation_size)).astype(np.float32)
-        uniforms = generator.random((33, len(shape.heads)))
-        actions = np.zeros((33, len(shape.heads)), np.int64)
-        logprobs = np.zeros(33, np.float32)
+        seen = generator.standard_normal((rows, shape.observation_size)).astype(np.float32)
+        uniforms = generator.random((rows, len(shape.heads)))
+        actions = np.zeros((rows, len(shape.heads)), np.int64)
+        logprobs = np.zeros(rows, np.float32)
         parameters = flatten(shape, weights)
-        outputs = np.zeros((33, shape.policy_outputs + 1), np.float32)
+        outputs = np.zeros((rows, shape.policy_outputs + 1), np.float32)
         forward(parameters, program.layers, program.scratch, seen, outputs)
         sample_batch(outputs, program.heads, uniforms, 0, actions, logprobs)
-        for row in range(33):
+        for row in range(rows):
             choice = policy.decide(seen[row], uniforms[row])
             assert choice.actions == tuple(actions[row])
             assert np.float32(choice.logprob) == logprobs[row]

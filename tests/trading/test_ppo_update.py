@@ -14,11 +14,12 @@ from torch import nn
 
 from ztb.errors import ConfigError, InvariantError
 from ztb.trading.policy import ServingPolicy
-from ztb.trading.ppo.actor_critic import ModuleNetwork, TowerNetwork
+from ztb.trading.ppo.actor_critic import ModuleNetwork
 from ztb.trading.ppo.adam import Adam
 from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.ppo.losses import ENTROPY, POLICY_LOSS, VALUE_LOSS, loss_of, total_loss
 from ztb.trading.ppo.rollout import Rollout, empty_rollout
+from ztb.trading.ppo.towers import TowerNetwork, _through_tanh, through_tanh
 from ztb.trading.ppo.update import PPOUpdater, explained_variance
 from ztb.trading.weights import NetworkShape, parameter_shapes, weights_sha256
 
@@ -71,7 +72,7 @@ class Minibatch:
     indices: np.ndarray
 
 
-def minibatch_of(shape: NetworkShape, seed: int, count: int = 40) -> Minibatch:
+def minibatch_of(shape: NetworkShape, seed: int, count: int = 150) -> Minibatch:
     generator = np.random.default_rng(seed)
     known = generator.standard_normal((2 * count, 4)).astype(np.float32)
     known[:, 0] = -1.5 + 0.3 * known[:, 0]
@@ -213,7 +214,7 @@ def test_serving_gives_what_torch_gives_within_1e_5() -> None:
         policy, network = ServingPolicy(shape, weights), TowerNetwork(shape, weights, "cpu")
         generator = np.random.default_rng(1)
         seen = generator.standard_normal((500, 6)).astype(np.float32)
-        outputs = network.forward(torch.from_numpy(seen)).double().t()
+        outputs = network.forward(torch.from_numpy(seen)).double()
         heads = [torch.softmax(part, 0).numpy() for part in outputs[:-1].split(shape.heads)]
         for row in range(500):
             uniforms = generator.random(len(shape.heads))
@@ -261,6 +262,16 @@ def test_the_compiled_step_is_the_one_of_other_devices() -> None:
         root = np.sqrt(1 - 0.999**k)
         plain._advance(gradient, 1e-2 * root / (1 - 0.9**k), 1e-5 * root)
     torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-7)
+
+
+def test_the_compiled_way_through_tanh_is_the_one_of_other_devices() -> None:
+    activation = torch.rand((150, 9), generator=torch.Generator().manual_seed(0)) * 2 - 1
+    compiled, plain = activation.flip(0).clone(), activation.flip(0).clone()
+    sums = [torch.zeros(9), torch.zeros(9)]
+    through_tanh(compiled.numpy(), activation.numpy(), sums[0].numpy())
+    _through_tanh(plain, activation, sums[1])
+    torch.testing.assert_close(compiled, plain, rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(*sums, rtol=1e-5, atol=1e-5)
 
 
 def test_before_the_first_step_ratios_are_one() -> None:
@@ -370,6 +381,7 @@ import numpy as np
 from ztb.trading.weights import NetworkShape, initial_weights, weights_sha256
 from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.ppo.rollout import empty_rollout
+from ztb.trading.ppo.towers import TowerNetwork, _through_tanh, through_tanh
 from ztb.trading.ppo.update import PPOUpdater
 shape = NetworkShape(33, (5, 3))
 rollout = empty_rollout(shape, 32, 8)

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.errors import StrategyError
-from ztb.trading.policy import Choice, ServingPolicy, compile_program, forward, sample_batch
+from ztb.trading.layers import forward
+from ztb.trading.policy import Choice, ServingPolicy, compile_program, sample_batch
 from ztb.trading.threads import single_threaded
 from ztb.trading.weights import NetworkShape, Weights, flatten, initial_weights, parameter_shapes
 

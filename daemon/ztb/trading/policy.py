@@ -1,7 +1,4 @@
-"""The policy as it serves: networks as plain float32 arrays, decided on by compiled loops. No torch.
-
-A compiled program of layers runs over the flat vector of parameters (`trading.weights`), one row at a time, every
-sum in a fixed order: the same weights and observation give the same bits in every process, alone or in a batch.
+"""The policy as it serves: networks as plain float32 arrays, decided on by compiled loops (`layers`). No torch.
 
 An action is drawn from each discrete head by inverting its cumulative distribution at a given uniform number,
 so that pairs of policies can be compared on common random numbers.
@@ -18,23 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.errors import ConfigError, InvariantError
+from ztb.trading.layers import run_program
 from ztb.trading.weights import NetworkShape, Weights, flatten
 from ztb.utils.kernel import entry, kernel
-
-# Rational approximation of tanh in float32, a few units in the last place (the one of Eigen and XLA). Of
-# additions, products and one division only: it vectorises, and no libm can change its bits.
-_LIMIT = np.float32(7.90531110763549805)
-_A13 = np.float32(-2.76076847742355e-16)
-_A11 = np.float32(2.00018790482477e-13)
-_A9 = np.float32(-8.60467152213735e-11)
-_A7 = np.float32(5.12229709037114e-08)
-_A5 = np.float32(1.48572235717979e-05)
-_A3 = np.float32(6.37261928875436e-04)
-_A1 = np.float32(4.89352455891786e-03)
-_B6 = np.float32(1.19825839466702e-06)
-_B4 = np.float32(1.18534705686654e-04)
-_B2 = np.float32(2.26843463243900e-03)
-_B0 = np.float32(4.89352518554385e-03)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,58 +49,6 @@ def compile_program(shape: NetworkShape) -> Program:
             source = target
             output, free = (output + outputs, free) if last else (output, free + outputs)
     return Program(np.array(rows, np.int64), np.array(shape.heads, np.int64), np.zeros(output, np.float32))
-
-
-@kernel
-def _dense(weight: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
-    """target (O,) = bias + source (I,) · weights; `weight` (I + 1, O) has the bias in its last row.
-
-    Sums run over the inputs in order; eight at a time keep `target` out of memory for longer.
-    """
-    inputs, outputs = source.shape[0], target.shape[0]
-    bias = weight[inputs]
-    for j in range(outputs):
-        target[j] = bias[j]
-    blocks = inputs - inputs % 8
-    for i in range(0, blocks, 8):
-        x0, x1, x2, x3 = source[i], source[i + 1], source[i + 2], source[i + 3]
-        x4, x5, x6, x7 = source[i + 4], source[i + 5], source[i + 6], source[i + 7]
-        w0, w1, w2, w3 = weight[i], weight[i + 1], weight[i + 2], weight[i + 3]
-        w4, w5, w6, w7 = weight[i + 4], weight[i + 5], weight[i + 6], weight[i + 7]
-        for j in range(outputs):
-            half = (((target[j] + x0 * w0[j]) + x1 * w1[j]) + x2 * w2[j]) + x3 * w3[j]
-            target[j] = (((half + x4 * w4[j]) + x5 * w5[j]) + x6 * w6[j]) + x7 * w7[j]
-    for i in range(blocks, inputs):
-        x0, w0 = source[i], weight[i]
-        for j in range(outputs):
-            target[j] += x0 * w0[j]
-
-
-@kernel
-def tanh(values: np.ndarray) -> None:
-    """tanh of each of `values` (N,) float32, in place; nan stays nan."""
-    for j in range(values.shape[0]):
-        x = values[j]
-        if x > _LIMIT:
-            x = _LIMIT
-        if x < -_LIMIT:
-            x = -_LIMIT
-        s = x * x
-        top = x * ((((((_A13 * s + _A11) * s + _A9) * s + _A7) * s + _A5) * s + _A3) * s + _A1)
-        values[j] = top / (((_B6 * s + _B4) * s + _B2) * s + _B0)
-
-
-@kernel
-def run_program(parameters: np.ndarray, layers: np.ndarray, scratch: np.ndarray) -> None:
-    """The network's outputs at the end of `scratch`, from the observation at its start."""
-    for row in range(layers.shape[0]):
-        inputs, outputs = layers[row, 0], layers[row, 1]
-        start = layers[row, 2]
-        weight = parameters[start : start + (inputs + 1) * outputs].reshape((inputs + 1, outputs))
-        target = scratch[layers[row, 4] : layers[row, 4] + outputs]
-        _dense(weight, scratch[layers[row, 3] : layers[row, 3] + inputs], target)
-        if layers[row, 5] == 1:
-            tanh(target)
 
 
 @kernel
@@ -175,24 +106,6 @@ def decide_one(
     outputs = scratch[scratch.shape[0] - heads.sum() - 1 :]
     logprob = sample(outputs, heads, uniforms, deterministic, actions)
     return logprob, np.float64(outputs[outputs.shape[0] - 1])
-
-
-@kernel
-def forward(
-    parameters: np.ndarray,
-    layers: np.ndarray,
-    scratch: np.ndarray,
-    observations: np.ndarray,
-    outputs: np.ndarray,
-) -> None:
-    """Rows of policy outputs and the value, (N, A + 1), of `observations` (N, D)."""
-    first = scratch.shape[0] - outputs.shape[1]
-    for n in range(observations.shape[0]):
-        for i in range(observations.shape[1]):
-            scratch[i] = observations[n, i]
-        run_program(parameters, layers, scratch)
-        for k in range(outputs.shape[1]):
-            outputs[n, k] = scratch[first + k]
 
 
 @kernel

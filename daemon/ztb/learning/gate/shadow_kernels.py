@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from ztb.trading.bridge import FACT_EQUITY
 from ztb.trading.episodes import Lanes
-from ztb.trading.policy import forward, sample_batch
+from ztb.trading.layers import forward
+from ztb.trading.policy import sample_batch
 from ztb.trading.recording import Shared
 from ztb.trading.simulation import Outcome, step_all
 from ztb.utils.kernel import kernel

@@ -53,7 +53,7 @@ class Adam:
         self._steps += 1
         root = math.sqrt(1 - _BETA2**self._steps)
         rate, epsilon = learning_rate * root / (1 - _BETA1**self._steps), self._epsilon * root
-        norm = _norm(gradients)
+        norm = math.sqrt(float(torch.dot(gradients, gradients)))
         scale = limit / norm if norm > limit else 1.0
         if gradients.device.type == "cpu":
             mean, square = self._mean.numpy(), self._square.numpy()
@@ -81,10 +81,3 @@ class Adam:
         self._mean.copy_(torch.from_numpy(np.array(state["mean"])))
         self._square.copy_(torch.from_numpy(np.array(state["square"])))
         self._steps = int(state["steps"])
-
-
-def _norm(gradients: Tensor) -> float:
-    if gradients.device.type == "cpu":
-        flat = gradients.numpy()
-        return math.sqrt(float(np.dot(flat, flat)))
-    return float(torch.linalg.vector_norm(gradients))

@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ztb.trading.policy import compile_program, forward, sample_batch
-from ztb.trading.ppo.actor_critic import Network, TowerNetwork
+from ztb.trading.layers import forward
+from ztb.trading.policy import compile_program, sample_batch
+from ztb.trading.ppo.actor_critic import Network
 from ztb.trading.ppo.normalizer import Normalizer
 from ztb.trading.ppo.rollout import Rollout, empty_rollout
 from ztb.trading.ppo.spaces import Actions, flat
+from ztb.trading.ppo.towers import TowerNetwork
 from ztb.trading.ppo.vector import Step, Stepper
 from ztb.trading.threads import single_threaded
 from ztb.trading.weights import NetworkShape
@@ -54,7 +56,7 @@ class TorchEvaluator:
         """See Evaluator."""
         with single_threaded(), torch.no_grad():
             seen = torch.from_numpy(observations).to(self._network.parameters.device)
-            outputs: NDArray[np.float32] = self._network.forward(seen).cpu().numpy()
+            outputs: NDArray[np.float32] = self._network.forward(seen).t().contiguous().cpu().numpy()
         return outputs
 
 

@@ -2,8 +2,7 @@
 
 loss = mean(-min(A r, A clip(r, 1 - c, 1 + c))) - entropy_coef * mean(H) + value_coef * mean((V - R)²),
 Schulman et al. 2017, equations 7 and 9; r is the ratio of new to old probability, A the advantage, R the
-value's target, H the entropy. One pass over the minibatch, in float64, on rows of outputs (B, A + 1): the policy's,
-then the value.
+value's target, H the entropy. In float64, on outputs (A + 1, B): a row for each of the policy's, then one of values.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.trading.ppo.config import PPOConfig
+from ztb.trading.ppo.exponential import exp
 from ztb.trading.weights import NetworkShape
 from ztb.utils.kernel import kernel
 
@@ -71,50 +71,85 @@ def _transition(
     value: float,
     known: np.ndarray,
     advantage: float,
-    logprob: float,
-    entropy: float,
+    log_ratio: float,
+    ratio: float,
     options: np.ndarray,
     figures: np.ndarray,
 ) -> tuple[float, float]:
-    """Add one transition's figures; the gradients of its share of the loss by its log-prob and by its value.
+    """Add one transition's figures; the gradients of its loss by its log-prob and by its value.
 
     `known` is its row (4,). The approximate KL divergence is (r - 1) - log r, Schulman 2020, "Approximating KL
     Divergence".
     """
     clip = options[_CLIP]
-    log_ratio = logprob - known[LOGPROB]
-    ratio = math.exp(log_ratio)
     free = advantage * ratio
     bounded = advantage * min(max(ratio, 1.0 - clip), 1.0 + clip)
     old, target = np.float64(known[VALUE]), np.float64(known[RETURN])
     squared, error = _value_error(value, target, old, options[_CLIP_VALUE])
     figures[POLICY_LOSS] -= min(free, bounded)
     figures[VALUE_LOSS] += squared
-    figures[ENTROPY] += entropy
     figures[APPROX_KL] += ratio - 1.0 - log_ratio
     figures[CLIP_FRACTION] += 1.0 if abs(ratio - 1.0) > clip else 0.0
     return -free if free <= bounded else 0.0, 2.0 * options[_VALUE_COEF] * error
 
 
 @kernel
-def _head(
-    outputs: np.ndarray, b: int, start: int, stop: int, probabilities: np.ndarray
-) -> tuple[float, float]:
-    """(log of the normaliser, entropy) of the logits [b, start:stop], and their probabilities in their place."""
-    top = np.float64(outputs[b, start])
-    for a in range(start + 1, stop):
-        top = max(top, np.float64(outputs[b, a]))
-    total, weighted = 0.0, 0.0
-    for a in range(start, stop):
-        logit = np.float64(outputs[b, a]) - top
-        mass = math.exp(logit)
-        total += mass
-        weighted += mass * logit
-        probabilities[b, a] = mass
-    inverse, spread = 1.0 / total, math.log(total)
-    for a in range(start, stop):
-        probabilities[b, a] *= inverse
-    return top + spread, spread - weighted * inverse
+def _softmax(logits: np.ndarray, probabilities: np.ndarray, norms: np.ndarray, entropies: np.ndarray) -> None:
+    """Of one head's `logits` (A, B): `probabilities` (A, B), the logs of their normalisers and their entropies (B,)."""
+    actions, count = logits.shape
+    totals = np.zeros(count)
+    entropies[:] = 0.0
+    norms[:] = logits[0]
+    for a in range(1, actions):
+        for b in range(count):
+            norms[b] = max(norms[b], logits[a, b])
+    for a in range(actions):
+        for b in range(count):
+            logit = logits[a, b] - norms[b]
+            mass = exp(logit)
+            totals[b] += mass
+            entropies[b] -= mass * logit
+            probabilities[a, b] = mass
+    for b in range(count):
+        spread = math.log(totals[b])
+        totals[b] = 1.0 / totals[b]
+        norms[b] += spread
+        entropies[b] = spread + entropies[b] * totals[b]
+    for a in range(actions):
+        for b in range(count):
+            probabilities[a, b] *= totals[b]
+
+
+@kernel
+def _transitions(
+    values: np.ndarray,
+    indices: np.ndarray,
+    known: np.ndarray,
+    logprobs: np.ndarray,
+    entropies: np.ndarray,
+    options: np.ndarray,
+    by_values: np.ndarray,
+    figures: np.ndarray,
+) -> None:
+    """Figures (5,) and gradients (B,) by the values, and by the log-probs in their place."""
+    count, share = values.shape[0], 1.0 / values.shape[0]
+    mean, scale = advantage_scale(known, indices, options[_NORMALIZE])
+    ratios = np.empty(count)
+    for b in range(count):
+        logprobs[b] -= known[indices[b], LOGPROB]
+    for b in range(count):
+        ratios[b] = exp(logprobs[b])
+    figures[:] = 0.0
+    figures[ENTROPY] = entropies.sum()
+    for b in range(count):
+        transition, value = known[indices[b]], np.float64(values[b])
+        advantage = (transition[ADVANTAGE] - mean) * scale
+        by_logprob, by_value = _transition(
+            value, transition, advantage, logprobs[b], ratios[b], options, figures
+        )
+        logprobs[b] = by_logprob * share
+        by_values[b] = by_value * share
+    figures *= share
 
 
 @kernel
@@ -128,37 +163,31 @@ def categorical_loss(
     gradient: np.ndarray,
     figures: np.ndarray,
 ) -> None:
-    """Figures (5,) and gradient (B, A + 1) for discrete heads.
+    """Figures (5,) and gradient (A + 1, B) for discrete heads.
 
     The minibatch is the transitions `indices` (B,) of `actions` (S, H) and `known` (S, 4). Log-probs and
     entropies of the heads add up; with probabilities p, d logprob / d z = chosen - p, d H / d z = -p (log p + H).
     """
-    count, last, share = outputs.shape[0], outputs.shape[1] - 1, 1.0 / outputs.shape[0]
-    mean, scale = advantage_scale(known, indices, options[_NORMALIZE])
-    norms, entropies = np.empty(heads.shape[0]), np.empty(heads.shape[0])
-    by_entropy = -options[_ENTROPY_COEF] * share
-    figures[:] = 0.0
-    for b in range(count):
-        s = indices[b]
-        logprob, entropy, start = 0.0, 0.0, 0
-        for head in range(heads.shape[0]):
-            stop = start + heads[head]
-            norms[head], entropies[head] = _head(outputs, b, start, stop, gradient)
-            logprob += outputs[b, start + actions[s, head]] - norms[head]
-            entropy += entropies[head]
-            start = stop
-        advantage, value = (known[s, ADVANTAGE] - mean) * scale, np.float64(outputs[b, last])
-        by_logprob, by_value = _transition(value, known[s], advantage, logprob, entropy, options, figures)
-        by_logprob *= share
-        start = 0
-        for head in range(heads.shape[0]):
-            for a in range(start, start + heads[head]):
-                own = by_logprob + by_entropy * (outputs[b, a] - norms[head] + entropies[head])
-                gradient[b, a] *= -own
-            gradient[b, start + actions[s, head]] += by_logprob
-            start += heads[head]
-        gradient[b, last] = by_value * share
-    figures *= share
+    last, count = outputs.shape[0] - 1, outputs.shape[1]
+    norms, entropies = np.empty((heads.shape[0], count)), np.empty((heads.shape[0], count))
+    logprobs, entropy, start = np.zeros(count), np.zeros(count), 0
+    for head in range(heads.shape[0]):
+        stop = start + heads[head]
+        _softmax(outputs[start:stop], gradient[start:stop], norms[head], entropies[head])
+        for b in range(count):
+            logprobs[b] += outputs[start + actions[indices[b], head], b] - norms[head, b]
+            entropy[b] += entropies[head, b]
+        start = stop
+    _transitions(outputs[last], indices, known, logprobs, entropy, options, gradient[last], figures)
+    by_entropy, start = -options[_ENTROPY_COEF] / count, 0
+    for head in range(heads.shape[0]):
+        for a in range(start, start + heads[head]):
+            for b in range(count):
+                logp = outputs[a, b] - norms[head, b]
+                gradient[a, b] *= -(logprobs[b] + by_entropy * (logp + entropies[head, b]))
+        for b in range(count):
+            gradient[start + actions[indices[b], head], b] += logprobs[b]
+        start += heads[head]
 
 
 @kernel
@@ -178,27 +207,20 @@ def gaussian_loss(
     With the deviation d = (action - mean) / σ: d logprob / d mean = d / σ, d logprob / d log σ = d² - 1, and
     d H / d log σ = 1.
     """
-    count, last, share = outputs.shape[0], outputs.shape[1] - 1, 1.0 / outputs.shape[0]
-    mean, scale = advantage_scale(known, indices, options[_NORMALIZE])
-    deviations = np.empty(last)
+    last, count = outputs.shape[0] - 1, outputs.shape[1]
+    deviations, logprobs = np.empty((last, count)), np.zeros(count)
     precisions = np.exp(-log_std.astype(np.float64))
-    entropy = np.float64(log_std.sum()) + (0.5 + _HALF_LOG_2PI) * last
-    figures[:] = 0.0
+    for a in range(last):
+        for b in range(count):
+            deviations[a, b] = (actions[indices[b], a] - outputs[a, b]) * precisions[a]
+            logprobs[b] -= 0.5 * deviations[a, b] * deviations[a, b] + log_std[a] + _HALF_LOG_2PI
+    entropies = np.full(count, np.float64(log_std.sum()) + (0.5 + _HALF_LOG_2PI) * last)
+    _transitions(outputs[last], indices, known, logprobs, entropies, options, gradient[last], figures)
     log_std_gradient[:] = -options[_ENTROPY_COEF]
-    for b in range(count):
-        s = indices[b]
-        logprob = 0.0
-        for a in range(last):
-            deviations[a] = (actions[s, a] - outputs[b, a]) * precisions[a]
-            logprob -= 0.5 * deviations[a] * deviations[a] + log_std[a] + _HALF_LOG_2PI
-        advantage, value = (known[s, ADVANTAGE] - mean) * scale, np.float64(outputs[b, last])
-        by_logprob, by_value = _transition(value, known[s], advantage, logprob, entropy, options, figures)
-        by_logprob *= share
-        for a in range(last):
-            gradient[b, a] = by_logprob * deviations[a] * precisions[a]
-            log_std_gradient[a] += by_logprob * (deviations[a] * deviations[a] - 1.0)
-        gradient[b, last] = by_value * share
-    figures *= share
+    for a in range(last):
+        for b in range(count):
+            gradient[a, b] = logprobs[b] * deviations[a, b] * precisions[a]
+            log_std_gradient[a] += logprobs[b] * (deviations[a, b] * deviations[a, b] - 1.0)
 
 
 class Loss(Protocol):
@@ -212,7 +234,7 @@ class Loss(Protocol):
         known: NDArray[np.float32],
         log_std: NDArray[np.float32],
     ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
-        """(gradient (B, A + 1), figures (5,), gradient by `log_std` (A,)); see `categorical_loss`."""
+        """(gradient (A + 1, B), figures (5,), gradient by `log_std` (A,)); see `categorical_loss`."""
         ...
 
 

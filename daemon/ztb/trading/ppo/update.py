@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ztb.errors import InvariantError
-from ztb.trading.ppo.actor_critic import ModuleNetwork, Network, TowerNetwork
+from ztb.trading.ppo.actor_critic import ModuleNetwork, Network
 from ztb.trading.ppo.adam import Adam
 from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.ppo.gae import advantages_of
@@ -23,8 +23,10 @@ from ztb.trading.ppo.losses import (
     VALUE_LOSS,
     loss_of,
 )
+from ztb.trading.ppo.minibatches import minibatches
 from ztb.trading.ppo.rollout import Rollout
 from ztb.trading.ppo.stats import UpdateStats
+from ztb.trading.ppo.towers import TowerNetwork
 from ztb.trading.threads import single_threaded
 from ztb.trading.weights import NetworkShape, Weights
 
@@ -112,17 +114,10 @@ class PPOUpdater:
         progress = _Progress(np.zeros(5), np.zeros(5))
         while progress.epochs < self.config.epochs and not progress.stopped:
             progress.epochs += 1
-            for part in self._minibatches(indices):
+            for part in minibatches(indices, self.config.minibatch_size, self._generator):
                 if not self._step(samples, part, rate, progress):
                     break
         return progress
-
-    def _minibatches(self, indices: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        """A random partition of `indices` into equal parts; each part in order, which memory is read fastest in."""
-        parts = -(-indices.size // self.config.minibatch_size)
-        labels = (np.arange(indices.size) % parts).astype(np.min_scalar_type(parts))
-        grouped = np.argsort(self._generator.permutation(labels), kind="stable")
-        return np.array_split(indices[grouped], parts)
 
     def _step(self, samples: _Samples, indices: NDArray[np.int64], rate: float, progress: _Progress) -> bool:
         """One gradient step; False, and none taken, where the divergence has grown too large."""
