@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ztb.trading.layers import tanh
 from ztb.trading.ppo.actor_critic import copy_of
+from ztb.trading.ppo.kept import Kept
 from ztb.trading.weights import NetworkShape, Weights, flatten, unflatten
 from ztb.utils.kernel import kernel
 
@@ -169,15 +170,13 @@ class TowerNetwork:
         self.gradients = torch.zeros_like(self.parameters)
         self._log_std = self.parameters[sum(_tower_sizes(shape)) :]
         self._by_log_std = self.gradients[sum(_tower_sizes(shape)) :]
-        self._rooms: dict[int, _Room] = {}
+        self._rooms = Kept(partial(_Room, shape, self.parameters, self.gradients))
         self._batch = 0
 
     def forward(self, observations: Tensor) -> Tensor:
         """See Network."""
         self._batch = observations.shape[0]
-        if self._batch not in self._rooms:
-            self._rooms[self._batch] = _Room(self.shape, self.parameters, self.gradients, self._batch)
-        room = self._rooms[self._batch]
+        room = self._rooms.of(self._batch)
         inputs = observations.expand(len(room.heads), -1, -1)
         for layer in room.layers:
             inputs = layer.forward(inputs)
@@ -187,7 +186,7 @@ class TowerNetwork:
 
     def backward(self, gradient: Tensor, by_log_std: Tensor) -> None:
         """See Network."""
-        room = self._rooms[self._batch]
+        room = self._rooms.of(self._batch)
         for head, rows in room.heads:
             head.backward(gradient[rows])
         below = [None, *(layer.delta for layer in room.layers[:-1])]

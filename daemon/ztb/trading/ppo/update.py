@@ -15,6 +15,7 @@ from ztb.trading.ppo.actor_critic import ModuleNetwork, Network
 from ztb.trading.ppo.adam import Adam
 from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.ppo.gae import advantages_of
+from ztb.trading.ppo.kept import Kept
 from ztb.trading.ppo.losses import (
     APPROX_KL,
     CLIP_FRACTION,
@@ -75,7 +76,7 @@ class PPOUpdater:
             ModuleNetwork(module, device) if module else TowerNetwork(shape, weights, device)
         )
         self._loss = loss_of(shape, config)
-        self._buffers: dict[int, Tensor] = {}
+        self._buffers = Kept(self._buffer)
         self._adam = Adam(self.network.parameters, config.adam_epsilon)
         self._generator = np.random.Generator(np.random.PCG64(seed))
 
@@ -138,10 +139,10 @@ class PPOUpdater:
 
     def _seen(self, observations: Tensor, indices: Tensor) -> Tensor:
         """The rows `indices` of `observations` (S, D), in a buffer of this minibatch's size."""
-        count = indices.shape[0]
-        if count not in self._buffers:
-            self._buffers[count] = observations.new_empty((count, observations.shape[1]))
-        return torch.index_select(observations, 0, indices, out=self._buffers[count])
+        return torch.index_select(observations, 0, indices, out=self._buffers.of(indices.shape[0]))
+
+    def _buffer(self, count: int) -> Tensor:
+        return torch.empty((count, self.shape.observation_size), device=self._device)
 
     def weights(self) -> Weights:
         """Copies of the weights by name."""
