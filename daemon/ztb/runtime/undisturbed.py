@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 
 _SWITCH_S = 0.0005
 
 
 @contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
+def undisturbed() -> Generator[None]:
     """For the time of a run whose parts are made: what exists now is never searched for garbage, and threads let go
     of the interpreter in half a millisecond.
 
