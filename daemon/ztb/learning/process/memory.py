@@ -15,15 +15,21 @@ LINE = 64
 
 
 def create(nbytes: int) -> int:
-    """Descriptor of `nbytes` zero bytes, not inherited unless passed on. They live as long as someone holds it."""
+    """Descriptor of `nbytes` zero bytes, not inherited unless passed on. They live as long as someone holds it.
+
+    All of them are taken now: a ring that took its pages one by one would look like a leak for days, and where there
+    are none left, end the process at one of them.
+    """
     descriptor = os.memfd_create("ztb-learner", os.MFD_CLOEXEC)
-    os.ftruncate(descriptor, nbytes)
+    if nbytes:
+        os.posix_fallocate(descriptor, 0, nbytes)
     return descriptor
 
 
 def attach(descriptor: int) -> Bytes:
     """All of the memory behind `descriptor`, (n,) uint8; unmapped when the last view of it is gone."""
-    mapped = mmap.mmap(descriptor, os.fstat(descriptor).st_size)
+    size = os.fstat(descriptor).st_size
+    mapped = mmap.mmap(descriptor, size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
     return np.frombuffer(cast("Any", mapped), np.uint8)
 
 
