@@ -34,7 +34,8 @@ from ztb.ledger.journal import Journal
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import QUOTE, TRADE, Ticks, empty_ticks
 from ztb.runtime.assembly import assemble, hold_strategy
-from ztb.runtime.engine import Engine, Learning
+from ztb.runtime.engine import Engine
+from ztb.runtime.taught import Learning
 from ztb.trading.strategy import TickView
 from ztb.trading.weights import initial_weights, weights_sha256
 

@@ -16,7 +16,8 @@ from ztb.ledger.records import DecisionRow
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import TRADE, Ticks, empty_ticks
 from ztb.runtime.assembly import assemble
-from ztb.runtime.engine import Engine, Learning
+from ztb.runtime.engine import Engine
+from ztb.runtime.taught import Learning
 from ztb.strategies.loader import load_strategy
 from ztb.trading.strategy import Action, Moment, TickView
 

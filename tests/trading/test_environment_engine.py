@@ -23,7 +23,8 @@ from ztb.ledger.journal import Journal, JournalReader
 from ztb.ledger.records import DecisionRow, FillRow
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import Ticks
-from ztb.runtime.engine import Engine, Learning
+from ztb.runtime.engine import Engine
+from ztb.runtime.taught import Learning
 from ztb.trading.bridge import FACT_EQUITY, BridgeConfig, TradingBridge
 from ztb.trading.decision_clock import DecisionClock, Every
 from ztb.trading.episodes import Episodes

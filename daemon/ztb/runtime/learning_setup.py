@@ -19,12 +19,12 @@ from ztb.learning.process.supervisor import LearnerProcess
 from ztb.learning.process.worker import first_state
 from ztb.learning.recent import RecentConfig, RecentRollouts
 from ztb.runtime.assembly import Assembly
-from ztb.runtime.engine import Learning
 from ztb.runtime.guide import PROFILES, Guide, Note
 from ztb.runtime.inline_learning import InlineLearning
 from ztb.runtime.origin import Origin
 from ztb.runtime.process_learning import Pace, ProcessLearning
 from ztb.runtime.promotion import Promotion
+from ztb.runtime.taught import Learning
 from ztb.trading.network import build_module
 from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.weights import NetworkShape

@@ -30,7 +30,7 @@ from ztb.ledger.records import BEGAN, CANCEL_ALL, CONSUMED, FLATTEN, GONE_ON, LI
 from ztb.ledger.run_directory import RunDirectory
 from ztb.ports import Broker, Source
 from ztb.runtime.assembly import Assembly, describe, hold_strategy
-from ztb.runtime.engine import Engine, Learning
+from ztb.runtime.engine import Engine
 from ztb.runtime.generation_store import GenerationStore
 from ztb.runtime.learning_setup import alarm_rules, learn, serve
 from ztb.runtime.memory_guard import MemoryGuard, resident_bytes
@@ -39,6 +39,7 @@ from ztb.runtime.promotion import Promotion
 from ztb.runtime.recovery import Opening, Past
 from ztb.runtime.resuming import open_account, resume, resume_lineage, resume_paper
 from ztb.runtime.summary import Ending, remark, summarise
+from ztb.runtime.taught import Learning
 from ztb.telemetry.report import write_report
 from ztb.trading.lane import Lane
 from ztb.trading.weights import NetworkShape

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from ztb.errors import DataError, ZtbError
 from ztb.learning.generations import GenerationInfo, ServedPolicy
 from ztb.ledger.run_directory import RunDirectory
-from ztb.runtime.engine import Learning
 from ztb.runtime.origin import CHECKPOINT_NAME
 from ztb.runtime.repetition.record import Start
+from ztb.runtime.taught import Learning
 from ztb.telemetry.why.recomputation import load_weights
 from ztb.trading.weights import Weights, weights_sha256
 from ztb.utils import CheckpointManager
