@@ -28,10 +28,10 @@ import psutil
 from learning.process_support import holdings
 from trading.markets import PERPETUAL, START_NS
 from ztb.config import load_config
+from ztb.learning.service.initial_policy import random_origin
 from ztb.ledger.run_directory import RunDirectory
 from ztb.market.ticks import QUOTE, TRADE, Ticks, empty_ticks
-from ztb.runtime.assembly import assemble
-from ztb.runtime.origin import random_origin
+from ztb.runtime.build.assembly import assemble
 from ztb.runtime.session import Frame, Session
 
 SECOND_NS = 1_000_000_000

@@ -14,10 +14,10 @@ import numpy as np
 from ztb.config import Config, config_hash, load_config
 from ztb.ledger.journal import Journal
 from ztb.ledger.run_directory import RunDirectory
-from ztb.runtime.arming import Arming, account_of, write_arming
-from ztb.runtime.daemon import Daemon, DaemonOptions
-from ztb.runtime.live_trading import live_daemon
-from ztb.runtime.trading import TradingRequest, paper_daemon
+from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
+from ztb.runtime.modes.arming import Arming, account_of, write_arming
+from ztb.runtime.modes.live import live_daemon
+from ztb.runtime.modes.paper import TradingRequest, paper_daemon
 from ztb.testing.below_ccxt import below_ccxt
 from ztb.testing.exchange.client_options import client_options
 from ztb.testing.exchange.faults import Fault, Kind

@@ -18,7 +18,7 @@ import pytest
 from ztb.cli import run
 from ztb.config import load_config
 from ztb.ledger.run_directory import RunDirectory
-from ztb.runtime.replay import Replay, ReplayRequest, open_data
+from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data
 from ztb.utils import CheckpointManager
 
 SMALL = {

@@ -18,7 +18,7 @@ import pytest
 
 from ztb.config import load_config
 from ztb.ledger.run_directory import create_run_directory
-from ztb.runtime.replay import Replay, ReplayRequest, open_data, run_to_end
+from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data, run_to_end
 
 GOLDEN = Path(__file__).with_name("shipped_2019.json")
 NAMES = (

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from trading.markets import HOUR_NS, PERPETUAL, START_NS
 from ztb.execution.paper_config import PaperConfig
-from ztb.learning.gate.candidate import Entrant, Verdict
+from ztb.learning.gate.candidate import Entrant, GateRules, Verdict
 from ztb.learning.gate.gate import Gate
-from ztb.learning.gate.rules import GateRules
 from ztb.learning.gate.shadow import Terms
 from ztb.market.ticks import BAR, Ticks, empty_ticks
 from ztb.trading.bridge import BridgeConfig

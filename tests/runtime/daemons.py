@@ -19,8 +19,8 @@ from ztb.ledger.run_directory import RunDirectory
 from ztb.market.ticks import Ticks
 from ztb.ports import Source
 from ztb.runtime.clock import SystemClock
-from ztb.runtime.daemon import Daemon, DaemonOptions
-from ztb.runtime.replay import Replay, ReplayRequest, open_data
+from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
+from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data
 from ztb.telemetry.observer import Observer
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -63,7 +63,7 @@ async def _fetch(
     from ztb.market.live.download import Download, Wanted
     from ztb.market.live.instrument import contract_size, instrument_of
     from ztb.market.live.rest import Rest
-    from ztb.runtime.live_market import traded_symbol, venue_clients
+    from ztb.runtime.sources.live import traded_symbol, venue_clients
 
     jitter = np.random.default_rng()
     symbol = traded_symbol(market)

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ztb.learning.gate.candidate import Entrant, Verdict
+from ztb.learning.gate.candidate import Entrant, GateRules, Verdict
 from ztb.learning.gate.gate import Gate
-from ztb.learning.gate.rules import GateRules
 from ztb.learning.gate.shadow import Terms
 from ztb.learning.recent import RecentRollouts
 from ztb.trading.recording import Recording

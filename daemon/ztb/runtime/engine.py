@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from ztb.features import FeatureSet, Normaliser
 from ztb.learning.helping import Helping
+from ztb.learning.service.base import Learning
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.records import DecisionRow, MarkRow
 from ztb.market.ticks import BAR, DEPTH, GAP, LAST, Flag, Ticks, plain_ticks
 from ztb.ports import Source
-from ztb.runtime.taught import Learning
 from ztb.trading.decision_clock import DecisionClock
 from ztb.trading.lane import Decided, Lane
 from ztb.trading.strategy import OnTick

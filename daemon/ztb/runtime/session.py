@@ -22,6 +22,10 @@ from ztb.execution.risk import RiskLimits
 from ztb.learning.alarms import Alarms
 from ztb.learning.gate.behaviour import greatest_entropy
 from ztb.learning.generations import Lineage, ServedPolicy
+from ztb.learning.service.base import Learning
+from ztb.learning.service.generation_store import GenerationStore
+from ztb.learning.service.initial_policy import CHECKPOINT_NAME, Origin
+from ztb.learning.service.promotion import Promotion
 from ztb.ledger.accounts import Account
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.export import export_decisions
@@ -29,17 +33,13 @@ from ztb.ledger.journal import Journal
 from ztb.ledger.records import BEGAN, CANCEL_ALL, CONSUMED, FLATTEN, GONE_ON, LIMITS, NoteRow
 from ztb.ledger.run_directory import RunDirectory
 from ztb.ports import Broker, Source
-from ztb.runtime.assembly import Assembly, describe, hold_strategy
+from ztb.runtime.build.assembly import Assembly, describe, hold_strategy
+from ztb.runtime.build.learning_setup import alarm_rules, learn, serve
 from ztb.runtime.engine import Engine
-from ztb.runtime.generation_store import GenerationStore
-from ztb.runtime.learning_setup import alarm_rules, learn, serve
-from ztb.runtime.memory_guard import MemoryGuard, resident_bytes
-from ztb.runtime.origin import CHECKPOINT_NAME, Origin
-from ztb.runtime.promotion import Promotion
-from ztb.runtime.recovery import Opening, Past
-from ztb.runtime.resuming import open_account, resume, resume_lineage, resume_paper
+from ztb.runtime.guards import MemoryGuard, resident_bytes
+from ztb.runtime.recovery.past import Opening, Past
+from ztb.runtime.recovery.resuming import open_account, resume, resume_lineage, resume_paper
 from ztb.runtime.summary import Ending, remark, summarise
-from ztb.runtime.taught import Learning
 from ztb.telemetry.report import write_report
 from ztb.trading.lane import Lane
 from ztb.trading.weights import NetworkShape

@@ -9,7 +9,7 @@ from ztb.config import Config, load_config
 from ztb.errors import ConfigError
 from ztb.market.live.client import ClientSettings, client_factory
 from ztb.market.live.hosts import LOOPBACK, refuse_other_hosts
-from ztb.runtime.live_market import venue_clients
+from ztb.runtime.sources.live import venue_clients
 from ztb.testing.exchange.client_options import client_options
 from ztb.testing.exchange.state import Credentials
 

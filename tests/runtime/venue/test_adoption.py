@@ -15,7 +15,7 @@ from runtime.venue.live_runs import ledger_of
 from ztb.control import Adopt, Halt, Resume
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import NoteRow
-from ztb.runtime.daemon import Daemon
+from ztb.runtime.daemon.daemon import Daemon
 from ztb.testing.exchange.state import USER
 from ztb.testing.exchange.units import SCALE
 from ztb.testing.virtual_time import run_virtual

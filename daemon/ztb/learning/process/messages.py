@@ -9,9 +9,9 @@ import msgspec
 import numpy as np
 
 from ztb.learning.gate.candidate import Verdict
-from ztb.learning.guidance import UNGUIDED, Guidance
 from ztb.learning.online import Transition
 from ztb.learning.process.ring import STAMP, Records
+from ztb.learning.regime import UNGUIDED, Guidance
 from ztb.trading.ppo.stats import UpdateStats
 from ztb.trading.weights import NetworkShape
 

@@ -14,11 +14,10 @@ from ztb.learning.online import LearnerCounts
 from ztb.learning.process import channel as channels
 from ztb.learning.process.channel import Channel
 from ztb.learning.process.child import Child
-from ztb.learning.process.feed import FeedWriter
+from ztb.learning.process.feed import FeedWriter, Spans
 from ztb.learning.process.messages import Completed, Report, read_report, read_verdict, write_transition
 from ztb.learning.process.packing import pack_serving, unpack
 from ztb.learning.process.settings import Care, LearnerSettings
-from ztb.learning.process.spans import Spans
 
 WINDOW_SKIPPED = "window_skipped"
 """Kind of the event that the next learner's window begins anew, after so many `rows` of ticks."""
