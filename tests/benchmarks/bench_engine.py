@@ -36,8 +36,8 @@ from ztb.market.instrument import Instrument
 from ztb.market.ticks import QUOTE, TRADE, Ticks, empty_ticks
 from ztb.runtime.build.assembly import assemble, hold_strategy
 from ztb.runtime.engine import Engine
+from ztb.trading.policy.weights import initial_weights, weights_sha256
 from ztb.trading.strategy import TickView
-from ztb.trading.weights import initial_weights, weights_sha256
 
 # Fees and steps so small that a policy that knows nothing can trade all through a round.
 INSTRUMENT = Instrument(

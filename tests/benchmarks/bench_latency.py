@@ -27,7 +27,7 @@ import numpy as np
 from ccxt.async_support.base.ws.client import Client
 
 from runtime.venue.live_runs import ExchangeProcess, make_live, trading
-from ztb.market.live.feed import Feed
+from ztb.market.live.channel import Feed
 from ztb.market.live.intake import Intake
 from ztb.runtime.engine import Engine
 from ztb.runtime.venue.broker import VenueBroker

@@ -16,8 +16,8 @@ from ztb.learning.gate.shadow import Terms
 from ztb.market.ticks import BAR, Ticks, empty_ticks
 from ztb.trading.bridge import BridgeConfig
 from ztb.trading.observation import ACCOUNT_SIZE
+from ztb.trading.policy.weights import NetworkShape, Weights, initial_weights
 from ztb.trading.recording import Recording, watch
-from ztb.trading.weights import NetworkShape, Weights, initial_weights
 
 LADDER = (-1.0, -0.5, 0.0, 0.5, 1.0)
 SHAPE = NetworkShape(1 + ACCOUNT_SIZE, (len(LADDER), 3), (8,))

@@ -11,10 +11,10 @@ from learning.process_support import SHAPE, WEIGHTS
 from ztb.config import ONLINE_PROFILES, PPO_DEFAULTS, load_config
 from ztb.errors import ConfigError
 from ztb.learning.regime import CHANGEABLE, UNGUIDED, Guidance, guided, profile_options
+from ztb.trading.policy.weights import weights_sha256
 from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.ppo.rollout import Rollout, empty_rollout
 from ztb.trading.ppo.update import PPOUpdater
-from ztb.trading.weights import weights_sha256
 
 
 def test_what_may_change_is_an_option_and_the_network_is_not_among_it():

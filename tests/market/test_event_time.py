@@ -78,7 +78,7 @@ def test_bars_out_of_order_are_sorted_in_a_small_file(bars_csv: Bars, read: Read
 def test_bars_out_of_order_are_refused_in_a_large_file(
     bars_csv: Bars, read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ztb.market.sources.SORTED_ROWS", 2)
+    monkeypatch.setattr("ztb.market.importers.sources.SORTED_ROWS", 2)
     with pytest.raises(DataError, match=r"row 4: bar is older .* sort it by time"):
         read(open_history([bars_csv(["0", "1", "2", "1", "4"])]))
 
@@ -97,7 +97,7 @@ def test_files_are_joined_by_time_and_overlap_is_dropped(write: Write, read: Rea
 def test_overlap_is_dropped_however_long_it_is(
     write: Write, read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ztb.market.clean._ID_WINDOW", 1)
+    monkeypatch.setattr("ztb.market.importers.clean._ID_WINDOW", 1)
     early, late = (
         write(n, _trades([(i, i) for i in rows])) for n, rows in (("a", range(9)), ("b", range(2, 12)))
     )

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ztb.market.increments import infer_increment, snap
+from ztb.market.importers.increments import infer_increment, snap
 
 
 @given(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ztb.errors import DataError
 from ztb.market.history import History, open_history
-from ztb.market.merge import in_blocks, merge
+from ztb.market.importers.merge import in_blocks, merge
 from ztb.market.ticks import QUOTE, TICK, TRADE, Ticks, empty_ticks, join_ticks
 
 _STREAM = st.lists(st.lists(st.integers(0, 6), max_size=6), max_size=5)
@@ -113,7 +113,7 @@ def test_large_files_are_not_held_in_memory(tmp_path: Path, monkeypatch: pytest.
     path.write_text(
         "timestamp,price,size\n" + "".join(f"{1_600_000_000_000 + i},5,1\n" for i in range(20_000))
     )
-    monkeypatch.setattr("ztb.market.tables._CSV_BLOCK", 16_384)
+    monkeypatch.setattr("ztb.market.importers.tables._CSV_BLOCK", 16_384)
     history = open_history([path])
     blocks = history.blocks(100)
     next(blocks)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ztb.market.crossing import CrossingCheck
+from ztb.market.book import CrossingCheck
 from ztb.market.history import History, open_history
 from ztb.market.ticks import DEPTH, GAP, LAST, QUOTE, SNAPSHOT, TRADE, Flag, Ticks
 

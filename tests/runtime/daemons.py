@@ -21,7 +21,7 @@ from ztb.ports import Source
 from ztb.runtime.clock import SystemClock
 from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
 from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data
-from ztb.telemetry.observer import Observer
+from ztb.telemetry.snapshot import Observer
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from ztb.trading.network import first_weights, new_serving
-from ztb.trading.weights import NetworkShape
+from ztb.trading.policy.network import first_weights, new_serving
+from ztb.trading.policy.weights import NetworkShape
 
 
 class Counting(nn.Module):

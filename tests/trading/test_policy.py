@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ztb.errors import ConfigError, InvariantError
-from ztb.trading.layers import forward, run_program
-from ztb.trading.policy import ServingPolicy, compile_program, sample, sample_batch
-from ztb.trading.weights import (
+from ztb.trading.policy.layers import forward, run_program
+from ztb.trading.policy.serving import ServingPolicy, compile_program, sample, sample_batch
+from ztb.trading.policy.weights import (
     NetworkShape,
     flatten,
     initial_weights,
@@ -139,8 +139,8 @@ def run_python(code: str, **variables: str) -> str:
 
 _PRINT_BITS = """
 import numpy as np
-from ztb.trading.policy import ServingPolicy
-from ztb.trading.weights import NetworkShape, initial_weights, weights_sha256
+from ztb.trading.policy.serving import ServingPolicy
+from ztb.trading.policy.weights import NetworkShape, initial_weights, weights_sha256
 shape = NetworkShape(11, (5, 3), (64, 64))
 weights = initial_weights(shape, 7)
 policy = ServingPolicy(shape, weights)
@@ -157,7 +157,7 @@ def test_another_process_decides_the_same_bits() -> None:
 
 
 def test_serving_imports_no_torch() -> None:
-    code = "import sys, ztb.trading.policy; print('torch' in sys.modules)"
+    code = "import sys, ztb.trading.policy.serving; print('torch' in sys.modules)"
     assert run_python(code).strip() == "False"
 
 

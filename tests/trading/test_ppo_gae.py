@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ztb.errors import InvariantError
+from ztb.trading.policy.weights import NetworkShape
 from ztb.trading.ppo.gae import advantages_of
 from ztb.trading.ppo.rollout import Rollout, empty_rollout
-from ztb.trading.weights import NetworkShape
 
 
 def rollout_of(steps: int, envs: int, seed: int) -> Rollout:

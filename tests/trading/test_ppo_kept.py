@@ -8,10 +8,10 @@ import weakref
 import numpy as np
 import torch
 
+from ztb.trading.policy.weights import NetworkShape, initial_weights
 from ztb.trading.ppo.config import PPOConfig
-from ztb.trading.ppo.kept import Kept
+from ztb.trading.ppo.towers import Kept
 from ztb.trading.ppo.update import PPOUpdater
-from ztb.trading.weights import NetworkShape, initial_weights
 
 
 def test_the_same_size_gets_the_same_thing_and_few_sizes_are_kept():

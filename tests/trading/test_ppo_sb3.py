@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from ztb.trading.policy.weights import NetworkShape, parameter_shapes
 from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.ppo.rollout import Rollout, empty_rollout
 from ztb.trading.ppo.update import PPOUpdater
-from ztb.trading.weights import NetworkShape, parameter_shapes
 
 sb3 = pytest.importorskip("stable_baselines3", reason="the extra `dev` installs stable-baselines3")
 

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from ztb.errors import ConfigError, InvariantError
-from ztb.trading.policy import ServingPolicy
+from ztb.trading.policy.serving import ServingPolicy
+from ztb.trading.policy.weights import NetworkShape, parameter_shapes, weights_sha256
 from ztb.trading.ppo.actor_critic import ModuleNetwork
 from ztb.trading.ppo.adam import Adam
 from ztb.trading.ppo.config import PPOConfig
@@ -21,7 +22,6 @@ from ztb.trading.ppo.losses import ENTROPY, POLICY_LOSS, VALUE_LOSS, loss_of, to
 from ztb.trading.ppo.rollout import Rollout, empty_rollout
 from ztb.trading.ppo.towers import TowerNetwork, _through_tanh, through_tanh
 from ztb.trading.ppo.update import PPOUpdater, explained_variance
-from ztb.trading.weights import NetworkShape, parameter_shapes, weights_sha256
 
 SHARED = NetworkShape(6, (5, 3), (16, 8))
 SEPARATE = NetworkShape(6, (4,), (16, 8), shared_trunk=False)
@@ -378,7 +378,7 @@ def test_resumed_updates_are_the_same_bits(shape: NetworkShape) -> None:
 
 _PRINT_DIGEST = """
 import numpy as np
-from ztb.trading.weights import NetworkShape, initial_weights, weights_sha256
+from ztb.trading.policy.weights import NetworkShape, initial_weights, weights_sha256
 from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.ppo.rollout import empty_rollout
 from ztb.trading.ppo.towers import TowerNetwork, _through_tanh, through_tanh

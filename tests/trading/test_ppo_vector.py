@@ -10,6 +10,7 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from ztb.errors import ConfigError
+from ztb.trading.policy.weights import NetworkShape, initial_weights
 from ztb.trading.ppo.collector import Actor, Collector
 from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.ppo.gae import advantages_of
@@ -17,7 +18,6 @@ from ztb.trading.ppo.normalizer import Normalizer
 from ztb.trading.ppo.spaces import actions_of
 from ztb.trading.ppo.towers import TowerNetwork
 from ztb.trading.ppo.vector import Stepper, as_vector
-from ztb.trading.weights import NetworkShape, initial_weights
 
 MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED]
 

@@ -16,7 +16,7 @@ from ztb.ledger.records import GenerationRow
 from ztb.runtime.clock import SystemClock
 from ztb.runtime.modes.arming import Arming, account_of, phrase, write_arming
 from ztb.secrets import require_secret
-from ztb.utils.version import code_version
+from ztb.utils.installation import code_version
 
 
 def arm(

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 import typer
 
-from ztb.commands.compiling import say_if_it_compiles
+from ztb.commands.options import say_if_it_compiles
 from ztb.config import Config, load_config
 from ztb.errors import UsageError
 from ztb.learning.service.initial_policy import parse_span

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ztb.commands.compiling import say_if_it_compiles
-from ztb.commands.moments import parse_moment
+from ztb.commands.options import parse_moment, say_if_it_compiles
 from ztb.config import load_config
 from ztb.errors import UsageError
 from ztb.learning.service.initial_policy import parse_span

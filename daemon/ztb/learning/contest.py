@@ -11,8 +11,8 @@ from ztb.learning.gate.candidate import Entrant, GateRules, Verdict
 from ztb.learning.gate.gate import Gate
 from ztb.learning.gate.shadow import Terms
 from ztb.learning.recent import RecentRollouts
+from ztb.trading.policy.weights import NetworkShape, Weights
 from ztb.trading.recording import Recording
-from ztb.trading.weights import NetworkShape, Weights
 
 _SEED_OFFSET = 0x67617465  # the gate's random numbers are not those of the rollouts
 

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from ztb.learning.recent import RecentRollouts, Worth
 from ztb.trading.observation import drawdown_seen
-from ztb.trading.ppo.rollout import Rollout
-from ztb.trading.ppo.stats import UpdateStats
-from ztb.trading.weights import Weights
+from ztb.trading.policy.weights import Weights
+from ztb.trading.ppo.rollout import Rollout, UpdateStats
 
 if TYPE_CHECKING:
     from ztb.trading.ppo.update import PPOUpdater

@@ -19,8 +19,7 @@ from ztb.market.ticks import BAR, DEPTH, GAP, LAST, Flag, Ticks, plain_ticks
 from ztb.ports import Source
 from ztb.trading.decision_clock import DecisionClock
 from ztb.trading.lane import Decided, Lane
-from ztb.trading.strategy import OnTick
-from ztb.trading.tick_view import tick_views
+from ztb.trading.strategy import OnTick, tick_views
 
 _TAINT = GAP | int(Flag.TAINTED)
 _YIELD_EVERY = 64  # decisions between two turns of the event loop

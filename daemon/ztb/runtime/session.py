@@ -42,10 +42,10 @@ from ztb.runtime.recovery.resuming import open_account, resume, resume_lineage, 
 from ztb.runtime.summary import Ending, remark, summarise
 from ztb.telemetry.report import write_report
 from ztb.trading.lane import Lane
-from ztb.trading.weights import NetworkShape
+from ztb.trading.policy.weights import NetworkShape
 from ztb.utils import CheckpointManager
-from ztb.utils.memory import peak_rss_bytes
-from ztb.utils.version import code_version
+from ztb.utils.background import peak_rss_bytes
+from ztb.utils.installation import code_version
 
 MakeOrigin = Callable[[NetworkShape, str], Origin]
 """Generation 0 for a network's shape and a feature schema's hash."""

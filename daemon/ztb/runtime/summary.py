@@ -11,7 +11,7 @@ from ztb.ledger.performance import finite, sharpe, simple_return
 from ztb.runtime.build.assembly import Assembly
 from ztb.runtime.engine import Engine
 from ztb.trading.decision_clock import Every
-from ztb.utils.version import code_version
+from ztb.utils.installation import code_version
 
 
 @dataclass(frozen=True, slots=True)

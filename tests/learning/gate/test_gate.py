@@ -25,8 +25,8 @@ from learning.gate_support import (
 )  # fmt: skip
 from utils.checkpoint_states import proof_sample
 from ztb.learning.gate.candidate import Entrant, GateRules, Verdict
+from ztb.trading.policy.weights import NetworkShape, Weights, initial_weights
 from ztb.trading.recording import Recording
-from ztb.trading.weights import NetworkShape, Weights, initial_weights
 
 EDGE = 0.3
 GOOD = follower(1.0)

@@ -10,9 +10,9 @@ import pytest
 from learning.gate_support import LADDER, PIECE, SHAPE, TERMS, follower, holder, market, pieces
 from ztb.learning.gate.behaviour import compare, greatest_entropy
 from ztb.learning.gate.shadow import Shadow, Traded
-from ztb.trading.policy import ServingPolicy
+from ztb.trading.policy.serving import ServingPolicy
+from ztb.trading.policy.weights import initial_weights
 from ztb.trading.recording import Recording
-from ztb.trading.weights import initial_weights
 
 KEYS = np.arange(3)
 

@@ -7,7 +7,7 @@ import os
 import psutil
 
 from ztb.learning.process import memory
-from ztb.learning.process.child import Child
+from ztb.learning.process.supervisor import Child
 
 
 def environment_of(pid: int) -> dict[str, str]:

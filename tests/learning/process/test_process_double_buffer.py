@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from ztb.errors import InvariantError
 from ztb.learning.process import memory
-from ztb.learning.process.double_buffer import DoubleBuffer
 from ztb.learning.process.memory import Carver
+from ztb.learning.process.ring import DoubleBuffer
 
 CAPACITY = 4096
 

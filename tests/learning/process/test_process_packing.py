@@ -26,7 +26,7 @@ from ztb.learning.process.messages import (
     write_transition,
 )
 from ztb.learning.process.packing import pack, unpack
-from ztb.trading.ppo.stats import UpdateStats
+from ztb.trading.ppo.rollout import UpdateStats
 
 NUMBERS = st.integers(-(1 << 200), 1 << 200) | st.floats(allow_nan=False) | st.booleans() | st.none()
 ARRAYS = arrays.arrays(

@@ -22,8 +22,8 @@ from ztb.learning.recent import RecentConfig, RecentRollouts, Worth
 from ztb.trading.bridge import FACT_EQUITY, BridgeConfig
 from ztb.trading.decision_clock import Every
 from ztb.trading.observation import ACCOUNT_SIZE
+from ztb.trading.policy.weights import NetworkShape, initial_weights
 from ztb.trading.ppo.config import PPOConfig
-from ztb.trading.weights import NetworkShape, initial_weights
 
 EVERY, UPDATES = 16, 8
 LADDER = (0.0, 0.5, 1.0)

@@ -141,7 +141,7 @@ def test_a_learner_killed_and_one_hung_are_replaced_while_trading_goes_on(
 
 
 def test_a_learner_that_only_ever_dies_does_not_hold_a_replay_up(clock, write_bars, tmp_path, monkeypatch):
-    monkeypatch.setattr("ztb.learning.process.child._START", "raise SystemExit('no')")
+    monkeypatch.setattr("ztb.learning.process.supervisor._START", "raise SystemExit('no')")
     with nothing_left():
         run, directory = prepare(write_bars(400), tmp_path / "run")
         summary = asyncio.run(run_to_end(run))
@@ -172,7 +172,7 @@ def test_an_error_in_the_daemon_leaves_no_learner(clock, write_bars, tmp_path, m
 
 def test_live_nobody_waits_for_the_learner(clock, write_bars, tmp_path, monkeypatch):
     """Without a pace, the ticks are through long before a learner that never starts would be."""
-    monkeypatch.setattr("ztb.learning.process.child._START", "import signal; signal.pause()")
+    monkeypatch.setattr("ztb.learning.process.supervisor._START", "import signal; signal.pause()")
     monkeypatch.setattr(learning_setup, "Pace", lambda most_waiting: None)
     monkeypatch.setattr("ztb.learning.service.process._STOP_S", 0.1)
     told: list[tuple[bool, int]] = []

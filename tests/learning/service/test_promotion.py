@@ -24,8 +24,8 @@ from ztb.learning.service.promotion import Candidate, Promotion
 from ztb.ledger.records import DecisionRow, GenerationRow, NoteRow
 from ztb.runtime.modes.replay import run_to_end
 from ztb.trading.lane import Decided
+from ztb.trading.policy.weights import NetworkShape, Weights, initial_weights
 from ztb.trading.strategy import Action
-from ztb.trading.weights import NetworkShape, Weights, initial_weights
 
 SHAPE = NetworkShape(4, (3, 3), (8,))
 RULES = AlarmRules(max_drawdown=0.1)

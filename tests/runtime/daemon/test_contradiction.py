@@ -15,8 +15,8 @@ from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import NoteRow
 from ztb.runtime.daemon.daemon import Daemon
 from ztb.runtime.daemon.kill_switch import KillSwitch, Latch
-from ztb.testing.exchange.state import USER
-from ztb.testing.exchange.units import SCALE
+from ztb.testing.exchange.listing import SCALE
+from ztb.testing.exchange.venue import USER
 from ztb.testing.virtual_time import run_virtual
 
 WARM = 70

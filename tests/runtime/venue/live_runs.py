@@ -27,7 +27,7 @@ from ztb.runtime.modes.live import live_daemon
 from ztb.runtime.modes.paper import TradingRequest
 from ztb.runtime.recovery.past import Past, read_past
 from ztb.runtime.recovery.resuming import rebook
-from ztb.utils.version import code_version
+from ztb.utils.installation import code_version
 
 FAR_NS = 2**62
 

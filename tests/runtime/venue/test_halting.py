@@ -11,7 +11,7 @@ from ztb.ledger.records import OrderRow
 from ztb.runtime.daemon.daemon import Daemon
 from ztb.runtime.daemon.kill_switch import KillSwitch, Latch
 from ztb.testing.exchange.faults import Fault, Kind
-from ztb.testing.exchange.state import USER
+from ztb.testing.exchange.venue import USER
 from ztb.testing.virtual_time import run_virtual
 
 SEED = 3

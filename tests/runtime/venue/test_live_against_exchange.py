@@ -28,7 +28,7 @@ from ztb.runtime.daemon.daemon import DaemonOptions
 from ztb.runtime.modes.live import live_daemon
 from ztb.runtime.modes.paper import TradingRequest
 from ztb.testing.exchange.local import LocalExchange
-from ztb.testing.exchange.state import Credentials
+from ztb.testing.exchange.venue import Credentials
 
 ORDERS = 12
 

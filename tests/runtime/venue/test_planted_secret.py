@@ -29,7 +29,7 @@ from ztb.runtime.modes.paper import TradingRequest
 from ztb.secrets import HIDDEN, Redactor, known_secrets
 from ztb.telemetry.logs import configure_logging
 from ztb.testing.exchange.local import LocalExchange
-from ztb.testing.exchange.state import Credentials
+from ztb.testing.exchange.venue import Credentials
 
 KEY, SECRET = "planted-key-4c1f", "planted-secret-9d2e"
 PLANTED = {

@@ -16,9 +16,9 @@ from runtime.verify.sessions import ask, rows
 from ztb.cli import run
 from ztb.control import Adopt, Flatten, Reload
 from ztb.ledger.records import DecisionRow, FillRow, OrderEventRow
+from ztb.testing.exchange.listing import SCALE
 from ztb.testing.exchange.local import LocalExchange
-from ztb.testing.exchange.state import USER
-from ztb.testing.exchange.units import SCALE
+from ztb.testing.exchange.venue import USER
 
 
 async def trade(folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ztb.trading.weights import Weights
+from ztb.trading.policy.weights import Weights
 
 PASSED = "passed"
 SUPERSEDED = "superseded"

@@ -12,7 +12,7 @@ import numpy as np
 from ztb.learning.gate.candidate import PASSED, SUPERSEDED, Entrant, GateRules, Verdict, fault
 from ztb.learning.gate.shadow import Shadow, Terms
 from ztb.learning.gate.trial import Trial
-from ztb.trading.network import weight_shapes
+from ztb.trading.policy.network import weight_shapes
 from ztb.trading.recording import Recording
 
 MONTH_NS = 30 * 86_400_000_000_000

@@ -4,6 +4,8 @@ A moment is a decision: which rows came since the one before, what was seen. Its
 the learner's state says that its window begins later, so that a learner that takes over tells its window the
 same again. Where there is no room nobody waits: the decision and its ticks are dropped and counted, and the next
 that fits begins a new window, with the market before it in front of its ticks.
+
+Also here: numbers that come in order, as spans of consecutive ones: how a hole is journaled in few words.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from ztb.learning.gate.candidate import Verdict
 from ztb.learning.online import Transition
 from ztb.learning.process.ring import STAMP, Records
 from ztb.learning.regime import UNGUIDED, Guidance
-from ztb.trading.ppo.stats import UpdateStats
-from ztb.trading.weights import NetworkShape
+from ztb.trading.policy.weights import NetworkShape
+from ztb.trading.ppo.rollout import UpdateStats
 
 _DTYPES = {"float": "<f8", "int": "<i8", "bool": "?"}
 _STATS = [(field.name, _DTYPES[str(field.type)]) for field in fields(UpdateStats)]

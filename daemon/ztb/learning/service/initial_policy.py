@@ -9,8 +9,8 @@ from typing import Any
 
 from ztb.errors import ConfigError, DataError, UsageError
 from ztb.learning.generations import GenerationInfo
-from ztb.trading.network import MakeNetwork, first_weights, weight_shapes
-from ztb.trading.weights import NetworkShape, Weights
+from ztb.trading.policy.network import MakeNetwork, first_weights, weight_shapes
+from ztb.trading.policy.weights import NetworkShape, Weights
 from ztb.utils import CheckpointManager
 
 CHECKPOINT_NAME = "policy"

@@ -23,9 +23,9 @@ from ztb.learning.service.generation_store import PROMOTED, TESTING, GenerationS
 from ztb.ledger.journal import Journal
 from ztb.ledger.records import GenerationRow, NoteRow, UpdateRow
 from ztb.trading.lane import Decided
-from ztb.trading.network import weight_shapes
-from ztb.trading.ppo.stats import UpdateStats
-from ztb.trading.weights import Weights
+from ztb.trading.policy.network import weight_shapes
+from ztb.trading.policy.weights import Weights
+from ztb.trading.ppo.rollout import UpdateStats
 
 
 @dataclass(frozen=True, slots=True)

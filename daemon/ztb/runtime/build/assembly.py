@@ -19,11 +19,11 @@ from ztb.trading.bridge import BridgeConfig, TradingBridge
 from ztb.trading.decision_clock import DecisionClock, Every
 from ztb.trading.lane import Lane, LaneListener
 from ztb.trading.observation import ACCOUNT_SIZE
+from ztb.trading.policy.weights import NetworkShape
 from ztb.trading.rewards import RewardKind
 from ztb.trading.sizing import TIMINGS
 from ztb.trading.strategy import Policy, StrategyContext
-from ztb.trading.weights import NetworkShape
-from ztb.utils.version import code_version
+from ztb.utils.installation import code_version
 
 _SPOT_LADDER = (0.0, 0.25, 0.5, 0.75, 1.0)
 _SHORT_LADDER = (-1.0, -0.5, 0.0, 0.5, 1.0)

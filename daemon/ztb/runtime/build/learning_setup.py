@@ -24,9 +24,9 @@ from ztb.learning.service.inline import InlineLearning
 from ztb.learning.service.process import Pace, ProcessLearning
 from ztb.learning.service.promotion import Promotion
 from ztb.runtime.build.assembly import Assembly
-from ztb.trading.network import build_module
 from ztb.trading.observation import ACCOUNT_SIZE
-from ztb.trading.weights import NetworkShape
+from ztb.trading.policy.network import build_module
+from ztb.trading.policy.weights import NetworkShape
 
 _UPDATES_WAITING = 2  # updates' worth of transitions that a replay lets wait
 

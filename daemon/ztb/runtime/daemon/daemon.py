@@ -23,8 +23,7 @@ from ztb.runtime.daemon.status import Snapshots, Watch
 from ztb.runtime.guards import MemoryGuard
 from ztb.runtime.session import Session, status_of
 from ztb.runtime.sources.feed import Feed
-from ztb.telemetry.observer import Observer
-from ztb.telemetry.snapshot import AlertFact, Snapshot, State, StreamFact
+from ztb.telemetry.snapshot import AlertFact, Observer, Snapshot, State, StreamFact
 
 _TURN_S = 0.2  # between two looks at the kill switch, the journal and the memory
 _TURNS_FOR_CANCELS = 10

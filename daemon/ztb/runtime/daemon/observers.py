@@ -11,12 +11,11 @@ from ztb.ledger.journal import Journal
 from ztb.ledger.run_directory import RunDirectory
 from ztb.ports import Clock
 from ztb.secrets import Redactor, known_secrets, read_secret
-from ztb.telemetry.apprise_sender import apprise_sender
 from ztb.telemetry.correlation import correlate
 from ztb.telemetry.metrics import Gauges, Metrics
 from ztb.telemetry.mqtt.setup import mqtt_observer
-from ztb.telemetry.notices import NoticeObserver
-from ztb.telemetry.observer import Observer
+from ztb.telemetry.notices import NoticeObserver, apprise_sender
+from ztb.telemetry.snapshot import Observer
 from ztb.telemetry.systemd import Notifier, SystemdObserver
 from ztb.telemetry.web.listening import listening
 from ztb.telemetry.web.server import WebObserver

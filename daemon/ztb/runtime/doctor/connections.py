@@ -9,8 +9,7 @@ import numpy as np
 
 from ztb.config import Config
 from ztb.errors import ConfigError, ZtbError
-from ztb.market.live.backoff import Backoff
-from ztb.market.live.rest import Rest
+from ztb.market.live.rest import Backoff, Rest
 from ztb.market.live.venue_clock import VenueClock
 from ztb.runtime.clock import SystemClock
 from ztb.runtime.doctor.findings import Finding, Patient, bad, good, skipped, warning

@@ -17,8 +17,7 @@ from ztb.errors import VenueError
 from ztb.execution.risk import RiskLimits
 from ztb.ledger.bookkeeper import client_prefix
 from ztb.ledger.records import COLLECTED, GenerationRow, Record
-from ztb.market.live.backoff import Backoff
-from ztb.market.live.rest import Rest
+from ztb.market.live.rest import Backoff, Rest
 from ztb.ports import Clock
 from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
 from ztb.runtime.modes.arming import (
@@ -51,7 +50,7 @@ from ztb.runtime.venue.dead_man import VenueSwitch, Watchdog
 from ztb.runtime.venue.reconciliation import Reconciler, fetch_balances
 from ztb.runtime.venue.user_stream import UserStream
 from ztb.secrets import require_secret
-from ztb.utils.version import code_version
+from ztb.utils.installation import code_version
 
 NOT_RECONCILED = "not reconciled"
 _BACKOFF_S, _BACKOFF_MOST_S = 0.25, 30.0

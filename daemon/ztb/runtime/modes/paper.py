@@ -26,8 +26,8 @@ from ztb.runtime.recovery.past import Opening, Past, read_past
 from ztb.runtime.recovery.resuming import resumed_origin
 from ztb.runtime.session import Frame, MakeOrigin, Session
 from ztb.runtime.sources.live import LiveMarket, open_live_market
-from ztb.trading.weights import NetworkShape
-from ztb.utils.version import code_version
+from ztb.trading.policy.weights import NetworkShape
+from ztb.utils.installation import code_version
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from ztb.ports import Source
 from ztb.runtime.build.assembly import assemble
 from ztb.runtime.session import Frame, MakeOrigin, Session, status_of
 from ztb.runtime.sources.history import HistorySource, trading_start
-from ztb.trading.weights import NetworkShape
+from ztb.trading.policy.weights import NetworkShape
 
 Progress = Callable[[str, float], None]
 """(what is going on, fraction done)."""

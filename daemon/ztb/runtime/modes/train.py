@@ -20,12 +20,12 @@ from ztb.runtime.build.assembly import assemble, describe
 from ztb.runtime.build.pretraining import ticks_before, training_settings
 from ztb.runtime.guards import MemoryGuard, resident_bytes
 from ztb.runtime.modes.replay import ReplayRequest, open_data, traded_instrument
+from ztb.trading.policy.weights import weights_sha256
 from ztb.trading.ppo.progress import TrainingProgress
 from ztb.trading.ppo.saving import BackgroundSaver, background_saver
-from ztb.trading.weights import weights_sha256
 from ztb.utils import CheckpointManager
-from ztb.utils.memory import peak_rss_bytes
-from ztb.utils.version import code_version
+from ztb.utils.background import peak_rss_bytes
+from ztb.utils.installation import code_version
 
 _WAIT_S = 1.0
 _PATIENCE = 60

@@ -1,4 +1,7 @@
-"""The marks of a past: of each its time and equity, which is all that a restart needs but for the last."""
+"""What earlier runs on the same folder left, read from their journal alone, and put back in its place.
+
+Also here: the marks of a past: of each its time and equity, which is all that a restart needs but for the last.
+"""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ from ztb.ports import Broker
 from ztb.runtime.engine import Engine
 from ztb.runtime.recovery.adoption import enter
 from ztb.runtime.recovery.past import Opening, Past, progress_of, progress_of_order, remember_risk
-from ztb.trading.network import MakeNetwork
-from ztb.trading.weights import NetworkShape
+from ztb.trading.policy.network import MakeNetwork
+from ztb.trading.policy.weights import NetworkShape
 from ztb.utils import CheckpointManager
 
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from ztb.config import Config, MarketSection
 from ztb.errors import ConfigError
 from ztb.market.live.client import ClientFactory, ClientSettings, client_factory
-from ztb.market.live.settings import FeedSettings
-from ztb.market.live.source import LiveSource, open_live_source
+from ztb.market.live.source import FeedSettings, LiveSource, open_live_source
 from ztb.market.recorder import Recorder, RecordingLimits, Report
 from ztb.market.venues import venue_name
 from ztb.telemetry.snapshot import StreamFact

@@ -28,7 +28,7 @@ from ztb.runtime.verify.learner_record import LearnerRecord, learner_record
 from ztb.runtime.verify.record import Start
 from ztb.runtime.verify.swaps import Kept, KeptSwaps, Relearnt
 from ztb.trading.lane import Decided
-from ztb.trading.weights import Weights, weights_sha256
+from ztb.trading.policy.weights import Weights, weights_sha256
 
 
 class Hearing(Protocol):

@@ -20,7 +20,7 @@ from ztb.runtime.verify.external_events import inputs
 from ztb.runtime.verify.record import Recorded, Start, read_rows, traded
 from ztb.runtime.verify.recorded_state import Outcomes, RecordedBroker, RecordedTicks, instrument_of
 from ztb.runtime.verify.swaps import Kept, KeptSwaps, Relearnt
-from ztb.trading.weights import NetworkShape, weights_sha256
+from ztb.trading.policy.weights import NetworkShape, weights_sha256
 from ztb.utils import CheckpointManager
 
 

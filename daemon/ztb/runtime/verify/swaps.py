@@ -15,7 +15,7 @@ from ztb.learning.service.initial_policy import CHECKPOINT_NAME
 from ztb.ledger.run_directory import RunDirectory
 from ztb.runtime.verify.record import Start
 from ztb.telemetry.why.recomputation import load_weights
-from ztb.trading.weights import Weights, weights_sha256
+from ztb.trading.policy.weights import Weights, weights_sha256
 from ztb.utils import CheckpointManager
 
 
