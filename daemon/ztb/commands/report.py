@@ -21,7 +21,7 @@ def report(run: Path, as_json: bool) -> int:
 
 
 def why(what: str, run: Path, as_json: bool) -> int:
-    """Explain `what` (see `telemetry.why.question.find`) of the run in folder `run`.
+    """Explain `what` (see `telemetry.why.explanation.find`) of the run in folder `run`.
 
     Returns 0, or `DataError.exit_code` if the decision cannot be made again from disk with the same bits.
     """

@@ -21,7 +21,7 @@ from ztb.ports import Source
 from ztb.runtime.build.compiling import compile_ahead
 from ztb.runtime.clock import SystemClock
 from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
-from ztb.runtime.daemon.gc_tuning import undisturbed
+from ztb.runtime.daemon.gc_tuning import gc_tuning
 from ztb.runtime.daemon.observers import configured_observers, service_manager
 from ztb.runtime.modes.live import live_daemon
 from ztb.runtime.modes.paper import TradingRequest, paper_daemon
@@ -68,7 +68,7 @@ def run_daemon(options: RunOptions) -> int:
         daemon = await makers[options.mode](options, config, load, directory)
         daemon.watch(configured_observers(config, options.instance, daemon.session, SystemClock()))
         daemon.watch(service_manager(daemon.progress))
-        with undisturbed():
+        with gc_tuning():
             return await daemon.run()
 
     log = structlog.get_logger("ztb.run")

@@ -9,7 +9,7 @@ and may define: `features`, a tuple of shipped feature names and `UserFeature`s 
 `on_tick(self, tick: TickView) -> bool`, called for every tick with its features, True asks for a decision now;
 `learns = True` if its decisions come from the policy that the learner trains (`context.policy`), and then also,
 as static methods, `reward(before, after)`, in place of the configured reward (see `OwnReward`), and
-`network(observation_size, heads)`, in place of the shipped kind (see `trading.network`).
+`network(observation_size, heads)`, in place of the shipped kind (see `trading.policy.network`).
 
 Also here: ticks as Python objects, for strategies that want every one of them.
 """

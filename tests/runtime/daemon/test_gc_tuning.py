@@ -11,7 +11,7 @@ import pytest
 from ztb.commands import run as command
 from ztb.commands.run import RunOptions, run_daemon
 from ztb.runtime.daemon.daemon import Daemon
-from ztb.runtime.daemon.gc_tuning import undisturbed
+from ztb.runtime.daemon.gc_tuning import gc_tuning
 
 
 class Node:
@@ -24,7 +24,7 @@ class Node:
 def test_what_was_made_before_is_not_searched_for_garbage_and_what_is_made_since_is():
     old = Node()
     before, since = weakref.ref(old), None
-    with undisturbed():
+    with gc_tuning():
         assert all(thing is not old for thing in gc.get_objects())
         del old
         since = weakref.ref(Node())
@@ -37,7 +37,7 @@ def test_what_was_made_before_is_not_searched_for_garbage_and_what_is_made_since
 
 def test_threads_let_go_of_the_interpreter_sooner_and_it_is_as_before_whatever_happens():
     before = sys.getswitchinterval()
-    with pytest.raises(ZeroDivisionError), undisturbed():
+    with pytest.raises(ZeroDivisionError), gc_tuning():
         assert sys.getswitchinterval() == pytest.approx(0.0005)
         raise ZeroDivisionError
     assert sys.getswitchinterval() == before

@@ -46,7 +46,7 @@ class Lived(NamedTuple):
 
 
 class Brain(NamedTuple):
-    """A network of the shipped kind (see `trading.policy.Program`), and room for what it says of P observations."""
+    """A network of the shipped kind (`trading.policy.serving.Program`), and room for what it says of P observations."""
 
     parameters: NDArray[np.float32]
     layers: NDArray[np.int64]

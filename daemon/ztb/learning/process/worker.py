@@ -1,6 +1,6 @@
 """The learner process: transitions in, states, reports and candidates out; ends when its parent does.
 
-Started by `child.py` as `main(memory descriptor, wake-up descriptor, parent's process id)`.
+Started by `supervisor.py` as `main(memory descriptor, wake-up descriptor, parent's process id)`.
 """
 
 from __future__ import annotations

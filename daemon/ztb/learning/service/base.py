@@ -64,7 +64,7 @@ class Learning:
         """Leave nothing behind, whatever happened. May be called again."""
 
 
-class Taught(Learning):
+class LearnerBase(Learning):
     """Learning whose generations `promotion` carries out; told to, it freezes itself when it is clear that it hurts."""
 
     def __init__(self, promotion: Promotion) -> None:

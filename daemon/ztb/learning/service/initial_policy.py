@@ -18,7 +18,7 @@ _UNITS_NS = {"h": 3_600_000_000_000, "d": 86_400_000_000_000, "w": 604_800_000_0
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class InitialPolicy:
     """Generation 0: `how` it came about, its weights, and what goes with them where it was trained.
 
     A run that is gone on with begins at the generation that served last: `served` says which it was, `first` is
@@ -47,12 +47,12 @@ def parse_span(text: str | None, flag: str = "--pretrain") -> int:
 
 def random_origin(
     shape: NetworkShape, seed: int, make: MakeNetwork | None, orthogonal: bool = True
-) -> Origin:
+) -> InitialPolicy:
     """A policy that knows nothing, and says so."""
-    return Origin("random", first_weights(shape, seed, make, orthogonal))
+    return InitialPolicy("random", first_weights(shape, seed, make, orthogonal))
 
 
-def load_origin(text: str, shape: NetworkShape, schema_hash: str, make: MakeNetwork | None) -> Origin:
+def load_origin(text: str, shape: NetworkShape, schema_hash: str, make: MakeNetwork | None) -> InitialPolicy:
     """The generation named by `FOLDER` or `FOLDER:N`, a run directory or its checkpoints.
 
     DataError if there is none; ConfigError if it was made for other features or another network.
@@ -72,7 +72,7 @@ def load_origin(text: str, shape: NetworkShape, schema_hash: str, make: MakeNetw
     wanted = weight_shapes(shape, make)
     if found != wanted:
         raise ConfigError(f"{text}: its network {found} is not the configured one {wanted}")
-    return Origin(f"generation {text}", weights, state["updater"], state["normaliser"])
+    return InitialPolicy(f"generation {text}", weights, state["updater"], state["normaliser"])
 
 
 def _split(text: str) -> tuple[Path, int | None]:

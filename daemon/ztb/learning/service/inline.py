@@ -11,7 +11,7 @@ from ztb.learning.contest import Contest, Serving
 from ztb.learning.gate.candidate import Verdict
 from ztb.learning.online import LearnerCounts, OnlineLearner, Updated
 from ztb.learning.regime import guided
-from ztb.learning.service.base import Taught
+from ztb.learning.service.base import LearnerBase
 from ztb.learning.service.guide import Guide
 from ztb.learning.service.promotion import Candidate, Promotion, transition_of
 from ztb.market.ticks import Ticks
@@ -19,7 +19,7 @@ from ztb.trading.lane import Decided
 from ztb.trading.ppo.config import PPOConfig
 
 
-class InlineLearning(Taught):
+class InlineLearning(LearnerBase):
     """Feeds the learner and lets its candidates be judged, all between two decisions."""
 
     def __init__(

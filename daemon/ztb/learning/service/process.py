@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ztb.learning.online import LearnerCounts
 from ztb.learning.process.messages import NEVER, Completed, Report
 from ztb.learning.process.supervisor import LearnerProcess
-from ztb.learning.service.base import Taught
+from ztb.learning.service.base import LearnerBase
 from ztb.learning.service.guide import Guide
 from ztb.learning.service.promotion import Candidate, Promotion, transition_of
 from ztb.market.ticks import Ticks
@@ -38,7 +38,7 @@ class Pace:
     drain_s: float = 60.0
 
 
-class ProcessLearning(Taught):
+class ProcessLearning(LearnerBase):
     """Hands transitions to the learner process, and takes reports, candidates and verdicts when they are there.
 
     Everything is polled: after each decision, and every `watch_every_s` by the task `run` in between, both on the

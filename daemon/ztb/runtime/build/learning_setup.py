@@ -19,7 +19,7 @@ from ztb.learning.recent import RecentConfig, RecentRollouts
 from ztb.learning.regime import ConditionDetector, profile_options
 from ztb.learning.service.base import Learning
 from ztb.learning.service.guide import PROFILES, Guide, Note
-from ztb.learning.service.initial_policy import Origin
+from ztb.learning.service.initial_policy import InitialPolicy
 from ztb.learning.service.inline import InlineLearning
 from ztb.learning.service.process import Pace, ProcessLearning
 from ztb.learning.service.promotion import Promotion
@@ -31,7 +31,7 @@ from ztb.trading.policy.weights import NetworkShape
 _UPDATES_WAITING = 2  # updates' worth of transitions that a replay lets wait
 
 
-class Untaught(Learning):
+class NoLearning(Learning):
     """A policy that is served and kept, and never learns."""
 
     def __init__(self, promotion: Promotion) -> None:
@@ -42,14 +42,19 @@ class Untaught(Learning):
         self._promotion.begin(ts_ns, origin, None)
 
 
-def serve(assembly: Assembly, shape: NetworkShape, lineage: Lineage, origin: Origin) -> ServedPolicy:
+def serve(assembly: Assembly, shape: NetworkShape, lineage: Lineage, origin: InitialPolicy) -> ServedPolicy:
     """Generation 0, or the one that a run which is gone on with had come to, serving."""
     info = origin.served or lineage.make(None, origin.weights)
     return ServedPolicy(shape, info, assembly.config.strategy.sample, assembly.strategy.network)
 
 
 def learn(
-    assembly: Assembly, origin: Origin, promotion: Promotion, schema_hash: str, paced: bool, made: int = 0
+    assembly: Assembly,
+    origin: InitialPolicy,
+    promotion: Promotion,
+    schema_hash: str,
+    paced: bool,
+    made: int = 0,
 ) -> Learning:
     """What teaches, inline or in a process as configured; where `paced`, the ticks wait for the process.
 
@@ -58,7 +63,7 @@ def learn(
     """
     config = assembly.config
     if assembly.learner == "off":
-        return Untaught(promotion)
+        return NoLearning(promotion)
     settings = learner_settings(assembly, promotion.policy.shape, schema_hash)
     guide = guide_of(config.online.profile, promotion.note)
     if assembly.learner == "inline":
@@ -130,7 +135,7 @@ def recent_rollouts(assembly: Assembly, settings: LearnerSettings) -> RecentRoll
 
 
 def online_learner(
-    assembly: Assembly, settings: LearnerSettings, origin: Origin, recent: RecentRollouts, made: int
+    assembly: Assembly, settings: LearnerSettings, origin: InitialPolicy, recent: RecentRollouts, made: int
 ) -> OnlineLearner:
     """A learner in this process that begins with `origin`, its updates numbered after `made`."""
     # Imported here alone: where the learner has a process of its own, this one never needs torch.
@@ -148,7 +153,7 @@ def online_learner(
 def _inline(
     assembly: Assembly,
     settings: LearnerSettings,
-    origin: Origin,
+    origin: InitialPolicy,
     promotion: Promotion,
     guide: Guide,
     made: int,
@@ -162,7 +167,7 @@ def _inline(
 
 def in_a_process(
     settings: LearnerSettings,
-    origin: Origin,
+    origin: InitialPolicy,
     promotion: Promotion,
     pace: Pace | None,
     care: Care,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ztb.errors import DataError
-from ztb.learning.service.initial_policy import Origin
+from ztb.learning.service.initial_policy import InitialPolicy
 from ztb.market.history import History
 from ztb.market.ticks import Ticks, join_ticks
 from ztb.runtime.build.assembly import Assembly
@@ -56,13 +56,13 @@ def training_settings(assembly: Assembly) -> PretrainSettings:
 
 def pretrained_origin(
     assembly: Assembly, history: History, end_ns: int, seed: int, on_progress: Callable[[float], None]
-) -> Origin:
+) -> InitialPolicy:
     """Train on the ticks before `end_ns`. The normaliser is not taken over: the run goes through the span itself."""
     from ztb.learning.pretrain import pretrain
 
     ticks, settings = ticks_before(history, end_ns), training_settings(assembly)
     done = pretrain(ticks, assembly.instrument, settings, seed, on_progress)
-    return Origin("pretrained", done.weights, done.updater_state, None, _facts(done))
+    return InitialPolicy("pretrained", done.weights, done.updater_state, None, _facts(done))
 
 
 def _facts(done: Pretrained) -> dict[str, object]:

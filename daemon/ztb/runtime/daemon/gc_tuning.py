@@ -11,7 +11,7 @@ _SWITCH_S = 0.0005
 
 
 @contextlib.contextmanager
-def undisturbed() -> Generator[None]:
+def gc_tuning() -> Generator[None]:
     """For the time of a run whose parts are made: what exists now is never searched for garbage, and threads let go
     of the interpreter in half a millisecond.
 

@@ -42,7 +42,7 @@ from ztb.runtime.modes.paper import (
 )
 from ztb.runtime.recovery.adoption import Adoption, adopt
 from ztb.runtime.recovery.past import Opening, Past, read_past
-from ztb.runtime.session import Frame, Session
+from ztb.runtime.session import RunContext, Session
 from ztb.runtime.sources.live import LiveMarket, traded_symbol
 from ztb.runtime.venue.broker import Doors, VenueBroker
 from ztb.runtime.venue.client import PrivateClient, patience_of, private_client, refuse_withdrawal_rights
@@ -117,7 +117,7 @@ async def _connected(
         await venue.client.close()
         raise
     now_ns = clock.now_ns()
-    frame = Frame(
+    frame = RunContext(
         "live", assembly, request.directory, run_id, facts_of(request, now_ns), now_ns, False, past, opening,
         venue.broker,
     )  # fmt: skip
@@ -188,7 +188,11 @@ def _trade(
         return "halted" if memory.halted else NOT_RECONCILED if reconciler.rounds == 0 else ""
 
     broker.doors = Doors(
-        session.journal.durable, stopped, lane.collect, lambda: session.place(COLLECTED), warnings
+        session.journal.durable,
+        stopped,
+        lane.collect,
+        lambda: session.record_external_event(COLLECTED),
+        warnings,
     )
     daemon.controls.believed = lambda: reconciler.rounds > 0
     daemon.controls.adopt = _Adopting(daemon, reconciler)

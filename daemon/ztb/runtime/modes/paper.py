@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ztb.config import Config, config_hash
-from ztb.learning.service.initial_policy import Origin, load_origin, random_origin
+from ztb.learning.service.initial_policy import InitialPolicy, load_origin, random_origin
 from ztb.ledger.journal import Journal
 from ztb.ledger.records import RECORDING_LOST, NoteRow
 from ztb.ledger.run_directory import RunDirectory
@@ -24,7 +24,7 @@ from ztb.runtime.engine import Progress
 from ztb.runtime.guards import MarketGuard
 from ztb.runtime.recovery.past import Opening, Past, read_past
 from ztb.runtime.recovery.resuming import resumed_origin
-from ztb.runtime.session import Frame, MakeOrigin, Session
+from ztb.runtime.session import MakeInitialPolicy, RunContext, Session
 from ztb.runtime.sources.live import LiveMarket, open_live_market
 from ztb.trading.policy.weights import NetworkShape
 from ztb.utils.installation import code_version
@@ -59,7 +59,7 @@ async def paper_daemon(request: TradingRequest, options: DaemonOptions, clock: C
     assembly = assembly_of(request, market)
     opening = Opening(Decimal(repr(request.config.execution.start_cash_quote)))
     now_ns = clock.now_ns()
-    frame = Frame(
+    frame = RunContext(
         "paper", assembly, request.directory, run_id_of(request, past, clock), facts_of(request, now_ns),
         now_ns, False, past,
         past.opening if past and past.opening else opening,
@@ -146,10 +146,10 @@ def run_id_of(request: TradingRequest, past: Past | None, clock: Clock) -> str:
     return hashlib.sha256("\n".join([*parts, str(directory.path.resolve())]).encode()).hexdigest()[:32]
 
 
-def origin_of(request: TradingRequest, frame: Frame) -> MakeOrigin:
+def origin_of(request: TradingRequest, frame: RunContext) -> MakeInitialPolicy:
     """The generation that served last; where there is no past, the one asked for, or a random one."""
 
-    def make(shape: NetworkShape, schema_hash: str) -> Origin:
+    def make(shape: NetworkShape, schema_hash: str) -> InitialPolicy:
         network = frame.assembly.strategy.network
         if frame.past is not None:
             found = resumed_origin(frame.directory, frame.past, shape, schema_hash, network)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ztb.config import Config
-from ztb.learning.service.initial_policy import Origin, load_origin, random_origin
+from ztb.learning.service.initial_policy import InitialPolicy, load_origin, random_origin
 from ztb.ledger.run_directory import RunDirectory
 from ztb.market.history import History, open_history
 from ztb.market.instrument import Instrument
 from ztb.ports import Source
 from ztb.runtime.build.assembly import assemble
-from ztb.runtime.session import Frame, MakeOrigin, Session, status_of
+from ztb.runtime.session import MakeInitialPolicy, RunContext, Session, status_of
 from ztb.runtime.sources.history import HistorySource, trading_start
 from ztb.trading.policy.weights import NetworkShape
 
@@ -68,19 +68,21 @@ def traded_instrument(history: History, config: Config) -> Instrument:
     return history.instrument if spread is None else replace(history.instrument, spread_bps=spread)
 
 
-def frame_of(request: ReplayRequest, history: History, directory: RunDirectory) -> Frame:
+def frame_of(request: ReplayRequest, history: History, directory: RunDirectory) -> RunContext:
     """The frame of a session over `history`; its run id is a function of all that can change a result."""
     config = request.config
     assembly = assemble(config, traded_instrument(history, config), history.bar_ns, request.seed)
     run_id = assembly.run_id(history.digest, str(request.pretrain_ns), str(request.from_generation))
     trade_from_ns = trading_start(history, request.pretrain_ns)
-    return Frame("replay", assembly, directory, run_id, request.facts(history), trade_from_ns)
+    return RunContext("replay", assembly, directory, run_id, request.facts(history), trade_from_ns)
 
 
-def origin_for(request: ReplayRequest, history: History, frame: Frame, on_progress: Progress) -> MakeOrigin:
+def origin_for(
+    request: ReplayRequest, history: History, frame: RunContext, on_progress: Progress
+) -> MakeInitialPolicy:
     """Generation 0 as requested: an earlier generation, trained on the first span, or random."""
 
-    def make(shape: NetworkShape, schema_hash: str) -> Origin:
+    def make(shape: NetworkShape, schema_hash: str) -> InitialPolicy:
         assembly = frame.assembly
         network = assembly.strategy.network
         if request.from_generation is not None:

@@ -43,7 +43,7 @@ def _none() -> NDArray[np.void]:
 
 
 @dataclass(slots=True)
-class Marks:
+class EquityHistory:
     """`rows` (n,): `ts_ns`, `equity`; `last` the last of them whole, None where there are none."""
 
     rows: NDArray[np.void] = field(default_factory=_none)
@@ -58,9 +58,9 @@ class Marks:
         self.rows = self.rows[-1:].copy()
 
 
-def read_marks(reader: JournalReader, before: int, adoptions: Sequence[Adoption]) -> Marks:
+def read_marks(reader: JournalReader, before: int, adoptions: Sequence[Adoption]) -> EquityHistory:
     """Those of a journal's rows `before` a sequence number, as if what was adopted after them had been there before."""
-    marks = Marks()
+    marks = EquityHistory()
 
     def pairs() -> Iterator[tuple[int, float]]:
         for marks.last in reader.rows(MarkRow, "seq < ?", (before,)):
@@ -135,7 +135,7 @@ class Past:
     adoptions: list[Adoption] = field(default_factory=list[Adoption])
     funding: list[Decimal] = field(default_factory=list[Decimal])
     orders: list[OrderRow] = field(default_factory=list[OrderRow])
-    marks: Marks = field(default_factory=Marks)
+    marks: EquityHistory = field(default_factory=EquityHistory)
     rejects: int = 0
     refusals: int = 0
     updates: int = 0

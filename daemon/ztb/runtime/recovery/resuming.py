@@ -11,7 +11,7 @@ from ztb.execution.booking import book, hold, show_price
 from ztb.execution.orders import Cancelled, OpenOrder
 from ztb.execution.paper import PaperExchange
 from ztb.learning.generations import Descent, GenerationInfo, Lineage
-from ztb.learning.service.initial_policy import CHECKPOINT_NAME, Origin, load_origin
+from ztb.learning.service.initial_policy import CHECKPOINT_NAME, InitialPolicy, load_origin
 from ztb.ledger.accounts import Account
 from ztb.ledger.run_directory import RunDirectory
 from ztb.ports import Broker
@@ -90,7 +90,7 @@ def resume_paper(engine: Engine, past: Past, adopt: bool) -> None:
         broker.submit(request, past.last_ts_ns)
 
 
-def resume_lineage(lineage: Lineage, past: Past, origin: Origin) -> None:
+def resume_lineage(lineage: Lineage, past: Past, origin: InitialPolicy) -> None:
     """Number on from the past's generations, and count on; `origin` says whether one of them serves again."""
     lineage.resumed = origin.served is not None
     lineage.made = past.next_generation
@@ -105,7 +105,7 @@ def resume_lineage(lineage: Lineage, past: Past, origin: Origin) -> None:
 
 def resumed_origin(
     directory: RunDirectory, past: Past, shape: NetworkShape, schema_hash: str, make: MakeNetwork | None
-) -> Origin | None:
+) -> InitialPolicy | None:
     """The generation that served last, from disk, or the nearest one before it that is whole; None if none is.
 
     ConfigError: it was made for other features or another network. Chance shall not trade in its place.
@@ -114,7 +114,7 @@ def resumed_origin(
     newest_last = sorted((item for item in listed if item.fault is None), key=lambda item: item.number)
     saved = {item.lineage.get("generation"): item.number for item in newest_last}
 
-    def load(generation: int) -> Origin | None:
+    def load(generation: int) -> InitialPolicy | None:
         if generation not in saved:
             return None
         try:
@@ -135,6 +135,6 @@ def resumed_origin(
     return None
 
 
-def _info(past: Past, generation: int, origin: Origin) -> GenerationInfo:
+def _info(past: Past, generation: int, origin: InitialPolicy) -> GenerationInfo:
     row = next(row for row in past.generations if row.generation == generation)
     return GenerationInfo(generation, row.parent, origin.weights, row.weights_sha256)

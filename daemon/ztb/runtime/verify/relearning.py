@@ -18,7 +18,7 @@ from ztb.config import Config
 from ztb.learning.online import Updated
 from ztb.learning.recent import RecentRollouts
 from ztb.learning.regime import Guidance, guided
-from ztb.learning.service.initial_policy import Origin
+from ztb.learning.service.initial_policy import InitialPolicy
 from ztb.learning.service.promotion import transition_of, update_row
 from ztb.ledger.records import UpdateRow
 from ztb.market.ticks import Ticks, join_ticks
@@ -126,7 +126,7 @@ _State: TypeAlias = tuple[Weights, Mapping[str, Any] | None]
 class Relearning(KeptSwaps):
     """What served is swapped in as recorded; beside it a learner is told what the learner was told then."""
 
-    def __init__(self, start: Start, kept: Kept, session: Session, origin: Origin) -> None:
+    def __init__(self, start: Start, kept: Kept, session: Session, origin: InitialPolicy) -> None:
         super().__init__(start, kept, session.policy)
         config = Config.model_validate(start.made_of["config"])
         assembly = replace(session.assembly, config=config)

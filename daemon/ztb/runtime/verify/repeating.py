@@ -9,13 +9,13 @@ from typing import Any
 from ztb.config import Config
 from ztb.errors import DataError, InvariantError
 from ztb.learning.generations import GenerationInfo
-from ztb.learning.service.initial_policy import CHECKPOINT_NAME, Origin, load_origin
+from ztb.learning.service.initial_policy import CHECKPOINT_NAME, InitialPolicy, load_origin
 from ztb.ledger.records import DecisionRow, Record
 from ztb.ledger.run_directory import RunDirectory
 from ztb.runtime.build.assembly import assemble
 from ztb.runtime.modes.paper import configured
 from ztb.runtime.recovery.past import Past, read_past
-from ztb.runtime.session import Frame, MakeOrigin, Session, status_of
+from ztb.runtime.session import MakeInitialPolicy, RunContext, Session, status_of
 from ztb.runtime.verify.external_events import inputs
 from ztb.runtime.verify.record import Recorded, Start, read_rows, traded
 from ztb.runtime.verify.recorded_state import Outcomes, RecordedBroker, RecordedTicks, instrument_of
@@ -110,23 +110,23 @@ def _contradiction(error: BaseException) -> str:
     return next((str(one) for one in inner if isinstance(one, InvariantError)), "")
 
 
-def _frame(recorded: Recorded, start: Start, past: Past | None, directory: RunDirectory) -> Frame:
+def _frame(recorded: Recorded, start: Start, past: Past | None, directory: RunDirectory) -> RunContext:
     made_of = start.made_of
     config = Config.model_validate(made_of["config"])
     quiet = config.model_copy(update={"online": config.online.model_copy(update={"learner": "off"})})
     bar_ns = made_of["period_ns"] if config.market.streams == ("bars",) else None
     assembly = assemble(quiet, configured(instrument_of(start), quiet), bar_ns, made_of["seed"])
     facts = {"repeats": str(recorded.directory.path.resolve()), "start": start.number}
-    return Frame(
+    return RunContext(
         "replay", assembly, directory, recorded.manifest["run_id"], facts, made_of["trade_from_ns"],
         past=past, opening=recorded.opening,
     )  # fmt: skip
 
 
-def _origin(start: Start, kept: Kept, frame: Frame) -> MakeOrigin:
+def _origin(start: Start, kept: Kept, frame: RunContext) -> MakeInitialPolicy:
     """The generation that `start` began with, normaliser and all, from the file that it was read from."""
 
-    def make(shape: NetworkShape, schema_hash: str) -> Origin:
+    def make(shape: NetworkShape, schema_hash: str) -> InitialPolicy:
         folder = kept.directory.checkpoints
         generation, number = start.made_of["generation"], start.made_of["checkpoint"]
         if number is None:

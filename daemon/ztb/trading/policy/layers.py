@@ -1,8 +1,8 @@
 """The shipped network's layers as compiled loops: one observation, or a batch. No torch.
 
-A program of layers (`trading.policy.Program`) runs over the flat vector of parameters (`trading.weights`). Every
-sum has one order, its inputs' own, and products and sums are rounded one by one, never fused: the same weights and
-observation give the same bits in every process, alone or in a batch.
+A program of layers (`trading.policy.serving.Program`) runs over the flat vector of parameters
+(`trading.policy.weights`). Every sum has one order, its inputs' own, and products and sums are rounded one by one,
+never fused: the same weights and observation give the same bits in every process, alone or in a batch.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ MakeNetwork = Callable[[int, tuple[int, ...]], Any]
 
 
 class Serving(Protocol):
-    """A network that decides; see `trading.policy.ServingPolicy`."""
+    """A network that decides; see `trading.policy.serving.ServingPolicy`."""
 
     def decide(
         self, observation: NDArray[np.float32], uniforms: NDArray[np.float64], deterministic: bool = False

@@ -1,9 +1,7 @@
-"""A state as a JSON tree and leaves; `untree.py` is the way back.
+"""A state as a JSON tree and leaves, and the way back.
 
 None, booleans, strings, finite floats and 64-bit integers stand for themselves, a JSON array is a list. All
 else is an object whose one key says what it is: {"dict": [[key, value], ...]}, {"frame": 3}.
-
-Also here: from the tree and the loaded frames back to the state.
 """
 
 from __future__ import annotations
