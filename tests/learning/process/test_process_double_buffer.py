@@ -116,7 +116,7 @@ def test_a_thread_that_publishes_without_pause_never_gives_a_torn_payload():
 
 WRITER = """
 import sys
-sys.path[:0] = ["daemon", "tests/learning"]
+sys.path[:0] = ["daemon", "tests/learning/process"]
 from test_process_double_buffer import buffer_on, payload
 from ztb.learning.process import memory
 buffer = buffer_on(memory.attach(int(sys.argv[1])))

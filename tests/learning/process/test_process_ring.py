@@ -82,7 +82,7 @@ def test_a_thread_that_writes_as_fast_as_it_can_is_read_in_order_and_whole():
 
 WRITER = """
 import sys
-sys.path[:0] = ["daemon", "tests/learning"]
+sys.path[:0] = ["daemon", "tests/learning/process"]
 from test_process_ring import push, ring_on
 from ztb.learning.process import memory
 ring = ring_on(memory.attach(int(sys.argv[1])), 64)
