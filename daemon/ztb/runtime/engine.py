@@ -90,9 +90,8 @@ class Engine:
         self._taints = False  # whether any row of the present block does
         self._on_tick: OnTick | None = getattr(live.strategy, "on_tick", None)
         self._called_to = 0
-        self._warm_ups: list[WarmUp] = [
-            lane.strategy.warm_up for lane in (live, *shadows.values()) if hasattr(lane.strategy, "warm_up")
-        ]
+        warm_ups = (getattr(lane.strategy, "warm_up", None) for lane in (live, *shadows.values()))
+        self._warm_ups: list[WarmUp] = [warm_up for warm_up in warm_ups if warm_up is not None]
 
     async def run(self, source: Source) -> None:
         """Consume `source` to its end."""
