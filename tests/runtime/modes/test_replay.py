@@ -73,18 +73,8 @@ def in_a_process(data: Path, out: Path, by: str, hash_seed: str, block_rows: str
     environment = os.environ | {"PYTHONHASHSEED": hash_seed, "ZTB_MARKET__BLOCK_ROWS": block_rows}
     environment |= {"ZTB_ALLOCATION__BY": by, "ZTB_EXECUTION__BAND_FRACTION": "0.001"}
     environment |= {f"ZTB_{key.replace('.', '__').upper()}": str(value) for key, value in FLAGS.items()}
-    arguments = [
-        "replay",
-        "--data",
-        str(data),
-        "--out",
-        str(out),
-        "--seed",
-        "3",
-        "--pretrain",
-        "12d",
-        "--json",
-    ]
+    arguments = ["replay", "--data", str(data), "--out", str(out), "--seed", "3", "--json"]
+    arguments += ["--pretrain", "12d"] if by == "evidence" else []  # what nothing has trained has no share
     done = subprocess.run(
         [sys.executable, "-c", COMMAND, *arguments], env=environment, capture_output=True, text=True, check=True,
         cwd=Path(__file__).resolve().parents[3],
@@ -97,7 +87,8 @@ def test_two_processes_with_other_hash_seeds_and_block_sizes_agree_bit_for_bit(b
     data = write_bars(BARS)
     one = in_a_process(data, tmp_path / "one", by, "1", "7")
     two = in_a_process(data, tmp_path / "two", by, "2", "1024")
-    assert one["updates"] > 0 and one["fills"] > 0 and one["generations"]["promoted"] > 0
+    assert one["updates"] > 0 and one["fills"] > 0
+    assert one["generations"]["promoted"] > 0 or by == "evidence"
     for name in ("journal_sha256", "weights_sha256", "run_id", "end_equity"):
         assert one[name] == two[name]
 

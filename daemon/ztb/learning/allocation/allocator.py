@@ -124,7 +124,7 @@ class Allocator:
         """In words, what it takes for an expert to have a share, and how near the nearest is."""
         if self.cushion == 0.0:
             return (
-                "as much was lost as the evidence allows; it trades again when that stands higher than before"
+                "as much was lost as the evidence allows; it trades again when that stands higher than ever"
             )
         nearest = max(self.experts.values(), key=lambda expert: expert.evidence.log_e)
         return (
