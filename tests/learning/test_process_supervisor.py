@@ -74,7 +74,8 @@ def test_one_that_always_dies_is_restarted_after_pauses_that_double_up_to_the_lo
         FakeChild.last.code = -9
         (died,) = process.watch()
         assert died.kind == "learner_died"
-        assert died.detail == {"exit": -9, "said": "MemoryError", "restart_in_s": pause, "waiting": 0}
+        told = {"exit": -9, "said": "MemoryError", "doing": "starting", "restart_in_s": pause, "waiting": 0}
+        assert died.detail == told
         clock.now += pause - 0.01
         assert kinds(process) == []
         clock.now += 0.01

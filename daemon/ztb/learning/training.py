@@ -5,12 +5,13 @@ All training on history is this: generation 0 of a run, and `ztb train`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from ztb.errors import DataError
+from ztb.errors import DataError, NonFiniteError, StrategyError
 from ztb.learning.examination import Examination, Validation
 from ztb.learning.rollouts import BatchPolicy, Collector
 from ztb.learning.training_settings import PretrainSettings
@@ -105,15 +106,33 @@ class Training:
         return self.stale or self.updates >= self.settings.updates
 
     def update(self) -> CurvePoint:
-        """Collect, learn, look at the held-out part where it is time."""
+        """Collect, learn, look at the held-out part where it is time.
+
+        StrategyError: the strategy's own reward is not finite. NonFiniteError: an observation, another reward or the
+        loss is not, and of which environment and step. Then nothing was learnt, and `state()` is of the update before.
+        """
         settings, number = self.settings, self.updates + 1
-        rollout = self._collector.collect(self.updater.weights())
-        stats = self.updater.update(rollout, 1.0 - (number - 1) / settings.updates)
+        try:
+            rollout = self._collector.collect(self.updater.weights())
+            stats = self.updater.update(rollout, 1.0 - (number - 1) / settings.updates)
+        except NonFiniteError as error:
+            raise self._explained(error, number) from None
         due = number % settings.validate_every == 0 or number == settings.updates
         found = self._examine(number) if due else None
         point = CurvePoint(number, number * rollout.rewards.size, self._mean_reward(rollout), found, stats)
         self.curve.append(point)
         return point
+
+    def _explained(self, error: NonFiniteError, number: int) -> StrategyError | NonFiniteError:
+        """What is wrong, for whoever can mend it."""
+        if error.what == "reward" and self.settings.own_reward is not None:
+            return StrategyError(str(error))
+        said = f"{error}, of update {number}: it was not learnt from"
+        if error.step is not None:
+            said += (
+                f"; that is step {(number - 1) * self.settings.ppo.num_steps + error.step} of the training"
+            )
+        return NonFiniteError(error.what, said, error.env, error.step)
 
     def _mean_reward(self, rollout: Rollout) -> float:
         return float(np.mean(rollout.rewards, dtype=np.float64)) / self.settings.reward_scale
@@ -122,6 +141,10 @@ class Training:
         weights = self.updater.weights()
         self._policy.load(weights)
         found = self._examination.policy(self._policy)
+        if not math.isfinite(found):
+            raise NonFiniteError(
+                "reward", f"the mean reward on the held-out part is {found} at update {number}"
+            )
         if found > self.best.validation:
             self.best = Best(found, number, weights, self.updater.state())
         return found

@@ -65,6 +65,8 @@ class Learning:
     """Transitions that wait for an update."""
     dropped = 0
     """Transitions that never reached the learner, for want of room."""
+    doing = ""
+    """What a learner in a process of its own is at, in a word."""
     left_out = LearnerCounts()
     """What the learner left out of training."""
     frozen = False

@@ -10,6 +10,7 @@ from typing import Any
 from ztb.errors import ConfigError, DataError, UsageError
 from ztb.learning.generations import GenerationInfo
 from ztb.trading.network import MakeNetwork, first_weights, weight_shapes
+from ztb.trading.ppo.finite import unsound
 from ztb.trading.weights import NetworkShape, Weights
 from ztb.utils import CheckpointManager
 
@@ -72,6 +73,11 @@ def load_origin(text: str, shape: NetworkShape, schema_hash: str, make: MakeNetw
     wanted = weight_shapes(shape, make)
     if found != wanted:
         raise ConfigError(f"{text}: its network {found} is not the configured one {wanted}")
+    place = unsound([weights, state["updater"]])
+    if place:
+        raise DataError(
+            f"{text}: {place} of its state is not finite; choose another generation of it, with :N"
+        )
     return Origin(f"generation {text}", weights, state["updater"], state["normaliser"])
 
 

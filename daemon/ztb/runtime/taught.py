@@ -14,6 +14,15 @@ class Taught(Learning):
         self.promotion = promotion
 
     @property
+    def frozen(self) -> bool:
+        """See `Learning`; a freeze lets no promotion through either (`Promotion.conclude`)."""
+        return self.promotion.frozen
+
+    @frozen.setter
+    def frozen(self, frozen: bool) -> None:
+        self.promotion.frozen = frozen
+
+    @property
     def generation(self) -> int:  # type: ignore[override]
         return self.promotion.policy.info.number
 

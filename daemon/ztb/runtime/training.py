@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ztb.config import Config, config_hash
-from ztb.errors import ConfigError, DataError, UsageError
+from ztb.errors import ConfigError, DataError, NonFiniteError, StrategyError, UsageError
 from ztb.learning.pretrain import begin_training
 from ztb.learning.training import CurvePoint
 from ztb.ledger.run_directory import RunDirectory
@@ -19,6 +19,7 @@ from ztb.runtime.origin import CHECKPOINT_NAME
 from ztb.runtime.pretraining import ticks_before, training_settings
 from ztb.runtime.replay import ReplayRequest, open_data, traded_instrument
 from ztb.runtime.training_relief import TrainingRelief
+from ztb.trading.ppo.finite import check_state
 from ztb.trading.ppo.progress import TrainingProgress
 from ztb.trading.ppo.saving import BackgroundSaver, background_saver
 from ztb.trading.weights import weights_sha256
@@ -125,13 +126,19 @@ class TrainingRun:
     def train(self, on_update: Callable[[TrainingProgress], None], stop: Callable[[], bool]) -> bool:
         """Update until the end, or until `stop` says so; whether it was the end. What was done is saved either way.
 
-        ResourceError: memory ran short; what was done is saved.
+        ResourceError: memory ran short; what was done is saved. StrategyError, NonFiniteError: something is not
+        finite; what was learnt before it is saved.
         """
         training, every = self.training, self.request.config.checkpoint.interval_updates
         began = time.monotonic()
         with background_saver() as saver:
             while not training.over and not stop():
-                point = training.update()
+                try:
+                    point = training.update()
+                except (StrategyError, NonFiniteError):
+                    if training.updates:
+                        self._save(saver)
+                    raise
                 on_update(self._progress(point, time.monotonic() - began))
                 if training.updates % every == 0:
                     self._save(saver)
@@ -161,6 +168,7 @@ class TrainingRun:
         """What training goes on from; and the best policy, if it has not been saved yet."""
         state = {**self.training.state(), "memory": self._relief.state()}
         policy, facts = self._policy()
+        check_state([state["updater"], policy["weights"], policy["updater"]], "the state to be saved")
 
         async def save() -> None:
             if not self._saved(policy["updates"]):

@@ -31,7 +31,15 @@ from ztb.market.ticks import Ticks
 from ztb.ports import Broker
 from ztb.trading.bridge import FACT_CASH, FACT_EQUITY, FACT_EXPOSURE, FACT_MID, FACT_POSITION, TradingBridge
 from ztb.trading.sizing import TIMING_WAIT, whole_lots
-from ztb.trading.strategy import Action, Moment, OwnReward, Strategy, checked_action
+from ztb.trading.strategy import (
+    Action,
+    Moment,
+    OwnReward,
+    Strategy,
+    checked_action,
+    checked_reward,
+    place_of,
+)
 from ztb.trading.working import CANCEL, KEEP, next_move
 from ztb.utils.rng import STREAM_ACTION, STREAM_TIMING, uniform
 
@@ -39,14 +47,6 @@ NO_ORDER = "no_order"
 REPLACING = "replacing"
 _FILLS_REMEMBERED = 4096
 _OVER = (Rejected, Cancelled, Expired)  # events after which the order is gone
-
-
-def _place(error: BaseException) -> str:
-    """File and line of the innermost frame of `error`."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return "strategy" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
 
 
 class Decided(msgspec.Struct, frozen=True):
@@ -127,7 +127,8 @@ class Lane:
         self._uniforms = np.zeros(2, np.float64)
         self._replacement: Action | None = None
         self._decision = 0
-        self._own_reward: OwnReward | None = getattr(strategy, "reward", None)
+        reward: OwnReward | None = getattr(strategy, "reward", None)
+        self._own_reward = None if reward is None else checked_reward(reward)
         self._equity_before = 0.0
         self._fills: dict[int, None] = {}
 
@@ -207,7 +208,7 @@ class Lane:
         reward = bridge.observe(broker.account, broker.view, features, buys - sells, ts_ns)
         facts = bridge.facts
         if self._own_reward is not None:
-            reward = float(self._own_reward(self._equity_before, facts[FACT_EQUITY])) if decision else 0.0
+            reward = self._own_reward(self._equity_before, facts[FACT_EQUITY]) if decision else 0.0
             self._equity_before = facts[FACT_EQUITY]
         self._uniforms[0] = uniform(self._seed, STREAM_ACTION, decision)
         self._uniforms[1] = uniform(self._seed, STREAM_TIMING, decision)
@@ -236,7 +237,7 @@ class Lane:
             raise
         except Exception as error:
             raise StrategyError(
-                f"{_place(error)}: the strategy raised {type(error).__name__}: {error} (decision {moment.decision})"
+                f"{place_of(error)}: the strategy raised {type(error).__name__}: {error} (decision {moment.decision})"
             ) from error
         return checked_action(answer, len(moment.ladder), moment.decision)
 
