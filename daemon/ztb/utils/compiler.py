@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from numba.core import event
+
+
+class Hearer(Protocol):
+    """Who is told: `began` and `ended` around the compiling of each function, which may be within another's, and `step`
+    with each pass of the compiler. What comes from the cache is not compiled.
+    """
+
+    def began(self) -> None: ...
+
+    def ended(self) -> None: ...
+
+    def step(self) -> None: ...
 
 
 class _Listener(event.Listener):
@@ -20,10 +32,8 @@ class _Listener(event.Listener):
         self._ended()
 
 
-def tell_of_compiling(began: Callable[[], None], ended: Callable[[], None], step: Callable[[], None]) -> None:
-    """From now on call `began` and `ended` around the compiling of each function, which may be within another's, and
-    `step` with each pass of the compiler. What comes from the cache is not compiled.
-    """
+def tell_of_compiling(hearer: Hearer) -> None:
+    """Tell `hearer` from now on."""
     register: Any = event.register
-    register("numba:compile", _Listener(began, ended))
-    register("numba:run_pass", _Listener(step, step))
+    register("numba:compile", _Listener(hearer.began, hearer.ended))
+    register("numba:run_pass", _Listener(hearer.step, hearer.step))

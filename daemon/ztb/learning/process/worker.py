@@ -269,7 +269,7 @@ def _updater(channel: Channel, state: dict[str, Any]) -> PPOUpdater:
     return updater
 
 
-class _Compiling:
+class Compiling:
     """Says through `channel` that the learner compiles, and with each step of the compiler that it lives."""
 
     def __init__(self, channel: Channel) -> None:
@@ -302,6 +302,5 @@ def main(descriptor: int, wake: int, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if os.getppid() == parent:
         channel = Channel(descriptor)
-        compiling = _Compiling(channel)
-        tell_of_compiling(compiling.began, compiling.ended, compiling.step)
+        tell_of_compiling(Compiling(channel))
         Worker(channel, wake, parent).run()
