@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from ztb.errors import DataError
 from ztb.learning.process.spans import numbers
 from ztb.learning.process.supervisor import WINDOW_SKIPPED
 from ztb.ledger.records import DecisionRow, GenerationRow, NoteRow, UpdateRow
@@ -108,15 +109,24 @@ class _Reading:
                 record.skips.append(json.loads(note.detail)["rows"])
             case _ if note.kind == SET_BACK:
                 told = json.loads(note.detail)
-                record.set_backs[told["before_decision"]] = self._eras[told["era"]]
-                if told["era"] in self._anew:
-                    record.anew.add(told["before_decision"])
+                self._went_back(told["before_decision"], told["era"])
             case _ if note.kind == UPDATE_DROPPED:
                 record.dropped.add(json.loads(note.detail)["update"])
             case _ if note.kind == MADE_ANEW:
                 self._begun_anew(json.loads(note.detail)["generation"])
             case _:
                 pass
+
+    def _went_back(self, before: int, era: int) -> None:
+        """The learner in a process said so. DataError: nothing in the journal says why."""
+        if era >= len(self._eras):
+            raise DataError(
+                f"journal: the learner was set back before decision {before}, but no row says to which generation: "
+                "rows are missing, restore it from a copy"
+            )
+        self.record.set_backs[before] = self._eras[era]
+        if era in self._anew:
+            self.record.anew.add(before)
 
     def _begun_anew(self, generation: int) -> None:
         """Inline, between the transition whose update was dropped and the next; in a process when it says so."""
