@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,6 @@ import ztb.strategies
 from runtime.daemons import make_daemon, running, until
 from runtime.test_process_learning import rows
 from runtime.test_replay import run
-from ztb.control import Freeze, Unfreeze
 from ztb.errors import InvariantError
 from ztb.ledger.records import DecisionRow, GenerationRow, NoteRow, UpdateRow
 from ztb.ledger.run_directory import RunDirectory
@@ -164,8 +165,11 @@ async def test_a_daemon_tells_of_a_dropped_update_and_counts_it(strategy, learne
         assert now.learner is not None and now.learner.non_finite == 1
         assert [alert.key for alert in now.alerts] == ["update_dropped"]
         assert now.learner.doing in (("",) if learner == "inline" else ("learning", "resting"))
-        await steps.ask(Freeze())
-        await steps.ask(Unfreeze())
+        if learner == "process":
+            os.kill(daemon.session.engine.learning.process_ids[0], signal.SIGKILL)
+            await until(lambda: len(daemon.snapshot().alerts) == 2)
+            died = daemon.snapshot().alerts[-1]
+            assert died.key == "learner_died" and died.text.startswith("the learner died (exit -9: )")
 
 
 async def test_one_whose_own_weights_have_turned_bad_begins_anew_and_says_so(write_bars, tmp_path):

@@ -50,6 +50,7 @@ class Worker:
     """Learns until it is told to stop or has no parent any more."""
 
     def __init__(self, channel: Channel, wake: int, parent: int) -> None:
+        tell_of_compiling(Compiling(channel))
         self._channel = channel
         self._wake = wake
         self._parent = parent
@@ -301,6 +302,4 @@ def main(descriptor: int, wake: int, parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if os.getppid() == parent:
-        channel = Channel(descriptor)
-        tell_of_compiling(Compiling(channel))
-        Worker(channel, wake, parent).run()
+        Worker(Channel(descriptor), wake, parent).run()

@@ -40,8 +40,7 @@ def check_rollout(rollout: Rollout) -> None:
 
 def _rows(array: NDArray[Any]) -> NDArray[np.bool_]:
     """(T, N) where any number of a transition's is not finite."""
-    bad: NDArray[np.bool_] = ~np.isfinite(array.reshape(*array.shape[:2], -1)).all(axis=2)
-    return bad
+    return np.logical_not(np.isfinite(array.reshape(*array.shape[:2], -1)).all(axis=2))
 
 
 def unsound(state: object) -> str:
