@@ -110,6 +110,20 @@ def test_one_bad_number_in_an_own_transition_costs_one_update_and_no_more(spoil,
     assert unsound(bench.learner.updater.state()) == ""
 
 
+def test_a_reward_that_is_none_spoils_the_mean_too_though_it_is_tainted_and_would_not_be_learnt_from(
+    monkeypatch,
+):
+    bench = Bench()
+    bench.learn(1)
+    spoil = SPOILT["reward"]
+    tainted = lambda one: spoil(replace(one, transition=replace(one.transition, tainted=True)))  # noqa: E731
+    monkeypatch.setitem(SPOILT, "tainted reward", tainted)
+    bench.learn(1, "tainted reward")
+    assert isinstance(bench.done[-1], Dropped) and "of a decision of our own" in bench.done[-1].why
+    means = [each.mean_reward for each in bench.done if isinstance(each, Updated)]
+    assert all(map(math.isfinite, means))
+
+
 @pytest.mark.parametrize("step", [0, 5, 8 + 3])
 def test_one_bad_reward_in_one_lane_of_one_rollout_costs_that_update_with_all_its_passes(step):
     """The last is in the second pass, when the first has been learnt from."""

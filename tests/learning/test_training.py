@@ -98,6 +98,20 @@ def test_the_held_out_part_begins_at_the_moment_asked_for():
     assert np.isfinite(held_out.shared.features).all()
 
 
+def test_a_figure_that_does_not_exist_is_none_in_the_state_and_comes_back_as_it_was():
+    training = begin()
+    assert training.state()["best"]["validation"] is None
+    training.update()
+    point = training.curve[0]
+    training.curve[0] = replace(point, stats=replace(point.stats, explained_variance=float("nan")))
+    state = training.state()
+    assert state["curve"][0]["stats"]["explained_variance"] is None
+    assert unsound([state["best"], state["curve"], state["updater"]]) == ""
+    other = begin()
+    other.load_state(state)
+    assert other.best.validation == -np.inf and np.isnan(other.curve[0].stats.explained_variance)
+
+
 def spoil(training: Training, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     """Environment 2 gives what is not finite at step 5 of the third rollout."""
     simulation = training._collector.simulation

@@ -38,6 +38,11 @@ class CurvePoint:
     validation: float | None
     stats: UpdateStats
 
+    def plain(self) -> dict[str, Any]:
+        """As plain data: None where a figure does not exist."""
+        stats = {name: _known(value) for name, value in asdict(self.stats).items()}
+        return {**asdict(self), "stats": stats}
+
 
 @dataclass(frozen=True, slots=True)
 class Best:
@@ -156,20 +161,28 @@ class Training:
     def state(self) -> dict[str, Any]:
         """Everything that the rest of the training depends on, copied: plain data and numpy arrays."""
         best = {name: getattr(self.best, name) for name in Best.__slots__}
+        best["validation"] = _known(self.best.validation)
         return {
             "updater": self.updater.state(),
             "collector": self._collector.state(),
             "best": best,
-            "curve": [asdict(point) for point in self.curve],
+            "curve": [point.plain() for point in self.curve],
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from `state()`."""
         self.updater.load_state(state["updater"])
         self._collector.load_state(state["collector"])
-        self.best = Best(**state["best"])
+        best = state["best"]
+        never = best["validation"] is None
+        self.best = Best(**{**best, "validation": -np.inf if never else best["validation"]})
         self.curve = [_point(**point) for point in state["curve"]]
 
 
+def _known(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _point(stats: dict[str, Any], **rest: Any) -> CurvePoint:
-    return CurvePoint(stats=UpdateStats(**stats), **rest)
+    found: dict[str, Any] = {name: math.nan if value is None else value for name, value in stats.items()}
+    return CurvePoint(stats=UpdateStats(**found), **rest)

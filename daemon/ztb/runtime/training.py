@@ -224,7 +224,7 @@ class TrainingRun:
             "last_weights_sha256": weights_sha256(training.updater.weights()),
             "events": self._relief.events,
             "peak_rss_mb": peak_rss_bytes() / 1e6,
-            "curve": [_plain(point) for point in training.curve],
+            "curve": [point.plain() for point in training.curve],
         }
         self.directory.write_json(self.directory.summary, summary)
         return summary
@@ -257,12 +257,3 @@ def check_device(name: str) -> None:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"--device {name!r}: {reason}; cpu is always there") from None
-
-
-def _plain(point: CurvePoint) -> _Json:
-    """A point of the curve as JSON: null where a figure does not exist."""
-    stats = {
-        k: None if isinstance(v, float) and not math.isfinite(v) else v
-        for k, v in asdict(point.stats).items()
-    }
-    return {**asdict(point), "stats": stats}

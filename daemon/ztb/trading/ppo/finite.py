@@ -40,7 +40,8 @@ def check_rollout(rollout: Rollout) -> None:
 
 def _rows(array: NDArray[Any]) -> NDArray[np.bool_]:
     """(T, N) where any number of a transition's is not finite."""
-    return np.logical_not(np.isfinite(array.reshape(*array.shape[:2], -1)).all(axis=2))
+    bad: NDArray[np.bool_] = np.any(~np.isfinite(array.reshape(*array.shape[:2], -1)), axis=2)
+    return bad
 
 
 def unsound(state: object) -> str:
