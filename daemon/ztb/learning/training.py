@@ -175,9 +175,10 @@ class Training:
         """Go on from `state()`."""
         self.updater.load_state(state["updater"])
         self._collector.load_state(state["collector"])
-        best = state["best"]
-        never = best["validation"] is None
-        self.best = Best(**{**best, "validation": -np.inf if never else best["validation"]})
+        best: dict[str, Any] = dict(state["best"])
+        if best["validation"] is None:
+            best["validation"] = -np.inf
+        self.best = Best(**best)
         self.curve = [_point(**point) for point in state["curve"]]
 
 
