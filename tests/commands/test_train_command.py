@@ -19,7 +19,7 @@ import ztb.strategies
 from ztb.cli import run
 from ztb.config import load_config
 from ztb.ledger.run_directory import RunDirectory
-from ztb.runtime.replay import Replay, ReplayRequest, open_data
+from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data
 from ztb.trading.ppo.finite import unsound
 from ztb.trading.simulation import Simulation
 from ztb.utils import CheckpointManager

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from learning.process_support import Clock, nothing_left, until
-from learning.test_process_rollouts import (
+from learning.process.test_process_rollouts import (
     EVERY,
     KNOWN,
     RECENT,
@@ -20,7 +19,8 @@ from learning.test_process_rollouts import (
     completed,
     happen,
 )
-from trading.test_ppo_finite import bits
+from learning.process_support import Clock, nothing_left, until
+from trading.ppo.test_ppo_finite import bits
 from ztb.learning.contest import Serving
 from ztb.learning.online import Dropped, OnlineLearner, Updated
 from ztb.learning.process.messages import REPORT, Completed, Report, read_report, write_report

@@ -6,9 +6,9 @@ import numpy as np
 
 from ztb.learning.generations import GenerationInfo, ServedPolicy
 from ztb.learning.proof import AwaitsProof
-from ztb.trading.network import first_weights
+from ztb.trading.policy.network import first_weights
+from ztb.trading.policy.weights import NetworkShape, weights_sha256
 from ztb.trading.strategy import Action, Moment
-from ztb.trading.weights import NetworkShape, weights_sha256
 
 SHAPE = NetworkShape(3, (5, 3), (4,), False)
 LADDER = (-1.0, -0.5, 0.0, 0.5, 1.0)

@@ -13,9 +13,9 @@ from trading.markets import SPOT
 from ztb.errors import NonFiniteError, StrategyError
 from ztb.learning.pretrain import begin_training
 from ztb.learning.training import Training
+from ztb.trading.policy.weights import weights_sha256
 from ztb.trading.ppo.finite import unsound
 from ztb.trading.strategy import checked_reward
-from ztb.trading.weights import weights_sha256
 from ztb.utils import CheckpointManager
 
 TICKS = trending(400)

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from chaos.stage import WARM_S, stage
-from runtime.repetition.sessions import configured, decide, rows, start
+from runtime.verify.sessions import configured, decide, rows, start
 from ztb.cli import run
 from ztb.control import Promote
 from ztb.errors import ConfigError
 from ztb.ledger.records import DecisionRow, OrderRow
-from ztb.runtime.daemon import Daemon
+from ztb.runtime.daemon.daemon import Daemon
 from ztb.testing.exchange.local import LocalExchange
 from ztb.testing.virtual_time import run_virtual
 

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 import ztb.strategies
+from learning.service.test_process_learning import rows
 from runtime.daemons import make_daemon, running, until
-from runtime.test_process_learning import rows
-from runtime.test_replay import run
+from runtime.modes.test_replay import run
 from ztb.errors import InvariantError
+from ztb.learning.service.inline import InlineLearning
 from ztb.ledger.records import DecisionRow, GenerationRow, NoteRow, UpdateRow
 from ztb.ledger.run_directory import RunDirectory
-from ztb.runtime.inline_learning import InlineLearning
 from ztb.trading.ppo.finite import unsound
 from ztb.utils import CheckpointManager
 
@@ -193,9 +193,9 @@ async def test_one_whose_own_weights_have_turned_bad_begins_anew_and_says_so(wri
 
 def test_the_doors_of_journal_and_store_let_nothing_through_that_is_not_finite(tmp_path):
     from ztb.learning.generations import GenerationInfo
+    from ztb.learning.service.generation_store import GenerationStore
     from ztb.ledger.journal import Journal, JournalReader
     from ztb.ledger.records import MarkRow
-    from ztb.runtime.generation_store import GenerationStore
 
     heard: list[Any] = []
     journal = Journal(tmp_path / "journal.sqlite")

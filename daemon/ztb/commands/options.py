@@ -1,11 +1,16 @@
-"""The options that several verbs share: one definition of each."""
+"""What several verbs share, one definition of each: options, moments as people write them, a word while compiling."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
+
+from ztb.errors import UsageError
 
 Data: TypeAlias = Annotated[
     list[Path] | None,
@@ -73,3 +78,28 @@ OfDaemon: TypeAlias = Annotated[
 def given(**settings: str | None) -> dict[str, str]:
     """Flags that stand for settings, as `section__key=value`, without those that were not given."""
     return {name.replace("__", "."): value for name, value in settings.items() if value is not None}
+
+
+def parse_moment(text: str | None, flag: str) -> int | None:
+    """ISO 8601 (UTC if it says nothing else) or nanoseconds since 1970. UsageError if it is neither."""
+    if text is None:
+        return None
+    if text.isdigit() and len(text) > 8:
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"{flag} {text!r}: neither ISO 8601, such as 2019-01-31T12:00, nor nanoseconds"
+        ) from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return round(moment.timestamp()) * 1_000_000_000 + moment.microsecond * 1000
+
+
+_SAID = "compiling, this first time: about a minute, on a busy machine more"
+
+
+def say_if_it_compiles(say: Callable[[str], None]) -> None:
+    """Call `say` where nothing is compiled yet: new on this machine, or updated."""
+    if not any(Path(os.environ["NUMBA_CACHE_DIR"]).rglob("*.nbc")):
+        say(_SAID)

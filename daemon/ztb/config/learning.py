@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from ztb.config.section import Section
 from ztb.errors import ConfigError
-from ztb.learning.guidance import profile_options
+from ztb.learning.regime import profile_options
 from ztb.trading.ppo.config import PROFILES, PPOConfig
 
 PPO_DEFAULTS = PPOConfig(

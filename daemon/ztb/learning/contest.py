@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ztb.learning.gate.candidate import Entrant, Verdict
+from ztb.learning.gate.candidate import Entrant, GateRules, Verdict
 from ztb.learning.gate.gate import Gate
-from ztb.learning.gate.rules import GateRules
 from ztb.learning.gate.shadow import Terms
 from ztb.learning.recent import RecentRollouts
+from ztb.trading.policy.weights import NetworkShape, Weights
 from ztb.trading.recording import Recording
-from ztb.trading.weights import NetworkShape, Weights
 
 if TYPE_CHECKING:
     from ztb.learning.online import OnlineLearner

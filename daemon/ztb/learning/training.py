@@ -16,13 +16,12 @@ from ztb.learning.examination import Examination, Validation
 from ztb.learning.rollouts import BatchPolicy, Collector
 from ztb.learning.training_settings import PretrainSettings
 from ztb.trading.episodes import Episodes
-from ztb.trading.network import build_module, first_weights
-from ztb.trading.ppo.rollout import Rollout
-from ztb.trading.ppo.stats import UpdateStats
+from ztb.trading.policy.network import build_module, first_weights
+from ztb.trading.policy.weights import Weights
+from ztb.trading.ppo.rollout import Rollout, UpdateStats
 from ztb.trading.ppo.update import PPOUpdater
 from ztb.trading.recording import Recording
 from ztb.trading.simulation import Simulation
-from ztb.trading.weights import Weights
 
 
 @dataclass(frozen=True, slots=True)

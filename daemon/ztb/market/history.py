@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from ztb.errors import DataError
-from ztb.market.clean import Terms
-from ztb.market.describe import Given, describe, select, unknown, venue_of
-from ztb.market.files import Progress, blame
+from ztb.market.importers.clean import Terms
+from ztb.market.importers.describe import Given, describe, select, unknown, venue_of
+from ztb.market.importers.files import Progress, blame
+from ztb.market.importers.merge import in_blocks, merge
+from ztb.market.importers.sources import open_source
+from ztb.market.importers.stream import Probe, Stream, bar_length, probe, silence_limit, timed_part
 from ztb.market.instrument import Instrument
-from ztb.market.merge import in_blocks, merge
 from ztb.market.report import DataReport
-from ztb.market.sources import open_source
-from ztb.market.stream import Probe, Stream, bar_length, probe, silence_limit, timed_part
 from ztb.market.ticks import BAR, QUOTE, TRADE, Kind, Ticks
 from ztb.market.venues import contract_worth
 

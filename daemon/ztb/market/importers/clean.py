@@ -1,0 +1,312 @@
+"""One stream's rows made fit to trade on: judged, deduplicated, on event time and increments, gaps marked.
+
+What becomes of a row depends on it and on rows before it, never on where a file or a batch ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztb.errors import DataError
+from ztb.market.importers.chunk import Chunk
+from ztb.market.importers.increments import PREFIX_ROWS, price_fields, snap
+from ztb.market.importers.judge import Mask, faults, without
+from ztb.market.report import DataReport
+from ztb.market.ticks import BAR, GAP, QUOTE, TRADE, Flag, Ticks
+
+_ID_WINDOW = 65_536
+_SMALL_STEP_NS = 60 * 10**9
+_BAD_START = 10
+_BAD_SHARE = 0.01
+_NO_TIME = int(Flag.NO_TIME)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a stream is held to. `lot_size` None: quantities need not be multiples.
+
+    `bar_ns` is the length of bars, 0 for ticks; `silence_ns` the time without a row that counts as a gap;
+    `contract` the quote currency of one contract where quantities are contracts, else 0; `given` says that
+    the tick size was told, not inferred.
+    """
+
+    tick_size: Decimal
+    lot_size: Decimal | None
+    bar_ns: int
+    silence_ns: int
+    gapless: bool
+    contract: float
+    given: bool
+
+
+@dataclass(slots=True)
+class Cleaner:
+    """State of one stream between chunks; `file` is what its rows come from now."""
+
+    terms: Terms
+    report: DataReport
+    file: str = ""
+    rows_seen: int = 0
+    rows_bad: int = 0
+    last_ns: int = -1
+    last_bar_ns: int = -1
+    last_id: int = -1
+    bar_floor_ns: int = -1
+    id_floor: int = -1
+    ids_rise: bool = True
+    halts: int = 0
+    recent_ids: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def clean(self, chunk: Chunk) -> Ticks:
+        """Rows of `chunk` that stand, on event time; DataError naming file and row where they cannot."""
+        self.report.rows += chunk.read
+        chunk = self._judge(chunk)
+        if self.terms.contract:
+            to_base_quantities(chunk.ticks, self.terms.contract)
+        if len(chunk.ticks) and chunk.ticks["kind"][0] == BAR:
+            chunk = self._bars(chunk)
+        else:
+            chunk = self._times(self._unique(chunk))
+        self._increments(chunk)
+        return chunk.ticks
+
+    def recorded(self, chunk: Chunk) -> Ticks:
+        """Rows of our own recording, which were clean when they were written; only time must not fall."""
+        ticks = chunk.ticks
+        self.report.rows += chunk.read
+        latest = np.maximum.accumulate(np.concatenate(([self.last_ns], ticks["ts_ns"])))[1:]
+        self.report.out_of_order += int((ticks["ts_ns"] < latest).sum())
+        self.report.no_time += int(((ticks["flags"] & _NO_TIME) != 0).sum())
+        self.report.gaps += int(((ticks["flags"] & GAP) != 0).sum())
+        ticks["ts_ns"] = latest
+        self.last_ns = int(latest[-1])
+        return ticks
+
+    def new_file(self, file: str) -> None:
+        """Rows come from `file` from now on."""
+        self.file = file
+        self.rows_seen = self.rows_bad = 0
+        # What an earlier file has covered comes again in files that overlap.
+        self.bar_floor_ns = self.last_bar_ns
+        self.id_floor = self.last_id if self.ids_rise else -1
+
+    def malformed(self, row: int, text: str) -> None:
+        """A row of the file that could not be taken apart into fields."""
+        self.rows_bad += 1
+        self.report.rows += 1
+        self.report.drop("malformed row", 1, f"{self.file}: row {row}: malformed: {text[:80]!r}")
+
+    def torn(self, size: int) -> None:
+        """The file, a recording, ends in `size` bytes of a frame that was cut."""
+        self.report.torn += size
+        self.report.note(f"{self.file}: its last frame was cut short, {size} bytes are left out")
+
+    def remark(self, text: str) -> None:
+        """Something about the file that belongs in the report."""
+        self.report.note(text)
+
+    def _fault(self, row: int, reason: str) -> DataError:
+        return DataError(f"{self.file}: row {row}: {reason}")
+
+    def _drop(self, chunk: Chunk, reason: str, mask: Mask) -> None:
+        row = int(chunk.rows[int(np.argmax(mask))])
+        self.report.drop(reason, int(mask.sum()), f"{self.file}: row {row}: {reason}")
+
+    def _judge(self, chunk: Chunk) -> Chunk:
+        bad = np.zeros(len(chunk.ticks), np.bool_)
+        halted = bad.copy()
+        for reason, mask in faults(chunk):
+            fresh = mask & ~bad & ~halted
+            if fresh.any():
+                self._drop(chunk, reason, fresh)
+                if reason == "market halted":
+                    halted |= fresh
+                else:
+                    bad |= fresh
+        self._refuse_rotten(chunk, bad)
+        self.rows_seen += len(bad)
+        out = bad | halted
+        if not out.any():
+            return chunk
+        halts = self.halts + np.cumsum(halted)[~out]
+        chunk = without(chunk, out)
+        resumed = np.diff(halts, prepend=self.halts) > 0
+        if len(halts):
+            self.halts = int(halts[-1])
+        chunk.ticks["flags"][resumed] |= GAP
+        self.report.gaps += int(resumed.sum())
+        return chunk
+
+    def _refuse_rotten(self, chunk: Chunk, bad: Mask) -> None:
+        so_far = self.rows_bad + np.cumsum(bad)
+        allowed = _BAD_START + _BAD_SHARE * (self.rows_seen + np.arange(1, len(bad) + 1))
+        self.rows_bad += int(bad.sum())
+        if (so_far > allowed).any():
+            at = int(np.argmax(so_far > allowed))
+            example = next(iter(self.report.examples.values()))
+            raise self._fault(
+                int(chunk.rows[at]),
+                f"{int(so_far[at])} bad rows up to here, more than {_BAD_START} and 1 % (first: {example}): "
+                "this is no market data or the layout is another: mend or leave out the file",
+            )
+
+    def _bars(self, chunk: Chunk) -> Chunk:
+        length = self.terms.bar_ns
+        opens = chunk.ticks["ts_ns"]
+        latest = np.maximum.accumulate(np.concatenate(([self.last_bar_ns], opens)))[:-1]
+        duplicate = (opens == latest) | (opens <= self.bar_floor_ns)
+        back = (opens < latest) & ~duplicate
+        if back.any():
+            raise self._fault(
+                int(chunk.rows[int(np.argmax(back))]),
+                "bar is older than the one before; the file is too large to be sorted here: sort it by time",
+            )
+        if duplicate.any():
+            self._drop(chunk, "duplicate", duplicate)
+            chunk = chunk.take(~duplicate)
+        if len(chunk.ticks):
+            self._close_bars(chunk, length)
+        return chunk
+
+    def _close_bars(self, chunk: Chunk, length: int) -> None:
+        opens = chunk.ticks["ts_ns"]
+        before = np.concatenate(
+            ([opens[0] - length if self.last_bar_ns < 0 else self.last_bar_ns], opens[:-1])
+        )
+        missing = np.rint((opens - before) / length).astype(np.int64) - 1
+        if (missing > 0).any():
+            chunk.ticks["flags"][missing > 0] |= GAP
+            self.report.see_gap(int(missing.max()) * length, int((missing > 0).sum()))
+            self.report.missing_bars += int(missing.sum())
+        self.last_bar_ns = int(opens[-1])
+        chunk.ticks["span_ns"] = length
+        chunk.ticks["ts_ns"] = opens + length
+
+    def _unique(self, chunk: Chunk) -> Chunk:
+        if chunk.ids is None or len(chunk.ids) == 0:
+            return chunk
+        known = chunk.ids >= 0
+        repeated = np.zeros(len(known), np.bool_)
+        repeated[known] = self._repeated(chunk.ids[known])
+        if repeated.any():
+            self._drop(chunk, "duplicate", repeated)
+            chunk = chunk.take(~repeated)
+        self._follow_ids(chunk)
+        return chunk
+
+    def _repeated(self, ids: NDArray[np.int64]) -> Mask:
+        together = np.concatenate((self.recent_ids, ids))
+        repeated = _repeats(together)[len(self.recent_ids) :] | (ids <= self.id_floor)
+        self.recent_ids = together[-_ID_WINDOW:]
+        return repeated
+
+    def _follow_ids(self, chunk: Chunk) -> None:
+        assert chunk.ids is not None
+        places = np.flatnonzero(chunk.ids >= 0)
+        if len(places) == 0:
+            return
+        ids = chunk.ids[places]
+        step = np.diff(ids, prepend=self.last_id if self.last_id >= 0 else ids[0] - 1)
+        self.ids_rise = self.ids_rise and bool((step > 0).all())
+        self.last_id = int(ids[-1])
+        missing = np.maximum(step - 1, 0)
+        if self.terms.gapless and missing.any():
+            chunk.ticks["flags"][places[missing > 0]] |= GAP
+            self.report.gaps += int((missing > 0).sum())
+            self.report.missing_ids += int(missing.sum())
+
+    def _times(self, chunk: Chunk) -> Chunk:
+        ticks = chunk.ticks
+        untimed = ticks["ts_ns"] < 0
+        if self.last_ns < 0 and untimed.any():
+            early = np.logical_and.accumulate(untimed)
+            if early.any():
+                self._drop(chunk, "no time yet", early)
+                return self._times(chunk.take(~early))
+        if len(ticks) == 0:
+            return chunk
+        latest = np.maximum.accumulate(np.concatenate(([self.last_ns], ticks["ts_ns"])))
+        self._steps_back(chunk, latest[:-1], untimed)
+        ticks["flags"][untimed] |= _NO_TIME
+        self.report.no_time += int(untimed.sum())
+        ticks["ts_ns"] = latest[1:]
+        self._silences(ticks, latest)
+        self.last_ns = int(latest[-1])
+        return chunk
+
+    def _steps_back(self, chunk: Chunk, latest: NDArray[np.int64], untimed: Mask) -> None:
+        step = np.where(untimed, 0, latest - chunk.ticks["ts_ns"])
+        self.report.out_of_order += int((step > 0).sum())
+        if (step > _SMALL_STEP_NS).any():
+            at = int(np.argmax(step > _SMALL_STEP_NS))
+            raise self._fault(
+                int(chunk.rows[at]),
+                f"time steps back by {step[at] / 1e9:.0f} s, more than venues do: sort the rows by time",
+            )
+
+    def _silences(self, ticks: Ticks, latest: NDArray[np.int64]) -> None:
+        pause = np.diff(latest)
+        if latest[0] < 0:
+            pause[0] = 0
+        silent = pause > self.terms.silence_ns
+        if silent.any():
+            fresh = silent & ((ticks["flags"] & GAP) == 0)
+            ticks["flags"][silent] |= GAP
+            self.report.see_gap(int(pause.max()), int(fresh.sum()))
+
+    def _increments(self, chunk: Chunk) -> None:
+        ticks = chunk.ticks
+        for kind in np.unique(ticks["kind"]):
+            of_kind = ticks["kind"] == kind
+            rows = slice(None) if of_kind.all() else np.flatnonzero(of_kind)
+            for name in price_fields(int(kind)):
+                self._snap(chunk, rows, name, self.terms.tick_size)
+            if kind == TRADE and self.terms.lot_size is not None:
+                self._snap(chunk, rows, "size", self.terms.lot_size)
+            if kind == QUOTE:
+                ticks["price"][rows] = 0.5 * (ticks["bid"][rows] + ticks["ask"][rows])
+
+    def _snap(self, chunk: Chunk, rows: slice | NDArray[np.int64], name: str, increment: Decimal) -> None:
+        values = chunk.ticks[name][rows]
+        snapped, strays = snap(values, increment)
+        if strays.any():
+            at = int(np.argmax(strays))
+            raise self._stray(int(chunk.rows[rows][at]), name, float(values[at]), increment)
+        chunk.ticks[name][rows] = snapped
+
+    def _stray(self, row: int, name: str, value: float, increment: Decimal) -> DataError:
+        what, called, option = ("price", "tick size", "--tick-size")
+        if name == "size":
+            what, called, option = ("quantity", "lot size", "--lot-size")
+        origin = (
+            "given" if self.terms.given and name != "size" else f"inferred from the first {PREFIX_ROWS} rows"
+        )
+        return self._fault(
+            row,
+            f"{what} {value!r} is no multiple of the {called} {increment:f} {origin}: "
+            f"give the right one with {option}",
+        )
+
+
+def to_base_quantities(ticks: Ticks, contract: float) -> None:
+    """Contracts worth `contract` of quote currency become base currency at each row's own price."""
+    quotes = ticks["kind"] == QUOTE
+    others = ~quotes
+    ticks["size"][others] *= contract / ticks["price"][others]
+    ticks["bid_size"][quotes] *= contract / ticks["bid"][quotes]
+    ticks["ask_size"][quotes] *= contract / ticks["ask"][quotes]
+
+
+def _repeats(ids: NDArray[np.int64]) -> Mask:
+    """True where an id occurred among the _ID_WINDOW ids before it."""
+    result = np.zeros(len(ids), np.bool_)
+    if len(ids) < 2 or bool(np.all(ids[1:] > ids[:-1])):
+        return result
+    order = np.argsort(ids, kind="stable")
+    same = (ids[order][1:] == ids[order][:-1]) & (np.diff(order) <= _ID_WINDOW)
+    result[order[1:][same]] = True
+    return result
