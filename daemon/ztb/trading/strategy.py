@@ -82,8 +82,12 @@ OnTick = Callable[[TickView], bool]
 """Called for every tick; True asks for a decision after it, beside those that the clock asks for."""
 
 
-WarmUp = Callable[[int, float], None]
-"""(event time, mid in quote currency) of each moment due before trading begins: for rules that look far back."""
+@runtime_checkable
+class WarmsUp(Protocol):
+    """A strategy that looks far back."""
+
+    def warm_up(self, ts_ns: int, mid: float) -> None:
+        """Called at each moment due before trading begins, with the event time and the mid in quote currency."""
 
 
 OwnReward = Callable[[Any, Any], Any]

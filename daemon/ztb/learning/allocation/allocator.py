@@ -71,13 +71,13 @@ class Allocator:
         """A new expert, which begins with `evidence`, or none."""
         begun = evidence if evidence is not None else GrowthEvidence(self.config.forgetting)
         expert = self.experts[name] = Expert(name, share, begun, unproven)
-        self._weigh()
+        self.weigh()
         return expert
 
     def remove(self, name: str) -> None:
         """`name` is no expert any more."""
         del self.experts[name]
-        self._weigh()
+        self.weigh()
 
     def rehearse(self, equities: Mapping[str, float], last: bool) -> None:
         """As `follow`, before the account trades: of the experts alone. `last` of a block."""
@@ -92,7 +92,7 @@ class Allocator:
             self._follow(self.experts[name], equity, closes)
         if closes:
             self._look_back(account)
-            self._weigh()
+            self.weigh()
         return closes
 
     @staticmethod
@@ -103,6 +103,13 @@ class Allocator:
             expert.evidence.add(math.log(equity / expert.opened))
             expert.opened = equity
 
+    def adopted(self, value: float) -> None:
+        """Equities were changed by `value` quote currency that nothing earned."""
+        self._reference += value
+        for expert in self.experts.values():
+            if expert.opened > 0.0:
+                expert.opened += value
+
     def target(self, exposures: Mapping[str, float]) -> float:
         """The account's target exposure, of the experts' target exposures."""
         return sum(expert.weight * exposures[name] for name, expert in self.experts.items())
@@ -111,6 +118,19 @@ class Allocator:
     def invested(self) -> float:
         """The sum of all weights: what is not flat."""
         return sum(expert.weight for expert in self.experts.values())
+
+    @property
+    def awaited(self) -> str:
+        """In words, what it takes for an expert to have a share, and how near the nearest is."""
+        if self.cushion == 0.0:
+            return (
+                "as much was lost as the evidence allows; it trades again when that stands higher than before"
+            )
+        nearest = max(self.experts.values(), key=lambda expert: expert.evidence.log_e)
+        return (
+            f"the growth of {nearest.name} on paper has an evidence of {_e(nearest):.2g}; it takes "
+            f"{self.config.earned:g} where nothing was trained"
+        )
 
     @property
     def log_e(self) -> float:
@@ -132,9 +152,10 @@ class Allocator:
         most = config.drawdown_fraction + trust * (1.0 - config.drawdown_fraction)
         self.cushion = min(max(1.0 - lost / most, 0.0), 1.0)
 
-    def _weigh(self) -> None:
+    def weigh(self) -> None:
+        """Make the weights anew from the evidence as it is."""
         config = self.config
-        total = sum(expert.share for expert in self.experts.values())
+        total = sum(expert.share for expert in self.experts.values()) or 1.0
         spoken = {
             name: config.prior * expert.share / total * _e(expert) if self._admitted(expert) else 0.0
             for name, expert in self.experts.items()
@@ -160,7 +181,7 @@ class Allocator:
         self._decisions = int(state["decisions"])
         self._highest, self._reference = float(state["highest"]), float(state["reference"])
         self.cushion = float(state["cushion"])
-        self._weigh()
+        self.weigh()
 
 
 def _e(expert: Expert) -> float:

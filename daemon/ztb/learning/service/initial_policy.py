@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ztb.errors import ConfigError, DataError, UsageError
+from ztb.learning.allocation.evidence import GrowthEvidence
 from ztb.learning.generations import GenerationInfo
 from ztb.trading.policy.network import MakeNetwork, first_weights, weight_shapes
 from ztb.trading.policy.weights import NetworkShape, Weights
@@ -25,7 +26,7 @@ class InitialPolicy:
     """Generation 0: `how` it came about, its weights, and what goes with them where it was trained.
 
     A run that is gone on with begins at the generation that served last: `served` says which it was, `first` is
-    generation 0, `checkpoint` the number of the file.
+    generation 0, `checkpoint` the number of the file. `evidence`: of its growth on history that it was not trained on.
     """
 
     how: str
@@ -36,6 +37,7 @@ class InitialPolicy:
     served: GenerationInfo | None = None
     first: GenerationInfo | None = None
     checkpoint: int | None = None
+    evidence: GrowthEvidence | None = None
 
 
 def parse_span(text: str | None, flag: str = "--pretrain") -> int:
