@@ -18,7 +18,7 @@ from runtime.daemons import make_daemon, running, until
 from runtime.modes.test_replay import run
 from ztb.errors import InvariantError
 from ztb.learning.service.inline import InlineLearning
-from ztb.ledger.records import DecisionRow, GenerationRow, NoteRow, UpdateRow
+from ztb.ledger.records import AllocationRow, DecisionRow, GenerationRow, NoteRow, UpdateRow
 from ztb.ledger.run_directory import RunDirectory
 from ztb.trading.ppo.finite import unsound
 from ztb.utils import CheckpointManager
@@ -100,6 +100,8 @@ def test_one_reward_that_is_no_number_costs_one_update_and_is_said(
         "strategy__name": name,
         "online__update_every_decisions": 64,
         "checkpoint__interval_updates": 2,
+        "allocation__by": "none",
+        "strategy__sample": True,
     }
     summary, directory = run(write_bars(900), out, **settings)
     updates = [row.number for row in rows(directory, UpdateRow)]
@@ -114,6 +116,16 @@ def test_one_reward_that_is_no_number_costs_one_update_and_is_said(
     if when == OWN:
         (decision,) = [row for row in rows(directory, DecisionRow) if row.reward is None and row.decision]
         assert decision.decision > 0
+
+
+def test_an_expert_that_comes_late_is_not_asked_for_the_reward_of_a_decision_it_never_made(
+    strategy, write_bars, tmp_path
+):
+    bars, own = write_bars(1400), strategy("late", set(), OWN)
+    settings = {"online__update_every_decisions": 64, "checkpoint__interval_updates": 2}
+    summary, directory = run(bars, tmp_path / "run", strategy__name=own, **settings)
+    experts = {row.expert for row in rows(directory, AllocationRow)}
+    assert summary["status"] == "complete" and experts - {"generation 0", "trend", "reversion"}
 
 
 def frozen_between(monkeypatch: pytest.MonkeyPatch, first: int, last: int) -> None:

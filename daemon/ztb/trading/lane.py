@@ -139,7 +139,7 @@ class Lane:
         self._decision = 0
         reward: OwnReward | None = getattr(strategy, "reward", None)
         self._own_reward = None if reward is None else checked_reward(reward)
-        self._equity_before = 0.0
+        self._equity_before: float | None = None  # until it has decided, there is nothing to be rewarded
         self._fills: dict[int, None] = {}
 
     @property
@@ -218,8 +218,8 @@ class Lane:
         reward = bridge.observe(broker.account, broker.view, features, buys - sells, ts_ns)
         facts = bridge.facts
         if self._own_reward is not None:
-            reward = self._own_reward(self._equity_before, facts[FACT_EQUITY]) if decision else 0.0
-            self._equity_before = facts[FACT_EQUITY]
+            before, self._equity_before = self._equity_before, facts[FACT_EQUITY]
+            reward = 0.0 if before is None else self._own_reward(before, facts[FACT_EQUITY])
         self._uniforms[0] = uniform(self._seed, STREAM_ACTION, decision)
         self._uniforms[1] = uniform(self._seed, STREAM_TIMING, decision)
         moment = Moment(
