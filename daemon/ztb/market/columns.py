@@ -10,14 +10,14 @@ import pyarrow.compute as arrow_compute
 from numpy.typing import NDArray
 
 from ztb.errors import DataError
-from ztb.market.timeunit import TimeUnit
 
 # Its stubs know fewer overloads than it has.
 pc: Any = arrow_compute
 
-_BUY = ("buy", "b", "bid", "1", "long")
-_SELL = ("sell", "s", "ask", "-1", "short")
-_TRUE = ("true", "1", "t")
+_BUY = ("buy", "b", "bid", "bids", "1", "1.0", "+1", "long", "buyer", "bought", "taker_buy", "buy_taker")
+_SELL = ("sell", "s", "ask", "asks", "-1", "-1.0", "short", "seller", "sold", "taker_sell", "sell_taker", "offer")
+KNOWN_SIDES = frozenset(_BUY + _SELL)
+_TRUE, _FALSE = ("true", "1", "t", "1.0", "yes", "y"), ("false", "0", "f", "0.0", "no", "n")
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -30,37 +30,11 @@ def floats(column: Any) -> NDArray[np.float64]:
     return values
 
 
-def times(column: Any, unit: TimeUnit, first_row: int) -> NDArray[np.int64]:
-    """(n,) nanoseconds since 1970, -1 where the column is empty. Text without an offset is UTC."""
-    kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        column = _parsed(column)
-    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
-        stamps = pc.cast(column, pa.timestamp("ns", tz=getattr(column.type, "tz", None)))
-        return _whole(pc.cast(stamps, pa.int64()))
-    if pa.types.is_floating(column.type):
-        return unit.to_ns(floats(column), first_row)
-    return unit.to_ns(_whole(column), first_row)
-
-
-def _whole(column: Any) -> NDArray[np.int64]:
-    filled = pc.fill_null(pc.cast(column, pa.int64()), pa.scalar(-1, pa.int64()))
-    values: NDArray[np.int64] = filled.to_numpy(zero_copy_only=False)
-    return values
-
-
-def _parsed(column: Any) -> Any:
-    column = pc.if_else(pc.equal(column, pa.scalar("", column.type)), pa.scalar(None, column.type), column)
-    present = column.drop_null()
-    offset = len(present) > 0 and pc.match_substring_regex(present, r"(Z|[+-]\d\d:?\d\d)$")[0].as_py()
-    return pc.cast(column, pa.timestamp("ns", tz="UTC") if offset else pa.timestamp("ns"))
-
-
 def sides(column: Any) -> NDArray[np.int8]:
     """(n,) +1 for a buyer or a bid, -1 for a seller or an ask, 0 otherwise."""
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
         return np.sign(np.nan_to_num(floats(column))).astype(np.int8)
-    text = pc.utf8_lower(pc.fill_null(pc.cast(column, pa.string()), ""))
+    text = _words(column)
     buys = pc.is_in(text, value_set=pa.array(_BUY)).to_numpy(zero_copy_only=False)
     sells = pc.is_in(text, value_set=pa.array(_SELL)).to_numpy(zero_copy_only=False)
     directions: NDArray[np.int8] = buys.astype(np.int8) - sells.astype(np.int8)
@@ -69,8 +43,24 @@ def sides(column: Any) -> NDArray[np.int8]:
 
 def truths(column: Any) -> NDArray[np.bool_]:
     """(n,) bool of a column of truth values or of their names."""
-    text = pc.utf8_lower(pc.fill_null(pc.cast(column, pa.string()), ""))
-    values: NDArray[np.bool_] = pc.is_in(text, value_set=pa.array(_TRUE)).to_numpy(zero_copy_only=False)
+    values: NDArray[np.bool_] = pc.is_in(_words(column), value_set=pa.array(_TRUE)).to_numpy(zero_copy_only=False)
+    return values
+
+
+def signs(column: Any) -> NDArray[np.int8]:
+    """(n,) +1 where a truth value is true, -1 where it is false, 0 where it is neither."""
+    falses = pc.is_in(_words(column), value_set=pa.array(_FALSE)).to_numpy(zero_copy_only=False)
+    values: NDArray[np.int8] = truths(column).astype(np.int8) - falses.astype(np.int8)
+    return values
+
+
+def _words(column: Any) -> Any:
+    return pc.utf8_lower(pc.utf8_trim_whitespace(pc.fill_null(pc.cast(column, pa.string()), "")))
+
+
+def _whole(column: Any) -> NDArray[np.int64]:
+    filled = pc.fill_null(pc.cast(column, pa.int64()), pa.scalar(-1, pa.int64()))
+    values: NDArray[np.int64] = filled.to_numpy(zero_copy_only=False)
     return values
 
 

@@ -16,9 +16,12 @@ from ztb.market.instrument import Instrument
 from ztb.market.layouts import Order
 from ztb.market.recording import RecordingReader
 from ztb.market.report import DataReport
+from ztb.market.symbols import symbol_in_name
 from ztb.market.tables import BATCH_ROWS, Table, batches, open_table
 from ztb.market.tape import Tape
-from ztb.market.timeunit import TimeUnit
+from ztb.market.ticks import BAR, TRADE
+from ztb.market.timeunit import LATEST_NS, TimeUnit
+from ztb.market.venues import NAMES
 from ztb.market.witness import Witness
 
 SORTED_ROWS = 1_000_000
@@ -27,7 +30,11 @@ SORTED_ROWS = 1_000_000
 
 @dataclass(slots=True)
 class Facts:
-    """What a file says of itself. `rank` orders streams at equal times: books before quotes before trades."""
+    """What a file says of itself. `rank` orders streams at equal times: books before quotes before trades.
+
+    `market`: spot, linear, inverse or contract, where it tells; `coins`: quantities are coins whatever the market
+    counts; `closes`: a bar's time is its end.
+    """
 
     path: Path
     layout: str
@@ -38,6 +45,9 @@ class Facts:
     symbol: str | None = None
     layout_venue: str | None = None
     instrument: Instrument | None = None
+    market: str | None = None
+    coins: bool = False
+    closes: bool = False
 
 
 class Source(Protocol):
@@ -56,21 +66,25 @@ class TableSource:
     """A table of any format."""
 
     table: Table
+    latest_ns: int = LATEST_NS
     facts: Facts = field(init=False)
 
     def __post_init__(self) -> None:
-        layout = self.table.layout
-        rank = (2, 1, 0, 3)[layout.kind]
+        table, layout = self.table, self.table.layout
         self.facts = Facts(
-            self.table.path, layout.name, rank, layout.order, layout.gapless, layout_venue=layout.venue
-        )
+            path=table.path, layout=layout.name, rank=(2, 1, 0, 3)[layout.kind], order=layout.order,
+            gapless=layout.gapless, symbol=table.symbol, layout_venue=layout.venue,
+            market=table.market or layout.market, closes=layout.closes,
+            coins="size" not in layout.columns and layout.kind in (TRADE, BAR),
+        )  # fmt: skip
 
     def chunks(self, progress: Progress, witness: Witness) -> Iterator[Chunk]:
         where = str(self.table.path)
-        converter = Converter(where, self.table.layout, TimeUnit(where))
+        unit = TimeUnit(where, self.latest_ns)
+        converter = Converter(where, self.table.layout, unit, witness.remark)
         for batch in batches(self.table, progress, witness.malformed):
             chunk = converter.convert(batch)
-            self.facts.symbol, self.facts.venue = converter.symbol, converter.venue
+            self.facts.symbol, self.facts.venue = converter.symbol or self.table.symbol, converter.venue
             yield chunk
         rest = converter.finish()
         if rest is not None:
@@ -123,14 +137,18 @@ class RecordingSource:
             witness.torn(reader.torn)
 
 
-def open_source(path: Path) -> Source:
-    """`path` as a source, told by its content; DataError if it is nothing known."""
+def open_source(path: Path, latest_ns: int = LATEST_NS) -> Source:
+    """`path` as a source, told by its content; DataError if it is nothing known.
+
+    Later than `latest_ns` is no time.
+    """
     form = sniff(path)
     if form is Format.TAPE:
         return TapeSource(path)
     if form is Format.RECORDING:
         return RecordingSource(path)
-    return TableSource(open_table(path, form))
+    named = symbol_in_name(path.name, NAMES)
+    return TableSource(open_table(path, form, named and named.pair), latest_ns)
 
 
 def ordered(source: Source, progress: Progress, witness: Witness, report: DataReport) -> Iterator[Chunk]:

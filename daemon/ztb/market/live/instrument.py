@@ -8,7 +8,7 @@ from typing import Any
 from ztb.errors import ConfigError
 from ztb.market.instrument import Instrument
 from ztb.market.live.client import Row, VenueClient
-from ztb.market.venues import known, min_notional
+from ztb.market.venues import LINEAR, SPOT, costs, min_notional
 
 _TICK_SIZE = 4  # ccxt's precision modes
 _DECIMAL_PLACES = 2
@@ -24,7 +24,8 @@ def instrument_of(client: VenueClient, symbol: str) -> Instrument:
         raise ConfigError(f"market.symbol {symbol!r}: {client.id} has no such market; write it as BASE/QUOTE")
     if market.get("inverse") or market.get("option"):
         raise ConfigError(f"market.symbol {symbol!r}: inverse contracts and options cannot be traded here")
-    rules, precision = known(client.id), market.get("precision") or {}
+    kind = LINEAR if market.get("contract") else SPOT
+    rules, precision = costs(client.id, kind), market.get("precision") or {}
     notional = _limit(market, "cost")
     return Instrument(
         symbol=symbol,
@@ -33,7 +34,7 @@ def instrument_of(client: VenueClient, symbol: str) -> Instrument:
         venue=client.id,
         tick_size=_increment(precision.get("price"), client, symbol, "price"),
         lot_size=_increment(precision.get("amount"), client, symbol, "amount") * contract_size(market),
-        min_notional=min_notional(client.id, str(market["quote"])) if notional is None else notional,
+        min_notional=min_notional(client.id, kind, str(market["quote"])) if notional is None else notional,
         maker_fee=_fee(market, "maker", rules.maker_fee),
         taker_fee=_fee(market, "taker", rules.taker_fee),
         spread_bps=rules.spread_bps,
