@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ztb.commands.compiling import say_if_it_compiles
-from ztb.commands.moments import parse_moment
+from ztb.commands.moments import parse_span_of
 from ztb.config import Config, load_config
 from ztb.errors import DataError, UsageError
 from ztb.ledger.run_directory import RunDirectory, create_run_directory
@@ -64,12 +64,13 @@ def _request(options: ReplayOptions) -> ReplayRequest:
     pretrain = options.pretrain
     if pretrain is None and not options.paths and options.from_generation is None:
         pretrain = SHIPPED_PRETRAIN
+    start_ns, end_ns = parse_span_of(options.start, options.end)
     return ReplayRequest(
         config=load_config(options.config_path, options.flags).config,
         paths=options.paths,
         seed=options.seed,
-        start_ns=parse_moment(options.start, "--from"),
-        end_ns=parse_moment(options.end, "--to"),
+        start_ns=start_ns,
+        end_ns=end_ns,
         pretrain_ns=parse_span(pretrain),
         from_generation=options.from_generation,
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ztb.commands.compiling import say_if_it_compiles
-from ztb.commands.moments import parse_moment
+from ztb.commands.moments import parse_span_of
 from ztb.config import load_config
 from ztb.errors import UsageError
 from ztb.ledger.run_directory import RunDirectory, create_run_directory
@@ -85,7 +85,7 @@ def _request(options: TrainOptions) -> tuple[TrainRequest, RunDirectory]:
         return (request if options.device is None else replace(request, device=options.device)), directory
     request = TrainRequest(
         load_config(options.config_path, options.flags).config, options.paths, options.seed,
-        parse_moment(options.start, "--from"), parse_moment(options.end, "--to"),
+        *parse_span_of(options.start, options.end),
         _validation_ns(options.validation), options.updates, options.patience,
         options.device or "cpu",
     )  # fmt: skip

@@ -5,6 +5,7 @@ What becomes of a row depends on it and on rows before it, never on where a file
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -66,29 +67,30 @@ class Cleaner:
     halts: int = 0
     recent_ids: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
-    def clean(self, chunk: Chunk) -> Ticks:
+    def clean(self, chunk: Chunk) -> Sequence[Ticks]:
         """Rows of `chunk` that stand, on event time; DataError naming file and row where they cannot."""
         self.report.rows += chunk.read
         chunk = self._judge(chunk)
         if not self.terms.unit.plain:
             to_coins(chunk.ticks, self.terms.unit)
         if self.terms.bar_ns:
-            chunk.ticks["ts_ns"] += np.where(chunk.ticks["ts_ns"] >= 0, self.terms.shift_ns, 0)
+            if self.terms.shift_ns:
+                chunk.ticks["ts_ns"] += np.where(chunk.ticks["ts_ns"] >= 0, self.terms.shift_ns, 0)
             self._increments(chunk)
-            return self._bars(chunk).ticks
+            return self._bars(chunk)
         chunk = self._times(self._unique(chunk))
         self._increments(chunk)
-        return chunk.ticks
+        return (chunk.ticks,)
 
     def finish(self) -> Ticks:
-        """What was held back for a later row of the same time."""
+        """What was held back for a later file."""
         held, self.held = self.held, None
         if held is None or len(held.ticks) == 0:
             return empty_ticks(0)
         self._close_bars(held, self.terms.bar_ns)
         return held.ticks
 
-    def recorded(self, chunk: Chunk) -> Ticks:
+    def recorded(self, chunk: Chunk) -> Sequence[Ticks]:
         """Rows of our own recording, which were clean when they were written; only time must not fall."""
         ticks = chunk.ticks
         self.report.rows += chunk.read
@@ -98,7 +100,7 @@ class Cleaner:
         self.report.gaps += int(((ticks["flags"] & GAP) != 0).sum())
         ticks["ts_ns"] = latest
         self.last_ns = int(latest[-1])
-        return ticks
+        return (ticks,)
 
     def new_file(self, file: str, next_ns: int | None = None) -> None:
         """Rows come from `file` from now on; the one after it begins at `next_ns` (None: there is none)."""
@@ -172,32 +174,39 @@ class Cleaner:
                 "this is no market data or the layout is another: mend or leave out the file",
             )
 
-    def _bars(self, chunk: Chunk) -> Chunk:
-        """Bars in order of time, one for each; the latest wait, for a later row may tell one of them anew."""
+    def _bars(self, chunk: Chunk) -> list[Ticks]:
+        """Bars in order of time, one for each; those that a later file may tell anew wait for it."""
         self._refuse_disorder(chunk)
-        before = np.concatenate((self.held_before, np.zeros(len(chunk.ticks), np.bool_)))
-        if self.held is not None:
+        if len(chunk.ticks) == 0:
+            return []
+        ready: list[Ticks] = []
+        before = np.zeros(len(chunk.ticks), np.bool_)
+        if self.held is not None and len(self.held.ticks):
+            ready += self._release(self.held, self.held_before, int(chunk.ticks["ts_ns"][0]))
+        if len(self.held_before):
+            before = np.concatenate((self.held_before, before))
+            assert self.held is not None
             chunk = join((self.held, chunk))
-        opens = chunk.ticks["ts_ns"]
-        if len(opens) == 0:
-            return chunk
-        if not before.all() and (np.diff(opens) < 0).any():
-            order = np.argsort(opens, kind="stable")
+            order = np.argsort(chunk.ticks["ts_ns"], kind="stable")
             chunk, before = chunk.take(order), before[order]
         late = chunk.ticks["ts_ns"] <= self.last_bar_ns
         if late.any():
             self._drop(chunk, "duplicate", late)
             chunk, before = chunk.take(~late), before[~late]
-        chunk, before = self._once(chunk, before)
-        opens = chunk.ticks["ts_ns"]
-        until = min(self.file_bar_ns, self.next_file_ns if self.next_file_ns is not None else self.file_bar_ns)
-        ready = int(np.searchsorted(opens, until, side="left"))
-        self.held, self.held_before = chunk.take(slice(ready, None)), before[ready:]
-        self.held.read = 0
+        return ready + self._release(*self._once(chunk, before), self.file_bar_ns + 1)
+
+    def _release(self, chunk: Chunk, before: Mask, until: int) -> list[Ticks]:
+        """Bars of `chunk` before `until` that no later file can tell anew, closed; the rest is held."""
+        until = until if self.next_file_ns is None else min(until, self.next_file_ns)
+        ready = int(np.searchsorted(chunk.ticks["ts_ns"], until, side="left"))
+        # Copied: a view would keep the whole chunk.
+        self.held = chunk.take(np.arange(ready, len(before)))
+        self.held_before = before[ready:]
+        if ready == 0:
+            return []
         chunk = chunk.take(slice(0, ready))
-        if ready:
-            self._close_bars(chunk, self.terms.bar_ns)
-        return chunk
+        self._close_bars(chunk, self.terms.bar_ns)
+        return [chunk.ticks]
 
     def _refuse_disorder(self, chunk: Chunk) -> None:
         opens = chunk.ticks["ts_ns"]
@@ -225,7 +234,9 @@ class Cleaner:
             chunk, before = chunk.take(kept), before[kept]
         return chunk, before
 
-    def _refuse_second_series(self, chunk: Chunk, before: Mask, firsts: NDArray[np.int64], differ: Mask) -> None:
+    def _refuse_second_series(
+        self, chunk: Chunk, before: Mask, firsts: NDArray[np.int64], differ: Mask
+    ) -> None:
         """Repeated bars with other prices are another series, unless they are few."""
         across = before[firsts] != before[firsts + 1]
         self.rows_bad += int(differ.sum())

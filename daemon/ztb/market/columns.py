@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,20 @@ from ztb.errors import DataError
 pc: Any = arrow_compute
 
 _BUY = ("buy", "b", "bid", "bids", "1", "1.0", "+1", "long", "buyer", "bought", "taker_buy", "buy_taker")
-_SELL = ("sell", "s", "ask", "asks", "-1", "-1.0", "short", "seller", "sold", "taker_sell", "sell_taker", "offer")
+_SELL = (
+    "sell",
+    "s",
+    "ask",
+    "asks",
+    "-1",
+    "-1.0",
+    "short",
+    "seller",
+    "sold",
+    "taker_sell",
+    "sell_taker",
+    "offer",
+)
 KNOWN_SIDES = frozenset(_BUY + _SELL)
 _TRUE, _FALSE = ("true", "1", "t", "1.0", "yes", "y"), ("false", "0", "f", "0.0", "no", "n")
 _MIX = np.uint64(0x9E3779B97F4A7C15)
@@ -34,28 +48,26 @@ def sides(column: Any) -> NDArray[np.int8]:
     """(n,) +1 for a buyer or a bid, -1 for a seller or an ask, 0 otherwise."""
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
         return np.sign(np.nan_to_num(floats(column))).astype(np.int8)
-    text = _words(column)
-    buys = pc.is_in(text, value_set=pa.array(_BUY)).to_numpy(zero_copy_only=False)
-    sells = pc.is_in(text, value_set=pa.array(_SELL)).to_numpy(zero_copy_only=False)
-    directions: NDArray[np.int8] = buys.astype(np.int8) - sells.astype(np.int8)
-    return directions
+    return _by_word(column, _BUY, _SELL)
 
 
 def truths(column: Any) -> NDArray[np.bool_]:
     """(n,) bool of a column of truth values or of their names."""
-    values: NDArray[np.bool_] = pc.is_in(_words(column), value_set=pa.array(_TRUE)).to_numpy(zero_copy_only=False)
-    return values
+    return _by_word(column, _TRUE, ()) > 0
 
 
 def signs(column: Any) -> NDArray[np.int8]:
     """(n,) +1 where a truth value is true, -1 where it is false, 0 where it is neither."""
-    falses = pc.is_in(_words(column), value_set=pa.array(_FALSE)).to_numpy(zero_copy_only=False)
-    values: NDArray[np.int8] = truths(column).astype(np.int8) - falses.astype(np.int8)
+    return _by_word(column, _TRUE, _FALSE)
+
+
+def _by_word(column: Any, plus: Collection[str], minus: Collection[str]) -> NDArray[np.int8]:
+    """(n,) +1 where a column's word is one of `plus`, -1 where it is one of `minus`, 0 otherwise."""
+    found = pc.dictionary_encode(pc.fill_null(pc.cast(column, pa.string()), ""))
+    words = [str(word).strip().lower() for word in found.dictionary.to_pylist()]
+    meaning = np.array([(word in plus) - (word in minus) for word in words], np.int8)
+    values: NDArray[np.int8] = meaning[found.indices.to_numpy(zero_copy_only=False)]
     return values
-
-
-def _words(column: Any) -> Any:
-    return pc.utf8_lower(pc.utf8_trim_whitespace(pc.fill_null(pc.cast(column, pa.string()), "")))
 
 
 def _whole(column: Any) -> NDArray[np.int64]:

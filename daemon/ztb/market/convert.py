@@ -115,19 +115,25 @@ class Converter:
             if role in self.layout.columns:
                 column = self._column(batch, role)
                 chunk.ticks["side"] = found = sign * read(column)
-                unknown = (found == 0) & ~np.isin(pc.fill_null(pc.cast(column, pa.string()), ""), ("", "nan"))
-                if unknown.any():
-                    text = printable(str(column[int(np.argmax(unknown))].as_py()))[:40]
-                    self.remark(f"{self.where}: no taker's side is known by {text!r}: such trades have none")
+                if (found == 0).any():
+                    self._say_unknown(column.filter(pa.array(found == 0)))
                 return
         if "signed_size" not in self.layout.columns:
             self.remark(f"{self.where}: nothing tells the taker's side of its trades")
+
+    def _say_unknown(self, column: Any) -> None:
+        words = [str(word) for word in pc.unique(column).to_pylist() if word not in (None, "", 0)]
+        if words:
+            text = printable(words[0])[:40]
+            self.remark(f"{self.where}: no taker's side is known by {text!r}: such trades have none")
 
     def _sizes(self, batch: Any, price: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n,) quantities as the layout counts them, save that quote currency is coins already."""
         columns = self.layout.columns
         if "quote_size" in columns:
-            self.remark(f"{self.where}: {columns['quote_size']!r} is quote currency, divided by the price for coins")
+            self.remark(
+                f"{self.where}: {columns['quote_size']!r} is quote currency, divided by the price for coins"
+            )
             return self._floats(batch, "quote_size") / np.where(price > 0, price, np.nan)
         if "tick_size" in columns:
             self.remark(f"{self.where}: its volume counts changes of price, and is taken for a quantity")
@@ -136,7 +142,9 @@ class Converter:
             return self._floats(batch, "base_size")
         if "size" in columns:
             return self._floats(batch, "size")
-        self.remark(f"{self.where}: nothing tells the volume: {_STAND_IN:,.0f} of quote currency a bar is assumed")
+        self.remark(
+            f"{self.where}: nothing tells the volume: {_STAND_IN:,.0f} of quote currency a bar is assumed"
+        )
         return _STAND_IN / np.where(price > 0, price, np.nan)
 
     def _quotes(self, batch: Any) -> Chunk:

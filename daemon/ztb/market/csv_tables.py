@@ -33,8 +33,36 @@ _BLOCK = 1 << 20
 # In this order: a comma may be a decimal's, a blank part of a date.
 _DELIMITERS = "\t;|, "
 _EXACT_ROLES = ("id", "message", "time", "end", "date", "clock")
-_TEXT_ROLES = ("side", "maker_side", "buyer", "maker", "snapshot", "symbol", "venue", "state", "date", "clock")
-_EMPTY = ("", "nan", "NaN", "NAN", "null", "NULL", "None", "N/A", "n/a", "NA", "#N/A", "#NA", "-", "--", "\\N", "-nan")
+_TEXT_ROLES = (
+    "side",
+    "maker_side",
+    "buyer",
+    "maker",
+    "snapshot",
+    "symbol",
+    "venue",
+    "state",
+    "date",
+    "clock",
+)
+_EMPTY = (
+    "",
+    "nan",
+    "NaN",
+    "NAN",
+    "null",
+    "NULL",
+    "None",
+    "N/A",
+    "n/a",
+    "NA",
+    "#N/A",
+    "#NA",
+    "-",
+    "--",
+    "\\N",
+    "-nan",
+)
 _COMMENTS = ("#", "//")
 _DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 _CSV_VALUE = re.compile(r"In CSV column #(\d+): (?:Row #(\d+): )?.*?invalid value '(.*)'", re.DOTALL)
@@ -155,7 +183,9 @@ def _widened(names: list[str], data: Sequence[Sequence[str]], width: int) -> lis
     return [*names, *extra]
 
 
-def _recognised(path: Path, names: list[str], data: list[list[str]], pair: Pair | None, line: str) -> CsvTable:
+def _recognised(
+    path: Path, names: list[str], data: list[list[str]], pair: Pair | None, line: str
+) -> CsvTable:
     if names:
         yahoo = names[-1] == "yahoo"
         columns = _unique(names[:-1] if yahoo else names)
@@ -172,7 +202,9 @@ def _recognised(path: Path, names: list[str], data: list[list[str]], pair: Pair 
         layout, columns = found
         columns = [*columns, "_"] if trailing else columns
     complete = [row for row in data if len(row) == len(columns)]
-    sample = tuple(next((r[i] for r in complete if r[i].strip() not in _EMPTY), "") for i in range(len(columns)))
+    sample = tuple(
+        next((r[i] for r in complete if r[i].strip() not in _EMPTY), "") for i in range(len(columns))
+    )
     return CsvTable(path, layout, columns, 0, ",", ".", sample)
 
 
@@ -201,7 +233,7 @@ def _unknown(path: Path, columns: Sequence[str]) -> DataError:
 
 def _types(table: CsvTable) -> dict[str, Any]:
     types: dict[str, Any] = {}
-    for role, column in table.layout.columns.items():
+    for role, column in table.layout.read.items():
         text = table.sample[list(table.columns).index(column)].strip()
         if role in _TEXT_ROLES:
             types[column] = pa.string()
@@ -233,8 +265,9 @@ def csv_batches(table: CsvTable, progress: Progress, malformed: Callable[[int, s
     parse = arrow_csv.ParseOptions(delimiter=table.delimiter, invalid_row_handler=seen.skip)
     with plain_bytes(table.path, progress) as stream:
         for block in _blocks(stream, table.skip):
+            source: Any = pa.BufferReader(block)
             with seen.blame_row():
-                found = arrow_csv.read_csv(pa.BufferReader(block), read, parse, convert)
+                found = arrow_csv.read_csv(source, read, parse, convert)
             seen.rows += found.num_rows + seen.skipped
             seen.skipped = 0
             yield from found.to_batches()
@@ -267,14 +300,16 @@ class _Seen:
             if found is None:
                 raise
             row, value = self.rows + int(found[2] or 1), printable(found[3])
-            comma = " (a number with two commas or points?)" if value.count(",") + value.count(".") > 1 else ""
+            comma = (
+                " (a number with two commas or points?)" if value.count(",") + value.count(".") > 1 else ""
+            )
             raise DataError(
                 f"{self.table.path}: row {row}: {value!r} in column {self.table.columns[int(found[1])]!r} is no "
                 f"number or time as the first rows have{comma}: mend or remove the row"
             ) from error
 
 
-def _blocks(stream: Bytes, skip: int) -> Iterator[bytes]:
+def _blocks(stream: Bytes, skip: int) -> Iterator[bytes | memoryview]:
     """Blocks of whole lines of UTF-8, without the first `skip` lines and without a mark."""
     first = stream.read(_BLOCK)
     name = encoding(first)
@@ -288,7 +323,7 @@ def _blocks(stream: Bytes, skip: int) -> Iterator[bytes]:
             block, skip = block[end + 1 :], skip - 1
         cut = block.rfind(b"\n") + 1
         if cut and not skip:
-            yield _letters(block[:cut])
+            yield memoryview(block)[:cut] if block.isascii() else _letters(block[:cut])
         rest = block[cut:]
         block = stream.read(_BLOCK)
     if rest.strip(b"\r\x00\x1a \t") and not skip:
@@ -297,8 +332,6 @@ def _blocks(stream: Bytes, skip: int) -> Iterator[bytes]:
 
 def _letters(block: bytes) -> bytes:
     """UTF-8 as it is, other bytes as letters of Latin-1: damage shows as a value that is no number, with its row."""
-    if block.isascii():
-        return block
     try:
         block.decode("utf-8")
     except UnicodeDecodeError:

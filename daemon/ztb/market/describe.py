@@ -56,7 +56,9 @@ class Given:
 
 def _spelled_venue(found: Probe) -> str | None:
     facts = found.facts
-    return facts.venue if facts.venue is not None else venue_in_path(facts.path.parts[-2:], facts.layout_venue)
+    return (
+        facts.venue if facts.venue is not None else venue_in_path(facts.path.parts[-2:], facts.layout_venue)
+    )
 
 
 def venue_of(found: Probe) -> str | None:
@@ -68,7 +70,7 @@ def venue_of(found: Probe) -> str | None:
 def pair_of(found: Probe) -> tuple[str, str] | None:
     """(base, quote) that a file's content, else its name tells."""
     symbol = _symbol_of(found)
-    return symbol and symbol.pair
+    return None if symbol is None else symbol.pair
 
 
 def _symbol_of(found: Probe) -> Symbol | None:
@@ -97,7 +99,12 @@ def select(probes: Sequence[Probe], given: Given) -> list[Probe]:
     chosen = _choose(list(probes), pair_of, pair, "symbols", "--symbol")
     for found in chosen:
         inside = pair_of(found) if found.facts.symbol else None
-        if pair is not None and inside is not None and inside[0] != pair[0] and "".join(inside) != "".join(pair):
+        if (
+            pair is not None
+            and inside is not None
+            and inside[0] != pair[0]
+            and "".join(inside) != "".join(pair)
+        ):
             raise DataError(
                 f"{found.facts.path}: its rows are of {found.facts.symbol}, not of {given.symbol}: leave out "
                 "--symbol (or market.symbol), or name other files"
@@ -162,7 +169,11 @@ def price_grid(found: Probe) -> Grid:
 
 def market_of(firsts: Sequence[Probe], given: Given, venue: str, quote: str) -> str:
     """SPOT, LINEAR or INVERSE: as the caller's symbol or venue says, else as the files tell, else as the venue has."""
-    asked = (given.symbol and _split(given.symbol).market) or (given.venue and market_in_venue(given.venue)) or None
+    asked = (
+        (given.symbol and _split(given.symbol).market)
+        or (given.venue and market_in_venue(given.venue))
+        or None
+    )
     told = asked or next((market for market in map(_market_told, firsts) if market), None)
     return settled(venue, quote, told)
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 
@@ -37,7 +37,8 @@ class Format(Enum):
 class Bytes(Protocol):
     """What is asked of a stream of bytes."""
 
-    closed: bool
+    @property
+    def closed(self) -> bool: ...
 
     def read(self, size: int, /) -> bytes: ...
 
@@ -67,7 +68,14 @@ def blame(path: Path) -> Generator[None]:
     """Library and system errors while reading `path` become a DataError that names it."""
     try:
         yield
-    except (pa.ArrowException, zipfile.BadZipFile, EOFError, OverflowError, UnicodeError, lzma.LZMAError) as error:
+    except (
+        pa.ArrowException,
+        zipfile.BadZipFile,
+        EOFError,
+        OverflowError,
+        UnicodeError,
+        lzma.LZMAError,
+    ) as error:
         raise DataError(f"{path}: {_plainly(str(error))}") from error
     except (zlib.error, NotImplementedError, RuntimeError) as error:
         raise DataError(f"{path}: {_plainly(f'zlib: {error}')}") from error
@@ -153,21 +161,27 @@ def plain_bytes(path: Path, progress: Progress | None = None) -> Generator[Bytes
             progress.bytes_read()
 
 
-_NATIVE = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"\x04\x22\x4d\x18", "lz4"))
+_NATIVE: tuple[tuple[bytes, Literal["gzip", "zstd", "lz4"]], ...] = (
+    (b"\x1f\x8b", "gzip"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"\x04\x22\x4d\x18", "lz4"),
+)
 
 
 @contextmanager
 def _native(path: Path, head: bytes, progress: Progress | None) -> Generator[Bytes]:
     """Arrow's own file: nothing of Python's is called while it reads."""
     codec = next((name for magic, name in _NATIVE if head.startswith(magic)), None)
-    with pa.OSFile(str(path)) as file:
+    with pa.OSFile(str(path), "rb") as opened:
+        file: Any = opened
         if progress is not None:
             progress.watch(file)
         if codec is None:
             yield file
         else:
             with pa.CompressedInputStream(file, codec) as stream:
-                yield stream
+                decompressed: Any = stream
+                yield decompressed
 
 
 def _member(path: Path, archive: zipfile.ZipFile) -> Any:

@@ -137,6 +137,15 @@ class _Span:
     start_ns: int | None
     end_ns: int | None
 
+    def __str__(self) -> str:
+        since = "" if self.start_ns is None else f"from --from {_moment(self.start_ns)} on"
+        until = "" if self.end_ns is None else f"before --to {_moment(self.end_ns)}"
+        return " and ".join(filter(None, (since, until)))
+
+
+def _moment(ns: int) -> str:
+    return str(np.datetime64(ns, "ns").astype("datetime64[s]"))
+
 
 @dataclass
 class History:
@@ -187,13 +196,21 @@ class History:
         return in_blocks(self._seen(merge(pieces)), rows)
 
     def _seen(self, pieces: Iterator[Ticks]) -> Iterator[Ticks]:
+        begins, ends = None, None
         for piece in pieces:
+            begins = int(piece["ts_ns"][0] - piece["span_ns"][0]) if begins is None else begins
+            ends = int(piece["ts_ns"][-1])
             ticks = timed_part(piece, self.span.start_ns, self.span.end_ns)
             if len(ticks):
                 self._count(ticks)
                 yield ticks
             if self.span.end_ns is not None and piece["ts_ns"][-1] - piece["span_ns"][-1] >= self.span.end_ns:
-                return
+                break
+        if self.report.ticks == 0 and begins is not None and ends is not None:
+            raise DataError(
+                f"{self.files[0]}: nothing lies {self.span}: the data begin at {_moment(begins)} and, as far as they "
+                f"were read, go on to {_moment(ends)}"
+            )
 
     def _count(self, ticks: Ticks) -> None:
         report = self.report

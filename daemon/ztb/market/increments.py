@@ -81,7 +81,9 @@ def snap(values: NDArray[np.float64], grid: Grid) -> tuple[NDArray[np.float64], 
     exact = values * (denominator / numerator)
     whole = np.rint(exact)
     allowed = 1e-6 + 1e-12 * np.abs(exact) if grid.binds else _MOVED * np.abs(exact)
-    strays = (np.abs(exact - whole) > allowed) | ((whole == 0.0) & (values != 0.0))
+    strays = np.abs(exact - whole) > allowed
+    if not whole.all():
+        strays |= (whole == 0.0) & (values != 0.0)
     # Whole numbers divided once are rounded once: the result is the float64 that the decimal is written as.
     return whole * float(numerator) / float(denominator), strays
 

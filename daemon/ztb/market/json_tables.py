@@ -47,16 +47,16 @@ def open_json(path: Path, pair: Pair | None, progress: Progress | None = None) -
     if names is None:
         recognised = recognise_rows(sample)
         if recognised is None:
-            raise DataError(
-                f"{path}: rows of {len(columns)} values are of no known layout: give {KNOWN}"
-            )
+            raise DataError(f"{path}: rows of {len(columns)} values are of no known layout: give {KNOWN}")
         layout, names = recognised
     else:
         by_name = recognise(names, sample, pair)
         if by_name is None:
-            raise DataError(f"{path}: its keys ({', '.join(names[:12])}) are of no known layout: give {KNOWN}")
+            raise DataError(
+                f"{path}: its keys ({', '.join(names[:12])}) are of no known layout: give {KNOWN}"
+            )
         layout = by_name
-    wanted = list(dict.fromkeys(layout.columns.values()))
+    wanted = list(dict.fromkeys(layout.read.values()))
     arrays = [_array(columns[names.index(name)]) for name in wanted]
     return JsonTable(layout, pa.record_batch(arrays, wanted), symbol, market)
 

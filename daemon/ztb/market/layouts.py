@@ -45,7 +45,13 @@ class Layout:
     exact: bool = False
     assumes: str = ""
 
+    @property
+    def read(self) -> dict[str, str]:
+        """The roles that are read and their columns; others only tell one layout from another."""
+        return {role: column for role, column in self.columns.items() if role not in _TELLING}
 
+
+_TELLING = ("order", "cost", "best", "first", "last", "cap", "count", "buys_quote")
 _OHLC = {"open": "open", "high": "high", "low": "low", "close": "close"}
 _KLINES = _OHLC | {"time": "open_time", "size": "volume"}
 _TARDIS = {"time": "timestamp", "venue": "exchange", "symbol": "symbol"}

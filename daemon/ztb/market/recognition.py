@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from ztb.market.columns import KNOWN_SIDES
 from ztb.market.headerless import Rows, is_clock, is_date, is_turnover, numbers
 from ztb.market.layouts import ALIASES, GENERIC, LAYOUTS, SIZES, Layout, Order, named, plain, snapshot
+from ztb.market.symbols import is_money
 from ztb.market.ticks import BAR, QUOTE, TRADE
 from ztb.market.timeunit import is_time
-from ztb.market.venues import is_money
 
 Pair = tuple[str, str]
 _ADJUSTED = ("adj_close", "dividends", "stock_splits", "yahoo")
@@ -53,14 +53,16 @@ def recognise(columns: Sequence[str], rows: Rows = (), pair: Pair | None = None)
     `rows` are some of its first rows as text, `pair` what the file's name says is traded; both help where
     names alone do not tell.
     """
-    found = snapshot(columns)
-    if found is not None:
-        return found
-    for layout in LAYOUTS:
-        found = named(layout, columns)
-        if found is not None:
-            return found
+    known = by_name(columns)
+    if known is not None:
+        return known
     return _generic(_Seen(columns, {plain(c): c for c in reversed(columns)}, rows, pair))
+
+
+def by_name(columns: Sequence[str]) -> Layout | None:
+    """The row of the table of layouts that a table with these columns fits, or None."""
+    found = snapshot(columns)
+    return found or next(filter(None, (named(layout, columns) for layout in LAYOUTS)), None)
 
 
 def _generic(seen: _Seen) -> Layout | None:
@@ -71,7 +73,9 @@ def _generic(seen: _Seen) -> Layout | None:
         all_roles = {r: c for r, c in roles.items() if r not in _SHOWN_SIZES} | sizes
         has = set(all_roles) | ({"time"} if {"date", "clock", "end"} & set(all_roles) else set())
         has |= {"size"} if sizes else set()
-        if not has.issuperset(needed) or not ("time" in all_roles or "date" in all_roles or "end" in all_roles):
+        if not has.issuperset(needed) or not (
+            "time" in all_roles or "date" in all_roles or "end" in all_roles
+        ):
             continue
         shown = ("time", "date", "clock", *needed, *optional, *SIZES, "signed_size")
         layout = Layout(f"table of {name}", kind, {r: all_roles[r] for r in shown if r in all_roles})
@@ -132,7 +136,12 @@ def _sizes(seen: _Seen, roles: Mapping[str, str], kind: int) -> dict[str, str]:
 def _named_size(seen: _Seen, size: dict[str, str], by_role: Mapping[str, str]) -> dict[str, str]:
     """MetaTrader's real volume is often all 0: its count of ticks stands in."""
     column = size.get("size")
-    if column is not None and "tick_size" in by_role and seen.rows and not np.nan_to_num(seen.values(column)).any():
+    if (
+        column is not None
+        and "tick_size" in by_role
+        and seen.rows
+        and not np.nan_to_num(seen.values(column)).any()
+    ):
         return {"tick_size": by_role["tick_size"]}
     return size
 
@@ -164,8 +173,11 @@ def _decided(layout: Layout, seen: _Seen) -> Layout:
         closes = True
         del columns["end"]
     signed = layout.kind == TRADE and not {"side", "maker", "buyer", "maker_side"} & set(columns)
-    if signed and seen.rows and columns.get("size") == seen.plain.get("amount", "") != "" and bool(
-        (seen.values(columns["size"]) < 0).any()
+    if (
+        signed
+        and seen.rows
+        and columns.get("size") == seen.plain.get("amount", "") != ""
+        and bool((seen.values(columns["size"]) < 0).any())
     ):
         columns["signed_size"] = columns.pop("size")
     decided = replace(layout, columns=columns, order=order, closes=closes)
@@ -180,5 +192,8 @@ def _yahoo(layout: Layout, pair: Pair | None) -> Layout:
     if coins and "size" in columns:
         columns["quote_size"] = columns.pop("size")
     return replace(
-        layout, name="Yahoo Finance", columns=columns, assumes="volume is quote currency for coins, shares else"
+        layout,
+        name="Yahoo Finance",
+        columns=columns,
+        assumes="volume is quote currency for coins, shares else",
     )

@@ -32,4 +32,7 @@ def _close(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _all_close(a: Ticks, b: Ticks) -> NDArray[np.bool_]:
-    return np.logical_and.reduce([_close(a[name], b[name]) for name in ("high", "low", "price", "size")])
+    same: NDArray[np.bool_] = np.logical_and.reduce(
+        [_close(a[name], b[name]) for name in ("high", "low", "price", "size")]
+    )
+    return same

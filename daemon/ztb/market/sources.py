@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -148,11 +149,14 @@ def open_source(path: Path, latest_ns: int = LATEST_NS) -> Source:
     if form is Format.RECORDING:
         return RecordingSource(path)
     named = symbol_in_name(path.name, NAMES)
-    return TableSource(open_table(path, form, named and named.pair), latest_ns)
+    return TableSource(open_table(path, form, None if named is None else named.pair), latest_ns)
 
 
 def ordered(source: Source, progress: Progress, witness: Witness, report: DataReport) -> Iterator[Chunk]:
-    """The source's chunks in the order of its layout; files too large to be sorted come as they are."""
+    """The source's chunks in the order of its layout; files too large to be sorted come as they are.
+
+    Rows of one time that follow each other are never in two chunks, where the order is that of time.
+    """
     chunks = source.chunks(progress, witness)
     if source.facts.order is Order.AS_FILED:
         yield from chunks
@@ -161,11 +165,28 @@ def ordered(source: Source, progress: Progress, witness: Witness, report: DataRe
     for chunk in chunks:
         held.append(chunk)
         if sum(len(c.ticks) for c in held) > SORTED_ROWS:
-            yield from held
-            yield from chunks
+            yield from _whole_times(chain(held, chunks))
             return
     if held:
-        yield from _slices(_sorted(join(held), source.facts.order, report))
+        yield from _whole_times(_slices(_sorted(join(held), source.facts.order, report)))
+
+
+def _whole_times(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    held: Chunk | None = None
+    for chunk in chunks:
+        if held is not None and len(held.ticks) and len(chunk.ticks):
+            last = held.ticks["ts_ns"][-1]
+            if chunk.ticks["ts_ns"][0] == last:
+                others = np.flatnonzero(held.ticks["ts_ns"] != last)
+                cut = int(others[-1]) + 1 if len(others) else 0
+                chunk = join((held.take(slice(cut, None)), chunk))
+                chunk.read -= held.read
+                held = held.take(slice(0, cut))
+        if held is not None:
+            yield held
+        held = chunk
+    if held is not None:
+        yield held
 
 
 def _sorted(chunk: Chunk, order: Order, report: DataReport) -> Chunk:

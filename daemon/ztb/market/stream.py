@@ -127,9 +127,7 @@ class Stream:
             cleaner.new_file(str(source.facts.path), next_ns)
             clean = cleaner.clean if source.facts.instrument is None else cleaner.recorded
             for chunk in ordered(source, seen, cleaner, report):
-                ticks = clean(chunk)
-                if len(ticks):
-                    yield ticks
+                yield from (ticks for ticks in clean(chunk) if len(ticks))
             seen.done = source.facts.path.stat().st_size
         last = cleaner.finish()
         if len(last):

@@ -15,7 +15,7 @@ from ztb.market.csv_tables import KNOWN, CsvTable, csv_batches, open_csv
 from ztb.market.files import Format, Progress, blame
 from ztb.market.json_tables import open_json
 from ztb.market.layouts import Layout
-from ztb.market.recognition import Pair, recognise
+from ztb.market.recognition import Pair, by_name, recognise
 
 BATCH_ROWS = 65_536
 _SAMPLED = 200
@@ -44,8 +44,7 @@ def open_table(path: Path, form: Format, pair: Pair | None = None) -> Table:
             found = open_json(path, pair)
             return Table(path, form, found.layout, None, pair, found.symbol, found.market)
         with _arrow(path, form) as (names, read):
-            sample = _sample(names, read)
-        layout = recognise(names, sample, pair)
+            layout = by_name(names) or recognise(names, _sample(names, read), pair)
         if layout is None:
             raise DataError(
                 f"{path}: its columns ({', '.join(names[:12])}) are of no known layout: rename them to one of "
@@ -65,7 +64,7 @@ def batches(table: Table, progress: Progress, malformed: Callable[[int, str], No
             for at in range(0, rows.num_rows, BATCH_ROWS):
                 yield rows.slice(at, BATCH_ROWS)
         else:
-            wanted = list(dict.fromkeys(table.layout.columns.values()))
+            wanted = list(dict.fromkeys(table.layout.read.values()))
             with _arrow(table.path, table.format, progress) as (_, read):
                 yield from read(wanted, BATCH_ROWS)
 
@@ -95,7 +94,7 @@ def _arrow(path: Path, form: Format, progress: Progress | None = None) -> Genera
         return
     with pa.memory_map(str(path)) as source:
         is_file = form is Format.FEATHER
-        reader = pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
+        reader: Any = pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
 
         def read_ipc(wanted: Sequence[str], rows: int) -> Iterator[Any]:
             frames = map(reader.get_batch, range(reader.num_record_batches)) if is_file else iter(reader)

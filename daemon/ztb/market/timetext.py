@@ -92,7 +92,9 @@ def learn_style(sample: Sequence[str], where: str, row: int) -> TextStyle:
                 "2024-01-31 12:00"
             )
         return best[0][0]
-    raise DataError(f"{where}: row {row}: {sample[0]!r} is no number or time: write times as 2024-01-31 12:00")
+    raise DataError(
+        f"{where}: row {row}: {sample[0]!r} is no number or time: write times as 2024-01-31 12:00"
+    )
 
 
 def _evenness(ns: NDArray[np.int64]) -> float:

@@ -197,8 +197,9 @@ def _calendar_of(sample: Numbers) -> tuple[str, int, int] | None:
     for name, year_digits, clock_digits in _CALENDARS:
         width = year_digits + 4 + clock_digits
         fits = (values >= 10 ** (width - 1)) & (values < 10**width)
-        valid = _calendar_ns(values, year_digits, clock_digits)[1] & fits
-        if np.mean(valid) < _VALID_SHARE:
+        if np.mean(fits) < _VALID_SHARE:
+            continue
+        if np.mean(_calendar_ns(values, year_digits, clock_digits)[1] & fits) < _VALID_SHARE:
             continue
         if width == 10 and values[0] < _EITHER_BELOW and not _surely_dates(values):
             continue

@@ -95,7 +95,9 @@ _ALIASES: dict[str, tuple[str, str | None]] = {
 }  # fmt: skip
 _OF_ONE_KIND = {"binanceusdm": LINEAR, "binancecoinm": INVERSE, "bitmex": CONTRACT, "deribit": CONTRACT}
 # Venues whose contracts in dollars pay in coins.
-_INVERSE_IN_DOLLARS = frozenset({"bitmex", "bybit", "okx", "deribit", "htx", "binancecoinm", "kucoin", "gate"})
+_INVERSE_IN_DOLLARS = frozenset(
+    {"bitmex", "bybit", "okx", "deribit", "htx", "binancecoinm", "kucoin", "gate"}
+)
 _WORTH = {"BTC": "0.00001", "ETH": "0.0005", "BNB": "0.002", "JPY": "100", "KRW": "1000", "TRY": "30"}
 # Coins in one contract, from the venues' contract specifications.
 _LINEAR_CONTRACTS: dict[str, dict[str, float]] = {

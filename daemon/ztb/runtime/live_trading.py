@@ -18,6 +18,7 @@ from ztb.execution.risk import RiskLimits
 from ztb.ledger.bookkeeper import client_prefix
 from ztb.ledger.records import COLLECTED, GenerationRow, Record
 from ztb.market.live.backoff import Backoff
+from ztb.market.live.instrument import refuse_contracts
 from ztb.market.live.rest import Rest
 from ztb.ports import Clock
 from ztb.runtime.adoption import Adoption, adopt
@@ -151,6 +152,7 @@ def _venue(
     request: TradingRequest, clock: Clock, environment: Mapping[str, str], market: LiveMarket, prefix: str
 ) -> _Venue:
     config = request.config
+    refuse_contracts(market.source.instrument)
     uniform = np.random.default_rng(request.seed).random
 
     def backoff() -> Backoff:

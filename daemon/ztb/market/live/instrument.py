@@ -43,6 +43,16 @@ def instrument_of(client: VenueClient, symbol: str) -> Instrument:
     )
 
 
+def refuse_contracts(instrument: Instrument) -> None:
+    """ConfigError for a market of contracts, which live mode cannot trade: its quantities are contracts, its account
+    holds none of the coin."""
+    if instrument.short:
+        raise ConfigError(
+            f"market.symbol {instrument.symbol!r}: live mode trades spot alone, and this is a market of contracts of "
+            f"{instrument.venue}: trade {instrument.base}/{instrument.quote}, or run it on paper"
+        )
+
+
 def contract_size(market: Row) -> Decimal:
     """Base currency in one unit of the venue's quantities: 1 on spot."""
     size = market.get("contractSize") if market.get("contract") else None
