@@ -29,6 +29,9 @@ from ztb.market.timeunit import LATEST_NS
 SHIPPED = Path(__file__).parent / "shipped" / "coinbase_BTCUSD_1h_20170701-20191017.csv.zst"
 """Hourly BTC/USD bars of Coinbase, 2017-07-01 to 2019-10-17; see the README beside it."""
 
+YEAR_NS = 366 * 86_400 * 10**9
+"""How far beyond the present a time may lie: further is no time."""
+
 _NO_DATA = re.compile(r"^\.|^README|^LICEN[CS]E|\.(md|py|html|sha256|CHECKSUM|part)$", re.IGNORECASE)
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from ztb.config import Config
 from ztb.ledger.run_directory import RunDirectory
-from ztb.market.history import History, open_history
+from ztb.market.history import YEAR_NS, History, open_history
 from ztb.market.instrument import Instrument
 from ztb.ports import Source
 from ztb.runtime.assembly import assemble
+from ztb.runtime.clock import SystemClock
 from ztb.runtime.history_source import HistorySource, trading_start
 from ztb.runtime.origin import Origin, load_origin, random_origin
 from ztb.runtime.session import Frame, MakeOrigin, Session, status_of
@@ -59,6 +60,7 @@ def open_data(request: ReplayRequest) -> History:
         taker_fee=market.taker_fee,
         start_ns=request.start_ns,
         end_ns=request.end_ns,
+        latest_ns=SystemClock().now_ns() + YEAR_NS,
     )
 
 

@@ -22,7 +22,7 @@ from ztb.control import Answer, Command, Halt, Status
 from ztb.errors import ConfigError
 from ztb.ledger.records import NoteRow
 from ztb.telemetry.mqtt.observer import MqttObserver
-from ztb.telemetry.mqtt.setup import mqtt_observer
+from ztb.telemetry.mqtt.setup import client_identifier, mqtt_observer
 from ztb.telemetry.mqtt.signing import Body, sign
 
 KEY = "a key that is shared"
@@ -164,7 +164,9 @@ async def test_who_stops_says_so_and_who_vanishes_is_said_to_have(mosquitto_of, 
         assert (await ear.hear("/status", online=False))["reason"] == "stopped"
         async with daemon.running():
             await ear.hear("/status", online=True)
-            async with aiomqtt.Client("127.0.0.1", mosquitto.port, identifier="ztb-paper"):
+            async with aiomqtt.Client(
+                "127.0.0.1", mosquitto.port, identifier=client_identifier("ztb", "paper", tmp_path)
+            ):
                 assert (await ear.hear("/status", online=False))["reason"] == "connection lost"
 
 

@@ -12,6 +12,10 @@ from ztb.market.venues import LINEAR, SPOT, costs, min_notional
 
 _TICK_SIZE = 4  # ccxt's precision modes
 _DECIMAL_PLACES = 2
+_SIGNIFICANT_DIGITS = 3
+# Where a venue tells digits, not an increment, the increment moves with the price: the finest is taken, and ccxt rounds
+# what is sent.
+_FINEST = Decimal("1e-8")
 
 
 def instrument_of(client: VenueClient, symbol: str) -> Instrument:
@@ -22,6 +26,10 @@ def instrument_of(client: VenueClient, symbol: str) -> Instrument:
     market = client.markets.get(symbol)
     if market is None:
         raise ConfigError(f"market.symbol {symbol!r}: {client.id} has no such market; write it as BASE/QUOTE")
+    if market.get("active") is False:
+        raise ConfigError(
+            f"market.symbol {symbol!r}: {client.id} does not trade it at present: choose another market"
+        )
     if market.get("inverse") or market.get("option"):
         raise ConfigError(f"market.symbol {symbol!r}: inverse contracts and options cannot be traded here")
     kind = LINEAR if market.get("contract") else SPOT
@@ -64,12 +72,20 @@ def _exact(value: Any) -> Decimal:
 
 
 def _increment(value: Any, client: VenueClient, symbol: str, what: str) -> Decimal:
-    if value is None or client.precisionMode not in (_TICK_SIZE, _DECIMAL_PLACES):
+    if value is None or client.precisionMode not in (_TICK_SIZE, _DECIMAL_PLACES, _SIGNIFICANT_DIGITS):
         raise ConfigError(
             f"{client.id}: does not say the {what} increment of {symbol}: choose another market"
         )
+    if client.precisionMode == _SIGNIFICANT_DIGITS:
+        return _FINEST
     exact = _exact(value)
-    return exact.normalize() if client.precisionMode == _TICK_SIZE else Decimal(1).scaleb(-int(exact))
+    if client.precisionMode == _DECIMAL_PLACES:
+        return Decimal(1).scaleb(-int(exact))
+    if exact <= 0:
+        raise ConfigError(
+            f"{client.id}: says that the {what} increment of {symbol} is {exact:f}: choose another market"
+        )
+    return exact.normalize()
 
 
 def _limit(market: Row, what: str) -> Decimal | None:
