@@ -76,7 +76,6 @@ class Cleaner:
         if self.terms.bar_ns:
             if self.terms.shift_ns:
                 chunk.ticks["ts_ns"] += np.where(chunk.ticks["ts_ns"] >= 0, self.terms.shift_ns, 0)
-            self._increments(chunk)
             return self._bars(chunk)
         chunk = self._times(self._unique(chunk))
         self._increments(chunk)
@@ -193,7 +192,9 @@ class Cleaner:
         if late.any():
             self._drop(chunk, "duplicate", late)
             chunk, before = chunk.take(~late), before[~late]
-        return ready + self._release(*self._once(chunk, before), self.file_bar_ns + 1)
+        chunk, before = self._once(chunk, before)
+        self._increments(chunk)
+        return ready + self._release(chunk, before, self.file_bar_ns + 1)
 
     def _release(self, chunk: Chunk, before: Mask, until: int) -> list[Ticks]:
         """Bars of `chunk` before `until` that no later file can tell anew, closed; the rest is held."""

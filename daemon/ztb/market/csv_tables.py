@@ -103,9 +103,8 @@ def open_csv(path: Path, pair: Pair | None) -> CsvTable:
     data = rows[first:]
     skip = at[first]
     width = statistics.mode(len(row) for row in data)
+    header = [row for row in header if len(row) > 1]  # a line of credit names nothing
     names, ticker = _header(header) if header else _commented(lines[: at[0]], delimiter, width)
-    if names and len(names) < 2:
-        raise _no_table(path, lines[at[0]])
     table = _recognised(path, _widened(names, data, width), data, pair, lines[at[first]])
     return replace(
         table, skip=skip, delimiter=delimiter, decimal_point=_decimal_point(data, delimiter), symbol=ticker

@@ -169,7 +169,7 @@ def _decided(layout: Layout, seen: _Seen) -> Layout:
     closes = "time" not in columns and "date" not in columns
     if closes:
         columns["time"] = columns.pop("end")
-    elif columns.get("time") == columns.get("end"):
+    elif "end" in columns and columns.get("time") == columns["end"]:
         closes = True
         del columns["end"]
     signed = layout.kind == TRADE and not {"side", "maker", "buyer", "maker_side"} & set(columns)

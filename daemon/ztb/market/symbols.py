@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_STABLE = ("USDT", "USDC", "BUSD", "TUSD", "FDUSD", "PYUSD", "USD1", "USDE", "USDP", "GUSD", "HUSD", "SUSD", "DAI",
+_STABLE = ("USDT", "USDC", "BUSD", "TUSD", "FDUSD", "PYUSD", "USDE", "USDP", "GUSD", "HUSD", "SUSD", "DAI",
            "UST", "USDD", "USDQ", "RLUSD", "EURT", "EURC", "EURI", "AEUR", "PAX", "XAUT")  # fmt: skip
 _FIAT = ("USD", "EUR", "GBP", "JPY", "KRW", "TRY", "BRL", "AUD", "CAD", "CHF", "PLN", "CZK", "SEK", "NOK", "DKK",
          "HUF", "RUB", "UAH", "INR", "IDR", "THB", "VND", "PHP", "SGD", "HKD", "CNY", "CNH", "TWD", "MXN", "ARS",
