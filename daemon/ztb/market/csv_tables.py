@@ -84,7 +84,8 @@ class CsvTable:
 
 def open_csv(path: Path, pair: Pair | None) -> CsvTable:
     """Recognise `path`; DataError if its columns are of no known layout."""
-    lines = [line.rstrip("\r") for line in head_text(path, read_head(path)).split("\n")]
+    text = head_text(path, read_head(path)).replace("\x00", "")
+    lines = [line.rstrip("\r").replace("\r", " ") for line in text.split("\n")]
     if len(lines) > 2:
         lines.pop()  # the last one may be cut
     at = [i for i, line in enumerate(lines) if line.strip(" ,;\t") and not _is_comment(line)][: _SAMPLED + 8]
@@ -234,6 +235,8 @@ def _types(table: CsvTable) -> dict[str, Any]:
     types: dict[str, Any] = {}
     for role, column in table.layout.read.items():
         text = table.sample[list(table.columns).index(column)].strip()
+        if table.decimal_point == "," and _DECIMAL_COMMA.fullmatch(text):
+            text = text.replace(",", ".")
         if role in _TEXT_ROLES:
             types[column] = pa.string()
         elif role in _EXACT_ROLES:

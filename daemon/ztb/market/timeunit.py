@@ -235,7 +235,7 @@ def _calendar_ns(
 def is_time(text: str) -> bool:
     """Whether a text may be a time: digits enough for one, or a date however it is written."""
     plain = text.strip()
-    if re.fullmatch(r"\d{6,19}(\.\d+)?([eE]\+?\d+)?", plain):
+    if re.fullmatch(r"\d{6,19}([.,]\d+)?([eE]\+?\d+)?", plain):
         return True
     return learnable(plain)
 
