@@ -22,9 +22,9 @@ def main() -> None:
         code = run(sys.argv[1:])
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read has had enough. Python flushes once more when it ends.
+        # Whoever read has had enough; click ends so too. Python flushes once more when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        code = 1
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise

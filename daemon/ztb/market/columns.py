@@ -11,6 +11,7 @@ import pyarrow.compute as arrow_compute
 from numpy.typing import NDArray
 
 from ztb.errors import DataError
+from ztb.market.files import printable
 
 # Its stubs know fewer overloads than it has.
 pc: Any = arrow_compute
@@ -101,6 +102,6 @@ def one_value(column: Any, where: str, what: str) -> str | None:
     values = [str(v) for v in pc.unique(column).to_pylist() if v not in (None, "")]
     if len(values) > 1:
         raise DataError(
-            f"{where}: holds more than one {what} ({', '.join(sorted(values)[:5])}): split it, one for each"
+            f"{where}: holds more than one {what} ({printable(', '.join(sorted(values)[:5]))}): split it, one for each"
         )
     return values[0] if values else None

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 import pyarrow as pa
 
@@ -161,7 +161,8 @@ def plain_bytes(path: Path, progress: Progress | None = None) -> Generator[Bytes
             progress.bytes_read()
 
 
-_NATIVE: tuple[tuple[bytes, Literal["gzip", "zstd", "lz4"]], ...] = (
+_Codec: TypeAlias = Literal["gzip", "zstd", "lz4"]
+_NATIVE: tuple[tuple[bytes, _Codec], ...] = (
     (b"\x1f\x8b", "gzip"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"\x04\x22\x4d\x18", "lz4"),
@@ -171,7 +172,7 @@ _NATIVE: tuple[tuple[bytes, Literal["gzip", "zstd", "lz4"]], ...] = (
 @contextmanager
 def _native(path: Path, head: bytes, progress: Progress | None) -> Generator[Bytes]:
     """Arrow's own file: nothing of Python's is called while it reads."""
-    codec = next((name for magic, name in _NATIVE if head.startswith(magic)), None)
+    codec: _Codec | None = next((name for magic, name in _NATIVE if head.startswith(magic)), None)
     with pa.OSFile(str(path), "rb") as opened:
         file: Any = opened
         if progress is not None:

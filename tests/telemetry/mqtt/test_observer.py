@@ -315,3 +315,16 @@ def test_commands_need_a_key(tmp_path):
 
 def test_it_is_off_by_default(tmp_path):
     assert mqtt_observer(MqttSection(), "paper", tmp_path, WallClock(), print, {}) is None
+
+
+def test_no_two_daemons_have_one_name_at_the_broker(tmp_path):
+    made = [
+        (prefix, instance, folder)
+        for prefix in ("ztb", "alice", "bob")
+        for instance in ("ztb", "paper", "a-very-long-name-of-an-instance")
+        for folder in (tmp_path / "a", tmp_path / "b")
+    ]
+    names = [client_identifier(*one) for one in made]
+    assert len(set(names)) == len(names)
+    assert names == [client_identifier(*one) for one in made], "the same after a restart"
+    assert all(len(name) <= 23 for name in names), "what every broker of MQTT 3.1.1 takes"
