@@ -160,7 +160,7 @@ def why(
     as_json: Json = False,
 ) -> int:
     """Explain one order, fill or refusal, and recompute it from disk."""
-    from ztb.commands.why import why as explain
+    from ztb.commands.report import why as explain
 
     return explain(what, run_directory, as_json)
 
@@ -219,7 +219,7 @@ def init(
 @app.command()
 def version() -> int:
     """Print the version."""
-    from ztb.utils.version import code_version
+    from ztb.utils.installation import code_version
 
     typer.echo(code_version())
     return 0

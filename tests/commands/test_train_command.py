@@ -18,7 +18,7 @@ import pytest
 from ztb.cli import run
 from ztb.config import load_config
 from ztb.ledger.run_directory import RunDirectory
-from ztb.runtime.replay import Replay, ReplayRequest, open_data
+from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data
 from ztb.utils import CheckpointManager
 
 SMALL = {
@@ -140,7 +140,7 @@ def test_nothing_that_changed_underneath_is_resumed(train, tmp_path, write_bars)
 def test_mistakes_are_named(train, tmp_path, write_bars):
     assert train("--out", tmp_path / "a", data=tmp_path / "gone.csv")[0] == 3
     code, _, said = train("--out", tmp_path / "b", "--from", "2031-01-01")
-    assert code == 3 and "give a longer one" in said
+    assert code == 3 and "nothing lies from --from 2031-01-01" in said and "the data begin at" in said
     code, _, said = train("--out", tmp_path / "c", data=write_bars(40, name="short.csv"))
     assert code == 3 and "too few" in said
     code, _, said = train("--out", tmp_path / "d", "--validation", "9000d")

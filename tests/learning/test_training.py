@@ -12,7 +12,7 @@ from learning.test_pretrain import SETTINGS, trending
 from trading.markets import SPOT
 from ztb.learning.pretrain import begin_training
 from ztb.learning.training import Training
-from ztb.trading.weights import weights_sha256
+from ztb.trading.policy.weights import weights_sha256
 from ztb.utils import CheckpointManager
 
 TICKS = trending(400)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from ztb.commands.why import as_text
+from ztb.commands.report import as_text
 from ztb.execution.risk import Reason
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import FillRow, MarkRow, RefusalRow

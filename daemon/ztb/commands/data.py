@@ -123,7 +123,7 @@ def _open(paths: Sequence[Path], choice: Choice) -> History:
 
 
 def _verdict(path: Path, choice: Choice, *, quiet: bool) -> dict[str, Any]:
-    from ztb.market.crossing import CrossingCheck
+    from ztb.market.book import CrossingCheck
 
     crossing = CrossingCheck()
     try:

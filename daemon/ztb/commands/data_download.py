@@ -60,12 +60,11 @@ def download(options: DownloadOptions) -> int:
 async def _fetch(
     options: DownloadOptions, market: MarketSection, until_ms: int, progress: Callable[[int], None]
 ) -> Fetched:
-    from ztb.market.live.backoff import Backoff
     from ztb.market.live.bars import bar_span_ns
     from ztb.market.live.download import Download, Wanted
     from ztb.market.live.instrument import contract_size, instrument_of
-    from ztb.market.live.rest import Rest
-    from ztb.runtime.live_market import traded_symbol, venue_clients
+    from ztb.market.live.rest import Backoff, Rest
+    from ztb.runtime.sources.live import traded_symbol, venue_clients
 
     jitter = np.random.default_rng()
     symbol = traded_symbol(market)

@@ -1,7 +1,9 @@
-"""The options that several verbs share: one definition of each."""
+"""What several verbs share, one definition of each: options, moments as people write them, a word while compiling."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -105,3 +107,12 @@ def increment(text: str | None, flag: str) -> Decimal | None:
     if not number.is_finite() or number <= 0:
         raise UsageError(f"{flag} {text!r}: must be above 0")
     return number
+
+
+_SAID = "compiling, this first time: about a minute, on a busy machine more"
+
+
+def say_if_it_compiles(say: Callable[[str], None]) -> None:
+    """Call `say` where nothing is compiled yet: new on this machine, or updated."""
+    if not any(Path(os.environ["NUMBA_CACHE_DIR"]).rglob("*.nbc")):
+        say(_SAID)

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ztb.commands.compiling import say_if_it_compiles
 from ztb.commands.moments import parse_span_of
+from ztb.commands.options import say_if_it_compiles
 from ztb.config import Config, load_config
 from ztb.errors import DataError, UsageError
+from ztb.learning.service.initial_policy import parse_span
 from ztb.ledger.run_directory import RunDirectory, create_run_directory
-from ztb.runtime.origin import parse_span
-from ztb.runtime.replay import Replay, ReplayRequest, open_data, run_to_end
+from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data, run_to_end
 from ztb.secrets import known_secrets
 from ztb.telemetry.logs import configure_logging
 
 if TYPE_CHECKING:
-    from ztb.runtime.repetition.record import Recorded
-    from ztb.runtime.repetition.repeating import Repeated
+    from ztb.runtime.verify.record import Recorded
+    from ztb.runtime.verify.repeating import Repeated
 
 SHIPPED_PRETRAIN = "180d"
 _IN_STEP = "; a replay learns in step with its ticks, so every generation was made again too"
@@ -113,8 +113,8 @@ def repeat_run(run: Path, out: Path | None, as_json: bool, relearn: bool = False
 
 def _repeat_recorded(run: RunDirectory, out: Path | None, as_json: bool, relearn: bool) -> int:
     """Repeat a session from the ticks that it recorded, swaps where they happened, and compare each decision."""
-    from ztb.runtime.repetition.record import read_recorded
-    from ztb.runtime.repetition.repeating import Repetition
+    from ztb.runtime.verify.record import read_recorded
+    from ztb.runtime.verify.repeating import Repetition
 
     recorded = read_recorded(run)
     directory = create_run_directory(out, "replay")

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ztb.learning.gate.candidate import Entrant, Verdict
+from ztb.learning.gate.candidate import Entrant, GateRules, Verdict
 from ztb.learning.gate.gate import Gate
-from ztb.learning.gate.rules import GateRules
 from ztb.learning.gate.shadow import Terms
 from ztb.learning.recent import RecentRollouts
+from ztb.trading.policy.weights import NetworkShape, Weights
 from ztb.trading.recording import Recording
-from ztb.trading.weights import NetworkShape, Weights
 
 _SEED_OFFSET = 0x67617465  # the gate's random numbers are not those of the rollouts
 

@@ -30,7 +30,7 @@ class Validation:
 
 
 class Examination:
-    """The held-out part, passed by some sampled paths with the same random numbers every time."""
+    """The held-out part, passed by some paths with the same random numbers every time."""
 
     def __init__(self, recording: Recording, settings: PretrainSettings, seed: int) -> None:
         lanes = settings.validation_lanes
@@ -45,7 +45,7 @@ class Examination:
         self._logprobs = np.zeros(lanes, np.float32)
 
     def policy(self, policy: BatchPolicy) -> float:
-        """The mean reward a decision of a sampled policy."""
+        """The mean reward a decision of `policy`."""
         actions = np.zeros((len(self._keys), 2), np.int64)
 
         def choose(uniforms: NDArray[np.float64]) -> NDArray[np.int64]:

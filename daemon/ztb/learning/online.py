@@ -1,23 +1,59 @@
-"""Learning while trading: own transitions, and rollouts over the recent past, to PPO updates to candidates."""
+"""Learning while trading: own transitions, and rollouts over the recent past, to PPO updates to candidates.
+
+Own transitions and rollouts are one batch: transitions are folded into lanes as long as the rollouts are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.learning.mixture import fold, newest_lanes, side_by_side
 from ztb.learning.recent import RecentRollouts, Worth
 from ztb.trading.observation import drawdown_seen
-from ztb.trading.ppo.rollout import Rollout
-from ztb.trading.ppo.stats import UpdateStats
-from ztb.trading.weights import Weights
+from ztb.trading.policy.weights import Weights
+from ztb.trading.ppo.rollout import Rollout, UpdateStats
 
 if TYPE_CHECKING:
     from ztb.trading.ppo.update import PPOUpdater
+
+
+def fold(own: Rollout, steps: int) -> Rollout:
+    """A rollout of one environment, (T, 1), as (steps, ceil(T / steps)): consecutive stretches, side by side.
+
+    The first is filled up in front with what is masked. Each ends as cut off: the value of what follows it is the
+    value of the next one's first observation.
+    """
+    total = len(own.rewards)
+    lanes = -(-total // steps)
+    missing = lanes * steps - total
+    parts = {field.name: _fold(getattr(own, field.name), missing, lanes, steps) for field in fields(Rollout)}
+    parts["truncated"][-1] = True
+    parts["next_values"][-1, :-1] = parts["values"][0, 1:]
+    return Rollout(**parts)
+
+
+def _fold(array: NDArray[Any], missing: int, lanes: int, steps: int) -> NDArray[Any]:
+    flat = array[:, 0]
+    padded = np.concatenate([np.zeros((missing, *flat.shape[1:]), flat.dtype), flat])
+    return np.ascontiguousarray(np.moveaxis(padded.reshape(lanes, steps, *flat.shape[1:]), 0, 1))
+
+
+def newest_lanes(rollout: Rollout, lanes: int) -> Rollout:
+    """Its last `lanes` environments, as views."""
+    first = max(0, rollout.rewards.shape[1] - lanes)
+    return Rollout(**{field.name: getattr(rollout, field.name)[:, first:] for field in fields(Rollout)})
+
+
+def side_by_side(rollouts: Sequence[Rollout]) -> Rollout:
+    """Rollouts of the same number of steps as one of all their environments."""
+    if len(rollouts) == 1:
+        return rollouts[0]
+    names = [field.name for field in fields(Rollout)]
+    return Rollout(**{name: np.concatenate([getattr(r, name) for r in rollouts], axis=1) for name in names})
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +180,12 @@ class OnlineLearner:
             self.recent.advance()
             collector = self.recent.collector(self.updater.weights(), account)
         if collector is None:
-            return self.updater.update(own) if own.mask.any() else None
-        folded = fold(own, len(collector.rollout.rewards))
-        kept = newest_lanes(folded, self.config.own_lanes(collector.simulation.num_lanes))
+            return self.updater.update(own) if self.config.own_share > 0.0 and own.mask.any() else None
+        own_lanes = self.config.own_lanes(collector.simulation.num_lanes)
+        kept = [newest_lanes(fold(own, len(collector.rollout.rewards)), own_lanes)] if own_lanes else []
         stats = None
         for _ in range(self.config.passes):
-            mixed = side_by_side([collector.collect(self.updater.weights()), kept])
+            mixed = side_by_side([collector.collect(self.updater.weights()), *kept])
             if mixed.mask.any():
                 stats = self.updater.update(mixed)
         return stats

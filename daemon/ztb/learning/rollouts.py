@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.trading.bridge import FACT_EQUITY
-from ztb.trading.network import MakeNetwork, new_outputs
-from ztb.trading.policy import sample_batch
+from ztb.trading.policy.network import MakeNetwork, new_outputs
+from ztb.trading.policy.serving import sample_batch
+from ztb.trading.policy.weights import NetworkShape, Weights
 from ztb.trading.ppo.rollout import Rollout, empty_rollout
 from ztb.trading.simulation import Simulation
 from ztb.trading.strategy import OwnReward
-from ztb.trading.weights import NetworkShape, Weights
 
 _KEYS = 2**62
 

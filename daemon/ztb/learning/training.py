@@ -15,13 +15,12 @@ from ztb.learning.examination import Examination, Validation
 from ztb.learning.rollouts import BatchPolicy, Collector
 from ztb.learning.training_settings import PretrainSettings
 from ztb.trading.episodes import Episodes
-from ztb.trading.network import build_module, first_weights
-from ztb.trading.ppo.rollout import Rollout
-from ztb.trading.ppo.stats import UpdateStats
+from ztb.trading.policy.network import build_module, first_weights
+from ztb.trading.policy.weights import Weights
+from ztb.trading.ppo.rollout import Rollout, UpdateStats
 from ztb.trading.ppo.update import PPOUpdater
 from ztb.trading.recording import Recording
 from ztb.trading.simulation import Simulation
-from ztb.trading.weights import Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,9 @@ class Training:
         )  # fmt: skip
         module = build_module(shape, settings.network, seed) if settings.network else None
         self.updater = PPOUpdater(shape, ppo, weights, seed, settings.device, module)
-        self._policy = BatchPolicy(shape, weights, settings.validation_lanes, settings.network)
+        self._policy = BatchPolicy(
+            shape, weights, settings.validation_lanes, settings.network, greedy=not settings.sample
+        )
         self._examination = Examination(held_out, settings, seed)
         self.best = Best(-np.inf, 0, weights, self.updater.state())
         self.curve: list[CurvePoint] = []

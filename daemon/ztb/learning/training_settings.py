@@ -9,12 +9,12 @@ from ztb.execution.paper_config import PaperConfig
 from ztb.features import FeatureSet, Normaliser
 from ztb.trading.bridge import BridgeConfig
 from ztb.trading.decision_clock import DecisionClock
-from ztb.trading.network import MakeNetwork
 from ztb.trading.observation import ACCOUNT_SIZE
+from ztb.trading.policy.network import MakeNetwork
+from ztb.trading.policy.weights import NetworkShape
 from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.sizing import TIMINGS
 from ztb.trading.strategy import OwnReward
-from ztb.trading.weights import NetworkShape
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class PretrainSettings:
     ppo: PPOConfig
     start_cash: float
     reward_scale: float
+    sample: bool = False
+    """Whether the policy's actions are drawn where it serves; the held-out part is traded as it will serve."""
     network: MakeNetwork | None = None
     own_reward: OwnReward | None = None
     updates: int = 48
@@ -40,7 +42,7 @@ class PretrainSettings:
     validation_from_ns: int | None = None
     """The first moment held out, instead of a fraction."""
     validation_lanes: int = 16
-    """Sampled paths through the held-out part, each with the same random numbers every time."""
+    """Paths through the held-out part, each with the same random numbers every time."""
     patience: int = 0
     """Looks at the held-out part without a better one that end the training early; 0: never."""
     device: str = "cpu"

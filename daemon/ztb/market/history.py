@@ -14,17 +14,25 @@ from pathlib import Path
 import numpy as np
 
 from ztb.errors import DataError
-from ztb.market.clean import Terms
-from ztb.market.describe import Given, describe, notes, price_grid, select, unit_of
-from ztb.market.files import Progress, blame
-from ztb.market.increments import Grid, infer_lot_size
+from ztb.market.importers.clean import Terms
+from ztb.market.importers.describe import Given, describe, notes, price_grid, select, unit_of
+from ztb.market.importers.files import Progress, blame
+from ztb.market.importers.increments import Grid, infer_lot_size
+from ztb.market.importers.merge import in_blocks, merge
+from ztb.market.importers.sources import open_source
+from ztb.market.importers.stream import (
+    Probe,
+    Stream,
+    bar_length,
+    opening_shift,
+    probe,
+    silence_limit,
+    timed_part,
+)
+from ztb.market.importers.timeunit import LATEST_NS
 from ztb.market.instrument import Instrument
-from ztb.market.merge import in_blocks, merge
 from ztb.market.report import DataReport
-from ztb.market.sources import open_source
-from ztb.market.stream import Probe, Stream, bar_length, opening_shift, probe, silence_limit, timed_part
 from ztb.market.ticks import BAR, QUOTE, TRADE, Kind, Ticks
-from ztb.market.timeunit import LATEST_NS
 
 SHIPPED = Path(__file__).parent / "shipped" / "coinbase_BTCUSD_1h_20170701-20191017.csv.zst"
 """Hourly BTC/USD bars of Coinbase, 2017-07-01 to 2019-10-17; see the README beside it."""

@@ -12,16 +12,14 @@ from numpy.typing import NDArray
 
 from ztb.features import FeatureSet, Normaliser
 from ztb.learning.helping import Helping
-from ztb.learning.online import LearnerCounts
+from ztb.learning.service.base import Learning
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.records import DecisionRow, MarkRow
 from ztb.market.ticks import BAR, DEPTH, GAP, LAST, Flag, Ticks, plain_ticks
 from ztb.ports import Source
-from ztb.runtime.guide import Guide
 from ztb.trading.decision_clock import DecisionClock
 from ztb.trading.lane import Decided, Lane
-from ztb.trading.strategy import OnTick
-from ztb.trading.tick_view import tick_views
+from ztb.trading.strategy import OnTick, WarmUp, tick_views
 
 _TAINT = GAP | int(Flag.TAINTED)
 _YIELD_EVERY = 64  # decisions between two turns of the event loop
@@ -50,57 +48,6 @@ class Progress:
     last_equity: float = 0.0
     equity_sum: float = 0.0
     adopted: float = 0.0
-
-
-class Learning:
-    """What the engine tells the learner, and when; the base class does not learn."""
-
-    generation = 0
-    updates = 0
-    guide: Guide | None = None
-    """Who guides the learner, and can make it need less memory."""
-    process_ids: tuple[int, ...] = ()
-    """Processes that learn for this one."""
-    waiting = 0
-    """Transitions that wait for an update."""
-    dropped = 0
-    """Transitions that never reached the learner, for want of room."""
-    left_out = LearnerCounts()
-    """What the learner left out of training."""
-    frozen = False
-    """Whether learning is told to rest; what serves goes on serving."""
-
-    def begin(self, ts_ns: int, origin: str) -> None:
-        """Before the first decision: `origin` says where generation 0 came from."""
-
-    async def run(self) -> None:
-        """A task beside the engine's, for what cannot wait for the next decision; ends after `finish`."""
-
-    def ticks(self, ticks: Ticks, view: NDArray[np.void]) -> None:
-        """Rows (n,) are about to happen; `view` (1,) is the market before them. Copy what is to be kept."""
-
-    def decided(self, decision: int, features: NDArray[np.float32], tainted: bool) -> None:
-        """Decision number `decision` was made after the last of the ticks, on normalised `features` (F,).
-
-        `tainted`: the ticks since the decision before are not to be trained on.
-        """
-
-    def completed(
-        self, before: Decided, generation: int, reward: float, tainted: bool, after: Decided
-    ) -> None:
-        """The decision `before` is complete: it earned `reward` by the time of `after`."""
-
-    def heed(self, helping: Helping) -> None:
-        """Whether it has helped so far, after each decision."""
-
-    async def settle(self) -> None:
-        """Called between segments: wait where the background cannot keep up."""
-
-    async def finish(self) -> None:
-        """The ticks have ended: take what the learner still owes, within bounds, and let it end."""
-
-    def close(self) -> None:
-        """Leave nothing behind, whatever happened. May be called again."""
 
 
 class Engine:
@@ -143,6 +90,8 @@ class Engine:
         self._taints = False  # whether any row of the present block does
         self._on_tick: OnTick | None = getattr(live.strategy, "on_tick", None)
         self._called_to = 0
+        warm_ups = (getattr(lane.strategy, "warm_up", None) for lane in (live, *shadows.values()))
+        self._warm_ups: list[WarmUp] = [warm_up for warm_up in warm_ups if warm_up is not None]
 
     async def run(self, source: Source) -> None:
         """Consume `source` to its end."""
@@ -232,6 +181,8 @@ class Engine:
     def _decide(self, ts_ns: int, raw: NDArray[np.float64]) -> None:
         self.normaliser.update(raw)
         if ts_ns < self.trade_from_ns or not self.features.ready:
+            for warm_up in self._warm_ups:
+                warm_up(ts_ns, self.live.broker.view["mid"].item())
             return
         self.normaliser.apply(raw, self._normal)
         number = self.progress.decisions

@@ -22,6 +22,11 @@ from ztb.execution.risk import RiskLimits
 from ztb.learning.alarms import Alarms
 from ztb.learning.gate.behaviour import greatest_entropy
 from ztb.learning.generations import Lineage, ServedPolicy
+from ztb.learning.proof import AwaitsProof
+from ztb.learning.service.base import Learning
+from ztb.learning.service.generation_store import GenerationStore
+from ztb.learning.service.initial_policy import CHECKPOINT_NAME, RANDOM, InitialPolicy
+from ztb.learning.service.promotion import Promotion
 from ztb.ledger.accounts import Account
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.export import export_decisions
@@ -29,32 +34,30 @@ from ztb.ledger.journal import Journal
 from ztb.ledger.records import BEGAN, CANCEL_ALL, CONSUMED, FLATTEN, GONE_ON, LIMITS, NoteRow
 from ztb.ledger.run_directory import RunDirectory
 from ztb.ports import Broker, Source
-from ztb.runtime.assembly import Assembly, describe, hold_strategy
-from ztb.runtime.engine import Engine, Learning
-from ztb.runtime.generation_store import GenerationStore
-from ztb.runtime.learning_setup import alarm_rules, learn, serve
-from ztb.runtime.memory_guard import MemoryGuard, resident_bytes
-from ztb.runtime.origin import CHECKPOINT_NAME, Origin
-from ztb.runtime.promotion import Promotion
-from ztb.runtime.recovery import Opening, Past
-from ztb.runtime.resuming import open_account, resume, resume_lineage, resume_paper
+from ztb.runtime.build.assembly import Assembly, describe, hold_strategy
+from ztb.runtime.build.learning_setup import alarm_rules, learn, serve
+from ztb.runtime.engine import Engine
+from ztb.runtime.guards import MemoryGuard, resident_bytes
+from ztb.runtime.recovery.past import Opening, Past
+from ztb.runtime.recovery.resuming import open_account, resume, resume_lineage, resume_paper
 from ztb.runtime.summary import Ending, remark, summarise
 from ztb.telemetry.report import write_report
 from ztb.trading.lane import Lane
-from ztb.trading.weights import NetworkShape
+from ztb.trading.policy.weights import NetworkShape
 from ztb.utils import CheckpointManager
-from ztb.utils.memory import peak_rss_bytes
-from ztb.utils.version import code_version
+from ztb.utils.background import peak_rss_bytes
+from ztb.utils.installation import code_version
 
-MakeOrigin = Callable[[NetworkShape, str], Origin]
+MakeInitialPolicy = Callable[[NetworkShape, str], InitialPolicy]
 """Generation 0 for a network's shape and a feature schema's hash."""
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class RunContext:
     """What a session stands in. `facts`: what `run.json` is to say of its data; `paced`: the ticks wait for a
     learner process that is behind; `past`: what earlier runs on the folder left, to be gone on with; `broker`: the
     live lane's, a paper exchange if None; `opening`: what its account begins with, journaled; None: as configured.
+    `awaits_proof`: whether a random generation 0 sends no order.
     """
 
     mode: str
@@ -67,6 +70,7 @@ class Frame:
     past: Past | None = None
     opening: Opening | None = None
     broker: Broker | None = None
+    awaits_proof: bool = False
 
 
 class Session:
@@ -76,7 +80,7 @@ class Session:
     limits on risk to what the session may at most.
     """
 
-    def __init__(self, frame: Frame, make_origin: MakeOrigin) -> None:
+    def __init__(self, frame: RunContext, make_origin: MakeInitialPolicy) -> None:
         self.frame = frame
         self.assembly = frame.assembly
         self.directory = frame.directory
@@ -86,9 +90,10 @@ class Session:
         self.opening = frame.opening or Opening(
             Decimal(repr(frame.assembly.config.execution.start_cash_quote))
         )
-        self.origin: Origin | None = None
+        self.origin: InitialPolicy | None = None
         self.store: GenerationStore | None = None
         self.promotion: Promotion | None = None
+        self.proof: AwaitsProof | None = None
         self.patience_s: float | None = None
         self.bound: Callable[[RiskLimits], RiskLimits] = lambda limits: limits
         self._started = time.perf_counter()
@@ -113,7 +118,7 @@ class Session:
             },
         )
 
-    def _build(self, make_origin: MakeOrigin) -> None:
+    def _build(self, make_origin: MakeInitialPolicy) -> None:
         assembly = self.assembly
         features = assembly.features()
         self._write_manifest(features.names)
@@ -143,6 +148,8 @@ class Session:
                 lambda: resident_bytes(learning.process_ids),
             ),
         )  # fmt: skip
+        if self.frame.awaits_proof and self._first_is_random():
+            self.await_proof()
         self._resume()
 
     def _exchange(self, shadow: str = "") -> PaperExchange:
@@ -150,6 +157,26 @@ class Session:
         past = self.frame.past
         marked = getattr(past.marks.last, f"{shadow}_equity", None) if past and shadow else None
         return self.assembly.exchange(marked or self.opening.equity)
+
+    def _first_is_random(self) -> bool:
+        """Whether generation 0 knows nothing, in this start or since the first one on the folder."""
+        if self.frame.past is not None:
+            first = next((row for row in self.frame.past.generations if row.generation == 0), None)
+            if first is not None:
+                return bool(json.loads(first.detail).get("origin") == RANDOM)
+        return self.origin is not None and self.origin.how == RANDOM
+
+    def await_proof(self) -> None:
+        """Send no order while generation 0 serves."""
+        if self.policy is not None:
+            live, past = self.engine.live, self.frame.past
+            traded = past is not None and bool(past.orders)
+            live.strategy = self.proof = AwaitsProof(live.strategy, self.policy, traded)
+
+    @property
+    def waits(self) -> bool:
+        """Whether no order is sent because nothing speaks for the policy yet."""
+        return self.proof is not None and self.proof.waits
 
     def _resume(self) -> None:
         past = self.frame.past
@@ -164,7 +191,7 @@ class Session:
         feature_size: int,
         normaliser_state: Callable[[], dict[str, Any]],
         schema_hash: str,
-        make_origin: MakeOrigin,
+        make_origin: MakeInitialPolicy,
     ) -> tuple[ServedPolicy | None, ServedPolicy | None, Learning]:
         """The policy, generation 0 for the frozen lane, and what teaches; nothing for strategies without a policy."""
         assembly, config = self.assembly, self.assembly.config
@@ -241,6 +268,7 @@ class Session:
             "generation": self.policy.info.number if self.policy else None,
             "checkpoint": self.origin.checkpoint if self.origin else None,
             "flattening": engine.live.flattening,
+            "awaits_proof": self.proof is not None,
             "limits": asdict(engine.live.gate.limits),
             "config": assembly.config.model_dump(mode="json"),
             "learner": assembly.learner,
@@ -248,7 +276,7 @@ class Session:
         }
         return NoteRow(engine.progress.last_ts_ns, BEGAN, json.dumps(made_of, sort_keys=True))
 
-    def place(self, kind: str) -> None:
+    def record_external_event(self, kind: str) -> None:
         """Journal that `kind` happens from outside, now: after how many rows of ticks."""
         progress = self.engine.progress
         self.journal.append(NoteRow(progress.last_ts_ns, kind, str(progress.rows)))
@@ -257,12 +285,12 @@ class Session:
         """Ask for the end of every order that works."""
         if not self.engine.live.resting:
             return
-        self.place(CANCEL_ALL)
+        self.record_external_event(CANCEL_ALL)
         self.engine.live.cancel_all(self.engine.progress.last_ts_ns)
 
     def flatten(self) -> bool:
         """See `Lane.flatten`."""
-        self.place(FLATTEN)
+        self.record_external_event(FLATTEN)
         return self.engine.live.flatten(self.engine.progress.last_ts_ns)
 
     def limit(self, limits: RiskLimits) -> None:
@@ -290,7 +318,7 @@ class Session:
         if said is not None:
             self.journal.append(NoteRow(last_ns, "no_decision", said))
         if self.frame.opening is not None:
-            self.place(CONSUMED)
+            self.record_external_event(CONSUMED)
         self.journal.append(NoteRow(last_ns, "end", status))
         self.journal.close()
         export_decisions(self.directory.journal, self.directory.decisions)

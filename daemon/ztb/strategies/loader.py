@@ -11,7 +11,7 @@ from typing import Any
 
 import ztb.strategies as mount
 from ztb.errors import ConfigError, ZtbError
-from ztb.trading.network import MakeNetwork
+from ztb.trading.policy.network import MakeNetwork
 from ztb.trading.strategy import OwnReward, Strategy, StrategyContext
 
 _OWN = {"__init__", "loader"}

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import nn
 
+from ztb.trading.policy.weights import NetworkShape, Weights, initial_weights
 from ztb.trading.ppo.collector import Actor, Collector
 from ztb.trading.ppo.config import PROFILES, PPOConfig
 from ztb.trading.ppo.environment_state import environment_state, load_environment_state
@@ -28,7 +29,6 @@ from ztb.trading.ppo.saving import Checkpoints, background_saver, checkpoint_int
 from ztb.trading.ppo.spaces import actions_of, flat, observation_size
 from ztb.trading.ppo.update import PPOUpdater
 from ztb.trading.ppo.vector import EnvSource, Stepper, as_vector
-from ztb.trading.weights import NetworkShape, Weights, initial_weights
 
 __all__ = ["PROFILES", "PPOConfig", "PPOTrainer", "TrainingProgress"]
 

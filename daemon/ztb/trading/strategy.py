@@ -7,14 +7,17 @@ A strategy file defines a class `Strategy`:
 
 and may define: `features`, a tuple of shipped feature names and `UserFeature`s (default: all shipped);
 `on_tick(self, tick: TickView) -> bool`, called for every tick with its features, True asks for a decision now;
+`warm_up(self, ts_ns: int, mid: float) -> None`, called in place of `decide` at each due moment before trading begins;
 `learns = True` if its decisions come from the policy that the learner trains (`context.policy`), and then also,
 as static methods, `reward(before, after)`, in place of the configured reward (see `OwnReward`), and
-`network(observation_size, heads)`, in place of the shipped kind (see `trading.network`).
+`network(observation_size, heads)`, in place of the shipped kind (see `trading.policy.network`).
+
+Also here: ticks as Python objects, for strategies that want every one of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -23,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.errors import StrategyError
+from ztb.market.ticks import DEPTH, LAST, Ticks
 from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMINGS
 
 
@@ -76,6 +80,10 @@ OnTick = Callable[[TickView], bool]
 """Called for every tick; True asks for a decision after it, beside those that the clock asks for."""
 
 
+WarmUp = Callable[[int, float], None]
+"""(event time, mid in quote currency) of each moment due before trading begins: for rules that look far back."""
+
+
 OwnReward = Callable[[Any, Any], Any]
 """(equity before, equity after) to the reward of a decision; floats, or arrays of the same shape."""
 
@@ -117,3 +125,15 @@ def checked_action(answer: object, rungs: int, decision: int) -> Action:
 def nearest_rung(ladder: Sequence[float], exposure: float) -> int:
     """Index of the ladder's rung nearest to `exposure`; the lower one on a tie."""
     return min(range(len(ladder)), key=lambda rung: (abs(ladder[rung] - exposure), rung))
+
+
+def tick_views(ticks: Ticks, features: NDArray[np.float64]) -> Iterator[TickView | None]:
+    """A view of each row with its features (n, F); None for a level that does not end its depth message."""
+    hidden = (ticks["kind"] == DEPTH) & ((ticks["flags"] & LAST) == 0)
+    columns = (ticks[name].tolist() for name in ("ts_ns", "kind", "side", "price", "size"))
+    views = map(TickView, *columns, features)
+    if not hidden.any():
+        yield from views
+        return
+    for view, partial in zip(views, hidden.tolist(), strict=True):
+        yield None if partial else view

@@ -13,10 +13,9 @@ import pytest
 from market.live.fake_venue import SYMBOL, FakeVenue
 from ztb.errors import DataError, VenueError
 from ztb.market.history import open_history
-from ztb.market.live.backoff import Backoff
 from ztb.market.live.download import Download, Fetched, Wanted
 from ztb.market.live.instrument import instrument_of
-from ztb.market.live.rest import Rest
+from ztb.market.live.rest import Backoff, Rest
 from ztb.market.ticks import GAP, Ticks, join_ticks
 from ztb.testing.virtual_time import run_virtual
 

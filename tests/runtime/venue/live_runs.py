@@ -20,14 +20,14 @@ from ztb.ledger.accounts import Account
 from ztb.ledger.run_directory import RunDirectory
 from ztb.market.instrument import Instrument
 from ztb.market.live.instrument import instrument_of
-from ztb.runtime.arming import Arming, account_of, write_arming
 from ztb.runtime.clock import SystemClock
-from ztb.runtime.daemon import Daemon, DaemonOptions
-from ztb.runtime.live_trading import live_daemon
-from ztb.runtime.recovery import Past, read_past
-from ztb.runtime.resuming import rebook
-from ztb.runtime.trading import TradingRequest
-from ztb.utils.version import code_version
+from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
+from ztb.runtime.modes.arming import Arming, account_of, write_arming
+from ztb.runtime.modes.live import live_daemon
+from ztb.runtime.modes.paper import TradingRequest
+from ztb.runtime.recovery.past import Past, read_past
+from ztb.runtime.recovery.resuming import rebook
+from ztb.utils.installation import code_version
 
 FAR_NS = 2**62
 
@@ -67,11 +67,13 @@ def write_config(folder: Path, options: dict[str, Any], **more: Any) -> Config:
     return load_config(path, {}, {}).config
 
 
-async def make_live(folder: Path, options: dict[str, Any], **more: Any) -> Daemon:
+async def make_live(
+    folder: Path, options: dict[str, Any], from_generation: str | None = None, **more: Any
+) -> Daemon:
     """An armed daemon on the local exchange that `options` lead to."""
     config = write_config(folder, options, **more)
     arm(folder, config, options["apiKey"])
-    request = TradingRequest(config, RunDirectory(folder), 0)
+    request = TradingRequest(config, RunDirectory(folder), 0, from_generation)
     asked = DaemonOptions("test", lambda: config)
     return await live_daemon(request, asked, SystemClock(), secrets(options))
 

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.learning.gate.behaviour import Behaviour, compare, greatest_entropy
-from ztb.learning.gate.candidate import PASSED, Entrant, Verdict
+from ztb.learning.gate.candidate import PASSED, Entrant, GateRules, Verdict
 from ztb.learning.gate.evidence import Evidence
-from ztb.learning.gate.rules import GateRules
 from ztb.learning.gate.shadow import Shadow, Terms, Traded
 
 _REFUSE = 0.05

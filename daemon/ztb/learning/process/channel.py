@@ -18,10 +18,9 @@ import msgspec
 
 from ztb.learning.online import LearnerCounts
 from ztb.learning.process import memory
-from ztb.learning.process.double_buffer import DoubleBuffer
 from ztb.learning.process.feed import Feed
 from ztb.learning.process.messages import REPORT, VERDICT, transition_dtype
-from ztb.learning.process.ring import Ring
+from ztb.learning.process.ring import DoubleBuffer, Ring
 from ztb.learning.process.settings import LearnerSettings
 
 REPORTS = 1024

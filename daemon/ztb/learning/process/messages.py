@@ -9,11 +9,11 @@ import msgspec
 import numpy as np
 
 from ztb.learning.gate.candidate import Verdict
-from ztb.learning.guidance import UNGUIDED, Guidance
 from ztb.learning.online import Transition
 from ztb.learning.process.ring import STAMP, Records
-from ztb.trading.ppo.stats import UpdateStats
-from ztb.trading.weights import NetworkShape
+from ztb.learning.regime import UNGUIDED, Guidance
+from ztb.trading.policy.weights import NetworkShape
+from ztb.trading.ppo.rollout import UpdateStats
 
 _DTYPES = {"float": "<f8", "int": "<i8", "bool": "?"}
 _STATS = [(field.name, _DTYPES[str(field.type)]) for field in fields(UpdateStats)]

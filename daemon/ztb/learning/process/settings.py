@@ -11,8 +11,8 @@ from ztb.learning.contest import ContestConfig
 from ztb.learning.online import OnlineConfig
 from ztb.learning.process.feed import FeedSize
 from ztb.learning.recent import RecentConfig
+from ztb.trading.policy.weights import NetworkShape, parameter_shapes
 from ztb.trading.ppo.config import PPOConfig
-from ztb.trading.weights import NetworkShape, parameter_shapes
 from ztb.utils.background import BACKGROUND_NICE
 
 _PARAMETER_SETS = 4  # a state holds the weights and two moments of each; one set for growth

@@ -1,6 +1,6 @@
 """The learner process: transitions in, states, reports and candidates out; ends when its parent does.
 
-Started by `child.py` as `main(memory descriptor, wake-up descriptor, parent's process id)`.
+Started by `supervisor.py` as `main(memory descriptor, wake-up descriptor, parent's process id)`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import numpy as np
 from ztb.errors import InvariantError
 from ztb.learning.contest import Contest, Serving
 from ztb.learning.gate.candidate import Verdict
-from ztb.learning.guidance import guided
 from ztb.learning.online import LearnerCounts, OnlineLearner, Updated
 from ztb.learning.process.channel import Channel
 from ztb.learning.process.feed import FeedReader
@@ -32,6 +31,7 @@ from ztb.learning.process.messages import (
 from ztb.learning.process.packing import pack, unpack, unpack_serving
 from ztb.learning.process.ring import Records, Ring
 from ztb.learning.recent import RecentRollouts
+from ztb.learning.regime import guided
 from ztb.learning.window import Start
 from ztb.market.view import new_view
 from ztb.strategies.loader import load_strategy

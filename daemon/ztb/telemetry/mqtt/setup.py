@@ -1,13 +1,16 @@
-"""An MQTT observer from the configuration and the secrets."""
+"""An MQTT observer from the configuration and the secrets; and a broker inside the daemon, to try MQTT without one."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import logging
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from ztb.config import MqttSection
 from ztb.errors import ConfigError
@@ -15,13 +18,43 @@ from ztb.ledger.records import NoteRow
 from ztb.ports import Clock
 from ztb.secrets import Redactor, known_secrets, require_secret
 from ztb.telemetry.mqtt.commands import Commands
-from ztb.telemetry.mqtt.embedded import embedded_broker
 from ztb.telemetry.mqtt.link import Address, connecting, tls_context
 from ztb.telemetry.mqtt.observer import MqttObserver, no_broker
 from ztb.telemetry.mqtt.payloads import Encoder
-from ztb.telemetry.mqtt.sequence_file import SequenceFile
-from ztb.telemetry.mqtt.signing import RESUMING, SAFE, CommandGate
+from ztb.telemetry.mqtt.signing import RESUMING, SAFE, CommandGate, SequenceFile
 from ztb.telemetry.mqtt.topics import Topics
+
+
+@asynccontextmanager
+async def embedded_broker(port: int) -> AsyncGenerator[None]:
+    """Serve on 127.0.0.1 while entered. Everybody on this machine may read and write; commands are signed.
+
+    ConfigError: amqtt is not installed, or the port is taken.
+    """
+    try:
+        from amqtt.broker import Broker
+        from amqtt.errors import BrokerError
+    except ModuleNotFoundError:
+        raise ConfigError("mqtt.broker = embedded needs amqtt: pip install 'ztb[broker]'") from None
+    logging.getLogger("amqtt").setLevel(logging.ERROR)
+    logging.getLogger("transitions").setLevel(logging.ERROR)
+    broker = Broker(_settings(port))
+    try:
+        await broker.start()
+    except BrokerError as error:
+        raise ConfigError(f"mqtt.port: no broker can listen on 127.0.0.1:{port}: {error}") from None
+    try:
+        yield
+    finally:
+        await broker.shutdown()
+
+
+def _settings(port: int) -> dict[str, Any]:
+    return {
+        "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}},
+        "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+    }
+
 
 EMBEDDED = "embedded"
 LOOPBACK = ("127.0.0.1", "::1", "localhost", EMBEDDED)

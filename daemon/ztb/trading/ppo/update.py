@@ -1,4 +1,7 @@
-"""The PPO update: a rollout in, better weights out. Single-threaded, the same bits in every process."""
+"""The PPO update: a rollout in, better weights out. Single-threaded, the same bits in every process.
+
+Also here: which transitions go together into a gradient step: a random partition of a rollout's.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ztb.errors import InvariantError
+from ztb.trading.policy.network import single_threaded
+from ztb.trading.policy.weights import NetworkShape, Weights
 from ztb.trading.ppo.actor_critic import ModuleNetwork, Network
 from ztb.trading.ppo.adam import Adam
 from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.ppo.gae import advantages_of
-from ztb.trading.ppo.kept import Kept
 from ztb.trading.ppo.losses import (
     APPROX_KL,
     CLIP_FRACTION,
@@ -24,12 +28,41 @@ from ztb.trading.ppo.losses import (
     VALUE_LOSS,
     loss_of,
 )
-from ztb.trading.ppo.minibatches import minibatches
-from ztb.trading.ppo.rollout import Rollout
-from ztb.trading.ppo.stats import UpdateStats
-from ztb.trading.ppo.towers import TowerNetwork
-from ztb.trading.threads import single_threaded
-from ztb.trading.weights import NetworkShape, Weights
+from ztb.trading.ppo.rollout import Rollout, UpdateStats
+from ztb.trading.ppo.towers import Kept, TowerNetwork
+from ztb.utils.kernel import kernel
+
+
+@kernel
+def _partition(indices: np.ndarray, parts: int, draws: np.ndarray, grouped: np.ndarray) -> None:
+    """`indices` (S,) into `grouped` (S,), part after part, each in order; `draws` (S,) are uniform in [0, 1).
+
+    Labels of parts are shuffled (Durstenfeld 1964, algorithm 235), and the indices counted out by them.
+    """
+    count = indices.shape[0]
+    labels, places = np.arange(count) % parts, np.zeros(parts, np.int64)
+    for k in range(count - 1, 0, -1):
+        other = int(draws[k] * (k + 1))
+        labels[k], labels[other] = labels[other], labels[k]
+    for part in range(1, parts):
+        places[part] = places[part - 1] + count // parts + (1 if part <= count % parts else 0)
+    for k in range(count):
+        part = labels[k]
+        grouped[places[part]] = indices[k]
+        places[part] += 1
+
+
+def minibatches(
+    indices: NDArray[np.int64], size: int, generator: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    """A random partition of `indices` into as few equal parts as have at most `size`, give or take one.
+
+    Each part is in order, which memory is read fastest in.
+    """
+    parts = -(-indices.size // size)
+    grouped = np.empty_like(indices)
+    _partition(indices, parts, generator.random(indices.size), grouped)
+    return np.array_split(grouped, parts)
 
 
 @dataclass(slots=True)
