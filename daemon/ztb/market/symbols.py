@@ -54,6 +54,11 @@ def is_money(currency: str) -> bool:
     return currency in _FIAT or currency in _STABLE
 
 
+def is_coin(currency: str) -> bool:
+    """Whether a currency is one of the coins known by name."""
+    return currency in _COINS
+
+
 def parse_symbol(text: str, *, binance: bool = False) -> Symbol | None:
     """A symbol however it is spelled: `BTC/USDT`, `btcusdt`, `BTC/USDT:USDT`, `BTC-PERPETUAL`, `XBTUSD`, `tBTCUSD`.
 

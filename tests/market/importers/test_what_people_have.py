@@ -207,3 +207,135 @@ def test_a_refusal_of_a_venue_is_told(tmp_path: Path) -> None:
     path.write_text(json.dumps({"retCode": 10001, "retMsg": "params error: symbol invalid", "result": {}}))
     with pytest.raises(DataError, match="says 'params error: symbol invalid'"):
         open_history([path])
+
+
+_MINUTES = range(30)
+_S = 1_704_067_200
+
+
+def _lines(header: str, row: str) -> str:
+    """`{i}` counts minutes, `{s}` and `{ms}` are the time, `{d}` days."""
+    return header + "".join(
+        row.format(
+            i=f"{i:02}",
+            j=f"{i + 1:02}",
+            s=_S + 60 * i,
+            ms=(_S + 60 * i) * 1000,
+            d=f"{i + 1:02}",
+            h=_S + 3600 * i,
+        )
+        + "\n"
+        for i in _MINUTES
+    )
+
+
+def _json(
+    wrap: Callable[[list[object]], object], row: Callable[[int], object], *, newest_first: bool = False
+) -> str:
+    rows = [row(i) for i in _MINUTES]
+    return json.dumps(wrap(rows[::-1] if newest_first else rows))
+
+
+_SEEN = {
+    "CryptoDataDownload of 2019": (
+        "Coinbase_BTCUSD_1h.csv", "https://www.CryptoDataDownload.com\nDate,Symbol,Open,High,Low,Close,Volume BTC,Volume USD\n"
+        + "".join(f"2024-01-0{1 + i // 24} {i % 12 or 12:02}-{'AM' if i % 24 < 12 else 'PM'},BTCUSD,5,6,4,5,2,10.1\n"
+                  for i in range(29, -1, -1)), "BTC/USD", 2),
+    "CryptoDataDownload with a day beside the time": (
+        "BTCUSD.csv", _lines("Unix Timestamp,Date,Symbol,Open,High,Low,Close,Volume\n", "{h}.0,2024-01-01,BTCUSD,5,6,4,5,2"),
+        "BTC/USD", 2),
+    "CoinMarketCap with thousands": (
+        "BTC-USD.csv", _lines("Date,Open*,High,Low,Close**,Volume,Market Cap\n",
+                          '"Jan {d}, 2024",5.00,6.00,4.00,5.00,"1,000.00","$1,000,000.00"'), "BTC/USD", 200),
+    "Binance's REST klines": (
+        "BTCUSDT.json", _json(list, lambda i: [(_S + 60 * i) * 1000, "5", "6", "4", "5", "2", (_S + 60 * i + 60) * 1000 - 1,
+                                              "10.1", 3, "1", "5", "0"]), "BTC/USDT", 2),
+    "HTX's answer": (
+        "htx_BTCUSDT.json", _json(lambda rows: {"status": "ok", "data": rows}, lambda i: {
+            "id": _S + 60 * i, "open": 5, "close": 5, "low": 4, "high": 6, "amount": 2, "vol": 10.1, "count": 3},
+            newest_first=True), "BTC/USDT", 2),
+    "Bitstamp's answer": (
+        "bitstamp_BTCUSD.json", _json(lambda rows: {"data": {"pair": "BTC/USD", "ohlc": rows}}, lambda i: {
+            "timestamp": str(_S + 60 * i), "open": "5", "high": "6", "low": "4", "close": "5", "volume": "2"}),
+        "BTC/USD", 2),
+    "Deribit's answer": (
+        "deribit_BTC-PERPETUAL.json", json.dumps({"result": {
+            "volume": [2.0] * 30, "ticks": [(_S + 60 * i) * 1000 for i in _MINUTES], "status": "ok", "open": [5.0] * 30,
+            "low": [4.0] * 30, "high": [6.0] * 30, "cost": [10.1] * 30, "close": [5.0] * 30}}), "BTC/USD:BTC", 2),
+    "Bybit's linear answer": (
+        "bybit.json", _json(lambda rows: {"result": {"category": "linear", "symbol": "BTCUSDT", "list": rows}},
+                            lambda i: [str((_S + 60 * i) * 1000), "5", "6", "4", "5", "2", "10.1"], newest_first=True),
+        "BTC/USDT:USDT", 2),
+    "Bybit's inverse answer": (
+        "bybit.json", _json(lambda rows: {"result": {"category": "inverse", "symbol": "BTCUSD", "list": rows}},
+                            lambda i: [str((_S + 60 * i) * 1000), "5", "6", "4", "5", "10.1", "2"], newest_first=True),
+        "BTC/USD:BTC", 2),
+    "InfluxDB's": (
+        "BTCUSDT.csv", "#datatype,string,long\n" + _lines(",result,table,_time,open,high,low,close,volume\n",
+                                                          ",,0,2024-01-01T00:{i}:00Z,5,6,4,5,2"), "BTC/USDT", 2),
+    "quoted": ("BTCUSDT.csv", _lines('"timestamp","open","high","low","close","volume"\n', '"{s}","5","6","4","5","2"'),
+               "BTC/USDT", 2),
+    "blanks after commas": ("BTCUSDT.csv", _lines("timestamp, open, high, low, close, volume\n", "{s}, 5, 6, 4, 5, 2"),
+                            "BTC/USDT", 2),
+    "ClickHouse's": ("BTCUSDT.tsv", _lines("", "2024-01-01 00:{i}:00\t5\t6\t4\t5\t2"), "BTC/USDT", 2),
+    "quoted decimal commas": ("BTCEUR.csv", _lines('"timestamp","open","high","low","close","volume"\n',
+                                                   '"{s}","5,0","6,0","4,0","5,0","2,0"'), "BTC/EUR", 2),
+    "German": ("BTCEUR.csv", _lines("Datum;Open;High;Low;Close;Volume\n", "01.01.2024 00:{i};5,0;6,0;4,0;5,0;2,0"),
+               "BTC/EUR", 2),
+    "TradingView with other lines": (
+        "BINANCE_BTCUSDT.P, 60.csv", _lines("time,open,high,low,close,Volume,Volume MA\n", "{h},5,6,4,5,2,NaN"),
+        "BTC/USDT:USDT", 2),
+    "CoinAPI's": (
+        "BTCUSD.csv", _lines("time_period_start;time_period_end;time_open;time_close;price_open;price_high;price_low;"
+                             "price_close;volume_traded\n",
+                             "2024-01-01T00:{i}:00.0000000Z;2024-01-01T00:{j}:00.0000000Z;2024-01-01T00:{i}:03.1230000Z;"
+                             "2024-01-01T00:{i}:59.1230000Z;5;6;4;5;2"), "BTC/USD", 2),
+    "BitMEX' bars": (
+        "XBTUSD.csv", _lines("timestamp,symbol,open,high,low,close,trades,volume,vwap,lastSize,turnover,homeNotional,"
+                             "foreignNotional\n", "2024-01-01T00:{j}:00.000Z,XBTUSD,5,6,4,5,3,10,5,1,100,2,10"),
+        "BTC/USD:BTC", 2),
+    "Kraken's archive of days": ("kraken_XBTUSD_1440.csv", "".join(f"{_S + 86_400 * i},5,6,4,5,2,3\n" for i in _MINUTES),
+                                 "BTC/USD", 2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("which", _SEEN)
+def test_files_that_were_seen(tmp_path: Path, read: Read, which: str) -> None:
+    name, text, symbol, size = _SEEN[which]
+    (tmp_path / name).write_text(text)
+    history = open_history([tmp_path / name])
+    ticks = read(history)
+    assert len(ticks) == 30 and history.report.bad == 0
+    assert ticks["ts_ns"][0] - ticks["span_ns"][0] == _S * 10**9
+    assert set(np.diff(ticks["ts_ns"])) == {history.bar_ns}
+    assert (ticks["open"][0], ticks["high"][0], ticks["low"][0], ticks["price"][0]) == (5, 6, 4, 5)
+    assert history.instrument.symbol == symbol
+    assert ticks["size"] == pytest.approx(size)
+
+
+_QUOTES = {
+    "Dukascopy's": "Gmt time,Ask,Bid,AskVolume,BidVolume\n"
+    + "".join(f"01.01.2024 00:00:{i:02}.123,1.1002,1.1001,1.5,2\n" for i in _MINUTES),
+    "HistData's": "".join(f"20240101 0000{i:02}123,1.1001,1.1002,0\n" for i in _MINUTES),
+    "MetaTrader's": "<DATE>\t<TIME>\t<BID>\t<ASK>\t<LAST>\t<VOLUME>\t<FLAGS>\n"
+    + "".join(f"2024.01.01\t00:00:{i:02}.123\t1.1001\t1.1002\t\t\t6\n" for i in _MINUTES),
+    "camelCase": "time,bidPrice,askPrice,bidQty,askQty\n"
+    + "".join(f"{(_S + i) * 1000 + 123},1.1001,1.1002,2,1.5\n" for i in _MINUTES),
+}
+
+
+@pytest.mark.parametrize("which", _QUOTES)
+def test_quotes_that_were_seen(tmp_path: Path, read: Read, which: str) -> None:
+    (tmp_path / "EURUSD.csv").write_text(_QUOTES[which])
+    ticks = read(open_history([tmp_path / "EURUSD.csv"]))
+    assert ticks["ts_ns"].tolist() == [(_S + i) * 10**9 + 123_000_000 for i in _MINUTES]
+    assert (ticks["bid"] == 1.1001).all() and (ticks["ask"] == 1.1002).all()
+
+
+def test_trades_have_the_time_of_the_venue_not_of_the_database(tmp_path: Path, read: Read) -> None:
+    text = "time,created_at,price,amount,side\n"
+    text += "".join(f"2024-01-01 00:00:{i // 10:02},2024-02-01T00:00:00.{i:06},5,1,buy\n" for i in _MINUTES)
+    (tmp_path / "x.csv").write_text(text)
+    assert read(open_history([tmp_path / "x.csv"]))["ts_ns"].tolist() == [
+        (_S + i // 10) * 10**9 for i in _MINUTES
+    ]

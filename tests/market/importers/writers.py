@@ -114,6 +114,8 @@ def _column(bars: Bars, times: list[str], what: str) -> list[str]:
         return times
     if what == "turnover":
         return bars.turnover()
+    if what == "about":  # what was paid on average is not the close
+        return [str(Decimal(paid) * Decimal("1.003")) for paid in bars.turnover()]
     if what in ("open", "high", "low", "close", "volume"):
         return bars.column(what)
     return [what] * len(times)
@@ -132,29 +134,29 @@ LAYOUTS: dict[str, Callable[[Bars, list[str]], Table]] = {
     "capitals": _named("Date=time", "Open=open", "High=high", "Low=low", "Close=close", "Volume=volume"),
     "one letter": _named("t=time", "o=open", "h=high", "l=low", "c=close", "v=volume"),
     "camel case": _named("openTime=time", "openPrice=open", "highPrice=high", "lowPrice=low", "closePrice=close",
-                         "baseVolume=volume", "quoteVolume=turnover"),
+                         "baseVolume=volume", "quoteVolume=about"),
     "another order": _named("volume=volume", "close=close", "time=time", "low=low", "high=high", "open=open"),
     "unnamed index": _named("=time", "open=open", "high=high", "low=low", "close=close", "volume=volume"),
     "index and number": _named("=7", "date=time", "open=open", "high=high", "low=low", "close=close",
                                "volume=volume"),
     "Kaggle's Bitstamp": _named("Timestamp=time", "Open=open", "High=high", "Low=low", "Close=close",
-                                "Volume_(BTC)=volume", "Volume_(Currency)=turnover", "Weighted_Price=close"),
+                                "Volume_(BTC)=volume", "Volume_(Currency)=about", "Weighted_Price=close"),
     "CryptoDataDownload": _named("unix=time", "symbol=BTC/USDT", "open=open", "high=high", "low=low",
-                                 "close=close", "Volume BTC=volume", "Volume USDT=turnover"),
+                                 "close=close", "Volume BTC=volume", "Volume USDT=about"),
     "quote volume alone": _named("time=time", "open=open", "high=high", "low=low", "close=close",
                                  "Volume USD=turnover"),
     "volume that is quote": _named("time=time", "high=high", "low=low", "open=open", "close=close",
-                                   "volume=turnover", "quoteVolume=volume", "weightedAverage=close"),
-    "OKX": _named("ts=time", "o=open", "h=high", "l=low", "c=close", "vol=volume", "volCcy=turnover"),
+                                   "volume=about", "quoteVolume=volume", "weightedAverage=close"),
+    "OKX": _named("ts=time", "o=open", "h=high", "l=low", "c=close", "vol=volume", "volCcy=about"),
     "ccxt": _bare("time", *_OHLC, "volume"),
     "Coinbase": _bare("time", "low", "high", "open", "close", "volume"),
     "Bitfinex": _bare("time", "open", "close", "high", "low", "volume"),
     "Kraken's archive": _bare("time", *_OHLC, "volume", "12"),
-    "Bybit": _bare("time", *_OHLC, "volume", "turnover"),
-    "KuCoin": _bare("time", "open", "close", "high", "low", "volume", "turnover"),
+    "Bybit": _bare("time", *_OHLC, "volume", "about"),
+    "KuCoin": _bare("time", "open", "close", "high", "low", "volume", "about"),
     "Kraken": _bare("time", *_OHLC, "close", "volume", "3"),
-    "OKX, bare": _bare("time", *_OHLC, "volume", "turnover", "turnover", "1"),
-    "Gate": _bare("time", "turnover", "close", "high", "low", "open", "volume", "true"),
+    "OKX, bare": _bare("time", *_OHLC, "volume", "about", "about", "1"),
+    "Gate": _bare("time", "about", "close", "high", "low", "open", "volume", "true"),
 }  # fmt: skip
 
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}

@@ -201,18 +201,18 @@ class Converter:
     def _sizes(self, batch: Any, price: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n,) quantities as the layout counts them, save that quote currency is coins already."""
         columns = self.layout.columns
+        for role in ("base_size", "size", "tick_size"):
+            if role in columns:
+                if role == "tick_size":
+                    self.remark(
+                        f"{self.where}: its volume counts changes of price, and is taken for a quantity"
+                    )
+                return self._floats(batch, role)
         if "quote_size" in columns:
             self.remark(
                 f"{self.where}: {columns['quote_size']!r} is quote currency, divided by the price for coins"
             )
             return self._floats(batch, "quote_size") / np.where(price > 0, price, np.nan)
-        if "tick_size" in columns:
-            self.remark(f"{self.where}: its volume counts changes of price, and is taken for a quantity")
-            return self._floats(batch, "tick_size")
-        if "base_size" in columns:
-            return self._floats(batch, "base_size")
-        if "size" in columns:
-            return self._floats(batch, "size")
         self.remark(
             f"{self.where}: nothing tells the volume: {_STAND_IN:,.0f} of quote currency a bar is assumed"
         )

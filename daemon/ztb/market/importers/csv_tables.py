@@ -65,6 +65,7 @@ _EMPTY = (
 )
 _COMMENTS = ("#", "//")
 _DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
+_THOUSANDS = re.compile(r'"\$?(\d{1,3}(?:,\d{3})+\.\d+|\d{1,3}(?:,\d{3}){2,}|(?<=\$)\d+(?:[.,]\d+)*)"')
 _CSV_VALUE = re.compile(r"In CSV column #(\d+): (?:Row #(\d+): )?.*?invalid value '(.*)'", re.DOTALL)
 
 
@@ -78,6 +79,7 @@ class CsvTable:
     skip: int
     delimiter: str
     decimal_point: str
+    thousands: bool
     sample: tuple[str, ...]
     symbol: str | None = None
 
@@ -106,10 +108,14 @@ def open_csv(path: Path, pair: Pair | None) -> CsvTable:
     width = statistics.mode(len(row) for row in data)
     header = [row for row in header if len(row) > 1]  # a line of credit names nothing
     names, ticker = _header(header) if header else _commented(lines[: at[0]], delimiter, width)
+    thousands = any(_THOUSANDS.fullmatch(f'"{text}"') for row in data for text in row)
+    if thousands:
+        data = [[text.replace(",", "").lstrip("$") for text in row] for row in data]
     table = _recognised(path, _widened(names, data, width), data, pair, lines[at[first]])
     return replace(
-        table, skip=skip, delimiter=delimiter, decimal_point=_decimal_point(data, delimiter), symbol=ticker
-    )
+        table, skip=skip, delimiter=delimiter, decimal_point=_decimal_point(data, delimiter),
+        thousands=thousands, symbol=ticker,
+    )  # fmt: skip
 
 
 def _is_comment(line: str) -> bool:
@@ -205,7 +211,7 @@ def _recognised(
     sample = tuple(
         next((r[i] for r in complete if r[i].strip() not in _EMPTY), "") for i in range(len(columns))
     )
-    return CsvTable(path, layout, columns, 0, ",", ".", sample)
+    return CsvTable(path, layout, columns, 0, ",", ".", False, sample)
 
 
 def _unique(names: Sequence[str]) -> list[str]:
@@ -267,7 +273,7 @@ def csv_batches(table: CsvTable, progress: Progress, malformed: Callable[[int, s
     parse = arrow_csv.ParseOptions(delimiter=table.delimiter, invalid_row_handler=seen.skip)
     with plain_bytes(table.path, progress) as stream:
         for block in _blocks(stream, table.skip):
-            source: Any = pa.BufferReader(block)
+            source: Any = pa.BufferReader(_without_commas(block) if table.thousands else block)
             with seen.blame_row():
                 found = arrow_csv.read_csv(source, read, parse, convert)
             seen.rows += found.num_rows + seen.skipped
@@ -330,6 +336,14 @@ def _blocks(stream: Bytes, skip: int) -> Iterator[bytes | memoryview]:
         block = stream.read(_BLOCK)
     if rest.strip(b"\r\x00\x1a \t") and not skip:
         yield _letters(rest)
+
+
+def _without_commas(block: bytes | memoryview) -> bytes:
+    """Quoted numbers without the commas that set off thousands, and without a dollar."""
+    text = bytes(block).decode("utf-8")
+    return re.sub(
+        r'"\$?(\d{1,3}(?:,\d{3})*(?:\.\d+)?)"', lambda found: found[1].replace(",", ""), text
+    ).encode()
 
 
 def _letters(block: bytes) -> bytes:

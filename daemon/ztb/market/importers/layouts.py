@@ -80,6 +80,9 @@ LAYOUTS: tuple[Layout, ...] = (
         "id": "agg_trade_id", "price": "price", "size": "quantity", "time": "transact_time",
         "maker": "is_buyer_maker", "first": "first_trade_id"}, "binance", gapless=True,
         assumes="with a header: USD-margined futures; without: spot, as the venue's archives are"),
+    Layout("Binance aggTrades (REST)", TRADE, {
+        "id": "a", "price": "p", "size": "q", "time": "t", "maker": "m", "first": "f"}, "binance", gapless=True,
+        assumes="USD-margined futures where nothing tells, as with a header"),
     Layout("Binance bookTicker", QUOTE, {
         "bid": "best_bid_price", "bid_size": "best_bid_qty", "ask": "best_ask_price",
         "ask_size": "best_ask_qty", "time": "transaction_time"}, "binanceusdm"),
@@ -120,12 +123,12 @@ LAYOUTS: tuple[Layout, ...] = (
 """Tables whose columns have names, the first that fits."""
 
 ALIASES: dict[str, tuple[str, ...]] = {
-    "time": ("open_time", "time_open", "time_period_start", "period_start", "start_time", "start_at", "start",
+    "time": ("open_time", "time_period_start", "period_start", "start_time", "time_open", "start_at", "start",
              "begins_at", "window_start", "candle_begin_time", "timestamp", "time", "ts", "date", "datetime",
              "date_time", "gmt_time", "utc_time", "time_utc", "utc", "local_time", "unix", "unix_timestamp",
              "unix_time", "epoch", "ts_ms", "ts_us", "ts_ns", "timestamp_ms", "t", "trade_time", "transact_time",
-             "created_at", "created_time", "exec_date", "bucket", "minute", "dt", "index_level_0", "index",
-             "unnamed_0", ""),
+             "created_at", "created_time", "exec_date", "bucket", "minute", "dt", "ticks", "index_level_0", "index",
+             "unnamed_0", "datum", "zeit", ""),
     "date": ("date", "day", "time", "timestamp"), "clock": ("time", "timestamp", "clock", "hour", "minute"),
     "open": ("open", "o", "open_price", "price_open", "first"), "high": ("high", "h", "high_price", "price_high",
              "max"),

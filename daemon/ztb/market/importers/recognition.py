@@ -23,11 +23,12 @@ from ztb.market.importers.layouts import (
     snapshot,
 )
 from ztb.market.importers.timeunit import is_time
-from ztb.market.symbols import is_money
+from ztb.market.symbols import is_coin, is_money
 from ztb.market.ticks import BAR, QUOTE, TRADE
 
 Pair = tuple[str, str]
 _ADJUSTED = ("adj_close", "dividends", "stock_splits", "yahoo")
+_LEAST_DISTINCT = 0.02
 _TIMES = ("time", "date", "clock")
 _VOLUME_OF = re.compile(r"(?:volume|vol)_([a-z0-9]{2,6})|([a-z0-9]{2,6})_(?:volume|vol)")
 _SHOWN_SIZES = (*SIZES, "coin_size")
@@ -77,7 +78,7 @@ def by_name(columns: Sequence[str]) -> Layout | None:
 
 def _generic(seen: _Seen) -> Layout | None:
     roles = {role: c for role in ALIASES if role not in _TIMES and (c := _first(seen, role)) is not None}
-    roles |= _time(seen)
+    roles |= _time(seen, {"open", "high", "low", "close"} <= set(roles))
     for name, kind, needed, optional in GENERIC:
         sizes = _sizes(seen, roles, kind) if kind != QUOTE else {}
         all_roles = {r: c for r, c in roles.items() if r not in _SHOWN_SIZES} | sizes
@@ -109,14 +110,19 @@ _CHECKS: dict[str, Callable[[str], bool]] = {
 }  # fmt: skip
 
 
-def _time(seen: _Seen) -> dict[str, str]:
-    """The column of times: of those that hold some the one that changes most; or a day and a clock."""
+def _time(seen: _Seen, bars: bool) -> dict[str, str]:
+    """The column of times: the first that changes with (nearly) each row; or a day and a clock."""
     candidates = [seen.plain[name] for name in ALIASES["time"] if name in seen.plain]
-    candidates = [c for c in candidates if seen.all(c, is_time)] or [c for c in candidates[:1] if plain(c)]
+    fallback = [c for c in candidates[:1] if plain(c)] or [
+        seen.plain[n] for n in ("id",) if bars and n in seen.plain
+    ]
+    candidates = [c for c in candidates if seen.all(c, is_time)] or fallback
     if not seen.rows:
         return {"time": candidates[0]} if candidates else {}
     distinct = [len(set(seen.texts(c))) for c in candidates]
-    best = candidates[distinct.index(max(distinct))] if candidates else None
+    # Each bar has a time of its own; several trades may share one, but a day is no time of a trade.
+    least = max(distinct, default=0) * (1.0 if bars else _LEAST_DISTINCT)
+    best = next((c for c, count in zip(candidates, distinct, strict=True) if count >= least), None)
     date, clock = _first(seen, "date"), _first(seen, "clock")
     if date is not None and clock is not None and (best is None or best == date):
         return {"date": date, "clock": clock}
@@ -128,8 +134,9 @@ def _sizes(seen: _Seen, roles: Mapping[str, str], kind: int) -> dict[str, str]:
     columns = {column: role for role in reversed(_SHOWN_SIZES) if (column := roles.get(role)) is not None}
     for name, column in seen.plain.items():
         found = _VOLUME_OF.fullmatch(name)
-        if found is not None and column not in columns and column not in roles.values():
-            role = _role_of_currency((found[1] or found[2]).upper(), seen.pair)
+        currency = (found[1] or found[2]).upper() if found is not None else ""
+        if _is_currency(currency, seen.pair) and column not in columns and column not in roles.values():
+            role = _role_of_currency(currency, seen.pair)
             columns |= {column: role} if role not in columns.values() else {}
     price = roles.get("close" if kind == BAR else "price")
     if price is not None and kind == BAR:
@@ -156,6 +163,10 @@ def _named_size(seen: _Seen, size: dict[str, str], by_role: Mapping[str, str]) -
     return size
 
 
+def _is_currency(text: str, pair: Pair | None) -> bool:
+    return text == "CURRENCY" or is_money(text) or is_coin(text) or (pair is not None and text in pair)
+
+
 def _role_of_currency(currency: str, pair: Pair | None) -> str:
     if pair is not None and currency in pair:
         return "base_size" if currency == pair[0] else "quote_size"
@@ -164,7 +175,8 @@ def _role_of_currency(currency: str, pair: Pair | None) -> str:
 
 def _shown_by_turnover(seen: _Seen, columns: Sequence[str], price: NDArray[np.float64]) -> str | None:
     """The column of coins, where another one is what they cost; None near a price of 1, where all look alike."""
-    if not np.nanmedian(np.abs(np.log(np.where(price > 0, price, np.nan)))) > 0.5:
+    positive = price[price > 0]
+    if len(positive) == 0 or np.median(np.abs(np.log(positive))) < 0.5:
         return None
     values = {column: seen.values(column) for column in columns}
     for base in columns:
