@@ -67,7 +67,12 @@ def test_what_is_trained_is_served_with_its_normaliser_and_features(train, write
     replay.journal.close()
     served = ["replay", "--data", str(later), "--from-generation", str(out), "--learner", "off", "--json"]
     assert run([*served, "--out", str(tmp_path / "run")]) == 0
-    replayed = json.loads(capsys.readouterr().out)
+    shown = capsys.readouterr()
+    replayed = json.loads(shown.out)
+    trained_later = replayed["trade_first_ts"] <= summary["trained_on"]["last_ts"]
+    assert ("was trained on what happened until" in shown.err) is trained_later
+    assert run(["replay", "--data", str(write_bars(500)), *served[3:], "--out", str(tmp_path / "again")]) == 0
+    assert "was trained on what happened until" in capsys.readouterr().err
     assert replayed["weights_sha256"] == summary["weights_sha256"] and replayed["decisions"] > 0
 
 
