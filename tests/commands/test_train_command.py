@@ -70,7 +70,12 @@ def test_what_is_trained_is_served_with_its_normaliser_and_features(train, write
     replay.journal.close()
     served = ["replay", "--data", str(later), "--from-generation", str(out), "--learner", "off", "--json"]
     assert run([*served, "--out", str(tmp_path / "run")]) == 0
-    replayed = json.loads(capsys.readouterr().out)
+    shown = capsys.readouterr()
+    replayed = json.loads(shown.out)
+    trained_later = replayed["trade_first_ts"] <= summary["trained_on"]["last_ts"]
+    assert ("was trained on what happened until" in shown.err) is trained_later
+    assert run(["replay", "--data", str(write_bars(500)), *served[3:], "--out", str(tmp_path / "again")]) == 0
+    assert "was trained on what happened until" in capsys.readouterr().err
     assert replayed["weights_sha256"] == summary["weights_sha256"] and replayed["decisions"] > 0
 
 
@@ -143,7 +148,7 @@ def test_nothing_that_changed_underneath_is_resumed(train, tmp_path, write_bars)
 def test_mistakes_are_named(train, tmp_path, write_bars):
     assert train("--out", tmp_path / "a", data=tmp_path / "gone.csv")[0] == 3
     code, _, said = train("--out", tmp_path / "b", "--from", "2031-01-01")
-    assert code == 3 and "give a longer one" in said
+    assert code == 3 and "nothing lies from --from 2031-01-01" in said and "the data begin at" in said
     code, _, said = train("--out", tmp_path / "c", data=write_bars(40, name="short.csv"))
     assert code == 3 and "too few" in said
     code, _, said = train("--out", tmp_path / "d", "--validation", "9000d")
