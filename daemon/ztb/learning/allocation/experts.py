@@ -43,6 +43,16 @@ class ExpertsConfig:
     band: float
 
 
+_BAND_COSTS = 20.0
+
+
+def pursuit_band(least: float, taker_fee: float, spread_bps: float) -> float:
+    """By how much the account's target moves, or not at all, as a fraction of equity: `least`, or what a trip costs
+    twenty times over. `taker_fee` a fraction, `spread_bps` basis points.
+    """
+    return max(least, _BAND_COSTS * (taker_fee + 0.5e-4 * spread_bps))
+
+
 def name_of(generation: int) -> str:
     """What the expert that trades a generation is called."""
     return f"generation {generation}"
