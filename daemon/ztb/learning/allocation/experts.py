@@ -86,7 +86,8 @@ class Experts:
         self._rules = tuple(rules)
         self._generations: list[int] = []
         self._rehearsed = 0
-        self._pursued, self._pursued_unlearnt = 0.0, 0.0
+        self._pursued: float | None = None  # nothing yet: what the account held before is not touched
+        self._pursued_unlearnt: float | None = None
         self._changed = False  # whether somebody came or went since the weights were told
         self._told: dict[str, tuple[float, float]] = {}
         self._remembered: dict[str, AllocationRow] = {}
@@ -238,12 +239,19 @@ class Experts:
     def _equities(self) -> dict[str, float]:
         return {name: decided.equity for name, decided in self.decided.items()}
 
-    def _want(self, allocator: Allocator, pursued: float) -> tuple[float, Wanted]:
-        """(what is pursued from now on, how): the weighed sum, if it is worth the trade to go there."""
+    def _want(self, allocator: Allocator, pursued: float | None) -> tuple[float | None, Wanted]:
+        """(what is pursued from now on, how): the weighed sum, if it is worth the trade to go there.
+
+        Before anything had a share of the account, nothing is pursued: what it holds is not ours.
+        """
         experts = allocator.experts
         target = allocator.target({name: self.lanes[name].aim for name in experts})
         heaviest = max(experts.values(), key=lambda expert: expert.weight)
         timing = self.decided[heaviest.name].action.timing
+        if pursued is None:
+            if allocator.invested == 0.0:
+                return None, Wanted(0.0, TIMING_WAIT)
+            return target, Wanted(target, timing)
         if abs(target - pursued) >= self._config.band or (target == 0.0 and pursued != 0.0):
             return target, Wanted(target, TIMING_AGGRESSIVE if timing == TIMING_WAIT else timing)
         return pursued, Wanted(pursued, timing)
@@ -280,6 +288,7 @@ class Experts:
     def recall(self, rows: Mapping[str, AllocationRow]) -> None:
         """Go on from the last row of each expert of an earlier start: rules at once, generations as they lead."""
         self._remembered = dict(rows)
+        self._pursued = 0.0 if any(row.weight > 0.0 for row in rows.values()) else None
         for name in self._rules:
             row = self._remembered.pop(name, None)
             if row is not None:
