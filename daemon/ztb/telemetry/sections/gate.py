@@ -17,7 +17,7 @@ from ztb.telemetry.run_data import RunData
 _MOST_ROWS = 100
 _HEADS = ("Generation", "Why", "Differences so far", "Tested on", "Difference", "Lowest", "Highest", "Evidence",
           "Needed", "KL", "Entropy", "Turnover", "Drawdown")  # fmt: skip
-_WHY = {
+WHY = {
     "passed": "better than the incumbent",
     "undecided": "no clear difference in the window",
     "worse": "worse than the incumbent",
@@ -34,6 +34,7 @@ _WHY = {
     "learner_lost": "the learner was lost",
     "manual": "by hand",
 }
+"""What the gate says of a candidate, by its reason code."""
 _BASIS = 1e4
 _AGAINST = {"unlearnt": "the same with nothing learnt", "frozen": "generation 0, frozen"}
 
@@ -61,7 +62,7 @@ def _row(row: GenerationRow, found: dict[str, Any]) -> list[Html]:
     evidence, alpha = found.get("log_evidence"), found.get("alpha")
     return [
         text(f"g{row.generation}"),
-        Html(f'<span class="mark {text(row.event)}">{text(_WHY.get(reason, reason))}</span>'),
+        Html(f'<span class="mark {text(row.event)}">{text(WHY.get(reason, reason))}</span>'),
         course(found.get("course", []), f"Summed difference of generation {row.generation}"),
         text(texts.count(found.get("tested_decisions"))),
         *(text(_basis(found.get(name))) for name in ("difference", "difference_low", "difference_high")),
