@@ -2,7 +2,7 @@
 
 from ztb.learning.allocation.allocator import Allocator, AllocatorConfig, Expert
 from ztb.learning.allocation.evidence import GrowthEvidence
-from ztb.learning.allocation.experts import Experts, ExpertsConfig, name_of, pursuit_band
+from ztb.learning.allocation.experts import Experts, ExpertsConfig, name_of, pursuit_band, shares_of_prior
 
 __all__ = [
     "Allocator",
@@ -13,4 +13,5 @@ __all__ = [
     "GrowthEvidence",
     "name_of",
     "pursuit_band",
+    "shares_of_prior",
 ]

@@ -6,7 +6,15 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ztb.learning.allocation import Allocator, AllocatorConfig, Expert, GrowthEvidence, name_of, pursuit_band
+from ztb.learning.allocation import (
+    Allocator,
+    AllocatorConfig,
+    Expert,
+    GrowthEvidence,
+    name_of,
+    pursuit_band,
+    shares_of_prior,
+)
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import BEGAN, FLATTEN, AllocationRow, DecisionRow, NoteRow
 
@@ -21,8 +29,9 @@ _STEERED = (FLATTEN, BEGAN, "flattening", "halted", "reduce_only", "resumed")
 class Share:
     """An expert at a decision: `wanted` is its target exposure, `part` the weight times that; `evidence` is e.
 
-    `same_evidence`: whether the sums in the journal give the evidence that it says, bit for bit. `decision` is the
-    one from which the weight holds. All are None for one that wanted something but has no row.
+    `same_evidence`, `same_weight`: whether what the journal has of its past gives the evidence and the weight that it
+    says, bit for bit. `decision` is the one from which the weight holds. One without a row wanted something, but has no
+    weight.
     """
 
     expert: str
@@ -33,12 +42,13 @@ class Share:
     log_evidence: float | None
     part: float | None
     same_evidence: bool
+    same_weight: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Capital:
-    """`sum` of all parts against `target`, which the journal says; `before` is what was pursued until then, None where
-    that is not known: at the first decision of a start, and after the account was told to close.
+    """`sum` of all parts against `target`, which the journal says; `before` is what was pursued until then: nothing
+    at the first decision of a start, and None where it is not known, since the account had been told to close.
     """
 
     shares: list[Share]
@@ -52,7 +62,7 @@ class Capital:
     @property
     def agrees(self) -> bool:
         """Whether all of it is what the journal says, bit for bit."""
-        return self.same_target and all(share.same_evidence for share in self.shares)
+        return self.same_target and all(share.same_evidence and share.same_weight for share in self.shares)
 
 
 def capital(reader: JournalReader, manifest: dict[str, Any], decision: DecisionRow) -> Capital | None:
@@ -62,38 +72,54 @@ def capital(reader: JournalReader, manifest: dict[str, Any], decision: DecisionR
     aims: dict[str, float] = json.loads(decision.aims)
     newest = "seq IN (SELECT max(seq) FROM allocations WHERE decision <= ? GROUP BY expert)"
     rows = {row.expert: row for row in reader.rows(AllocationRow, newest, (decision.decision,))}
+    own = next(seq for seq, _ in reader.numbered(DecisionRow, "decision = ?", (decision.decision,)))
+    config, instrument = _config(reader, manifest, own), manifest["instrument"]
+    again = _weighed({name: rows[name] for name in aims if name in rows}, config["allocation"])
     leader = name_of(decision.generation)
-    shares = [_share(name, wanted, name == leader, rows.get(name)) for name, wanted in aims.items()]
-    total = _sum(shares)
-    before, closing = _before(reader, decision)
+    shares = [_share(name, wanted, name == leader, rows.get(name), again) for name, wanted in aims.items()]
+    total = again.target({name: aims[name] for name in again.experts})
+    before, closing = _before(reader, decision, own)
     band = pursuit_band(
-        float(manifest["config"]["execution"]["band_fraction"]),
-        float(manifest["instrument"]["taker_fee"]),
-        float(manifest["instrument"]["spread_bps"]),
-    )
+        float(config["execution"]["band_fraction"]), float(instrument["taker_fee"]), float(instrument["spread_bps"])
+    )  # fmt: skip
     how, same = _pursued(total, before, decision.target, band)
     if closing:
         how, same = "closing", decision.target == 0.0
-    whole = all(share.weight is not None for share in shares)
-    return Capital(shares, total, band, before, decision.target, how, same and whole)
+    return Capital(shares, total, band, before, decision.target, how, same)
 
 
-def _share(name: str, wanted: float, leads: bool, row: AllocationRow | None) -> Share:
+def _config(reader: JournalReader, manifest: dict[str, Any], seq: int) -> dict[str, Any]:
+    """That of the start which a place in the journal belongs to; a run of one start has it in its manifest."""
+    last = "seq = (SELECT max(seq) FROM notes WHERE seq < ? AND kind = ?)"
+    began = next(reader.rows(NoteRow, last, (seq, BEGAN)), None)
+    config: dict[str, Any] = manifest["config"] if began is None else json.loads(began.detail)["config"]
+    return config
+
+
+def _weighed(rows: dict[str, AllocationRow], config: dict[str, Any]) -> Allocator:
+    """The allocator with the experts of `rows`, weighed anew; `config` is the section `allocation`."""
+    allocator = Allocator(AllocatorConfig(prior=config["prior"]))
+    parts = shares_of_prior(rows, config["rules"])
+    newest = max(rows.values(), key=lambda row: row.decision, default=None)
+    if newest is not None:
+        allocator.cushion = json.loads(newest.detail)["allocator"]["cushion"]
+    for name, row in rows.items():
+        said = json.loads(row.detail)
+        evidence, unproven = GrowthEvidence(**said["evidence"]), said["unproven"]
+        allocator.experts[name] = Expert(name, parts[name], evidence, unproven)
+    allocator.weigh()
+    return allocator
+
+
+def _share(name: str, wanted: float, leads: bool, row: AllocationRow | None, again: Allocator) -> Share:
+    """`again`: what the journal's evidence gives."""
     if row is None:
-        return Share(name, wanted, leads, None, None, None, None, same_evidence=False)
-    said = json.loads(row.detail)
-    same = GrowthEvidence(**said["evidence"]).log_e == row.log_evidence
-    part = row.weight * wanted
-    return Share(name, wanted, leads, row.decision, row.weight, row.log_evidence, part, same_evidence=same)
-
-
-def _sum(shares: list[Share]) -> float:
-    """As the allocator adds it up: in the order of the experts."""
-    allocator = Allocator(AllocatorConfig())
-    for share in shares:
-        expert = Expert(share.expert, 0.0, GrowthEvidence(1.0), weight=share.weight or 0.0)
-        allocator.experts[share.expert] = expert
-    return allocator.target({share.expert: share.wanted for share in shares})
+        return Share(name, wanted, leads, None, None, None, None, same_evidence=False, same_weight=False)
+    expert, part = again.experts[name], row.weight * wanted
+    return Share(
+        name, wanted, leads, row.decision, row.weight, row.log_evidence, part,
+        same_evidence=expert.evidence.log_e == row.log_evidence, same_weight=expert.weight == row.weight,
+    )  # fmt: skip
 
 
 def _pursued(total: float, before: float | None, target: float, band: float) -> tuple[How, bool]:
@@ -104,16 +130,16 @@ def _pursued(total: float, before: float | None, target: float, band: float) -> 
     return "stayed", near and before in (None, target)
 
 
-def _before(reader: JournalReader, decision: DecisionRow) -> tuple[float | None, bool]:
+def _before(reader: JournalReader, decision: DecisionRow, own: int) -> tuple[float | None, bool]:
     """(what was pursued at the decision before, or None; whether the account was being closed at this one)."""
-    own = next(seq for seq, _ in reader.numbered(DecisionRow, "decision = ?", (decision.decision,)))
     earlier = next(reader.numbered(DecisionRow, "decision = ?", (decision.decision - 1,)), None)
     if earlier is None:
-        return None, _closing(reader, own)
+        return 0.0, _closing(reader, own)
     seq, row = earlier
     began = next(reader.rows(NoteRow, "kind = 'start' AND seq > ? AND seq < ?", (seq, own)), None)
-    known = began is None and not _closing(reader, seq)
-    return (row.target if known else None), _closing(reader, own)
+    if began is not None:
+        return 0.0, _closing(reader, own)
+    return (None if _closing(reader, seq) else row.target), _closing(reader, own)
 
 
 def _closing(reader: JournalReader, seq: int) -> bool:

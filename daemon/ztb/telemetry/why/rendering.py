@@ -334,8 +334,10 @@ def _recomputed(answer: Explanation) -> RenderableType:
     if answer.capital is not None:
         found = answer.capital
         evidence = all(share.same_evidence for share in found.shares)
+        weighed = all(share.same_weight for share in found.shares)
         rows += [
             ("evidence", _same(evidence, "of each expert, from the sums that it is made of")),
+            ("shares", _same(weighed, "the weight of each expert, from the evidence")),
             ("target", _same(found.same_target, f"{found.target!r}, of the sum {found.sum!r}")),
         ]
     again = answer.recomputed
