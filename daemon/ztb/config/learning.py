@@ -172,6 +172,13 @@ class AllocationSection(Section):
     drawdown_fraction: float = Field(
         default=0.06, gt=0, le=1, description="what may be lost while the evidence is weak"
     )
+    folds: int = Field(
+        default=2,
+        ge=0,
+        le=32,
+        description="of the walk-forward over the history before the first decision, which says what generation 0 "
+        "begins with; 0: none",
+    )
     library: int = Field(
         default=2, ge=0, le=16, description="past generations kept as experts, beside generation 0"
     )

@@ -8,9 +8,9 @@ in a mixture with staying flat (Bayes' rule with e-values for likelihood ratios;
 
 so that at first the experts share `prior`, what loses fades, and what keeps growing after costs gets everything. Chance
 alone makes e large now and then. Therefore all weights are multiplied by a cushion (Grossman and Zhou 1993, "Optimal
-investment strategies for controlling drawdowns"): it falls to 0 as the account loses a fraction D since the evidence of
-the whole, e = sum_j (p_j / p) e_j, was last at its highest, and D grows with that height, from `drawdown_fraction`
-below `doubt` to no limit beyond `certainty`.
+investment strategies for controlling drawdowns"): it falls to 0 as the account loses a fraction D of its peak, and D
+grows with the highest evidence of the whole so far, e = sum_j (p_j / p) e_j, from `drawdown_fraction` below `doubt` to
+no limit beyond `certainty`. Beyond `doubt` a new height of e begins a new peak: what was cut back may trade again.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class Allocator:
         """In words, what it takes for an expert to have a share, and how near the nearest is."""
         if self.cushion == 0.0:
             return (
-                "as much was lost as the evidence allows; it trades again when that stands higher than before"
+                "as much was lost as the evidence allows; it trades again when that stands higher than ever"
             )
         nearest = max(self.experts.values(), key=lambda expert: expert.evidence.log_e)
         return (
@@ -143,11 +143,11 @@ class Allocator:
     def _look_back(self, account: float) -> None:
         """Move the cushion: what was lost since the evidence stood highest, against what may be lost."""
         config, log_e = self.config, self.log_e
-        if log_e > self._highest or self._reference == 0.0:
-            self._highest, self._reference = max(self._highest, log_e), account
-        self._reference = max(self._reference, account)
-        lost = 1.0 - account / self._reference
         doubt, certainty = math.log(config.doubt), math.log(config.certainty)
+        begun = self._reference == 0.0 or log_e > max(self._highest, doubt)
+        self._reference = account if begun else max(self._reference, account)
+        self._highest = max(self._highest, log_e)
+        lost = 1.0 - account / self._reference
         trust = min(max((self._highest - doubt) / (certainty - doubt), 0.0), 1.0)
         most = config.drawdown_fraction + trust * (1.0 - config.drawdown_fraction)
         self.cushion = min(max(1.0 - lost / most, 0.0), 1.0)
