@@ -158,7 +158,7 @@ class Writer:
         self.allocator.weigh()
         equities = dict(zip(experts, self.paper[number].tolist(), strict=False))
         aims = dict(zip(experts, self.wants[number].tolist(), strict=False))
-        if self.allocator.follow(equities, float(self.equity[number])) or come:
+        if self.allocator.follow(equities, float(self.paper[number, 0])) or come:
             for name, expert in experts.items():
                 detail = {"evidence": expert.evidence.state(), "unproven": False, "allocator": self.allocator.state(),
                           "leads": name == f"generation {generation}"}  # fmt: skip
@@ -210,12 +210,9 @@ class Writer:
             "risk": RISK,
         }
         instrument = {
-            "symbol": "BTC/USD",
-            "tick_size": "0.01",
-            "lot_size": "0.01",
-            "taker_fee": "0.001",
-            "spread_bps": 2.0,
-        }
+            "symbol": "BTC/USD", "venue": "nowhere", "tick_size": "0.01", "lot_size": "0.01", "maker_fee": "0.001",
+            "taker_fee": "0.001", "spread_bps": 2.0, "inferred": [],
+        }  # fmt: skip
         self.directory.write_json(
             self.directory.manifest,
             {"mode": "replay", "run_id": "ab" * 16, "seed": 0, "features": FEATURES, "ladder": LADDER,
