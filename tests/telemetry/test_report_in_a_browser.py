@@ -84,7 +84,8 @@ def test_pointing_at_the_equity_says_what_it_was(make_run, show):
 @pytest.mark.parametrize("size", SIZES)
 def test_the_capital_of_experts_stands_beside_the_equity(make_run, show, size):
     page = show(make_run(experts=True), size)
-    assert min(page.evaluate(DRAWN)) > 2 and len(page.evaluate(DRAWN)) == CHARTS + 1
+    drawn = page.evaluate(DRAWN)
+    assert min(drawn) > 2 and len(drawn) == CHARTS + 1
     legend = page.locator("figure[data-chart=capital] .legend").inner_text()
     assert [word for word in ("trend", "generation 0", "generation 1") if word in legend] == [
         "trend", "generation 0", "generation 1",
