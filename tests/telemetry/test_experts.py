@@ -88,7 +88,7 @@ def test_the_first_screen_says_what_each_would_have_done_and_the_section_who_has
         assert words in said, words
     text = read(directory).text
     for words in ("Generation 0, full size", "Trend, full size", "Capital with experts", "Highest weight", "rule",
-                  "from 40\N{NO-BREAK SPACE}% of the account over all of them", "shadow", "leads"):  # fmt: skip
+                  "40\N{NO-BREAK SPACE}% over all of them while nothing is known", "shadow", "leads"):  # fmt: skip
         assert words in text or words.replace("\N{NO-BREAK SPACE}", " ") in text, words
 
 

@@ -109,7 +109,8 @@ def test_before_anything_learnt_has_had_weight_nothing_is_credited_whatever_the_
     run = load_run(directory)
     for words in (credit(run), helping(run)):
         assert (
-            "Nothing learnt since has had a share of the account" in words and "Learning helps" not in words
+            "Nothing learnt after generation 0 has had a share of the account" in words
+            and "Learning helps" not in words
         )
 
 

@@ -32,7 +32,7 @@ def capital(run: RunData) -> Html:
     most = (
         ""
         if prior is None
-        else f", from {texts.percent(prior, 0, signed=False)} of the account over all of them"
+        else f", {texts.percent(prior, 0, signed=False)} over all of them while nothing is known"
     )
     said = (
         "Each expert trades an account of its own at full size on paper, and the account pursues the sum of what they "

@@ -133,7 +133,7 @@ def credit(run: RunData) -> str:
     if not any(one.baseline in (UNLEARNT, "frozen") for one in found):
         return ""
     if run.experts and not run.learnt_had_weight:
-        return "Nothing learnt since has had a share of the account, so none of this is credited to learning."
+        return "Nothing learnt after generation 0 has had a share of the account, so none of this is credited to learning."
     learning = _learning(run, found)
     if learning is None:
         return "Whether learning helps is said when the run has ended."
