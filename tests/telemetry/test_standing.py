@@ -59,7 +59,10 @@ def test_the_list_of_a_run_says_how_each_stands_with_its_weight(directory, capsy
     monkeypatch.setenv("COLUMNS", "120")
     assert list_generations(directory.checkpoints, None, False, directory.journal) == 0
     shown = capsys.readouterr().out
-    assert "shadow" in shown and "leads" in shown and "%" in shown and "weight" in shown
+    assert "generation 0: shadow" in shown and "generation 1: leads" in shown, (
+        "files have numbers of their own"
+    )
+    assert "%" in shown and "weight" in shown
     assert list_generations(directory.checkpoints, None, True, directory.journal) == 0
     listed = json.loads(capsys.readouterr().out)
     assert [one["standing"] for one in listed] == [None, "shadow", "leads"], (

@@ -123,10 +123,18 @@ def _table(found: list[Generation], stand: dict[int, Standing]) -> Table:
             ", ".join(described["marks"]),
             *(_figure_or_dash(generation.metrics.get(name)) for name in shown),
             *(("-" if weight is None else f"{weight:.2%}",) if weighed else ()),
-            generation.fault or described["standing"] or "good",
+            generation.fault or _state(generation, described["standing"]),
         )
         table.add_row(*(escape(str(cell)) for cell in cells))
     return table
+
+
+def _state(generation: Generation, standing: str | None) -> str:
+    """Numbers of files need not be those of the run's generations."""
+    number = generation.lineage.get("generation", generation.number)
+    if standing is None:
+        return "good"
+    return standing if number == generation.number else f"generation {number}: {standing}"
 
 
 def _or_dash(value: object) -> object:
