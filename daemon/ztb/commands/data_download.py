@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from ztb.commands.data import when
 from ztb.config import MarketSection, load_config
 from ztb.errors import UsageError
 from ztb.runtime.clock import SystemClock
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 # What happened a moment ago may not have reached the venue's history yet.
 _LATE_MS = 5_000
+_WORTH_SAYING_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def download(options: DownloadOptions) -> int:
         raise UsageError("--from: lies after --to, or in the future")
     with _bar(options.as_json, start_ms, until_ms) as progress:
         fetched = asyncio.run(_fetch(options, market, until_ms, progress))
-    _tell(options, fetched)
+    _tell(options, fetched, until_ms)
     return 0
 
 
@@ -98,10 +100,13 @@ def _bar(quiet: bool, start_ms: int, until_ms: int) -> Generator[Callable[[int],
         yield advance
 
 
-def _tell(options: DownloadOptions, fetched: Fetched) -> None:
+def _tell(options: DownloadOptions, fetched: Fetched, until_ms: int) -> None:
     facts = asdict(fetched) | {"out": str(options.out)}
     if options.as_json:
         sys.stdout.write(msgspec.json.encode(facts).decode() + "\n")
         return
     gaps = f", {fetched.gaps} gaps ({fetched.missing} rows missing)" if fetched.gaps else ", no gap"
-    sys.stdout.write(f"{options.out}: {fetched.rows:,} rows written{gaps}\n")
+    ends = ""
+    if until_ms - fetched.end_ms > _WORTH_SAYING_MS:
+        ends = f"; the venue tells nothing after {when(fetched.end_ms * 1_000_000)}"
+    sys.stdout.write(f"{options.out}: {fetched.rows:,} rows written{gaps}{ends}\n")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ztb.commands.options import parse_moment, say_if_it_compiles
+from ztb.commands.moments import parse_span_of
+from ztb.commands.options import say_if_it_compiles
 from ztb.config import load_config
 from ztb.errors import UsageError
 from ztb.learning.service.initial_policy import parse_span
@@ -84,7 +85,7 @@ def _request(options: TrainOptions) -> tuple[TrainRequest, RunDirectory]:
         return (request if options.device is None else replace(request, device=options.device)), directory
     request = TrainRequest(
         load_config(options.config_path, options.flags).config, options.paths, options.seed,
-        parse_moment(options.start, "--from"), parse_moment(options.end, "--to"),
+        *parse_span_of(options.start, options.end),
         _validation_ns(options.validation), options.updates, options.patience,
         options.device or "cpu",
     )  # fmt: skip

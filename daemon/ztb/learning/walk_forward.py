@@ -84,7 +84,8 @@ def own_growths(
     terms = Terms(
         shape, settings.bridge, settings.paper, settings.start_cash, settings.sample, settings.network
     )
-    uniforms = np.random.Generator(np.random.PCG64(0)).random((recording.decisions - 1, 1, len(shape.heads)))
+    generator = np.random.Generator(np.random.PCG64(0))
+    uniforms = generator.random((recording.decisions - 1, 1, len(shape.heads)))
     traded = Shadow(terms, weights, np.zeros(1, np.int64)).trade(recording, uniforms)
     equity, mids = traded.equity[::block, 0], recording.shared.mids[::block]
     ruined = np.flatnonzero(equity <= 0.0)

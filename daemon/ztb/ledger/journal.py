@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import heapq
+import math
 import os
 import queue
 import sqlite3
@@ -21,7 +22,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from ztb.errors import DataError, ZtbError
+from ztb.errors import DataError, InvariantError, ZtbError
 from ztb.ledger.records import RECORDS, SCHEMA_VERSION, Record
 from ztb.utils.background import background_thread
 
@@ -54,7 +55,28 @@ _INSERT = {
     record.table: f"INSERT INTO {record.table} VALUES ({','.join('?' * (len(_columns(record)) + 1))})"
     for record in RECORDS
 }
+_REALS = {
+    record: tuple(i for i, (_, kind) in enumerate(_columns(record)) if kind == "REAL") for record in RECORDS
+}
 _ENCODER = msgspec.json.Encoder()
+
+
+def _entered(record: _R) -> tuple[_R, _Row]:
+    """`record` as it may enter, with its values: a figure that is not finite does not exist.
+
+    InvariantError: it has to, in this column.
+    """
+    values = msgspec.structs.astuple(record)
+    for i in _REALS[type(record)]:
+        value = values[i]
+        if value is not None and not math.isfinite(value):
+            name = record.__struct_fields__[i]
+            if "None" not in str(record.__annotations__[name]):
+                raise InvariantError(
+                    f"journal: {name} of a row of {record.table} would be {value}, and must be finite: {record}"
+                )
+            return _entered(msgspec.structs.replace(record, **{name: None}))
+    return record, values
 
 
 def _canonical_lines(group: _Group) -> bytes:
@@ -95,11 +117,15 @@ class Journal:
         self._thread.start()
 
     def append(self, record: Record) -> int:
-        """Enter `record`; returns its sequence number, from 1. ZtbError if the disk refused an earlier row."""
+        """Enter `record`; returns its sequence number, from 1. ZtbError if the disk refused an earlier row.
+
+        InvariantError: a figure that must exist is not finite.
+        """
         if self._failure is not None:
             self._raise_failure()
+        record, values = _entered(record)
         self._seq += 1
-        self._group.append((type(record).table, (self._seq, *msgspec.structs.astuple(record))))
+        self._group.append((type(record).table, (self._seq, *values)))
         if len(self._group) % _DIGEST_ROWS == 0:
             self._enter_in_digest()
         if len(self._group) >= _GROUP_ROWS:

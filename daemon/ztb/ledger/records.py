@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import msgspec
 
 SCHEMA_VERSION = 2
 """1: before the account's capital was shared among experts (no `allocations`, no `aims`)."""
+
+
+def detail_text(facts: Mapping[str, Any]) -> str:
+    """`facts` as the JSON text of a column, keys sorted; null for a figure that is not finite."""
+    return json.dumps(_known(dict(facts)), sort_keys=True, allow_nan=False)
+
+
+def _known(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        facts: dict[Any, Any] = value
+        return {key: _known(item) for key, item in facts.items()}
+    if isinstance(value, list | tuple):
+        items: list[Any] | tuple[Any, ...] = value
+        return [_known(item) for item in items]
+    return value
 
 
 class Record(msgspec.Struct, frozen=True):

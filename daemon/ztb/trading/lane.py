@@ -39,7 +39,15 @@ from ztb.trading.bridge import (
     Wanted,
 )
 from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMING_WAIT, whole_lots
-from ztb.trading.strategy import Action, Moment, OwnReward, Strategy, checked_action
+from ztb.trading.strategy import (
+    Action,
+    Moment,
+    OwnReward,
+    Strategy,
+    checked_action,
+    checked_reward,
+    place_of,
+)
 from ztb.trading.working import CANCEL, KEEP, next_move
 from ztb.utils.rng import STREAM_ACTION, STREAM_TIMING, uniform
 
@@ -47,14 +55,6 @@ NO_ORDER = "no_order"
 REPLACING = "replacing"
 _FILLS_REMEMBERED = 4096
 _OVER = (Rejected, Cancelled, Expired)  # events after which the order is gone
-
-
-def _place(error: BaseException) -> str:
-    """File and line of the innermost frame of `error`."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return "strategy" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
 
 
 class Decided(msgspec.Struct, frozen=True):
@@ -137,8 +137,9 @@ class Lane:
         self.aim = 0.0
         """The exposure that the lane last wanted: waiting changes nothing."""
         self._decision = 0
-        self._own_reward: OwnReward | None = getattr(strategy, "reward", None)
-        self._equity_before = 0.0
+        reward: OwnReward | None = getattr(strategy, "reward", None)
+        self._own_reward = None if reward is None else checked_reward(reward)
+        self._equity_before: float | None = None  # until it has decided, there is nothing to be rewarded
         self._fills: dict[int, None] = {}
 
     @property
@@ -217,8 +218,8 @@ class Lane:
         reward = bridge.observe(broker.account, broker.view, features, buys - sells, ts_ns)
         facts = bridge.facts
         if self._own_reward is not None:
-            reward = float(self._own_reward(self._equity_before, facts[FACT_EQUITY])) if decision else 0.0
-            self._equity_before = facts[FACT_EQUITY]
+            before, self._equity_before = self._equity_before, facts[FACT_EQUITY]
+            reward = 0.0 if before is None else self._own_reward(before, facts[FACT_EQUITY])
         self._uniforms[0] = uniform(self._seed, STREAM_ACTION, decision)
         self._uniforms[1] = uniform(self._seed, STREAM_TIMING, decision)
         moment = Moment(
@@ -270,7 +271,7 @@ class Lane:
             raise
         except Exception as error:
             raise StrategyError(
-                f"{_place(error)}: the strategy raised {type(error).__name__}: {error} (decision {moment.decision})"
+                f"{place_of(error)}: the strategy raised {type(error).__name__}: {error} (decision {moment.decision})"
             ) from error
         return checked_action(answer, len(moment.ladder), moment.decision)
 

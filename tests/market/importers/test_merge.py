@@ -113,7 +113,7 @@ def test_large_files_are_not_held_in_memory(tmp_path: Path, monkeypatch: pytest.
     path.write_text(
         "timestamp,price,size\n" + "".join(f"{1_600_000_000_000 + i},5,1\n" for i in range(20_000))
     )
-    monkeypatch.setattr("ztb.market.importers.tables._CSV_BLOCK", 16_384)
+    monkeypatch.setattr("ztb.market.importers.csv_tables._BLOCK", 16_384)
     history = open_history([path])
     blocks = history.blocks(100)
     next(blocks)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ztb.learning.allocation.allocator import Allocator, AllocatorConfig
 from ztb.learning.allocation.evidence import GrowthEvidence
 from ztb.learning.generations import GenerationInfo
-from ztb.ledger.records import AllocationRow
+from ztb.ledger.records import AllocationRow, detail_text
 from ztb.market.ticks import Ticks
 from ztb.trading.bridge import Wanted
 from ztb.trading.lane import Decided, Lane
@@ -288,7 +288,7 @@ class Experts:
                     "evidence": expert.evidence.state(), "unproven": expert.unproven,
                     "leads": name == self.leader, "allocator": self.allocator.state(),
                 }  # fmt: skip
-                equity, text = self.lanes[name].equity, json.dumps(detail, sort_keys=True)
+                equity, text = self.lanes[name].equity, detail_text(detail)
                 rows.append(AllocationRow(decision, ts_ns, name, *told, equity, text))
         return rows
 

@@ -12,6 +12,7 @@ from ztb.learning.allocation.evidence import GrowthEvidence
 from ztb.learning.generations import GenerationInfo
 from ztb.trading.policy.network import MakeNetwork, first_weights, weight_shapes
 from ztb.trading.policy.weights import NetworkShape, Weights
+from ztb.trading.ppo.finite import unsound
 from ztb.utils import CheckpointManager
 
 CHECKPOINT_NAME = "policy"
@@ -76,6 +77,11 @@ def load_origin(text: str, shape: NetworkShape, schema_hash: str, make: MakeNetw
     wanted = weight_shapes(shape, make)
     if found != wanted:
         raise ConfigError(f"{text}: its network {found} is not the configured one {wanted}")
+    place = unsound([weights, state["updater"]])
+    if place:
+        raise DataError(
+            f"{text}: {place} of its state is not finite; choose another generation of it, with :N"
+        )
     return InitialPolicy(f"generation {text}", weights, state["updater"], state["normaliser"])
 
 

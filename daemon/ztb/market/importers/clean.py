@@ -5,18 +5,20 @@ What becomes of a row depends on it and on rows before it, never on where a file
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ztb.errors import DataError
-from ztb.market.importers.chunk import Chunk
-from ztb.market.importers.increments import PREFIX_ROWS, price_fields, snap
-from ztb.market.importers.judge import Mask, faults, without
+from ztb.market.importers.chunk import Chunk, join
+from ztb.market.importers.increments import PREFIX_ROWS, Grid, price_fields, snap
+from ztb.market.importers.judge import EMPTY_ROW, NO_TRADE, Mask, faults, without
+from ztb.market.importers.repeated import CONTRADICTION, choose
 from ztb.market.report import DataReport
-from ztb.market.ticks import BAR, GAP, QUOTE, TRADE, Flag, Ticks
+from ztb.market.ticks import BAR, GAP, QUOTE, TRADE, Flag, Ticks, empty_ticks
+from ztb.market.venues import Unit
 
 _ID_WINDOW = 65_536
 _SMALL_STEP_NS = 60 * 10**9
@@ -27,19 +29,20 @@ _NO_TIME = int(Flag.NO_TIME)
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a stream is held to. `lot_size` None: quantities need not be multiples.
+    """What a stream is held to. `lot` None: quantities need not be multiples.
 
     `bar_ns` is the length of bars, 0 for ticks; `silence_ns` the time without a row that counts as a gap;
-    `contract` the quote currency of one contract where quantities are contracts, else 0; `given` says that
-    the tick size was told, not inferred.
+    `unit` what quantities count; `shift_ns` what is added to a bar's time for its opening; `given` says that the
+    tick size was told, not inferred.
     """
 
-    tick_size: Decimal
-    lot_size: Decimal | None
+    tick: Grid
+    lot: Grid | None
     bar_ns: int
     silence_ns: int
     gapless: bool
-    contract: float
+    unit: Unit
+    shift_ns: int
     given: bool
 
 
@@ -55,26 +58,38 @@ class Cleaner:
     last_ns: int = -1
     last_bar_ns: int = -1
     last_id: int = -1
-    bar_floor_ns: int = -1
+    file_bar_ns: int = -1
+    next_file_ns: int | None = None
+    held: Chunk | None = None
+    held_before: Mask = field(default_factory=lambda: np.zeros(0, np.bool_))
     id_floor: int = -1
     ids_rise: bool = True
     halts: int = 0
     recent_ids: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
-    def clean(self, chunk: Chunk) -> Ticks:
+    def clean(self, chunk: Chunk) -> Sequence[Ticks]:
         """Rows of `chunk` that stand, on event time; DataError naming file and row where they cannot."""
         self.report.rows += chunk.read
         chunk = self._judge(chunk)
-        if self.terms.contract:
-            to_base_quantities(chunk.ticks, self.terms.contract)
-        if len(chunk.ticks) and chunk.ticks["kind"][0] == BAR:
-            chunk = self._bars(chunk)
-        else:
-            chunk = self._times(self._unique(chunk))
+        if not self.terms.unit.plain:
+            to_coins(chunk.ticks, self.terms.unit)
+        if self.terms.bar_ns:
+            if self.terms.shift_ns:
+                chunk.ticks["ts_ns"] += np.where(chunk.ticks["ts_ns"] >= 0, self.terms.shift_ns, 0)
+            return self._bars(chunk)
+        chunk = self._times(self._unique(chunk))
         self._increments(chunk)
-        return chunk.ticks
+        return (chunk.ticks,)
 
-    def recorded(self, chunk: Chunk) -> Ticks:
+    def finish(self) -> Ticks:
+        """What was held back for a later file."""
+        held, self.held = self.held, None
+        if held is None or len(held.ticks) == 0:
+            return empty_ticks(0)
+        self._close_bars(held, self.terms.bar_ns)
+        return held.ticks
+
+    def recorded(self, chunk: Chunk) -> Sequence[Ticks]:
         """Rows of our own recording, which were clean when they were written; only time must not fall."""
         ticks = chunk.ticks
         self.report.rows += chunk.read
@@ -84,14 +99,16 @@ class Cleaner:
         self.report.gaps += int(((ticks["flags"] & GAP) != 0).sum())
         ticks["ts_ns"] = latest
         self.last_ns = int(latest[-1])
-        return ticks
+        return (ticks,)
 
-    def new_file(self, file: str) -> None:
-        """Rows come from `file` from now on."""
+    def new_file(self, file: str, next_ns: int | None = None) -> None:
+        """Rows come from `file` from now on; the one after it begins at `next_ns` (None: there is none)."""
         self.file = file
         self.rows_seen = self.rows_bad = 0
+        self.next_file_ns = None if next_ns is None else next_ns + self.terms.shift_ns
+        self.file_bar_ns = -1
+        self.held_before = np.ones(0 if self.held is None else len(self.held.ticks), np.bool_)
         # What an earlier file has covered comes again in files that overlap.
-        self.bar_floor_ns = self.last_bar_ns
         self.id_floor = self.last_id if self.ids_rise else -1
 
     def malformed(self, row: int, text: str) -> None:
@@ -118,18 +135,20 @@ class Cleaner:
 
     def _judge(self, chunk: Chunk) -> Chunk:
         bad = np.zeros(len(chunk.ticks), np.bool_)
-        halted = bad.copy()
+        halted, blank = bad.copy(), bad.copy()
         for reason, mask in faults(chunk):
-            fresh = mask & ~bad & ~halted
+            fresh = mask & ~bad & ~halted & ~blank
             if fresh.any():
                 self._drop(chunk, reason, fresh)
                 if reason == "market halted":
                     halted |= fresh
+                elif reason in (NO_TRADE, EMPTY_ROW):
+                    blank |= fresh
                 else:
                     bad |= fresh
         self._refuse_rotten(chunk, bad)
         self.rows_seen += len(bad)
-        out = bad | halted
+        out = bad | halted | blank
         if not out.any():
             return chunk
         halts = self.halts + np.cumsum(halted)[~out]
@@ -154,23 +173,84 @@ class Cleaner:
                 "this is no market data or the layout is another: mend or leave out the file",
             )
 
-    def _bars(self, chunk: Chunk) -> Chunk:
-        length = self.terms.bar_ns
+    def _bars(self, chunk: Chunk) -> list[Ticks]:
+        """Bars in order of time, one for each; those that a later file may tell anew wait for it."""
+        self._refuse_disorder(chunk)
+        if len(chunk.ticks) == 0:
+            return []
+        ready: list[Ticks] = []
+        before = np.zeros(len(chunk.ticks), np.bool_)
+        if self.held is not None and len(self.held.ticks):
+            ready += self._release(self.held, self.held_before, int(chunk.ticks["ts_ns"][0]))
+        if len(self.held_before):
+            before = np.concatenate((self.held_before, before))
+            assert self.held is not None
+            chunk = join((self.held, chunk))
+            order = np.argsort(chunk.ticks["ts_ns"], kind="stable")
+            chunk, before = chunk.take(order), before[order]
+        late = chunk.ticks["ts_ns"] <= self.last_bar_ns
+        if late.any():
+            self._drop(chunk, "duplicate", late)
+            chunk, before = chunk.take(~late), before[~late]
+        chunk, before = self._once(chunk, before)
+        self._increments(chunk)
+        return ready + self._release(chunk, before, self.file_bar_ns + 1)
+
+    def _release(self, chunk: Chunk, before: Mask, until: int) -> list[Ticks]:
+        """Bars of `chunk` before `until` that no later file can tell anew, closed; the rest is held."""
+        until = until if self.next_file_ns is None else min(until, self.next_file_ns)
+        ready = int(np.searchsorted(chunk.ticks["ts_ns"], until, side="left"))
+        # Copied: a view would keep the whole chunk.
+        self.held = chunk.take(np.arange(ready, len(before)))
+        self.held_before = before[ready:]
+        if ready == 0:
+            return []
+        chunk = chunk.take(slice(0, ready))
+        self._close_bars(chunk, self.terms.bar_ns)
+        return [chunk.ticks]
+
+    def _refuse_disorder(self, chunk: Chunk) -> None:
         opens = chunk.ticks["ts_ns"]
-        latest = np.maximum.accumulate(np.concatenate(([self.last_bar_ns], opens)))[:-1]
-        duplicate = (opens == latest) | (opens <= self.bar_floor_ns)
-        back = (opens < latest) & ~duplicate
-        if back.any():
+        latest = np.maximum.accumulate(np.concatenate(([self.file_bar_ns], opens)))
+        if (opens < latest[:-1]).any():
             raise self._fault(
-                int(chunk.rows[int(np.argmax(back))]),
+                int(chunk.rows[int(np.argmax(opens < latest[:-1]))]),
                 "bar is older than the one before; the file is too large to be sorted here: sort it by time",
             )
-        if duplicate.any():
-            self._drop(chunk, "duplicate", duplicate)
-            chunk = chunk.take(~duplicate)
-        if len(chunk.ticks):
-            self._close_bars(chunk, length)
-        return chunk
+        self.file_bar_ns = int(latest[-1])
+
+    def _once(self, chunk: Chunk, before: Mask) -> tuple[Chunk, Mask]:
+        """`chunk` with one row for each time, and which of its rows an earlier file told."""
+        while (same := np.diff(chunk.ticks["ts_ns"]) == 0).any():
+            # Pairs that share no row; what is left of three of a time meets again.
+            firsts = np.flatnonzero(same & ~np.concatenate(([False], same[:-1])))
+            reasons, losers = choose(chunk.ticks, firsts)
+            for reason in np.unique(reasons):
+                mask = np.zeros(len(chunk.ticks), np.bool_)
+                mask[losers[reasons == reason]] = True
+                self._drop(chunk, str(reason), mask)
+            self._refuse_second_series(chunk, before, firsts, reasons == CONTRADICTION)
+            kept = np.ones(len(chunk.ticks), np.bool_)
+            kept[losers] = False
+            chunk, before = chunk.take(kept), before[kept]
+        return chunk, before
+
+    def _refuse_second_series(
+        self, chunk: Chunk, before: Mask, firsts: NDArray[np.int64], differ: Mask
+    ) -> None:
+        """Repeated bars with other prices are another series, unless they are few."""
+        across = before[firsts] != before[firsts + 1]
+        self.rows_bad += int(differ.sum())
+        several = int((differ & across).sum()) > 0.5 * int(across.sum())
+        rotten = self.rows_bad > _BAD_START + _BAD_SHARE * self.rows_seen
+        if differ.any() and (several or rotten):
+            at = int(firsts[int(np.argmax(differ))])
+            where = "an earlier file has" if several else "another row has"
+            raise self._fault(
+                int(chunk.rows[at + 1]),
+                f"{where} other prices for the same time: these are two series, such as trades and an index or two "
+                "markets: name the files of one",
+            )
 
     def _close_bars(self, chunk: Chunk, length: int) -> None:
         opens = chunk.ticks["ts_ns"]
@@ -264,41 +344,48 @@ class Cleaner:
             of_kind = ticks["kind"] == kind
             rows = slice(None) if of_kind.all() else np.flatnonzero(of_kind)
             for name in price_fields(int(kind)):
-                self._snap(chunk, rows, name, self.terms.tick_size)
-            if kind == TRADE and self.terms.lot_size is not None:
-                self._snap(chunk, rows, "size", self.terms.lot_size)
+                self._snap(chunk, rows, name, self.terms.tick)
+            if kind == TRADE and self.terms.lot is not None:
+                self._snap(chunk, rows, "size", self.terms.lot)
             if kind == QUOTE:
                 ticks["price"][rows] = 0.5 * (ticks["bid"][rows] + ticks["ask"][rows])
 
-    def _snap(self, chunk: Chunk, rows: slice | NDArray[np.int64], name: str, increment: Decimal) -> None:
+    def _snap(self, chunk: Chunk, rows: slice | NDArray[np.int64], name: str, grid: Grid) -> None:
         values = chunk.ticks[name][rows]
-        snapped, strays = snap(values, increment)
+        snapped, strays = snap(values, grid)
         if strays.any():
             at = int(np.argmax(strays))
-            raise self._stray(int(chunk.rows[rows][at]), name, float(values[at]), increment)
+            raise self._stray(int(chunk.rows[rows][at]), name, float(values[at]), grid)
         chunk.ticks[name][rows] = snapped
 
-    def _stray(self, row: int, name: str, value: float, increment: Decimal) -> DataError:
+    def _stray(self, row: int, name: str, value: float, grid: Grid) -> DataError:
         what, called, option = ("price", "tick size", "--tick-size")
         if name == "size":
             what, called, option = ("quantity", "lot size", "--lot-size")
         origin = (
             "given" if self.terms.given and name != "size" else f"inferred from the first {PREFIX_ROWS} rows"
         )
+        if not grid.binds:
+            origin = f"to which prices without a grid are rounded, from the first {PREFIX_ROWS} rows"
         return self._fault(
             row,
-            f"{what} {value!r} is no multiple of the {called} {increment:f} {origin}: "
+            f"{what} {value!r} is no multiple of the {called} {grid.increment:f} {origin}: "
             f"give the right one with {option}",
         )
 
 
-def to_base_quantities(ticks: Ticks, contract: float) -> None:
-    """Contracts worth `contract` of quote currency become base currency at each row's own price."""
-    quotes = ticks["kind"] == QUOTE
+def to_coins(ticks: Ticks, unit: Unit) -> None:
+    """Quantities become base currency, contracts of quote currency at each row's own price."""
+    quotes, bars = ticks["kind"] == QUOTE, ticks["kind"] == BAR
     others = ~quotes
-    ticks["size"][others] *= contract / ticks["price"][others]
-    ticks["bid_size"][quotes] *= contract / ticks["bid"][quotes]
-    ticks["ask_size"][quotes] *= contract / ticks["ask"][quotes]
+
+    def worth(price: NDArray[np.float64]) -> NDArray[np.float64]:
+        return unit.quotes / price if unit.quotes else np.full(len(price), unit.coins)
+
+    ticks["size"][others] *= worth(ticks["price"][others])
+    ticks["bid_size"][quotes] *= worth(ticks["bid"][quotes])
+    ticks["ask_size"][quotes] *= worth(ticks["ask"][quotes])
+    ticks["buy_volume"][bars] *= worth(ticks["price"][bars])
 
 
 def _repeats(ids: NDArray[np.int64]) -> Mask:

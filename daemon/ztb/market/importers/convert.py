@@ -6,18 +6,32 @@ Rows of depth are messages first: which belong together, where a book starts ane
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as arrow_compute
 from numpy.typing import NDArray
 
 from ztb.errors import DataError
 from ztb.market.importers.chunk import Chunk, join
-from ztb.market.importers.columns import TimeUnit, floats, identities, one_value, sides, times, truths
+from ztb.market.importers.columns import floats, identities, one_value, sides, signs, truths
+from ztb.market.importers.files import printable
 from ztb.market.importers.layouts import Layout
+from ztb.market.importers.timeunit import TimeUnit, is_text
 from ztb.market.ticks import BAR, DEPTH, LAST, QUOTE, SNAPSHOT, TRADE, empty_ticks, take_ticks
+
+# Its stubs know fewer overloads than it has.
+pc: Any = arrow_compute
+
+_QUOTED = re.compile(r"'(.*?)'", re.DOTALL)
+_PRICES = (("open", "open"), ("high", "high"), ("low", "low"), ("price", "close"))
+_SIDES = (("side", sides, 1), ("maker_side", sides, -1), ("buyer", signs, 1), ("maker", signs, -1))
+_SECOND_NS, _MINUTE_NS = 10**9, 60 * 10**9
+_STAND_IN = 100_000.0
+"""Quote currency that a bar is taken for where nothing tells its volume."""
 
 
 @dataclass(slots=True)
@@ -89,17 +103,17 @@ def crossed_books(sides: NDArray[np.int8], prices: NDArray[np.float64]) -> NDArr
     return np.asarray(bids >= asks)
 
 
-_QUOTED = re.compile(r"'(.*?)'", re.DOTALL)
-_BAR_FIELDS = (("open", "open"), ("high", "high"), ("low", "low"), ("price", "close"), ("size", "size"))
-
-
 @dataclass(slots=True)
 class Converter:
-    """Turns one file's batches into chunks, in order; keeps what must be remembered between batches."""
+    """Turns one file's batches into chunks, in order; keeps what must be remembered between batches.
+
+    `remark` hears what was assumed of the file.
+    """
 
     where: str
     layout: Layout
     unit: TimeUnit
+    remark: Callable[[str], None]
     row: int = 1
     symbol: str | None = None
     venue: str | None = None
@@ -114,7 +128,7 @@ class Converter:
         except pa.ArrowException as error:
             row, value = _culprit(batch, str(error))
             raise DataError(
-                f"{self.where}: row {self.row + row}: {value} is no number or time: mend or remove the row"
+                f"{self.where}: row {self.row + row}: {printable(value)} is no number or time: mend or remove the row"
             ) from error
         self.row += batch.num_rows
         return chunk
@@ -144,20 +158,65 @@ class Converter:
     def _start(self, batch: Any, kind: int) -> Chunk:
         ticks = empty_ticks(batch.num_rows)
         ticks["kind"] = kind
-        ticks["ts_ns"] = times(self._column(batch, "time"), self.unit, self.row)
+        ticks["ts_ns"] = self.unit.times(self._moments(batch), self.row)
         return Chunk(ticks, np.arange(self.row, self.row + len(ticks), dtype=np.int64), len(ticks))
+
+    def _moments(self, batch: Any) -> Any:
+        """The column of times, or day and clock of two columns as one."""
+        if "date" not in self.layout.columns:
+            return self._column(batch, "time")
+        day, clock = (pc.cast(self._column(batch, role), pa.string()) for role in ("date", "clock"))
+        return pc.binary_join_element_wise(pc.utf8_trim_whitespace(day), pc.utf8_trim_whitespace(clock), " ")
 
     def _trades(self, batch: Any) -> Chunk:
         chunk = self._start(batch, TRADE)
         chunk.ticks["price"] = self._floats(batch, "price")
-        chunk.ticks["size"] = self._floats(batch, "size")
-        if "maker" in self.layout.columns:
-            chunk.ticks["side"] = np.where(truths(self._column(batch, "maker")), -1, 1)
-        elif "side" in self.layout.columns:
-            chunk.ticks["side"] = sides(self._column(batch, "side"))
+        self._side(batch, chunk)
+        if "signed_size" in self.layout.columns:
+            signed = self._floats(batch, "signed_size")
+            chunk.ticks["side"], chunk.ticks["size"] = np.sign(np.nan_to_num(signed)), np.abs(signed)
+        else:
+            chunk.ticks["size"] = self._sizes(batch, chunk.ticks["price"])
         if "id" in self.layout.columns:
             chunk.ids = identities(self._column(batch, "id"))
         return chunk
+
+    def _side(self, batch: Any, chunk: Chunk) -> None:
+        for role, read, sign in _SIDES:
+            if role in self.layout.columns:
+                column = self._column(batch, role)
+                chunk.ticks["side"] = found = sign * read(column)
+                if (found == 0).any():
+                    self._say_unknown(column.filter(pa.array(found == 0)))
+                return
+        if "signed_size" not in self.layout.columns:
+            self.remark(f"{self.where}: nothing tells the taker's side of its trades")
+
+    def _say_unknown(self, column: Any) -> None:
+        words = [str(word) for word in pc.unique(column).to_pylist() if word not in (None, "", 0)]
+        if words:
+            text = printable(words[0])[:40]
+            self.remark(f"{self.where}: no taker's side is known by {text!r}: such trades have none")
+
+    def _sizes(self, batch: Any, price: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n,) quantities as the layout counts them, save that quote currency is coins already."""
+        columns = self.layout.columns
+        for role in ("base_size", "size", "tick_size"):
+            if role in columns:
+                if role == "tick_size":
+                    self.remark(
+                        f"{self.where}: its volume counts changes of price, and is taken for a quantity"
+                    )
+                return self._floats(batch, role)
+        if "quote_size" in columns:
+            self.remark(
+                f"{self.where}: {columns['quote_size']!r} is quote currency, divided by the price for coins"
+            )
+            return self._floats(batch, "quote_size") / np.where(price > 0, price, np.nan)
+        self.remark(
+            f"{self.where}: nothing tells the volume: {_STAND_IN:,.0f} of quote currency a bar is assumed"
+        )
+        return _STAND_IN / np.where(price > 0, price, np.nan)
 
     def _quotes(self, batch: Any) -> Chunk:
         chunk = self._start(batch, QUOTE)
@@ -169,13 +228,16 @@ class Converter:
 
     def _bars(self, batch: Any) -> Chunk:
         chunk = self._start(batch, BAR)
-        for name, role in _BAR_FIELDS:
+        for name, role in _PRICES:
             chunk.ticks[name] = self._floats(batch, role)
+        chunk.ticks["size"] = self._sizes(batch, chunk.ticks["price"])
         chunk.ticks["buy_volume"] = self._floats(batch, "buys", np.nan)
         if "end" in self.layout.columns:
-            ends = times(self._column(batch, "end"), self.unit, self.row)
-            # The venue writes the last instant of the bar; its length is one unit more.
-            chunk.ticks["span_ns"] = ends - chunk.ticks["ts_ns"] + self.unit.factor
+            ends = self.unit.times(self._column(batch, "end"), self.row)
+            # Most venues write the last instant of the bar, in their own unit.
+            spans = ends - chunk.ticks["ts_ns"]
+            spans += -spans % _SECOND_NS
+            chunk.ticks["span_ns"] = spans + np.where((spans + _SECOND_NS) % _MINUTE_NS == 0, _SECOND_NS, 0)
         return chunk
 
     def _depth(self, batch: Any) -> Chunk:
@@ -203,6 +265,6 @@ class Converter:
 def _culprit(batch: Any, message: str) -> tuple[int, str]:
     """(row of the batch, value) that a failed conversion complains of; row 0 if the message does not say."""
     value = next(iter(_QUOTED.findall(message)), None)
-    texts = [column for column in batch.columns if pa.types.is_string(column.type)]
-    rows = [column.to_pylist().index(value) for column in texts if value in column.to_pylist()]
+    texts = [column.to_pylist() for column in batch.columns if is_text(column.type)]
+    rows = [column.index(value) for column in texts if value in column]
     return (min(rows), repr(value)) if rows else (0, message)

@@ -11,6 +11,8 @@ from ztb.market.importers.chunk import Chunk
 from ztb.market.ticks import BAR, DEPTH, LAST, QUOTE, SNAPSHOT, TRADE, Ticks
 
 Mask = NDArray[np.bool_]
+NO_TRADE, EMPTY_ROW = "bar without a trade", "empty row"
+"""Reasons that say nothing against a file: the bar is missing, the row is blank."""
 
 
 def faults(chunk: Chunk) -> Iterator[tuple[str, Mask]]:
@@ -55,7 +57,12 @@ def _quote(ticks: Ticks) -> Iterator[tuple[str, Mask]]:
 def _bar(ticks: Ticks) -> Iterator[tuple[str, Mask]]:
     first, high, low, last = ticks["open"], ticks["high"], ticks["low"], ticks["price"]
     prices = (first, high, low, last)
-    yield "price not positive", np.logical_or.reduce([_not_positive(p) for p in prices])
+    wrong = np.logical_or.reduce([_not_positive(p) for p in prices])
+    if wrong.any():
+        idle = np.logical_and.reduce([np.isnan(v) | (v == 0.0) for v in (*prices, ticks["size"])])
+        yield NO_TRADE, idle & (ticks["ts_ns"] >= 0)
+        yield EMPTY_ROW, np.logical_and.reduce([np.isnan(v) for v in prices]) & (ticks["ts_ns"] < 0)
+    yield "price not positive", wrong
     yield "volume negative", _negative(ticks["size"])
     inside = (low <= first) & (low <= last) & (first <= high) & (last <= high)
     yield "high and low do not hold open and close", ~inside

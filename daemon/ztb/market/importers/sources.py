@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from ztb.market.importers.chunk import Chunk, join
-from ztb.market.importers.columns import TimeUnit
 from ztb.market.importers.convert import Converter
 from ztb.market.importers.files import Format, Progress, sniff
 from ztb.market.importers.layouts import Order
 from ztb.market.importers.tables import BATCH_ROWS, Table, batches, open_table
 from ztb.market.importers.tape import Tape
+from ztb.market.importers.timeunit import LATEST_NS, TimeUnit
 from ztb.market.instrument import Instrument
 from ztb.market.recording import RecordingReader
 from ztb.market.report import DataReport
+from ztb.market.symbols import symbol_in_name
+from ztb.market.ticks import BAR, TRADE
+from ztb.market.venues import NAMES
 from ztb.market.witness import Witness
 
 SORTED_ROWS = 1_000_000
@@ -27,7 +31,11 @@ SORTED_ROWS = 1_000_000
 
 @dataclass(slots=True)
 class Facts:
-    """What a file says of itself. `rank` orders streams at equal times: books before quotes before trades."""
+    """What a file says of itself. `rank` orders streams at equal times: books before quotes before trades.
+
+    `market`: spot, linear, inverse or contract, where it tells; `coins`: quantities are coins whatever the market
+    counts; `closes`: a bar's time is its end.
+    """
 
     path: Path
     layout: str
@@ -38,6 +46,9 @@ class Facts:
     symbol: str | None = None
     layout_venue: str | None = None
     instrument: Instrument | None = None
+    market: str | None = None
+    coins: bool = False
+    closes: bool = False
 
 
 class Source(Protocol):
@@ -56,21 +67,25 @@ class TableSource:
     """A table of any format."""
 
     table: Table
+    latest_ns: int = LATEST_NS
     facts: Facts = field(init=False)
 
     def __post_init__(self) -> None:
-        layout = self.table.layout
-        rank = (2, 1, 0, 3)[layout.kind]
+        table, layout = self.table, self.table.layout
         self.facts = Facts(
-            self.table.path, layout.name, rank, layout.order, layout.gapless, layout_venue=layout.venue
-        )
+            path=table.path, layout=layout.name, rank=(2, 1, 0, 3)[layout.kind], order=layout.order,
+            gapless=layout.gapless, symbol=table.symbol, layout_venue=layout.venue,
+            market=table.market or layout.market, closes=layout.closes,
+            coins="size" not in layout.columns and layout.kind in (TRADE, BAR),
+        )  # fmt: skip
 
     def chunks(self, progress: Progress, witness: Witness) -> Iterator[Chunk]:
         where = str(self.table.path)
-        converter = Converter(where, self.table.layout, TimeUnit(where))
+        unit = TimeUnit(where, self.latest_ns)
+        converter = Converter(where, self.table.layout, unit, witness.remark)
         for batch in batches(self.table, progress, witness.malformed):
             chunk = converter.convert(batch)
-            self.facts.symbol, self.facts.venue = converter.symbol, converter.venue
+            self.facts.symbol, self.facts.venue = converter.symbol or self.table.symbol, converter.venue
             yield chunk
         rest = converter.finish()
         if rest is not None:
@@ -123,18 +138,25 @@ class RecordingSource:
             witness.torn(reader.torn)
 
 
-def open_source(path: Path) -> Source:
-    """`path` as a source, told by its content; DataError if it is nothing known."""
+def open_source(path: Path, latest_ns: int = LATEST_NS) -> Source:
+    """`path` as a source, told by its content; DataError if it is nothing known.
+
+    Later than `latest_ns` is no time.
+    """
     form = sniff(path)
     if form is Format.TAPE:
         return TapeSource(path)
     if form is Format.RECORDING:
         return RecordingSource(path)
-    return TableSource(open_table(path, form))
+    named = symbol_in_name(path.name, NAMES)
+    return TableSource(open_table(path, form, None if named is None else named.pair), latest_ns)
 
 
 def ordered(source: Source, progress: Progress, witness: Witness, report: DataReport) -> Iterator[Chunk]:
-    """The source's chunks in the order of its layout; files too large to be sorted come as they are."""
+    """The source's chunks in the order of its layout; files too large to be sorted come as they are.
+
+    Rows of one time that follow each other are never in two chunks, where the order is that of time.
+    """
     chunks = source.chunks(progress, witness)
     if source.facts.order is Order.AS_FILED:
         yield from chunks
@@ -143,11 +165,28 @@ def ordered(source: Source, progress: Progress, witness: Witness, report: DataRe
     for chunk in chunks:
         held.append(chunk)
         if sum(len(c.ticks) for c in held) > SORTED_ROWS:
-            yield from held
-            yield from chunks
+            yield from _whole_times(chain(held, chunks))
             return
     if held:
-        yield from _slices(_sorted(join(held), source.facts.order, report))
+        yield from _whole_times(_slices(_sorted(join(held), source.facts.order, report)))
+
+
+def _whole_times(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    held: Chunk | None = None
+    for chunk in chunks:
+        if held is not None and len(held.ticks) and len(chunk.ticks):
+            last = held.ticks["ts_ns"][-1]
+            if chunk.ticks["ts_ns"][0] == last:
+                others = np.flatnonzero(held.ticks["ts_ns"] != last)
+                cut = int(others[-1]) + 1 if len(others) else 0
+                chunk = join((held.take(slice(cut, None)), chunk))
+                chunk.read -= held.read
+                held = held.take(slice(0, cut))
+        if held is not None:
+            yield held
+        held = chunk
+    if held is not None:
+        yield held
 
 
 def _sorted(chunk: Chunk, order: Order, report: DataReport) -> Chunk:

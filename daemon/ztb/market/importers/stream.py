@@ -21,6 +21,10 @@ from ztb.market.witness import Reporter
 _SILENCE_NS = 5 * 60 * 10**9
 _SILENCE_SPACINGS = 20
 _ENOUGH_STEPS = 3
+_SHORTEST_NS, _DAY_NS = 10**9, 86_400 * 10**9
+# The last instant of a bar is one unit of its file before the next: a nano-, micro-, millisecond or second.
+_INSTANTS_NS = (1, 10**3, 10**6, 10**9)
+_MOST = 0.9
 
 
 @dataclass(slots=True)
@@ -76,7 +80,27 @@ def bar_length(first: Probe) -> int:
     lengths, counts = np.unique(steps[steps > 0], return_counts=True)
     if len(lengths) == 0:
         raise DataError(f"{first.facts.path}: a single bar does not tell how long bars are: give more rows")
-    return int(lengths[np.argmax(counts)])
+    length = int(lengths[np.argmax(counts)])
+    if length < _SHORTEST_NS:
+        raise DataError(
+            f"{first.facts.path}: its bars would last {length / 1e6:g} ms: its times are in another unit than they "
+            "look: write them as 2024-01-31 12:00"
+        )
+    return length
+
+
+def opening_shift(first: Probe, length: int) -> int:
+    """Nanoseconds to add to a bar's time for its opening: 0, or less where a file gives the end of each bar.
+
+    That shows by name, or by times one instant short of the next bar: 23:59:59.999, 12:59:59.
+    """
+    times = first.prefix["ts_ns"][first.prefix["ts_ns"] >= 0]
+    whole = min(length, _DAY_NS)
+    if not (times % whole == 0).any():
+        for instant in _INSTANTS_NS:
+            if np.mean((times + instant) % whole == 0) > _MOST:
+                return instant - length
+    return -length if first.facts.closes else 0
 
 
 def silence_limit(first: Probe) -> int:
@@ -89,22 +113,25 @@ def silence_limit(first: Probe) -> int:
 
 @dataclass(slots=True)
 class Stream:
-    """Files of one layout in order of their first time, held to the same terms."""
+    """Files of one layout in order of their first times `firsts`, held to the same terms."""
 
     sources: Sequence[Source]
+    firsts: Sequence[int]
     terms: Terms
 
     def pieces(self, report: DataReport, progress: Sequence[Progress]) -> Iterator[Ticks]:
         """Clean rows of rising event time, in pieces of any length; `progress` has one entry a source."""
         cleaner = Cleaner(self.terms, report)
-        for source, seen in zip(self.sources, progress, strict=True):
-            cleaner.new_file(str(source.facts.path))
+        following = [*self.firsts[1:], None]
+        for source, seen, next_ns in zip(self.sources, progress, following, strict=True):
+            cleaner.new_file(str(source.facts.path), next_ns)
             clean = cleaner.clean if source.facts.instrument is None else cleaner.recorded
             for chunk in ordered(source, seen, cleaner, report):
-                ticks = clean(chunk)
-                if len(ticks):
-                    yield ticks
+                yield from (ticks for ticks in clean(chunk) if len(ticks))
             seen.done = source.facts.path.stat().st_size
+        last = cleaner.finish()
+        if len(last):
+            yield last
 
 
 def timed_part(ticks: Ticks, start_ns: int | None, end_ns: int | None) -> Ticks:

@@ -16,8 +16,8 @@ import numpy as np
 
 from ztb.errors import DataError
 from ztb.market.importers.chunk import NO_TIME_NS, Chunk
-from ztb.market.importers.columns import TimeUnit
 from ztb.market.importers.files import Progress, blame, plain_bytes
+from ztb.market.importers.timeunit import TimeUnit
 from ztb.market.ticks import DEPTH, GAP, LAST, QUOTE, SNAPSHOT, TRADE, empty_ticks
 from ztb.market.witness import Witness
 

@@ -83,6 +83,8 @@ class Daemon:
             self._watch.recall(session.frame.past)
         self._guard = MemoryGuard(session.assembly.config.limits.max_memory_gb)
         session.journal.tap = self._record
+        if session.promotion is not None:
+            session.promotion.alert = partial(self.alert, "warning")
         self.switch = KillSwitch(session.directory.path)
         self.controls = SessionControls(
             session, self.switch, clock.now_ns, Reloading(session, options.load), lambda: self.disarm()

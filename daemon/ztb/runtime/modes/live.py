@@ -17,6 +17,7 @@ from ztb.errors import ConfigError, VenueError
 from ztb.execution.risk import RiskLimits
 from ztb.ledger.bookkeeper import client_prefix
 from ztb.ledger.records import COLLECTED, GenerationRow, Record
+from ztb.market.live.instrument import refuse_contracts
 from ztb.market.live.rest import Backoff, Rest
 from ztb.ports import Clock
 from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
@@ -153,6 +154,7 @@ def _venue(
     request: TradingRequest, clock: Clock, environment: Mapping[str, str], market: LiveMarket, prefix: str
 ) -> _Venue:
     config = request.config
+    refuse_contracts(market.source.instrument)
     uniform = np.random.default_rng(request.seed).random
 
     def backoff() -> Backoff:

@@ -10,10 +10,11 @@ from typing import Any
 from ztb.config import Config
 from ztb.learning.service.initial_policy import InitialPolicy, load_origin, random_origin
 from ztb.ledger.run_directory import RunDirectory
-from ztb.market.history import History, open_history
+from ztb.market.history import YEAR_NS, History, open_history
 from ztb.market.instrument import Instrument
 from ztb.ports import Source
 from ztb.runtime.build.assembly import assemble
+from ztb.runtime.clock import SystemClock
 from ztb.runtime.session import MakeInitialPolicy, RunContext, Session, status_of
 from ztb.runtime.sources.history import HistorySource, trading_start
 from ztb.trading.policy.weights import NetworkShape
@@ -59,6 +60,7 @@ def open_data(request: ReplayRequest) -> History:
         taker_fee=market.taker_fee,
         start_ns=request.start_ns,
         end_ns=request.end_ns,
+        latest_ns=SystemClock().now_ns() + YEAR_NS,
     )
 
 

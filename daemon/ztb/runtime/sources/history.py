@@ -8,10 +8,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import numpy as np
 
-from ztb.errors import UsageError
+from ztb.errors import DataError, UsageError
 from ztb.market.history import History
 from ztb.market.ticks import BAR, Ticks
 from ztb.ports import Source
+
+_ROWS = 65_536
+_HOUR_NS = 3_600_000_000_000
 
 
 class HistorySource:
@@ -34,14 +37,25 @@ class HistorySource:
 
 
 def trading_start(history: History, pretrain_ns: int) -> int:
-    """The moment from which a run trades: `pretrain_ns` after the first tick (a bar's opening), or 0."""
+    """The moment from which a run trades: `pretrain_ns` after the first tick (a bar's opening), or 0.
+
+    DataError if the data end before it.
+    """
     if pretrain_ns == 0:
         return 0
-    for block in history.blocks(1):
+    start = last = 0
+    for block in history.blocks(_ROWS):
         first = block[0]
         opening = int(first["span_ns"]) if first["kind"] == BAR else 0
-        return int(first["ts_ns"]) - opening + pretrain_ns + 1
-    return 0
+        start = start or int(first["ts_ns"]) - opening + pretrain_ns + 1
+        last = int(block["ts_ns"][-1])
+        if last >= start:
+            return start
+    left_ns = pretrain_ns - (start - last)
+    raise DataError(
+        f"--pretrain: a span of {pretrain_ns / _HOUR_NS:g} hours leaves nothing to trade on, for the data hold "
+        f"{left_ns / _HOUR_NS:g}: give a shorter one, more data, or none"
+    )
 
 
 _STEP_S = 0.02  # rows due within it come together

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import logging
 import os
+import socket
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -74,7 +76,7 @@ def mqtt_observer(
         return None
     embedded = functools.partial(embedded_broker, section.port)
     return MqttObserver(
-        connecting(address_of(section, section.broker, instance, environment)),
+        connecting(address_of(section, section.broker, instance, environment, state_folder)),
         Topics(section.prefix, instance),
         Encoder(Redactor(known_secrets(environment))),
         section.interval_ms / 1000.0,
@@ -84,8 +86,22 @@ def mqtt_observer(
     )
 
 
-def address_of(section: MqttSection, broker: str, instance: str, environment: Mapping[str, str]) -> Address:
-    """Where `broker` is and how `instance` signs in there. ConfigError says what to mend."""
+def client_identifier(prefix: str, instance: str, state_folder: Path) -> str:
+    """The name that a broker knows a daemon by, 23 characters at most: a broker throws out the older of two clients of
+    one name, so it has the topics' prefix, the machine and the run's folder in it, and is the same after a restart."""
+    told = "\0".join((prefix, instance, socket.gethostname(), str(state_folder.resolve())))
+    return f"ztb-{instance[:8]}-{hashlib.sha256(told.encode()).hexdigest()[:10]}"
+
+
+def address_of(
+    section: MqttSection,
+    broker: str,
+    instance: str,
+    environment: Mapping[str, str],
+    state_folder: Path = Path(),
+) -> Address:
+    """Where `broker` is and how `instance`, which keeps its state in `state_folder`, signs in there. ConfigError says
+    what to mend."""
     if section.username is not None and not section.tls and broker not in LOOPBACK:
         raise ConfigError(
             f"mqtt.username: its password would travel to {broker} in clear text; set mqtt.tls to true"
@@ -96,7 +112,7 @@ def address_of(section: MqttSection, broker: str, instance: str, environment: Ma
     return Address(
         "127.0.0.1" if broker == EMBEDDED else broker,
         section.port,
-        f"ztb-{instance}",
+        client_identifier(section.prefix, instance, state_folder),
         section.username,
         password,
         tls_context(section.ca_file) if section.tls else None,
