@@ -36,6 +36,10 @@ WHY = {
 }
 """What the gate says of a candidate, by its reason code."""
 _BASIS = 1e4
+_NOTHING_LEARNT = (
+    "Nothing learnt after generation 0 has had a share of the account, "
+    "so none of this is credited to learning."
+)
 _AGAINST = {"unlearnt": "the same with nothing learnt", "frozen": "generation 0, frozen"}
 
 
@@ -133,7 +137,7 @@ def credit(run: RunData) -> str:
     if not any(one.baseline in (UNLEARNT, "frozen") for one in found):
         return ""
     if run.experts and not run.learnt_had_weight:
-        return "Nothing learnt after generation 0 has had a share of the account, so none of this is credited to learning."
+        return _NOTHING_LEARNT
     learning = _learning(run, found)
     if learning is None:
         return "Whether learning helps is said when the run has ended."
