@@ -7,12 +7,16 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from telemetry.made_up import snapshot
+from ztb.commands import control
 from ztb.commands.control import ask, find_run
-from ztb.control import SOCKET_NAME, Status, short_address
+from ztb.control import SOCKET_NAME, Answer, Status, short_address
 from ztb.errors import UsageError, VenueError
 from ztb.ledger.run_directory import RunDirectory
+from ztb.telemetry.snapshot import Comparison
 
 
 @contextlib.contextmanager
@@ -67,3 +71,38 @@ def test_one_that_starts_is_found_and_said_to_start(place):
 def test_where_nobody_is_that_is_said(place):
     with pytest.raises(VenueError, match="runs/gone: no daemon answers there"):
         ask(find_run(place / "gone"), Status())
+
+
+def printed(capsys, monkeypatch, **changed: object) -> str:
+    """What `ztb status` says of a daemon."""
+    told = Answer(True, "trading", detail=msgspec.to_builtins(snapshot(**changed)))
+    monkeypatch.setattr(control, "find_run", lambda run: run)
+    monkeypatch.setattr(control, "ask", lambda run, command: told)
+    assert control.status(Path("run"), as_json=False) == 0
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_status_says_what_capital_each_expert_has_and_what_speaks_for_it(capsys, monkeypatch):
+    said = printed(capsys, monkeypatch)
+    assert "expert trend has 12.50% of the account, evidence 4.48 " in said
+    assert "expert generation 3 has 25.00% of the account, evidence 7.39, leads" in said
+    assert "+22.60 against generation 0 at full size" in said
+    waits = printed(capsys, monkeypatch, state="waiting", halted_because="nothing has earned a share")
+    assert "state waiting (nothing has earned a share)" in waits
+
+
+@pytest.mark.parametrize(
+    ("unlearnt", "words"),
+    [((0.0, None, None), "learning made no difference so far"),
+     ((0.01, None, None), "learning too early to say whether it helps"),
+     ((0.01, -0.01, 0.03), "learning may have made no difference: between -1.00% and +3.00% is due to it"),
+     ((0.02, 0.01, 0.03), "learning helps: between +1.00%"), ((-0.02, -0.03, -0.01), "learning hurts: between -3.00%")],
+)  # fmt: skip
+def test_status_holds_the_account_against_itself_with_nothing_learnt(capsys, monkeypatch, unlearnt, words):
+    better = Comparison("frozen", 0.5, 0.4, 0.6)  # the allocator's small size, no merit of learning
+    assert words in printed(capsys, monkeypatch, helping=(Comparison("unlearnt", *unlearnt), better))
+
+
+def test_status_without_experts_holds_it_against_generation_0(capsys, monkeypatch):
+    said = printed(capsys, monkeypatch, experts=(), helping=(Comparison("frozen", 0.5, 0.4, 0.6),))
+    assert "learning helps: between +40.00%" in said and "against frozen" in said and "expert" not in said

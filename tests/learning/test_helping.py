@@ -77,3 +77,14 @@ def test_flat_is_compared_with_as_money_that_stays_where_it_is():
     assert list(found) == ["frozen", "hold", "flat"]
     assert found["flat"] == pytest.approx(0.1) and found["hold"] == pytest.approx(0.0)
     assert helping.answer == "too_early" and Helping().answer == "too_early"
+
+
+def test_what_the_size_of_the_account_did_is_not_credited_to_learning():
+    """Generation 0 at full size loses steadily, the account hardly: but so it would have with nothing learnt."""
+    helping, rng = Helping(), np.random.default_rng(5)
+    lost = np.exp(np.cumsum(rng.normal(-1e-3, 1e-4, 2048)))
+    for theirs in lost.tolist():
+        helping.follow(1.0, {"frozen": theirs, "unlearnt": 1.0})
+    assert helping.against("frozen").answer == "helps"
+    assert helping.answer == "too_early" and helping.learning.baseline == "unlearnt"
+    assert [one.baseline for one in helping.comparisons()] == ["unlearnt", "frozen", "flat"]

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 import xxhash
 
+from ztb.learning.allocation import Allocator, AllocatorConfig, shares_of_prior
 from ztb.ledger.journal import Journal
 from ztb.ledger.records import (
+    AllocationRow,
     DecisionRow,
     FillRow,
     GenerationRow,
@@ -41,6 +43,7 @@ FOUND = {
     "difference_high": 4e-4, "kl": 0.02, "entropy_fraction": 0.8, "turnover": 0.11, "incumbent_turnover": 0.21,
     "drawdown": 0.031, "incumbent_drawdown": 0.042, "course": [0.01, -0.02, 0.05, 0.128],
 }  # fmt: skip
+PRIOR, BAND = 0.4, 0.03  # wider than what twenty trips cost
 RISK = {"max_drawdown_fraction": 0.9, "max_exposure": 1.1}
 
 
@@ -54,6 +57,8 @@ class Story:
     summary: dict[str, Any] | None = None
     note: str = "complete"
     tainted: range = field(default_factory=lambda: range(0))
+    experts: bool = False
+    """Whether the account follows generations and the rule `trend`."""
 
 
 class Writer:
@@ -71,6 +76,11 @@ class Writer:
         self.uniforms = rng.random((n, 2))
         self.mids = 100.0 + np.round(np.cumsum(rng.normal(0.0, 1.0, n)), 2)
         self.equity = 1000.0 * np.exp(np.cumsum(np.append(0.0, rng.normal(0.0, 0.01, max(n - 1, 0)))))
+
+        self.paper = 1000.0 * np.exp(np.cumsum(rng.normal(0.002, 0.005, (n, 3)), axis=0))
+        self.wants = np.repeat(rng.choice(LADDER, (n // 3 + 1, 3)), 3, axis=0)
+        self.allocator = Allocator(AllocatorConfig(prior=PRIOR, block_decisions=2))
+        self.pursued: float | None = None
 
     def write(self) -> RunDirectory:
         story = self.story
@@ -113,6 +123,7 @@ class Writer:
             (size, timing), logprob, value = self.policies[generation].decide(
                 observation, self.uniforms[number]
             )
+        target, aims = self._allocate(number, ts_ns, generation) if story.experts else (LADDER[size], b"")
         verdict = ("passed", "drawdown", "no_order", "no_order")[number % 4]
         if verdict == "passed":
             self._order(number, ts_ns, generation)
@@ -121,9 +132,9 @@ class Writer:
         mid, equity = float(self.mids[number]), float(self.equity[number])
         self.journal.append(
             DecisionRow(
-                number, ts_ns, "BTC/USD", generation, size, timing, LADDER[size], 1.0, mid, equity, value, logprob,
+                number, ts_ns, "BTC/USD", generation, size, timing, target, 1.0, mid, equity, value, logprob,
                 xxhash.xxh3_64_hexdigest(observation.tobytes()), verdict, 0.0 if number else None,
-                number in story.tainted, observation.tobytes(), self.uniforms[number].tobytes(),
+                number in story.tainted, observation.tobytes(), self.uniforms[number].tobytes(), aims,
             )
         )  # fmt: skip
         frozen = equity * 0.99 if story.learns else None
@@ -132,6 +143,35 @@ class Writer:
                 number, ts_ns, mid, equity - mid, 1.0, equity, 0.1 * (number // 4), 1000.0 + number, frozen
             )
         )
+
+    def _allocate(self, number: int, ts_ns: int, generation: int) -> tuple[float, bytes]:
+        """(what the account pursues, what each expert wants); generation 1 begins with the evidence of the one before."""
+        experts = self.allocator.experts
+        come = number == 0 or (generation == 1 and "generation 1" not in experts)
+        if number == 0:
+            self.allocator.add("trend")
+            self.allocator.add("generation 0")
+        elif come:
+            self.allocator.add("generation 1", evidence=experts["generation 0"].evidence.copy())
+        for name, share in shares_of_prior(experts, ("trend",)).items():
+            experts[name].share = share
+        self.allocator.weigh()
+        equities = dict(zip(experts, self.paper[number].tolist(), strict=False))
+        aims = dict(zip(experts, self.wants[number].tolist(), strict=False))
+        if self.allocator.follow(equities, float(self.paper[number, 0])) or come:
+            for name, expert in experts.items():
+                detail = {"evidence": expert.evidence.state(), "unproven": False, "allocator": self.allocator.state(),
+                          "leads": name == f"generation {generation}"}  # fmt: skip
+                told = expert.weight, expert.evidence.log_e, equities[name], json.dumps(detail)
+                self.journal.append(AllocationRow(number, ts_ns, name, *told))
+        total = self.allocator.target(aims)
+        if (
+            self.pursued is None
+            or abs(total - self.pursued) >= BAND
+            or (total == 0.0 and self.pursued != 0.0)
+        ):
+            self.pursued = total
+        return self.pursued, json.dumps(aims).encode()
 
     def _order(self, number: int, ts_ns: int, generation: int) -> None:
         """An order that fills a second later, one unit above the mid if it buys."""
@@ -165,10 +205,14 @@ class Writer:
         config = {
             "strategy": {"name": self.story.strategy, "sample": True},
             "ppo": {"hidden": list(SHAPE.hidden), "shared_trunk": SHAPE.shared_trunk},
-            "execution": {"start_cash_quote": 1000.0},
+            "execution": {"start_cash_quote": 1000.0, "band_fraction": BAND},
+            "allocation": {"prior": PRIOR, "rules": ["trend"] if self.story.experts else []},
             "risk": RISK,
         }
-        instrument = {"symbol": "BTC/USD", "tick_size": "0.01", "lot_size": "0.01"}
+        instrument = {
+            "symbol": "BTC/USD", "venue": "nowhere", "tick_size": "0.01", "lot_size": "0.01", "maker_fee": "0.001",
+            "taker_fee": "0.001", "spread_bps": 2.0, "inferred": [],
+        }  # fmt: skip
         self.directory.write_json(
             self.directory.manifest,
             {"mode": "replay", "run_id": "ab" * 16, "seed": 0, "features": FEATURES, "ladder": LADDER,

@@ -10,6 +10,7 @@ from ztb.ledger.records import DecisionRow, FillRow, GenerationRow, MarkRow, Ref
 from ztb.telemetry.snapshot import (
     AlertFact,
     Comparison,
+    ExpertFact,
     GenerationFact,
     LearnerFact,
     LimitUse,
@@ -65,7 +66,8 @@ FULL = Snapshot(
     streams=(StreamFact("trades", 120.0, False, 2, 1), StreamFact("depth", 9000.0, True, 5, 0)),
     learner=LearnerFact("process", True, False, 12, 30, 1, 2, 0.012, 1.2, -0.02, 0.4, 0.3, 0.08, 4),
     generation=GenerationFact(3, 2, START_NS, 9, 4, 5, 0, "rejected: kl"),
-    helping=(Comparison("frozen", 0.002, -0.001, 0.005), Comparison("hold", 0.006, 0.002, 0.01), Comparison("flat", 0.001, None, None)),
+    experts=(ExpertFact("trend", 0.125, 1.5, 10_800.0, False), ExpertFact("generation 3", 0.25, 2.0, 10_200.0, True)),
+    helping=(Comparison("unlearnt", 0.0015, -0.002, 0.004), Comparison("frozen", 0.002, -0.001, 0.005), Comparison("hold", 0.006, 0.002, 0.01), Comparison("flat", 0.001, None, None)),
     memory_mb=512.0, memory_limit_mb=4096.0, checkpoints=9, last_save_ms=6.5, recording=True,
     alerts=(alert(),),
 )  # fmt: skip

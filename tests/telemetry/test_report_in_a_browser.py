@@ -81,6 +81,21 @@ def test_pointing_at_the_equity_says_what_it_was(make_run, show):
     assert page.faults == []
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_the_capital_of_experts_stands_beside_the_equity(make_run, show, size):
+    page = show(make_run(experts=True), size)
+    drawn = page.evaluate(DRAWN)
+    assert min(drawn) > 2 and len(drawn) == CHARTS + 1
+    legend = page.locator("figure[data-chart=capital] .legend").inner_text()
+    assert [word for word in ("trend", "generation 0", "generation 1") if word in legend] == [
+        "trend", "generation 0", "generation 1",
+    ]  # fmt: skip
+    boxes = [page.locator(f"figure[data-chart={name}]").bounding_box() for name in ("equity", "capital")]
+    assert (boxes[1]["x"] > boxes[0]["x"]) == (SIZES[size][0] >= 900)
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+    assert page.faults == []
+
+
 def test_a_yardstick_can_be_hidden(make_run, show):
     page = show(make_run())
     button = page.locator("figure[data-chart=equity]").get_by_role("button", name="hold")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import socket
 from collections.abc import Generator
 from pathlib import Path
@@ -17,6 +18,7 @@ from ztb.errors import UsageError, VenueError, ZtbError
 from ztb.ledger.run_directory import RunDirectory
 
 _PATIENCE_S = 15.0
+_FAR = 700.0  # log evidence beyond which no float holds it
 
 
 def find_run(run: Path | None) -> Path:
@@ -125,6 +127,8 @@ def _lines(now: dict[str, Any]) -> list[tuple[str, str]]:
         ("position", f"{now['position']:g} {base}, {len(now['open_orders'])} open orders"),
         ("so far", f"{now['ticks']:,} ticks, {now['decisions']:,} decisions, {now['fills']:,} fills"),
         *_learning(now),
+        *(("expert", _expert(one)) for one in now["experts"]),
+        *_worth(now),
         *_nearest(now["limits"]),
         *(("alert", alert["text"]) for alert in now["alerts"][-3:]),
     ]
@@ -132,7 +136,8 @@ def _lines(now: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _against(now: dict[str, Any]) -> str:
     """What the account has more than the shadows on the same ticks."""
-    others = {"hold": now["hold_equity"], "frozen": now["frozen_equity"]}
+    first = "generation 0 at full size" if now["experts"] else "frozen"
+    others = {"hold": now["hold_equity"], first: now["frozen_equity"]}
     return "".join(
         f", {now['equity'] - other:+,.2f} against {name}"
         for name, other in others.items()
@@ -153,6 +158,28 @@ def _learning(now: dict[str, Any]) -> list[tuple[str, str]]:
         ("generation", f"{generation['serving']} serves of {generation['made']} made"),
         ("learner", f"{state}, {said}"),
     ]
+
+
+def _expert(one: dict[str, Any]) -> str:
+    """An expert with its weight, and e, the evidence for it."""
+    evidence = math.exp(min(one["log_evidence"], _FAR))
+    leads = ", leads" if one["leads"] else ""
+    return f"{one['name']} has {one['weight']:.2%} of the account, evidence {evidence:.3g}{leads}"
+
+
+def _worth(now: dict[str, Any]) -> list[tuple[str, str]]:
+    """Whether learning helps: against the account with nothing learnt where experts share it, else generation 0."""
+    baseline = "unlearnt" if now["experts"] else "frozen"
+    found = next((one for one in now["helping"] if one["baseline"] == baseline), None)
+    if found is None:
+        return []
+    difference, low, high = found["difference"], found["low"], found["high"]
+    if difference == 0.0:
+        return [("learning", "made no difference so far")]
+    if low is None or high is None:
+        return [("learning", "too early to say whether it helps")]
+    words = "helps" if low > 0.0 else "hurts" if high < 0.0 else "may have made no difference"
+    return [("learning", f"{words}: between {low:+.2%} and {high:+.2%} is due to it")]
 
 
 def _nearest(limits: list[dict[str, Any]]) -> list[tuple[str, str]]:

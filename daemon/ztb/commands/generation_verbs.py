@@ -10,16 +10,17 @@ import typer
 from ztb.commands.daemon_verbs import send
 from ztb.commands.options import Json, OfDaemon, Run
 from ztb.control import Promote, Rollback
+from ztb.ledger.run_directory import RunDirectory
 
 generations_app = typer.Typer(no_args_is_help=True, help="The generations of a run.")
 
 
 @generations_app.command("list")
 def list_(run_directory: Run, as_json: Json = False) -> int:
-    """The generations of a run."""
+    """The generations of a run: where each comes from, how it stands, and the share of the account that it has."""
     from ztb.commands.generations import list_generations
 
-    return list_generations(_checkpoints(run_directory), None, as_json)
+    return list_generations(_checkpoints(run_directory), None, as_json, RunDirectory(run_directory).journal)
 
 
 @generations_app.command()

@@ -12,17 +12,24 @@ from ztb.utils.checkpoint import CheckpointManager, Generation
 if TYPE_CHECKING:
     from rich.table import Table
 
-_METRICS = 2  # columns of a list; `show` and --json give all
+    from ztb.telemetry.standing import Standing
+
+_METRICS = 2  # columns of a list of what a training left; `show` and --json give all
 
 
-def list_generations(base: Path, name: str | None, as_json: bool) -> int:
-    """Print the generations of `name` below `base`, or of all experiments; exit code 3 if one is damaged."""
+def list_generations(base: Path, name: str | None, as_json: bool, journal: Path | None = None) -> int:
+    """Print the generations of `name` below `base`, or of all experiments; exit code 3 if one is damaged.
+
+    How each stands is in the `journal` of the run, where there is one: a training leaves none.
+    """
     manager = CheckpointManager(base)
     names = [name] if name is not None else manager.experiments()
     found = [generation for each in names for generation in manager.list(each)]
     if not found:
         raise UsageError(f"{base / name if name else base}: there are no generations")
-    print_facts([facts(generation) for generation in found], _table(found), as_json)
+    stand = _standings(journal)
+    described = [facts(generation) | _standing(generation, stand) for generation in found]
+    print_facts(described, _table(found, stand), as_json)
     return 3 if any(generation.fault for generation in found) else 0
 
 
@@ -35,6 +42,21 @@ def show(base: Path, name: str, generation: int | None, as_json: bool) -> int:
     described = facts(verified)
     print_facts(described, _rows(described), as_json)
     return 3 if verified.fault else 0
+
+
+def _standings(journal: Path | None) -> dict[int, Standing]:
+    from ztb.telemetry.standing import standings
+
+    return standings(journal) if journal is not None and journal.exists() else {}
+
+
+def _standing(generation: Generation, stand: dict[int, Standing]) -> dict[str, Any]:
+    found = stand.get(generation.lineage.get("generation", -1))
+    return (
+        {"standing": None, "weight": None}
+        if found is None
+        else {"standing": found.words, "weight": found.weight}
+    )
 
 
 def facts(generation: Generation) -> dict[str, Any]:
@@ -66,13 +88,14 @@ def print_facts(described: object, table: Table, as_json: bool) -> None:
         console.print(table)
 
 
-def _table(found: list[Generation]) -> Table:
+def _table(found: list[Generation], stand: dict[int, Standing]) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
     several = len({generation.name for generation in found}) > 1
     metrics = list(dict.fromkeys(name for generation in found for name in generation.metrics))
-    shown = metrics[:_METRICS]
+    shown = [] if stand else metrics[:_METRICS]  # how each stands needs the room
+    weighed = any(one.weight is not None for one in stand.values())
     table = Table(box=None, pad_edge=False)
     table.add_column("generation", justify="right", no_wrap=True)
     for title in (
@@ -82,13 +105,15 @@ def _table(found: list[Generation]) -> Table:
         "KiB",
         "marks",
         *shown,
+        *(("weight",) if weighed else ()),
         "state",
     ):
-        right = title in ("parent", "KiB", *shown)
+        right = title in ("parent", "KiB", "weight", *shown)
         fixed = title != "state"
         table.add_column(title, justify="right" if right else "left", overflow="fold", no_wrap=fixed)
     for generation in found:
-        described = facts(generation)
+        described = facts(generation) | _standing(generation, stand)
+        weight = described["weight"]
         cells = (
             generation.number,
             *((generation.name,) if several else ()),
@@ -97,10 +122,19 @@ def _table(found: list[Generation]) -> Table:
             "-" if described["bytes"] is None else f"{described['bytes'] / 1024:.0f}",
             ", ".join(described["marks"]),
             *(_figure_or_dash(generation.metrics.get(name)) for name in shown),
-            generation.fault or "good",
+            *(("-" if weight is None else f"{weight:.2%}",) if weighed else ()),
+            generation.fault or _state(generation, described["standing"]),
         )
         table.add_row(*(escape(str(cell)) for cell in cells))
     return table
+
+
+def _state(generation: Generation, standing: str | None) -> str:
+    """Numbers of files need not be those of the run's generations."""
+    number = generation.lineage.get("generation", generation.number)
+    if standing is None:
+        return "good"
+    return standing if number == generation.number else f"generation {number}: {standing}"
 
 
 def _or_dash(value: object) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _WIDE = 112  # columns of a terminal that holds the remarks beside the figures
+
+_FAR = 700.0  # log evidence beyond which no float holds it
 
 
 def _percent(value: float | None) -> str:
@@ -41,14 +44,51 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
             _percent(summary["return"]),
             f"{summary['start_equity']:,.2f} to {summary['end_equity']:,.2f}",
         ),
-        ("  generation 0, frozen", _percent(summary["frozen_return"]), "the same policy had it not learned"),
+        *_yardsticks(summary),
         ("  hold", _percent(summary["hold_return"]), "the same costs"),
+        *_shares(summary["allocation"]),
         ("Sharpe ratio, a year", "–" if sharpe is None else f"{sharpe:.2f}", "of returns between decisions"),
         ("greatest drawdown", _percent(-summary["max_drawdown"]), ""),
         ("fees", f"{summary['fees']:,.2f}", f"turnover {summary['turnover'] or 0:,.1f} times mean equity"),
         ("generations", str(generations["made"]), _lives(generations)),
         ("updates", str(summary["updates"]), f"generation 0: {summary['generation_0'] or 'none'}"),
     ]
+
+
+def _yardsticks(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
+    if summary["allocation"] is None:
+        return [
+            (
+                "  generation 0, frozen",
+                _percent(summary["frozen_return"]),
+                "the same policy had it not learned",
+            )
+        ]
+    return [
+        ("  nothing learnt", _percent(summary["unlearnt_return"]), "the account without what came after generation 0"),
+        ("  generation 0, full size", _percent(summary["frozen_return"]), "the whole account, never updated"),
+    ]  # fmt: skip
+
+
+def _shares(experts: dict[str, dict[str, float | None]] | None) -> list[tuple[str, str, str]]:
+    """The share of the account that each expert had at the end."""
+    if not experts:
+        return []
+    rows = [
+        (f"  {name}", _share(found["weight"]), f"evidence {_evidence(found)}, at full size {_percent(found['return'])}")
+        for name, found in experts.items()
+    ]  # fmt: skip
+    whole = sum(found["weight"] or 0.0 for found in experts.values())
+    return [("capital at the end", _share(whole), "over all experts; the rest is flat"), *rows]
+
+
+def _share(weight: float | None) -> str:
+    return "–" if weight is None else f"{weight:.1%}"
+
+
+def _evidence(found: dict[str, float | None]) -> str:
+    log_evidence = found["log_evidence"]
+    return "–" if log_evidence is None else f"{math.exp(min(log_evidence, _FAR)):.2g}"
 
 
 def _lives(generations: dict[str, int]) -> str:

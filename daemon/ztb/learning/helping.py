@@ -108,8 +108,14 @@ class Pairing:
         return deviation * math.sqrt(n * factor)
 
 
+UNLEARNT = "unlearnt"
+"""The account as the same allocator would have had it, had nothing been learnt after generation 0."""
+
+
 class Helping:
-    """The live account against generation 0 never updated, hold, and flat, as far as there are such accounts."""
+    """The live account against others on the same ticks: `unlearnt` (above), generation 0 never updated at full size
+    (`frozen`), hold, and flat, as far as there are such accounts.
+    """
 
     def __init__(self) -> None:
         self._pairings: defaultdict[str, Pairing] = defaultdict(Pairing)
@@ -121,8 +127,9 @@ class Helping:
         self._pairings["flat"].add(equity, 1.0)
 
     def comparisons(self) -> tuple[Comparison, ...]:
-        """One with each account, generation 0 (`frozen`) first."""
-        names = sorted(self._pairings, key=lambda name: (name != "frozen", name != "hold"))
+        """One with each account, that which says whether learning helps first, flat last."""
+        order = {name: place for place, name in enumerate((UNLEARNT, "frozen", "hold"))}
+        names = sorted(self._pairings, key=lambda name: order.get(name, len(order)))
         return tuple(self._pairings[name].comparison(name) for name in names)
 
     def against(self, name: str) -> Comparison:
@@ -130,6 +137,13 @@ class Helping:
         return self._pairings.get(name, Pairing()).comparison(name)
 
     @property
+    def learning(self) -> Comparison:
+        """What says whether learning helps: where experts share the account, the same without what was learnt, since
+        the size that it gave generation 0 is no merit of learning; else generation 0 never updated.
+        """
+        return self.against(UNLEARNT if UNLEARNT in self._pairings else "frozen")
+
+    @property
     def answer(self) -> Answer:
-        """Whether learning helps: against generation 0."""
-        return self.against("frozen").answer
+        """Whether learning helps."""
+        return self.learning.answer

@@ -40,7 +40,7 @@ from ztb.runtime.engine import Engine
 from ztb.runtime.guards import MemoryGuard, resident_bytes
 from ztb.runtime.recovery.past import Opening, Past
 from ztb.runtime.recovery.resuming import open_account, resume, resume_lineage, resume_paper
-from ztb.runtime.summary import Ending, remark, summarise
+from ztb.runtime.summary import Ending, allocation, remark, summarise
 from ztb.telemetry.report import write_report
 from ztb.trading.lane import Lane
 from ztb.trading.policy.weights import NetworkShape
@@ -373,6 +373,7 @@ class Session:
             )
 
     def _ending(self, status: str, dropped: int) -> Ending:
+        experts = self.engine.experts
         return Ending(
             status=status,
             start_equity=self.start_equity,
@@ -382,6 +383,8 @@ class Session:
             weights_sha256=self.policy.info.sha256 if self.policy else None,
             origin=self.origin.how if self.origin else None,
             frozen_return=self._frozen_return(),
+            unlearnt_return=self._unlearnt_return(),
+            allocation=allocation(experts, self.directory.journal) if experts is not None else None,
             dropped=dropped,
             checkpoints=self.store.saved if self.store else [],
         )
@@ -393,6 +396,13 @@ class Session:
         experts = self.engine.experts
         lane = experts.lanes[name_of(0)] if experts else self.engine.shadows.get("frozen", self.engine.live)
         return lane.equity / self.start_equity - 1.0
+
+    def _unlearnt_return(self) -> float | None:
+        """What the account would have earned had nothing been learnt after generation 0; None without experts."""
+        engine = self.engine
+        if engine.experts is None or engine.progress.decisions == 0:
+            return None
+        return (engine.experts.account_unlearnt or engine.live).equity / self.start_equity - 1.0
 
 
 def status_of(error: BaseException) -> str:

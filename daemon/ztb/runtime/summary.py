@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ztb.config import config_hash
+from ztb.learning.allocation import Experts
 from ztb.learning.generations import Lineage
+from ztb.ledger.journal import JournalReader
 from ztb.ledger.performance import finite, sharpe, simple_return
+from ztb.ledger.records import AllocationRow
 from ztb.runtime.build.assembly import Assembly
 from ztb.runtime.engine import Engine
 from ztb.trading.decision_clock import Every
@@ -26,6 +31,8 @@ class Ending:
     weights_sha256: str | None
     origin: str | None
     frozen_return: float | None
+    unlearnt_return: float | None
+    allocation: dict[str, dict[str, float | None]] | None
     dropped: int
     checkpoints: list[int]
 
@@ -61,6 +68,8 @@ def summarise(
         "end_equity": finite(end),
         **_performance(engine, start, end),
         "frozen_return": finite(ending.frozen_return),
+        "unlearnt_return": finite(ending.unlearnt_return),
+        "allocation": ending.allocation,
         "helping": {one.baseline: one.facts() for one in engine.helping.comparisons()},
         "generations": _generations(lineage),
         "generation_0": ending.origin,
@@ -73,6 +82,24 @@ def summarise(
         "gaps": progress.gaps,
         "dropped": ending.dropped,
         "duration_s": round(ending.wall_s, 3),
+    }
+
+
+def allocation(experts: Experts, journal: Path) -> dict[str, dict[str, float | None]]:
+    """By expert: its weight and what speaks for it at the end, and what it earned at full size since its first row in
+    `journal`, which is closed.
+    """
+    first: dict[str, float] = {}
+    with contextlib.closing(JournalReader(journal)) as reader:
+        for row in reader.rows(AllocationRow):
+            first.setdefault(row.expert, row.equity)
+    return {
+        name: {
+            "weight": finite(expert.weight),
+            "log_evidence": finite(expert.evidence.log_e),
+            "return": simple_return(first.get(name, 0.0), experts.lanes[name].equity),
+        }
+        for name, expert in experts.allocator.experts.items()
     }
 
 

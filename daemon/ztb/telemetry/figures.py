@@ -15,7 +15,10 @@ from ztb.telemetry.run_data import Floats, RunData
 
 @dataclass(frozen=True, slots=True)
 class KeyFigures:
-    """Figures of `summary.json` under their names there; None where a figure does not exist."""
+    """Figures of `summary.json` under their names there; None where a figure does not exist.
+
+    `at_full_size`: what each rule that is an expert earned, by name; `unlearnt_return` is in no journal.
+    """
 
     status: str
     finished: bool
@@ -25,6 +28,8 @@ class KeyFigures:
     total_return: float | None
     hold_return: float | None
     frozen_return: float | None
+    unlearnt_return: float | None
+    at_full_size: dict[str, float | None]
     sharpe: float | None
     max_drawdown: float | None
     fees: float
@@ -55,6 +60,8 @@ def key_figures(run: RunData) -> KeyFigures:
         total_return=summary["return"],
         hold_return=summary["hold_return"],
         frozen_return=summary["frozen_return"],
+        unlearnt_return=summary.get("unlearnt_return"),
+        at_full_size=_rules(run),
         sharpe=summary["sharpe"],
         max_drawdown=summary["max_drawdown"],
         fees=float(summary["fees"] or 0.0),
@@ -75,6 +82,15 @@ def key_figures(run: RunData) -> KeyFigures:
 def notional(run: RunData) -> Floats:
     """Quote currency of each fill, (fills,)."""
     return np.array([float(Decimal(fill.price) * Decimal(fill.quantity)) for fill in run.fills], np.float64)
+
+
+def _rules(run: RunData) -> dict[str, float | None]:
+    ended = (run.summary or {}).get("allocation") or {}
+    return {
+        one.name: ended[one.name]["return"] if one.name in ended else one.at_full_size
+        for one in run.experts
+        if one.generation is None
+    }
 
 
 def _from_journal(run: RunData) -> dict[str, Any]:

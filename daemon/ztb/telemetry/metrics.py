@@ -161,6 +161,10 @@ def _labelled(s: Snapshot) -> Iterator[Metric]:
     yield _family(gauge, "stream_stale", "1 while a stream is silent for too long", "stream", stale)
     reconnects = {stream.name: float(stream.reconnects) for stream in s.streams}
     yield _family(counter, "stream_reconnects", "reconnections of a stream", "stream", reconnects)
+    weights = {expert.name: expert.weight for expert in s.experts}
+    yield _family(gauge, "expert_weight", "share of the account that follows an expert", "expert", weights)
+    evidence = {expert.name: expert.log_evidence for expert in s.experts}
+    yield _family(gauge, "expert_log_evidence", "natural logarithm of what speaks for it", "expert", evidence)
     helping = {item.baseline: item.difference for item in s.helping if item.difference is not None}
     yield _family(gauge, "helping_ratio", "our return less that of a baseline", "baseline", helping)
     about = GaugeMetricFamily(

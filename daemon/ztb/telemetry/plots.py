@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ztb.learning.allocation import name_of
 from ztb.ledger.records import FillRow
 from ztb.telemetry import texts
 from ztb.telemetry.charts import BUCKETS, Chart, Line, numbers, seconds
@@ -44,6 +45,8 @@ def _pace(equity: Floats, decisions: Floats) -> Floats:
 
 
 _MIX_BINS = 60
+_EXPERT_COLORS = 5
+_MOST_EXPERTS = 8
 _PLACES = (("policy_loss", "Policy loss"), ("value_loss", "Value loss"), ("entropy", "Entropy, nats"),
            ("approx_kl", "Approximate KL, nats"), ("clip_fraction", "Clip fraction"),
            ("explained_variance", "Explained variance"), ("mean_reward", "Mean reward"))  # fmt: skip
@@ -53,13 +56,50 @@ def equity_lines(run: RunData, figures: KeyFigures) -> list[Line]:
     """Our own equity first, then what there is to compare it with; quote currency."""
     marks = run.marks
     flat = np.full(len(marks.ts_ns), figures.start_equity)
+    own, frozen = figures.strategy, "generation 0, frozen"
+    if run.experts:
+        own, frozen = "account", f"{name_of(0)}, full size"
     candidates = [
-        Line(figures.strategy, "ours", marks.equity, width=2.0),
+        Line(own, "ours", marks.equity, width=2.0),
         Line("hold", "hold", marks.hold, (7, 3)),
-        Line("generation 0, frozen", "frozen", marks.frozen, (2, 3)),
+        Line(frozen, "frozen", marks.frozen, (2, 3)),
+        *_rules(run, figures),
         Line("flat", "flat", flat, width=1.0),
     ]
     return [line for line in candidates if not np.isnan(line.values).all()]
+
+
+def _rules(run: RunData, figures: KeyFigures) -> list[Line]:
+    """The rules that are experts, as if each had had the account from the start; hold has a line of its own."""
+    lines: list[Line] = []
+    for one, color in zip(run.experts, _colors(run), strict=True):
+        if one.generation is None and one.name != "hold":
+            begun = one.equity[np.isfinite(one.equity)][:1]
+            values = one.equity * (figures.start_equity / begun) if len(begun) else one.equity
+            lines.append(Line(f"{one.name}, full size", color, values, (4, 2), stepped=True))
+    return lines
+
+
+def _colors(run: RunData) -> list[str]:
+    """A colour of the page for each expert: generation 0 and hold have theirs, the others take turns."""
+    own = {name_of(0): "frozen", "hold": "hold"}
+    others = [one.name for one in run.experts if one.name not in own]
+    turns = {name: f"expert-{k % _EXPERT_COLORS + 1}" for k, name in enumerate(others)}
+    return [(own | turns)[one.name] for one in run.experts]
+
+
+def capital(run: RunData, fields: dict[str, Any]) -> Chart:
+    """The weight of each expert at each decision; those that never had much as one line."""
+    shown = sorted(run.experts, key=lambda one: -float(one.weight.max()))[:_MOST_EXPERTS]
+    lines = [
+        Line(one.name, color, one.weight, stepped=True)
+        for one, color in zip(run.experts, _colors(run), strict=True)
+        if one in shown
+    ]
+    others = [one.weight for one in run.experts if one not in shown]
+    if others:
+        lines.append(Line("all others", "flat", np.sum(others, axis=0), (2, 3), stepped=True))
+    return Chart(seconds(run.marks.ts_ns), lines, "percent", fields | {"low": 0})
 
 
 def time_charts(run: RunData, figures: KeyFigures) -> dict[str, dict[str, Any]]:
@@ -75,14 +115,21 @@ def time_charts(run: RunData, figures: KeyFigures) -> dict[str, dict[str, Any]]:
     price = Line("mid price", "muted", marks.mid)
     base: dict[str, Any] = {"base": figures.start_equity, "logs": True}
     learns = {"adaptation": adaptation(run, equity_lines(run, figures), common | events).encode()}
-    return (learns if run.generations else {}) | {
-        "equity": Chart(x, equity_lines(run, figures), "money", common | events | base).encode(),
-        "drawdown": Chart(x, [drawdown], "percent", common | {"high": 0}).encode(),
-        "exposure": _exposure(run, common).encode(),
-        "price": Chart(x, [price], "money", common | {"points": _fill_points(run), "logs": True}).encode(),
-        "fees": Chart(x, [fees], "money", common | {"low": 0}).encode(),
-        "actions": action_mix(run),
-    }
+    shares = {"capital": capital(run, common | events).encode()} if run.experts else {}
+    return (
+        (learns if run.generations else {})
+        | shares
+        | {
+            "equity": Chart(x, equity_lines(run, figures), "money", common | events | base).encode(),
+            "drawdown": Chart(x, [drawdown], "percent", common | {"high": 0}).encode(),
+            "exposure": _exposure(run, common).encode(),
+            "price": Chart(
+                x, [price], "money", common | {"points": _fill_points(run), "logs": True}
+            ).encode(),
+            "fees": Chart(x, [fees], "money", common | {"low": 0}).encode(),
+            "actions": action_mix(run),
+        }
+    )
 
 
 def _exposure(run: RunData, common: dict[str, Any]) -> Chart:

@@ -16,7 +16,7 @@ from ztb.telemetry.figures import KeyFigures, key_figures
 from ztb.telemetry.markup import Html, embedded_json, fill, join, text
 from ztb.telemetry.plots import equity_lines, learning_charts, learning_labels, time_charts
 from ztb.telemetry.run_data import RunData, load_run
-from ztb.telemetry.sections import gate, generations, overview, provenance, trading
+from ztb.telemetry.sections import capital, gate, generations, overview, provenance, trading
 
 _HERE = Path(__file__).parent
 
@@ -57,7 +57,7 @@ def _head(run: RunData, figures: KeyFigures) -> dict[str, Html]:
         "period": text(f"{when} · {figures.decisions:,} decisions{ticks}"),
         "status": Html(f'<span class="status {kind}">{text(figures.status)}</span>'),
         "unfinished": Html("") if figures.finished else _UNFINISHED,
-        "verdict": overview.verdict(figures),
+        "verdict": overview.verdict(run, figures),
         "cards": overview.key_cards(run, figures),
     }
 
@@ -68,19 +68,35 @@ _UNFINISHED = Html(
 )
 
 
-_ADAPTATION = Html(
-    '<figure data-chart="adaptation"><figcaption><h3>How it follows the market</h3><p>Earned a decision in each '
-    "stretch of the run, basis points. Marks on the axis are generations: where learning helps, the policy's line "
-    "comes away upwards from that of generation 0.</p></figcaption></figure>"
+_CHOSEN = "Share of decisions that chose each exposure."
+_CHOSEN_ON_PAPER = (
+    "Share of decisions at which the generation that led chose each exposure, on its account on paper."
 )
+
+
+def _adaptation(run: RunData) -> Html:
+    if not run.generations or len(run.marks.ts_ns) < 2:
+        return Html("")
+    told = (
+        "The account moves by as much of it as experts have; the others by the whole."
+        if run.experts
+        else "Where learning helps, the policy's line comes away upwards from that of generation 0."
+    )
+    return Html(
+        '<figure data-chart="adaptation"><figcaption><h3>How it follows the market</h3><p>Earned a decision in each '
+        f"stretch of the run, basis points. Marks on the axis are generations. {text(told)}</p></figcaption></figure>"
+    )
 
 
 def _body(run: RunData, figures: KeyFigures) -> dict[str, Html]:
     return {
         "equity_svg": _static_equity(run, figures),
+        "capital": capital.capital(run),
+        "capital_chart": capital.chart(run),
+        "chosen": text(_CHOSEN_ON_PAPER if run.experts else _CHOSEN),
         "helping": gate.helping(run),
         "generations": generations.generations(run),
-        "adaptation": _ADAPTATION if run.generations and len(run.marks.ts_ns) > 1 else Html(""),
+        "adaptation": _adaptation(run),
         "verdicts": gate.verdicts(run),
         "learning_figures": _learning_figures(run),
         "learning": generations.learning(run),

@@ -25,6 +25,7 @@ from ztb.ledger.records import (
     UpdateRow,
 )  # fmt: skip
 from ztb.ledger.run_directory import RunDirectory
+from ztb.telemetry.experts import ExpertCourse, expert_courses
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -87,12 +88,18 @@ class RunData:
     generations: list[GenerationRow]
     updates: list[UpdateRow]
     notes: list[NoteRow]
+    experts: tuple[ExpertCourse, ...] = ()
 
     @property
     def ladder(self) -> tuple[float, ...]:
         """The exposures that sizes stand for; those chosen, where the manifest does not say."""
         known = self.manifest.get("ladder")
         return tuple(known) if known else tuple(np.unique(self.decisions.target).tolist())
+
+    @property
+    def learnt_had_weight(self) -> bool:
+        """Whether anything that was learnt after generation 0 ever had a share of the account that follows experts."""
+        return any(bool((one.weight > 0.0).any()) for one in self.experts if one.generation)
 
     @property
     def base_quote(self) -> tuple[str, str]:
@@ -121,6 +128,7 @@ def load_run(directory: RunDirectory) -> RunData:
             generations=list(reader.rows(GenerationRow)),
             updates=list(reader.rows(UpdateRow)),
             notes=list(reader.rows(NoteRow)),
+            experts=expert_courses(reader),
         )
 
 

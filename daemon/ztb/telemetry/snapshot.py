@@ -87,8 +87,23 @@ class GenerationFact(msgspec.Struct, frozen=True):
     last_verdict: str = ""
 
 
+class ExpertFact(msgspec.Struct, frozen=True):
+    """Who trades beside the account on paper: the share of the account that follows it, what speaks for that, and its
+    own equity at full size, quote currency. `leads`: it trades the generation that serves.
+    """
+
+    name: str
+    weight: float
+    log_evidence: float
+    equity: float
+    leads: bool
+
+
 class Comparison(msgspec.Struct, frozen=True):
-    """Live against `baseline` (frozen, hold or flat): the difference in return, and its confidence interval."""
+    """Live against `baseline` (unlearnt, frozen, hold or flat): the difference in return, and its confidence interval.
+
+    `unlearnt`: the account as it would be had nothing been learnt after generation 0, where experts share it.
+    """
 
     baseline: str
     difference: float | None
@@ -145,6 +160,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     streams: tuple[StreamFact, ...] = ()
     learner: LearnerFact | None = None
     generation: GenerationFact | None = None
+    experts: tuple[ExpertFact, ...] = ()
     helping: tuple[Comparison, ...] = ()
     memory_mb: float = 0.0
     memory_limit_mb: float = 0.0

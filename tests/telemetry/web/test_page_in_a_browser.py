@@ -72,7 +72,8 @@ async def test_everything_is_drawn_and_nothing_is_asked_of_others():
                 assert await page.evaluate(COLOURS, chart) > 2, chart
             assert await page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
             text = await page.inner_text("body")
-            for words in ("10,012.60", "Against hold", "Against frozen", "orders per minute", "55 of 60",
+            for words in ("10,012.60", "Against hold", "Against generation 0, full size", "What capital each expert has", "trend",
+                          "12.50 %", "generation 3, leads", "7.389", "Learning", "interval \u22120.20 % to 0.40 %", "orders per minute", "55 of 60",
                           "rolled back", "drawdown 18 % is near the limit", "Generation 3 serves", "stale"):  # fmt: skip
                 assert words in text, words
             assert await page.locator("#limits progress.near").count() == 1

@@ -2,6 +2,16 @@
 
 from ztb.learning.allocation.allocator import Allocator, AllocatorConfig, Expert
 from ztb.learning.allocation.evidence import GrowthEvidence
-from ztb.learning.allocation.experts import Experts, ExpertsConfig, name_of
+from ztb.learning.allocation.experts import Experts, ExpertsConfig, name_of, pursuit_band, shares_of_prior
 
-__all__ = ["Allocator", "AllocatorConfig", "Expert", "Experts", "ExpertsConfig", "GrowthEvidence", "name_of"]
+__all__ = [
+    "Allocator",
+    "AllocatorConfig",
+    "Expert",
+    "Experts",
+    "ExpertsConfig",
+    "GrowthEvidence",
+    "name_of",
+    "pursuit_band",
+    "shares_of_prior",
+]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -41,6 +41,26 @@ class ExpertsConfig:
     allocator: AllocatorConfig
     library: int
     band: float
+
+
+_BAND_COSTS = 20.0
+
+
+def pursuit_band(least: float, taker_fee: float, spread_bps: float) -> float:
+    """By how much the account's target moves, or not at all, as a fraction of equity: `least`, or what a trip costs
+    twenty times over. `taker_fee` a fraction, `spread_bps` basis points.
+    """
+    return max(least, _BAND_COSTS * (taker_fee + 0.5e-4 * spread_bps))
+
+
+def shares_of_prior(names: Iterable[str], rules: Collection[str]) -> dict[str, float]:
+    """By name: half of the prior is the generations', half the rules'; all of it the generations' where there are no
+    rules.
+    """
+    learnt = _LEARNT_SHARE if rules else 1.0
+    experts = list(names)
+    generations = max(1, sum(name not in rules for name in experts))
+    return {name: (1.0 - learnt) / len(rules) if name in rules else learnt / generations for name in experts}
 
 
 def name_of(generation: int) -> str:
@@ -118,12 +138,9 @@ class Experts:
         self._share()
 
     def _share(self) -> None:
-        """Half of the prior is the generations', half the rules'; all of it the generations' where there are none."""
-        learnt = _LEARNT_SHARE if self._rules else 1.0
-        for name, expert in self.allocator.experts.items():
-            of_rules = name in self._rules
-            among = len(self._rules) if of_rules else max(1, len(self._generations))
-            expert.share = (1.0 - learnt if of_rules else learnt) / among
+        experts = self.allocator.experts
+        for name, share in shares_of_prior(experts, self._rules).items():
+            experts[name].share = share
         self.allocator.weigh()
         self._changed = True
 

@@ -90,4 +90,4 @@ class LearnerBase(Learning):
         if not self.promotion.stop_if_not_helping or self.frozen or helping.answer != "hurts":
             return
         self.frozen = True
-        self.promotion.note("learning_frozen", {"reason": "not_helping", **helping.against("frozen").facts()})
+        self.promotion.note("learning_frozen", {"reason": "not_helping", **helping.learning.facts()})

@@ -12,7 +12,7 @@ from ztb.errors import ConfigError
 from ztb.execution.paper import PaperExchange
 from ztb.execution.risk import RiskGate, RiskLimits
 from ztb.features import SHIPPED, FeatureSet, Normaliser
-from ztb.learning.allocation import AllocatorConfig, ExpertsConfig
+from ztb.learning.allocation import AllocatorConfig, ExpertsConfig, pursuit_band
 from ztb.market.instrument import Instrument
 from ztb.ports import Broker
 from ztb.strategies.loader import StrategyFile, load_strategy
@@ -26,7 +26,6 @@ from ztb.trading.sizing import TIMINGS
 from ztb.trading.strategy import Policy, StrategyContext
 from ztb.utils.installation import code_version
 
-_BAND_COSTS = 20.0
 _SPOT_LADDER = (0.0, 0.25, 0.5, 0.75, 1.0)
 _SHORT_LADDER = (-1.0, -0.5, 0.0, 0.5, 1.0)
 _REWARDS = {
@@ -115,14 +114,15 @@ class Assembly:
         return files
 
     def experts(self) -> ExpertsConfig:
-        """How experts are weighed. The account's target moves by what a trip costs twenty times over, or not at all."""
+        """How experts are weighed."""
         given, instrument = self.config.allocation, self.instrument
-        cost = float(instrument.taker_fee) + 0.5e-4 * instrument.spread_bps
+        fee = float(instrument.taker_fee)
+        band = pursuit_band(self.bridge.band_fraction, fee, instrument.spread_bps)
         allocator = AllocatorConfig(
             prior=given.prior, block_decisions=given.block_decisions, forgetting=given.forgetting,
             drawdown_fraction=given.drawdown_fraction,
         )  # fmt: skip
-        return ExpertsConfig(allocator, given.library, max(self.bridge.band_fraction, _BAND_COSTS * cost))
+        return ExpertsConfig(allocator, given.library, band)
 
     def exchange(self, cash: float) -> PaperExchange:
         """A paper exchange with `cash` quote currency."""

@@ -18,6 +18,7 @@ from ztb.runtime.session import Session
 from ztb.telemetry.snapshot import (
     AlertFact,
     Comparison,
+    ExpertFact,
     GenerationFact,
     LearnerFact,
     LimitUse,
@@ -109,6 +110,16 @@ def _generation(session: Session, watch: Watch) -> GenerationFact | None:
     )  # fmt: skip
 
 
+def _experts(session: Session) -> tuple[ExpertFact, ...]:
+    experts = session.engine.experts
+    if experts is None:
+        return ()
+    return tuple(
+        ExpertFact(name, one.weight, one.evidence.log_e, experts.lanes[name].equity, name == experts.leader)
+        for name, one in experts.allocator.experts.items()
+    )
+
+
 def _helping(session: Session) -> tuple[Comparison, ...]:
     return tuple(
         Comparison(each.baseline, each.difference, each.low, each.high)
@@ -173,7 +184,7 @@ class Snapshots:
             drawdown=_drawdown(lane.equity, progress.peak), max_drawdown=progress.max_drawdown,
             fees=books.account.fees, open_orders=_orders(session), limits=limits_of(session),
             streams=self._streams(), learner=_learner(session, self._watch),
-            generation=_generation(session, self._watch), helping=_helping(session),
+            generation=_generation(session, self._watch), experts=_experts(session), helping=_helping(session),
             memory_mb=resident_bytes() / 1e6, memory_limit_mb=config.limits.max_memory_gb * 1e3,
             checkpoints=len(session.store.saved) if session.store else 0,
             last_save_ms=session.store.last_save_ms if session.store else None,

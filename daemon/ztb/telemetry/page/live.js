@@ -125,7 +125,7 @@
 
   function makeCharts() {
     const dashed = { dash: [5, 4], width: 1.25 };
-    chart("equity", 270, true, [line("hold", "hold"), line("generation 0, frozen", "frozen"), line("flat", "flat", dashed), line("ours", "ours", { width: 2.25 })], flat);
+    chart("equity", 270, true, [line("hold", "hold"), line("generation 0", "frozen"), line("flat", "flat", dashed), line("ours", "ours", { width: 2.25 })], flat);
     chart("price", 250, true, [line("mid", "ours")], marks(1), triangles);
     chart("position", 120, true, [line("position", "ours", { paths: uPlot.paths.stepped({ align: 1 }), fill: () => `${css("ours")}29` })], marks(5));
     chart("entropy", 120, false, [line("entropy", "ours")], updates(1));
@@ -160,7 +160,26 @@
     const difference = (now.equity - other) / now.start_equity;
     const found = now.helping.find((item) => item.baseline === name);
     const sure = found && found.low !== null ? `interval ${percent(found.low)} to ${percent(found.high)}` : "of the start, same ticks and costs";
-    return [card(`Against ${name}`, signed(difference, percent), sure, sign(difference))];
+    return [card(`Against ${name === "frozen" ? generationZero() : name}`, signed(difference, percent), sure, sign(difference))];
+  }
+
+  const generationZero = () => (now.experts.length ? "generation 0, full size" : "generation 0, frozen");
+
+  // The account against itself with nothing learnt; coloured only where luck is left aside.
+  function learnt() {
+    const found = now.helping.find((item) => item.baseline === "unlearnt");
+    if (!found || found.difference === null) return [];
+    const none = found.difference === 0;
+    const sure = found.low !== null;
+    const note = none ? "so far, against nothing learnt" : sure ? `interval ${percent(found.low)} to ${percent(found.high)}` : "against nothing learnt; too early to say";
+    return [card("Learning", none ? "no difference" : signed(found.difference, percent), note, !sure ? "" : found.low > 0 ? "good" : found.high < 0 ? "bad" : "")];
+  }
+
+  function experts() {
+    byId("experts").hidden = !now.experts.length;
+    byId("expert-rows").replaceChildren(...now.experts.map(({ name, weight, log_evidence, equity, leads }) => element("tr", "",
+      element("td", "", leads ? `${name}, leads` : name),
+      ...[percent(weight), short(Math.exp(Math.min(log_evidence, 700))), number(equity)].map((figure) => element("td", "figure", figure)))));
   }
 
   function cards() {
@@ -171,6 +190,7 @@
       card(`Equity, ${quote || ""}`, number(now.equity), `${signed(gain, percent)} since the start`, sign(gain)),
       ...against("hold", now.hold_equity),
       ...against("frozen", now.frozen_equity),
+      ...learnt(),
       card(`Position, ${base}`, short(now.position), now.mid === null ? "" : `${percent(now.position * now.mid / now.equity, 0)} of equity, ${orders} open order${orders === 1 ? "" : "s"}`),
       card("Drawdown", percent(now.drawdown), `deepest ${percent(now.max_drawdown)}`),
       card("Price", now.mid === null ? "none yet" : number(now.mid), now.bid === null ? "" : `${number(now.bid)} / ${number(now.ask)}`),
@@ -198,7 +218,7 @@
   function keys() {
     const lines = [["ours", "", "ours", number(now.equity)]];
     if (now.hold_equity !== null) lines.push(["hold", "", "hold", number(now.hold_equity)]);
-    if (now.frozen_equity !== null) lines.push(["frozen", "", "generation 0, frozen", number(now.frozen_equity)]);
+    if (now.frozen_equity !== null) lines.push(["frozen", "", generationZero(), number(now.frozen_equity)]);
     lines.push(["flat", "", "flat", number(now.start_equity)]);
     key("k-equity", lines);
     key("k-price", [["ours", "", "mid"], ["good", "dot", "bought"], ["bad", "dot", "sold"]]);
@@ -278,6 +298,7 @@
     heading();
     cards();
     keys();
+    experts();
     limits();
     learning();
     system();

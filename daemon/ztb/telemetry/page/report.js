@@ -33,7 +33,11 @@
   };
 
   // Digits that tell neighbours `step` apart.
-  const digits = (step) => Math.min(8, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));
+  function digits(step) {
+    const least = Math.min(8, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));
+    const size = step * 10 ** least;
+    return Math.abs(size - Math.round(size)) > 1e-6 ? least + 1 : least;
+  }
 
   const ticks = {
     money: (v, step) => format(v, digits(step)),

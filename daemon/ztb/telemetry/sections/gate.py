@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ztb.learning.helping import CONFIDENCE, Comparison, Helping
+from ztb.learning.helping import CONFIDENCE, UNLEARNT, Comparison, Helping
 from ztb.ledger.records import GenerationRow
 from ztb.telemetry import texts
 from ztb.telemetry.markup import Html, join, table, text
@@ -17,7 +17,7 @@ from ztb.telemetry.run_data import RunData
 _MOST_ROWS = 100
 _HEADS = ("Generation", "Why", "Differences so far", "Tested on", "Difference", "Lowest", "Highest", "Evidence",
           "Needed", "KL", "Entropy", "Turnover", "Drawdown")  # fmt: skip
-_WHY = {
+WHY = {
     "passed": "better than the incumbent",
     "undecided": "no clear difference in the window",
     "worse": "worse than the incumbent",
@@ -34,8 +34,13 @@ _WHY = {
     "learner_lost": "the learner was lost",
     "manual": "by hand",
 }
+"""What the gate says of a candidate, by its reason code."""
 _BASIS = 1e4
-_AGAINST = {"frozen": "generation 0, frozen", "hold": "hold", "flat": "flat"}
+_NOTHING_LEARNT = (
+    "Nothing learnt after generation 0 has had a share of the account, "
+    "so none of this is credited to learning."
+)
+_AGAINST = {"unlearnt": "the same with nothing learnt", "frozen": "generation 0, frozen"}
 
 
 def verdicts(run: RunData) -> Html:
@@ -61,7 +66,7 @@ def _row(row: GenerationRow, found: dict[str, Any]) -> list[Html]:
     evidence, alpha = found.get("log_evidence"), found.get("alpha")
     return [
         text(f"g{row.generation}"),
-        Html(f'<span class="mark {text(row.event)}">{text(_WHY.get(reason, reason))}</span>'),
+        Html(f'<span class="mark {text(row.event)}">{text(WHY.get(reason, reason))}</span>'),
         course(found.get("course", []), f"Summed difference of generation {row.generation}"),
         text(texts.count(found.get("tested_decisions"))),
         *(text(_basis(found.get(name))) for name in ("difference", "difference_low", "difference_high")),
@@ -106,10 +111,12 @@ def helping(run: RunData) -> Html:
     found = comparisons(run)
     if not found:
         return Html("<p>Nothing to compare before the second decision.</p>")
-    sentence = _sentence(next((one for one in found if one.baseline == "frozen"), None))
+    learning = _learning(run, found)
+    unsaid = run.experts and (learning is None or not run.learnt_had_weight)
+    sentence = credit(run) if unsaid else _sentence(learning)
     heads = ("The account against", "In words", "Ahead by", "At least", "At most", "Decisions")
     rows = [
-        [text(_AGAINST.get(one.baseline, one.baseline)), text(_words(one)),
+        [text(_against(run, one.baseline)), text(_words(one)),
          *(text(texts.percent(value, 2)) for value in (one.difference, one.low, one.high)),
          text(texts.count(one.decisions))]
         for one in found
@@ -124,6 +131,45 @@ def helping(run: RunData) -> Html:
     )
 
 
+def credit(run: RunData) -> str:
+    """Whether anything is due to learning, as short as can be; nothing where nothing could have been learnt."""
+    found = comparisons(run)
+    if not any(one.baseline in (UNLEARNT, "frozen") for one in found):
+        return ""
+    if run.experts and not run.learnt_had_weight:
+        return _NOTHING_LEARNT
+    learning = _learning(run, found)
+    if learning is None:
+        return "Whether learning helps is said when the run has ended."
+    if learning.low is None or learning.high is None:
+        return "It is too early to say whether learning helps."
+    between = f"between {texts.percent(learning.low)} and {texts.percent(learning.high)}"
+    return {
+        "helps": f"Learning helps: {between} is due to it, luck left aside.",
+        "hurts": f"Learning hurts: {between} is due to it, luck left aside.",
+    }.get(learning.answer, "Whether learning made a difference is not clear: that may be luck.")
+
+
+def _learning(run: RunData, found: Sequence[Comparison]) -> Comparison | None:
+    """What says whether learning helps, as `Helping.learning`; None where it is not known, or nothing learns."""
+    baseline = UNLEARNT if run.experts else "frozen"
+    return next((one for one in found if one.baseline == baseline), None)
+
+
+def _against(run: RunData, baseline: str) -> str:
+    if run.experts and baseline == "frozen":
+        return "generation 0, with the whole account"
+    return _AGAINST.get(baseline, baseline)
+
+
+def _unlearnt(run: RunData) -> list[Comparison]:
+    """As the summary has it: the account that had learnt nothing is not in the journal."""
+    said = ((run.summary or {}).get("helping") or {}).get(UNLEARNT)
+    if said is None:
+        return []
+    return [Comparison(UNLEARNT, said["decisions"], said["difference"], said["low"], said["high"])]
+
+
 def comparisons(run: RunData) -> tuple[Comparison, ...]:
     """As the run itself made them, decision by decision."""
     made, marks = Helping(), run.marks
@@ -131,7 +177,7 @@ def comparisons(run: RunData) -> tuple[Comparison, ...]:
     known = {name: values for name, values in others.items() if not np.isnan(values).any()}
     for k in range(len(marks.ts_ns)):
         made.follow(float(marks.equity[k]), {name: float(values[k]) for name, values in known.items()})
-    return made.comparisons()
+    return (*_unlearnt(run), *made.comparisons())
 
 
 def _words(one: Comparison) -> str:
@@ -143,18 +189,23 @@ def _words(one: Comparison) -> str:
     }[one.answer]
 
 
-def _sentence(frozen: Comparison | None) -> str:
+def _sentence(learning: Comparison | None) -> str:
     """For somebody who sees this for the first time."""
-    if frozen is None:
+    if learning is None:
         return "Nothing has learned in this run, so there is no question whether learning helped."
-    if frozen.difference is None or frozen.low is None or frozen.high is None:
+    if learning.difference is None or learning.low is None or learning.high is None:
         return "It is too early to say whether learning helps: there are not enough decisions that differ."
-    side = "ahead of" if frozen.difference >= 0.0 else "behind"
-    apart = texts.percent(abs(frozen.difference), signed=False)
-    where = f"the account is {apart} {side} the policy it began with"
-    bounds = f"between {texts.percent(frozen.low)} and {texts.percent(frozen.high)} is due to learning"
-    if frozen.answer == "helps":
+    side = "ahead of" if learning.difference >= 0.0 else "behind"
+    apart = texts.percent(abs(learning.difference), signed=False)
+    other = (
+        "what it would be with nothing learnt"
+        if learning.baseline == UNLEARNT
+        else "the policy it began with"
+    )
+    where = f"the account is {apart} {side} {other}"
+    bounds = f"between {texts.percent(learning.low)} and {texts.percent(learning.high)} is due to learning"
+    if learning.answer == "helps":
         return f"Learning helps: {where}, and {bounds}, luck left aside."
-    if frozen.answer == "hurts":
+    if learning.answer == "hurts":
         return f"Learning hurts: {where}, and {bounds}, luck left aside."
     return f"It is not clear whether learning helps: {where}, but that may be luck ({bounds})."

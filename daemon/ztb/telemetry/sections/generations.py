@@ -23,7 +23,8 @@ def generations(run: RunData) -> Html:
     half = _MOST_ROWS // 2
     shown = found if len(found) <= _MOST_ROWS else found[:half] + found[-half:]
     left = f" {len(found) - len(shown)} in the middle are left out." if len(shown) < len(found) else ""
-    note = f"Earned, hold and frozen are returns over the time in which a generation served.{left}"
+    whose = "the account's, hold's and generation 0's" if run.experts else "returns"
+    note = f"Earned, hold and frozen are {whose} over the time in which a generation served.{left}"
     listed = table(_HEADS, [_row(life) for life in shown], "Generations and what they earned", words=4)
     return join([Html(f"<p>{text(note)}</p>"), listed])
 

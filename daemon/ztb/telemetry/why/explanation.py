@@ -26,6 +26,7 @@ from ztb.ledger.records import (
     RefusalRow,
 )
 from ztb.ledger.run_directory import RunDirectory
+from ztb.telemetry.why.capital import Capital, capital
 from ztb.telemetry.why.recomputation import Recomputation, observation_of, recompute
 from ztb.telemetry.why.words import verdict_words
 from ztb.trading.observation import ACCOUNT_SIZE
@@ -154,7 +155,11 @@ class Ancestor:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """An answer. `features` are normalised; `recomputed` is None for rules, and where `not_recomputed` says why."""
+    """An answer. `features` are normalised; `recomputed` is None for rules, and where `not_recomputed` says why.
+
+    `capital` is None where the account did not follow experts; where it did, choice and observation are those of the
+    generation that led, on an account of its own on paper.
+    """
 
     asked: str
     strategy: str
@@ -174,6 +179,7 @@ class Explanation:
     lineage: list[Ancestor]
     recomputed: Recomputation | None
     not_recomputed: str | None
+    capital: Capital | None
 
     @property
     def is_rule(self) -> bool:
@@ -184,7 +190,7 @@ class Explanation:
     def holds(self) -> bool:
         """Whether what can be checked was checked and agrees."""
         same = self.is_rule or (self.recomputed is not None and self.recomputed.agrees)
-        return same and self.observation_intact
+        return same and self.observation_intact and (self.capital is None or self.capital.agrees)
 
 
 def explain(directory: RunDirectory, what: str) -> Explanation:
@@ -210,6 +216,7 @@ def _gather(
         xxhash.xxh3_64_hexdigest(decision.observation) == decision.obs_hash,
         verdict_words(decision, config["risk"]), _orders(reader, decision.decision),
         list(reader.rows(RefusalRow, "decision = ?", (decision.decision,))), lineage, recomputed, reason,
+        capital(reader, manifest, decision),
     )  # fmt: skip
 
 

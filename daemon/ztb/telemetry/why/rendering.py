@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from rich import box
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from ztb.ledger.records import FillRow
 from ztb.telemetry import texts
+from ztb.telemetry.why.capital import Capital
 from ztb.telemetry.why.explanation import Ancestor, Explanation, Sent
 from ztb.telemetry.why.recomputation import Recomputation, uniforms_of
 from ztb.telemetry.why.words import TIMING_NAMES, reason_words
@@ -20,6 +22,7 @@ _BAR_CELLS = 20
 _SECOND_NS = 1_000_000_000
 _COLUMNS = 4
 _VALUE_CELLS = 13
+_FAR = 700.0  # log evidence beyond which no float holds it
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
@@ -29,8 +32,9 @@ def show(answer: Explanation, console: Console) -> None:
     width = console.width
     parts: list[tuple[str, RenderableType]] = [
         ("Decision", _decision(answer)),
+        *((("Capital", _capital(answer.capital)),) if answer.capital else ()),
         (f"Observation, {len(answer.features)} normalised features", _values(answer.features, width)),
-        ("Own account, as observed", _values(answer.account, width)),
+        (_of_account(answer), _values(answer.account, width)),
         ("Policy", _policy(answer)),
         ("Risk gate", _gate(answer)),
         *((f"Order {sent.order.order_id}", _order(answer, sent)) for sent in answer.orders),
@@ -57,7 +61,10 @@ def _headline(answer: Explanation) -> Panel:
     decision, subject = answer.subject.decision, answer.subject
     target, timing = answer.ladder[decision.action_size], TIMING_NAMES[decision.action_timing]
     who = answer.strategy if answer.is_rule else f"{answer.strategy}, generation {decision.generation},"
-    said = [f"At {_when(decision.ts_ns)} {who} chose {_share(target)} of equity, {timing}: {answer.verdict}."]
+    chose = f"{who} chose {_share(target)} of equity, {timing}"
+    if answer.capital is not None:
+        chose = f"{_pursuit(answer.capital)}; {who} which leads, {_on_paper(answer.capital, target, timing)}"
+    said = [f"At {_when(decision.ts_ns)} {chose}: {answer.verdict}."]
     said += [
         _sent_sentence(answer, sent)
         for sent in answer.orders
@@ -98,11 +105,10 @@ def _decision(answer: Explanation) -> Table:
         ("mid", f"{texts.number(decision.mid)} {quote}"),
         ("position before", f"{texts.significant(decision.position, 8)} {base}"),
         ("equity", f"{texts.number(decision.equity)} {quote}"),
-        (
-            "chosen",
-            f"target {_share(answer.ladder[decision.action_size])}, {TIMING_NAMES[decision.action_timing]}",
-        ),
+        ("chosen", f"target {_share(answer.ladder[decision.action_size])}, {_by_whom(answer)}"),
     ]
+    if answer.capital is not None:
+        rows.append(("pursued", f"target {_fine(decision.target)}, by the account"))
     if decision.tainted:
         rows.append(("data", Text("tainted: near a gap or a fault, never trained on", style="yellow")))
     if mark is not None and mark.hold_equity is not None:
@@ -111,6 +117,75 @@ def _decision(answer: Explanation) -> Table:
         )
         rows.append(("beside it", f"hold {texts.number(mark.hold_equity)}{frozen} {quote}"))
     return _grid(rows)
+
+
+def _by_whom(answer: Explanation) -> str:
+    """How it was chosen, and by whom where that is not the account itself."""
+    decision = answer.subject.decision
+    timing = TIMING_NAMES[decision.action_timing]
+    return f"{timing}, by generation {decision.generation} on paper" if answer.capital else timing
+
+
+def _on_paper(found: Capital, target: float, timing: str) -> str:
+    """What the generation that leads chose; whoever waits goes on wanting what it wanted before."""
+    if timing == "wait":
+        wanted = next((share.wanted for share in found.shares if share.leads), target)
+        return f"chose to wait on paper, wanting {_share(wanted)} as before"
+    return f"chose {_share(target)} on paper, {timing}"
+
+
+def _of_account(answer: Explanation) -> str:
+    if answer.capital is None:
+        return "Own account, as observed"
+    return f"Account on paper of generation {answer.subject.decision.generation}, as observed"
+
+
+def _fine(exposure: float) -> str:
+    return texts.percent(exposure, 2, signed=False)
+
+
+def _pursuit(found: Capital) -> str:
+    """What the account pursued, and why that."""
+    experts = f"{len(found.shares)} experts" if len(found.shares) != 1 else "one expert"
+    if not found.agrees:
+        return f"the account pursued {_fine(found.target)} of equity, which is not what the journal's weights lead to"
+    if found.how == "closing":
+        return "the account was told to close its position, whatever its experts wanted"
+    if found.how == "stayed":
+        return (
+            f"the account went on pursuing {_fine(found.target)} of equity, since what {experts} wanted by weight, "
+            f"{_fine(found.sum)}, was nearer than the band of {_fine(found.band)}"
+        )
+    return f"the account pursued {_fine(found.target)} of equity, what {experts} wanted by weight"
+
+
+def _capital(found: Capital) -> Table:
+    """Who wanted what with which weight, the sum, and what became of it."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    for _ in range(4):
+        grid.add_column(justify="right")
+    grid.add_column()
+    grid.add_row(
+        "  expert", *(Text(name, "dim") for name in ("weight", "evidence", "wanted", "weight × wanted", ""))
+    )
+    for share in found.shares:
+        evidence = None if share.log_evidence is None else math.exp(min(share.log_evidence, _FAR))
+        weight, part = (texts.percent(value, 2, signed=False) for value in (share.weight, share.part))
+        grid.add_row(
+            f"  {share.expert}", weight, texts.significant(evidence, 3), _share(share.wanted), part,
+            "leads" if share.leads else "",
+        )  # fmt: skip
+    grid.add_row("  sum", "", "", "", _fine(found.sum), _became(found))
+    return grid
+
+
+def _became(found: Capital) -> str:
+    if found.how == "closing":
+        return "not pursued: the position was to be closed"
+    if found.how == "stayed":
+        return f"nearer to {_fine(found.target)} than the band of {_fine(found.band)}, so it stayed there"
+    return "pursued"
 
 
 def _values(values: list[tuple[str, float]], width: int) -> Table:
@@ -256,6 +331,15 @@ def _recomputed(answer: Explanation) -> RenderableType:
     rows: list[tuple[str, str | Text]] = [
         ("observation", _same(answer.observation_intact, "its hash is the journal's"))
     ]
+    if answer.capital is not None:
+        found = answer.capital
+        evidence = all(share.same_evidence for share in found.shares)
+        weighed = all(share.same_weight for share in found.shares)
+        rows += [
+            ("evidence", _same(evidence, "of each expert, from the sums that it is made of")),
+            ("shares", _same(weighed, "the weight of each expert, from the evidence")),
+            ("target", _same(found.same_target, f"{found.target!r}, of the sum {found.sum!r}")),
+        ]
     again = answer.recomputed
     if again is None:
         style = "" if answer.is_rule else "bold red"

@@ -35,7 +35,7 @@ REASONS: dict[Reason, tuple[str, str | None]] = {
 def verdict_words(decision: DecisionRow, limits: dict[str, Any]) -> str:
     """Why an order was or was not sent at the decision."""
     if decision.verdict == NO_ORDER:
-        waited = decision.action_timing == TIMING_WAIT
+        waited = decision.action_timing == TIMING_WAIT and not decision.aims
         return (
             "it chose to wait" if waited else "nothing was to be done: the position or a working order serves"
         )

@@ -1,0 +1,87 @@
+"""Who traded beside the account, from the journal: the weight of each expert, its evidence and equity, over time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from ztb.learning.allocation import name_of
+from ztb.ledger.journal import JournalReader
+from ztb.ledger.performance import simple_return
+from ztb.ledger.records import AllocationRow, DecisionRow
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertCourse:
+    """One expert at each of N decisions, every array (N,): `weight` 0 and the others nan where it was none.
+
+    `log_evidence` and `equity` (at full size, quote currency) are those that were journaled last.
+    """
+
+    name: str
+    weight: Floats
+    log_evidence: Floats
+    equity: Floats
+
+    @property
+    def generation(self) -> int | None:
+        """The generation that it trades; None: it is a rule."""
+        word, _, number = self.name.partition(" ")
+        return int(number) if number.isdecimal() and word == name_of(0).split(" ", 1)[0] else None
+
+    @property
+    def present(self) -> bool:
+        """Whether it is one at the last decision."""
+        return len(self.equity) > 0 and bool(np.isfinite(self.equity[-1]))
+
+    @property
+    def at_full_size(self) -> float | None:
+        """What its account earned from its first decision to its last."""
+        known = self.equity[np.isfinite(self.equity)]
+        return simple_return(float(known[0]), float(known[-1])) if len(known) else None
+
+
+def expert_courses(reader: JournalReader) -> tuple[ExpertCourse, ...]:
+    """Every expert of a run in the order in which they came; none where the account did not follow any."""
+    told: defaultdict[str, list[AllocationRow]] = defaultdict(list)
+    for row in reader.rows(AllocationRow):
+        told[row.expert].append(row)
+    if not told:
+        return ()
+    numbers, there = _wanting(reader, tuple(told))
+    return tuple(_course(name, rows, numbers, there[:, k]) for k, (name, rows) in enumerate(told.items()))
+
+
+def _wanting(reader: JournalReader, names: tuple[str, ...]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """(decisions (N,), who was an expert at each, (N, K))."""
+    place = {name: k for k, name in enumerate(names)}
+    numbers: list[int] = []
+    there: list[list[bool]] = []
+    for row in reader.rows(DecisionRow):
+        aims = msgspec.json.decode(row.aims, type=dict[str, float]) if row.aims else {}
+        numbers.append(row.decision)
+        there.append([name in aims for name in place])
+    return np.array(numbers, np.int64), np.array(there, np.bool_).reshape(len(numbers), len(names))
+
+
+def _course(
+    name: str, rows: list[AllocationRow], numbers: NDArray[np.int64], there: NDArray[np.bool_]
+) -> ExpertCourse:
+    newest = np.searchsorted([row.decision for row in rows], numbers, side="right") - 1
+    known = there & (newest >= 0)
+
+    def filled(values: list[float], absent: float) -> Floats:
+        return np.where(known, np.array(values, np.float64)[newest], absent)
+
+    return ExpertCourse(
+        name,
+        filled([row.weight for row in rows], 0.0),
+        filled([row.log_evidence for row in rows], np.nan),
+        filled([row.equity for row in rows], np.nan),
+    )
