@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ztb.errors import NonFiniteError
 from ztb.learning.recent import RecentRollouts, Worth
 from ztb.trading.observation import drawdown_seen
 from ztb.trading.policy.weights import Weights
@@ -113,6 +114,18 @@ class Updated:
     candidate: Weights | None
 
 
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """An update that did not happen, because of a number that is not finite: its number, and what was not finite.
+
+    `astray`: the learner itself has gone wrong, and is to begin anew from the last good generation.
+    """
+
+    update: int
+    why: str
+    astray: bool
+
+
 @dataclass(slots=True)
 class LearnerCounts:
     """What was left out of training, and why: transitions, save where another thing is named."""
@@ -121,11 +134,21 @@ class LearnerCounts:
     stale: int = 0
     empty: int = 0
     """Updates that did not happen because nothing was left to train on."""
+    non_finite: int = 0
+    """Updates that were dropped because of a number that was not finite."""
+
+
+_MOST_ASTRAY = 2
+"""Updates in a row that make what is not finite out of numbers that are, after which the learner has gone wrong."""
 
 
 @dataclass(slots=True)
 class OnlineLearner:
-    """Collects transitions in order and updates the policy in step with them. Owns no clock and no thread."""
+    """Collects transitions in order and updates the policy in step with them. Owns no clock and no thread.
+
+    An update is learnt from whole or not at all: whatever is not finite in it, or comes of it, leaves the learner as it
+    was after the update before. Should its own state turn bad meanwhile, it goes back to that one too.
+    """
 
     updater: PPOUpdater
     config: OnlineConfig
@@ -133,11 +156,19 @@ class OnlineLearner:
     counts: LearnerCounts = field(default_factory=LearnerCounts)
     updates: int = 0
     _waiting: list[Transition] = field(default_factory=list[Transition])
+    _sound: dict[str, Any] = field(default_factory=dict[str, Any])
+    _astray: int = 0
 
-    def add(self, transition: Transition, next_value: float, serving: int) -> Updated | None:
-        """Take one transition; returns the update it completed, if it did.
+    def __post_init__(self) -> None:
+        self._sound = self.updater.state()
 
-        `next_value` is the serving policy's value of the observation that followed; `serving` its generation.
+    def add(
+        self, transition: Transition, next_value: float, serving: int, drop: bool = False
+    ) -> Updated | Dropped | None:
+        """Take one transition; returns the update it completed, or that was dropped, if it did.
+
+        `next_value` is the serving policy's value of the observation that followed; `serving` its generation. `drop`:
+        an update that this completes is to be dropped, as it was then, whatever is the matter with it now.
         """
         self._waiting.append(transition)
         if len(self._waiting) < self.config.update_every_decisions:
@@ -145,13 +176,27 @@ class OnlineLearner:
         own = self._own(next_value, serving)
         rewards = [t.reward for t in self._waiting]
         self._waiting.clear()
-        stats = self._update(own, transition.account)
+        try:
+            stats = self._update(own, transition.account, drop)
+        except NonFiniteError as error:
+            return self._drop(error)
         if stats is None:
             self.counts.empty += 1
             return None
+        self._astray = 0
+        self._sound = self.updater.state()
         self.updates += 1
-        due = self.updates % self.config.updates_per_generation == 0
+        due = (self.updates - self.counts.non_finite) % self.config.updates_per_generation == 0
         return Updated(self.updates, stats, float(np.mean(rewards)), self.updater.weights() if due else None)
+
+    def _drop(self, error: NonFiniteError) -> Dropped:
+        """Be what the last update left; the update that was dropped has its number all the same."""
+        self.updates += 1
+        self.counts.non_finite += 1
+        self._astray = 0 if error.given else self._astray + 1
+        broken = error.what in ("weights", "moments")
+        self.updater.load_state(self._sound)
+        return Dropped(self.updates, str(error), broken or self._astray >= _MOST_ASTRAY)
 
     @property
     def waiting(self) -> int:
@@ -169,16 +214,29 @@ class OnlineLearner:
             self.updater.load_weights(weights)
         else:
             self.updater.load_state(dict(updater_state))
+        self._sound = self.updater.state()
+        self._astray = 0
 
-    def _update(self, own: Rollout, account: Worth) -> UpdateStats | None:
+    def begin_anew(self, weights: Weights) -> None:
+        """Forget all that has been learnt since `weights` were made, the optimiser's moments too."""
+        self.updater.begin_anew(weights)
+        self._sound = self.updater.state()
+        self._astray = 0
+
+    def _update(self, own: Rollout, account: Worth, drop: bool) -> UpdateStats | None:
         """Learn from `own`, and from rollouts of accounts like `account` over the recent window, if it is long enough.
 
-        None: there was nothing to learn from.
+        None: there was nothing to learn from. NonFiniteError: something was not finite, or it is to be dropped.
         """
         collector = None
         if self.recent is not None and self.config.own_share < 1.0:
             self.recent.advance()
             collector = self.recent.collector(self.updater.weights(), account)
+        if drop:
+            raise NonFiniteError("observation", "dropped as it was then")
+        self.updater.check()
+        if not np.isfinite(own.rewards).all():
+            raise NonFiniteError("reward", "the reward of a decision of our own is not finite")
         if collector is None:
             return self.updater.update(own) if self.config.own_share > 0.0 and own.mask.any() else None
         own_lanes = self.config.own_lanes(collector.simulation.num_lanes)

@@ -18,11 +18,11 @@ import structlog
 
 from ztb.errors import ZtbError
 from ztb.execution.paper import PaperExchange
-from ztb.execution.risk import RiskLimits
+from ztb.execution.risk import RiskLimits, unbounded
 from ztb.learning.alarms import Alarms
+from ztb.learning.allocation import Experts, name_of
 from ztb.learning.gate.behaviour import greatest_entropy
-from ztb.learning.generations import Lineage, ServedPolicy
-from ztb.learning.proof import AwaitsProof
+from ztb.learning.generations import GenerationInfo, Lineage, ServedPolicy
 from ztb.learning.service.base import Learning
 from ztb.learning.service.generation_store import GenerationStore
 from ztb.learning.service.initial_policy import CHECKPOINT_NAME, RANDOM, InitialPolicy
@@ -57,7 +57,7 @@ class RunContext:
     """What a session stands in. `facts`: what `run.json` is to say of its data; `paced`: the ticks wait for a
     learner process that is behind; `past`: what earlier runs on the folder left, to be gone on with; `broker`: the
     live lane's, a paper exchange if None; `opening`: what its account begins with, journaled; None: as configured.
-    `awaits_proof`: whether a random generation 0 sends no order.
+    `unproven`: whether generation 0 is random, where its file does not say.
     """
 
     mode: str
@@ -70,7 +70,7 @@ class RunContext:
     past: Past | None = None
     opening: Opening | None = None
     broker: Broker | None = None
-    awaits_proof: bool = False
+    unproven: bool | None = None
 
 
 class Session:
@@ -93,7 +93,6 @@ class Session:
         self.origin: InitialPolicy | None = None
         self.store: GenerationStore | None = None
         self.promotion: Promotion | None = None
-        self.proof: AwaitsProof | None = None
         self.patience_s: float | None = None
         self.bound: Callable[[RiskLimits], RiskLimits] = lambda limits: limits
         self._started = time.perf_counter()
@@ -124,20 +123,20 @@ class Session:
         self._write_manifest(features.names)
         normaliser = assembly.normaliser(features.size)
         self.books = Bookkeeper(self.journal, Account(assembly.instrument, self.opening.cash), self.run_id)
-        policy, frozen, learning = self._learning(
+        self.policy, frozen, learning = self._learning(
             features.size, normaliser.state, features.schema_hash, make_origin
         )
-        self.policy = policy
         if self.origin is not None and self.origin.normaliser_state is not None:
             normaliser.load_state(self.origin.normaliser_state)
         live = assembly.lane(
-            features.size, assembly.strategy, policy, self.frame.broker or self._exchange(), self.books
+            features.size, assembly.strategy, self.policy, self.frame.broker or self._exchange(), self.books
         )
         open_account(self.books.account, live.broker, self.opening)
         shadows: dict[str, Lane] = {
             "hold": assembly.lane(features.size, hold_strategy(), None, self._exchange("hold"))
         }
-        if frozen is not None:
+        experts = self._experts(features.size)
+        if frozen is not None and experts is None:
             exchange = self._exchange("frozen")
             shadows["frozen"] = assembly.lane(features.size, assembly.strategy, frozen, exchange)
         self.engine = Engine(
@@ -147,9 +146,8 @@ class Session:
                 assembly.config.limits.max_memory_gb, learning.guide,
                 lambda: resident_bytes(learning.process_ids),
             ),
+            experts,
         )  # fmt: skip
-        if self.frame.awaits_proof and self._first_is_random():
-            self.await_proof()
         self._resume()
 
     def _exchange(self, shadow: str = "") -> PaperExchange:
@@ -158,25 +156,62 @@ class Session:
         marked = getattr(past.marks.last, f"{shadow}_equity", None) if past and shadow else None
         return self.assembly.exchange(marked or self.opening.equity)
 
-    def _first_is_random(self) -> bool:
+    @property
+    def unproven(self) -> bool:
         """Whether generation 0 knows nothing, in this start or since the first one on the folder."""
+        if self.frame.unproven is not None:
+            return self.frame.unproven
         if self.frame.past is not None:
             first = next((row for row in self.frame.past.generations if row.generation == 0), None)
             if first is not None:
                 return bool(json.loads(first.detail).get("origin") == RANDOM)
         return self.origin is not None and self.origin.how == RANDOM
 
-    def await_proof(self) -> None:
-        """Send no order while generation 0 serves."""
-        if self.policy is not None:
-            live, past = self.engine.live, self.frame.past
-            traded = past is not None and bool(past.orders)
-            live.strategy = self.proof = AwaitsProof(live.strategy, self.policy, traded)
-
     @property
     def waits(self) -> bool:
-        """Whether no order is sent because nothing speaks for the policy yet."""
-        return self.proof is not None and self.proof.waits
+        """Whether no order is sent because nothing speaks for anybody yet."""
+        return self.engine.experts is not None and self.engine.experts.waits
+
+    @property
+    def awaited(self) -> str:
+        """What is waited for while nothing has a share of the account, and how near that is."""
+        if self.engine.experts is None:
+            return ""
+        reason = self.engine.experts.allocator.awaited
+        return f"nothing has earned a share of the account, so no order is sent: {reason}"
+
+    def _experts(self, feature_size: int) -> Experts | None:
+        """Who trades beside the account and leads it; None where the strategy itself trades it."""
+        assembly, policy, past = self.assembly, self.policy, self.frame.past
+        if policy is None or self.origin is None or not assembly.allocates:
+            return None
+        cash, limits = self.opening.equity, unbounded(assembly.config.risk)
+        told = past.allocations if past is not None else {}
+
+        def of_generation(info: GenerationInfo, cash: float) -> Lane:
+            served = ServedPolicy(policy.shape, info, assembly.config.strategy.sample, policy.make)
+            exchange = assembly.exchange(cash)
+            return assembly.lane(feature_size, assembly.strategy, served, exchange, limits=limits)
+
+        def like_the_account(cash: float) -> Lane:
+            return assembly.lane(feature_size, assembly.strategy, policy, assembly.exchange(cash))
+
+        rules = {
+            file.name: assembly.lane(
+                feature_size, file, None,
+                assembly.exchange(told[file.name].equity if file.name in told else cash), limits=limits,
+            )
+            for file in assembly.rules()
+        }  # fmt: skip
+        experts = Experts(
+            assembly.experts(), rules, of_generation, like_the_account, lambda: policy.info, self.unproven
+        )
+        experts.recall(told)
+        first = self.origin.first or policy.info
+        experts.begin(first, cash, self.origin.evidence)
+        if policy.info.number != first.number:
+            experts.begin(policy.info, cash)
+        return experts
 
     def _resume(self) -> None:
         past = self.frame.past
@@ -268,7 +303,7 @@ class Session:
             "generation": self.policy.info.number if self.policy else None,
             "checkpoint": self.origin.checkpoint if self.origin else None,
             "flattening": engine.live.flattening,
-            "awaits_proof": self.proof is not None,
+            "unproven": self.unproven,
             "limits": asdict(engine.live.gate.limits),
             "config": assembly.config.model_dump(mode="json"),
             "learner": assembly.learner,
@@ -355,7 +390,8 @@ class Session:
         """What generation 0 untouched earned; the live lane itself where nothing learns."""
         if self.policy is None or self.engine.progress.decisions == 0:
             return None
-        lane = self.engine.shadows.get("frozen", self.engine.live)
+        experts = self.engine.experts
+        lane = experts.lanes[name_of(0)] if experts else self.engine.shadows.get("frozen", self.engine.live)
         return lane.equity / self.start_equity - 1.0
 
 

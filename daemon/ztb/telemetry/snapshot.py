@@ -51,7 +51,9 @@ class LearnerFact(msgspec.Struct, frozen=True):
     """`mode` off, inline or process; the figures are those of the last update.
 
     Of transitions: `waiting` for an update, `dropped` as too old or too many, `tainted` near a gap. `empty`: updates
-    that did not happen because nothing was left to learn from.
+    that did not happen because nothing was left to learn from; `non_finite`: those that were dropped because of a
+    number that was not finite. `doing`: what a learner in a process says that it does: starting, compiling, learning
+    or resting.
     """
 
     mode: str
@@ -68,6 +70,8 @@ class LearnerFact(msgspec.Struct, frozen=True):
     explained_variance: float | None = None
     clip_fraction: float | None = None
     empty: int = 0
+    non_finite: int = 0
+    doing: str = ""
 
 
 class GenerationFact(msgspec.Struct, frozen=True):

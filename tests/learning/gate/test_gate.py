@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from learning.gate.test_gate_evidence import binomial_at_most
 from learning.gate_support import (
@@ -24,7 +25,10 @@ from learning.gate_support import (
     pieces,
 )  # fmt: skip
 from utils.checkpoint_states import proof_sample
+from ztb.learning.gate.behaviour import Behaviour
 from ztb.learning.gate.candidate import Entrant, GateRules, Verdict
+from ztb.learning.gate.shadow import Shadow, Traded
+from ztb.learning.gate.trial import Trial
 from ztb.trading.policy.weights import NetworkShape, Weights, initial_weights
 from ztb.trading.recording import Recording
 
@@ -312,3 +316,28 @@ def test_tainted_steps_are_no_evidence():
 
 def test_the_ladder_spans_what_turnover_is_measured_by():
     assert LADDER[-1] - LADDER[0] == 2.0 and TERMS.bridge.ladder == LADDER
+
+
+def test_where_the_incumbents_own_reward_does_not_exist_nothing_is_compared_and_a_candidates_ends_its_test():
+    rng = np.random.default_rng(0)
+
+    def traded(rewards: NDArray[np.float64]) -> Traded:
+        steps, equity = len(rewards), np.ones((len(rewards) + 1, 4))
+        seen = np.zeros((steps, 2), np.float32)
+        return Traded(rewards, equity, np.zeros((steps, 4)), seen, np.zeros(steps, np.bool_))
+
+    def trial() -> Trial:
+        shadow = Shadow(TERMS, GOOD, np.arange(4))
+        return Trial(entrant(1, GOOD, 0), shadow, 0.05, TERMS, RULES, 0)
+
+    own, theirs = rng.normal(1e-3, 1e-3, (64, 4)), rng.normal(0.0, 1e-3, (64, 4))
+    theirs[[3, 40], [0, 2]] = np.nan
+    made = trial()
+    for _ in range(3):
+        assert made.follow(traded(own), traded(theirs), Behaviour(0.0, 2.0)) == ""
+    figures = made.figures()
+    assert made.decisions == 3 * 62 and all(
+        figures[name] is not None for name in ("difference", "incumbent_reward")
+    )
+    assert made.evidence.log_better > 0.0
+    assert trial().follow(traded(theirs), traded(own), Behaviour(0.0, 2.0)) == "non_finite"

@@ -6,11 +6,14 @@ import pytest
 
 from learning.process_support import EVERY, SETTINGS, WEIGHTS, completed, nothing_left
 from ztb.learning.process import supervisor
+from ztb.learning.process.channel import Doing
 from ztb.learning.process.settings import Care
 from ztb.learning.process.supervisor import LearnerProcess
 from ztb.learning.process.worker import first_state
 
-CARE = Care(hang_timeout_s=10.0, start_timeout_s=100.0, backoff_first_s=1.0, backoff_most_s=5.0)
+CARE = Care(
+    hang_timeout_s=10.0, start_timeout_s=100.0, compile_timeout_s=400.0, backoff_first_s=1.0, backoff_most_s=5.0
+)  # fmt: skip
 
 
 class FakeChild:
@@ -74,7 +77,8 @@ def test_one_that_always_dies_is_restarted_after_pauses_that_double_up_to_the_lo
         FakeChild.last.code = -9
         (died,) = process.watch()
         assert died.kind == "learner_died"
-        assert died.detail == {"exit": -9, "said": "MemoryError", "restart_in_s": pause, "waiting": 0}
+        told = {"exit": -9, "said": "MemoryError", "doing": "starting", "restart_in_s": pause, "waiting": 0}
+        assert died.detail == told
         clock.now += pause - 0.01
         assert kinds(process) == []
         clock.now += 0.01
@@ -112,6 +116,38 @@ def test_one_that_is_starting_up_has_longer(process, clock):
     assert kinds(process) == []
     clock.now += 2.0
     assert kinds(process) == ["learner_hung"]
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_one_that_compiles_is_not_hung_and_nothing_that_waits_for_it_is_lost(process, clock, ready):
+    kinds(process)
+    for number in range(EVERY):
+        process.push(completed(number))
+    process._channel.ready, process._channel.doing = ready, Doing.COMPILING
+    clock.now += 399.0
+    assert kinds(process) == [] and process.doing == "compiling"
+    # A step of the compiler is a sign of life as any other.
+    process._channel.beat()
+    assert kinds(process) == []
+    clock.now += 399.0
+    assert kinds(process) == [] and process.waiting == EVERY
+    # Done with that, it has the usual time again.
+    process._channel.ready, process._channel.doing = True, Doing.LEARNING
+    process._channel.beat()
+    assert kinds(process) == [] and process.doing == "learning"
+    clock.now += 10.1
+    assert kinds(process) == ["learner_hung"]
+
+
+def test_one_that_hangs_while_it_compiles_is_found_too_and_said_so(process, clock):
+    kinds(process)
+    process._channel.doing = Doing.COMPILING
+    assert kinds(process) == []
+    clock.now += 400.1
+    (event,) = process.watch()
+    assert event.kind == "learner_hung" and event.detail["doing"] == "compiling" and process.doing == ""
+    clock.now += 1.0
+    assert kinds(process) == ["learner_started"] and process.doing == "starting"
 
 
 def test_what_finds_the_ring_full_is_dropped_and_said_once(process):

@@ -20,6 +20,7 @@ from ztb.learning.contest import Serving
 from ztb.learning.gate.behaviour import greatest_entropy
 from ztb.learning.gate.candidate import Verdict
 from ztb.learning.generations import GenerationInfo, Lineage, ServedPolicy
+from ztb.learning.online import Dropped
 from ztb.learning.service.promotion import Candidate, Promotion
 from ztb.ledger.records import DecisionRow, GenerationRow, NoteRow
 from ztb.runtime.modes.replay import run_to_end
@@ -69,6 +70,8 @@ class Desk:
         shelf: Any = self.shelf
         journal: Any = SimpleNamespace(append=self.rows.append)
         self.promotion = Promotion(self.policy, self.lineage, alarms, journal, shelf, dict)
+        self.alerts: list[tuple[str, str]] = []
+        self.promotion.alert = lambda key, text: self.alerts.append((key, text))
         self.told: list[Serving] = []
         self.promotion.on_serving = self.told.append
         self.promotion.begin(0, "random", {"of": 0})
@@ -232,6 +235,88 @@ def test_a_learner_that_died_takes_its_tests_with_it(desk):
     assert desk.events(1)[-1] == ("rejected", "learner_lost")
     desk.conclude(1)
     assert desk.serves == 0
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_a_freeze_lets_no_verdict_promote_and_what_comes_after_it_may(desk, passed):
+    """A pass that came meanwhile is not held back for later either: it says nothing of what serves by then."""
+    desk.make(1), desk.make(2)
+    desk.promotion.frozen = True
+    desk.conclude(1, passed=passed, reason="passed" if passed else "worse")
+    assert desk.serves == 0 and desk.events(1)[-1] == ("rejected", "frozen" if passed else "worse")
+    assert (desk.lineage.promoted, desk.lineage.rejected, desk.told) == (0, 1, [])
+    desk.promotion.frozen = False
+    desk.conclude(1)
+    assert desk.serves == 0
+    desk.conclude(2)
+    assert desk.serves == 2
+
+
+def test_while_frozen_an_operator_still_promotes_and_an_alarm_still_goes_back(desk):
+    desk.make(1)
+    desk.promotion.frozen = True
+    desk.promotion.promote(1, "operator")
+    assert desk.serves == 1
+    desk.decide(1.0)
+    desk.decide(0.8)
+    assert desk.serves == 0 and desk.events(1)[-1] == ("rolled_back", "drawdown")
+
+
+def notes(desk: Desk) -> list[tuple[str, dict[str, Any]]]:
+    return [(row.kind, json.loads(row.detail)) for row in desk.rows if isinstance(row, NoteRow)]
+
+
+def test_a_dropped_update_is_journaled_and_an_alert_and_changes_nothing_else(desk):
+    desk.make(1)
+    desk.decide()
+    desk.promotion.dropped(Dropped(2, "reward nan of environment 3 at step 4", False), 20, 0)
+    why = "reward nan of environment 3 at step 4"
+    assert notes(desk) == [("update_dropped", {"after_decision": 20, "decision": 0, "update": 2, "why": why})]
+    assert desk.alerts == [("update_dropped", f"update 2 was dropped: {why}")]
+    assert desk.told == [] and desk.events(1) == [("made", "")]
+
+
+def test_a_learner_that_has_gone_wrong_begins_anew_from_what_serves_and_its_candidates_descend_from_that(
+    desk,
+):
+    desk.make(1)
+    desk.conclude(1)
+    desk.make(2), desk.make(3)
+    desk.promotion.dropped(Dropped(4, "a weight of the network is not finite", True), 40, 0)
+    assert [kind for kind, _ in notes(desk)] == ["update_dropped", "learner_made_anew"]
+    assert notes(desk)[1][1] == {"generation": 1, "era": 1, "decision": -1}
+    assert [key for key, _ in desk.alerts] == ["update_dropped", "learner_made_anew"]
+    told = desk.told[-1]
+    assert told.anew and told.set_back and told.era == 1 and told.updater_state is None
+    assert np.array_equal(told.weights["trunk.0.weight"], desk.policy.info.weights["trunk.0.weight"])
+    # Who serves goes on, nobody is barred; what was in test gives way.
+    assert desk.serves == 1 and not desk.lineage.quarantined and desk.lineage.rolled_back == 0
+    assert desk.events(2)[-1] == desk.events(3)[-1] == ("rejected", "superseded")
+    # What it says before it has heard of that does not have it made anew once more.
+    desk.promotion.dropped(Dropped(5, "a weight of the network is not finite", True), 41, 0)
+    assert desk.told[-1].era == 1
+    assert desk.make(6, era=1) and desk.lineage.known[desk.lineage.made - 1].parent == 1
+
+
+@pytest.mark.parametrize("part", ["weights", "moments"])
+def test_a_candidate_that_is_not_finite_is_refused_at_once_and_never_saved(desk, part):
+    weights, state = initial_weights(SHAPE, 1), {"adam": {"mean": np.zeros(3, np.float32)}}
+    array = weights["trunk.0.bias"] if part == "weights" else state["adam"]["mean"]
+    array[0] = math.nan
+    assert not desk.promotion.made(Candidate(weights, 1, 0.0, state, 10, 10))
+    assert desk.events(1) == [("made", ""), ("rejected", "non_finite")] and 1 not in desk.shelf.states
+    desk.promotion.keep(weights, 2, state)
+    assert desk.lineage.made == 2 and [key for key, _ in desk.alerts] == ["not_kept"]
+
+
+def test_no_figure_that_is_not_finite_enters_the_journal(desk):
+    desk.make(1)
+    desk.promotion.conclude(Verdict(1, False, "worse", {"kl": math.inf, "course": [1.0, math.nan]}))
+    desk.promotion.note("condition", {"volatility_ratio": math.nan})
+    (row,) = [row for row in desk.rows if isinstance(row, GenerationRow) and row.event == "rejected"]
+    assert json.loads(row.detail)["kl"] is None and json.loads(row.detail)["course"] == [1.0, None]
+    assert notes(desk)[0][1]["volatility_ratio"] is None
+    assert not any(word in row.detail for row in desk.rows for word in ("NaN", "Infinity"))
 
 
 NERVOUS = {key.replace(".", "__"): value for key, value in LENIENT.items()} | {

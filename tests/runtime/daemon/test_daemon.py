@@ -57,7 +57,12 @@ async def test_what_the_learner_waits_for_and_leaves_out_is_in_the_snapshot_and_
     async with running(daemon, source) as run:
         await run.step(WARM + 90)
         await until(
-            lambda: (now := daemon.snapshot().learner) is not None and now.updates == 1 and now.waiting < 64
+            lambda: (
+                (now := daemon.snapshot().learner) is not None
+                and now.updates == 1
+                and now.waiting < 64
+                and now.doing in ("", "resting")
+            )
         )
         told = daemon.snapshot()
         assert told.learner is not None and told.learner.alive
@@ -65,7 +70,8 @@ async def test_what_the_learner_waits_for_and_leaves_out_is_in_the_snapshot_and_
         assert told.learner.dropped == told.learner.empty == 0
         assert told.last_save_ms is not None and told.last_save_ms > 0.0 and not told.recording
         assert await asyncio.to_thread(status, tmp_path, False) == 0
-    shown = f"at work, {learner}, 1 updates, {told.learner.waiting} transitions waiting, 0 dropped, 1 left out for gaps"
+    state = "at work" if learner == "inline" else "resting"
+    shown = f"{state}, {learner}, 1 updates, {told.learner.waiting} transitions waiting, 0 dropped, 1 left out for gaps"
     assert f"learner     {shown}" in capsys.readouterr().out.splitlines()
 
 

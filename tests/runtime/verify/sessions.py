@@ -26,8 +26,8 @@ FLAGS: dict[str, Any] = {
     "decision.every": "time", "decision.interval_ms": 150, "online.learner": "inline",
     "online.update_every_decisions": 8, "checkpoint.interval_updates": 1, "online.rollout_lanes": 8,
     "online.rollout_horizon_decisions": 8, "ppo.minibatch_size": 64,
-    # What is random may trade here, and draws: there is much to repeat within seconds.
-    "allocation.trade_untrained": True, "strategy.sample": True,
+    # What is random trades the whole account here, and draws: there is much to repeat within seconds.
+    "allocation.by": "none", "strategy.sample": True,
 }  # fmt: skip
 
 Steer = Callable[[Daemon], Awaitable[None]]
@@ -40,9 +40,9 @@ def configured(exchange: LocalExchange, **changes: Any) -> Config:
     return load_config(None, flags, {}).config
 
 
-async def start(folder: Path, config: Config, steer: Steer) -> None:
+async def start(folder: Path, config: Config, steer: Steer, from_generation: str | None = None) -> None:
     """One start in `folder`, which ends in order once `steer` returns."""
-    request = TradingRequest(config, RunDirectory(folder), 0)
+    request = TradingRequest(config, RunDirectory(folder), 0, from_generation)
     daemon = await paper_daemon(request, DaemonOptions("test", lambda: config), SystemClock())
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(daemon.run())

@@ -79,8 +79,11 @@ class Trial:
         self._course: list[float] = []
 
     def follow(self, own: Traded, incumbent: Traded, behaviour: Behaviour) -> str:
-        """Take what both did on a piece; the reason why the test is over, or nothing."""
-        counted = ~own.tainted
+        """Take what both did on a piece; the reason why the test is over, or nothing.
+
+        Where the incumbent's own reward is not finite, nothing can be compared; a candidate's ends its test.
+        """
+        counted = ~own.tainted & np.isfinite(incumbent.rewards).all(axis=1)
         self._own.follow(own, counted)
         self._incumbent.follow(incumbent, counted)
         self._seen += len(counted)

@@ -21,7 +21,7 @@ from ztb.learning.gate.candidate import Verdict
 from ztb.learning.online import LearnerCounts
 from ztb.learning.process import channel as channels
 from ztb.learning.process import memory
-from ztb.learning.process.channel import Channel
+from ztb.learning.process.channel import Channel, Doing
 from ztb.learning.process.feed import FeedWriter, Spans
 from ztb.learning.process.messages import Completed, Report, read_report, read_verdict, write_transition
 from ztb.learning.process.packing import pack_serving, unpack
@@ -150,6 +150,11 @@ class LearnerProcess:
         return self._child.pid if self._child else None
 
     @property
+    def doing(self) -> str:
+        """What the learner is at, in a word; nothing where none runs."""
+        return "" if self._child is None or self._closed else self._channel.doing.name.lower()
+
+    @property
     def waiting(self) -> int:
         """Transitions pushed that no update has learnt from yet."""
         return 0 if self._closed else self._channel.transitions.head - self._channel.transitions.tail
@@ -245,7 +250,7 @@ class LearnerProcess:
         del self._channel
 
     def _start(self) -> Event:
-        self._channel.ready = False
+        self._channel.ready, self._channel.doing = False, Doing.STARTING
         self._alive_at = self._clock()
         try:
             self._child = Child(self._memory, self._wake, self._care.nice)
@@ -258,18 +263,24 @@ class LearnerProcess:
         now, beats = self._clock(), self._channel.beats
         if beats != self._beats:
             self._beats, self._alive_at = beats, now
-        patience = self._care.hang_timeout_s if self._channel.ready else self._care.start_timeout_s
-        return now - self._alive_at > patience
+        return now - self._alive_at > self._patience()
+
+    def _patience(self) -> float:
+        """For how long the learner may show no sign of life, in what it does now, seconds."""
+        if self._channel.doing is Doing.COMPILING:
+            return self._care.compile_timeout_s
+        return self._care.hang_timeout_s if self._channel.ready else self._care.start_timeout_s
 
     def _bury(self, child: Child, kind: str, code: int | None) -> Iterator[Event]:
         """The learner is dead: say so, and say when there will be another."""
-        said, counts = child.last_words(), self.counts
+        said, doing, counts = child.last_words(), self.doing, self.counts
         child.release()
         self._child = None
         counts.hangs += code is None
         counts.deaths += code is not None
         backoff = self._back_off()
-        yield Event(kind, {"exit": code, "said": said, "restart_in_s": backoff, "waiting": self.waiting})
+        told = {"exit": code, "said": said, "doing": doing, "restart_in_s": backoff, "waiting": self.waiting}
+        yield Event(kind, told)
         if counts.failures >= _FAILURES_BEFORE_SKIPPING:
             for decision in self._channel.skip_waiting():
                 self._drop(decision)

@@ -26,6 +26,8 @@ class Learning:
     """Transitions that wait for an update."""
     dropped = 0
     """Transitions that never reached the learner, for want of room."""
+    doing = ""
+    """What a learner in a process of its own is at, in a word."""
     left_out = LearnerCounts()
     """What the learner left out of training."""
     frozen = False
@@ -69,6 +71,15 @@ class LearnerBase(Learning):
 
     def __init__(self, promotion: Promotion) -> None:
         self.promotion = promotion
+
+    @property
+    def frozen(self) -> bool:
+        """See `Learning`; a freeze lets no promotion through either (`Promotion.conclude`)."""
+        return self.promotion.frozen
+
+    @frozen.setter
+    def frozen(self, frozen: bool) -> None:
+        self.promotion.frozen = frozen
 
     @property
     def generation(self) -> int:  # type: ignore[override]

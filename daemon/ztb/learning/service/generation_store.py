@@ -8,8 +8,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from ztb.errors import UsageError
+from ztb.errors import InvariantError, UsageError
 from ztb.learning.generations import GenerationInfo
+from ztb.trading.ppo.finite import unsound
 from ztb.utils import CheckpointManager
 
 _WAITING = 4
@@ -50,7 +51,12 @@ class GenerationStore:
     def put(
         self, info: GenerationInfo, state: dict[str, Any], marks: tuple[str, ...], metrics: dict[str, float]
     ) -> None:
-        """Queue a generation; never blocks, never drops."""
+        """Queue a generation; never blocks, never drops. InvariantError: a number in it is not finite."""
+        place = unsound(state)
+        if place:
+            raise InvariantError(
+                f"generation {info.number} cannot be kept: {place} of its state is not finite"
+            )
         self._queue.append(_Saving(info, state, marks, metrics))
         self._changed.set()
 

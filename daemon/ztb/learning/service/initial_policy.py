@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ztb.errors import ConfigError, DataError, UsageError
+from ztb.learning.allocation.evidence import GrowthEvidence
 from ztb.learning.generations import GenerationInfo
 from ztb.trading.policy.network import MakeNetwork, first_weights, weight_shapes
 from ztb.trading.policy.weights import NetworkShape, Weights
+from ztb.trading.ppo.finite import unsound
 from ztb.utils import CheckpointManager
 
 CHECKPOINT_NAME = "policy"
@@ -24,7 +26,7 @@ class InitialPolicy:
     """Generation 0: `how` it came about, its weights, and what goes with them where it was trained.
 
     A run that is gone on with begins at the generation that served last: `served` says which it was, `first` is
-    generation 0, `checkpoint` the number of the file.
+    generation 0, `checkpoint` the number of the file. `evidence`: of its growth on history that it was not trained on.
     """
 
     how: str
@@ -35,6 +37,7 @@ class InitialPolicy:
     served: GenerationInfo | None = None
     first: GenerationInfo | None = None
     checkpoint: int | None = None
+    evidence: GrowthEvidence | None = None
 
 
 def parse_span(text: str | None, flag: str = "--pretrain") -> int:
@@ -74,6 +77,11 @@ def load_origin(text: str, shape: NetworkShape, schema_hash: str, make: MakeNetw
     wanted = weight_shapes(shape, make)
     if found != wanted:
         raise ConfigError(f"{text}: its network {found} is not the configured one {wanted}")
+    place = unsound([weights, state["updater"]])
+    if place:
+        raise DataError(
+            f"{text}: {place} of its state is not finite; choose another generation of it, with :N"
+        )
     return InitialPolicy(f"generation {text}", weights, state["updater"], state["normaliser"])
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ztb.learning.contest import Contest, Serving
 from ztb.learning.gate.candidate import Verdict
-from ztb.learning.online import LearnerCounts, OnlineLearner, Updated
+from ztb.learning.online import Dropped, LearnerCounts, OnlineLearner, Updated
 from ztb.learning.regime import guided
 from ztb.learning.service.base import LearnerBase
 from ztb.learning.service.guide import Guide
@@ -68,16 +68,20 @@ class InlineLearning(LearnerBase):
     ) -> None:
         """See `Learning`; an update, a candidate, a verdict, an alarm may come of it."""
         self.promotion.follow(after, reward)
-        self._carry_out(self._contest.follow(after.decision))
+        judge = self._contest.rest if self.frozen else self._contest.follow
+        self._carry_out(judge(after.decision))
         self._guide.see(after.mid)
         if self.frozen or self._guide.paused:
             self._learner.interrupt()
             return
         self._learner.updater.reconfigure(guided(self._options, self._guide.guidance))
         transition = transition_of(before, generation, reward, tainted)
-        updated = self._learner.add(transition, float(after.action.value or 0.0), self.generation)
-        if updated is not None:
-            self._take(updated, after)
+        done = self._learner.add(transition, float(after.action.value or 0.0), self.generation)
+        if isinstance(done, Dropped):
+            self.promotion.dropped(done, after.decision, self._era)
+            self._carry_out([])
+        elif done is not None:
+            self._take(done, after)
 
     def _take(self, updated: Updated, after: Decided) -> None:
         promotion = self.promotion
@@ -101,8 +105,7 @@ class InlineLearning(LearnerBase):
 
     def _take_serving(self, serving: Serving) -> None:
         self._era = serving.era
-        if serving.set_back:
-            self._learner.set_back(serving.weights, serving.updater_state)
+        serving.guide(self._learner)
         self._verdicts.extend(self._contest.serve(serving))
 
     def _checkpoint(self) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ztb.learning.online import LearnerCounts
 from ztb.learning.process.messages import NEVER, Completed, Report
-from ztb.learning.process.supervisor import LearnerProcess
+from ztb.learning.process.supervisor import Event, LearnerProcess
 from ztb.learning.service.base import LearnerBase
 from ztb.learning.service.guide import Guide
 from ztb.learning.service.promotion import Candidate, Promotion, transition_of
@@ -25,7 +25,21 @@ _STOP_S = 5.0  # for the learner to end by itself
 SET_BACK = "learner_set_back"
 """Kind of the note that says from which transition on the learner had gone back to what serves in an era."""
 _LOST = ("learner_died", "learner_hung")
+_ALARMING = (*_LOST, "learner_not_started")
 _FAILURES = 3  # in a row, after which a replay does not wait for the learner any more
+
+
+def _said(event: Event) -> str:
+    """What happened to the learner, for a person."""
+    told = event.detail
+    again = f"it is started again in {told['restart_in_s']:g} s; trading goes on with what serves"
+    match event.kind:
+        case "learner_hung":
+            return f"the learner showed no sign of life while {told['doing']}, and was ended: {again}"
+        case "learner_died":
+            return f"the learner died (exit {told['exit']}: {told['said']}): {again}"
+        case _:
+            return f"the learner cannot be started ({told['why']}): {again}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +133,10 @@ class ProcessLearning(LearnerBase):
         return self.process.waiting
 
     @property
+    def doing(self) -> str:  # type: ignore[override]
+        return self.process.doing
+
+    @property
     def dropped(self) -> int:  # type: ignore[override]
         return self.process.counts.dropped
 
@@ -186,6 +204,8 @@ class ProcessLearning(LearnerBase):
     def _watch(self) -> None:
         for event in self.process.watch():
             self.promotion.note(event.kind, event.detail)
+            if event.kind in _ALARMING:
+                self.promotion.alert(event.kind, _said(event))
             if event.kind in _LOST:
                 self.promotion.lost()
 
@@ -193,7 +213,12 @@ class ProcessLearning(LearnerBase):
         self.updates = report.update
         if report.set_back != NEVER:
             self.promotion.note(SET_BACK, {"before_decision": report.set_back, "era": report.era})
-        self.promotion.record(report.update, self._now_ns, report.decision, report.stats, report.mean_reward)
+        if report.dropped is not None:
+            self.promotion.dropped(report.dropped, report.decision, report.era)
+        if report.stats is not None:
+            self.promotion.record(
+                report.update, self._now_ns, report.decision, report.stats, report.mean_reward
+            )
         if report.candidate == 0:
             return
         state = self.process.candidate(report.candidate)

@@ -7,24 +7,27 @@ again here, alarms are watched for after every decision, and what has been quara
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import structlog
 
 from ztb.errors import InvariantError, UsageError
 from ztb.learning.alarms import Alarms, Expectation
 from ztb.learning.contest import Serving
 from ztb.learning.gate.candidate import SUPERSEDED, Verdict, fault
 from ztb.learning.generations import GenerationInfo, Lineage, ServedPolicy
-from ztb.learning.online import Transition
+from ztb.learning.online import Dropped, Transition
 from ztb.learning.service.generation_store import PROMOTED, TESTING, GenerationStore
 from ztb.ledger.journal import Journal
-from ztb.ledger.records import GenerationRow, NoteRow, UpdateRow
+from ztb.ledger.performance import finite
+from ztb.ledger.records import GenerationRow, NoteRow, UpdateRow, detail_text
 from ztb.trading.lane import Decided
 from ztb.trading.policy.network import weight_shapes
 from ztb.trading.policy.weights import Weights
+from ztb.trading.ppo.finite import unsound
 from ztb.trading.ppo.rollout import UpdateStats
 
 
@@ -76,6 +79,11 @@ def transition_of(before: Decided, generation: int, reward: float, tainted: bool
     )  # fmt: skip
 
 
+UPDATE_DROPPED, MADE_ANEW = "update_dropped", "learner_made_anew"
+"""Kinds of the notes that an update was dropped since something was not finite, and that the learner begins anew from
+a generation, as of an era."""
+FROZEN = "frozen"
+"""Why a candidate that passed is not promoted: learning was frozen by then."""
 _LINE = 8
 """Generations that served, kept in memory to go back to; older ones are on disk."""
 
@@ -83,7 +91,8 @@ _LINE = 8
 class Promotion:
     """Carries out verdicts and alarms, swaps the policy, journals, and hands generations to the store.
 
-    `on_serving` is told who serves, whenever that changes.
+    `on_serving` is told who serves, whenever that changes; `alert` (key, text) what somebody should look at. While
+    `frozen`, nobody is promoted but by hand.
     """
 
     def __init__(
@@ -99,7 +108,9 @@ class Promotion:
         self.policy = policy
         self.stop_if_not_helping = stop_if_not_helping
         self.store = store
+        self.frozen = False
         self.on_serving: Callable[[Serving], None] = lambda _serving: None
+        self.alert: Callable[[str, str], None] = _log
         self._lineage = lineage
         self._alarms = alarms
         self._journal = journal
@@ -140,19 +151,48 @@ class Promotion:
 
     def note(self, kind: str, detail: Mapping[str, Any]) -> None:
         """Journal something that happened to the learner."""
-        told = json.dumps({**detail, "decision": self._now.decision}, sort_keys=True)
+        told = detail_text({**detail, "decision": self._now.decision})
         self._journal.append(NoteRow(self._now.ts_ns, kind, told))
 
+    def dropped(self, dropped: Dropped, decision: int, era: int) -> None:
+        """The learner, in `era`, dropped the update that `decision` completed: say so, and make it anew if need be."""
+        facts = {"update": dropped.update, "after_decision": decision, "why": dropped.why}
+        self.note(UPDATE_DROPPED, facts)
+        self.alert(UPDATE_DROPPED, f"update {dropped.update} was dropped: {dropped.why}")
+        if dropped.astray and era == self._era:
+            self._make_anew()
+
+    def _make_anew(self) -> None:
+        """The learner has gone wrong: it begins anew from what serves, which is good; who is in test gives way."""
+        good = self._line[-1]
+        for number in list(self._pending):
+            self.conclude(Verdict(number, False, SUPERSEDED))
+        self._trails.append(good.info.number)
+        self.note(MADE_ANEW, {"generation": good.info.number, "era": self._era})
+        self.alert(
+            MADE_ANEW, f"the learner had gone wrong and begins anew from generation {good.info.number}"
+        )
+        self.on_serving(replace(_serving(good, self._era, set_back=True), updater_state=None, anew=True))
+
     def made(self, candidate: Candidate) -> bool:
-        """A candidate has been made: number, journal and save it. Whether it may be tested at all."""
+        """A candidate has been made: number, journal and save it. Whether it may be tested at all.
+
+        One that could never trade, since a weight or a moment of its optimiser is not finite, is not saved.
+        """
         info = self._lineage.make(self._trails[candidate.era], candidate.weights)
         known = _Known(
             info, candidate.update, candidate.trained_to, candidate.trained_to_ns, candidate.updater_state
         )
         detail = {"update": candidate.update, "mean_reward": candidate.mean_reward, **_training(known)}
         self._write(info.number, "made", detail)
-        self._save(known, {"mean_reward": candidate.mean_reward}, (TESTING,))
         self._pending[candidate.update] = known
+        wrong = fault(info.weights, self._shapes) or (
+            "non_finite" if unsound(candidate.updater_state) else ""
+        )
+        if wrong:
+            self.conclude(Verdict(candidate.update, False, wrong))
+            return False
+        self._save(known, {"mean_reward": candidate.mean_reward}, (TESTING,))
         if self._lineage.barred(info):
             self._lineage.quarantined.add(info.number)
             self.conclude(Verdict(candidate.update, False, "quarantined"))
@@ -161,12 +201,19 @@ class Promotion:
         return True
 
     def conclude(self, verdict: Verdict) -> None:
-        """Carry a verdict out: promote its candidate, or go on with the incumbent. One long dealt with is no news."""
+        """Carry a verdict out: promote its candidate, or go on with the incumbent. One long dealt with is no news.
+
+        A pass that comes while learning is frozen is dropped, not held: it says that the candidate is better than what
+        serves now, which nobody knows any more when the freeze is over, when the market and perhaps who serves (by
+        hand) are others. The learner, which is no less advanced for it, makes the next candidate.
+        """
         known = self._pending.pop(verdict.number, None)
         if known is None:
             return
         info = known.info
-        reason = (fault(info.weights, self._shapes) or verdict.reason) if verdict.passed else verdict.reason
+        reason = verdict.reason
+        if verdict.passed:
+            reason = fault(info.weights, self._shapes) or (FROZEN if self.frozen else reason)
         detail = {
             "reason": reason, "against": self.policy.info.number, "after_decision": self._now.decision,
             **_training(known), **verdict.figures,
@@ -181,7 +228,16 @@ class Promotion:
             self._lineage.rejected += 1
 
     def keep(self, weights: Weights, update: int, updater_state: dict[str, Any]) -> None:
-        """Journal and save what was learnt up to `update` as a generation that nobody tests: memory runs short."""
+        """Journal and save what was learnt up to `update` as a generation that nobody tests: memory runs short.
+
+        Not where it is not finite: then there is nothing worth keeping.
+        """
+        wrong = unsound([weights, updater_state])
+        if wrong:
+            self.alert(
+                "not_kept", f"what was learnt up to update {update} is not finite, and is not kept: {wrong}"
+            )
+            return
         info = self._lineage.make(self._trails[-1], weights)
         known = _Known(info, update, self._now.decision, self._now.ts_ns, updater_state)
         self._write(info.number, "made", {"update": update, "kept": "memory", **_training(known)})
@@ -204,6 +260,7 @@ class Promotion:
             return
         bad = self.policy.info.number
         self.note("alarm", {"alarm": alarm.kind, "generation": bad, **alarm.figures})
+        self.alert(f"alarm_{alarm.kind}", f"alarm {alarm.kind} on generation {bad}")
         target = self._last_good()
         if target is None:
             raise InvariantError(
@@ -291,7 +348,7 @@ class Promotion:
         return _Known(info, state["updates"], state["trained_to"], state["trained_to_ns"], state["updater"])
 
     def _write(self, generation: int, event: str, detail: Mapping[str, Any]) -> None:
-        descent, text = self._lineage.known[generation], json.dumps(detail, sort_keys=True)
+        descent, text = self._lineage.known[generation], detail_text(detail)
         self._journal.append(
             GenerationRow(generation, self._now.ts_ns, event, descent.parent, descent.sha256, text)
         )
@@ -312,12 +369,17 @@ def update_row(update: int, ts_ns: int, decisions: int, stats: UpdateStats, mean
     """An update as it is journaled."""
     return UpdateRow(
         update, ts_ns, decisions, stats.policy_loss, stats.value_loss, stats.entropy,
-        stats.approx_kl, stats.clip_fraction, stats.explained_variance, mean_reward,
+        stats.approx_kl, stats.clip_fraction, finite(stats.explained_variance), mean_reward,
     )  # fmt: skip
 
 
 def _training(known: _Known) -> dict[str, int]:
     return {"trained_to_decision": known.trained_to, "trained_to_ns": known.trained_to_ns}
+
+
+def _log(key: str, text: str) -> None:
+    """Where nobody else is told."""
+    structlog.get_logger().warning("alert", severity="warning", key=key, text=text)
 
 
 _STANDARD_ERRORS = 3.0

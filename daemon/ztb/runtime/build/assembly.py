@@ -10,8 +10,9 @@ from typing import Any, Literal
 from ztb.config import Config, config_hash
 from ztb.errors import ConfigError
 from ztb.execution.paper import PaperExchange
-from ztb.execution.risk import RiskGate
+from ztb.execution.risk import RiskGate, RiskLimits
 from ztb.features import SHIPPED, FeatureSet, Normaliser
+from ztb.learning.allocation import AllocatorConfig, ExpertsConfig
 from ztb.market.instrument import Instrument
 from ztb.ports import Broker
 from ztb.strategies.loader import StrategyFile, load_strategy
@@ -25,6 +26,7 @@ from ztb.trading.sizing import TIMINGS
 from ztb.trading.strategy import Policy, StrategyContext
 from ztb.utils.installation import code_version
 
+_BAND_COSTS = 20.0
 _SPOT_LADDER = (0.0, 0.25, 0.5, 0.75, 1.0)
 _SHORT_LADDER = (-1.0, -0.5, 0.0, 0.5, 1.0)
 _REWARDS = {
@@ -84,15 +86,43 @@ class Assembly:
         policy: Policy | None,
         broker: Broker,
         listener: LaneListener | None = None,
+        limits: RiskLimits | None = None,
     ) -> Lane:
-        """A lane on `broker`; all lanes of a run draw the same random numbers."""
+        """A lane on `broker`, within `limits` or the configured ones; all lanes of a run draw the same numbers."""
         config = self.config
         bridge = TradingBridge(self.instrument, self.bridge, feature_size, self.period_ns)
-        context = StrategyContext(
-            self.instrument.symbol, self.bridge.ladder, self.seed, config.strategy.options, policy
+        own = strategy.name == self.strategy.name
+        options = config.strategy.options if own else {}
+        context = StrategyContext(self.instrument.symbol, self.bridge.ladder, self.seed, options, policy)
+        return Lane(
+            broker, bridge, RiskGate(limits or config.risk), strategy.make(context), self.seed, listener
         )
-        gate, made = RiskGate(config.risk), strategy.make(context)
-        return Lane(broker, bridge, gate, made, self.seed, listener)
+
+    @property
+    def allocates(self) -> bool:
+        """Whether the account follows experts."""
+        return self.strategy.learns and self.config.allocation.by == "evidence"
+
+    def rules(self) -> list[StrategyFile]:
+        """The strategies that are experts. ConfigError: there is none of a name, it learns, or it is named twice."""
+        names = self.config.allocation.rules
+        if len(set(names)) < len(names):
+            raise ConfigError(f"allocation.rules: a strategy is named twice: {', '.join(names)}")
+        files = [load_strategy(name) for name in names]
+        learning = [file.name for file in files if file.learns]
+        if learning:
+            raise ConfigError(f"allocation.rules: {learning[0]} learns; only rules are experts of their own")
+        return files
+
+    def experts(self) -> ExpertsConfig:
+        """How experts are weighed. The account's target moves by what a trip costs twenty times over, or not at all."""
+        given, instrument = self.config.allocation, self.instrument
+        cost = float(instrument.taker_fee) + 0.5e-4 * instrument.spread_bps
+        allocator = AllocatorConfig(
+            prior=given.prior, block_decisions=given.block_decisions, forgetting=given.forgetting,
+            drawdown_fraction=given.drawdown_fraction,
+        )  # fmt: skip
+        return ExpertsConfig(allocator, given.library, max(self.bridge.band_fraction, _BAND_COSTS * cost))
 
     def exchange(self, cash: float) -> PaperExchange:
         """A paper exchange with `cash` quote currency."""

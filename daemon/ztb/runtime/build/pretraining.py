@@ -60,10 +60,21 @@ def pretrained_origin(
 ) -> InitialPolicy:
     """Train on the ticks before `end_ns`. The normaliser is not taken over: the run goes through the span itself."""
     from ztb.learning.pretrain import pretrain
+    from ztb.learning.walk_forward import WalkForward, walk_forward
 
-    ticks, settings = ticks_before(history, end_ns), training_settings(assembly)
-    done = pretrain(ticks, assembly.instrument, settings, seed, on_progress)
-    return InitialPolicy("pretrained", done.weights, done.updater_state, None, _facts(done))
+    ticks, settings, evidence = ticks_before(history, end_ns), training_settings(assembly), None
+    given = assembly.config.allocation
+    folds = given.folds if assembly.allocates else 0
+    done = pretrain(ticks, assembly.instrument, settings, seed, lambda done: on_progress(done / (1 + folds)))
+    if folds:
+        plan = WalkForward(folds, given.block_decisions, given.forgetting)
+        evidence = walk_forward(
+            ticks, assembly.instrument, settings, plan, seed,
+            lambda done: on_progress((1 + folds * done) / (1 + folds)),
+        )  # fmt: skip
+    return InitialPolicy(
+        "pretrained", done.weights, done.updater_state, None, _facts(done), evidence=evidence
+    )
 
 
 def _facts(done: Pretrained) -> dict[str, object]:

@@ -31,12 +31,6 @@ _PATIENCE_S = 3.0  # for a learner that still owes something, once the run is to
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0  # before an observer that failed is started again
 
 
-WAITS = (
-    "the policy is random and sends no order: it waits until a candidate has proved itself at the gate, or for a "
-    "start with --from-generation"
-)
-
-
 @dataclass(frozen=True, slots=True)
 class DaemonOptions:
     """`load` reads the configuration again; `dropped` counts the rows that the source left out; `redact` takes secrets
@@ -89,6 +83,8 @@ class Daemon:
             self._watch.recall(session.frame.past)
         self._guard = MemoryGuard(session.assembly.config.limits.max_memory_gb)
         session.journal.tap = self._record
+        if session.promotion is not None:
+            session.promotion.alert = partial(self.alert, "warning")
         self.switch = KillSwitch(session.directory.path)
         self.controls = SessionControls(
             session, self.switch, clock.now_ns, Reloading(session, options.load), lambda: self.disarm()
@@ -192,7 +188,7 @@ class Daemon:
             return "starting", ""
         if stop is not None:
             return stop
-        return ("waiting", WAITS) if self.session.waits else ("trading", "")
+        return ("waiting", self.session.awaited) if self.session.waits else ("trading", "")
 
     def _past_first_tick(self) -> bool:
         """Whether a tick came beside those that a live session begins with, which are history."""

@@ -87,7 +87,7 @@ def _learner(session: Session, watch: Watch) -> LearnerFact | None:
     fact = LearnerFact(
         mode, mode == "inline" or bool(learning.process_ids), learning.frozen, learning.updates,
         learning.waiting, dropped, left_out.tainted,
-        empty=left_out.empty,
+        empty=left_out.empty, non_finite=left_out.non_finite, doing=learning.doing,
     )  # fmt: skip
     if update is None:
         return fact

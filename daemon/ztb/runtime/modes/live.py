@@ -75,10 +75,9 @@ async def live_daemon(
     environment: Mapping[str, str] = os.environ,
 ) -> Daemon:
     """Live data, live orders. ConfigError where it is not armed or the key may too much; VenueError."""
-    if request.config.allocation.trade_untrained:
+    if request.config.allocation.by == "none":
         raise ConfigError(
-            "allocation.trade_untrained: never with real money; remove it, and give --from-generation a policy "
-            "that was trained (`ztb train`)"
+            "allocation.by: none lets a policy trade the whole account, proved or not: never with real money; remove it"
         )
     warnings = Warnings()
     past = read_past(request.directory.journal)
@@ -126,7 +125,6 @@ async def _connected(
     frame = RunContext(
         "live", assembly, request.directory, run_id, facts_of(request, now_ns), now_ns, False, past, opening,
         venue.broker,
-        awaits_proof=True,
     )  # fmt: skip
     session = Session(frame, origin_of(request, frame))
     session.bound = partial(limited, limit_quote=arming.limit_quote, equity=opening.equity)

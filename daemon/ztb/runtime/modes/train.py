@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ztb.config import Config, config_hash
-from ztb.errors import ConfigError, DataError, ResourceError, UsageError
+from ztb.errors import ConfigError, DataError, NonFiniteError, ResourceError, StrategyError, UsageError
 from ztb.learning.pretrain import begin_training
 from ztb.learning.regime import Guidance, guided
 from ztb.learning.service.initial_policy import CHECKPOINT_NAME
@@ -21,6 +21,7 @@ from ztb.runtime.build.pretraining import ticks_before, training_settings
 from ztb.runtime.guards import MemoryGuard, resident_bytes
 from ztb.runtime.modes.replay import ReplayRequest, open_data, traded_instrument
 from ztb.trading.policy.weights import weights_sha256
+from ztb.trading.ppo.finite import check_state
 from ztb.trading.ppo.progress import TrainingProgress
 from ztb.trading.ppo.saving import BackgroundSaver, background_saver
 from ztb.utils import CheckpointManager
@@ -200,13 +201,19 @@ class TrainingRun:
     def train(self, on_update: Callable[[TrainingProgress], None], stop: Callable[[], bool]) -> bool:
         """Update until the end, or until `stop` says so; whether it was the end. What was done is saved either way.
 
-        ResourceError: memory ran short; what was done is saved.
+        ResourceError: memory ran short; what was done is saved. StrategyError, NonFiniteError: something is not
+        finite; what was learnt before it is saved.
         """
         training, every = self.training, self.request.config.checkpoint.interval_updates
         began = time.monotonic()
         with background_saver() as saver:
             while not training.over and not stop():
-                point = training.update()
+                try:
+                    point = training.update()
+                except (StrategyError, NonFiniteError):
+                    if training.updates:
+                        self._save(saver)
+                    raise
                 on_update(self._progress(point, time.monotonic() - began))
                 if training.updates % every == 0:
                     self._save(saver)
@@ -236,6 +243,7 @@ class TrainingRun:
         """What training goes on from; and the best policy, if it has not been saved yet."""
         state = {**self.training.state(), "memory": self._relief.state()}
         policy, facts = self._policy()
+        check_state([state["updater"], policy["weights"], policy["updater"]], "the state to be saved")
 
         async def save() -> None:
             if not self._saved(policy["updates"]):
@@ -291,7 +299,7 @@ class TrainingRun:
             "last_weights_sha256": weights_sha256(training.updater.weights()),
             "events": self._relief.events,
             "peak_rss_mb": peak_rss_bytes() / 1e6,
-            "curve": [_plain(point) for point in training.curve],
+            "curve": [point.plain() for point in training.curve],
         }
         self.directory.write_json(self.directory.summary, summary)
         return summary
@@ -324,12 +332,3 @@ def check_device(name: str) -> None:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"--device {name!r}: {reason}; cpu is always there") from None
-
-
-def _plain(point: CurvePoint) -> _Json:
-    """A point of the curve as JSON: null where a figure does not exist."""
-    stats = {
-        k: None if isinstance(v, float) and not math.isfinite(v) else v
-        for k, v in asdict(point.stats).items()
-    }
-    return {**asdict(point), "stats": stats}

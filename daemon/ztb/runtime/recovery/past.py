@@ -23,6 +23,7 @@ from ztb.ledger.bookkeeper import BASE_FEE
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import (
     ADOPTED,
+    AllocationRow,
     FillRow,
     GenerationRow,
     MarkRow,
@@ -140,6 +141,8 @@ class Past:
     refusals: int = 0
     updates: int = 0
     generations: list[GenerationRow] = field(default_factory=list[GenerationRow])
+    allocations: dict[str, AllocationRow] = field(default_factory=dict[str, AllocationRow])
+    """The last row of each expert."""
 
     @property
     def served(self) -> list[int]:
@@ -208,6 +211,7 @@ def _read(reader: JournalReader, before: int) -> Past:
         refusals=sum(1 for _ in reader.rows(RefusalRow, *earlier)),
         updates=max((row.number for row in reader.rows(UpdateRow, *earlier)), default=0),
         generations=list(reader.rows(GenerationRow, *earlier)),
+        allocations={row.expert: row for row in reader.rows(AllocationRow, *earlier)},
     )
     for note in reader.rows(NoteRow, "kind = ? AND seq < ?", (OPENING, before)):
         past.opening = Opening.of(note)

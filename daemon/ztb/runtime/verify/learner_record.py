@@ -6,9 +6,11 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from ztb.errors import DataError
 from ztb.learning.process.feed import numbers
 from ztb.learning.process.supervisor import WINDOW_SKIPPED
 from ztb.learning.service.process import SET_BACK
+from ztb.learning.service.promotion import MADE_ANEW, UPDATE_DROPPED
 from ztb.ledger.records import DecisionRow, GenerationRow, NoteRow, UpdateRow
 from ztb.runtime.verify.record import Start
 
@@ -32,7 +34,8 @@ class LearnerRecord:
 
     `unlearnt`: transitions that never reached the learner; `unheard`: decisions that its window never heard of, which
     began anew after each number of rows in `skips` besides. `set_backs`: before which transition it went back to which
-    generation. `serving`: who served when a transition was complete; `halvings`: of its minibatches.
+    generation; of those in `anew` it kept no moments. `serving`: who served when a transition was complete;
+    `halvings`: of its minibatches. `dropped`: updates that did not happen since something was not finite.
     """
 
     inline: bool
@@ -42,6 +45,8 @@ class LearnerRecord:
     set_backs: dict[int, int] = field(default_factory=dict[int, int])
     serving: dict[int, int] = field(default_factory=dict[int, int])
     halvings: dict[int, int] = field(default_factory=dict[int, int])
+    dropped: set[int] = field(default_factory=set[int])
+    anew: set[int] = field(default_factory=set[int])
     updates: list[UpdateRow] = field(default_factory=list[UpdateRow])
     made: list[Made] = field(default_factory=list["Made"])
 
@@ -66,6 +71,7 @@ class _Reading:
         self._halvings = 0
         self._alarm = False
         self._eras: list[int] = [start.made_of["generation"] or 0]
+        self._anew: set[int] = set()  # eras
         for _, row in start.rows:
             if isinstance(row, DecisionRow):
                 self._decided(row)
@@ -103,9 +109,32 @@ class _Reading:
                 record.skips.append(json.loads(note.detail)["rows"])
             case _ if note.kind == SET_BACK:
                 told = json.loads(note.detail)
-                record.set_backs[told["before_decision"]] = self._eras[told["era"]]
+                self._went_back(told["before_decision"], told["era"])
+            case _ if note.kind == UPDATE_DROPPED:
+                record.dropped.add(json.loads(note.detail)["update"])
+            case _ if note.kind == MADE_ANEW:
+                self._begun_anew(json.loads(note.detail)["generation"])
             case _:
                 pass
+
+    def _went_back(self, before: int, era: int) -> None:
+        """The learner in a process said so. DataError: nothing in the journal says why."""
+        if era >= len(self._eras):
+            raise DataError(
+                f"journal: the learner was set back before decision {before}, but no row says to which generation: "
+                "rows are missing, restore it from a copy"
+            )
+        self.record.set_backs[before] = self._eras[era]
+        if era in self._anew:
+            self.record.anew.add(before)
+
+    def _begun_anew(self, generation: int) -> None:
+        """Inline, between the transition whose update was dropped and the next; in a process when it says so."""
+        self._anew.add(len(self._eras))
+        self._eras.append(generation)
+        if self.record.inline:
+            self.record.set_backs[self._now + 1] = generation
+            self.record.anew.add(self._now + 1)
 
     def _lived(self, row: GenerationRow, detail: dict[str, Any]) -> None:
         """A transition completes after the alarms have been looked at; inline, after the gate's verdicts too."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.config import Config
-from ztb.learning.online import Updated
+from ztb.learning.online import Dropped, Updated
 from ztb.learning.recent import RecentRollouts
 from ztb.learning.regime import Guidance, guided
 from ztb.learning.service.initial_policy import InitialPolicy
@@ -174,9 +174,12 @@ class Relearning(KeptSwaps):
         learner.updater.reconfigure(guided(self._options, guidance))
         transition = transition_of(before, generation, reward, tainted)
         value = float(after.action.value or 0.0)
-        updated = learner.add(transition, value, self._record.serving[decision])
-        if updated is not None:
-            self._take(updated, after)
+        drop = learner.updates + 1 in self._record.dropped
+        done = learner.add(transition, value, self._record.serving[decision], drop)
+        if isinstance(done, Dropped):
+            self._digest()
+        elif done is not None:
+            self._take(done, after)
 
     def _reaches(self, decision: int) -> bool:
         """Whether the learner gets the transition, with all that it hears before it."""
@@ -198,7 +201,10 @@ class Relearning(KeptSwaps):
         generation = self._record.set_backs.get(decision)
         if generation is not None:
             state = self._states.get(generation) or self._kept.state(generation)
-            self._learner.set_back(*state)
+            if decision in self._record.anew:
+                self._learner.begin_anew(state[0])
+            else:
+                self._learner.set_back(*state)
             self._digest()
 
     def _take(self, updated: Updated, after: Decided) -> None:

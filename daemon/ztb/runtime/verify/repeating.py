@@ -66,8 +66,6 @@ class Repetition:
         frame = _frame(recorded, start, past, directory)
         kept = Kept(recorded.directory, recorded.digests)
         self.session = Session(replace(frame, broker=broker), _origin(start, kept, frame))
-        if start.made_of.get("awaits_proof", False):  # runs from before it was told traded at random
-            self.session.await_proof()
         engine = self.session.engine
         engine.learning = self._learning = self._make_learning(kept, relearn)
         engine.live.flattening = start.made_of["flattening"]
@@ -121,7 +119,7 @@ def _frame(recorded: Recorded, start: Start, past: Past | None, directory: RunDi
     facts = {"repeats": str(recorded.directory.path.resolve()), "start": start.number}
     return RunContext(
         "replay", assembly, directory, recorded.manifest["run_id"], facts, made_of["trade_from_ns"],
-        past=past, opening=recorded.opening,
+        past=past, opening=recorded.opening, unproven=made_of["unproven"],
     )  # fmt: skip
 
 

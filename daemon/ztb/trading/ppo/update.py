@@ -13,12 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ztb.errors import InvariantError
+from ztb.errors import InvariantError, NonFiniteError
 from ztb.trading.policy.network import single_threaded
 from ztb.trading.policy.weights import NetworkShape, Weights
 from ztb.trading.ppo.actor_critic import ModuleNetwork, Network
 from ztb.trading.ppo.adam import Adam
 from ztb.trading.ppo.config import PPOConfig
+from ztb.trading.ppo.finite import check_rollout, check_state
 from ztb.trading.ppo.gae import advantages_of
 from ztb.trading.ppo.losses import (
     APPROX_KL,
@@ -122,18 +123,41 @@ class PPOUpdater:
     def update(self, rollout: Rollout, remaining: float = 1.0) -> UpdateStats:
         """Learn from `rollout`; `remaining` is the share of training to come, which anneals the step size.
 
-        InvariantError: nothing in the rollout may be trained on.
+        InvariantError: nothing in the rollout may be trained on. NonFiniteError: a number in it, or one that came of
+        it, is not finite; then nothing has been learnt, and `state()` is what it was.
         """
         indices = np.flatnonzero(rollout.mask)
         if indices.size == 0:
             raise InvariantError("rollout: every transition is masked; collect some that may be trained on")
+        check_rollout(rollout)
+        self.check()
+        before = self.state()
+        try:
+            return self._learn(rollout, indices, remaining)
+        except NonFiniteError:
+            self.load_state(before)
+            raise
+
+    def check(self) -> None:
+        """NonFiniteError: a weight or a moment of the optimiser is not finite."""
+        if not bool(torch.isfinite(self.network.parameters).all()):
+            raise NonFiniteError("weights", "a weight of the network is not finite")
+        if not self._adam.sound:
+            raise NonFiniteError("moments", "a moment of the optimiser is not finite")
+
+    def _learn(self, rollout: Rollout, indices: NDArray[np.int64], remaining: float) -> UpdateStats:
         with single_threaded(), torch.no_grad():
             advantages = advantages_of(rollout, self.config.gamma, self.config.gae_lambda)
             returns = advantages + rollout.values
+            known = returns.ravel()[indices]
+            if not np.isfinite(known).all():
+                raise NonFiniteError("value", "the value's target of a transition is not finite")
             rate = self.config.learning_rate * (remaining if self.config.anneal_learning_rate else 1.0)
             done = self._optimise(self._samples(rollout, advantages, returns), indices, rate)
-        explained = explained_variance(rollout.values.ravel()[indices], returns.ravel()[indices])
-        return _stats(done, explained, rate)
+            if not (np.isfinite(done.figures).all() and np.isfinite(done.last).all()):
+                raise NonFiniteError("loss", "the loss of a minibatch is not finite")
+            self.check()
+        return _stats(done, explained_variance(rollout.values.ravel()[indices], known), rate)
 
     def _samples(
         self, rollout: Rollout, advantages: NDArray[np.float32], returns: NDArray[np.float32]
@@ -190,14 +214,21 @@ class PPOUpdater:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from `state`, bit for bit. ConfigError: it is of another network."""
+        """Go on from `state`, bit for bit. ConfigError: it is of another network. NonFiniteError: it is not finite."""
+        check_state(state["adam"], "the optimiser's state")
         self.load_weights(state["weights"])
         self._adam.load_state(state["adam"])
         self._generator.bit_generator.state = state["generator"]
 
     def load_weights(self, weights: Weights) -> None:
-        """Take over `weights`, and keep the optimiser's moments. ConfigError: of another network."""
+        """Take over `weights`, and keep the optimiser's moments. Errors as of `load_state`."""
+        check_state(weights, "weights")
         self.network.load(weights)
+
+    def begin_anew(self, weights: Weights) -> None:
+        """Take over `weights` and forget the optimiser's moments; random numbers go on. Errors as of `load_state`."""
+        self.load_weights(weights)
+        self._adam.begin()
 
 
 def explained_variance(values: NDArray[np.float32], returns: NDArray[np.float32]) -> float:
