@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pyarrow as pa
 
 from ztb.errors import DataError
@@ -28,7 +29,7 @@ KNOWN = (
     "timestamp,open,high,low,close,volume"
 )
 # Enough to learn from; beyond it the file is read as a stream.
-_SAMPLED = 200
+_SAMPLED, _LOOKED_AT = 200, 400
 _BLOCK = 1 << 20
 # In this order: a comma may be a decimal's, a blank part of a date.
 _DELIMITERS = "\t;|, "
@@ -63,6 +64,7 @@ _EMPTY = (
     "\\N",
     "-nan",
 )
+_ASCII = 128
 _COMMENTS = ("#", "//")
 _DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 _THOUSANDS = re.compile(r'"\$?(\d{1,3}(?:,\d{3})+\.\d+|\d{1,3}(?:,\d{3}){2,}|(?<=\$)\d+(?:[.,]\d+)*)"')
@@ -87,9 +89,9 @@ class CsvTable:
 def open_csv(path: Path, pair: Pair | None) -> CsvTable:
     """Recognise `path`; DataError if its columns are of no known layout."""
     text = head_text(path, read_head(path)).replace("\x00", "")
-    lines = [line.rstrip("\r").replace("\r", " ") for line in text.split("\n")]
+    lines = [line.rstrip("\r").replace("\r", " ") for line in text.split("\n", _LOOKED_AT)]
     if len(lines) > 2:
-        lines.pop()  # the last one may be cut
+        lines.pop()  # what is left, or a line that may be cut
     at = [i for i, line in enumerate(lines) if line.strip(" ,;\t") and not _is_comment(line)][: _SAMPLED + 8]
     if not at:
         raise _no_table(path, lines[0])
@@ -318,24 +320,53 @@ class _Seen:
 
 
 def _blocks(stream: Bytes, skip: int) -> Iterator[bytes | memoryview]:
-    """Blocks of whole lines of UTF-8, without the first `skip` lines and without a mark."""
-    first = stream.read(_BLOCK)
-    name = encoding(first)
-    decode = None if name is None else codecs.getincrementaldecoder(name)("replace")
-    rest, block = b"", first.removeprefix(codecs.BOM_UTF8)
-    while block:
-        if decode is not None:
-            block = decode.decode(block).removeprefix("\ufeff").encode()
-        block = rest + block
-        while skip and (end := block.find(b"\n")) >= 0:
-            block, skip = block[end + 1 :], skip - 1
-        cut = block.rfind(b"\n") + 1
-        if cut and not skip:
-            yield memoryview(block)[:cut] if block.isascii() else _letters(block[:cut])
-        rest = block[cut:]
-        block = stream.read(_BLOCK)
-    if rest.strip(b"\r\x00\x1a \t") and not skip:
-        yield _letters(rest)
+    """Blocks of whole lines of UTF-8, without the first `skip` lines and without a mark. A block is gone when the next
+    one is asked for: they share their memory."""
+    source = _Utf8(stream)
+    space, kept, begin = bytearray(_BLOCK), 0, 0
+    while True:
+        if kept == len(space):  # a line that is longer than a block
+            space = space + bytes(_BLOCK)
+        count = source.readinto(memoryview(space)[kept:])
+        end = kept + count
+        cut = space.rfind(b"\n", kept, end) + 1 if count else end
+        while skip and cut and (found := space.find(b"\n", begin, cut)) >= 0:
+            begin, skip = found + 1, skip - 1
+        if begin < cut and not skip:
+            block = memoryview(space)[begin:cut]
+            if count or bytes(block).strip(b"\r\x00\x1a \t"):
+                yield block if np.frombuffer(block, np.uint8).max() < _ASCII else _letters(bytes(block))
+        if count == 0:
+            return
+        if cut:
+            kept, begin = end - cut, 0
+            space[:kept] = space[cut:end]
+        else:
+            kept = end
+
+
+class _Utf8:
+    """A stream of text as UTF-8 without a mark."""
+
+    def __init__(self, stream: Bytes) -> None:
+        self._stream = stream
+        self._ready = stream.read(_BLOCK)
+        name = encoding(self._ready)
+        self._decoder = None if name is None else codecs.getincrementaldecoder(name)("replace")
+        self._ready = self._plain(self._ready).removeprefix(codecs.BOM_UTF8)
+
+    def _plain(self, block: bytes) -> bytes:
+        return block if self._decoder is None else self._decoder.decode(block).encode()
+
+    def readinto(self, space: memoryview) -> int:
+        """Fill `space` from its beginning; how many bytes, 0 at the end."""
+        if not self._ready:
+            if self._decoder is None:
+                return self._stream.readinto(space)
+            self._ready = self._plain(self._stream.read(_BLOCK))
+        count = min(len(space), len(self._ready))
+        space[:count], self._ready = self._ready[:count], self._ready[count:]
+        return count
 
 
 def _without_commas(block: bytes | memoryview) -> bytes:
