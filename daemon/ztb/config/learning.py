@@ -41,6 +41,12 @@ class OnlineSection(Section):
     reward_scale: float = Field(
         default=100.0, gt=0, description="rewards are multiplied by this for the learner"
     )
+    luck_weight: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="in training on history, how much what no forecast saw of a return counts; 1: rewards as they are",
+    )
     max_generation_age: int = Field(default=2, ge=0, description="older generations' transitions are dropped")
     window_decisions: int = Field(
         default=4096, ge=64, le=262_144, description="the recent past that the policy is rolled out over"

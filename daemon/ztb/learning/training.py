@@ -9,9 +9,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ztb.errors import DataError
 from ztb.learning.examination import Examination, Validation
+from ztb.learning.forecast import fit_forecast
 from ztb.learning.rollouts import BatchPolicy, Collector
 from ztb.learning.training_settings import PretrainSettings
 from ztb.trading.episodes import Episodes
@@ -20,6 +22,7 @@ from ztb.trading.ppo.rollout import Rollout
 from ztb.trading.ppo.stats import UpdateStats
 from ztb.trading.ppo.update import PPOUpdater
 from ztb.trading.recording import Recording
+from ztb.trading.rewards import RewardKind
 from ztb.trading.simulation import Simulation
 from ztb.trading.weights import Weights
 
@@ -28,7 +31,7 @@ from ztb.trading.weights import Weights
 class CurvePoint:
     """After one update: the mean reward a decision in training, and on the held-out part where it was looked at.
 
-    Rewards are those of the bridge, unscaled. `steps` counts decisions trained on, over all environments.
+    Rewards are those trained on: the bridge's less the luck in them, unscaled. `steps` counts decisions trained on, over all environments.
     """
 
     update: int
@@ -40,9 +43,13 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """What did best on the held-out part: its mean reward there, the update it came from, and the optimiser's state."""
+    """What did best on the held-out part: the update it came from, and the optimiser's state.
+
+    `validation` is its mean reward there less the luck in it, by which it was chosen, `reward` with it.
+    """
 
     validation: float
+    reward: float
     update: int
     weights: Weights
     updater_state: dict[str, Any]
@@ -62,6 +69,20 @@ def split(recording: Recording, settings: PretrainSettings) -> tuple[Recording, 
     return recording.window(0, first), recording.window(first, n)
 
 
+def _innovations(
+    recording: Recording, held_out: Recording, settings: PretrainSettings
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | tuple[None, None]:
+    """Of the log returns of both parts, what counts as luck, by a forecast that was made on the first alone.
+
+    None where a reward is not a log return.
+    """
+    share = 1.0 - settings.luck_weight
+    if not share or settings.own_reward is not None or settings.bridge.reward is not RewardKind.LOG_RETURN:
+        return None, None
+    forecast = fit_forecast(recording)
+    return share * forecast.innovations(recording), share * forecast.innovations(held_out)
+
+
 class Training:
     """PPO on `recording`, examined on `held_out`; ends after `settings.updates`, or early for want of progress.
 
@@ -79,15 +100,16 @@ class Training:
             recording, settings.bridge, settings.paper, settings.start_cash, episodes, ppo.num_envs
         )
         self.settings = settings
+        trained, examined = _innovations(recording, held_out, settings)
         self._collector = Collector(
             shape, weights, simulation, ppo.num_steps, seed, settings.reward_scale, settings.network,
-            settings.own_reward,
+            settings.own_reward, trained,
         )  # fmt: skip
         module = build_module(shape, settings.network, seed) if settings.network else None
         self.updater = PPOUpdater(shape, ppo, weights, seed, settings.device, module)
         self._policy = BatchPolicy(shape, weights, settings.validation_lanes, settings.network)
-        self._examination = Examination(held_out, settings, seed)
-        self.best = Best(-np.inf, 0, weights, self.updater.state())
+        self._examination = Examination(held_out, settings, seed, examined)
+        self.best = Best(-np.inf, -np.inf, 0, weights, self.updater.state())
         self.curve: list[CurvePoint] = []
 
     @property
@@ -122,13 +144,14 @@ class Training:
         weights = self.updater.weights()
         self._policy.load(weights)
         found = self._examination.policy(self._policy)
-        if found > self.best.validation:
-            self.best = Best(found, number, weights, self.updater.state())
-        return found
+        if found.less_luck > self.best.validation:
+            state = self.updater.state()
+            self.best = Best(found.less_luck, found.reward, number, weights, state)
+        return found.less_luck
 
     def validation(self) -> Validation:
         """The best policy's figure beside those of policies that know nothing."""
-        return self._examination.against_ignorance(self.best.validation)
+        return self._examination.against_ignorance(self.best.reward)
 
     def state(self) -> dict[str, Any]:
         """Everything that the rest of the training depends on, copied: plain data and numpy arrays."""
