@@ -12,7 +12,8 @@ from ztb.errors import ConfigError
 
 FOLDER = Path(__file__).resolve().parents[1] / "config"
 SECTIONS = {
-    "market", "features", "decision", "strategy", "ppo", "online", "gate", "risk", "execution", "paper",
+    "market", "features", "decision", "strategy", "ppo", "online", "gate", "allocation", "risk",
+    "execution", "paper",
     "checkpoint", "telemetry", "mqtt", "limits",
 }  # fmt: skip
 

@@ -26,7 +26,8 @@ import ccxt.pro
 import numpy as np
 from ccxt.async_support.base.ws.client import Client
 
-from runtime.venue.live_runs import ExchangeProcess, make_live, trading
+from runtime.made_policy import made_policy
+from runtime.venue.live_runs import ExchangeProcess, instrument_at, make_live, trading, write_config
 from ztb.market.live.feed import Feed
 from ztb.market.live.intake import Intake
 from ztb.runtime.engine import Engine
@@ -133,11 +134,16 @@ async def measure(folder: Path, orders: int) -> Stopwatch:
     """Trade until so many orders have left."""
     exchange, watch = ExchangeProcess(), Stopwatch()
     asked: dict[str, Any] = {
-        "strategy": {"name": "ppo_online"}, "features": {"names": None}, "online": {"learner": "process"}
+        "strategy": {"name": "ppo_online", "sample": True}, "features": {"names": None},
+        "online": {"learner": "process"},
     }  # fmt: skip
     try:
+        config = write_config(folder, exchange.options, **asked)
+        policy = await asyncio.to_thread(
+            made_policy, folder / "policy", config, instrument_at(exchange.options)
+        )
         with watch.reading():
-            async with trading(await make_live(folder, exchange.options, **asked)):
+            async with trading(await make_live(folder, exchange.options, policy, **asked)):
                 while len(watch.orders) < orders:  # noqa: ASYNC110 (nobody tells)
                     await asyncio.sleep(0.1)
     finally:

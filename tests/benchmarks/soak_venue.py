@@ -24,6 +24,7 @@ import psutil
 
 from benchmarks.soak import LIMIT, growth
 from runtime.daemons import environment
+from runtime.made_policy import made_policy
 from runtime.venue.live_runs import ExchangeProcess, arm, instrument_at, ledger_of, secrets, venue_holds
 from ztb.config import load_config
 from ztb.ledger.accounts import Account
@@ -66,14 +67,20 @@ def begin(mode: str, folder: Path, options: Mapping[str, Any]) -> Soaked:
     """Start a daemon in `folder`: a decision four times a second, the learner in a process of its own."""
     client = {key: value for key, value in options.items() if key not in ("apiKey", "secret")}
     market = {"symbol": "BTC/USDT", "venue": "binance", "client": client, "allowed_hosts": ["127.0.0.1"]}
-    asked = {"market": market, "decision": {"interval_ms": 250}, "online": {"learner": "process"}}
+    asked = {
+        "market": market, "decision": {"interval_ms": 250}, "online": {"learner": "process"},
+        "strategy": {"sample": True},  # many orders, not good ones
+    }  # fmt: skip
     folder.mkdir()
     file = folder / "trade-config.json"
     file.write_text(json.dumps(asked))
-    arm(folder, load_config(file, {}, {}).config, options["apiKey"])
+    config = load_config(file, {}, {}).config
+    arm(folder, config, options["apiKey"])
+    policy = made_policy(folder / "policy", config, instrument_at(dict(options)))
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "ztb", "run", "--mode", mode, "--config", str(file), "--out", str(folder)],
+            [sys.executable, "-m", "ztb", "run", "--mode", mode, "--config", str(file), "--out", str(folder),
+             "--from-generation", policy],
             env=environment(**secrets(dict(options))), stdout=log, stderr=log, text=True,
         )  # fmt: skip
     return Soaked(mode, folder, process)

@@ -95,10 +95,12 @@ class Stage:
         self.gateway.inject(Fault(Kind(kind), **details))
 
     @asynccontextmanager
-    async def running(self, mode: str, seed: int = 0) -> AsyncIterator[Daemon]:
+    async def running(
+        self, mode: str, seed: int = 0, from_generation: str | None = None
+    ) -> AsyncIterator[Daemon]:
         """A daemon, from its start to its clean end; what ends it ends the context."""
         self.folder.mkdir(exist_ok=True)
-        request = TradingRequest(self.config, RunDirectory(self.folder), seed)
+        request = TradingRequest(self.config, RunDirectory(self.folder), seed, from_generation)
         options = DaemonOptions("chaos", lambda: self.config)
         if mode == "live":
             daemon = await live_daemon(request, options, self, SECRETS)

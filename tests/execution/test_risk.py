@@ -52,17 +52,34 @@ def test_an_order_within_all_limits_passes():
     ],
 )
 def test_each_limit_refuses_with_its_own_reason(limits, order, facts, reason):
-    assert gate(**limits).check(order, facts) is reason
+    alone = {"max_daily_loss_fraction": 1.0} if reason is Reason.DRAWDOWN else {}
+    assert gate(**alone | limits).check(order, facts) is reason
     lone = gate(**{"max_daily_loss_fraction": 1.0, "max_drawdown_fraction": 1.0} | limits)
     assert lone.check(order, facts) is reason
 
 
+def test_by_default_limits_are_limits():
+    limits = RiskLimits()
+    assert limits.max_daily_loss_fraction == 0.05 and limits.max_drawdown_fraction == 0.2
+    assert gate().check(replace(BUY, quantity=10.0), FACTS) is Reason.PASSED  # worth exactly the equity
+    assert gate().check(replace(BUY, quantity=10.01), FACTS) is Reason.ORDER_SIZE
+    assert gate().check(BUY, replace(FACTS, equity=950.0)) is Reason.PASSED
+    assert gate().check(BUY, replace(FACTS, equity=949.9)) is Reason.DAILY_LOSS
+    fallen = gate()
+    fallen.mark(NOW + DAY_NS, 799.9)
+    assert (
+        fallen.check(BUY, replace(FACTS, now_ns=NOW + DAY_NS, market_ts_ns=NOW + DAY_NS, equity=799.9))
+        is Reason.DRAWDOWN
+    )
+
+
 @pytest.mark.parametrize("side", [-1, 1])
-def test_a_full_position_may_turn_round_in_one_order(side):
+def test_where_it_is_allowed_a_full_position_turns_round_in_one_order(side):
     turning = Proposal(side=side, quantity=20.0, price=100.0)
     turned = replace(FACTS, position=-10.0 * side)
-    assert gate().check(turning, turned) is Reason.PASSED
-    assert gate().check(replace(turning, quantity=21.5), turned) is Reason.EXPOSURE
+    assert gate().check(turning, turned) is Reason.ORDER_SIZE
+    assert gate(max_order_fraction=2.2).check(turning, turned) is Reason.PASSED
+    assert gate(max_order_fraction=2.2).check(replace(turning, quantity=21.5), turned) is Reason.EXPOSURE
 
 
 def test_repeated_side_counts_and_the_other_side_clears_it():

@@ -11,20 +11,26 @@ from typing import Any
 from numba.core.dispatcher import Dispatcher
 
 from chaos.stage import WARM_S, configuration, stage
+from runtime.made_policy import made_policy
+from runtime.venue.fake_account import INSTRUMENT
 from ztb.runtime.compiling import compile_ahead
 from ztb.testing.virtual_time import run_virtual
 
 late: list[str] = []
 
 
-async def trade(folder: Path, strategy: str) -> int:
-    async with stage(3, folder, **{"strategy.name": strategy}) as it, it.running("live") as daemon:
+async def trade(folder: Path, policy: str, settings: dict[str, Any]) -> int:
+    async with stage(3, folder, **settings) as it, it.running("live", 0, policy) as daemon:
         await asyncio.sleep(WARM_S + 10.0)
         return daemon.session.books.account.fills
 
 
 def main(folder: str, strategy: str) -> None:
-    compile_ahead(configuration(**{"strategy.name": strategy}))
+    # A policy that draws, so that it trades at once.
+    settings = {"strategy.name": strategy, "strategy.sample": True}
+    config = configuration(**settings)
+    policy = made_policy(Path(folder).with_name("policy"), config, INSTRUMENT)
+    compile_ahead(config)
     compile_one: Any = Dispatcher.compile
 
     def overheard(dispatcher: Any, signature: Any) -> Any:
@@ -32,7 +38,7 @@ def main(folder: str, strategy: str) -> None:
         return compile_one(dispatcher, signature)
 
     Dispatcher.compile = overheard
-    fills = run_virtual(trade(Path(folder), strategy))
+    fills = run_virtual(trade(Path(folder), policy, settings))
     sys.stdout.write(json.dumps({"fills": fills, "late": late}) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""A strategy that only ever turns round is closed out, not locked in, when a limit forbids new risk."""
+"""A strategy that only ever turns round is closed out, not locked in, when a limit forbids new risk or so large an order."""
 
 from __future__ import annotations
 
@@ -51,3 +51,28 @@ def test_below_the_drawdown_limit_a_turn_closes_the_position_and_opens_none(repl
     assert [order.decision for order in closing] == [first]
     assert closing[0].lots == round(abs(held) / 0.001) and closing[0].reduce_only
     assert {row.position for row in rows[first + 3 :]} == {0.0}
+
+
+def test_a_turn_that_is_too_large_for_one_order_is_two_each_within_equity(replay, check_books, tmp_path):
+    ran = replay(
+        swinging(tmp_path / "ticks"), "ema_cross", decision__interval_ms=1000,
+        risk__max_drawdown_fraction=1.0, risk__max_daily_loss_fraction=1.0,
+        strategy__options={"fast": 5, "slow": 10},
+    )  # fmt: skip
+    check_books(ran)
+    reader = JournalReader(ran.directory.journal)
+    rows, orders = list(reader.rows(DecisionRow)), list(reader.rows(OrderRow))
+    worth = [
+        order.lots * 0.001 * rows[order.decision].mid / rows[order.decision].equity
+        for order in orders
+        if not order.reduce_only
+    ]
+    assert max(worth) < 1.001  # of the equity when it was decided, which closing costs a little of
+    turns = [order for order in orders if order.reduce_only]
+    assert len(turns) > 5
+    for closing in turns:
+        opening = next(order for order in orders if order.order_id == closing.order_id + 1)
+        assert (
+            opening.decision == closing.decision and opening.side == closing.side and not opening.reduce_only
+        )
+    assert ran.summary["refusals"] == 0

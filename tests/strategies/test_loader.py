@@ -27,7 +27,9 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 
 def test_the_shipped_strategies_are_there():
-    assert set(available()) == {"ppo_online", "hold", "flat", "ema_cross", "random_walk"}
+    assert set(available()) == {
+        "ppo_online", "hold", "flat", "trend", "reversion", "ema_cross", "random_walk",
+    }  # fmt: skip
     assert load_strategy("ppo_online").learns and not load_strategy("hold").learns
 
 

@@ -98,7 +98,7 @@ def _training_rows(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 _YARDSTICKS = {
-    "policy": "sampled, as it serves",
+    "policy": "as it serves",
     "flat": "no position",
     "hold": "the highest rung of the ladder",
     "random": "every action drawn uniformly",

@@ -55,7 +55,11 @@ class OnlineSection(Section):
     rollout_horizon_decisions: int = Field(default=32, ge=2, le=4096, description="length of a rollout")
     passes: int = Field(default=2, ge=1, le=64, description="PPO updates an update, each over new rollouts")
     own_share: float = Field(
-        default=0.2, ge=0, le=1, description="of what is learnt from, own transitions at most; 1: no rollouts"
+        default=0.2,
+        ge=0,
+        le=1,
+        description="of what is learnt from, own transitions at most; 1: no rollouts. Only drawn actions "
+        "(strategy.sample) can be learnt from",
     )
     entropy_coef: float = Field(
         default=0.02, ge=0, le=10, description="in place of ppo.entropy_coef: keeps exploration alive"
@@ -144,4 +148,13 @@ class GateSection(Section):
     )
     alarm_shift_limit_sd: float = Field(
         default=50.0, gt=0, description="sum of what is missing beyond that, standard deviations"
+    )
+
+
+class AllocationSection(Section):
+    """How much of the account what has been learnt may move."""
+
+    trade_untrained: bool = Field(
+        default=False,
+        description="paper: let a random policy trade before anything of its line was promoted; never in live mode",
     )

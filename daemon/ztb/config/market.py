@@ -92,4 +92,8 @@ class StrategySection(Section):
 
     name: str = Field(default="ppo_online", description="a file in strategies/ or ZTB_STRATEGY_PATH")
     options: dict[str, Any] = Field(default_factory=dict, description="handed to the strategy as they are")
-    sample: bool = Field(default=True, description="sample actions (false: greedy)")
+    sample: bool = Field(
+        default=False,
+        description="draw each action from the policy's probabilities, and pay for it with the account's money, "
+        "in place of its most probable action",
+    )

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, with_config
 
-from ztb.config.learning import PPO_DEFAULTS, GateSection, OnlineSection
+from ztb.config.learning import PPO_DEFAULTS, AllocationSection, GateSection, OnlineSection
 from ztb.config.market import DecisionSection, FeaturesSection, MarketSection, StrategySection
 from ztb.config.running import (
     CheckpointSection,
@@ -38,6 +38,7 @@ class Config(Section):
     ppo: PPOConfig = PPO_DEFAULTS
     online: OnlineSection = Field(default_factory=OnlineSection)
     gate: GateSection = Field(default_factory=GateSection)
+    allocation: AllocationSection = Field(default_factory=AllocationSection)
     risk: RiskLimits = RiskLimits()
     execution: ExecutionSection = Field(default_factory=ExecutionSection)
     paper: PaperConfig = PaperConfig()

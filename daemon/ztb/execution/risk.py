@@ -43,16 +43,13 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RiskLimits:
-    """Limits of one symbol. Fractions are of equity; 0 orders a day means none.
+    """Limits of one symbol. Fractions are of equity; 0 orders a day means none."""
 
-    The default of `max_order_fraction` lets a position turn from one `max_exposure` to the other in one order.
-    """
-
-    max_order_fraction: Annotated[float, Gt(0), Le(100)] = 2.2
+    max_order_fraction: Annotated[float, Gt(0), Le(100)] = 1.0
     max_order_notional_quote: Annotated[float, Gt(0)] = 1e12
     max_exposure: Annotated[float, Gt(0), Le(100)] = 1.1
-    max_daily_loss_fraction: Annotated[float, Gt(0), Le(1)] = 0.25
-    max_drawdown_fraction: Annotated[float, Gt(0), Le(1)] = 0.9
+    max_daily_loss_fraction: Annotated[float, Gt(0), Le(1)] = 0.05
+    max_drawdown_fraction: Annotated[float, Gt(0), Le(1)] = 0.2
     price_band_fraction: Annotated[float, Gt(0), Le(1)] = 0.05
     max_data_age_ms: Annotated[int, Gt(0)] = 60_000
     max_orders_per_minute: Annotated[int, Ge(0)] = 60
@@ -121,12 +118,17 @@ def reduces(order: Proposal, facts: Facts) -> bool:
     return order.quantity <= reducible(order.side, facts) * (1.0 + _ROUNDING)
 
 
+def too_large(quantity: float, facts: Facts, limits: RiskLimits) -> bool:
+    """Whether one order of `quantity` (base currency) is more than the share of equity that it may be."""
+    return quantity * facts.mid > limits.max_order_fraction * facts.equity * (1.0 + _ROUNDING)
+
+
 Check = Callable[[Proposal, Facts, RiskMemory, RiskLimits], bool]
 """True if the order breaks the limit."""
 
 
 def _order_size(order: Proposal, facts: Facts, _memory: RiskMemory, limits: RiskLimits) -> bool:
-    return order.quantity * facts.mid > limits.max_order_fraction * facts.equity
+    return too_large(order.quantity, facts, limits)
 
 
 def _order_notional(order: Proposal, _facts: Facts, _memory: RiskMemory, limits: RiskLimits) -> bool:

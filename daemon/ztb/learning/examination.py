@@ -39,7 +39,7 @@ class Examined:
 
 
 class Examination:
-    """The held-out part, passed by some sampled paths with the same random numbers every time.
+    """The held-out part, passed by some paths with the same random numbers every time.
 
     `innovations` (K,) are those of the log returns after its decisions; None: nothing is held to be luck.
     """
@@ -61,7 +61,7 @@ class Examination:
         self._logprobs = np.zeros(lanes, np.float32)
 
     def policy(self, policy: BatchPolicy) -> Examined:
-        """The mean rewards a decision of a sampled policy."""
+        """The mean rewards a decision of `policy`."""
         actions = np.zeros((len(self._keys), 2), np.int64)
 
         def choose(uniforms: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -144,12 +144,12 @@ class OnlineLearner:
             self.recent.advance()
             collector = self.recent.collector(self.updater.weights(), account)
         if collector is None:
-            return self.updater.update(own) if own.mask.any() else None
-        folded = fold(own, len(collector.rollout.rewards))
-        kept = newest_lanes(folded, self.config.own_lanes(collector.simulation.num_lanes))
+            return self.updater.update(own) if self.config.own_share > 0.0 and own.mask.any() else None
+        own_lanes = self.config.own_lanes(collector.simulation.num_lanes)
+        kept = [newest_lanes(fold(own, len(collector.rollout.rewards)), own_lanes)] if own_lanes else []
         stats = None
         for _ in range(self.config.passes):
-            mixed = side_by_side([collector.collect(self.updater.weights()), kept])
+            mixed = side_by_side([collector.collect(self.updater.weights()), *kept])
             if mixed.mask.any():
                 stats = self.updater.update(mixed)
         return stats

@@ -107,7 +107,9 @@ class Training:
         )  # fmt: skip
         module = build_module(shape, settings.network, seed) if settings.network else None
         self.updater = PPOUpdater(shape, ppo, weights, seed, settings.device, module)
-        self._policy = BatchPolicy(shape, weights, settings.validation_lanes, settings.network)
+        self._policy = BatchPolicy(
+            shape, weights, settings.validation_lanes, settings.network, greedy=not settings.sample
+        )
         self._examination = Examination(held_out, settings, seed, examined)
         self.best = Best(-np.inf, -np.inf, 0, weights, self.updater.state())
         self.curve: list[CurvePoint] = []

@@ -30,6 +30,8 @@ class PretrainSettings:
     ppo: PPOConfig
     start_cash: float
     reward_scale: float
+    sample: bool = False
+    """Whether the policy's actions are drawn where it serves; the held-out part is traded as it will serve."""
     network: MakeNetwork | None = None
     own_reward: OwnReward | None = None
     luck_weight: float = 0.0
@@ -42,7 +44,7 @@ class PretrainSettings:
     validation_from_ns: int | None = None
     """The first moment held out, instead of a fraction."""
     validation_lanes: int = 16
-    """Sampled paths through the held-out part, each with the same random numbers every time."""
+    """Paths through the held-out part, each with the same random numbers every time."""
     patience: int = 0
     """Looks at the held-out part without a better one that end the training early; 0: never."""
     device: str = "cpu"

@@ -33,6 +33,12 @@ _PATIENCE_S = 3.0  # for a learner that still owes something, once the run is to
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0  # before an observer that failed is started again
 
 
+WAITS = (
+    "the policy is random and sends no order: it waits until a candidate has proved itself at the gate, or for a "
+    "start with --from-generation"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class DaemonOptions:
     """`load` reads the configuration again; `dropped` counts the rows that the source left out; `redact` takes secrets
@@ -186,7 +192,9 @@ class Daemon:
             return stop
         if not (self._past_first_tick() and self.controls.believed()):
             return "starting", ""
-        return ("trading", "") if stop is None else stop
+        if stop is not None:
+            return stop
+        return ("waiting", WAITS) if self.session.waits else ("trading", "")
 
     def _past_first_tick(self) -> bool:
         """Whether a tick came beside those that a live session begins with, which are history."""

@@ -20,7 +20,7 @@ from ztb.ports import Source
 from ztb.runtime.guide import Guide
 from ztb.trading.decision_clock import DecisionClock
 from ztb.trading.lane import Decided, Lane
-from ztb.trading.strategy import OnTick
+from ztb.trading.strategy import OnTick, WarmUp
 from ztb.trading.tick_view import tick_views
 
 _TAINT = GAP | int(Flag.TAINTED)
@@ -143,6 +143,9 @@ class Engine:
         self._taints = False  # whether any row of the present block does
         self._on_tick: OnTick | None = getattr(live.strategy, "on_tick", None)
         self._called_to = 0
+        self._warm_ups: list[WarmUp] = [
+            lane.strategy.warm_up for lane in (live, *shadows.values()) if hasattr(lane.strategy, "warm_up")
+        ]
 
     async def run(self, source: Source) -> None:
         """Consume `source` to its end."""
@@ -232,6 +235,8 @@ class Engine:
     def _decide(self, ts_ns: int, raw: NDArray[np.float64]) -> None:
         self.normaliser.update(raw)
         if ts_ns < self.trade_from_ns or not self.features.ready:
+            for warm_up in self._warm_ups:
+                warm_up(ts_ns, self.live.broker.view["mid"].item())
             return
         self.normaliser.apply(raw, self._normal)
         number = self.progress.decisions

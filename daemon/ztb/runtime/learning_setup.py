@@ -73,10 +73,16 @@ def learn(
 def learner_settings(assembly: Assembly, shape: NetworkShape, schema_hash: str) -> LearnerSettings:
     """Everything that a learner's results depend on, as configured, apart from what it is told."""
     config = assembly.config
+    if config.online.own_share >= 1.0 and not config.strategy.sample:
+        raise ConfigError(
+            "online.own_share: 1 learns from own transitions alone, and there are none to learn from where no action "
+            "is drawn; give less, or set strategy.sample"
+        )
     online = OnlineConfig(
         config.online.update_every_decisions, config.checkpoint.interval_updates,
         config.online.reward_scale, config.online.max_generation_age, config.online.passes,
-        config.online.own_share,
+        # What was not drawn says nothing of what else might have been done: it cannot be learnt from.
+        config.online.own_share if config.strategy.sample else 0.0,
     )  # fmt: skip
     ppo = replace(config.ppo, entropy_coef=config.online.entropy_coef)
     profiles = tuple(profile_options(ppo, name, config.online.profiles.get(name, {})) for name in PROFILES)

@@ -13,7 +13,7 @@ from typing import cast
 import numpy as np
 
 from ztb.config import MarketSection, config_hash
-from ztb.errors import VenueError
+from ztb.errors import ConfigError, VenueError
 from ztb.execution.risk import RiskLimits
 from ztb.ledger.bookkeeper import client_prefix
 from ztb.ledger.records import COLLECTED, GenerationRow, Record
@@ -76,6 +76,11 @@ async def live_daemon(
     environment: Mapping[str, str] = os.environ,
 ) -> Daemon:
     """Live data, live orders. ConfigError where it is not armed or the key may too much; VenueError."""
+    if request.config.allocation.trade_untrained:
+        raise ConfigError(
+            "allocation.trade_untrained: never with real money; remove it, and give --from-generation a policy "
+            "that was trained (`ztb train`)"
+        )
     warnings = Warnings()
     past = read_past(request.directory.journal)
     arming = _armed(request, past, clock, environment)
@@ -122,6 +127,7 @@ async def _connected(
     frame = Frame(
         "live", assembly, request.directory, run_id, facts_of(request, now_ns), now_ns, False, past, opening,
         venue.broker,
+        awaits_proof=True,
     )  # fmt: skip
     session = Session(frame, origin_of(request, frame))
     session.bound = partial(limited, limit_quote=arming.limit_quote, equity=opening.equity)

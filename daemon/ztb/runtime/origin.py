@@ -14,6 +14,8 @@ from ztb.trading.weights import NetworkShape, Weights
 from ztb.utils import CheckpointManager
 
 CHECKPOINT_NAME = "policy"
+RANDOM = "random"
+"""How a generation 0 came about that knows nothing."""
 _UNITS_NS = {"h": 3_600_000_000_000, "d": 86_400_000_000_000, "w": 604_800_000_000_000, "m": 60_000_000_000}
 
 
@@ -49,7 +51,7 @@ def random_origin(
     shape: NetworkShape, seed: int, make: MakeNetwork | None, orthogonal: bool = True
 ) -> Origin:
     """A policy that knows nothing, and says so."""
-    return Origin("random", first_weights(shape, seed, make, orthogonal))
+    return Origin(RANDOM, first_weights(shape, seed, make, orthogonal))
 
 
 def load_origin(text: str, shape: NetworkShape, schema_hash: str, make: MakeNetwork | None) -> Origin:

@@ -22,6 +22,7 @@ from ztb.execution.risk import RiskLimits
 from ztb.learning.alarms import Alarms
 from ztb.learning.gate.behaviour import greatest_entropy
 from ztb.learning.generations import Lineage, ServedPolicy
+from ztb.learning.proof import AwaitsProof
 from ztb.ledger.accounts import Account
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.export import export_decisions
@@ -34,7 +35,7 @@ from ztb.runtime.engine import Engine, Learning
 from ztb.runtime.generation_store import GenerationStore
 from ztb.runtime.learning_setup import alarm_rules, learn, serve
 from ztb.runtime.memory_guard import MemoryGuard, resident_bytes
-from ztb.runtime.origin import CHECKPOINT_NAME, Origin
+from ztb.runtime.origin import CHECKPOINT_NAME, RANDOM, Origin
 from ztb.runtime.promotion import Promotion
 from ztb.runtime.recovery import Opening, Past
 from ztb.runtime.resuming import open_account, resume, resume_lineage, resume_paper
@@ -55,6 +56,7 @@ class Frame:
     """What a session stands in. `facts`: what `run.json` is to say of its data; `paced`: the ticks wait for a
     learner process that is behind; `past`: what earlier runs on the folder left, to be gone on with; `broker`: the
     live lane's, a paper exchange if None; `opening`: what its account begins with, journaled; None: as configured.
+    `awaits_proof`: whether a random generation 0 sends no order.
     """
 
     mode: str
@@ -67,6 +69,7 @@ class Frame:
     past: Past | None = None
     opening: Opening | None = None
     broker: Broker | None = None
+    awaits_proof: bool = False
 
 
 class Session:
@@ -89,6 +92,7 @@ class Session:
         self.origin: Origin | None = None
         self.store: GenerationStore | None = None
         self.promotion: Promotion | None = None
+        self.proof: AwaitsProof | None = None
         self.patience_s: float | None = None
         self.bound: Callable[[RiskLimits], RiskLimits] = lambda limits: limits
         self._started = time.perf_counter()
@@ -143,6 +147,8 @@ class Session:
                 lambda: resident_bytes(learning.process_ids),
             ),
         )  # fmt: skip
+        if self.frame.awaits_proof and self._first_is_random():
+            self.await_proof()
         self._resume()
 
     def _exchange(self, shadow: str = "") -> PaperExchange:
@@ -150,6 +156,26 @@ class Session:
         past = self.frame.past
         marked = getattr(past.marks.last, f"{shadow}_equity", None) if past and shadow else None
         return self.assembly.exchange(marked or self.opening.equity)
+
+    def _first_is_random(self) -> bool:
+        """Whether generation 0 knows nothing, in this start or since the first one on the folder."""
+        if self.frame.past is not None:
+            first = next((row for row in self.frame.past.generations if row.generation == 0), None)
+            if first is not None:
+                return bool(json.loads(first.detail).get("origin") == RANDOM)
+        return self.origin is not None and self.origin.how == RANDOM
+
+    def await_proof(self) -> None:
+        """Send no order while generation 0 serves."""
+        if self.policy is not None:
+            live, past = self.engine.live, self.frame.past
+            traded = past is not None and bool(past.orders)
+            live.strategy = self.proof = AwaitsProof(live.strategy, self.policy, traded)
+
+    @property
+    def waits(self) -> bool:
+        """Whether no order is sent because nothing speaks for the policy yet."""
+        return self.proof is not None and self.proof.waits
 
     def _resume(self) -> None:
         past = self.frame.past
@@ -241,6 +267,7 @@ class Session:
             "generation": self.policy.info.number if self.policy else None,
             "checkpoint": self.origin.checkpoint if self.origin else None,
             "flattening": engine.live.flattening,
+            "awaits_proof": self.proof is not None,
             "limits": asdict(engine.live.gate.limits),
             "config": assembly.config.model_dump(mode="json"),
             "learner": assembly.learner,

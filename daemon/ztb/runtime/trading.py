@@ -63,6 +63,7 @@ async def paper_daemon(request: TradingRequest, options: DaemonOptions, clock: C
         "paper", assembly, request.directory, run_id_of(request, past, clock), facts_of(request, now_ns),
         now_ns, False, past,
         past.opening if past and past.opening else opening,
+        awaits_proof=not request.config.allocation.trade_untrained,
     )  # fmt: skip
     daemon = Daemon(Session(frame, origin_of(request, frame)), market.source, clock, options)
     attend(daemon, market, clock, warnings)

@@ -12,7 +12,10 @@ import msgspec
 
 SCHEMA_VERSION = 1
 
-State: TypeAlias = Literal["starting", "trading", "reduce_only", "halted", "flattening", "stopping"]
+State: TypeAlias = Literal[
+    "starting", "waiting", "trading", "reduce_only", "halted", "flattening", "stopping"
+]
+"""`waiting`: nothing speaks for the policy yet, so no order is sent."""
 
 
 class OpenOrderFact(msgspec.Struct, frozen=True):

@@ -26,7 +26,7 @@ from ztb.execution.orders import (
     OrderType,
     Rejected,
 )
-from ztb.execution.risk import Facts, Proposal, Reason, RiskGate, reducible
+from ztb.execution.risk import Facts, Proposal, Reason, RiskGate, reducible, too_large
 from ztb.market.ticks import Ticks
 from ztb.ports import Broker
 from ztb.trading.bridge import FACT_CASH, FACT_EQUITY, FACT_EXPOSURE, FACT_MID, FACT_POSITION, TradingBridge
@@ -269,6 +269,12 @@ class Lane:
             facts[FACT_EQUITY], buys, sells,
             self.broker.view["bid"].item() > self.broker.view["ask"].item(),
         )  # fmt: skip
+        closing = self._closing_part(order, seen)
+        if closing is not None and too_large(order.lots * self._lot_size, seen, self.gate.limits):
+            reason = self._offer(closing, seen)
+            if reason is Reason.PASSED:
+                self._replacement = action  # what is left of it goes out once the position is closed
+            return str(reason)
         return str(self._offer(order, seen))
 
     def _offer(self, order: OrderRequest, seen: Facts) -> Reason:
@@ -281,16 +287,22 @@ class Lane:
             return reason
         if self._listener is not None:
             self._listener.refusal(proposal, order.lots, reason, self._decision, seen.now_ns)
-        lots = whole_lots(reducible(order.side, seen), self._lot_size)
-        if lots < order.lots and lots * self._lot_size * seen.mid > self._min_notional:
-            part = OrderRequest(
-                order.order_id, order.side, lots, order.order_type, order.price_ticks, order.time_in_force,
-                order.post_only, reduce_only=True,
-            )  # fmt: skip
+        part = self._closing_part(order, seen)
+        if part is not None:
             closing = self._proposal(part, seen)
             if self.gate.check(closing, seen) is Reason.PASSED:
                 self._send(part, closing, seen.now_ns)
         return reason
+
+    def _closing_part(self, order: OrderRequest, seen: Facts) -> OrderRequest | None:
+        """What of an order that turns the position closes it; None: it does not turn it, or that is too little."""
+        lots = whole_lots(reducible(order.side, seen), self._lot_size)
+        if lots >= order.lots or lots * self._lot_size * seen.mid <= self._min_notional:
+            return None
+        return OrderRequest(
+            order.order_id, order.side, lots, order.order_type, order.price_ticks, order.time_in_force,
+            order.post_only, reduce_only=True,
+        )  # fmt: skip
 
     def _proposal(self, order: OrderRequest, seen: Facts) -> Proposal:
         limited = order.order_type is OrderType.LIMIT

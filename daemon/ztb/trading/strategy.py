@@ -7,6 +7,7 @@ A strategy file defines a class `Strategy`:
 
 and may define: `features`, a tuple of shipped feature names and `UserFeature`s (default: all shipped);
 `on_tick(self, tick: TickView) -> bool`, called for every tick with its features, True asks for a decision now;
+`warm_up(self, ts_ns: int, mid: float) -> None`, called in place of `decide` at each due moment before trading begins;
 `learns = True` if its decisions come from the policy that the learner trains (`context.policy`), and then also,
 as static methods, `reward(before, after)`, in place of the configured reward (see `OwnReward`), and
 `network(observation_size, heads)`, in place of the shipped kind (see `trading.network`).
@@ -74,6 +75,10 @@ class TickView(NamedTuple):
 
 OnTick = Callable[[TickView], bool]
 """Called for every tick; True asks for a decision after it, beside those that the clock asks for."""
+
+
+WarmUp = Callable[[int, float], None]
+"""(event time, mid in quote currency) of each moment due before trading begins: for rules that look far back."""
 
 
 OwnReward = Callable[[Any, Any], Any]

@@ -26,6 +26,8 @@ FLAGS: dict[str, Any] = {
     "decision.every": "time", "decision.interval_ms": 150, "online.learner": "inline",
     "online.update_every_decisions": 8, "checkpoint.interval_updates": 1, "online.rollout_lanes": 8,
     "online.rollout_horizon_decisions": 8, "ppo.minibatch_size": 64,
+    # What is random may trade here, and draws: there is much to repeat within seconds.
+    "allocation.trade_untrained": True, "strategy.sample": True,
 }  # fmt: skip
 
 Steer = Callable[[Daemon], Awaitable[None]]

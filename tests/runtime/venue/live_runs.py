@@ -67,11 +67,13 @@ def write_config(folder: Path, options: dict[str, Any], **more: Any) -> Config:
     return load_config(path, {}, {}).config
 
 
-async def make_live(folder: Path, options: dict[str, Any], **more: Any) -> Daemon:
+async def make_live(
+    folder: Path, options: dict[str, Any], from_generation: str | None = None, **more: Any
+) -> Daemon:
     """An armed daemon on the local exchange that `options` lead to."""
     config = write_config(folder, options, **more)
     arm(folder, config, options["apiKey"])
-    request = TradingRequest(config, RunDirectory(folder), 0)
+    request = TradingRequest(config, RunDirectory(folder), 0, from_generation)
     asked = DaemonOptions("test", lambda: config)
     return await live_daemon(request, asked, SystemClock(), secrets(options))
 

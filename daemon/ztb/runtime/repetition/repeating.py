@@ -66,6 +66,8 @@ class Repetition:
         frame = _frame(recorded, start, past, directory)
         kept = Kept(recorded.directory, recorded.digests)
         self.session = Session(replace(frame, broker=broker), _origin(start, kept, frame))
+        if start.made_of.get("awaits_proof", False):  # runs from before it was told traded at random
+            self.session.await_proof()
         engine = self.session.engine
         engine.learning = self._learning = self._make_learning(kept, relearn)
         engine.live.flattening = start.made_of["flattening"]

@@ -1,0 +1,6 @@
+"""How the account's capital is shared among experts, by evidence that forgets."""
+
+from ztb.learning.allocation.allocator import Allocator, AllocatorConfig, Expert
+from ztb.learning.allocation.evidence import GrowthEvidence
+
+__all__ = ["Allocator", "AllocatorConfig", "Expert", "GrowthEvidence"]

@@ -1,0 +1,167 @@
+"""The account's target exposure: the sum of weight times target exposure over experts that trade beside it on paper.
+
+Each expert k trades an account of its own at full size, on the same ticks and costs. Its weight is its posterior share
+in a mixture with staying flat (Bayes' rule with e-values for likelihood ratios; with real likelihoods: Cover 1991,
+"Universal portfolios", and Cesa-Bianchi and Lugosi 2006, "Prediction, Learning, and Games", section 9.4):
+
+    w_k = p_k e_k / (1 - p + sum_j p_j e_j),   p = sum_j p_j
+
+so that at first the experts share `prior`, what loses fades, and what keeps growing after costs gets everything. Chance
+alone makes e large now and then. Therefore all weights are multiplied by a cushion (Grossman and Zhou 1993, "Optimal
+investment strategies for controlling drawdowns"): it falls to 0 as the account loses a fraction D since the evidence of
+the whole, e = sum_j (p_j / p) e_j, was last at its highest, and D grows with that height, from `drawdown_fraction`
+below `doubt` to no limit beyond `certainty`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ztb.learning.allocation.evidence import GrowthEvidence
+
+_FAR = 500.0
+"""Log evidence beyond which a float would not hold it: all is said long before."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllocatorConfig:
+    """`prior` of the account at most for what nothing speaks for, over all experts; see the module."""
+
+    prior: float = 0.1
+    block_decisions: int = 16
+    forgetting: float = 0.9995
+    drawdown_fraction: float = 0.06
+    doubt: float = 55.0
+    certainty: float = 1100.0
+    earned: float = 20.0
+    """Evidence before which an expert that begins with nothing behind it has no weight at all."""
+
+
+@dataclass(slots=True)
+class Expert:
+    """One who trades beside the account. `unproven`: no weight before `AllocatorConfig.earned`."""
+
+    name: str
+    share: float
+    """Of the prior, relative to the other experts'."""
+    evidence: GrowthEvidence
+    unproven: bool = False
+    weight: float = 0.0
+    opened: float = 0.0
+    """Equity at the beginning of the block, quote currency; 0: it has not begun."""
+
+
+class Allocator:
+    """Weighs experts, block by block. Made of plain sums: the same calls give the same weights, bit for bit."""
+
+    def __init__(self, config: AllocatorConfig) -> None:
+        self.config = config
+        self.experts: dict[str, Expert] = {}
+        self.cushion = 1.0
+        self._decisions = 0
+        self._highest = 0.0
+        self._reference = 0.0
+
+    def add(
+        self, name: str, share: float = 1.0, evidence: GrowthEvidence | None = None, unproven: bool = False
+    ) -> Expert:
+        """A new expert, which begins with `evidence`, or none."""
+        begun = evidence if evidence is not None else GrowthEvidence(self.config.forgetting)
+        expert = self.experts[name] = Expert(name, share, begun, unproven)
+        self._weigh()
+        return expert
+
+    def remove(self, name: str) -> None:
+        """`name` is no expert any more."""
+        del self.experts[name]
+        self._weigh()
+
+    def rehearse(self, equities: Mapping[str, float], last: bool) -> None:
+        """As `follow`, before the account trades: of the experts alone. `last` of a block."""
+        for name, equity in equities.items():
+            self._follow(self.experts[name], equity, last)
+
+    def follow(self, equities: Mapping[str, float], account: float) -> bool:
+        """Equities at a decision, of each expert and of the account, quote currency; whether weights were made anew."""
+        closes = self._decisions % self.config.block_decisions == 0
+        self._decisions += 1
+        for name, equity in equities.items():
+            self._follow(self.experts[name], equity, closes)
+        if closes:
+            self._look_back(account)
+            self._weigh()
+        return closes
+
+    @staticmethod
+    def _follow(expert: Expert, equity: float, closes: bool) -> None:
+        if expert.opened == 0.0:
+            expert.opened = equity
+        elif closes and equity > 0.0:
+            expert.evidence.add(math.log(equity / expert.opened))
+            expert.opened = equity
+
+    def target(self, exposures: Mapping[str, float]) -> float:
+        """The account's target exposure, of the experts' target exposures."""
+        return sum(expert.weight * exposures[name] for name, expert in self.experts.items())
+
+    @property
+    def invested(self) -> float:
+        """The sum of all weights: what is not flat."""
+        return sum(expert.weight for expert in self.experts.values())
+
+    @property
+    def log_e(self) -> float:
+        """Natural logarithm of the evidence of the whole."""
+        total = sum(expert.share for expert in self.experts.values())
+        if not total:
+            return 0.0
+        return math.log(sum(expert.share / total * _e(expert) for expert in self.experts.values()))
+
+    def _look_back(self, account: float) -> None:
+        """Move the cushion: what was lost since the evidence stood highest, against what may be lost."""
+        config, log_e = self.config, self.log_e
+        if log_e > self._highest or self._reference == 0.0:
+            self._highest, self._reference = max(self._highest, log_e), account
+        self._reference = max(self._reference, account)
+        lost = 1.0 - account / self._reference
+        doubt, certainty = math.log(config.doubt), math.log(config.certainty)
+        trust = min(max((self._highest - doubt) / (certainty - doubt), 0.0), 1.0)
+        most = config.drawdown_fraction + trust * (1.0 - config.drawdown_fraction)
+        self.cushion = min(max(1.0 - lost / most, 0.0), 1.0)
+
+    def _weigh(self) -> None:
+        config = self.config
+        total = sum(expert.share for expert in self.experts.values())
+        spoken = {
+            name: config.prior * expert.share / total * _e(expert) if self._admitted(expert) else 0.0
+            for name, expert in self.experts.items()
+        }
+        whole = 1.0 - config.prior + sum(spoken.values())
+        for name, expert in self.experts.items():
+            expert.weight = self.cushion * spoken[name] / whole
+
+    def _admitted(self, expert: Expert) -> bool:
+        if expert.unproven and expert.evidence.log_e >= math.log(self.config.earned):
+            expert.unproven = False  # it has earned its place, and keeps it as all others do
+        return not expert.unproven
+
+    def state(self) -> dict[str, Any]:
+        """What the next weights depend on beside the experts' evidence."""
+        return {
+            "decisions": self._decisions, "highest": self._highest, "reference": self._reference,
+            "cushion": self.cushion,
+        }  # fmt: skip
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state()`, with experts that were added with the evidence they had."""
+        self._decisions = int(state["decisions"])
+        self._highest, self._reference = float(state["highest"]), float(state["reference"])
+        self.cushion = float(state["cushion"])
+        self._weigh()
+
+
+def _e(expert: Expert) -> float:
+    return math.exp(min(expert.evidence.log_e, _FAR))

@@ -1,0 +1,138 @@
+"""Weights follow evidence of growth: nothing without it, all with it, less again when it stops; chance costs little."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ztb.learning.allocation import Allocator, AllocatorConfig, GrowthEvidence
+
+DEVIATION = 0.006  # of hourly bitcoin
+
+
+def account(
+    growth: np.ndarray, config: AllocatorConfig | None = None, evidence: GrowthEvidence | None = None
+) -> tuple[np.ndarray, Allocator]:
+    """(T + 1,) equities of an account that follows one expert of `growth` (T,) log growth a decision at full size."""
+    allocator = Allocator(config or AllocatorConfig())
+    allocator.add("expert", evidence=evidence)
+    equities, theirs = [1.0], 1.0
+    allocator.follow({"expert": theirs}, 1.0)
+    for each in growth:
+        equities.append(equities[-1] * (1.0 + allocator.target({"expert": 1.0}) * math.expm1(each)))
+        theirs *= math.exp(each)
+        allocator.follow({"expert": theirs}, equities[-1])
+    return np.array(equities), allocator
+
+
+def drawdown(equities: np.ndarray) -> float:
+    return float((1.0 - equities / np.maximum.accumulate(equities)).max())
+
+
+def test_at_first_the_experts_share_the_prior():
+    allocator = Allocator(AllocatorConfig(prior=0.1))
+    allocator.add("policy", share=3.0)
+    allocator.add("trend", share=1.0)
+    assert [each.weight for each in allocator.experts.values()] == pytest.approx([0.075, 0.025])
+    assert allocator.target({"policy": 1.0, "trend": -0.5}) == pytest.approx(0.0625)
+
+
+def test_weights_are_the_posterior_shares_of_a_mixture_with_staying_flat():
+    allocator = Allocator(AllocatorConfig(prior=0.2))
+    first, second = (allocator.add(name) for name in ("first", "second"))
+    for growth in (0.01, -0.005, 0.012, 0.008) * 8:
+        first.evidence.add(growth)
+        second.evidence.add(-growth)
+    allocator.add("third", share=0.0)
+    e = [math.exp(each.evidence.log_e) for each in (first, second)]
+    whole = 0.8 + 0.1 * sum(e)
+    assert [first.weight, second.weight] == pytest.approx([0.1 * e[0] / whole, 0.1 * e[1] / whole])
+    assert first.weight > 0.9 > 0.01 > second.weight > 0.0
+
+
+def test_what_keeps_growing_gets_everything_and_what_is_left_behind_fades():
+    rng = np.random.default_rng(0)
+    rising = rng.normal(0.15 * DEVIATION, DEVIATION, 6000)
+    equities, allocator = account(rising)
+    assert allocator.invested > 0.99 and math.log(equities[-1]) > 0.85 * rising.sum()
+    equities, allocator = account(-rising)
+    assert allocator.invested < 0.002 and equities[-1] > 0.97
+
+
+def test_chance_costs_little():
+    """No edge after costs, 200 markets of 10,000 decisions: the end and the deepest drawdown."""
+    rng = np.random.default_rng(1)
+    runs = [account(rng.normal(-0.5 * DEVIATION**2, DEVIATION, 10_000))[0] for _ in range(200)]
+    ends = np.array([run[-1] for run in runs])
+    falls = np.array([drawdown(run) for run in runs])
+    assert ends.min() > 0.97 and np.median(ends) > 0.99
+    assert np.mean(falls > 0.08) <= 0.01 and np.quantile(falls, 0.95) < 0.06
+
+
+def test_the_cushion_ends_at_the_drawdown_that_the_evidence_allows():
+    config = AllocatorConfig()
+    rng = np.random.default_rng(2)
+    falling = rng.normal(-0.2 * DEVIATION, DEVIATION, 2000)
+    strong = GrowthEvidence(config.forgetting, blocks=400, s=52.0, v=330.0, square=16 * DEVIATION**2)
+    assert 1.0 < strong.log_e < math.log(config.doubt)
+    equities, allocator = account(falling, config, strong.copy())
+    free, _ = account(falling, replace(config, drawdown_fraction=1.0), strong.copy())
+    assert drawdown(equities) < config.drawdown_fraction < drawdown(free) and allocator.cushion < 0.9
+    proved = GrowthEvidence(config.forgetting, blocks=400, s=110.0, v=330.0, square=16 * DEVIATION**2)
+    assert proved.log_e > math.log(config.certainty)
+    falls, trusted = account(falling[:400], config, proved)
+    assert drawdown(falls) > config.drawdown_fraction and trusted.cushion > 0.6
+
+
+def test_after_a_turn_what_was_earned_before_is_forgotten():
+    rng = np.random.default_rng(3)
+    rise = rng.normal(0.1 * DEVIATION, DEVIATION, 8000)
+    fall = rng.normal(-0.1 * DEVIATION, DEVIATION, 2000)
+    forgets = account(np.concatenate([rise, fall]), AllocatorConfig(forgetting=0.99))[1]
+    keeps = account(np.concatenate([rise, fall]), AllocatorConfig(forgetting=0.99999))[1]
+    assert forgets.invested < 0.05 and keeps.invested > 0.3
+
+
+def test_what_begins_with_nothing_behind_it_has_no_weight_before_it_has_earned_it():
+    allocator = Allocator(AllocatorConfig())
+    chance = allocator.add("random", unproven=True)
+    rng, equity, seen = np.random.default_rng(4), 1.0, []
+    for growth in rng.normal(0.1 * DEVIATION, DEVIATION, 8000):
+        equity *= math.exp(growth)
+        allocator.follow({"random": equity}, 1.0)
+        seen.append((chance.evidence.log_e, chance.weight))
+    begun = next(i for i, (_, weight) in enumerate(seen) if weight > 0.0)
+    assert all(log_e < math.log(20.0) for log_e, _ in seen[: begun - 16])
+    assert seen[begun][0] >= math.log(20.0) and seen[-1][1] > 0.9
+
+
+def test_a_block_in_which_nothing_was_held_says_nothing():
+    evidence = GrowthEvidence(0.9)
+    for growth in (0.01, -0.01, 0.02, -0.01, 0.01, 0.02):
+        evidence.add(growth)
+    before = evidence.copy()
+    evidence.add(0.0)
+    assert evidence == before
+
+
+def test_it_goes_on_from_its_state_bit_for_bit():
+    rng = np.random.default_rng(5)
+    growths = rng.normal(0.0, DEVIATION, 700)
+    whole, equity, own = Allocator(AllocatorConfig()), 1.0, 1.0
+    whole.add("expert")
+    again: Allocator | None = None
+    for i, growth in enumerate(growths):
+        equity *= math.exp(growth)
+        own *= 1.0 + whole.target({"expert": 1.0}) * math.expm1(growth)
+        whole.follow({"expert": equity}, own)
+        if again is not None:
+            again.follow({"expert": equity}, own)
+            assert again.experts["expert"].weight == whole.experts["expert"].weight
+        elif i == 352:  # the first decision of a block
+            again = Allocator(AllocatorConfig())
+            expert = again.add("expert", evidence=GrowthEvidence(**whole.experts["expert"].evidence.state()))
+            expert.opened = whole.experts["expert"].opened
+            again.load_state(whole.state())
