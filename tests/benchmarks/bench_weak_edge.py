@@ -1,171 +1,115 @@
-"""How much of a weak edge the default training finds: shares of what the optimum earns on the same exchange.
+"""How much of a weak edge training on history finds, and what of the way it is done that rests on.
 
-`PYTHONPATH=daemon:tests python tests/benchmarks/bench_weak_edge.py [--rho R ...] [--markets N ...] [--seeds N ...]`.
-
-The market: r' = ρ r + noise, the noise being the shipped hourly bars with their order and their signs shuffled, scaled
-so that a return has the standard deviation SIGMA; bars keep their wicks and volumes. Costs are those of Binance's
-USD-margined futures. Trained as a run trains by default, every shipped feature shown, on BARS bars, then traded on the
-next BARS by the most probable action. The optimum sees the last return and its own exposure (dynamic programming).
-A share is of mean log growth, less what the noise of the path brought to either, which has mean 0.
+`PYTHONPATH=daemon:tests python tests/benchmarks/bench_weak_edge.py [--rho R ...] [--markets N ...] [--seeds N ...]
+[--variants NAME ...]`. Market and optimum: `tests/learning/weak_edge.py`. Each market is trained on with the seed beside
+it. Printed for each variant: the shares of the optimum's growth on the next 10,000 bars, luck taken out of both (their
+median first), CPU seconds a training, and the median turnover a decision. To reach: medians of 0.95, 0.80 and 0.20.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from decimal import Decimal
-from functools import cache
+import argparse
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from statistics import median
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
-from numpy.typing import NDArray
 
-from trading.markets import HOUR_NS, START_NS
-from ztb.execution.paper_config import PaperConfig
-from ztb.features import SHIPPED, FeatureSet, Normaliser
-from ztb.market.history import open_history
-from ztb.market.instrument import Instrument
-from ztb.market.ticks import BAR, Ticks, empty_ticks
-from ztb.trading.bridge import FACT_EQUITY, FACT_EXPOSURE, FACT_MID, BridgeConfig
-from ztb.trading.decision_clock import DecisionClock, Every
-from ztb.trading.episodes import Episodes
-from ztb.trading.recording import Recording, record
-from ztb.trading.simulation import Simulation
-from ztb.trading.sizing import TIMING_AGGRESSIVE
+from learning.weak_edge import Trial, seen_only, weak_settings
+from ztb.learning import forecast, training
+from ztb.learning.forecast import fit_forecast
 
-SIGMA = 0.006
-BARS = 10_000
-WARM = 300
-"""Bars before those, for the features to warm up on."""
-LADDER = (-1.0, -0.5, 0.0, 0.5, 1.0)
-CASH = 1e6
-FUTURES = Instrument(
-    "BTC/USDT:USDT", "BTC", "USDT", "binance", Decimal("0.01"), Decimal("0.0001"), Decimal("5"),
-    Decimal("0.0002"), Decimal("0.0005"), 0.5, short=True,
-)  # fmt: skip
-TURN_COST = 5.25e-4
-"""Of a unit of turnover: the taker's fee and half the spread."""
-BRIDGE = BridgeConfig(LADDER)
-_VOLUME = 1e6
-_CELLS, _REACH = 241, 6.0
+Change = Callable[[Trial], Any]
+"""What a variant does to a trial before it trains; undone by what it returns, if that is a context."""
 
 
-@cache
-def _real_bars() -> NDArray[np.float64]:
-    """(n, 2) of the shipped history: log return, volume."""
-    parts = list(open_history(None).blocks(65_536))
-    ticks = np.concatenate([part[part["kind"] == BAR] for part in parts])
-    return np.stack([np.log(ticks["price"] / ticks["open"]), ticks["size"]], axis=1)
+@dataclass(frozen=True)
+class Variant:
+    """A training that differs from the default: in its settings, in PPO's, and by patches made for its time."""
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    ppo: dict[str, Any] = field(default_factory=dict)
+    features: tuple[str, ...] | None = None
+    patches: tuple[Callable[[Trial], Any], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Market:
-    """Bars, and the noise in the return of each, in logs."""
-
-    ticks: Ticks
-    noise: NDArray[np.float64]
+def _no_products(_: Trial) -> Any:
+    return patch.object(forecast.np, "triu_indices", lambda _: (np.zeros(0, np.int64),) * 2)
 
 
-def make_market(rho: float, seed: int, bars: int = WARM + 2 * BARS) -> Market:
-    """One path of the market."""
-    rng = np.random.default_rng(seed)
-    real = _real_bars()
-    real = np.concatenate([rng.permutation(real) for _ in range(1 + bars // len(real))])[:bars]
-    signs = rng.choice([-1.0, 1.0], bars)
-    scale = SIGMA * np.sqrt(1.0 - rho * rho) / np.sqrt(np.mean(_real_bars()[:, 0] ** 2))
-    noise = signs * real[:, 0] * scale
-    returns, r = np.empty(bars), 0.0
-    for i, shock in enumerate(noise):
-        returns[i] = r = rho * r + shock
-    prices = np.round(50_000.0 * np.exp(np.cumsum(np.append(0.0, returns))), 2)
-    ticks = empty_ticks(bars)
-    ticks["kind"], ticks["span_ns"], ticks["buy_volume"] = BAR, HOUR_NS, np.nan
-    ticks["ts_ns"] = START_NS + (1 + np.arange(bars)) * HOUR_NS
-    ticks["open"], ticks["price"] = prices[:-1], prices[1:]
-    ticks["high"] = np.maximum(prices[:-1], prices[1:])
-    ticks["low"] = np.minimum(prices[:-1], prices[1:])
-    ticks["size"] = np.round(real[:, 1] * _VOLUME, 4) + 1.0
-    return Market(ticks, noise)
+def _told_the_noise(trial: Trial) -> Any:
+    """The innovations are the noise itself: what a perfect forecast would give."""
+    returns = [0.0, *np.diff(np.log(trial.seen.shared.mids))]
+    perfect = np.append(np.array(returns[1:]) - trial.rho * np.array(returns[:-1]), 0.0)
+    return patch.object(
+        training, "_innovations",
+        lambda recording, held_out, _: (perfect[: recording.decisions], perfect[-held_out.decisions :]),
+    )  # fmt: skip
 
 
-def best_table(rho: float) -> tuple[NDArray[np.int64], float]:
-    """(R, C): the rung of the largest mean log growth at rung R after a return in cell C, and that growth, in SIGMA.
-
-    Relative value iteration over (return, exposure), the noise being that of the shipped bars.
-    """
-    middles = np.linspace(-_REACH, _REACH, _CELLS)
-    shocks = np.sort(_real_bars()[:, 0])
-    shocks = np.concatenate([shocks, -shocks])
-    shocks = np.quantile(shocks, (np.arange(2000) + 0.5) / 2000)
-    shocks *= np.sqrt(1.0 - rho * rho) / np.sqrt(np.mean(shocks**2))
-    after = rho * middles[:, None] + shocks
-    place = np.clip((after + _REACH) / (2 * _REACH) * (_CELLS - 1), 0, _CELLS - 1 - 1e-9)
-    low = place.astype(int)
-    moves = np.zeros((_CELLS, _CELLS))
-    rows = np.repeat(np.arange(_CELLS), len(shocks))
-    np.add.at(moves, (rows, low.ravel()), 1.0 - (place - low).ravel())
-    np.add.at(moves, (rows, low.ravel() + 1), (place - low).ravel())
-    moves /= len(shocks)
-    ladder = np.array(LADDER)
-    growth = np.log1p(ladder[:, None, None] * np.expm1(after * SIGMA)).mean(axis=2) / SIGMA
-    costs = TURN_COST / SIGMA * np.abs(ladder[:, None] - ladder[None, :])
-    values = choices = np.zeros((len(LADDER), _CELLS))
-    gain = 0.0
-    for _ in range(400):
-        choices = (growth + values @ moves.T)[None, :, :] - costs[:, :, None]
-        values = choices.max(axis=1)
-        gain = float(values[2, _CELLS // 2])
-        values -= gain
-    return choices.argmax(axis=1), gain
+def _only_the_forecasts_columns(trial: Trial) -> Any:
+    """A screen instead: columns that the forecast does not name are hidden, rewards are as they are."""
+    found = fit_forecast(trial.seen.window(0, trial.seen.decisions * 4 // 5))
+    columns = np.unique(np.concatenate([found.left, found.right[found.right >= 0]]))
+    for name in ("seen", "_ahead"):
+        setattr(trial, name, seen_only(getattr(trial, name), columns))
+    return ExitStack()
 
 
-def record_market(market: Market, features: tuple[str, ...] = SHIPPED) -> Recording:
-    """Every decision of it."""
-    made = FeatureSet(FUTURES, HOUR_NS, features)
-    return record(
-        market.ticks, FUTURES, HOUR_NS, DecisionClock(Every.BAR, 0), made, Normaliser(len(features))
-    )
+VARIANTS = {
+    "default": Variant(),
+    "rewards with all their luck": Variant({"luck_weight": 1.0}),
+    "with half of it": Variant({"luck_weight": 0.5}),
+    "with a tenth of it": Variant({"luck_weight": 0.1}),
+    "all luck, three features": Variant({"luck_weight": 1.0}, {}, ("return_1", "return_2", "volatility_8")),
+    "all luck, only the forecast's columns": Variant({"luck_weight": 1.0}, patches=(_only_the_forecasts_columns,)),
+    "no luck, only the forecast's columns": Variant(patches=(_only_the_forecasts_columns,)),
+    "tails not bounded": Variant(patches=(lambda _: patch.object(forecast, "_TAIL", np.inf),)),
+    "no products": Variant(patches=(_no_products,)),
+    "a perfect forecast": Variant(patches=(_told_the_noise,)),
+    "minibatch of 512": Variant(ppo={"minibatch_size": 512}),
+    "all luck, minibatch of 512": Variant({"luck_weight": 1.0}, {"minibatch_size": 512}),
+    "all luck, 144 updates": Variant({"luck_weight": 1.0, "updates": 144}),
+    "all luck, annealed": Variant({"luck_weight": 1.0}, {"anneal_learning_rate": True}),
+}  # fmt: skip
 
 
-class Trial:
-    """The second half of a market, on which policies are compared."""
+def one(variant: Variant, rho: float, market: int, seed: int) -> tuple[float, float, float, float]:
+    """Share less luck, share with it, turnover a decision, CPU seconds."""
+    base = weak_settings(variant.features) if variant.features else weak_settings()
+    settings = replace(base, **variant.settings, ppo=replace(base.ppo, **variant.ppo))
+    trial = Trial(rho, market, variant.features) if variant.features else Trial(rho, market)
+    with ExitStack() as stack:
+        for change in variant.patches:
+            stack.enter_context(change(trial))
+        began = time.process_time()
+        weights = trial.train(seed, settings)
+        seconds = time.process_time() - began
+    found, best = trial.greedy(weights, settings), trial.best()
+    return found.growth / best.growth, found.with_luck / best.with_luck, found.turnover, seconds
 
-    def __init__(self, market: Market, recording: Recording, first: int) -> None:
-        self.recording = recording.window(first, recording.decisions)
-        self.simulation = Simulation(self.recording, BRIDGE, PaperConfig(), CASH, Episodes(), 1)
-        # Decision k is made after row rows[k] and lives through row rows[k + 1].
-        self._noise = market.noise[self.recording.shared.rows]
-        self.raw = 0.0
-        self.turnover = 0.0
 
-    def run(self, choose) -> float:
-        """Log growth a decision in SIGMA, less luck; `raw` is with it, `turnover` a decision."""
-        simulation = self.simulation
-        simulation.reset(np.zeros(1, np.int64))
-        lanes, total, luck = simulation.lanes, 0.0, 0.0
-        steps = self.recording.decisions - 1
-        for k in range(steps):
-            mid, equity = lanes.facts[0, FACT_MID], lanes.facts[0, FACT_EQUITY]
-            held, working = float(lanes.account["position"][0]), int(lanes.lane["remaining"][0])
-            action = choose(simulation.outcome.observations, k)
-            outcome = simulation.step(action)
-            total += float(outcome.rewards[0])
-            if working == 0 and action[0, 1] == TIMING_AGGRESSIVE:
-                held = float(lanes.account["position"][0])
-            luck += held * mid / equity * self._noise[k + 1]
-            if outcome.terminated[0]:
-                break
-        self.raw = total / steps / SIGMA
-        self.turnover = float(lanes.account["traded_notional"][0]) / CASH / steps
-        return (total - luck) / steps / SIGMA
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rho", type=float, nargs="+", default=[0.3, 0.1, 0.05])
+    parser.add_argument("--markets", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=["default"])
+    options = parser.parse_args()
+    for name in options.variants:
+        for rho in options.rho:
+            pairs = zip(options.markets, options.seeds, strict=True)
+            found = np.array([one(VARIANTS[name], rho, market, seed) for market, seed in pairs])
+            shares, raw, turnover, seconds = found.T
+            print(f"{name}; rho {rho}: {median(shares):.2f} of {np.round(np.sort(shares), 2).tolist()}; with luck "
+                  f"{np.round(raw, 2).tolist()}; turnover {median(turnover):.3f}; {np.mean(seconds):.1f} s",
+                  flush=True)  # fmt: skip
 
-    def best(self, table: NDArray[np.int64]) -> float:
-        """Of the policy in `table`."""
-        ladder = np.array(LADDER)
-        returns = np.diff(np.log(self.recording.shared.mids), prepend=np.nan) / SIGMA
-        returns[0] = 0.0
-        cells = np.clip(np.round((returns + _REACH) / (2 * _REACH) * (_CELLS - 1)), 0, _CELLS - 1).astype(int)
 
-        def choose(_, k):
-            at = int(np.abs(ladder - self.simulation.lanes.facts[0, FACT_EXPOSURE]).argmin())
-            return np.array([[table[at, cells[k]], TIMING_AGGRESSIVE]])
-
-        return self.run(choose)
+if __name__ == "__main__":
+    main()

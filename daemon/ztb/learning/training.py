@@ -31,7 +31,8 @@ from ztb.trading.weights import Weights
 class CurvePoint:
     """After one update: the mean reward a decision in training, and on the held-out part where it was looked at.
 
-    Rewards are those trained on: the bridge's less the luck in them, unscaled. `steps` counts decisions trained on, over all environments.
+    Rewards are those trained on, unscaled: the bridge's less the luck in them. `steps` counts decisions trained on,
+    over all environments.
     """
 
     update: int
