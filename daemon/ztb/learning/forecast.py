@@ -4,11 +4,12 @@ Candidates are the features and their products two by two, so that a condition m
 Orthogonal matching pursuit (Pati and others 1993) takes in the most significant one after the other until none is
 left. Three things keep out what carries nothing, and let in what is weak:
 
-- The returns' tails are bounded (Huber 1964, ψ): of hourly returns a few large ones are most of the noise, and
-  without them an estimate is half again as exact.
+- The returns' tails are bounded (Huber 1964, ψ): of hourly returns a few large ones are most of the noise.
 - Deviations of sums are White's (1980), right where volatility comes in clusters.
 - A candidate must be as significant as the best of so many that carry nothing is with a probability of 1 %
   (Bonferroni), columns and products each among their own.
+
+What is found so is weighed no higher than the returns with their tails bear out.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ FALSE_FIND = 0.01
 _MOST_TERMS = 8
 _TAIL = 1.0
 """Standard deviations of the return beyond which it counts no more."""
+_DOUBT = 0.5
+"""White's standard deviations that are taken off a least-squares estimate before it is believed."""
 _MOST_ROWS = 65_536
 """Rows looked at, evenly spread. They show what explains 0.03 % of the variance; what explains less pays no costs."""
 _BLOCK = 2048
@@ -59,7 +62,7 @@ class Forecast:
 
 
 def _returns(recording: Recording) -> Floats:
-    return np.diff(np.log(recording.shared.mids))
+    return np.asarray(np.diff(np.log(recording.shared.mids)), np.float64)
 
 
 def fit_forecast(recording: Recording) -> Forecast:
@@ -68,19 +71,45 @@ def fit_forecast(recording: Recording) -> Forecast:
     rows = rows[:: max(1, -(-len(rows) // _MOST_ROWS))]
     returns = _returns(recording)[rows]
     candidates = _Candidates(recording.shared.features[rows])
-    drift, bounded, slope = _drift(returns, candidates.columns), *_bound(returns)
+    bounded, slope = _bound(returns)
     terms: list[int] = []
-    taken, weights, rest = np.empty((len(rows), 0)), np.zeros(0), bounded
+    taken, robust, rest = np.empty((len(rows), 0)), np.zeros(0), bounded
     while len(terms) < _MOST_TERMS and (best := candidates.most_significant(rest)) is not None:
         if best in terms:
             break
         terms.append(best)
         taken = np.column_stack([taken, candidates.centred(best)])
-        weights = np.linalg.lstsq(taken, bounded, rcond=None)[0]
-        rest = bounded - taken @ weights
-    at = np.array(terms, np.int64)
-    left, right = candidates.left[at], candidates.right[at]
-    return Forecast(drift, left, right, candidates.means[at], weights / slope)
+        robust = _fit(taken, bounded)
+        rest = bounded - taken @ robust
+    weights = _borne_out(taken, returns, robust / slope)
+    at = np.array(terms, np.int64)[weights != 0.0]
+    drift = _drift(returns, candidates.columns)
+    return Forecast(
+        drift, candidates.left[at], candidates.right[at], candidates.means[at], weights[weights != 0.0]
+    )
+
+
+def _fit(terms: Floats, returns: Floats) -> Floats:
+    """Least squares: the weights (T,) of `terms` (n, T)."""
+    return np.asarray(np.linalg.lstsq(terms, returns, rcond=None)[0], np.float64)
+
+
+def _borne_out(terms: Floats, returns: Floats, robust: Floats) -> Floats:
+    """The weights (T,) as far as the whole returns bear them out, which are what is earned.
+
+    None is larger than its least-squares estimate less one of White's standard deviations: what is significant in
+    the small returns alone, such as prices that jump between two sides of a book, is not so in the large ones.
+    """
+    if not len(robust):
+        return robust
+    centred = returns - returns.mean()
+    plain = _fit(terms, centred)
+    rest = (centred - terms @ plain)[:, None]
+    inverse = np.linalg.pinv(terms.T @ terms)
+    deviations = np.sqrt(np.diag(inverse @ (terms * rest).T @ (terms * rest) @ inverse))
+    signs = np.sign(robust)
+    lowest = np.minimum(np.abs(robust), signs * plain - _DOUBT * deviations)
+    return np.asarray(signs * np.maximum(lowest, 0.0), np.float64)
 
 
 def _bound(returns: Floats) -> tuple[Floats, float]:
@@ -120,10 +149,10 @@ class _Candidates:
 
     def centred(self, candidate: int) -> Floats:
         """(n,) one of them, its mean taken out."""
-        values = self._features[:, self.left[candidate]].astype(np.float64)
+        values: Floats = self._features[:, self.left[candidate]].astype(np.float64)
         if self.right[candidate] >= 0:
-            values *= self._features[:, self.right[candidate]]
-        return values - self.means[candidate]
+            values = values * self._features[:, self.right[candidate]]
+        return np.asarray(values - self.means[candidate], np.float64)
 
     def most_significant(self, rest: Floats) -> int | None:
         """The one whose sum with `rest` (n,), of mean 0, is farthest beyond its threshold; None: all are below."""
