@@ -60,22 +60,24 @@ def _only_the_forecasts_columns(trial: Trial) -> Any:
     return ExitStack()
 
 
+_ALL_LUCK = {"luck_weight": 1.0}
+_BEFORE = {"minibatch_size": 1024, "entropy_coef": 0.005}
 VARIANTS = {
     "default": Variant(),
-    "rewards with all their luck": Variant({"luck_weight": 1.0}),
-    "with half of it": Variant({"luck_weight": 0.5}),
-    "with a tenth of it": Variant({"luck_weight": 0.1}),
-    "all luck, three features": Variant({"luck_weight": 1.0}, {}, ("return_1", "return_2", "volatility_8")),
-    "all luck, only the forecast's columns": Variant({"luck_weight": 1.0}, patches=(_only_the_forecasts_columns,)),
-    "no luck, only the forecast's columns": Variant(patches=(_only_the_forecasts_columns,)),
+    "as before": Variant(_ALL_LUCK, _BEFORE),
+    "PPO as before": Variant(ppo=_BEFORE),
+    "all luck": Variant(_ALL_LUCK),
+    "half of it": Variant({"luck_weight": 0.5}),
+    "a tenth of it": Variant({"luck_weight": 0.1}),
+    "all luck, three features": Variant(_ALL_LUCK, features=("return_1", "return_2", "volatility_8")),
+    "all luck, only the forecast's columns": Variant(_ALL_LUCK, patches=(_only_the_forecasts_columns,)),
+    "all luck, 144 updates": Variant({**_ALL_LUCK, "updates": 144}),
+    "all luck, annealed": Variant(_ALL_LUCK, {"anneal_learning_rate": True}),
     "tails not bounded": Variant(patches=(lambda _: patch.object(forecast, "_TAIL", np.inf),)),
+    "weights not limited": Variant(patches=(lambda _: patch.object(forecast, "_LEEWAY", np.inf),)),
     "no products": Variant(patches=(_no_products,)),
     "a perfect forecast": Variant(patches=(_told_the_noise,)),
-    "minibatch of 512": Variant(ppo={"minibatch_size": 512}),
-    "all luck, minibatch of 512": Variant({"luck_weight": 1.0}, {"minibatch_size": 512}),
-    "all luck, 144 updates": Variant({"luck_weight": 1.0, "updates": 144}),
-    "all luck, annealed": Variant({"luck_weight": 1.0}, {"anneal_learning_rate": True}),
-}  # fmt: skip
+}
 
 
 def one(variant: Variant, rho: float, market: int, seed: int) -> tuple[float, float, float, float]:

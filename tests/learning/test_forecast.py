@@ -70,12 +70,14 @@ def found_whole(seeds: int) -> list[Forecast]:
 def test_a_weak_column_and_a_weak_product_are_found_under_heavy_tails(monkeypatch: pytest.MonkeyPatch):
     whole = found_whole(10)
     assert len(whole) >= 9
-    monkeypatch.setattr(forecast, "_DOUBT", -np.inf)
+    monkeypatch.setattr(forecast, "_LEEWAY", np.inf)
     robust = found_whole(10)
     for key, weight in PLANTED.items():
-        careful, sizes = ([each.weights[terms_in_order(each).index(key)] for each in of] for of in (whole, robust))
+        careful, sizes = (
+            [each.weights[terms_in_order(each).index(key)] for each in of] for of in (whole, robust)
+        )
         assert np.mean(sizes) == pytest.approx(weight, rel=0.15)
-        assert 0.5 < np.mean(careful) / weight < 0.95
+        assert 0.8 < np.mean(careful) / np.mean(sizes) < 1.0
 
 
 def test_what_only_small_returns_show_is_believed_only_as_far_as_the_large_ones_bear_it_out(
@@ -91,7 +93,7 @@ def test_what_only_small_returns_show_is_believed_only_as_far_as_the_large_ones_
     assert np.corrcoef(columns[:, 1], np.clip(returns, -1e-3, 1e-3))[0, 1] > 0.1
     recording = with_columns(columns, mids)
     assert (1, -1) not in terms(fit_forecast(recording))
-    monkeypatch.setattr(forecast, "_DOUBT", -np.inf)
+    monkeypatch.setattr(forecast, "_LEEWAY", np.inf)
     assert (1, -1) in terms(fit_forecast(recording))
 
 
@@ -164,7 +166,7 @@ def test_a_short_span_gives_no_forecast(n: int):
 def test_more_rows_than_are_looked_at_are_spread_over_the_whole_span(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(forecast, "_MOST_ROWS", 1500)
     found = fit_forecast(made({(3, -1): 0.002}, 0))
-    assert terms(found) == {(3, -1)} and 0.001 < found.weights[0] < 0.0022
+    assert terms(found) == {(3, -1)} and found.weights[0] == pytest.approx(0.002, rel=0.25)
 
 
 LADDER = (-1.0, 0.0, 1.0)

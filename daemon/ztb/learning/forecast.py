@@ -29,8 +29,8 @@ FALSE_FIND = 0.01
 _MOST_TERMS = 8
 _TAIL = 1.0
 """Standard deviations of the return beyond which it counts no more."""
-_DOUBT = 0.5
-"""White's standard deviations that are taken off a least-squares estimate before it is believed."""
+_LEEWAY = 0.5
+"""White's standard deviations by which a weight may exceed its least-squares estimate."""
 _MOST_ROWS = 65_536
 """Rows looked at, evenly spread. They show what explains 0.03 % of the variance; what explains less pays no costs."""
 _BLOCK = 2048
@@ -97,8 +97,8 @@ def _fit(terms: Floats, returns: Floats) -> Floats:
 def _borne_out(terms: Floats, returns: Floats, robust: Floats) -> Floats:
     """The weights (T,) as far as the whole returns bear them out, which are what is earned.
 
-    None is larger than its least-squares estimate less one of White's standard deviations: what is significant in
-    the small returns alone, such as prices that jump between two sides of a book, is not so in the large ones.
+    None is larger than its least-squares estimate and a little: what is significant in the small returns alone, such
+    as prices that jump between two sides of a book, is not so in the large ones.
     """
     if not len(robust):
         return robust
@@ -108,8 +108,8 @@ def _borne_out(terms: Floats, returns: Floats, robust: Floats) -> Floats:
     inverse = np.linalg.pinv(terms.T @ terms)
     deviations = np.sqrt(np.diag(inverse @ (terms * rest).T @ (terms * rest) @ inverse))
     signs = np.sign(robust)
-    lowest = np.minimum(np.abs(robust), signs * plain - _DOUBT * deviations)
-    return np.asarray(signs * np.maximum(lowest, 0.0), np.float64)
+    sizes = np.minimum(np.abs(robust), signs * plain + _LEEWAY * deviations)
+    return np.asarray(signs * np.maximum(sizes, 0.0), np.float64)
 
 
 def _bound(returns: Floats) -> tuple[Floats, float]:
