@@ -200,3 +200,79 @@ def test_repeating_a_run_compares_bit_for_bit(capsys, write_bars, tmp_path):
     data.write_text("\n".join([*text[:-1], text[-1].replace(".", ".", 1)[:-1] + "1"]) + "\n")
     code, message = said(capsys, "replay", out, "--out", tmp_path / "changed")
     assert code == 3 and "differs in journal_sha256" in message
+
+
+@pytest.mark.parametrize(
+    "verb", [["replay", "--data"], ["train", "--data"], ["data", "info"], ["data", "verify"]]
+)
+@pytest.mark.parametrize(
+    ("flag", "value", "code"), [("--tick-size", "x", 2), ("--tick-size", "-1", 2), ("--lot-size", "nan", 2)]
+)
+def test_increments_are_flags_of_every_verb_that_reads(capsys, write_bars, tmp_path, verb, flag, value, code):
+    found, text = said(capsys, *verb, write_bars(20), flag, value)
+    assert found == code and f"{flag} '{value}'" in text
+
+
+def test_what_a_message_names_is_a_flag_of_the_verb_that_says_it(capsys, tmp_path):
+    rows = "".join(
+        f"{1704067200 + 60 * i},{'10.25' if i == 1001 else '10.5'},11,10,10.5,1\n" for i in range(1100)
+    )
+    path = tmp_path / "x.csv"
+    path.write_text("time,open,high,low,close,volume\n" + rows)
+    replay = ("replay", "--data", path, "--strategy", "hold", "--learner", "off", "--json")
+    code, text = said(capsys, *replay, "--out", tmp_path / "a")
+    assert code == 3 and "--tick-size" in text
+    flags = ("--tick-size", "0.01", "--lot-size", "0.1", "--venue", "kraken", "--symbol", "ETH/EUR")
+    assert run([str(a) for a in (*replay, "--out", tmp_path / "b", *flags)]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["symbol"] == "ETH/EUR"
+    manifest = json.loads((tmp_path / "b" / "run.json").read_text())
+    assert manifest["instrument"]["tick_size"] == "0.01" and manifest["instrument"]["venue"] == "kraken"
+
+
+def test_a_pretrain_that_leaves_nothing_to_trade_is_refused(capsys, write_bars, tmp_path):
+    code, text = said(
+        capsys, "replay", "--data", write_bars(200), "--pretrain", "30d", "--out", tmp_path / "r"
+    )
+    assert code == 3 and "--pretrain" in text and "leaves nothing to trade on" in text
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "words"),
+    [
+        (("--from", "2024-01-02", "--to", "2024-01-01"), 2, "is not before --to"),
+        (("--from", "soon"), 2, "neither ISO 8601"),
+        (("--from", "2031-01-01"), 3, "nothing lies from --from 2031-01-01"),
+    ],
+)
+def test_a_span_without_data_is_refused(capsys, write_bars, tmp_path, flags, code, words):
+    found, text = said(
+        capsys, "replay", "--data", write_bars(100), "--learner", "off", "--strategy", "hold", *flags,
+        "--out", tmp_path / "r",
+    )  # fmt: skip
+    assert found == code and words in text
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252", "utf-8"])
+def test_a_terminal_without_a_letter_shows_a_sign_in_its_place(write_bars, encoding):
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": str(ROOT / "daemon")}
+    program = "import sys; from ztb import __main__ as m, cli; cli.run = lambda _: print('5 µs → ∞ ┏') or 0; m.main()"
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode(encoding).startswith("5 ")
+
+
+@pytest.mark.parametrize(("target", "code"), [("closed", 1), ("/dev/full", 75)])
+def test_a_pipe_that_is_closed_or_full_ends_without_a_traceback(write_bars, target, code):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "daemon")}
+    command = [sys.executable, "-m", "ztb", "data", "info", str(write_bars(50)), "--json"]
+    if target == "closed":
+        reading, writing = os.pipe()
+        os.close(reading)
+    else:
+        writing = os.open(target, os.O_WRONLY)
+    try:
+        done = subprocess.run(command, env=environment, stdout=writing, stderr=subprocess.PIPE, check=False)
+    finally:
+        os.close(writing)
+    assert done.returncode == code and b"Traceback" not in done.stderr and b"Exception" not in done.stderr

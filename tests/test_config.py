@@ -84,3 +84,41 @@ def test_the_hash_sees_what_can_change_a_result_and_nothing_else():
 def test_it_is_frozen():
     with pytest.raises(ValueError, match="frozen"):
         Config().online.reward_scale = 3.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{\n "risk": {"max_exposure": 0.2},\n "market": {},\n "risk": {}\n}', r"'risk' stands twice \(line 2 and line 4\)"),
+        ('{"risk": {"max_exposure": 0.2,\n "max_exposure": 0.9}}', r"'risk\.max_exposure' stands twice \(line 1 and line 2\)"),
+        ('{"strategy": {"options": {"a": 1, "b": {"c": 1,\n\n "c": 1}}}}', r"'strategy\.options\.b\.c' stands twice \(line 1 and line 3\)"),
+        ('{"market": {"symbol": "A/B", "s\\u0079mbol": "C/D"}}', r"'market\.symbol' stands twice"),
+        ('{"features": {"names": []}, "features": {"names": []}}', "'features' stands twice"),
+    ],
+)  # fmt: skip
+def test_what_stands_twice_is_refused_with_both_lines(tmp_path, text, reason):
+    path = tmp_path / "twice.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=reason):
+        load_config(path, {}, {})
+
+
+def test_keys_of_different_objects_and_in_texts_are_not_twice(tmp_path):
+    path = tmp_path / "once.json"
+    path.write_text(
+        '{"strategy": {"name": "hold", "options": {"name": "\\"name\\": {", "list": [{"a": 1}, {"a": 2}]}}}'
+    )
+    assert load_config(path, {}, {}).config.strategy.options["list"] == [{"a": 1}, {"a": 2}]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_byte_order_mark_is_no_part_of_the_configuration(tmp_path, encoding):
+    path = tmp_path / "marked.json"
+    path.write_bytes('{"risk": {"max_exposure": 0.2}}'.encode(encoding))
+    assert load_config(path, {}, {}).config.risk.max_exposure == 0.2
+
+
+@pytest.mark.parametrize("fee", ["0.1", "0.05", "-0.001"])
+def test_a_fee_of_ten_per_cent_is_a_slip(fee):
+    with pytest.raises(ConfigError, match=r"market\.taker_fee"):
+        load_config(None, {"market.taker_fee": fee}, {})

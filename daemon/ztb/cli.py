@@ -17,6 +17,7 @@ from ztb.commands.options import (
     FromGeneration,
     Json,
     Learner,
+    LotSize,
     OfRun,
     Out,
     Pretrain,
@@ -25,7 +26,10 @@ from ztb.commands.options import (
     Start,
     Strategy,
     Symbol,
+    TickSize,
+    Venue,
     given,
+    instrument_flags,
 )
 from ztb.errors import ConfigError, UsageError, ZtbError
 from ztb.secrets import Redactor, known_secrets
@@ -63,6 +67,9 @@ def replay(
     start: Start = None,
     end: End = None,
     symbol: Symbol = None,
+    venue: Venue = None,
+    tick_size: TickSize = None,
+    lot_size: LotSize = None,
     relearn: Annotated[
         bool, typer.Option("--relearn", help="with RUN: make every generation again too, and compare weights")
     ] = False,
@@ -77,7 +84,8 @@ def replay(
         raise UsageError(
             "--relearn: name the run whose generations are to be made again: ztb replay RUN --relearn"
         )
-    flags = given(strategy__name=strategy, online__learner=learner, market__symbol=symbol)
+    flags = given(strategy__name=strategy, online__learner=learner)
+    flags |= instrument_flags(symbol, venue, tick_size, lot_size)
     options = ReplayOptions(
         tuple(data or ()), config, flags, seed, out, from_generation, pretrain, start, end, as_json
     )
@@ -120,13 +128,16 @@ def train(
         Path | None, typer.Option("--resume", metavar="DIR", help="a training to go on with")
     ] = None,
     symbol: Symbol = None,
+    venue: Venue = None,
+    tick_size: TickSize = None,
+    lot_size: LotSize = None,
     as_json: Json = False,
 ) -> int:
     """Train a policy on history, keep the best on a later span; then `ztb replay --from-generation OUT`."""
     from ztb.commands.train import TrainOptions
     from ztb.commands.train import train as run_training
 
-    flags = given(strategy__name=strategy, market__symbol=symbol)
+    flags = given(strategy__name=strategy) | instrument_flags(symbol, venue, tick_size, lot_size)
     options = TrainOptions(
         tuple(data or ()), config, flags, seed, out, resume, validation, updates, patience, device,
         tensorboard, start, end, as_json,
@@ -149,7 +160,7 @@ def why(
     as_json: Json = False,
 ) -> int:
     """Explain one order, fill or refusal, and recompute it from disk."""
-    from ztb.commands.why import why as explain
+    from ztb.commands.report import why as explain
 
     return explain(what, run_directory, as_json)
 
@@ -208,7 +219,7 @@ def init(
 @app.command()
 def version() -> int:
     """Print the version."""
-    from ztb.utils.version import code_version
+    from ztb.utils.installation import code_version
 
     typer.echo(code_version())
     return 0

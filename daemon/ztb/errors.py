@@ -21,6 +21,24 @@ class DataError(ZtbError):
     exit_code = 3
 
 
+class NonFiniteError(DataError):
+    """A number is not finite where only finite ones make sense. `what` it is: an observation, a reward, a value…
+
+    Where it is known: `env`, the index of the environment (or lane), and `step`, counted from 0.
+    """
+
+    def __init__(self, what: str, message: str, env: int | None = None, step: int | None = None) -> None:
+        super().__init__(message)
+        self.what = what
+        self.env = env
+        self.step = step
+
+    @property
+    def given(self) -> bool:
+        """Whether it came from outside, so that whoever learns is none the worse for it."""
+        return self.what in ("observation", "reward")
+
+
 class VenueError(ZtbError):
     """The venue or the network failed: try again later."""
 

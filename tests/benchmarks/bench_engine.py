@@ -28,15 +28,16 @@ import numpy as np
 from ztb.config import Config, load_config
 from ztb.features import SHIPPED
 from ztb.learning.generations import GenerationInfo, ServedPolicy
+from ztb.learning.service.base import Learning
 from ztb.ledger.accounts import Account
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.journal import Journal
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import QUOTE, TRADE, Ticks, empty_ticks
-from ztb.runtime.assembly import assemble, hold_strategy
-from ztb.runtime.engine import Engine, Learning
+from ztb.runtime.build.assembly import assemble, hold_strategy
+from ztb.runtime.engine import Engine
+from ztb.trading.policy.weights import initial_weights, weights_sha256
 from ztb.trading.strategy import TickView
-from ztb.trading.weights import initial_weights, weights_sha256
 
 # Fees and steps so small that a policy that knows nothing can trade all through a round.
 INSTRUMENT = Instrument(

@@ -17,7 +17,7 @@ import numpy as np
 
 from features.feature_ticks import INSTRUMENT, PERIOD, bars, quotes, trades
 from ztb.features import FeatureSet
-from ztb.features.advance import advance_at
+from ztb.features.featureset import advance_at
 from ztb.features.state import new_state
 from ztb.market.ticks import Ticks
 

@@ -24,8 +24,7 @@ from market.live.burst import play
 from market.live.memory_binance import SYMBOL
 from market.live.tape_server import Message, answer, read_tape, stamped, trades_of
 from ztb.market.live.client import ClientSettings, VenueClient, client_factory
-from ztb.market.live.settings import FeedSettings
-from ztb.market.live.source import open_live_source
+from ztb.market.live.source import FeedSettings, open_live_source
 from ztb.market.ticks import TRADE
 from ztb.testing.memory_transport import MemorySession, MemorySocket, Reply
 

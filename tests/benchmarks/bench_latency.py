@@ -28,7 +28,7 @@ from ccxt.async_support.base.ws.client import Client
 
 from runtime.made_policy import made_policy
 from runtime.venue.live_runs import ExchangeProcess, instrument_at, make_live, trading, write_config
-from ztb.market.live.feed import Feed
+from ztb.market.live.channel import Feed
 from ztb.market.live.intake import Intake
 from ztb.runtime.engine import Engine
 from ztb.runtime.venue.broker import VenueBroker

@@ -29,12 +29,12 @@ import psutil
 from ztb.config import load_config
 from ztb.learning.generations import ServedPolicy
 from ztb.learning.process.settings import Care
+from ztb.learning.service.process import ProcessLearning
 from ztb.ledger.run_directory import create_run_directory
 from ztb.market.ticks import Ticks
-from ztb.runtime import learning_setup
-from ztb.runtime.process_learning import ProcessLearning
-from ztb.runtime.replay import Replay, ReplayRequest, open_data
-from ztb.runtime.undisturbed import undisturbed
+from ztb.runtime.build import learning_setup
+from ztb.runtime.daemon.gc_tuning import gc_tuning
+from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data
 
 MICRO = 1e6
 MODES = ("off", "process", "inline")
@@ -120,7 +120,7 @@ def measure(mode: str, folder: Path, options: argparse.Namespace, figures: Figur
     _time_decisions(run, source, latencies)
     shares = _time_learner(source, learning)
     _time_swaps(run.policy, figures.swaps)
-    with undisturbed():
+    with gc_tuning():
         asyncio.run(run.run(source))
     run.finish("complete")
     figures.updates += learning.updates

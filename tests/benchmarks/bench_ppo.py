@@ -25,9 +25,9 @@ import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from ztb.trading.policy import ServingPolicy
+from ztb.trading.policy.serving import ServingPolicy
+from ztb.trading.policy.weights import NetworkShape, initial_weights
 from ztb.trading.ppo_trainer import PPOConfig, PPOTrainer
-from ztb.trading.weights import NetworkShape, initial_weights
 from ztb.utils.kernel import kernel
 
 OBSERVED, EXPOSURES, EPISODE = 48, 5, 512

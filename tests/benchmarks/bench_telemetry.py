@@ -32,8 +32,8 @@ from telemetry.mqtt.brokers import Mosquitto, free_port
 from ztb.market.ticks import Ticks
 from ztb.ports import Source
 from ztb.runtime.clock import SystemClock
-from ztb.runtime.daemon import Daemon
-from ztb.runtime.observers import configured_observers
+from ztb.runtime.daemon.daemon import Daemon
+from ztb.runtime.daemon.observers import configured_observers
 from ztb.telemetry.logs import configure_logging
 from ztb.telemetry.mqtt.observer import MqttObserver
 

@@ -14,20 +14,20 @@ import numpy as np
 from ztb.config import Config, config_hash, load_config
 from ztb.ledger.journal import Journal
 from ztb.ledger.run_directory import RunDirectory
-from ztb.runtime.arming import Arming, account_of, write_arming
-from ztb.runtime.daemon import Daemon, DaemonOptions
-from ztb.runtime.live_trading import live_daemon
-from ztb.runtime.trading import TradingRequest, paper_daemon
-from ztb.testing.below_ccxt import below_ccxt
-from ztb.testing.exchange.client_options import client_options
+from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
+from ztb.runtime.modes.arming import Arming, account_of, write_arming
+from ztb.runtime.modes.live import live_daemon
+from ztb.runtime.modes.paper import TradingRequest, paper_daemon
 from ztb.testing.exchange.faults import Fault, Kind
 from ztb.testing.exchange.gateway import Gateway
 from ztb.testing.exchange.in_memory import MemoryExchange
 from ztb.testing.exchange.listing import BTCUSDT
+from ztb.testing.exchange.local import client_options
 from ztb.testing.exchange.setup import Setup, open_exchange
-from ztb.testing.exchange.state import Credentials
+from ztb.testing.exchange.venue import Credentials
+from ztb.testing.memory_transport import below_ccxt
 from ztb.testing.virtual_time import VirtualTimeLoop
-from ztb.utils.version import code_version
+from ztb.utils.installation import code_version
 
 CREDENTIALS = Credentials()
 SECRETS = {

@@ -13,7 +13,7 @@ from chaos.faults import clear
 from chaos.stage import WARM_S, Stage, stage
 from chaos.storm import storm
 from chaos.truth import Truth, truth_of
-from ztb.runtime.daemon import Daemon
+from ztb.runtime.daemon.daemon import Daemon
 from ztb.testing.virtual_time import run_virtual
 
 _SETTLING_S = 120.0

@@ -14,9 +14,9 @@ from chaos.stage import stage
 from chaos.storm import storm
 from chaos.truth import MARKET
 from ztb.market.ticks import TRADE, Ticks
-from ztb.runtime.daemon import Daemon
+from ztb.runtime.daemon.daemon import Daemon
 from ztb.testing.exchange.exchange import Exchange
-from ztb.testing.exchange.units import SCALE
+from ztb.testing.exchange.listing import SCALE
 from ztb.testing.virtual_time import run_virtual
 
 _TO_RECOGNISE = 8

@@ -17,7 +17,7 @@ from chaos.truth import Truth, orders_told, truth_told
 from ztb.control import Resume
 from ztb.ledger.accounts import Account
 from ztb.market.instrument import Instrument
-from ztb.runtime.recovery import read_past
+from ztb.runtime.recovery.past import read_past
 
 READY_S = 5.0
 """From the end of the imports to trading again."""

@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from ztb.testing.exchange.exchange import Exchange
-from ztb.testing.exchange.state import USER
-from ztb.testing.exchange.units import SCALE
+from ztb.testing.exchange.listing import SCALE
+from ztb.testing.exchange.venue import USER
 
 MARKET = "BTCUSDT"
 _ENDS = {

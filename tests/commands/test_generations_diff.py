@@ -10,8 +10,8 @@ import pytest
 from telemetry.conftest import SHAPE, WEIGHTS, make_run  # noqa: F401 (a fixture)
 from ztb.commands.generations_diff import diff
 from ztb.errors import UsageError, ZtbError
-from ztb.trading.policy import ServingPolicy
-from ztb.trading.weights import flatten
+from ztb.trading.policy.serving import ServingPolicy
+from ztb.trading.policy.weights import flatten
 
 
 def test_figures_lineage_distance_and_divergence(make_run, capsys):  # noqa: F811

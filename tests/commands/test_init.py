@@ -13,7 +13,7 @@ import pytest
 import ztb.strategies
 from ztb.cli import run
 from ztb.config import load_config
-from ztb.utils.shipped import shipped_folder
+from ztb.utils.installation import shipped_folder
 
 CONFIGS = ("paper.json", "live.json", "replay.json")
 

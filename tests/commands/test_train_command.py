@@ -15,10 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+import ztb.strategies
 from ztb.cli import run
 from ztb.config import load_config
 from ztb.ledger.run_directory import RunDirectory
-from ztb.runtime.replay import Replay, ReplayRequest, open_data
+from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data
+from ztb.trading.ppo.finite import unsound
+from ztb.trading.simulation import Simulation
 from ztb.utils import CheckpointManager
 
 SMALL = {
@@ -67,7 +70,12 @@ def test_what_is_trained_is_served_with_its_normaliser_and_features(train, write
     replay.journal.close()
     served = ["replay", "--data", str(later), "--from-generation", str(out), "--learner", "off", "--json"]
     assert run([*served, "--out", str(tmp_path / "run")]) == 0
-    replayed = json.loads(capsys.readouterr().out)
+    shown = capsys.readouterr()
+    replayed = json.loads(shown.out)
+    trained_later = replayed["trade_first_ts"] <= summary["trained_on"]["last_ts"]
+    assert ("was trained on what happened until" in shown.err) is trained_later
+    assert run(["replay", "--data", str(write_bars(500)), *served[3:], "--out", str(tmp_path / "again")]) == 0
+    assert "was trained on what happened until" in capsys.readouterr().err
     assert replayed["weights_sha256"] == summary["weights_sha256"] and replayed["decisions"] > 0
 
 
@@ -140,7 +148,7 @@ def test_nothing_that_changed_underneath_is_resumed(train, tmp_path, write_bars)
 def test_mistakes_are_named(train, tmp_path, write_bars):
     assert train("--out", tmp_path / "a", data=tmp_path / "gone.csv")[0] == 3
     code, _, said = train("--out", tmp_path / "b", "--from", "2031-01-01")
-    assert code == 3 and "give a longer one" in said
+    assert code == 3 and "nothing lies from --from 2031-01-01" in said and "the data begin at" in said
     code, _, said = train("--out", tmp_path / "c", data=write_bars(40, name="short.csv"))
     assert code == 3 and "too few" in said
     code, _, said = train("--out", tmp_path / "d", "--validation", "9000d")
@@ -155,6 +163,63 @@ def test_mistakes_are_named(train, tmp_path, write_bars):
         assert code == 2
         assert "must be held out" in said
     assert train("--updates", 0)[0] == 2
+
+
+NAN_IN_THE_END = """
+import numpy as np
+
+class Strategy:
+    learns = True
+    features = ("rsi_14",)
+    calls = 0
+    def __init__(self, context):
+        self.policy = context.policy
+    def decide(self, moment):
+        return self.policy.act(moment.observation, moment.uniforms)
+    @staticmethod
+    def reward(before, after):
+        Strategy.calls += 1
+        return np.log(after / before) * (np.nan if Strategy.calls == {bad} else 1.0)
+"""
+
+
+@pytest.mark.parametrize("bad", [3, 5 * 16 + 3])
+def test_an_own_reward_that_is_no_number_is_named_and_what_was_learnt_before_it_is_kept(
+    train, tmp_path, monkeypatch, bad
+):
+    """In the first rollout, when there is nothing to keep, and in the sixth."""
+    folder, out, name = tmp_path / "strategies", tmp_path / "trained", f"ends_at_{bad}"
+    folder.mkdir()
+    (folder / f"{name}.py").write_text(NAN_IN_THE_END.format(bad=bad))
+    monkeypatch.setenv("ZTB_STRATEGY_PATH", str(folder))
+    monkeypatch.setattr(ztb.strategies, "__path__", [*ztb.strategies.__path__, str(folder)])
+    code, printed, said = train("--out", out, "--strategy", name, "--json")
+    assert code == 78 and printed == "" and not (out / "summary.json").exists()
+    assert f"strategy {name}: reward: not finite at decision " in said and f"{name}.py:12" in said
+    manager = CheckpointManager(out / "checkpoints")
+    if bad == 3:
+        assert manager.list("training") == []
+        return
+    state = manager.load("training")
+    assert len(state["curve"]) == 5 and unsound(state["updater"]) == ""
+    code, printed, _ = train("--resume", out, "--json", data=None)
+    assert code == 0 and json.loads(printed)["updates"] == UPDATES
+
+
+def test_what_is_not_finite_otherwise_ends_it_with_environment_and_step(train, tmp_path, monkeypatch):
+    step, calls = Simulation.step, [0]
+
+    def spoilt(self: Simulation, actions: Any) -> Any:
+        outcome = step(self, actions)
+        calls[0] += self.num_lanes == 4
+        if calls[0] == 2 * 16 + 10:
+            outcome.observations[3, 0] = np.nan
+        return outcome
+
+    monkeypatch.setattr(Simulation, "step", spoilt)
+    code, _, said = train("--out", tmp_path / "trained", "--json")
+    assert code == 3 and "observation nan of environment 3 at step 10, of update 3" in said
+    assert len(CheckpointManager(tmp_path / "trained" / "checkpoints").load("training")["curve"]) == 2
 
 
 def test_a_folder_that_cannot_be_used_is_named(train, tmp_path):

@@ -18,7 +18,7 @@ import pytest
 
 from ztb.config import load_config
 from ztb.ledger.run_directory import create_run_directory
-from ztb.runtime.replay import Replay, ReplayRequest, open_data, run_to_end
+from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data, run_to_end
 
 GOLDEN = Path(__file__).with_name("shipped_2019.json")
 NAMES = (
@@ -33,11 +33,12 @@ NAMES = (
     "max_drawdown",
     "hold_return",
 )
+WHATEVER_IT_LOSES = {"risk.max_daily_loss_fraction": 1.0, "risk.max_drawdown_fraction": 1.0}
 MARCH_2019, MAY_2019 = 1_551_398_400_000_000_000, 1_556_668_800_000_000_000
 
 
 def figures(strategy: str, out: Path) -> dict[str, Any]:
-    config = load_config(None, {"strategy.name": strategy}, {}).config
+    config = load_config(None, {"strategy.name": strategy} | WHATEVER_IT_LOSES, {}).config
     request = ReplayRequest(config, (), 0, start_ns=MARCH_2019, end_ns=MAY_2019)
     summary = asyncio.run(
         run_to_end(Replay(request, open_data(request), create_run_directory(out, "replay")))

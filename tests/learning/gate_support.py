@@ -10,15 +10,14 @@ from numpy.typing import NDArray
 
 from trading.markets import HOUR_NS, PERPETUAL, START_NS
 from ztb.execution.paper_config import PaperConfig
-from ztb.learning.gate.candidate import Entrant, Verdict
+from ztb.learning.gate.candidate import Entrant, GateRules, Verdict
 from ztb.learning.gate.gate import Gate
-from ztb.learning.gate.rules import GateRules
 from ztb.learning.gate.shadow import Terms
 from ztb.market.ticks import BAR, Ticks, empty_ticks
 from ztb.trading.bridge import BridgeConfig
 from ztb.trading.observation import ACCOUNT_SIZE
+from ztb.trading.policy.weights import NetworkShape, Weights, initial_weights
 from ztb.trading.recording import Recording, watch
-from ztb.trading.weights import NetworkShape, Weights, initial_weights
 
 LADDER = (-1.0, -0.5, 0.0, 0.5, 1.0)
 SHAPE = NetworkShape(1 + ACCOUNT_SIZE, (len(LADDER), 3), (8,))

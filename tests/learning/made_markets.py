@@ -25,10 +25,10 @@ from ztb.trading.bridge import FACT_EXPOSURE, BridgeConfig
 from ztb.trading.decision_clock import DecisionClock, Every
 from ztb.trading.episodes import Episodes
 from ztb.trading.observation import ACCOUNT_SIZE
+from ztb.trading.policy.weights import NetworkShape, Weights
 from ztb.trading.recording import Recording, record
 from ztb.trading.simulation import Simulation
 from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMINGS
-from ztb.trading.weights import NetworkShape, Weights
 
 SIGMA = 1e-4
 COST = 0.2

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from ztb.learning.guidance import UNGUIDED, Guidance, guided
 from ztb.learning.online import OnlineConfig, OnlineLearner, Transition, Updated
 from ztb.learning.process.messages import Completed
 from ztb.learning.process.settings import LearnerSettings
+from ztb.learning.regime import UNGUIDED, Guidance, guided
+from ztb.trading.policy.weights import NetworkShape, initial_weights
 from ztb.trading.ppo.config import PPOConfig
-from ztb.trading.weights import NetworkShape, initial_weights
 
 SHAPE = NetworkShape(6, (3, 2), (8,))
 EVERY = 16

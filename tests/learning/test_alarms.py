@@ -88,3 +88,12 @@ def test_what_the_generation_before_earned_is_not_held_against_the_new_one():
     made = alarms()
     assert made.follow(1.0, -1.0, -1.0, 0.0) is None
     assert made._missing == 0.0
+
+
+def test_a_reward_that_does_not_exist_blinds_nobody():
+    rewards = np.full(1000, -1e-3)
+    seen = first(alarms(), rewards)
+    rewards[10] = math.nan
+    made = alarms()
+    decision = next(k for k, reward in enumerate(rewards.tolist()) if made.follow(1.0, reward, -1.0, 0.0))
+    assert seen is not None and abs(decision - seen[0]) <= 1

@@ -28,10 +28,10 @@ from utils.checkpoint_states import proof_sample
 from ztb.execution.paper_config import PaperConfig
 from ztb.learning.rollouts import Collector
 from ztb.trading.episodes import Episodes
+from ztb.trading.policy.weights import Weights, initial_weights
 from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.ppo.update import PPOUpdater
 from ztb.trading.simulation import Simulation
-from ztb.trading.weights import Weights, initial_weights
 
 PPO = PPOConfig(
     num_envs=128, num_steps=64, gamma=0.8, gae_lambda=0.5, learning_rate=1e-3, minibatch_size=1024, epochs=4,

@@ -17,9 +17,9 @@ from ztb.trading.bridge import FACT_EQUITY, FACT_MID, BridgeConfig
 from ztb.trading.decision_clock import DecisionClock, Every
 from ztb.trading.episodes import Episodes
 from ztb.trading.observation import ACCOUNT_SIZE
+from ztb.trading.policy.weights import NetworkShape, initial_weights
 from ztb.trading.recording import Recording, record
 from ztb.trading.simulation import Simulation
-from ztb.trading.weights import NetworkShape, initial_weights
 
 NAMES = ("return_1", "volatility_8")
 COLUMNS, ROWS = 12, 6000

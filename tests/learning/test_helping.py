@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from learning.test_gate_evidence import clustered, gauss, heavy, skewed
+from learning.gate.test_gate_evidence import clustered, gauss, heavy, skewed
 from ztb.learning.helping import Comparison, Helping, Pairing
 
 

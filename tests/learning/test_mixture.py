@@ -7,11 +7,10 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from ztb.learning.mixture import fold, newest_lanes, side_by_side
-from ztb.learning.online import OnlineConfig
+from ztb.learning.online import OnlineConfig, fold, newest_lanes, side_by_side
+from ztb.trading.policy.weights import NetworkShape
 from ztb.trading.ppo.gae import advantages_of
 from ztb.trading.ppo.rollout import Rollout, empty_rollout
-from ztb.trading.weights import NetworkShape
 
 SHAPE = NetworkShape(3, (4, 2))
 

@@ -17,8 +17,8 @@ from ztb.learning.pretrain import Pretrained, PretrainSettings, pretrain
 from ztb.market.ticks import Ticks
 from ztb.trading.bridge import BridgeConfig
 from ztb.trading.decision_clock import DecisionClock, Every
+from ztb.trading.policy.weights import weights_sha256
 from ztb.trading.ppo.config import PPOConfig
-from ztb.trading.weights import weights_sha256
 
 FEATURES = ("return_1", "return_4", "return_16", "ema_deviation_32", "rsi_14", "volatility_8")
 PPO = PPOConfig(

@@ -14,11 +14,11 @@ from ztb.trading.bridge import BridgeConfig
 from ztb.trading.decision_clock import DecisionClock, Every
 from ztb.trading.episodes import Episodes
 from ztb.trading.observation import ACCOUNT_SIZE
-from ztb.trading.policy import ServingPolicy
+from ztb.trading.policy.serving import ServingPolicy
+from ztb.trading.policy.weights import NetworkShape, Weights, initial_weights
 from ztb.trading.ppo.rollout import Rollout
 from ztb.trading.recording import Recording, record
 from ztb.trading.simulation import Simulation
-from ztb.trading.weights import NetworkShape, Weights, initial_weights
 
 LADDER = (0.0, 0.5, 1.0)
 FEATURES = ("return_1", "return_4", "volatility_8")

@@ -10,9 +10,12 @@ import pytest
 
 from learning.test_pretrain import SETTINGS, trending
 from trading.markets import SPOT
+from ztb.errors import NonFiniteError, StrategyError
 from ztb.learning.pretrain import begin_training
 from ztb.learning.training import Training
-from ztb.trading.weights import weights_sha256
+from ztb.trading.policy.weights import weights_sha256
+from ztb.trading.ppo.finite import unsound
+from ztb.trading.strategy import checked_reward
 from ztb.utils import CheckpointManager
 
 TICKS = trending(400)
@@ -93,3 +96,68 @@ def test_the_held_out_part_begins_at_the_moment_asked_for():
     _, (trained_on, held_out), _ = begin_training(TICKS, SPOT, replace(TINY, validation_from_ns=moment), 0)
     assert int(trained_on.shared.times_ns[-1]) < moment == int(held_out.shared.times_ns[0])
     assert np.isfinite(held_out.shared.features).all()
+
+
+def test_a_figure_that_does_not_exist_is_none_in_the_state_and_comes_back_as_it_was():
+    training = begin()
+    assert training.state()["best"]["validation"] is None
+    training.update()
+    point = training.curve[0]
+    training.curve[0] = replace(point, stats=replace(point.stats, explained_variance=float("nan")))
+    state = training.state()
+    assert state["curve"][0]["stats"]["explained_variance"] is None
+    assert unsound([state["best"], state["curve"], state["updater"]]) == ""
+    other = begin()
+    other.load_state(state)
+    assert other.best.validation == -np.inf and np.isnan(other.curve[0].stats.explained_variance)
+
+
+def spoil(training: Training, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """Environment 2 gives what is not finite at step 5 of the third rollout."""
+    simulation = training._collector.simulation
+    step, count = simulation.step, [0]
+
+    def spoilt(actions: Any) -> Any:
+        outcome = step(actions)
+        count[0] += 1
+        if count[0] == 2 * 16 + 6 - (what == "observations"):
+            getattr(outcome, what)[2] = np.nan
+        return outcome
+
+    monkeypatch.setattr(simulation, "step", spoilt)
+
+
+@pytest.mark.parametrize("what", ["rewards", "observations"])
+def test_what_is_not_finite_ends_it_with_environment_and_step_and_the_state_of_the_update_before(
+    monkeypatch, what
+):
+    training = begin()
+    spoil(training, monkeypatch, what)
+    training.update(), training.update()
+    weights = weights_sha256(training.updater.weights())
+    with pytest.raises(
+        NonFiniteError, match=f"{what[:-1]} nan of environment 2 at step 5, of update 3"
+    ) as error:
+        training.update()
+    assert "step 37 of the training" in str(error.value) and error.value.exit_code == 3
+    assert training.updates == 2 and weights_sha256(training.updater.weights()) == weights
+    assert unsound(training.state()["updater"]) == ""
+
+
+def test_an_own_reward_that_is_not_finite_is_its_authors_to_mend_and_named_with_its_file():
+    def reward(before: Any, after: Any) -> Any:
+        return np.log(after / before) / np.abs(np.sign(after - before))
+
+    training = begin(own_reward=checked_reward(reward))
+    line = reward.__code__.co_firstlineno
+    said = rf"not finite at decision \d+ \({__file__}:{line}\): reward\(([\d.]+), \1\) is nan"
+    with pytest.raises(StrategyError, match=said) as error:
+        run(training)
+    assert error.value.exit_code == 78
+
+
+def test_a_held_out_part_without_a_figure_ends_it_too(monkeypatch):
+    training = begin()
+    monkeypatch.setattr(training._examination, "policy", lambda _policy: np.nan)
+    with pytest.raises(NonFiniteError, match="held-out part is nan at update 2"):
+        run(training)

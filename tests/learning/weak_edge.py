@@ -30,10 +30,10 @@ from ztb.market.ticks import BAR, Ticks, empty_ticks
 from ztb.trading.bridge import FACT_EXPOSURE, BridgeConfig
 from ztb.trading.decision_clock import DecisionClock, Every
 from ztb.trading.episodes import Episodes
+from ztb.trading.policy.weights import Weights
 from ztb.trading.recording import Recording, record
 from ztb.trading.simulation import Simulation
 from ztb.trading.sizing import TIMING_AGGRESSIVE
-from ztb.trading.weights import Weights
 
 SIGMA = 0.006
 BARS = 10_000

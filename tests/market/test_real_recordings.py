@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ztb.market.crossing import CrossingCheck
+from ztb.market.book import CrossingCheck
 from ztb.market.history import History, open_history
 from ztb.market.ticks import DEPTH, GAP, QUOTE, TRADE, Flag, Ticks
 

@@ -21,7 +21,7 @@ from ztb.config import load_config
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import FillRow, MarkRow, OrderRow, RefusalRow
 from ztb.ledger.run_directory import RunDirectory, create_run_directory
-from ztb.runtime.replay import Replay, ReplayRequest, open_data, run_to_end
+from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data, run_to_end
 
 _SUMMARY = frozenset(
     "mode strategy symbol seed config_hash code_version ticks decisions orders fills rejects fees first_ts last_ts "

@@ -19,9 +19,9 @@ from ztb.ledger.run_directory import RunDirectory
 from ztb.market.ticks import Ticks
 from ztb.ports import Source
 from ztb.runtime.clock import SystemClock
-from ztb.runtime.daemon import Daemon, DaemonOptions
-from ztb.runtime.replay import Replay, ReplayRequest, open_data
-from ztb.telemetry.observer import Observer
+from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
+from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data
+from ztb.telemetry.snapshot import Observer
 
 ROOT = Path(__file__).resolve().parents[2]
 

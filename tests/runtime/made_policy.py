@@ -6,10 +6,10 @@ import asyncio
 from pathlib import Path
 
 from ztb.config import Config
+from ztb.learning.service.initial_policy import CHECKPOINT_NAME
 from ztb.market.instrument import Instrument
-from ztb.runtime.assembly import assemble
-from ztb.runtime.origin import CHECKPOINT_NAME
-from ztb.trading.network import first_weights
+from ztb.runtime.build.assembly import assemble
+from ztb.trading.policy.network import first_weights
 from ztb.utils import CheckpointManager
 
 

@@ -33,8 +33,8 @@ from ztb.config import load_config
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import DecisionRow, MarkRow
 from ztb.ledger.run_directory import create_run_directory
-from ztb.runtime.replay import Replay, ReplayRequest, open_data, run_to_end
-from ztb.trading.weights import Weights
+from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data, run_to_end
+from ztb.trading.policy.weights import Weights
 from ztb.utils import CheckpointManager
 
 MOMENTUM, REVERSION = 0.3, -0.3

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from ztb.config import load_config
+from ztb.learning.service.base import Learning
 from ztb.ledger.accounts import Account
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.journal import Journal, JournalReader
 from ztb.ledger.records import DecisionRow
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import TRADE, Ticks, empty_ticks
-from ztb.runtime.assembly import assemble
-from ztb.runtime.engine import Engine, Learning
+from ztb.runtime.build.assembly import assemble
+from ztb.runtime.engine import Engine
 from ztb.strategies.loader import load_strategy
 from ztb.trading.strategy import Action, Moment, TickView
 

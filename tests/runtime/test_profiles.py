@@ -15,7 +15,7 @@ from ztb.config import load_config
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import NoteRow
 from ztb.ledger.run_directory import create_run_directory
-from ztb.runtime.replay import Replay, ReplayRequest, open_data, run_to_end
+from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data, run_to_end
 
 FLAGS = {"online.rollout_lanes": 4, "online.rollout_horizon_decisions": 8, "online.window_decisions": 64,
          "online.passes": 1, "ppo.epochs": 1, "online.update_every_decisions": 64}  # fmt: skip

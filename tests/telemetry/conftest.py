@@ -26,8 +26,8 @@ from ztb.ledger.records import (
 )  # fmt: skip
 from ztb.ledger.run_directory import RunDirectory
 from ztb.trading.observation import ACCOUNT_SIZE
-from ztb.trading.policy import ServingPolicy
-from ztb.trading.weights import NetworkShape, initial_weights, weights_sha256
+from ztb.trading.policy.serving import ServingPolicy
+from ztb.trading.policy.weights import NetworkShape, initial_weights, weights_sha256
 from ztb.utils import CheckpointManager
 
 HOUR_NS = 3_600_000_000_000

@@ -7,8 +7,8 @@ import pytest
 
 from telemetry.test_report import Reader
 from ztb.ledger.run_directory import RunDirectory
-from ztb.telemetry.adaptation import adaptation
 from ztb.telemetry.charts import Line
+from ztb.telemetry.plots import adaptation
 from ztb.telemetry.report import write_report
 from ztb.telemetry.run_data import load_run
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from ztb.telemetry.downsample import extremes
+from ztb.telemetry.charts import extremes
 
 values = st.floats(-1e9, 1e9) | st.just(float("nan"))
 

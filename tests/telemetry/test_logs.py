@@ -26,8 +26,7 @@ from telemetry.made_up import decision_row, fill_row, generation_row
 from ztb.ledger.records import OrderRow
 from ztb.telemetry import correlation
 from ztb.telemetry.correlation import correlate
-from ztb.telemetry.log_output import BackgroundStream
-from ztb.telemetry.logs import configure_logging, set_log_level
+from ztb.telemetry.logs import BackgroundStream, configure_logging, set_log_level
 
 SECRET = "s3cr3t/with+signs"
 

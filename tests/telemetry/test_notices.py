@@ -13,8 +13,16 @@ from aiohttp import web
 from telemetry.made_up import alert, snapshot
 from ztb.errors import ConfigError
 from ztb.secrets import Redactor
-from ztb.telemetry.apprise_sender import apprise_sender
-from ztb.telemetry.notices import REPEAT_S, Cause, Causes, Notice, NoticeObserver, NotSent, Severity
+from ztb.telemetry.notices import (
+    REPEAT_S,
+    Cause,
+    Causes,
+    Notice,
+    NoticeObserver,
+    NotSent,
+    Severity,
+    apprise_sender,
+)
 from ztb.testing.virtual_time import run_virtual
 
 STORM = 100_000

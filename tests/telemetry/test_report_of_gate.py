@@ -10,7 +10,7 @@ import pytest
 from runtime.lenient import LENIENT
 from ztb.config import load_config
 from ztb.ledger.run_directory import create_run_directory
-from ztb.runtime.replay import Replay, ReplayRequest, open_data, run_to_end
+from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data, run_to_end
 from ztb.telemetry.run_data import load_run
 from ztb.telemetry.sections.gate import _sentence, comparisons, course, helping, verdicts
 

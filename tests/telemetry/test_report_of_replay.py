@@ -12,7 +12,7 @@ from ztb.config import load_config
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import DecisionRow, FillRow
 from ztb.ledger.run_directory import RunDirectory, create_run_directory
-from ztb.runtime.replay import Replay, ReplayRequest, open_data, run_to_end
+from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data, run_to_end
 from ztb.telemetry.figures import key_figures
 from ztb.telemetry.report import write_report
 from ztb.telemetry.run_data import load_run

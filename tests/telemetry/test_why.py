@@ -10,7 +10,7 @@ import struct
 
 import pytest
 
-from ztb.commands.why import why
+from ztb.commands.report import why
 from ztb.errors import UsageError
 from ztb.execution.risk import Reason, RiskLimits
 from ztb.ledger.run_directory import RunDirectory

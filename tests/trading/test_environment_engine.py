@@ -17,13 +17,14 @@ from ztb.execution.paper_config import PaperConfig
 from ztb.execution.paper_state import FILLED
 from ztb.execution.risk import RiskGate, RiskLimits
 from ztb.features import FeatureSet, Normaliser
+from ztb.learning.service.base import Learning
 from ztb.ledger.accounts import Account
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.journal import Journal, JournalReader
 from ztb.ledger.records import DecisionRow, FillRow
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import Ticks
-from ztb.runtime.engine import Engine, Learning
+from ztb.runtime.engine import Engine
 from ztb.trading.bridge import FACT_EQUITY, BridgeConfig, TradingBridge
 from ztb.trading.decision_clock import DecisionClock, Every
 from ztb.trading.episodes import Episodes

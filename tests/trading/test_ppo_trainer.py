@@ -19,11 +19,11 @@ import torch
 from rich.console import Console
 
 from ztb.errors import ConfigError
-from ztb.trading.policy import ServingPolicy
+from ztb.trading.policy.serving import ServingPolicy
+from ztb.trading.policy.weights import weights_sha256
 from ztb.trading.ppo.environment_state import environment_state, load_environment_state
 from ztb.trading.ppo.saving import checkpoint_interval
 from ztb.trading.ppo_trainer import PPOConfig, PPOTrainer, TrainingProgress
-from ztb.trading.weights import weights_sha256
 from ztb.utils import CheckpointManager
 
 SMALL = PPOConfig(

@@ -154,6 +154,7 @@ def test_the_daemon_learns_in_its_process_and_keeps_everything_under_the_restric
         shutil.copytree(os.environ["NUMBA_CACHE_DIR"], cache)
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(cache))
     monkeypatch.setenv("ZTB_ONLINE__UPDATE_EVERY_DECISIONS", "64")
+    monkeypatch.setenv("ZTB_ALLOCATION__BY", "none")  # nothing here has earned a share of the account
     program = [sys.executable, "-m", "ztb", "run", "--mode", "replay", "--learner", "process", "--json"]
     done = confined(state, *program, "--data", data, "--out", state / "run")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -17,7 +17,7 @@ from ztb.errors import UsageError
 from ztb.utils import CheckpointManager
 from ztb.utils.checkpoint import Generation, files
 from ztb.utils.checkpoint.arena import ALIGNMENT, Arena
-from ztb.utils.checkpoint.copying import copy
+from ztb.utils.checkpoint.snapshot import copy
 from ztb.utils.checkpoint.worker import Worker
 
 

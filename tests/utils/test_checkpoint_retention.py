@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ztb.errors import UsageError
 from ztb.utils import CheckpointManager
 from ztb.utils.checkpoint import Generation, NoGeneration, Retention
-from ztb.utils.checkpoint.retention import surplus
+from ztb.utils.checkpoint.generation import surplus
 
 
 def generations(metrics: list[float | None], marked: set[int], damaged: set[int]) -> list[Generation]:

@@ -80,7 +80,7 @@ def test_loads_while_saves_and_cleanups_run(tmp_path: Path, caplog: pytest.LogCa
 def test_a_generation_being_read_is_not_removed(tmp_path: Path) -> None:
     manager = CheckpointManager(tmp_path, max_generations=1)
     path = manager.save(state(0), "exp").path
-    from ztb.utils.checkpoint.folder import share
+    from ztb.utils.checkpoint.catalogue import share
 
     with share(path.parent).reading(0):
         manager.save(state(1), "exp")

@@ -256,7 +256,7 @@ def test_nothing_is_saved_beyond_the_limit(tmp_path: Path) -> None:
 
 
 def test_a_state_of_too_many_plain_values_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ztb.utils.checkpoint.writer.MAX_MANIFEST_BYTES", 10_000)
+    monkeypatch.setattr("ztb.utils.checkpoint.store.MAX_MANIFEST_BYTES", 10_000)
     manager = CheckpointManager(tmp_path)
     with pytest.raises(TypeError, match="put large lists into numpy arrays"):
         manager.save(list(range(5000)), "exp")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import psutil
 
-from ztb.utils.memory import peak_rss_bytes
+from ztb.utils.background import peak_rss_bytes
 
 
 def test_memory_given_back_still_counts():

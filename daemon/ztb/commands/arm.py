@@ -13,10 +13,10 @@ from ztb.config import config_hash, load_config
 from ztb.errors import UsageError
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import GenerationRow
-from ztb.runtime.arming import Arming, account_of, phrase, write_arming
 from ztb.runtime.clock import SystemClock
+from ztb.runtime.modes.arming import Arming, account_of, phrase, write_arming
 from ztb.secrets import require_secret
-from ztb.utils.version import code_version
+from ztb.utils.installation import code_version
 
 
 def arm(

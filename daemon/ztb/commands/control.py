@@ -144,10 +144,14 @@ def _learning(now: dict[str, Any]) -> list[tuple[str, str]]:
     generation, learner = now["generation"], now["learner"]
     if not generation or not learner:
         return []
-    state = "frozen" if learner["frozen"] else "at work" if learner["alive"] else "not at work"
+    at_work = learner["doing"] or "at work"
+    state = "frozen" if learner["frozen"] else at_work if learner["alive"] else "not at work"
+    said = _LEARNER.format(**learner)
+    if learner["non_finite"]:
+        said += f", {learner['non_finite']} updates dropped for numbers that are not finite"
     return [
         ("generation", f"{generation['serving']} serves of {generation['made']} made"),
-        ("learner", f"{state}, {_LEARNER.format(**learner)}"),
+        ("learner", f"{state}, {said}"),
     ]
 
 

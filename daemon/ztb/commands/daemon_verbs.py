@@ -13,12 +13,17 @@ from ztb.commands.options import (
     FromGeneration,
     Json,
     Learner,
+    LotSize,
     OfDaemon,
     OfRun,
     Pretrain,
     Seed,
     Strategy,
+    Symbol,
+    TickSize,
+    Venue,
     given,
+    instrument_flags,
 )
 from ztb.control import Adopt, Command, Disarm, Flatten, Freeze, Halt, Resume, Unfreeze
 
@@ -49,12 +54,17 @@ def run(
     learner: Learner = None,
     from_generation: FromGeneration = None,
     pretrain: Pretrain = None,
+    symbol: Symbol = None,
+    venue: Venue = None,
+    tick_size: TickSize = None,
+    lot_size: LotSize = None,
     as_json: Json = False,
 ) -> int:
     """Run the daemon: on history, on paper, or with real money, until the data end or it is stopped."""
     from ztb.commands.run import RunOptions, run_daemon
 
     flags = given(strategy__name=strategy, online__learner=learner)
+    flags |= instrument_flags(symbol, venue, tick_size, lot_size)
     options = RunOptions(
         mode, tuple(data or ()), config, flags, seed, out, instance, speed, from_generation, pretrain, as_json
     )

@@ -107,7 +107,8 @@ def describe(history: History) -> dict[str, Any]:
 
 
 def _open(paths: Sequence[Path], choice: Choice) -> History:
-    from ztb.market.history import open_history
+    from ztb.market.history import YEAR_NS, open_history
+    from ztb.runtime.clock import SystemClock
 
     return open_history(
         paths,
@@ -117,11 +118,12 @@ def _open(paths: Sequence[Path], choice: Choice) -> History:
         lot_size=choice.lot_size,
         start_ns=choice.start_ns,
         end_ns=choice.end_ns,
+        latest_ns=SystemClock().now_ns() + YEAR_NS,
     )
 
 
 def _verdict(path: Path, choice: Choice, *, quiet: bool) -> dict[str, Any]:
-    from ztb.market.crossing import CrossingCheck
+    from ztb.market.book import CrossingCheck
 
     crossing = CrossingCheck()
     try:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from ztb.commands.data import when
 from ztb.config import MarketSection, load_config
 from ztb.errors import UsageError
 from ztb.runtime.clock import SystemClock
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 # What happened a moment ago may not have reached the venue's history yet.
 _LATE_MS = 5_000
+_WORTH_SAYING_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +53,18 @@ def download(options: DownloadOptions) -> int:
         raise UsageError("--from: lies after --to, or in the future")
     with _bar(options.as_json, start_ms, until_ms) as progress:
         fetched = asyncio.run(_fetch(options, market, until_ms, progress))
-    _tell(options, fetched)
+    _tell(options, fetched, until_ms)
     return 0
 
 
 async def _fetch(
     options: DownloadOptions, market: MarketSection, until_ms: int, progress: Callable[[int], None]
 ) -> Fetched:
-    from ztb.market.live.backoff import Backoff
     from ztb.market.live.bars import bar_span_ns
     from ztb.market.live.download import Download, Wanted
     from ztb.market.live.instrument import contract_size, instrument_of
-    from ztb.market.live.rest import Rest
-    from ztb.runtime.live_market import traded_symbol, venue_clients
+    from ztb.market.live.rest import Backoff, Rest
+    from ztb.runtime.sources.live import traded_symbol, venue_clients
 
     jitter = np.random.default_rng()
     symbol = traded_symbol(market)
@@ -99,10 +100,13 @@ def _bar(quiet: bool, start_ms: int, until_ms: int) -> Generator[Callable[[int],
         yield advance
 
 
-def _tell(options: DownloadOptions, fetched: Fetched) -> None:
+def _tell(options: DownloadOptions, fetched: Fetched, until_ms: int) -> None:
     facts = asdict(fetched) | {"out": str(options.out)}
     if options.as_json:
         sys.stdout.write(msgspec.json.encode(facts).decode() + "\n")
         return
     gaps = f", {fetched.gaps} gaps ({fetched.missing} rows missing)" if fetched.gaps else ", no gap"
-    sys.stdout.write(f"{options.out}: {fetched.rows:,} rows written{gaps}\n")
+    ends = ""
+    if until_ms - fetched.end_ms > _WORTH_SAYING_MS:
+        ends = f"; the venue tells nothing after {when(fetched.end_ms * 1_000_000)}"
+    sys.stdout.write(f"{options.out}: {fetched.rows:,} rows written{gaps}{ends}\n")

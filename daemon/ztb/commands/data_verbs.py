@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ztb.commands.options import ConfigFile, End, Json, LotSize, Paths, Symbol, TickSize, given
-from ztb.errors import UsageError
+from ztb.commands.options import (
+    ConfigFile,
+    End,
+    Json,
+    LotSize,
+    Paths,
+    Symbol,
+    TickSize,
+    Venue,
+    given,
+    increment,
+)
 
 data_app = typer.Typer(no_args_is_help=True, help="Look at, convert, verify and fetch market data.")
 
 
 @data_app.command()
 def info(
-    paths: Paths = None, symbol: Symbol = None, tick_size: TickSize = None, lot_size: LotSize = None,
-    as_json: Json = False,
+    paths: Paths = None, symbol: Symbol = None, venue: Venue = None, tick_size: TickSize = None,
+    lot_size: LotSize = None, as_json: Json = False,
 ) -> int:  # fmt: skip
     """What the data are: layout, symbol, span, rows, gaps, increments."""
     from ztb.commands.data import info as describe
 
-    return describe(paths or [], as_json=as_json, choice=_choice(symbol, tick_size, lot_size))
+    return describe(paths or [], as_json=as_json, choice=_choice(symbol, venue, tick_size, lot_size))
 
 
 @data_app.command("import")
 def import_(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="files or folders")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="the recording to write")],
-    symbol: Symbol = None, tick_size: TickSize = None, lot_size: LotSize = None, as_json: Json = False,
+    symbol: Symbol = None, venue: Venue = None, tick_size: TickSize = None, lot_size: LotSize = None,
+    as_json: Json = False,
 ) -> int:  # fmt: skip
     """Convert data of any known layout into one recording, quick to read again."""
     from ztb.commands.data import import_ as convert
 
-    return convert(paths, out, as_json=as_json, choice=_choice(symbol, tick_size, lot_size))
+    return convert(paths, out, as_json=as_json, choice=_choice(symbol, venue, tick_size, lot_size))
 
 
 @data_app.command()
@@ -48,9 +58,7 @@ def download(
     start: Annotated[str, typer.Option("--from", metavar="TIME", help="first moment, ISO 8601 UTC")],
     what: Annotated[str, typer.Option("--what", metavar="KIND", help="trades or bars")] = "trades",
     end: End = None,
-    venue: Annotated[
-        str | None, typer.Option("--venue", metavar="NAME", help="as ccxt names it, such as kraken")
-    ] = None,
+    venue: Venue = None,
     symbol: Symbol = None,
     timeframe: Annotated[
         str | None, typer.Option("--timeframe", metavar="LENGTH", help="length of bars, such as 1m")
@@ -61,39 +69,25 @@ def download(
     """Fetch a venue's history through ccxt into recordings that replay and train read."""
     from ztb.commands.data_download import DownloadOptions
     from ztb.commands.data_download import download as fetch
-    from ztb.commands.moments import parse_moment
+    from ztb.commands.moments import parse_span_of
 
     flags = given(market__venue=venue, market__symbol=symbol, market__timeframe=timeframe)
-    moments = parse_moment(start, "--from"), parse_moment(end, "--to")
+    moments = parse_span_of(start, end)
     return fetch(DownloadOptions(config, flags, what, moments[0] or 0, moments[1], out, as_json))
 
 
 @data_app.command()
 def verify(
-    paths: Paths = None, symbol: Symbol = None, tick_size: TickSize = None, lot_size: LotSize = None,
-    as_json: Json = False,
+    paths: Paths = None, symbol: Symbol = None, venue: Venue = None, tick_size: TickSize = None,
+    lot_size: LotSize = None, as_json: Json = False,
 ) -> int:  # fmt: skip
     """Read all of it and say what is wrong; exit code 3 if it cannot be traded on."""
     from ztb.commands.data import verify as examine
 
-    return examine(paths or [], as_json=as_json, choice=_choice(symbol, tick_size, lot_size))
+    return examine(paths or [], as_json=as_json, choice=_choice(symbol, venue, tick_size, lot_size))
 
 
-def _choice(symbol: str | None, tick_size: str | None, lot_size: str | None) -> Any:
+def _choice(symbol: str | None, venue: str | None, tick_size: str | None, lot_size: str | None) -> Any:
     from ztb.commands.data import Choice
 
-    return Choice(
-        symbol, tick_size=_decimal(tick_size, "--tick-size"), lot_size=_decimal(lot_size, "--lot-size")
-    )
-
-
-def _decimal(text: str | None, flag: str) -> Decimal | None:
-    if text is None:
-        return None
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        raise UsageError(f"{flag} {text!r}: not a decimal number, such as 0.01") from None
-    if number <= 0:
-        raise UsageError(f"{flag} {text!r}: must be above 0")
-    return number
+    return Choice(symbol, venue, increment(tick_size, "--tick-size"), increment(lot_size, "--lot-size"))

@@ -20,9 +20,9 @@ from ztb.ledger.run_directory import RunDirectory
 from ztb.strategies.loader import load_strategy
 from ztb.telemetry.why.explanation import ancestors
 from ztb.telemetry.why.recomputation import kept_generations, load_weights, observation_of
-from ztb.trading.network import new_outputs
+from ztb.trading.policy.network import new_outputs
+from ztb.trading.policy.weights import NetworkShape, Weights
 from ztb.trading.sizing import TIMINGS
-from ztb.trading.weights import NetworkShape, Weights
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 
 from ztb.errors import ZtbError
-from ztb.utils.shipped import shipped_folder
+from ztb.utils.installation import shipped_folder
 
 UNIT = "ztb@.service"
 _MODES = ("paper", "live", "replay")

@@ -1,11 +1,16 @@
-"""The options that several verbs share: one definition of each."""
+"""What several verbs share, one definition of each: options, moments as people write them, a word while compiling."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
+
+from ztb.errors import UsageError
 
 Data: TypeAlias = Annotated[
     list[Path] | None,
@@ -59,6 +64,10 @@ TickSize: TypeAlias = Annotated[
 LotSize: TypeAlias = Annotated[
     str | None, typer.Option("--lot-size", metavar="DECIMAL", help="quantity increment, exact decimal")
 ]
+Venue: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--venue", metavar="NAME", help="as ccxt names it, such as kraken; sets fees and spread"),
+]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="print JSON")]
 Run: TypeAlias = Annotated[Path, typer.Argument(metavar="RUN", help="run directory")]
 OfRun: TypeAlias = Annotated[Path, typer.Option("--run", metavar="DIR", help="run directory")]
@@ -70,6 +79,40 @@ OfDaemon: TypeAlias = Annotated[
 ]
 
 
-def given(**settings: str | None) -> dict[str, str]:
+def given(**settings: str | Decimal | None) -> dict[str, Any]:
     """Flags that stand for settings, as `section__key=value`, without those that were not given."""
     return {name.replace("__", "."): value for name, value in settings.items() if value is not None}
+
+
+def instrument_flags(
+    symbol: str | None, venue: str | None, tick_size: str | None, lot_size: str | None
+) -> dict[str, Any]:
+    """Settings of what is traded, as flags give them. UsageError for an increment that is none."""
+    return given(
+        market__symbol=symbol,
+        market__venue=venue,
+        market__tick_size=increment(tick_size, "--tick-size"),
+        market__lot_size=increment(lot_size, "--lot-size"),
+    )
+
+
+def increment(text: str | None, flag: str) -> Decimal | None:
+    """An exact decimal above 0, or None if `text` is. UsageError otherwise."""
+    if text is None:
+        return None
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise UsageError(f"{flag} {text!r}: not a decimal number, such as 0.01") from None
+    if not number.is_finite() or number <= 0:
+        raise UsageError(f"{flag} {text!r}: must be above 0")
+    return number
+
+
+_SAID = "compiling, this first time: about a minute, on a busy machine more"
+
+
+def say_if_it_compiles(say: Callable[[str], None]) -> None:
+    """Call `say` where nothing is compiled yet: new on this machine, or updated."""
+    if not any(Path(os.environ["NUMBA_CACHE_DIR"]).rglob("*.nbc")):
+        say(_SAID)

@@ -12,21 +12,21 @@ from typing import Any
 import structlog
 import typer
 
-from ztb.commands.compiling import say_if_it_compiles
+from ztb.commands.options import say_if_it_compiles
 from ztb.config import Config, load_config
 from ztb.errors import UsageError
+from ztb.learning.service.initial_policy import parse_span
 from ztb.ledger.run_directory import RunDirectory, create_run_directory, next_run_directory
 from ztb.ports import Source
+from ztb.runtime.build.compiling import compile_ahead
 from ztb.runtime.clock import SystemClock
-from ztb.runtime.compiling import compile_ahead
-from ztb.runtime.daemon import Daemon, DaemonOptions
-from ztb.runtime.live_trading import live_daemon
-from ztb.runtime.observers import configured_observers, service_manager
-from ztb.runtime.origin import parse_span
-from ztb.runtime.pacing import PacedSource, parse_speed
-from ztb.runtime.replay import Replay, ReplayRequest, open_data
-from ztb.runtime.trading import TradingRequest, paper_daemon
-from ztb.runtime.undisturbed import undisturbed
+from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
+from ztb.runtime.daemon.gc_tuning import gc_tuning
+from ztb.runtime.daemon.observers import configured_observers, service_manager
+from ztb.runtime.modes.live import live_daemon
+from ztb.runtime.modes.paper import TradingRequest, paper_daemon
+from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data
+from ztb.runtime.sources.history import PacedSource, parse_speed
 from ztb.secrets import Redactor, known_secrets
 from ztb.telemetry.logs import configure_logging
 
@@ -68,7 +68,7 @@ def run_daemon(options: RunOptions) -> int:
         daemon = await makers[options.mode](options, config, load, directory)
         daemon.watch(configured_observers(config, options.instance, daemon.session, SystemClock()))
         daemon.watch(service_manager(daemon.progress))
-        with undisturbed():
+        with gc_tuning():
             return await daemon.run()
 
     log = structlog.get_logger("ztb.run")

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ztb.commands.compiling import say_if_it_compiles
-from ztb.commands.moments import parse_moment
+from ztb.commands.moments import parse_span_of
+from ztb.commands.options import say_if_it_compiles
 from ztb.config import load_config
 from ztb.errors import UsageError
+from ztb.learning.service.initial_policy import parse_span
 from ztb.ledger.run_directory import RunDirectory, create_run_directory
-from ztb.runtime.origin import parse_span
 from ztb.telemetry.logs import set_log_level
 
 if TYPE_CHECKING:
-    from ztb.runtime.training import TrainingRun, TrainRequest
+    from ztb.runtime.modes.train import TrainingRun, TrainRequest
     from ztb.trading.ppo.progress import TrainingProgress
 
 _INTERRUPTED = 130
@@ -49,7 +49,7 @@ class TrainOptions:
 
 def train(options: TrainOptions) -> int:
     """Train, or go on training, and print what came of it; returns the exit code."""
-    from ztb.runtime.training import TrainingRun
+    from ztb.runtime.modes.train import TrainingRun
 
     request, directory = _request(options)
     if not options.as_json:
@@ -77,7 +77,7 @@ def train(options: TrainOptions) -> int:
 
 def _request(options: TrainOptions) -> tuple[TrainRequest, RunDirectory]:
     """What to train, and where: as the flags say, or as the folder to be resumed does."""
-    from ztb.runtime.training import TrainRequest, load_request
+    from ztb.runtime.modes.train import TrainRequest, load_request
 
     if options.resume is not None:
         directory = RunDirectory(options.resume)
@@ -85,7 +85,7 @@ def _request(options: TrainOptions) -> tuple[TrainRequest, RunDirectory]:
         return (request if options.device is None else replace(request, device=options.device)), directory
     request = TrainRequest(
         load_config(options.config_path, options.flags).config, options.paths, options.seed,
-        parse_moment(options.start, "--from"), parse_moment(options.end, "--to"),
+        *parse_span_of(options.start, options.end),
         _validation_ns(options.validation), options.updates, options.patience,
         options.device or "cpu",
     )  # fmt: skip

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from ztb.config.section import Section
 from ztb.errors import ConfigError
-from ztb.learning.guidance import profile_options
+from ztb.learning.regime import profile_options
 from ztb.trading.ppo.config import PROFILES, PPOConfig
 
 PPO_DEFAULTS = PPOConfig(
@@ -152,9 +152,39 @@ class GateSection(Section):
 
 
 class AllocationSection(Section):
-    """How much of the account what has been learnt may move."""
+    """How the account's capital is shared among experts, where the strategy learns."""
 
-    trade_untrained: bool = Field(
-        default=False,
-        description="paper: let a random policy trade before anything of its line was promoted; never in live mode",
+    by: Literal["evidence", "none"] = Field(
+        default="evidence",
+        description="evidence: each expert has what its own growth on paper speaks for; none: the generation that "
+        "serves trades the whole account, proved or not (never in live mode)",
+    )
+    rules: tuple[str, ...] = Field(
+        default=("trend", "reversion"),
+        description="strategies that are experts beside the generations; hold may be one",
+    )
+    prior: float = Field(
+        default=0.1,
+        gt=0,
+        le=0.5,
+        description="of the account, over all experts, while nothing speaks for them",
+    )
+    block_decisions: int = Field(
+        default=16, ge=1, le=4096, description="decisions whose growth is one observation"
+    )
+    forgetting: float = Field(
+        default=0.9995, gt=0.5, le=1, description="what evidence keeps of itself from block to block"
+    )
+    drawdown_fraction: float = Field(
+        default=0.06, gt=0, le=1, description="what may be lost while the evidence is weak"
+    )
+    folds: int = Field(
+        default=2,
+        ge=0,
+        le=32,
+        description="of the walk-forward over the history before the first decision, which says what generation 0 "
+        "begins with; 0: none",
+    )
+    library: int = Field(
+        default=2, ge=0, le=16, description="past generations kept as experts, beside generation 0"
     )

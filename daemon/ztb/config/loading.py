@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -52,7 +53,7 @@ def load_config(
 
 def _read(path: Path) -> _Tree:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     try:
@@ -63,8 +64,34 @@ def _read(path: Path) -> _Tree:
         ) from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: holds no JSON object; compare with `ztb config show`")
+    _refuse_twice(path, text)
     tree.pop("$schema", None)
     return tree
+
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"(?P<key>\s*:)?|[{}]|\n')
+
+
+def _refuse_twice(path: Path, text: str) -> None:
+    """ConfigError if an object of the JSON `text` has a key twice: the first would be gone without a word."""
+    line, inside, names = 1, list[dict[str, int]](), list[str]()
+    for token in _TOKEN.finditer(text):
+        word = token[0]
+        if word == "{":
+            inside.append({})
+            names.append("")
+        elif word == "}":
+            inside.pop()
+            names.pop()
+        elif token["key"] is not None:
+            name = json.loads(word[: -len(token["key"])])
+            if name in inside[-1]:
+                where = ".".join([*filter(None, names[:-1]), name])
+                raise ConfigError(
+                    f"{path}: {where!r} stands twice (line {inside[-1][name]} and line {line}): make one of the two"
+                )
+            inside[-1][name], names[-1] = line, name
+        line += word.count("\n")
 
 
 def _flatten(tree: _Tree) -> dict[str, Any]:

@@ -24,10 +24,10 @@ class MarketSection(Section):
         default=None, gt=0, description="quantity increment, exact decimal, base currency"
     )
     maker_fee: Decimal | None = Field(
-        default=None, ge=0, lt=1, description="fraction of notional, exact decimal"
+        default=None, ge=0, lt=0.05, description="fraction of notional, exact decimal: 0.001 is 0.1 %"
     )
     taker_fee: Decimal | None = Field(
-        default=None, ge=0, lt=1, description="fraction of notional, exact decimal"
+        default=None, ge=0, lt=0.05, description="fraction of notional, exact decimal: 0.001 is 0.1 %"
     )
     spread_bps: Annotated[float, Field(ge=0, le=1000)] | None = Field(
         default=None, description="typical spread where the data have no quotes, basis points"

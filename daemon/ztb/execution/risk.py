@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Annotated
 
@@ -55,6 +55,11 @@ class RiskLimits:
     max_orders_per_minute: Annotated[int, Ge(0)] = 60
     max_orders_per_day: Annotated[int, Ge(0)] = 5_000
     max_repeated_side: Annotated[int, Ge(0)] = 200
+
+
+def unbounded(limits: RiskLimits) -> RiskLimits:
+    """`limits` without those on losses: of accounts on paper that are to be watched whatever they lose."""
+    return replace(limits, max_daily_loss_fraction=1.0, max_drawdown_fraction=1.0)
 
 
 class Proposal(msgspec.Struct, frozen=True):

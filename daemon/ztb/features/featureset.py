@@ -1,4 +1,7 @@
-"""What the policy is told: shipped features and a user's own, row by row or over a history."""
+"""What the policy is told: shipped features and a user's own, row by row or over a history.
+
+Also here: the one kernel of all shipped features: rows in, values out, live and over a history alike.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.errors import ConfigError
-from ztb.features.advance import advance, advance_at
+from ztb.features.emit import emit
 from ztb.features.registry import FEATURES, SHIPPED, Feature, columns
 from ztb.features.schema import schema_hash, source_of
-from ztb.features.state import new_state
+from ztb.features.state import State, new_state
+from ztb.features.update import update
 from ztb.features.user import UserFeature, UserKernel
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import TICK, Ticks, empty_ticks, plain_ticks
-from ztb.utils.kernel import entry
+from ztb.utils.kernel import entry, kernel
 
 FloatArray = NDArray[np.float64]
+
+
+@kernel
+def advance(state: State, ticks: Ticks, i0: int, i1: int, values: FloatArray) -> None:
+    """Take rows [i0, i1) into the state; `values`: (size,), what the features are after the last of them."""
+    record = state[0]
+    for i in range(i0, min(i1, len(ticks))):
+        update(record, ticks[i])
+    emit(record, values)
+
+
+@kernel
+def advance_at(state: State, ticks: Ticks, rows: NDArray[np.int64], values: FloatArray) -> None:
+    """Take all rows into the state; `values`: (len(rows), size or more), the features after each."""
+    record = state[0]
+    done = 0
+    for k in range(len(rows)):
+        for i in range(done, rows[k] + 1):
+            update(record, ticks[i])
+        emit(record, values[k])
+        done = max(done, rows[k] + 1)
+    for i in range(done, len(ticks)):
+        update(record, ticks[i])
 
 
 class FeatureSet:

@@ -104,7 +104,7 @@ class Alarms:
         The deviation is the shadow's, or that of the rewards themselves where the market has become wilder.
         """
         expected, rules = self._expectation, self._rules
-        if expected is None or self._served == 1:
+        if expected is None or self._served == 1 or not math.isfinite(reward):
             return None
         self._square += (reward * reward - self._square) / min(self._served - 1, _HORIZON)
         deviation = max(expected.reward_sd, math.sqrt(self._square))

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ztb.learning.gate.candidate import Entrant, Verdict
+from ztb.learning.gate.candidate import Entrant, GateRules, Verdict
 from ztb.learning.gate.gate import Gate
-from ztb.learning.gate.rules import GateRules
 from ztb.learning.gate.shadow import Terms
 from ztb.learning.recent import RecentRollouts
+from ztb.trading.policy.weights import NetworkShape, Weights
 from ztb.trading.recording import Recording
-from ztb.trading.weights import NetworkShape, Weights
+
+if TYPE_CHECKING:
+    from ztb.learning.online import OnlineLearner
 
 _SEED_OFFSET = 0x67617465  # the gate's random numbers are not those of the rollouts
 
@@ -33,7 +35,8 @@ class Serving:
     """Who serves from now on, and what the learner is to go on from where it is to forget what it has learnt since.
 
     `number` is that of the update that made the weights, 0 for generation 0. `era` counts how often the learner
-    was set back: what was trained in an era that has been given up is nobody's candidate any more.
+    was set back: what was trained in an era that has been given up is nobody's candidate any more. `anew`: it was
+    because the learner had gone wrong, so that nothing of its optimiser is kept.
     """
 
     number: int
@@ -43,6 +46,14 @@ class Serving:
     era: int = 0
     set_back: bool = False
     updater_state: Mapping[str, Any] | None = None
+    anew: bool = False
+
+    def guide(self, learner: OnlineLearner) -> None:
+        """Set `learner` back, if it is to be."""
+        if self.anew:
+            learner.begin_anew(self.weights)
+        elif self.set_back:
+            learner.set_back(self.weights, self.updater_state)
 
 
 def first_serving(weights: Weights) -> Serving:
@@ -80,6 +91,13 @@ class Contest:
         while self._pieces:
             verdicts += self._gate.observe(self._pieces.popleft(), decision)
         return verdicts
+
+    def rest(self, decision: int) -> list[Verdict]:
+        """In place of `follow` while learning is frozen: the window hears of everything, and nobody is judged."""
+        if decision % self._config.piece_decisions == 0:
+            self._recent.advance()
+        self._pieces.clear()
+        return []
 
     def submit(self, number: int, weights: Weights, trained_to: int, trained_to_ns: int) -> list[Verdict]:
         """A candidate has been made; see `Gate.submit`."""

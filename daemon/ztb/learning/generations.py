@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.trading.network import MakeNetwork, new_serving
+from ztb.trading.policy.network import MakeNetwork, new_serving
+from ztb.trading.policy.weights import NetworkShape, Weights, weights_sha256
 from ztb.trading.strategy import Action
-from ztb.trading.weights import NetworkShape, Weights, weights_sha256
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,60 @@
-"""Learning while trading: own transitions, and rollouts over the recent past, to PPO updates to candidates."""
+"""Learning while trading: own transitions, and rollouts over the recent past, to PPO updates to candidates.
+
+Own transitions and rollouts are one batch: transitions are folded into lanes as long as the rollouts are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.learning.mixture import fold, newest_lanes, side_by_side
+from ztb.errors import NonFiniteError
 from ztb.learning.recent import RecentRollouts, Worth
 from ztb.trading.observation import drawdown_seen
-from ztb.trading.ppo.rollout import Rollout
-from ztb.trading.ppo.stats import UpdateStats
-from ztb.trading.weights import Weights
+from ztb.trading.policy.weights import Weights
+from ztb.trading.ppo.rollout import Rollout, UpdateStats
 
 if TYPE_CHECKING:
     from ztb.trading.ppo.update import PPOUpdater
+
+
+def fold(own: Rollout, steps: int) -> Rollout:
+    """A rollout of one environment, (T, 1), as (steps, ceil(T / steps)): consecutive stretches, side by side.
+
+    The first is filled up in front with what is masked. Each ends as cut off: the value of what follows it is the
+    value of the next one's first observation.
+    """
+    total = len(own.rewards)
+    lanes = -(-total // steps)
+    missing = lanes * steps - total
+    parts = {field.name: _fold(getattr(own, field.name), missing, lanes, steps) for field in fields(Rollout)}
+    parts["truncated"][-1] = True
+    parts["next_values"][-1, :-1] = parts["values"][0, 1:]
+    return Rollout(**parts)
+
+
+def _fold(array: NDArray[Any], missing: int, lanes: int, steps: int) -> NDArray[Any]:
+    flat = array[:, 0]
+    padded = np.concatenate([np.zeros((missing, *flat.shape[1:]), flat.dtype), flat])
+    return np.ascontiguousarray(np.moveaxis(padded.reshape(lanes, steps, *flat.shape[1:]), 0, 1))
+
+
+def newest_lanes(rollout: Rollout, lanes: int) -> Rollout:
+    """Its last `lanes` environments, as views."""
+    first = max(0, rollout.rewards.shape[1] - lanes)
+    return Rollout(**{field.name: getattr(rollout, field.name)[:, first:] for field in fields(Rollout)})
+
+
+def side_by_side(rollouts: Sequence[Rollout]) -> Rollout:
+    """Rollouts of the same number of steps as one of all their environments."""
+    if len(rollouts) == 1:
+        return rollouts[0]
+    names = [field.name for field in fields(Rollout)]
+    return Rollout(**{name: np.concatenate([getattr(r, name) for r in rollouts], axis=1) for name in names})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +114,18 @@ class Updated:
     candidate: Weights | None
 
 
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """An update that did not happen, because of a number that is not finite: its number, and what was not finite.
+
+    `astray`: the learner itself has gone wrong, and is to begin anew from the last good generation.
+    """
+
+    update: int
+    why: str
+    astray: bool
+
+
 @dataclass(slots=True)
 class LearnerCounts:
     """What was left out of training, and why: transitions, save where another thing is named."""
@@ -85,11 +134,21 @@ class LearnerCounts:
     stale: int = 0
     empty: int = 0
     """Updates that did not happen because nothing was left to train on."""
+    non_finite: int = 0
+    """Updates that were dropped because of a number that was not finite."""
+
+
+_MOST_ASTRAY = 2
+"""Updates in a row that make what is not finite out of numbers that are, after which the learner has gone wrong."""
 
 
 @dataclass(slots=True)
 class OnlineLearner:
-    """Collects transitions in order and updates the policy in step with them. Owns no clock and no thread."""
+    """Collects transitions in order and updates the policy in step with them. Owns no clock and no thread.
+
+    An update is learnt from whole or not at all: whatever is not finite in it, or comes of it, leaves the learner as it
+    was after the update before. Should its own state turn bad meanwhile, it goes back to that one too.
+    """
 
     updater: PPOUpdater
     config: OnlineConfig
@@ -97,11 +156,19 @@ class OnlineLearner:
     counts: LearnerCounts = field(default_factory=LearnerCounts)
     updates: int = 0
     _waiting: list[Transition] = field(default_factory=list[Transition])
+    _sound: dict[str, Any] = field(default_factory=dict[str, Any])
+    _astray: int = 0
 
-    def add(self, transition: Transition, next_value: float, serving: int) -> Updated | None:
-        """Take one transition; returns the update it completed, if it did.
+    def __post_init__(self) -> None:
+        self._sound = self.updater.state()
 
-        `next_value` is the serving policy's value of the observation that followed; `serving` its generation.
+    def add(
+        self, transition: Transition, next_value: float, serving: int, drop: bool = False
+    ) -> Updated | Dropped | None:
+        """Take one transition; returns the update it completed, or that was dropped, if it did.
+
+        `next_value` is the serving policy's value of the observation that followed; `serving` its generation. `drop`:
+        an update that this completes is to be dropped, as it was then, whatever is the matter with it now.
         """
         self._waiting.append(transition)
         if len(self._waiting) < self.config.update_every_decisions:
@@ -109,13 +176,27 @@ class OnlineLearner:
         own = self._own(next_value, serving)
         rewards = [t.reward for t in self._waiting]
         self._waiting.clear()
-        stats = self._update(own, transition.account)
+        try:
+            stats = self._update(own, transition.account, drop)
+        except NonFiniteError as error:
+            return self._drop(error)
         if stats is None:
             self.counts.empty += 1
             return None
+        self._astray = 0
+        self._sound = self.updater.state()
         self.updates += 1
-        due = self.updates % self.config.updates_per_generation == 0
+        due = (self.updates - self.counts.non_finite) % self.config.updates_per_generation == 0
         return Updated(self.updates, stats, float(np.mean(rewards)), self.updater.weights() if due else None)
+
+    def _drop(self, error: NonFiniteError) -> Dropped:
+        """Be what the last update left; the update that was dropped has its number all the same."""
+        self.updates += 1
+        self.counts.non_finite += 1
+        self._astray = 0 if error.given else self._astray + 1
+        broken = error.what in ("weights", "moments")
+        self.updater.load_state(self._sound)
+        return Dropped(self.updates, str(error), broken or self._astray >= _MOST_ASTRAY)
 
     @property
     def waiting(self) -> int:
@@ -133,16 +214,29 @@ class OnlineLearner:
             self.updater.load_weights(weights)
         else:
             self.updater.load_state(dict(updater_state))
+        self._sound = self.updater.state()
+        self._astray = 0
 
-    def _update(self, own: Rollout, account: Worth) -> UpdateStats | None:
+    def begin_anew(self, weights: Weights) -> None:
+        """Forget all that has been learnt since `weights` were made, the optimiser's moments too."""
+        self.updater.begin_anew(weights)
+        self._sound = self.updater.state()
+        self._astray = 0
+
+    def _update(self, own: Rollout, account: Worth, drop: bool) -> UpdateStats | None:
         """Learn from `own`, and from rollouts of accounts like `account` over the recent window, if it is long enough.
 
-        None: there was nothing to learn from.
+        None: there was nothing to learn from. NonFiniteError: something was not finite, or it is to be dropped.
         """
         collector = None
         if self.recent is not None and self.config.own_share < 1.0:
             self.recent.advance()
             collector = self.recent.collector(self.updater.weights(), account)
+        if drop:
+            raise NonFiniteError("observation", "dropped as it was then")
+        self.updater.check()
+        if not np.isfinite(own.rewards).all():
+            raise NonFiniteError("reward", "the reward of a decision of our own is not finite")
         if collector is None:
             return self.updater.update(own) if self.config.own_share > 0.0 and own.mask.any() else None
         own_lanes = self.config.own_lanes(collector.simulation.num_lanes)

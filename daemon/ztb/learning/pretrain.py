@@ -14,8 +14,8 @@ from ztb.learning.training import CurvePoint, Training, split
 from ztb.learning.training_settings import PretrainSettings
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import Ticks
+from ztb.trading.policy.weights import Weights
 from ztb.trading.recording import Recording, record
-from ztb.trading.weights import Weights
 
 __all__ = ["PretrainSettings", "Pretrained", "begin_training", "pretrain"]
 

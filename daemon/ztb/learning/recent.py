@@ -14,11 +14,11 @@ from ztb.learning.window import RecentWindow
 from ztb.market.instrument import Instrument
 from ztb.trading.bridge import BridgeConfig
 from ztb.trading.episodes import Episodes
-from ztb.trading.network import MakeNetwork
+from ztb.trading.policy.network import MakeNetwork
+from ztb.trading.policy.weights import NetworkShape, Weights
 from ztb.trading.recording import Recording
 from ztb.trading.simulation import Simulation
 from ztb.trading.strategy import OwnReward
-from ztb.trading.weights import NetworkShape, Weights
 
 _SEEDS = 2**62
 _BEYOND = 2.0

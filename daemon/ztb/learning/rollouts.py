@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ztb.errors import NonFiniteError
 from ztb.learning.luck import Luck
 from ztb.trading.bridge import FACT_EQUITY
-from ztb.trading.network import MakeNetwork, new_outputs
-from ztb.trading.policy import sample_batch
+from ztb.trading.policy.network import MakeNetwork, new_outputs
+from ztb.trading.policy.serving import sample_batch
+from ztb.trading.policy.weights import NetworkShape, Weights
 from ztb.trading.ppo.rollout import Rollout, empty_rollout
 from ztb.trading.simulation import Simulation
-from ztb.trading.strategy import OwnReward
-from ztb.trading.weights import NetworkShape, Weights
+from ztb.trading.strategy import OwnReward, not_finite
 
 _KEYS = 2**62
 
@@ -82,7 +83,10 @@ class Collector:
         simulation.reset(episode_keys(self._generator, simulation.num_lanes))
 
     def collect(self, weights: Weights) -> Rollout:
-        """T steps with the policy of `weights`; the rollout is overwritten by the next call."""
+        """T steps with the policy of `weights`; the rollout is overwritten by the next call.
+
+        NonFiniteError: the strategy's own reward is not finite; it names the lane and the step.
+        """
         self._policy.load(weights)
         steps = len(self.rollout.rewards)
         for t in range(steps):
@@ -99,6 +103,8 @@ class Collector:
         luck, outcome = self._luck.step(actions), simulation.outcome
         if self._own_reward is not None:
             outcome.rewards[:] = self._own_reward(before, simulation.lanes.facts[:, FACT_EQUITY])
+            if not np.isfinite(outcome.rewards).all():
+                raise self._no_reward(self._own_reward, t, before)
         rewards = outcome.rewards - luck
         np.multiply(rewards, self._reward_scale, out=rollout.rewards[t], casting="same_kind")
         rollout.terminated[t] = outcome.terminated
@@ -110,6 +116,14 @@ class Collector:
         ended = outcome.terminated | outcome.truncated
         if ended.any():
             simulation.restart(ended)
+
+    def _no_reward(self, reward: OwnReward, t: int, before: NDArray[np.float64]) -> NonFiniteError:
+        """Which lane's own reward is not finite at step `t`, and of which decision of the recording."""
+        lanes, rewards = self.simulation.lanes, self.simulation.outcome.rewards
+        lane = int(np.flatnonzero(~np.isfinite(rewards))[0])
+        decision, after = int(lanes.lane["decision"][lane]) - 1, float(lanes.facts[lane, FACT_EQUITY])
+        said = not_finite(reward, decision, float(before[lane]), after, float(rewards[lane]))
+        return NonFiniteError("reward", f"{said}, in environment {lane} at step {t}", lane, t)
 
     def state(self) -> dict[str, Any]:
         """Everything that the next rollout depends on, save the weights, copied."""

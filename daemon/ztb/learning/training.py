@@ -5,26 +5,26 @@ All training on history is this: generation 0 of a run, and `ztb train`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.errors import DataError
+from ztb.errors import DataError, NonFiniteError, StrategyError
 from ztb.learning.examination import Examination, Validation
 from ztb.learning.forecast import fit_forecast
 from ztb.learning.rollouts import BatchPolicy, Collector
 from ztb.learning.training_settings import PretrainSettings
 from ztb.trading.episodes import Episodes
-from ztb.trading.network import build_module, first_weights
-from ztb.trading.ppo.rollout import Rollout
-from ztb.trading.ppo.stats import UpdateStats
+from ztb.trading.policy.network import build_module, first_weights
+from ztb.trading.policy.weights import Weights
+from ztb.trading.ppo.rollout import Rollout, UpdateStats
 from ztb.trading.ppo.update import PPOUpdater
 from ztb.trading.recording import Recording
 from ztb.trading.rewards import RewardKind
 from ztb.trading.simulation import Simulation
-from ztb.trading.weights import Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,11 @@ class CurvePoint:
     mean_reward: float
     validation: float | None
     stats: UpdateStats
+
+    def plain(self) -> dict[str, Any]:
+        """As plain data: None where a figure does not exist."""
+        stats = {name: _known(value) for name, value in asdict(self.stats).items()}
+        return {**asdict(self), "stats": stats}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +135,33 @@ class Training:
         return self.stale or self.updates >= self.settings.updates
 
     def update(self) -> CurvePoint:
-        """Collect, learn, look at the held-out part where it is time."""
+        """Collect, learn, look at the held-out part where it is time.
+
+        StrategyError: the strategy's own reward is not finite. NonFiniteError: an observation, another reward or the
+        loss is not, and of which environment and step. Then nothing was learnt, and `state()` is of the update before.
+        """
         settings, number = self.settings, self.updates + 1
-        rollout = self._collector.collect(self.updater.weights())
-        stats = self.updater.update(rollout, 1.0 - (number - 1) / settings.updates)
+        try:
+            rollout = self._collector.collect(self.updater.weights())
+            stats = self.updater.update(rollout, 1.0 - (number - 1) / settings.updates)
+        except NonFiniteError as error:
+            raise self._explained(error, number) from None
         due = number % settings.validate_every == 0 or number == settings.updates
         found = self._examine(number) if due else None
         point = CurvePoint(number, number * rollout.rewards.size, self._mean_reward(rollout), found, stats)
         self.curve.append(point)
         return point
+
+    def _explained(self, error: NonFiniteError, number: int) -> StrategyError | NonFiniteError:
+        """What is wrong, for whoever can mend it."""
+        if error.what == "reward" and self.settings.own_reward is not None:
+            return StrategyError(str(error))
+        said = f"{error}, of update {number}: it was not learnt from"
+        if error.step is not None:
+            said += (
+                f"; that is step {(number - 1) * self.settings.ppo.num_steps + error.step} of the training"
+            )
+        return NonFiniteError(error.what, said, error.env, error.step)
 
     def _mean_reward(self, rollout: Rollout) -> float:
         return float(np.mean(rollout.rewards, dtype=np.float64)) / self.settings.reward_scale
@@ -147,6 +170,10 @@ class Training:
         weights = self.updater.weights()
         self._policy.load(weights)
         found = self._examination.policy(self._policy)
+        if not math.isfinite(found.less_luck):
+            raise NonFiniteError(
+                "reward", f"the mean reward on the held-out part is {found.less_luck} at update {number}"
+            )
         if found.less_luck > self.best.validation:
             state = self.updater.state()
             self.best = Best(found.less_luck, found.reward, number, weights, state)
@@ -159,20 +186,30 @@ class Training:
     def state(self) -> dict[str, Any]:
         """Everything that the rest of the training depends on, copied: plain data and numpy arrays."""
         best = {name: getattr(self.best, name) for name in Best.__slots__}
+        for name in ("validation", "reward"):
+            best[name] = _known(best[name])
         return {
             "updater": self.updater.state(),
             "collector": self._collector.state(),
             "best": best,
-            "curve": [asdict(point) for point in self.curve],
+            "curve": [point.plain() for point in self.curve],
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from `state()`."""
         self.updater.load_state(state["updater"])
         self._collector.load_state(state["collector"])
-        self.best = Best(**state["best"])
+        best: dict[str, Any] = dict(state["best"])
+        for name in ("validation", "reward"):
+            best[name] = -np.inf if best[name] is None else best[name]
+        self.best = Best(**best)
         self.curve = [_point(**point) for point in state["curve"]]
 
 
+def _known(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _point(stats: dict[str, Any], **rest: Any) -> CurvePoint:
-    return CurvePoint(stats=UpdateStats(**stats), **rest)
+    found: dict[str, Any] = {name: math.nan if value is None else value for name, value in stats.items()}
+    return CurvePoint(stats=UpdateStats(**found), **rest)

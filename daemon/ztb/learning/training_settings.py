@@ -9,12 +9,12 @@ from ztb.execution.paper_config import PaperConfig
 from ztb.features import FeatureSet, Normaliser
 from ztb.trading.bridge import BridgeConfig
 from ztb.trading.decision_clock import DecisionClock
-from ztb.trading.network import MakeNetwork
 from ztb.trading.observation import ACCOUNT_SIZE
+from ztb.trading.policy.network import MakeNetwork
+from ztb.trading.policy.weights import NetworkShape
 from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.sizing import TIMINGS
 from ztb.trading.strategy import OwnReward
-from ztb.trading.weights import NetworkShape
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import heapq
+import math
 import os
 import queue
 import sqlite3
@@ -21,7 +22,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from ztb.errors import DataError, ZtbError
+from ztb.errors import DataError, InvariantError, ZtbError
 from ztb.ledger.records import RECORDS, SCHEMA_VERSION, Record
 from ztb.utils.background import background_thread
 
@@ -54,7 +55,28 @@ _INSERT = {
     record.table: f"INSERT INTO {record.table} VALUES ({','.join('?' * (len(_columns(record)) + 1))})"
     for record in RECORDS
 }
+_REALS = {
+    record: tuple(i for i, (_, kind) in enumerate(_columns(record)) if kind == "REAL") for record in RECORDS
+}
 _ENCODER = msgspec.json.Encoder()
+
+
+def _entered(record: _R) -> tuple[_R, _Row]:
+    """`record` as it may enter, with its values: a figure that is not finite does not exist.
+
+    InvariantError: it has to, in this column.
+    """
+    values = msgspec.structs.astuple(record)
+    for i in _REALS[type(record)]:
+        value = values[i]
+        if value is not None and not math.isfinite(value):
+            name = record.__struct_fields__[i]
+            if "None" not in str(record.__annotations__[name]):
+                raise InvariantError(
+                    f"journal: {name} of a row of {record.table} would be {value}, and must be finite: {record}"
+                )
+            return _entered(msgspec.structs.replace(record, **{name: None}))
+    return record, values
 
 
 def _canonical_lines(group: _Group) -> bytes:
@@ -87,6 +109,7 @@ class Journal:
         self._queue: queue.Queue[_Group | Callable[[], None] | None] = queue.Queue(_WAITING_GROUPS)
         self._failure: BaseException | None = None
         if self._reopened:
+            _migrate(path)
             self._seq = _last_seq(path)
         else:
             _create(path)
@@ -94,11 +117,15 @@ class Journal:
         self._thread.start()
 
     def append(self, record: Record) -> int:
-        """Enter `record`; returns its sequence number, from 1. ZtbError if the disk refused an earlier row."""
+        """Enter `record`; returns its sequence number, from 1. ZtbError if the disk refused an earlier row.
+
+        InvariantError: a figure that must exist is not finite.
+        """
         if self._failure is not None:
             self._raise_failure()
+        record, values = _entered(record)
         self._seq += 1
-        self._group.append((type(record).table, (self._seq, *msgspec.structs.astuple(record))))
+        self._group.append((type(record).table, (self._seq, *values)))
         if len(self._group) % _DIGEST_ROWS == 0:
             self._enter_in_digest()
         if len(self._group) >= _GROUP_ROWS:
@@ -231,11 +258,38 @@ def _create(path: Path) -> None:
         raise ZtbError(f"{path}: the journal cannot be created ({error}); choose another --out") from error
     with connection:
         for record in RECORDS:
-            columns = ", ".join(f"{name} {kind}" for name, kind in _columns(record))
-            connection.execute(f"CREATE TABLE {record.table} (seq INTEGER PRIMARY KEY, {columns})")
+            connection.execute(_table(record))
         connection.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT)")
         connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
     connection.close()
+
+
+def _migrate(path: Path) -> None:
+    """Give an older journal the tables and columns that came since. DataError if it is newer, or none."""
+    JournalReader(path).close()
+    connection = _connect(path)
+    with connection:
+        for record in RECORDS:
+            known = _known_columns(connection, record)
+            if not known:
+                connection.execute(_table(record))
+            for name, kind in _columns(record):
+                if known and name not in known:
+                    connection.execute(
+                        f"ALTER TABLE {record.table} ADD COLUMN {name} {kind} NOT NULL DEFAULT x''"
+                    )
+        connection.execute("UPDATE meta SET value=? WHERE key='schema_version'", (str(SCHEMA_VERSION),))
+    connection.close()
+
+
+def _known_columns(connection: sqlite3.Connection, record: type[Record]) -> set[str]:
+    """Of a record's table in this journal; none where there is no such table."""
+    return {str(row[1]) for row in connection.execute(f"PRAGMA table_info({record.table})")}
+
+
+def _table(record: type[Record]) -> str:
+    columns = ", ".join(f"{name} {kind}" for name, kind in _columns(record))
+    return f"CREATE TABLE {record.table} (seq INTEGER PRIMARY KEY, {columns})"
 
 
 def _last_seq(path: Path) -> int:
@@ -284,7 +338,10 @@ class JournalReader:
         self, record: type[_R], where: str = "", parameters: tuple[object, ...] = ()
     ) -> Iterator[tuple[int, _R]]:
         """As `rows`, each with its sequence number."""
-        names = [name for name, _ in _columns(record)]
+        known = _known_columns(self._connection, record)
+        if not known:  # written before there was such a table
+            return
+        names = [name for name, _ in _columns(record) if name in known]
         bools = [i for i, name in enumerate(names) if record.__annotations__[name] == "bool"]
         condition = f" WHERE {where}" if where else ""
         query = f"SELECT seq,{','.join(names)} FROM {record.table}{condition} ORDER BY seq"
@@ -295,7 +352,8 @@ class JournalReader:
 
     def last_seq(self) -> int:
         """The highest sequence number, 0 in an empty journal."""
-        newest = [f"SELECT max(seq) AS last FROM {record.table}" for record in RECORDS]
+        tables = [record.table for record in RECORDS if _known_columns(self._connection, record)]
+        newest = [f"SELECT max(seq) AS last FROM {table}" for table in tables]
         query = f"SELECT max(last) FROM ({' UNION ALL '.join(newest)})"
         return int(self._connection.execute(query).fetchone()[0] or 0)
 
@@ -309,6 +367,8 @@ class JournalReader:
 
     def _canonical(self, record: type[Record]) -> Iterator[_Row]:
         names = _canonical_fields(record)
+        if not _known_columns(self._connection, record):
+            return
         for row in self._connection.execute(f"SELECT seq,{','.join(names)} FROM {record.table} ORDER BY seq"):
             values = [
                 bool(value) if record.__annotations__[name] == "bool" else value

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import msgspec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1: before the account's capital was shared among experts (no `allocations`, no `aims`)."""
+
+
+def detail_text(facts: Mapping[str, Any]) -> str:
+    """`facts` as the JSON text of a column, keys sorted; null for a figure that is not finite."""
+    return json.dumps(_known(dict(facts)), sort_keys=True, allow_nan=False)
+
+
+def _known(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        facts: dict[Any, Any] = value
+        return {key: _known(item) for key, item in facts.items()}
+    if isinstance(value, list | tuple):
+        items: list[Any] | tuple[Any, ...] = value
+        return [_known(item) for item in items]
+    return value
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -20,7 +41,9 @@ class DecisionRow(Record, frozen=True):
 
     `target` is the chosen exposure, `position` base currency before it, `mid` and `equity` quote currency;
     `value`, `logprob` null for strategies without them; `verdict` is `no_order`, `passed` or a reason code.
-    `uniforms` are the random numbers that sampled the action; `reward` is of the decision before.
+    `uniforms` are the random numbers that sampled the action; `reward` is of the decision before. Where the account
+    follows experts, `target` is the account's, `aims` (JSON by name) are the exposures that they wanted, and the
+    choice is that of the generation that leads.
     """
 
     table = "decisions"
@@ -42,6 +65,7 @@ class DecisionRow(Record, frozen=True):
     tainted: bool
     observation: bytes
     uniforms: bytes
+    aims: bytes = b""
 
 
 class OrderRow(Record, frozen=True):
@@ -128,6 +152,22 @@ class MarkRow(Record, frozen=True):
     frozen_equity: float | None
 
 
+class AllocationRow(Record, frozen=True):
+    """The weight of an expert from a decision on, what speaks for it, and its own equity, quote currency.
+
+    Written when one of the two has changed; `detail` is JSON: the sums that the evidence and the allocator are made of.
+    """
+
+    table = "allocations"
+    decision: int
+    ts_ns: int
+    expert: str
+    weight: float
+    log_evidence: float
+    equity: float
+    detail: str
+
+
 class UpdateRow(Record, frozen=True):
     """A learner's update and its statistics."""
 
@@ -182,4 +222,5 @@ class NoteRow(Record, frozen=True):
 
 RECORDS: tuple[type[Record], ...] = (
     DecisionRow, OrderRow, OrderEventRow, FillRow, RefusalRow, GenerationRow, MarkRow, UpdateRow, NoteRow,
+    AllocationRow,
 )  # fmt: skip

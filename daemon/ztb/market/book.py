@@ -1,10 +1,13 @@
-"""The order book as depth messages tell it: two sorted sides of price levels. Kernels on a record."""
+"""The order book as depth messages tell it: two sorted sides of price levels. Kernels on a record.
+
+Also here: whether a book told by depth messages ever crosses, which says that messages are missing or wrong.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ztb.market.ticks import SNAPSHOT
+from ztb.market.ticks import DEPTH, LAST, SNAPSHOT, Ticks
 from ztb.utils.kernel import kernel
 
 BOOK_LEVELS = 256
@@ -77,3 +80,29 @@ def book_touch(book: np.void) -> tuple[float, float, float, float]:
     if book["asks"] > 0:
         ask, ask_size = book["ask_price"][0], book["ask_size"][0]
     return bid, bid_size, ask, ask_size
+
+
+@kernel
+def _count_crossed(book: np.ndarray, ticks: np.ndarray) -> int:
+    crossed = 0
+    for i in range(len(ticks)):
+        if ticks[i]["kind"] == DEPTH:
+            apply_level(book[0], ticks[i])
+            if ticks[i]["flags"] & LAST:
+                bid, _, ask, _ = book_touch(book[0])
+                if bid > 0.0 and ask > 0.0 and bid >= ask:
+                    crossed += 1
+    return crossed
+
+
+class CrossingCheck:
+    """Follows a book through blocks of ticks and counts the messages after which it was crossed."""
+
+    def __init__(self) -> None:
+        self.crossed = 0
+        self._book = np.zeros(1, BOOK)
+
+    def see(self, ticks: Ticks) -> None:
+        """Apply a block's depth rows; blocks without any cost nothing."""
+        if (ticks["kind"] == DEPTH).any():
+            self.crossed += int(_count_crossed(self._book, ticks))

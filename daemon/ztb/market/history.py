@@ -14,19 +14,31 @@ from pathlib import Path
 import numpy as np
 
 from ztb.errors import DataError
-from ztb.market.clean import Terms
-from ztb.market.describe import Given, describe, select, unknown, venue_of
-from ztb.market.files import Progress, blame
+from ztb.market.importers.clean import Terms
+from ztb.market.importers.describe import Given, describe, notes, price_grid, select, unit_of
+from ztb.market.importers.files import Progress, blame
+from ztb.market.importers.increments import Grid, infer_lot_size
+from ztb.market.importers.merge import in_blocks, merge
+from ztb.market.importers.sources import open_source
+from ztb.market.importers.stream import (
+    Probe,
+    Stream,
+    bar_length,
+    opening_shift,
+    probe,
+    silence_limit,
+    timed_part,
+)
+from ztb.market.importers.timeunit import LATEST_NS
 from ztb.market.instrument import Instrument
-from ztb.market.merge import in_blocks, merge
 from ztb.market.report import DataReport
-from ztb.market.sources import open_source
-from ztb.market.stream import Probe, Stream, bar_length, probe, silence_limit, timed_part
 from ztb.market.ticks import BAR, QUOTE, TRADE, Kind, Ticks
-from ztb.market.venues import contract_worth
 
 SHIPPED = Path(__file__).parent / "shipped" / "coinbase_BTCUSD_1h_20170701-20191017.csv.zst"
 """Hourly BTC/USD bars of Coinbase, 2017-07-01 to 2019-10-17; see the README beside it."""
+
+YEAR_NS = 366 * 86_400 * 10**9
+"""How far beyond the present a time may lie: further is no time."""
 
 _NO_DATA = re.compile(r"^\.|^README|^LICEN[CS]E|\.(md|py|html|sha256|CHECKSUM|part)$", re.IGNORECASE)
 
@@ -42,20 +54,26 @@ def open_history(
     taker_fee: Decimal | None = None,
     start_ns: int | None = None,
     end_ns: int | None = None,
+    latest_ns: int = LATEST_NS,
 ) -> History:
     """The history in `paths`: files, or folders whose files are taken in sorted order; none: the shipped one.
 
     What is not given is inferred and named in `instrument.inferred`. Rows begin (a bar: opens) at or after
-    `start_ns` and before `end_ns`. Raises DataError naming the file where content cannot be used, UsageError
-    for a symbol that cannot be split.
+    `start_ns` and before `end_ns`; later than `latest_ns` is no time. Raises DataError naming the file where content
+    cannot be used, UsageError for a symbol that cannot be split.
     """
     given = Given(symbol, tick_size, lot_size, venue, maker_fee, taker_fee)
-    probes = select([probe(open_source(path)) for path in expand(paths or [SHIPPED])], given)
+    probes = select([probe(open_source(path, latest_ns)) for path in expand(paths or [SHIPPED])], given)
     groups = _streams(probes)
-    instrument = describe([group[0] for group in groups], given)
+    firsts = [group[0] for group in groups]
+    instrument = describe(firsts, given)
     bar_ns = _bar_length(probes)
-    streams = [Stream([p.source for p in g], _terms(g[0], instrument, given, bar_ns)) for g in groups]
-    return History(instrument, bar_ns, streams, _Span(start_ns, end_ns), given)
+    streams = [
+        Stream([p.source for p in g], [p.first_ns for p in g], _terms(g[0], instrument, given, bar_ns))
+        for g in groups
+    ]
+    told = tuple(notes(firsts, instrument, given))
+    return History(instrument, bar_ns, streams, _Span(start_ns, end_ns), given, told)
 
 
 def expand(paths: Sequence[Path]) -> list[Path]:
@@ -64,6 +82,7 @@ def expand(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         if path.is_dir():
             inside = sorted(p for p in path.iterdir() if p.is_file() and not _NO_DATA.search(p.name))
+            inside = [p for p in inside if not _beside_futures(p, inside)]
             if not inside:
                 raise DataError(f"{path}: holds no files of market data: name the files or their folder")
             files += inside
@@ -72,6 +91,16 @@ def expand(paths: Sequence[Path]) -> list[Path]:
         else:
             raise DataError(f"{path}: no such file or folder: check the path")
     return files
+
+
+_BESIDE = re.compile(r"-[0-9a-zA-Z]+-(mark|index|premiumIndex|funding_rate)\.")
+
+
+def _beside_futures(path: Path, others: Sequence[Path]) -> bool:
+    """Whether a file is what freqtrade keeps beside a contract's bars: mark prices, funding rates."""
+    kind = _BESIDE.search(path.name)
+    pair = path.name[: kind.start()] if kind else ""
+    return kind is not None and any(p.name.startswith(pair + "-") and "-futures." in p.name for p in others)
 
 
 def _streams(probes: Sequence[Probe]) -> list[list[Probe]]:
@@ -95,15 +124,17 @@ def _bar_length(probes: Sequence[Probe]) -> int | None:
 
 
 def _terms(first: Probe, instrument: Instrument, given: Given, bar_ns: int | None) -> Terms:
-    contract = contract_worth(venue_of(first) or instrument.venue, instrument.base)
-    sizes_bind = given.lot_size is None and not contract and bar_ns is None
+    unit, grid = unit_of(first, instrument), price_grid(first)
+    sizes_bind = given.lot_size is None and unit.plain and not first.facts.coins and bar_ns is None
+    lot = infer_lot_size(first.prefix) if sizes_bind else None
     return Terms(
-        tick_size=instrument.tick_size,
-        lot_size=instrument.lot_size if sizes_bind else None,
+        tick=Grid(instrument.tick_size, binds=given.tick_size is not None or grid.binds),
+        lot=Grid(instrument.lot_size) if lot is not None and lot.binds else None,
         bar_ns=bar_ns or 0,
         silence_ns=silence_limit(first),
         gapless=first.facts.gapless,
-        contract=contract,
+        unit=unit,
+        shift_ns=0 if bar_ns is None else opening_shift(first, bar_ns),
         given=given.tick_size is not None,
     )
 
@@ -117,10 +148,19 @@ class _Span:
     start_ns: int | None
     end_ns: int | None
 
+    def __str__(self) -> str:
+        since = "" if self.start_ns is None else f"from --from {_moment(self.start_ns)} on"
+        until = "" if self.end_ns is None else f"before --to {_moment(self.end_ns)}"
+        return " and ".join(filter(None, (since, until)))
+
+
+def _moment(ns: int) -> str:
+    return str(np.datetime64(ns, "ns").astype("datetime64[s]"))
+
 
 @dataclass
 class History:
-    """One instrument's ticks. `bar_ns` is the length of its bars, None for ticks.
+    """One instrument's ticks. `bar_ns` is the length of its bars, None for ticks; `told` what was assumed of it.
 
     `report` tells what was found so far; it starts anew with each call of `blocks`.
     """
@@ -130,6 +170,7 @@ class History:
     streams: Sequence[Stream]
     span: _Span
     given: Given
+    told: tuple[str, ...] = ()
     report: DataReport = field(default_factory=DataReport)
     _progress: list[list[Progress]] = field(default_factory=list[list[Progress]])
 
@@ -145,7 +186,7 @@ class History:
         for path in self.files:
             with blame(path), path.open("rb") as file:
                 total.update(hashlib.file_digest(file, "sha256").digest())
-        contracts = [stream.terms.contract for stream in self.streams]
+        contracts = [stream.terms.unit.quotes for stream in self.streams]
         options = (self.span.start_ns, self.span.end_ns, self.given.tick_size, self.given.lot_size, contracts)
         total.update("|".join(map(str, options)).encode())
         return total.hexdigest()
@@ -160,19 +201,27 @@ class History:
             files=[str(path) for path in self.files],
             layouts=[stream.sources[0].facts.layout for stream in self.streams],
         )
-        for text in unknown(self.instrument):
+        for text in self.told:
             self.report.note(text)
         pieces = [s.pieces(self.report, p) for s, p in zip(self.streams, self._progress, strict=True)]
         return in_blocks(self._seen(merge(pieces)), rows)
 
     def _seen(self, pieces: Iterator[Ticks]) -> Iterator[Ticks]:
+        begins, ends = None, None
         for piece in pieces:
+            begins = int(piece["ts_ns"][0] - piece["span_ns"][0]) if begins is None else begins
+            ends = int(piece["ts_ns"][-1])
             ticks = timed_part(piece, self.span.start_ns, self.span.end_ns)
             if len(ticks):
                 self._count(ticks)
                 yield ticks
             if self.span.end_ns is not None and piece["ts_ns"][-1] - piece["span_ns"][-1] >= self.span.end_ns:
-                return
+                break
+        if self.report.ticks == 0 and begins is not None and ends is not None:
+            raise DataError(
+                f"{self.files[0]}: nothing lies {self.span}: the data begin at {_moment(begins)} and, as far as they "
+                f"were read, go on to {_moment(ends)}"
+            )
 
     def _count(self, ticks: Ticks) -> None:
         report = self.report

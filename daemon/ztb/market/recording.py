@@ -24,7 +24,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from ztb.errors import DataError
-from ztb.market.files import RECORDING_MAGIC, Progress
+from ztb.market.importers.files import RECORDING_MAGIC, Progress
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import TICK, Ticks, empty_ticks, join_ticks
 

@@ -6,8 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-HARMLESS = ("duplicate", "market halted", "no time yet")
-"""Reasons to leave rows out that say nothing against the file: repeated, closed, before the first time."""
+HARMLESS = ("duplicate", "market halted", "no time yet", "bar without a trade", "empty row", "unfinished bar")
+"""Reasons to leave rows out that say nothing against the file: repeated, closed, before the first time, blank, told
+anew when the bar was complete."""
 
 
 @dataclass(slots=True)

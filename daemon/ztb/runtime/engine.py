@@ -11,17 +11,16 @@ import xxhash
 from numpy.typing import NDArray
 
 from ztb.features import FeatureSet, Normaliser
+from ztb.learning.allocation import Experts, name_of
 from ztb.learning.helping import Helping
-from ztb.learning.online import LearnerCounts
+from ztb.learning.service.base import Learning
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.records import DecisionRow, MarkRow
 from ztb.market.ticks import BAR, DEPTH, GAP, LAST, Flag, Ticks, plain_ticks
 from ztb.ports import Source
-from ztb.runtime.guide import Guide
 from ztb.trading.decision_clock import DecisionClock
 from ztb.trading.lane import Decided, Lane
-from ztb.trading.strategy import OnTick, WarmUp
-from ztb.trading.tick_view import tick_views
+from ztb.trading.strategy import OnTick, WarmsUp, tick_views
 
 _TAINT = GAP | int(Flag.TAINTED)
 _YIELD_EVERY = 64  # decisions between two turns of the event loop
@@ -52,59 +51,9 @@ class Progress:
     adopted: float = 0.0
 
 
-class Learning:
-    """What the engine tells the learner, and when; the base class does not learn."""
-
-    generation = 0
-    updates = 0
-    guide: Guide | None = None
-    """Who guides the learner, and can make it need less memory."""
-    process_ids: tuple[int, ...] = ()
-    """Processes that learn for this one."""
-    waiting = 0
-    """Transitions that wait for an update."""
-    dropped = 0
-    """Transitions that never reached the learner, for want of room."""
-    left_out = LearnerCounts()
-    """What the learner left out of training."""
-    frozen = False
-    """Whether learning is told to rest; what serves goes on serving."""
-
-    def begin(self, ts_ns: int, origin: str) -> None:
-        """Before the first decision: `origin` says where generation 0 came from."""
-
-    async def run(self) -> None:
-        """A task beside the engine's, for what cannot wait for the next decision; ends after `finish`."""
-
-    def ticks(self, ticks: Ticks, view: NDArray[np.void]) -> None:
-        """Rows (n,) are about to happen; `view` (1,) is the market before them. Copy what is to be kept."""
-
-    def decided(self, decision: int, features: NDArray[np.float32], tainted: bool) -> None:
-        """Decision number `decision` was made after the last of the ticks, on normalised `features` (F,).
-
-        `tainted`: the ticks since the decision before are not to be trained on.
-        """
-
-    def completed(
-        self, before: Decided, generation: int, reward: float, tainted: bool, after: Decided
-    ) -> None:
-        """The decision `before` is complete: it earned `reward` by the time of `after`."""
-
-    def heed(self, helping: Helping) -> None:
-        """Whether it has helped so far, after each decision."""
-
-    async def settle(self) -> None:
-        """Called between segments: wait where the background cannot keep up."""
-
-    async def finish(self) -> None:
-        """The ticks have ended: take what the learner still owes, within bounds, and let it end."""
-
-    def close(self) -> None:
-        """Leave nothing behind, whatever happened. May be called again."""
-
-
 class Engine:
-    """Drives features, lanes and learner over blocks. `shadows` by name trade beside `live` and are only marked.
+    """Drives features, lanes and learner over blocks. `shadows` by name trade beside `live` and are only marked; where
+    there are `experts`, `live` follows them, else its own strategy.
 
     `watch` is called every few decisions and blocks, and may end the run by raising.
     """
@@ -121,6 +70,7 @@ class Engine:
         symbol: str,
         trade_from_ns: int,
         watch: Callable[[], None] = lambda: None,
+        experts: Experts | None = None,
     ) -> None:
         self.features = features
         self.normaliser = normaliser
@@ -132,6 +82,7 @@ class Engine:
         self.symbol = symbol
         self.trade_from_ns = trade_from_ns
         self.progress = Progress()
+        self.experts = experts
         self.helping = Helping()
         self._watch = watch
         self._due = 0
@@ -143,8 +94,8 @@ class Engine:
         self._taints = False  # whether any row of the present block does
         self._on_tick: OnTick | None = getattr(live.strategy, "on_tick", None)
         self._called_to = 0
-        self._warm_ups: list[WarmUp] = [
-            lane.strategy.warm_up for lane in (live, *shadows.values()) if hasattr(lane.strategy, "warm_up")
+        self._warm_ups = [
+            lane.strategy.warm_up for lane in (live, *shadows.values()) if isinstance(lane.strategy, WarmsUp)
         ]
 
     async def run(self, source: Source) -> None:
@@ -189,6 +140,8 @@ class Engine:
         progress.adopted += value
         progress.last_equity += value
         progress.peak += value
+        if self.experts is not None:
+            self.experts.adopted(value)
         self._tainted = True
 
     def _count(self, ticks: Ticks) -> None:
@@ -229,19 +182,20 @@ class Engine:
         self.live.advance(ticks, i0, i1)
         for lane in self.shadows.values():
             lane.advance(ticks, i0, i1)
+        if self.experts is not None:
+            self.experts.advance(ticks, i0, i1)
         if self._taints and np.any(ticks["flags"][i0:i1] & _TAINT):
             self._tainted = True
 
     def _decide(self, ts_ns: int, raw: NDArray[np.float64]) -> None:
         self.normaliser.update(raw)
         if ts_ns < self.trade_from_ns or not self.features.ready:
-            for warm_up in self._warm_ups:
-                warm_up(ts_ns, self.live.broker.view["mid"].item())
+            self._look_on(ts_ns, raw)
             return
         self.normaliser.apply(raw, self._normal)
         number = self.progress.decisions
         self.books.generation = self.learning.generation
-        decided = self.live.decide(ts_ns, number, raw, self._index, self._normal)
+        decided, learnt_from = self._choose(ts_ns, number, raw)
         for name, lane in self.shadows.items():
             self.shadow_equity[name] = lane.decide(ts_ns, number, raw, self._index, self._normal).equity
         self.helping.follow(decided.equity, self.shadow_equity)
@@ -251,9 +205,42 @@ class Engine:
         self.learning.decided(number, self._normal, self._tainted)
         if self._before is not None:
             before, generation = self._before
-            self.learning.completed(before, generation, decided.reward, self._tainted, decided)
-        self._before = decided, self.books.generation
+            self.learning.completed(before, generation, learnt_from.reward, self._tainted, learnt_from)
+        self._before = learnt_from, self.books.generation
         self._tainted = False
+
+    def _look_on(self, ts_ns: int, raw: NDArray[np.float64]) -> None:
+        """A moment is due before trading begins."""
+        mid = self.live.broker.view["mid"].item()
+        for warm_up in self._warm_ups:
+            warm_up(ts_ns, mid)
+        if self.experts is None:
+            return
+        if self.features.ready:
+            self.normaliser.apply(raw, self._normal)
+            self.experts.rehearse(ts_ns, raw, self._index, self._normal)
+        else:
+            self.experts.warm_up(ts_ns, mid)
+
+    def _choose(self, ts_ns: int, number: int, raw: NDArray[np.float64]) -> tuple[Decided, Decided]:
+        """The account's decision, and that of the policy that serves, which is learnt from; mostly they are the same.
+
+        Where experts trade beside the account, it goes where their weights lead.
+        """
+        if self.experts is None:
+            decided = self.live.decide(ts_ns, number, raw, self._index, self._normal)
+            return decided, decided
+        experts, equity = self.experts, self.live.equity
+        if experts.decide(ts_ns, number, raw, self._index, self._normal):
+            self._tainted = True  # another lane's account: its reward is not that of the decision before
+        wanted, rows = experts.weigh(ts_ns, number, equity)
+        for row in rows:
+            self.books.journal.append(row)
+        led = experts.decided[experts.leader]
+        decided = self.live.pursue(ts_ns, number, self._normal, wanted, led)
+        self.shadow_equity["frozen"] = experts.decided[name_of(0)].equity
+        self.shadow_equity["unlearnt"] = experts.pursue_unlearnt(ts_ns, number, self._normal, decided.equity)
+        return decided, led
 
     def _record(self, decided: Decided) -> None:
         """Journal the decision and the marks, and check the books."""
@@ -267,7 +254,7 @@ class Engine:
                 decided.target, decided.position, decided.mid, decided.equity, action.value, action.logprob,
                 xxhash.xxh3_64_hexdigest(observation), decided.verdict,
                 None if decided.decision == 0 else decided.reward, self._tainted,
-                observation, decided.uniforms.tobytes(),
+                observation, decided.uniforms.tobytes(), self.experts.aims if self.experts else b"",
             )
         )  # fmt: skip
         books.journal.append(

@@ -18,11 +18,15 @@ import structlog
 
 from ztb.errors import ZtbError
 from ztb.execution.paper import PaperExchange
-from ztb.execution.risk import RiskLimits
+from ztb.execution.risk import RiskLimits, unbounded
 from ztb.learning.alarms import Alarms
+from ztb.learning.allocation import Experts, name_of
 from ztb.learning.gate.behaviour import greatest_entropy
-from ztb.learning.generations import Lineage, ServedPolicy
-from ztb.learning.proof import AwaitsProof
+from ztb.learning.generations import GenerationInfo, Lineage, ServedPolicy
+from ztb.learning.service.base import Learning
+from ztb.learning.service.generation_store import GenerationStore
+from ztb.learning.service.initial_policy import CHECKPOINT_NAME, RANDOM, InitialPolicy
+from ztb.learning.service.promotion import Promotion
 from ztb.ledger.accounts import Account
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.export import export_decisions
@@ -30,33 +34,30 @@ from ztb.ledger.journal import Journal
 from ztb.ledger.records import BEGAN, CANCEL_ALL, CONSUMED, FLATTEN, GONE_ON, LIMITS, NoteRow
 from ztb.ledger.run_directory import RunDirectory
 from ztb.ports import Broker, Source
-from ztb.runtime.assembly import Assembly, describe, hold_strategy
-from ztb.runtime.engine import Engine, Learning
-from ztb.runtime.generation_store import GenerationStore
-from ztb.runtime.learning_setup import alarm_rules, learn, serve
-from ztb.runtime.memory_guard import MemoryGuard, resident_bytes
-from ztb.runtime.origin import CHECKPOINT_NAME, RANDOM, Origin
-from ztb.runtime.promotion import Promotion
-from ztb.runtime.recovery import Opening, Past
-from ztb.runtime.resuming import open_account, resume, resume_lineage, resume_paper
+from ztb.runtime.build.assembly import Assembly, describe, hold_strategy
+from ztb.runtime.build.learning_setup import alarm_rules, learn, serve
+from ztb.runtime.engine import Engine
+from ztb.runtime.guards import MemoryGuard, resident_bytes
+from ztb.runtime.recovery.past import Opening, Past
+from ztb.runtime.recovery.resuming import open_account, resume, resume_lineage, resume_paper
 from ztb.runtime.summary import Ending, remark, summarise
 from ztb.telemetry.report import write_report
 from ztb.trading.lane import Lane
-from ztb.trading.weights import NetworkShape
+from ztb.trading.policy.weights import NetworkShape
 from ztb.utils import CheckpointManager
-from ztb.utils.memory import peak_rss_bytes
-from ztb.utils.version import code_version
+from ztb.utils.background import peak_rss_bytes
+from ztb.utils.installation import code_version
 
-MakeOrigin = Callable[[NetworkShape, str], Origin]
+MakeInitialPolicy = Callable[[NetworkShape, str], InitialPolicy]
 """Generation 0 for a network's shape and a feature schema's hash."""
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class RunContext:
     """What a session stands in. `facts`: what `run.json` is to say of its data; `paced`: the ticks wait for a
     learner process that is behind; `past`: what earlier runs on the folder left, to be gone on with; `broker`: the
     live lane's, a paper exchange if None; `opening`: what its account begins with, journaled; None: as configured.
-    `awaits_proof`: whether a random generation 0 sends no order.
+    `unproven`: whether generation 0 is random, where its file does not say.
     """
 
     mode: str
@@ -69,7 +70,7 @@ class Frame:
     past: Past | None = None
     opening: Opening | None = None
     broker: Broker | None = None
-    awaits_proof: bool = False
+    unproven: bool | None = None
 
 
 class Session:
@@ -79,7 +80,7 @@ class Session:
     limits on risk to what the session may at most.
     """
 
-    def __init__(self, frame: Frame, make_origin: MakeOrigin) -> None:
+    def __init__(self, frame: RunContext, make_origin: MakeInitialPolicy) -> None:
         self.frame = frame
         self.assembly = frame.assembly
         self.directory = frame.directory
@@ -89,10 +90,9 @@ class Session:
         self.opening = frame.opening or Opening(
             Decimal(repr(frame.assembly.config.execution.start_cash_quote))
         )
-        self.origin: Origin | None = None
+        self.origin: InitialPolicy | None = None
         self.store: GenerationStore | None = None
         self.promotion: Promotion | None = None
-        self.proof: AwaitsProof | None = None
         self.patience_s: float | None = None
         self.bound: Callable[[RiskLimits], RiskLimits] = lambda limits: limits
         self._started = time.perf_counter()
@@ -117,26 +117,26 @@ class Session:
             },
         )
 
-    def _build(self, make_origin: MakeOrigin) -> None:
+    def _build(self, make_origin: MakeInitialPolicy) -> None:
         assembly = self.assembly
         features = assembly.features()
         self._write_manifest(features.names)
         normaliser = assembly.normaliser(features.size)
         self.books = Bookkeeper(self.journal, Account(assembly.instrument, self.opening.cash), self.run_id)
-        policy, frozen, learning = self._learning(
+        self.policy, frozen, learning = self._learning(
             features.size, normaliser.state, features.schema_hash, make_origin
         )
-        self.policy = policy
         if self.origin is not None and self.origin.normaliser_state is not None:
             normaliser.load_state(self.origin.normaliser_state)
         live = assembly.lane(
-            features.size, assembly.strategy, policy, self.frame.broker or self._exchange(), self.books
+            features.size, assembly.strategy, self.policy, self.frame.broker or self._exchange(), self.books
         )
         open_account(self.books.account, live.broker, self.opening)
         shadows: dict[str, Lane] = {
             "hold": assembly.lane(features.size, hold_strategy(), None, self._exchange("hold"))
         }
-        if frozen is not None:
+        experts = self._experts(features.size)
+        if frozen is not None and experts is None:
             exchange = self._exchange("frozen")
             shadows["frozen"] = assembly.lane(features.size, assembly.strategy, frozen, exchange)
         self.engine = Engine(
@@ -146,9 +146,8 @@ class Session:
                 assembly.config.limits.max_memory_gb, learning.guide,
                 lambda: resident_bytes(learning.process_ids),
             ),
+            experts,
         )  # fmt: skip
-        if self.frame.awaits_proof and self._first_is_random():
-            self.await_proof()
         self._resume()
 
     def _exchange(self, shadow: str = "") -> PaperExchange:
@@ -157,25 +156,62 @@ class Session:
         marked = getattr(past.marks.last, f"{shadow}_equity", None) if past and shadow else None
         return self.assembly.exchange(marked or self.opening.equity)
 
-    def _first_is_random(self) -> bool:
+    @property
+    def unproven(self) -> bool:
         """Whether generation 0 knows nothing, in this start or since the first one on the folder."""
+        if self.frame.unproven is not None:
+            return self.frame.unproven
         if self.frame.past is not None:
             first = next((row for row in self.frame.past.generations if row.generation == 0), None)
             if first is not None:
                 return bool(json.loads(first.detail).get("origin") == RANDOM)
         return self.origin is not None and self.origin.how == RANDOM
 
-    def await_proof(self) -> None:
-        """Send no order while generation 0 serves."""
-        if self.policy is not None:
-            live, past = self.engine.live, self.frame.past
-            traded = past is not None and bool(past.orders)
-            live.strategy = self.proof = AwaitsProof(live.strategy, self.policy, traded)
-
     @property
     def waits(self) -> bool:
-        """Whether no order is sent because nothing speaks for the policy yet."""
-        return self.proof is not None and self.proof.waits
+        """Whether no order is sent because nothing speaks for anybody yet."""
+        return self.engine.experts is not None and self.engine.experts.waits
+
+    @property
+    def awaited(self) -> str:
+        """What is waited for while nothing has a share of the account, and how near that is."""
+        if self.engine.experts is None:
+            return ""
+        reason = self.engine.experts.allocator.awaited
+        return f"nothing has earned a share of the account, so no order is sent: {reason}"
+
+    def _experts(self, feature_size: int) -> Experts | None:
+        """Who trades beside the account and leads it; None where the strategy itself trades it."""
+        assembly, policy, past = self.assembly, self.policy, self.frame.past
+        if policy is None or self.origin is None or not assembly.allocates:
+            return None
+        cash, limits = self.opening.equity, unbounded(assembly.config.risk)
+        told = past.allocations if past is not None else {}
+
+        def of_generation(info: GenerationInfo, cash: float) -> Lane:
+            served = ServedPolicy(policy.shape, info, assembly.config.strategy.sample, policy.make)
+            exchange = assembly.exchange(cash)
+            return assembly.lane(feature_size, assembly.strategy, served, exchange, limits=limits)
+
+        def like_the_account(cash: float) -> Lane:
+            return assembly.lane(feature_size, assembly.strategy, policy, assembly.exchange(cash))
+
+        rules = {
+            file.name: assembly.lane(
+                feature_size, file, None,
+                assembly.exchange(told[file.name].equity if file.name in told else cash), limits=limits,
+            )
+            for file in assembly.rules()
+        }  # fmt: skip
+        experts = Experts(
+            assembly.experts(), rules, of_generation, like_the_account, lambda: policy.info, self.unproven
+        )
+        experts.recall(told)
+        first = self.origin.first or policy.info
+        experts.begin(first, cash, self.origin.evidence)
+        if policy.info.number != first.number:
+            experts.begin(policy.info, cash)
+        return experts
 
     def _resume(self) -> None:
         past = self.frame.past
@@ -190,7 +226,7 @@ class Session:
         feature_size: int,
         normaliser_state: Callable[[], dict[str, Any]],
         schema_hash: str,
-        make_origin: MakeOrigin,
+        make_origin: MakeInitialPolicy,
     ) -> tuple[ServedPolicy | None, ServedPolicy | None, Learning]:
         """The policy, generation 0 for the frozen lane, and what teaches; nothing for strategies without a policy."""
         assembly, config = self.assembly, self.assembly.config
@@ -267,7 +303,7 @@ class Session:
             "generation": self.policy.info.number if self.policy else None,
             "checkpoint": self.origin.checkpoint if self.origin else None,
             "flattening": engine.live.flattening,
-            "awaits_proof": self.proof is not None,
+            "unproven": self.unproven,
             "limits": asdict(engine.live.gate.limits),
             "config": assembly.config.model_dump(mode="json"),
             "learner": assembly.learner,
@@ -275,7 +311,7 @@ class Session:
         }
         return NoteRow(engine.progress.last_ts_ns, BEGAN, json.dumps(made_of, sort_keys=True))
 
-    def place(self, kind: str) -> None:
+    def record_external_event(self, kind: str) -> None:
         """Journal that `kind` happens from outside, now: after how many rows of ticks."""
         progress = self.engine.progress
         self.journal.append(NoteRow(progress.last_ts_ns, kind, str(progress.rows)))
@@ -284,12 +320,12 @@ class Session:
         """Ask for the end of every order that works."""
         if not self.engine.live.resting:
             return
-        self.place(CANCEL_ALL)
+        self.record_external_event(CANCEL_ALL)
         self.engine.live.cancel_all(self.engine.progress.last_ts_ns)
 
     def flatten(self) -> bool:
         """See `Lane.flatten`."""
-        self.place(FLATTEN)
+        self.record_external_event(FLATTEN)
         return self.engine.live.flatten(self.engine.progress.last_ts_ns)
 
     def limit(self, limits: RiskLimits) -> None:
@@ -317,7 +353,7 @@ class Session:
         if said is not None:
             self.journal.append(NoteRow(last_ns, "no_decision", said))
         if self.frame.opening is not None:
-            self.place(CONSUMED)
+            self.record_external_event(CONSUMED)
         self.journal.append(NoteRow(last_ns, "end", status))
         self.journal.close()
         export_decisions(self.directory.journal, self.directory.decisions)
@@ -354,7 +390,8 @@ class Session:
         """What generation 0 untouched earned; the live lane itself where nothing learns."""
         if self.policy is None or self.engine.progress.decisions == 0:
             return None
-        lane = self.engine.shadows.get("frozen", self.engine.live)
+        experts = self.engine.experts
+        lane = experts.lanes[name_of(0)] if experts else self.engine.shadows.get("frozen", self.engine.live)
         return lane.equity / self.start_equity - 1.0
 
 

@@ -8,10 +8,10 @@ from typing import Any
 from ztb.config import config_hash
 from ztb.learning.generations import Lineage
 from ztb.ledger.performance import finite, sharpe, simple_return
-from ztb.runtime.assembly import Assembly
+from ztb.runtime.build.assembly import Assembly
 from ztb.runtime.engine import Engine
 from ztb.trading.decision_clock import Every
-from ztb.utils.version import code_version
+from ztb.utils.installation import code_version
 
 
 @dataclass(frozen=True, slots=True)

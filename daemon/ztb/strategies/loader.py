@@ -11,8 +11,8 @@ from typing import Any
 
 import ztb.strategies as mount
 from ztb.errors import ConfigError, ZtbError
-from ztb.trading.network import MakeNetwork
-from ztb.trading.strategy import OwnReward, Strategy, StrategyContext
+from ztb.trading.policy.network import MakeNetwork
+from ztb.trading.strategy import OwnReward, Strategy, StrategyContext, checked_reward
 
 _OWN = {"__init__", "loader"}
 
@@ -57,9 +57,10 @@ def load_strategy(name: str) -> StrategyFile:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ConfigError(f"no strategy {name!r}{hint or ';'} known: {', '.join(sorted(files))}")
     made = _strategy_class(name, files[name])
+    reward = getattr(made, "reward", None)
     return StrategyFile(
         name, files[name], made, bool(getattr(made, "learns", False)), getattr(made, "features", None),
-        getattr(made, "network", None), getattr(made, "reward", None),
+        getattr(made, "network", None), None if reward is None else checked_reward(reward),
     )  # fmt: skip
 
 

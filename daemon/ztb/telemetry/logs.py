@@ -3,17 +3,26 @@
 structlog goes through stdlib logging, so that one chain treats all: correlation, a limit on repeats, rendering
 (JSON for journald and programs, colours for a terminal), and last of all the redaction of secrets by value.
 Tracebacks are printed without local variables.
+
+Also here: writes log lines from a thread of its own, so that nobody waits for a reader who does not read.
+
+Also here: keeps a storm of the same line from drowning the others.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import io
 import json
 import logging
 import os
+import queue
 import sys
 import threading
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, TextIO, TypeAlias
 
@@ -22,8 +31,90 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from ztb.secrets import Redactor
 from ztb.telemetry.correlation import correlation_fields
-from ztb.telemetry.log_output import BackgroundStream
-from ztb.telemetry.repeats import RepeatLimit
+from ztb.utils.background import background_thread
+
+_WAITING_LINES = 2_000
+_LEAVING_S = 1.0
+
+
+class BackgroundStream(io.TextIOBase):
+    """A text stream whose `write` never blocks: beyond 2,000 waiting writes it drops the newest and counts them."""
+
+    def __init__(self, target: TextIO) -> None:
+        self._target = target
+        self._waiting: queue.Queue[str | None] = queue.Queue(_WAITING_LINES)
+        self.dropped = 0
+        self._thread = background_thread(self._write_lines, "ztb-logs")
+        self._thread.start()
+        atexit.register(self.close)
+
+    def write(self, text: str, /) -> int:
+        try:
+            self._waiting.put_nowait(text)
+        except queue.Full:
+            self.dropped += 1
+        return len(text)
+
+    def close(self) -> None:
+        """Write what is waiting, for a second at most. May be called again."""
+        if not self.closed:
+            super().close()
+            self._end()
+
+    def _end(self) -> None:
+        try:
+            self._waiting.put(None, timeout=_LEAVING_S)
+        except queue.Full:
+            return
+        self._thread.join(_LEAVING_S)
+
+    def _write_lines(self) -> None:
+        told = 0
+        while (text := self._waiting.get()) is not None:
+            dropped = self.dropped - told
+            told += dropped
+            note = f'{{"event": "log_lines_dropped", "count": {dropped}}}\n' if dropped else ""
+            with contextlib.suppress(OSError, ValueError):  # whoever read has gone
+                self._target.write(note + text)
+                self._target.flush()
+
+
+@dataclass(slots=True)
+class _Window:
+    since_s: float
+    seen: int = 0
+
+
+class RepeatLimit:
+    """Lets `allowed` lines of a kind through in each window of `window_s`; says afterwards how many it left out.
+
+    Remembers `kinds` kinds; of more, the one that began longest ago is forgotten (and its count told).
+    """
+
+    def __init__(self, allowed: int = 10, window_s: float = 10.0, kinds: int = 512) -> None:
+        self._allowed = allowed
+        self._window_s = window_s
+        self._kinds = kinds
+        self._windows: OrderedDict[Hashable, _Window] = OrderedDict()
+
+    def admit(self, kind: Hashable, now_s: float) -> bool:
+        """Whether a line of `kind` may be written now. Call `left_out` before."""
+        window = self._windows.setdefault(kind, _Window(now_s))
+        window.seen += 1
+        return window.seen <= self._allowed
+
+    def left_out(self, now_s: float) -> list[tuple[Hashable, int]]:
+        """Kinds whose window has ended, with the number of lines left out in it."""
+        ended: list[tuple[Hashable, int]] = []
+        while self._windows:
+            kind, window = next(iter(self._windows.items()))
+            if now_s - window.since_s < self._window_s and len(self._windows) <= self._kinds:
+                break
+            del self._windows[kind]
+            if window.seen > self._allowed:
+                ended.append((kind, window.seen - self._allowed))
+        return ended
+
 
 LogFormat: TypeAlias = Literal["auto", "json", "console"]
 

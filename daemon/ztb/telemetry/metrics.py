@@ -55,6 +55,7 @@ _LEARNER: tuple[tuple[str, str, Callable[[LearnerFact], float | None]], ...] = (
     ("learner_dropped", "transitions dropped as too old or too many", lambda f: f.dropped),
     ("learner_tainted", "transitions left out for gaps in the data", lambda f: f.tainted),
     ("learner_empty", "updates that had nothing to learn from", lambda f: f.empty),
+    ("learner_non_finite", "updates dropped for a number that was not finite", lambda f: f.non_finite),
     ("learner_updates", "updates made", lambda f: f.updates),
     ("learner_kl", "approximate KL of the last update, nats", lambda f: f.approx_kl),
     ("learner_entropy", "entropy of the policy at the last update, nats", lambda f: f.entropy),

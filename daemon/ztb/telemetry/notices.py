@@ -1,16 +1,22 @@
-"""Messages to people about alerts: each cause once, with how often, never many in a short time."""
+"""Messages to people about alerts: each cause once, with how often, never many in a short time.
+
+Also here: sends messages through apprise: mail, Telegram, Signal, ntfy, Matrix and a hundred others.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import importlib
+import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import structlog
 
 from ztb.control import Controls
+from ztb.errors import ConfigError
 from ztb.ledger.records import Record
 from ztb.secrets import Redactor
 from ztb.telemetry.snapshot import AlertFact, Snapshot
@@ -168,3 +174,38 @@ class NoticeObserver:
 
 def _times(count: int) -> str:
     return f" ({count} times)" if count > 1 else ""
+
+
+_TYPES = {"info": "info", "warning": "warning", "critical": "failure"}
+_TIMEOUT_S = 30.0
+
+
+def apprise_sender(urls: str) -> Send:
+    """Sends to all of `urls`, apprise's own, separated by white space. ConfigError: not installed, or not understood.
+
+    Each message is sent from a thread: no service's slowness is the trading's.
+    """
+    try:
+        apprise: Any = importlib.import_module("apprise")
+    except ModuleNotFoundError:
+        raise ConfigError("the secret notify_urls needs apprise: pip install 'ztb[notify]'") from None
+    logging.getLogger("apprise").setLevel(logging.ERROR)
+    services = apprise.Apprise()
+    for number, url in enumerate(urls.split(), 1):
+        if not services.add(url):
+            raise ConfigError(
+                f"the secret notify_urls: number {number} is no URL that apprise understands; see `apprise --help`"
+            )
+
+    async def send(notice: Notice) -> None:
+        work = asyncio.to_thread(
+            services.notify, body=notice.body, title=notice.title, notify_type=_TYPES[notice.severity]
+        )
+        try:
+            sent = await asyncio.wait_for(work, _TIMEOUT_S)
+        except TimeoutError:
+            raise NotSent(f"no answer in {_TIMEOUT_S:.0f} s") from None
+        if not sent:
+            raise NotSent("a service did not take it")
+
+    return send

@@ -10,9 +10,8 @@ from typing import Any
 from ztb.ledger.export import export_decisions
 from ztb.ledger.run_directory import RunDirectory
 from ztb.telemetry import texts
-from ztb.telemetry.charts import BUCKETS
+from ztb.telemetry.charts import BUCKETS, equity_svg
 from ztb.telemetry.costs import costs
-from ztb.telemetry.drawing import equity_svg
 from ztb.telemetry.figures import KeyFigures, key_figures
 from ztb.telemetry.markup import Html, embedded_json, fill, join, text
 from ztb.telemetry.plots import equity_lines, learning_charts, learning_labels, time_charts

@@ -1,14 +1,18 @@
 """The state of a daemon at one moment, as frozen facts: what status, MQTT, metrics and the web page all show.
 
 Times are nanoseconds since 1970, money is quote currency, quantities are base currency, and what does not exist is
-None: no NaN ever gets in.
+None: no NaN ever gets in. An `Observer` watches a daemon by them, from outside the way of a tick.
 """
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from collections.abc import Callable
+from typing import Literal, Protocol, TypeAlias
 
 import msgspec
+
+from ztb.control import Controls
+from ztb.ledger.records import Record
 
 SCHEMA_VERSION = 1
 
@@ -47,7 +51,9 @@ class LearnerFact(msgspec.Struct, frozen=True):
     """`mode` off, inline or process; the figures are those of the last update.
 
     Of transitions: `waiting` for an update, `dropped` as too old or too many, `tainted` near a gap. `empty`: updates
-    that did not happen because nothing was left to learn from.
+    that did not happen because nothing was left to learn from; `non_finite`: those that were dropped because of a
+    number that was not finite. `doing`: what a learner in a process says that it does: starting, compiling, learning
+    or resting.
     """
 
     mode: str
@@ -64,6 +70,8 @@ class LearnerFact(msgspec.Struct, frozen=True):
     explained_variance: float | None = None
     clip_fraction: float | None = None
     empty: int = 0
+    non_finite: int = 0
+    doing: str = ""
 
 
 class GenerationFact(msgspec.Struct, frozen=True):
@@ -144,3 +152,21 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     last_save_ms: float | None = None
     recording: bool = False
     alerts: tuple[AlertFact, ...] = ()
+
+
+class Observer(Protocol):
+    """The daemon runs each observer as a task of its own; one that fails is restarted and never stops the trading."""
+
+    name: str
+
+    def record(self, record: Record) -> None:
+        """A row was journaled. Called on the trading path, in order: it may only count or enqueue, never wait."""
+        ...
+
+    def alert(self, alert: AlertFact) -> None:
+        """Something an operator should know. As `record`."""
+        ...
+
+    async def run(self, snapshot: Callable[[], Snapshot], controls: Controls) -> None:
+        """Until cancelled. `snapshot()` is cheap, but not free: ask a few times a second at most."""
+        ...

@@ -2,20 +2,27 @@
 
 `MemorySession(venue)` is what ccxt takes as `session`. The venue answers requests and talks through sockets; see
 `MemoryVenue`.
+
+Also here: ccxt on a network and a clock of ours: its clients are as they are, only what is below them is not the
+machine's.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol
+from unittest.mock import patch
 
+import aiohttp
 from aiohttp import WSMessage, WSMsgType
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+
 
 _NORMAL = 1000
 
@@ -134,3 +141,22 @@ class MemorySession:
 
     async def close(self) -> None:
         """Nothing to close."""
+
+
+@contextmanager
+def below_ccxt(venue: MemoryVenue, now_ns: Callable[[], int]) -> Generator[None]:
+    """While it lasts, every async client of ccxt reaches `venue` alone and reads `now_ns` as the time."""
+
+    def seconds() -> float:
+        return now_ns() / 1e9
+
+    def session(**_options: Any) -> MemorySession:
+        return MemorySession(venue)
+
+    network = SimpleNamespace(**{**vars(aiohttp), "ClientSession": session, "TCPConnector": session})
+    with (
+        patch("ccxt.base.exchange.time", SimpleNamespace(time=seconds, time_ns=now_ns)),
+        patch("ccxt.async_support.base.throttler.time", seconds),
+        patch("ccxt.async_support.base.exchange.aiohttp", network),
+    ):
+        yield

@@ -1,11 +1,28 @@
-"""An event loop whose clock jumps: hours of timers pass in milliseconds, in the order they were due."""
+"""Time in tests: a clock that stands until it is moved, and an event loop whose clock jumps from timer to timer."""
 
 from __future__ import annotations
 
 import asyncio
 import selectors
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any, TypeVar
+
+
+@dataclass(slots=True)
+class VirtualClock:
+    """Stands at `at_ns` until it is moved."""
+
+    at_ns: int = 1_700_000_000_000_000_000
+
+    def now_ns(self) -> int:
+        """Nanoseconds since 1970."""
+        return self.at_ns
+
+    def advance(self, seconds: float) -> None:
+        """Move on."""
+        self.at_ns += round(seconds * 1e9)
+
 
 _T = TypeVar("_T")
 _EPOCH_NS = 1_700_000_000_000_000_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,13 @@ class BridgeConfig:
     reward_rate: float = 0.01
     drawdown_weight: float = 0.0
     turnover_weight: float = 0.0
+
+
+class Wanted(NamedTuple):
+    """A target `exposure` (position value over equity) and how it is to be reached, a timing of `trading.sizing`."""
+
+    exposure: float
+    timing: int
 
 
 def purchase_costs(instrument: Instrument, config: BridgeConfig) -> float:
@@ -138,26 +146,26 @@ class TradingBridge:
         self.facts[FACT_MID], self.facts[FACT_CASH], self.facts[FACT_POSITION] = mid, cash, position
         self.facts[FACT_EQUITY] = cash + position * mid
 
-    def chosen(self, action: Action) -> float:
-        """Remember `action` for the next observation; returns its target exposure."""
+    def chosen(self, action: Action) -> Wanted:
+        """Remember `action` for the next observation; returns what it asks for."""
         target = self.config.ladder[action.size]
         self._scalars[LAST_EXPOSURE] = target
         self._scalars[LAST_TIMING] = action.timing
-        return target
+        return Wanted(target, action.timing)
 
-    def order(self, action: Action, view: NDArray[np.void], order_id: int) -> OrderRequest | None:
-        """The order that `action` asks for, given the facts of the last `observe`; None if nothing is to be done."""
-        if action.timing == TIMING_WAIT:
+    def order(self, wanted: Wanted, view: NDArray[np.void], order_id: int) -> OrderRequest | None:
+        """The order that leads to `wanted`, given the facts of the last `observe`; None if nothing is to be done."""
+        if wanted.timing == TIMING_WAIT:
             return None
         facts = self.facts
         lots = order_lots(
-            facts[FACT_CASH], facts[FACT_POSITION], facts[FACT_MID], self.config.ladder[action.size],
+            facts[FACT_CASH], facts[FACT_POSITION], facts[FACT_MID], wanted.exposure,
             self._lot_size, self._min_notional, self._costs, self.config.band_fraction, self._short,
         )  # fmt: skip
         if lots == 0:
             return None
         side = 1 if lots > 0 else -1
-        if action.timing == TIMING_PASSIVE:
+        if wanted.timing == TIMING_PASSIVE:
             price = own_touch(view["bid"].item(), view["ask"].item(), self._tick_size, side)
             return OrderRequest(
                 order_id, side, abs(lots), OrderType.LIMIT, price, TimeInForce.GTC, post_only=True

@@ -1,29 +1,187 @@
 """The Gymnasium environments: trading recorded history on the kernels that replay, paper and live trade on.
 
 Importing this module registers `ztb/Trading-v0`.
+
+Also here: many trading environments side by side, in one compiled loop.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from ztb.errors import ConfigError
+from ztb.features.normaliser import BOUND
 from ztb.market.instrument import Instrument
+from ztb.trading.bridge import FACT_CASH, FACT_EQUITY, FACT_EXPOSURE, FACT_MID, FACT_POSITION
 from ztb.trading.environment_options import EnvironmentOptions, TickSource, make_simulation
 from ztb.trading.picture import Trail, png
-from ztb.trading.vector_environment import (
-    VectorTradingEnvironment,
-    action_space,
-    check_render_mode,
-    draw_keys,
-    facts,
-    observation_space,
-)
+from ztb.trading.simulation import Simulation
+from ztb.trading.sizing import TIMINGS
+
+_KEYS = 2**62
+_FACTS = {
+    "mid": FACT_MID, "cash": FACT_CASH, "position": FACT_POSITION, "equity": FACT_EQUITY, "exposure": FACT_EXPOSURE,
+}  # fmt: skip
+
+
+def observation_space(simulation: Simulation) -> gym.Space[Any]:
+    """Normalised features and the account part (see ztb.trading.observation): a Box, (D,) float32."""
+    bound = max(BOUND, *map(abs, simulation.bridge.ladder))
+    return gym.spaces.Box(-bound, bound, (simulation.observation_size,), np.float32)
+
+
+def action_space(simulation: Simulation) -> gym.spaces.MultiDiscrete:
+    """(size, timing): a rung of the ladder; 0 wait, 1 passive, 2 aggressive."""
+    return gym.spaces.MultiDiscrete([len(simulation.bridge.ladder), TIMINGS])
+
+
+def draw_keys(generator: np.random.Generator, n: int) -> NDArray[np.int64]:
+    """What the random numbers of `n` lanes follow from."""
+    return generator.integers(0, _KEYS, n)
+
+
+def facts(simulation: Simulation) -> dict[str, NDArray[Any]]:
+    """What is known of each account at the present decision, (N,): `ts_ns`; `mid`, `cash`, `equity`, `fees` in
+    quote, `position` in base currency; `exposure`, a share of equity; `tainted`, not to be trained on.
+    """
+    lanes, shared = simulation.lanes, simulation.recording.shared
+    found: dict[str, NDArray[Any]] = {name: lanes.facts[:, place].copy() for name, place in _FACTS.items()}
+    found["fees"] = lanes.account["fees"].copy()
+    decision = lanes.lane["decision"]
+    return {**found, "ts_ns": shared.times_ns[decision], "tainted": shared.tainted[decision]}
+
+
+class VectorTradingEnvironment(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[Any]]):
+    """`num_envs` accounts trading the same history, each in an episode of its own.
+
+    An episode terminates when no equity is left, and is truncated after `episode_decisions` or at the end of the
+    history; the next begins in the same step, with `final_obs` and `final_info` in the infos. Options are those
+    of EnvironmentOptions; the risk gate of the daemon is no part of it. Environment i of `reset(seed=s)` is
+    TradingEnvironment's `reset(seed=s + i)`.
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012 (as Gymnasium declares it)
+        "autoreset_mode": AutoresetMode.SAME_STEP,
+        "render_modes": ["rgb_array"],
+        "render_fps": 8,
+    }
+
+    def __init__(
+        self,
+        ticks: TickSource = None,
+        num_envs: int = 1,
+        instrument: Instrument | None = None,
+        *,
+        render_mode: str | None = None,
+        seed: int | None = None,
+        **options: Any,
+    ) -> None:
+        """`seed` seeds `np_random` until a reset does. ConfigError and DataError: see make_simulation."""
+        check_render_mode(render_mode)
+        self.num_envs = num_envs
+        self.render_mode = render_mode
+        self.simulation = make_simulation(ticks, instrument, EnvironmentOptions.of(options), num_envs)
+        self.single_observation_space = observation_space(self.simulation)
+        self.single_action_space = action_space(self.simulation)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._trails = [Trail() for _ in range(num_envs)] if render_mode else []
+        self._begun = False
+        if seed is not None:
+            self._np_random, self._np_random_seed = seeding.np_random(seed)
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """New episodes everywhere, or where `options["reset_mask"]` (N,) says; `seed`: one, or one for each."""
+        chosen = (options or {}).get("reset_mask")
+        if chosen is not None:
+            chosen = np.asarray(chosen, np.bool_)
+        self.simulation.reset(self._keys(seed), chosen)
+        self._begun = True
+        for i, trail in enumerate(self._trails):
+            if chosen is None or chosen[i]:
+                trail.clear()
+                trail.add(self.simulation, i)
+        return self.simulation.outcome.observations.copy(), self._infos()
+
+    def _keys(self, seed: int | Sequence[int | None] | None) -> NDArray[np.int64]:
+        if seed is None:
+            return draw_keys(self.np_random, self.num_envs)
+        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else list(seed)
+        if len(seeds) != self.num_envs:
+            raise ConfigError(f"{len(seeds)} seeds for {self.num_envs} environments: give one for each")
+        super().reset(seed=seeds[0])
+        return np.concatenate([draw_keys(seeding.np_random(one)[0], 1) for one in seeds])
+
+    def step(
+        self, actions: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
+        """`actions` (N, 2). InvalidAction, ResetNeeded: as named."""
+        chosen = np.ascontiguousarray(actions, np.int64)
+        if chosen.shape != self.action_space.shape or not self.action_space.contains(chosen):
+            raise gym.error.InvalidAction(f"{actions!r} is not in {self.action_space}")
+        if not self._begun:
+            raise gym.error.ResetNeeded("call reset before step")
+        outcome = self.simulation.step(chosen)
+        ended = outcome.terminated | outcome.truncated
+        for i, trail in enumerate(self._trails):
+            trail.add(self.simulation, i)
+        infos = self._begin_again(ended) if ended.any() else self._infos()
+        return (
+            outcome.observations.copy(), outcome.rewards.copy(), outcome.terminated.copy(),
+            outcome.truncated.copy(), infos,
+        )  # fmt: skip
+
+    def _begin_again(self, ended: NDArray[np.bool_]) -> dict[str, Any]:
+        """Restart what ended; infos of the new episodes, with the last words of the old."""
+        final = np.full(self.num_envs, None, object)
+        for i in np.flatnonzero(ended):
+            final[i] = self.simulation.outcome.observations[i].copy()
+        final_info = self._infos(ended)
+        self.simulation.restart(ended)
+        for i in np.flatnonzero(ended) if self._trails else ():
+            self._trails[i].clear()
+            self._trails[i].add(self.simulation, int(i))
+        last = {"final_obs": final, "final_info": final_info}
+        return {**self._infos(), **last, **{f"_{name}": ended.copy() for name in last}}
+
+    def _infos(self, chosen: NDArray[np.bool_] | None = None) -> dict[str, Any]:
+        """See `facts`; `_name` tells which environments `name` is of."""
+        found = facts(self.simulation)
+        which = np.ones(self.num_envs, np.bool_) if chosen is None else chosen
+        return {**found, **{f"_{name}": which.copy() for name in found}}
+
+    def render(self) -> tuple[NDArray[np.uint8], ...] | None:
+        """A picture of each episode so far, (H, W, 3) each; None without a render mode."""
+        return tuple(trail.draw() for trail in self._trails) if self.render_mode else None
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on, copied; pictures are not part of it."""
+        return {"simulation": self.simulation.state(), "np_random": self.np_random.bit_generator.state,
+                "begun": self._begun}  # fmt: skip
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from the `state()` of an environment made the same way, bit for bit."""
+        self.simulation.load_state(state["simulation"])
+        self.np_random.bit_generator.state = state["np_random"]
+        self._begun = bool(state["begun"])
+
+
+def check_render_mode(render_mode: str | None) -> None:
+    """ConfigError: there is no such mode."""
+    if render_mode not in (None, "rgb_array"):
+        raise ConfigError(f"render_mode is {render_mode!r}: give 'rgb_array' or None")
+
 
 __all__ = ["ENVIRONMENT_ID", "EnvironmentOptions", "TradingEnvironment", "VectorTradingEnvironment"]
 
@@ -93,7 +251,7 @@ class TradingEnvironment(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
             self._trail.add(self.simulation, 0)
 
     def _info(self) -> dict[str, Any]:
-        """See `ztb.trading.vector_environment.facts`."""
+        """See `ztb.trading.environment.facts`."""
         return {name: values[0].item() for name, values in facts(self.simulation).items()}
 
     def render(self) -> NDArray[np.uint8] | None:

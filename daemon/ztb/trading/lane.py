@@ -29,9 +29,25 @@ from ztb.execution.orders import (
 from ztb.execution.risk import Facts, Proposal, Reason, RiskGate, reducible, too_large
 from ztb.market.ticks import Ticks
 from ztb.ports import Broker
-from ztb.trading.bridge import FACT_CASH, FACT_EQUITY, FACT_EXPOSURE, FACT_MID, FACT_POSITION, TradingBridge
-from ztb.trading.sizing import TIMING_WAIT, whole_lots
-from ztb.trading.strategy import Action, Moment, OwnReward, Strategy, checked_action
+from ztb.trading.bridge import (
+    FACT_CASH,
+    FACT_EQUITY,
+    FACT_EXPOSURE,
+    FACT_MID,
+    FACT_POSITION,
+    TradingBridge,
+    Wanted,
+)
+from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMING_WAIT, whole_lots
+from ztb.trading.strategy import (
+    Action,
+    Moment,
+    OwnReward,
+    Strategy,
+    checked_action,
+    checked_reward,
+    place_of,
+)
 from ztb.trading.working import CANCEL, KEEP, next_move
 from ztb.utils.rng import STREAM_ACTION, STREAM_TIMING, uniform
 
@@ -39,14 +55,6 @@ NO_ORDER = "no_order"
 REPLACING = "replacing"
 _FILLS_REMEMBERED = 4096
 _OVER = (Rejected, Cancelled, Expired)  # events after which the order is gone
-
-
-def _place(error: BaseException) -> str:
-    """File and line of the innermost frame of `error`."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return "strategy" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
 
 
 class Decided(msgspec.Struct, frozen=True):
@@ -125,10 +133,13 @@ class Lane:
         self._tick_size = float(bridge.instrument.tick_size)
         self._min_notional = float(bridge.instrument.min_notional)
         self._uniforms = np.zeros(2, np.float64)
-        self._replacement: Action | None = None
+        self._replacement: Wanted | None = None
+        self.aim = 0.0
+        """The exposure that the lane last wanted: waiting changes nothing."""
         self._decision = 0
-        self._own_reward: OwnReward | None = getattr(strategy, "reward", None)
-        self._equity_before = 0.0
+        reward: OwnReward | None = getattr(strategy, "reward", None)
+        self._own_reward = None if reward is None else checked_reward(reward)
+        self._equity_before: float | None = None  # until it has decided, there is nothing to be rewarded
         self._fills: dict[int, None] = {}
 
     @property
@@ -180,7 +191,7 @@ class Lane:
         What is below the venue's smallest order stays.
         """
         self.flattening = True
-        close = self._close()
+        close = Wanted(0.0, TIMING_AGGRESSIVE)
         self.bridge.refresh(self.broker.account, self.broker.view)
         if self.bridge.facts[FACT_POSITION] and not self.bridge.facts[FACT_MID]:
             return False  # no price yet, and so no telling what could be sold
@@ -207,8 +218,8 @@ class Lane:
         reward = bridge.observe(broker.account, broker.view, features, buys - sells, ts_ns)
         facts = bridge.facts
         if self._own_reward is not None:
-            reward = float(self._own_reward(self._equity_before, facts[FACT_EQUITY])) if decision else 0.0
-            self._equity_before = facts[FACT_EQUITY]
+            before, self._equity_before = self._equity_before, facts[FACT_EQUITY]
+            reward = 0.0 if before is None else self._own_reward(before, facts[FACT_EQUITY])
         self._uniforms[0] = uniform(self._seed, STREAM_ACTION, decision)
         self._uniforms[1] = uniform(self._seed, STREAM_TIMING, decision)
         moment = Moment(
@@ -219,12 +230,36 @@ class Lane:
         if self.flattening:
             action = self._close()
         observation = bridge.observation.copy()
-        target = bridge.chosen(action)
+        wanted = bridge.chosen(action)
+        if wanted.timing != TIMING_WAIT:
+            self.aim = wanted.exposure
         self._decision = decision
         self.gate.mark(ts_ns, facts[FACT_EQUITY])
-        verdict = self._act(action, facts, buys, sells, ts_ns)
+        verdict = self._act(wanted, facts, buys, sells, ts_ns)
         return Decided(
-            ts_ns, decision, observation, self._uniforms.copy(), action, target,
+            ts_ns, decision, observation, self._uniforms.copy(), action, wanted.exposure,
+            facts[FACT_CASH], facts[FACT_POSITION], facts[FACT_MID], facts[FACT_EQUITY], reward, verdict,
+        )  # fmt: skip
+
+    def pursue(
+        self, ts_ns: int, decision: int, features: NDArray[np.float32], wanted: Wanted, seen: Decided
+    ) -> Decided:
+        """Pass the gate and send what leads to `wanted`, whoever wanted it; `seen` is the choice to be told of.
+
+        `features` (F,) normalised. No strategy is asked, and nothing is drawn.
+        """
+        bridge, broker = self.bridge, self.broker
+        buys, sells = self._open_quantities()
+        reward = bridge.observe(broker.account, broker.view, features, buys - sells, ts_ns)
+        facts = bridge.facts
+        if self.flattening:
+            wanted = Wanted(0.0, TIMING_AGGRESSIVE)
+        self.aim = wanted.exposure
+        self._decision = decision
+        self.gate.mark(ts_ns, facts[FACT_EQUITY])
+        verdict = self._act(wanted, facts, buys, sells, ts_ns)
+        return Decided(
+            ts_ns, decision, seen.observation, seen.uniforms, seen.action, wanted.exposure,
             facts[FACT_CASH], facts[FACT_POSITION], facts[FACT_MID], facts[FACT_EQUITY], reward, verdict,
         )  # fmt: skip
 
@@ -236,7 +271,7 @@ class Lane:
             raise
         except Exception as error:
             raise StrategyError(
-                f"{_place(error)}: the strategy raised {type(error).__name__}: {error} (decision {moment.decision})"
+                f"{place_of(error)}: the strategy raised {type(error).__name__}: {error} (decision {moment.decision})"
             ) from error
         return checked_action(answer, len(moment.ladder), moment.decision)
 
@@ -250,18 +285,18 @@ class Lane:
                 sells += working.remaining
         return buys * self._lot_size, sells * self._lot_size
 
-    def _act(self, action: Action, facts: list[float], buys: float, sells: float, ts_ns: int) -> str:
-        """Turn the action into an order through the gate; returns the verdict.
+    def _act(self, wanted: Wanted, facts: list[float], buys: float, sells: float, ts_ns: int) -> str:
+        """Turn what is wanted into an order through the gate; returns the verdict.
 
         At most one order works at a time: an order that is not what is wanted any more is cancelled first, and
         its replacement is sized and sent when the venue has confirmed, so that both can never fill.
         """
-        if action.timing == TIMING_WAIT:
+        if wanted.timing == TIMING_WAIT:
             return NO_ORDER
         self._replacement = None
-        order = self.bridge.order(action, self.broker.view, self._next_order_id)
+        order = self.bridge.order(wanted, self.broker.view, self._next_order_id)
         if self._working:
-            return self._make_way(order, action, ts_ns)
+            return self._make_way(order, wanted, ts_ns)
         if order is None:
             return NO_ORDER
         seen = Facts(
@@ -273,7 +308,7 @@ class Lane:
         if closing is not None and too_large(order.lots * self._lot_size, seen, self.gate.limits):
             reason = self._offer(closing, seen)
             if reason is Reason.PASSED:
-                self._replacement = action  # what is left of it goes out once the position is closed
+                self._replacement = wanted  # what is left of it goes out once the position is closed
             return str(reason)
         return str(self._offer(order, seen))
 
@@ -309,16 +344,16 @@ class Lane:
         price = order.price_ticks * self._tick_size if limited else seen.mid
         return Proposal(order.side, order.lots * self._lot_size, price)
 
-    def _make_way(self, wanted: OrderRequest | None, action: Action, ts_ns: int) -> str:
-        """Keep the working order if it is what is wanted; otherwise cancel it and remember the action."""
+    def _make_way(self, order: OrderRequest | None, wanted: Wanted, ts_ns: int) -> str:
+        """Keep the working order if it is what is wanted; otherwise cancel it and remember what is."""
         for working in self._working.values():
-            move = working.move(wanted)
+            move = working.move(order)
             if move == KEEP:
                 return NO_ORDER
             if move == CANCEL:
                 self._cancel(working, ts_ns)
-        if wanted is not None:
-            self._replacement = action
+        if order is not None:
+            self._replacement = wanted
         return REPLACING
 
     def _cancel(self, working: _Working, ts_ns: int) -> None:
@@ -328,10 +363,10 @@ class Lane:
 
     def _replace(self, ts_ns: int) -> None:
         """Send what the last decision wanted, now that the order in its way is gone."""
-        action, self._replacement = self._replacement, None
-        if action is not None:
+        wanted, self._replacement = self._replacement, None
+        if wanted is not None:
             self.bridge.refresh(self.broker.account, self.broker.view)
-            self._act(action, self.bridge.facts, 0.0, 0.0, ts_ns)
+            self._act(wanted, self.bridge.facts, 0.0, 0.0, ts_ns)
 
     def _send(self, order: OrderRequest, proposal: Proposal, ts_ns: int) -> None:
         self._next_order_id += 1

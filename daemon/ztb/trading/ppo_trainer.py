@@ -19,16 +19,18 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import nn
 
+from ztb.errors import NonFiniteError
+from ztb.trading.policy.weights import NetworkShape, Weights, initial_weights
 from ztb.trading.ppo.collector import Actor, Collector
 from ztb.trading.ppo.config import PROFILES, PPOConfig
 from ztb.trading.ppo.environment_state import environment_state, load_environment_state
+from ztb.trading.ppo.finite import check_state
 from ztb.trading.ppo.normalizer import Normalizer
 from ztb.trading.ppo.progress import Display, TensorBoard, TrainingProgress, progress_bar
 from ztb.trading.ppo.saving import Checkpoints, background_saver, checkpoint_interval
 from ztb.trading.ppo.spaces import actions_of, flat, observation_size
 from ztb.trading.ppo.update import PPOUpdater
 from ztb.trading.ppo.vector import EnvSource, Stepper, as_vector
-from ztb.trading.weights import NetworkShape, Weights, initial_weights
 
 __all__ = ["PROFILES", "PPOConfig", "PPOTrainer", "TrainingProgress"]
 
@@ -104,12 +106,23 @@ class PPOTrainer:
         The last rollout is as short as that needs. A step size that anneals reaches 0 there, so that a run that was
         interrupted and resumed with the same `total_steps` ends with the same bits. `on_update` is called after
         each update; where it returns False, training stops there. On a terminal there is a progress bar.
+
+        NonFiniteError: an observation, a reward or the loss is not finite; of which environment and at which step, it
+        says. Nothing was learnt from it, and the state as of the update before is saved where states are. Called
+        again, training goes on from there with new episodes.
         """
         began, first = time.monotonic(), self.steps
         with ExitStack() as stack:
             displays, saver = self._open(stack, total_steps)
+            if self._stepper.failed:
+                self._begin_episodes()
             while self.steps < total_steps:
-                progress = self._learn(total_steps, lambda: (self.steps - first) / (time.monotonic() - began))
+                try:
+                    progress = self._learn(total_steps, lambda: _speed(self.steps - first, began))
+                except NonFiniteError:
+                    if saver and self.updates:
+                        saver[0](self.state())
+                    raise
                 for display in displays:
                     display.show(progress)
                 if saver and self.updates % saver[1] == 0:
@@ -133,6 +146,7 @@ class PPOTrainer:
         saver = stack.enter_context(background_saver())
 
         def save(state: dict[str, Any]) -> None:
+            check_state([state["updater"], state["normalizer"]], "the state to be saved")
             saver.save(lambda: checkpoints.save_async(state, name))
 
         return displays, (save, interval or checkpoint_interval())
@@ -174,7 +188,8 @@ class PPOTrainer:
     def state(self) -> dict[str, Any]:
         """Everything that training goes on from, copied: plain data and numpy arrays.
 
-        `environment` is None where the environment's state cannot be saved (see ppo/environment_state.py).
+        `environment` is None where the environment's state cannot be saved (see ppo/environment_state.py), or is of no
+        use because it gave what is not finite.
         """
         return {
             "version": _STATE_VERSION,
@@ -186,7 +201,7 @@ class PPOTrainer:
             "generators": [part.bit_generator.state for part in (self._generator, self._predicting)],
             "observations": self._stepper.observations.copy(),
             "resetting": self._stepper.resetting.copy(),
-            "environment": environment_state(self.envs),
+            "environment": None if self._stepper.failed else environment_state(self.envs),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -200,12 +215,17 @@ class PPOTrainer:
         self._collector.episodes.load_state(state["episodes"])
         for generator, kept in zip((self._generator, self._predicting), state["generators"], strict=True):
             generator.bit_generator.state = kept
+        self._stepper.taken = self.steps // self.envs.num_envs
         if state["environment"] is None:
-            self._stepper.restart(int(self._generator.integers(2**31)))
+            self._begin_episodes()
             return
         load_environment_state(self.envs, state["environment"])
         self._stepper.observations = np.array(state["observations"])
         self._stepper.resetting = np.array(state["resetting"])
+        self._stepper.failed = False
+
+    def _begin_episodes(self) -> None:
+        self._stepper.restart(int(self._generator.integers(2**31)))
 
     def close(self) -> None:
         """Close the environments."""
@@ -216,3 +236,8 @@ class PPOTrainer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _speed(steps: int, began: float) -> float:
+    """Steps a second since `began`, seconds of the monotonic clock."""
+    return steps / (time.monotonic() - began)

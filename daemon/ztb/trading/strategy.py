@@ -10,12 +10,16 @@ and may define: `features`, a tuple of shipped feature names and `UserFeature`s 
 `warm_up(self, ts_ns: int, mid: float) -> None`, called in place of `decide` at each due moment before trading begins;
 `learns = True` if its decisions come from the policy that the learner trains (`context.policy`), and then also,
 as static methods, `reward(before, after)`, in place of the configured reward (see `OwnReward`), and
-`network(observation_size, heads)`, in place of the shipped kind (see `trading.network`).
+`network(observation_size, heads)`, in place of the shipped kind (see `trading.policy.network`).
+
+Also here: ticks as Python objects, for strategies that want every one of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -23,7 +27,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.errors import StrategyError
+from ztb.errors import StrategyError, ZtbError
+from ztb.market.ticks import DEPTH, LAST, Ticks
 from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMINGS
 
 
@@ -77,12 +82,75 @@ OnTick = Callable[[TickView], bool]
 """Called for every tick; True asks for a decision after it, beside those that the clock asks for."""
 
 
-WarmUp = Callable[[int, float], None]
-"""(event time, mid in quote currency) of each moment due before trading begins: for rules that look far back."""
+@runtime_checkable
+class WarmsUp(Protocol):
+    """A strategy that looks far back."""
+
+    def warm_up(self, ts_ns: int, mid: float) -> None:
+        """Called at each moment due before trading begins, with the event time and the mid in quote currency."""
 
 
 OwnReward = Callable[[Any, Any], Any]
 """(equity before, equity after) to the reward of a decision; floats, or arrays of the same shape."""
+
+
+def checked_reward(reward: OwnReward) -> OwnReward:
+    """`reward` with a look at its answers: StrategyError where it raises, or answers in another shape.
+
+    What is not finite passes, for whoever learns from it to say so: `not_finite` has the words.
+    """
+
+    @functools.wraps(reward)
+    def checked(before: Any, after: Any) -> Any:
+        try:
+            with np.errstate(all="ignore"):
+                answer = np.asarray(reward(before, after), np.float64)
+        except ZtbError:
+            raise
+        except Exception as error:
+            raise StrategyError(
+                f"{_name(reward)}: reward raised {type(error).__name__}: {error} ({place_of(error)}); it is given "
+                f"{_given(after)}, and as a static method nothing else"
+            ) from error
+        if answer.shape != np.shape(after):
+            raise StrategyError(
+                f"{_name(reward)}: reward must answer {_given(after)}, as it is given, not one of shape "
+                f"{answer.shape} ({_defined(reward)})"
+            )
+        return answer if answer.shape else float(answer)
+
+    return checked
+
+
+def not_finite(reward: OwnReward, decision: int, before: float, after: float, value: float) -> str:
+    """Says that `reward` answered `value` for a decision that took equity from `before` to `after`."""
+    return (
+        f"{_name(reward)}: reward: not finite at decision {decision} ({_defined(reward)}): "
+        f"reward({before!r}, {after!r}) is {value!r}"
+    )
+
+
+def place_of(error: BaseException) -> str:
+    """File and line of the innermost frame of `error`."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "strategy" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+
+
+def _name(reward: OwnReward) -> str:
+    return f"strategy {getattr(reward, '__module__', '').rpartition('.')[2]}"
+
+
+def _defined(reward: OwnReward) -> str:
+    """File and line of a reward's definition, as far as it is a function."""
+    code = getattr(inspect.unwrap(reward), "__code__", None)
+    return "no function" if code is None else f"{code.co_filename}:{code.co_firstlineno}"
+
+
+def _given(equity: Any) -> str:
+    shape = np.shape(equity)
+    return f"an array of shape {shape}" if shape else "a number"
 
 
 class Policy(Protocol):
@@ -122,3 +190,15 @@ def checked_action(answer: object, rungs: int, decision: int) -> Action:
 def nearest_rung(ladder: Sequence[float], exposure: float) -> int:
     """Index of the ladder's rung nearest to `exposure`; the lower one on a tie."""
     return min(range(len(ladder)), key=lambda rung: (abs(ladder[rung] - exposure), rung))
+
+
+def tick_views(ticks: Ticks, features: NDArray[np.float64]) -> Iterator[TickView | None]:
+    """A view of each row with its features (n, F); None for a level that does not end its depth message."""
+    hidden = (ticks["kind"] == DEPTH) & ((ticks["flags"] & LAST) == 0)
+    columns = (ticks[name].tolist() for name in ("ts_ns", "kind", "side", "price", "size"))
+    views = map(TickView, *columns, features)
+    if not hidden.any():
+        yield from views
+        return
+    for view, partial in zip(views, hidden.tolist(), strict=True):
+        yield None if partial else view

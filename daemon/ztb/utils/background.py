@@ -1,12 +1,15 @@
-"""Work beside the event loop that gives way to it."""
+"""This process beside others: threads that give way to the event loop, and how much memory it has taken."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
+import resource
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 BACKGROUND_NICE = 10
@@ -29,3 +32,18 @@ def background_thread(target: Callable[..., None], name: str, *arguments: Any) -
         target(*arguments)
 
     return threading.Thread(target=run, name=name, daemon=True)
+
+
+_STATUS = Path("/proc/self/status")
+
+
+def peak_rss_bytes() -> int:
+    """The most memory that was ever resident.
+
+    From /proc where there is one: what `getrusage` says there includes the process that started this one.
+    """
+    if _STATUS.exists():
+        found = re.search(r"^VmHWM:\s+(\d+) kB$", _STATUS.read_text(), re.MULTILINE)
+        if found is not None:
+            return int(found[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

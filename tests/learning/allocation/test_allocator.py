@@ -87,6 +87,27 @@ def test_the_cushion_ends_at_the_drawdown_that_the_evidence_allows():
     assert drawdown(falls) > config.drawdown_fraction and trusted.cushion > 0.6
 
 
+def test_below_doubt_a_new_height_of_the_evidence_gives_nothing_new_to_lose():
+    """Luck that comes twice, as in a market that rises for years, must not be paid for twice."""
+    config = AllocatorConfig(block_decisions=1)
+
+    def falling(strengths: np.ndarray) -> float:
+        """The cushion of an account that loses 10 % while the evidence of its expert rises from one height to the next."""
+        allocator, account = Allocator(config), 1.0
+        expert = allocator.add("expert")
+        for s in strengths:
+            expert.evidence = GrowthEvidence(1.0, blocks=1000, s=s, v=300.0, square=1.0)
+            allocator.follow({"expert": 1.0}, account)
+            account *= 0.99
+        return allocator.cushion
+
+    doubted, trusted = np.linspace(40.0, 55.0, 11), np.linspace(75.0, 80.0, 11)
+    heights = [GrowthEvidence(1.0, 1000, s, 300.0, 1.0).log_e for s in (doubted[0], doubted[-1], trusted[0])]
+    assert 0.0 < heights[0] < heights[1] < math.log(config.doubt) < heights[2]
+    assert falling(doubted) == 0.0
+    assert falling(trusted) > 0.9
+
+
 def test_after_a_turn_what_was_earned_before_is_forgotten():
     rng = np.random.default_rng(3)
     rise = rng.normal(0.1 * DEVIATION, DEVIATION, 8000)

@@ -20,8 +20,8 @@ from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import UpdateRow
 from ztb.market.recording import RecordingReader
 from ztb.market.ticks import TRADE, join_ticks
-from ztb.testing.exchange.client_options import client_options
-from ztb.testing.exchange.state import Credentials
+from ztb.testing.exchange.local import client_options
+from ztb.testing.exchange.venue import Credentials
 
 ROOT = Path(__file__).resolve().parents[3]
 _CATCHING_UP_S = 120.0  # for a daemon on a busy machine

@@ -11,8 +11,7 @@ import pytest
 
 from market.live.memory_binance import SYMBOL, MemoryBinance, refused
 from ztb.market.live.client import ClientSettings, client_factory
-from ztb.market.live.settings import FeedSettings
-from ztb.market.live.source import LiveSource, open_live_source
+from ztb.market.live.source import FeedSettings, LiveSource, open_live_source
 from ztb.market.ticks import DEPTH, SNAPSHOT, TRADE, Flag, Ticks, join_ticks
 from ztb.testing.virtual_time import VirtualTimeLoop, run_virtual
 

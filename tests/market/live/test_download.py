@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -12,10 +13,9 @@ import pytest
 from market.live.fake_venue import SYMBOL, FakeVenue
 from ztb.errors import DataError, VenueError
 from ztb.market.history import open_history
-from ztb.market.live.backoff import Backoff
 from ztb.market.live.download import Download, Fetched, Wanted
 from ztb.market.live.instrument import instrument_of
-from ztb.market.live.rest import Rest
+from ztb.market.live.rest import Backoff, Rest
 from ztb.market.ticks import GAP, Ticks, join_ticks
 from ztb.testing.virtual_time import run_virtual
 
@@ -158,3 +158,71 @@ async def test_the_command_downloads_from_an_exchange_through_ccxt(tmp_path):
     assert bars.bar_ns == 60 * 10**9 and len(join_ticks(list(bars.blocks()))) >= 58
     trades = ticks_of(tmp_path / "trades")
     assert len(trades) > 10 and np.all(np.diff(trades["ts_ns"]) >= 0)
+
+
+_MINUTE_MS = 60_000
+
+
+class Paging:
+    """A venue of minutes that pages as real ones do: what is next, what lies in a window, or only the newest."""
+
+    id = "made"
+    precisionMode = 4
+    markets: ClassVar = {
+        SYMBOL: {"base": "BTC", "quote": "USD", "precision": {"price": 0.01, "amount": 1e-5}}
+    }
+
+    def __init__(self, opens: list[int], style: str, window: int = 300, days: bool = False) -> None:
+        self.opens, self.style, self.window, self.calls = opens, style, window, 0
+        self.timeframes = {"1m": "1", "1d": "1d"} if days else {"1m": "1"}
+
+    async def fetch_ohlcv(self, symbol: str, timeframe: str, since: int, limit: int) -> list[list[float]]:
+        self.calls += 1
+        span = _MINUTE_MS if timeframe == "1m" else 86_400_000
+        opens = sorted({ms // span * span for ms in self.opens})
+        hit = {
+            "next": [ms for ms in opens if ms >= since][:limit],
+            "window": [ms for ms in opens if since <= ms < since + self.window * span],
+            "newest": opens[-self.window :],
+        }[self.style]
+        return [[ms, 100.0, 101.0, 99.0, 100.0, 1.0] for ms in hit]
+
+    def download(self, folder: Path, start_ms: int, until_ms: int) -> Fetched:
+        rest = Rest(self, lambda: Backoff(0.1, 1.0, lambda: 0.5))  # type: ignore[arg-type]
+        instrument = instrument_of(self, SYMBOL)  # type: ignore[arg-type]
+        wanted = Wanted(instrument, "bars", start_ms, until_ms, "1m", _MINUTE_MS, 1.0)
+        return run_virtual(Download(rest, wanted, folder, lambda _: None).run())
+
+
+_FROM = START_MS // 86_400_000 * 86_400_000
+_ALL = [_FROM + i * _MINUTE_MS for i in range(3000)]
+
+
+@pytest.mark.parametrize("style", ["next", "window"])
+@pytest.mark.parametrize(
+    "hole", [range(600, 1000), range(600, 1500), range(0), range(299, 301), range(2000, 2999)]
+)
+def test_a_hole_in_a_venues_bars_is_a_gap_and_not_the_end(tmp_path, style, hole):
+    fetched = Paging([ms for i, ms in enumerate(_ALL) if i not in hole], style).download(
+        tmp_path, _FROM, _FROM + 3000 * _MINUTE_MS
+    )
+    assert (fetched.rows, fetched.missing, fetched.gaps) == (3000 - len(hole), len(hole), int(bool(hole)))
+    assert np.flatnonzero(ticks_of(tmp_path)["flags"] & GAP).tolist() == ([hole.start] if hole else [])
+
+
+@pytest.mark.parametrize(("days", "most"), [(False, 300), (True, 40)])
+def test_a_market_that_was_listed_later_is_found(tmp_path, days, most):
+    venue = Paging(_ALL, "window", days=days)
+    fetched = venue.download(tmp_path, _FROM - 20_000 * _MINUTE_MS, _FROM + 3000 * _MINUTE_MS)
+    assert (fetched.rows, fetched.gaps, fetched.missing) == (3000, 1, 20_000)
+    assert venue.calls < most, "where there are days, they are asked first"
+
+
+def test_a_venue_that_tells_only_the_newest_leaves_a_gap(tmp_path):
+    fetched = Paging(_ALL, "newest", 720).download(tmp_path, _FROM, _FROM + 3000 * _MINUTE_MS)
+    assert (fetched.rows, fetched.gaps, fetched.missing) == (720, 1, 2280)
+
+
+def test_where_the_data_end_is_told(tmp_path):
+    fetched = Paging(_ALL, "window").download(tmp_path, _FROM, _FROM + 9000 * _MINUTE_MS)
+    assert (fetched.rows, fetched.end_ms) == (3000, _FROM + 3000 * _MINUTE_MS)

@@ -7,11 +7,10 @@ import pytest
 
 from ztb.config import Config, load_config
 from ztb.errors import ConfigError
-from ztb.market.live.client import ClientSettings, client_factory
-from ztb.market.live.hosts import LOOPBACK, refuse_other_hosts
-from ztb.runtime.live_market import venue_clients
-from ztb.testing.exchange.client_options import client_options
-from ztb.testing.exchange.state import Credentials
+from ztb.market.live.client import LOOPBACK, ClientSettings, client_factory, refuse_other_hosts
+from ztb.runtime.sources.live import venue_clients
+from ztb.testing.exchange.local import client_options
+from ztb.testing.exchange.venue import Credentials
 
 
 @pytest.mark.parametrize("venue", ["binance", "kraken", "okx", "coinbase", "bybit"])

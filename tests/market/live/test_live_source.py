@@ -12,8 +12,7 @@ from ccxt.base import errors
 
 from market.live.fake_venue import SYMBOL, FakeVenue, banned, out_of_order, too_many
 from ztb.errors import ConfigError, VenueError
-from ztb.market.live.settings import FeedSettings
-from ztb.market.live.source import LiveSource, open_live_source
+from ztb.market.live.source import FeedSettings, LiveSource, open_live_source
 from ztb.market.ticks import BAR, DEPTH, LAST, QUOTE, SNAPSHOT, TRADE, Flag, Ticks, join_ticks
 from ztb.testing.virtual_time import VirtualTimeLoop, run_virtual
 

@@ -13,8 +13,8 @@ from ztb.ledger.run_directory import RunDirectory
 from ztb.market.recording import RecordingReader
 from ztb.market.ticks import DEPTH, QUOTE, TRADE, join_ticks
 from ztb.runtime.clock import SystemClock
-from ztb.runtime.daemon import DaemonOptions
-from ztb.runtime.trading import TradingRequest, paper_daemon
+from ztb.runtime.daemon.daemon import DaemonOptions
+from ztb.runtime.modes.paper import TradingRequest, paper_daemon
 
 
 async def test_kraken_in_paper_mode_trades_and_misses_no_trade(tmp_path: Path):

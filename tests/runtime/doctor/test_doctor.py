@@ -12,11 +12,10 @@ import pytest
 
 from ztb.cli import run
 from ztb.config import Config, load_config
-from ztb.runtime.doctor import Finding, Patient, Verdict, machine, setup
-from ztb.runtime.doctor.kernel_clock import ClockState, read_clock
-from ztb.runtime.doctor.rounds import CHECKS, diagnose
+from ztb.runtime.doctor import CHECKS, Finding, Patient, Verdict, diagnose, machine, setup
+from ztb.runtime.doctor.machine import ClockState, read_clock
 from ztb.utils import CheckpointManager
-from ztb.utils.shipped import shipped_folder
+from ztb.utils.installation import shipped_folder
 
 
 @pytest.fixture

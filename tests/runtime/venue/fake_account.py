@@ -11,8 +11,7 @@ from ccxt.base import errors
 
 from ztb.execution.orders import OrderRequest
 from ztb.market.instrument import Instrument
-from ztb.market.live.backoff import Backoff
-from ztb.market.live.rest import Rest
+from ztb.market.live.rest import Backoff, Rest
 from ztb.runtime.venue.broker import Doors, VenueBroker
 
 INSTRUMENT = Instrument(

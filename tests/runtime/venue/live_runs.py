@@ -20,14 +20,14 @@ from ztb.ledger.accounts import Account
 from ztb.ledger.run_directory import RunDirectory
 from ztb.market.instrument import Instrument
 from ztb.market.live.instrument import instrument_of
-from ztb.runtime.arming import Arming, account_of, write_arming
 from ztb.runtime.clock import SystemClock
-from ztb.runtime.daemon import Daemon, DaemonOptions
-from ztb.runtime.live_trading import live_daemon
-from ztb.runtime.recovery import Past, read_past
-from ztb.runtime.resuming import rebook
-from ztb.runtime.trading import TradingRequest
-from ztb.utils.version import code_version
+from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
+from ztb.runtime.modes.arming import Arming, account_of, write_arming
+from ztb.runtime.modes.live import live_daemon
+from ztb.runtime.modes.paper import TradingRequest
+from ztb.runtime.recovery.past import Past, read_past
+from ztb.runtime.recovery.resuming import rebook
+from ztb.utils.installation import code_version
 
 FAR_NS = 2**62
 

@@ -15,9 +15,9 @@ from runtime.venue.live_runs import ledger_of
 from ztb.control import Adopt, Halt, Resume
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import NoteRow
-from ztb.runtime.daemon import Daemon
-from ztb.testing.exchange.state import USER
-from ztb.testing.exchange.units import SCALE
+from ztb.runtime.daemon.daemon import Daemon
+from ztb.testing.exchange.listing import SCALE
+from ztb.testing.exchange.venue import USER
 from ztb.testing.virtual_time import run_virtual
 
 OFTEN = {"execution.reconcile_every_s": 5.0}

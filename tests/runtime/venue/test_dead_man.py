@@ -7,8 +7,7 @@ from types import SimpleNamespace
 
 from ccxt.base import errors
 
-from ztb.market.live.backoff import Backoff
-from ztb.market.live.rest import Rest
+from ztb.market.live.rest import Backoff, Rest
 from ztb.runtime.venue.dead_man import VenueSwitch
 from ztb.testing.virtual_time import run_virtual
 

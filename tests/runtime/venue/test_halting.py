@@ -8,10 +8,10 @@ from chaos.stage import WARM_S, Stage, stage
 from runtime.daemons import until
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import OrderRow
-from ztb.runtime.daemon import Daemon
-from ztb.runtime.kill_switch import KillSwitch, Latch
+from ztb.runtime.daemon.daemon import Daemon
+from ztb.runtime.daemon.kill_switch import KillSwitch, Latch
 from ztb.testing.exchange.faults import Fault, Kind
-from ztb.testing.exchange.state import USER
+from ztb.testing.exchange.venue import USER
 from ztb.testing.virtual_time import run_virtual
 
 SEED = 3

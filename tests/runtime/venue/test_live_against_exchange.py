@@ -24,11 +24,11 @@ from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import FillRow, NoteRow, OrderEventRow, OrderRow
 from ztb.ledger.run_directory import RunDirectory
 from ztb.runtime.clock import SystemClock
-from ztb.runtime.daemon import DaemonOptions
-from ztb.runtime.live_trading import live_daemon
-from ztb.runtime.trading import TradingRequest
+from ztb.runtime.daemon.daemon import DaemonOptions
+from ztb.runtime.modes.live import live_daemon
+from ztb.runtime.modes.paper import TradingRequest
 from ztb.testing.exchange.local import LocalExchange
-from ztb.testing.exchange.state import Credentials
+from ztb.testing.exchange.venue import Credentials
 
 ORDERS = 12
 

@@ -17,7 +17,7 @@ from ztb.ledger.accounts import Account
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.journal import Journal, JournalReader
 from ztb.ledger.records import OrderEventRow
-from ztb.runtime.recovery import Opening
+from ztb.runtime.recovery.past import Opening
 from ztb.runtime.venue.broker import VenueBroker
 from ztb.runtime.venue.orders import OrderTable
 

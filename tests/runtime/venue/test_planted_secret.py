@@ -22,14 +22,14 @@ from ztb.control import Halt, Status
 from ztb.errors import InvariantError, VenueError
 from ztb.ledger.run_directory import RunDirectory
 from ztb.runtime.clock import SystemClock
-from ztb.runtime.daemon import Daemon, DaemonOptions
-from ztb.runtime.live_trading import live_daemon
-from ztb.runtime.observers import configured_observers
-from ztb.runtime.trading import TradingRequest
+from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
+from ztb.runtime.daemon.observers import configured_observers
+from ztb.runtime.modes.live import live_daemon
+from ztb.runtime.modes.paper import TradingRequest
 from ztb.secrets import HIDDEN, Redactor, known_secrets
 from ztb.telemetry.logs import configure_logging
 from ztb.testing.exchange.local import LocalExchange
-from ztb.testing.exchange.state import Credentials
+from ztb.testing.exchange.venue import Credentials
 
 KEY, SECRET = "planted-key-4c1f", "planted-secret-9d2e"
 PLANTED = {

@@ -12,7 +12,7 @@ from chaos.stage import WARM_S, stage
 from chaos.truth import truth_of
 from runtime.daemons import until
 from runtime.venue.fake_account import INSTRUMENT, PREFIX, Wall, buy
-from ztb.market.live.backoff import Backoff
+from ztb.market.live.rest import Backoff
 from ztb.runtime.venue.orders import OrderTable
 from ztb.runtime.venue.user_stream import UserStream
 from ztb.testing.virtual_time import run_virtual

@@ -24,7 +24,6 @@ from ztb.ledger.records import NoteRow
 from ztb.telemetry.mqtt.commands import Commands
 from ztb.telemetry.mqtt.link import Incoming
 from ztb.telemetry.mqtt.payloads import Acknowledgement
-from ztb.telemetry.mqtt.sequence_file import SequenceFile
 from ztb.telemetry.mqtt.signing import (
     MAXIMUM_AHEAD_MS,
     RESUMING,
@@ -33,6 +32,7 @@ from ztb.telemetry.mqtt.signing import (
     CommandGate,
     Reason,
     Refused,
+    SequenceFile,
     sign,
 )
 

@@ -22,7 +22,7 @@ from ztb.control import Answer, Command, Halt, Status
 from ztb.errors import ConfigError
 from ztb.ledger.records import NoteRow
 from ztb.telemetry.mqtt.observer import MqttObserver
-from ztb.telemetry.mqtt.setup import mqtt_observer
+from ztb.telemetry.mqtt.setup import client_identifier, mqtt_observer
 from ztb.telemetry.mqtt.signing import Body, sign
 
 KEY = "a key that is shared"
@@ -164,7 +164,9 @@ async def test_who_stops_says_so_and_who_vanishes_is_said_to_have(mosquitto_of, 
         assert (await ear.hear("/status", online=False))["reason"] == "stopped"
         async with daemon.running():
             await ear.hear("/status", online=True)
-            async with aiomqtt.Client("127.0.0.1", mosquitto.port, identifier="ztb-paper"):
+            async with aiomqtt.Client(
+                "127.0.0.1", mosquitto.port, identifier=client_identifier("ztb", "paper", tmp_path)
+            ):
                 assert (await ear.hear("/status", online=False))["reason"] == "connection lost"
 
 
@@ -313,3 +315,16 @@ def test_commands_need_a_key(tmp_path):
 
 def test_it_is_off_by_default(tmp_path):
     assert mqtt_observer(MqttSection(), "paper", tmp_path, WallClock(), print, {}) is None
+
+
+def test_no_two_daemons_have_one_name_at_the_broker(tmp_path):
+    made = [
+        (prefix, instance, folder)
+        for prefix in ("ztb", "alice", "bob")
+        for instance in ("ztb", "paper", "a-very-long-name-of-an-instance")
+        for folder in (tmp_path / "a", tmp_path / "b")
+    ]
+    names = [client_identifier(*one) for one in made]
+    assert len(set(names)) == len(names)
+    assert names == [client_identifier(*one) for one in made], "the same after a restart"
+    assert all(len(name) <= 23 for name in names), "what every broker of MQTT 3.1.1 takes"

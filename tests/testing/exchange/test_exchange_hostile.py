@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from testing.exchange.desk import LIMIT, Desk, opened
 from ztb.testing import Frame
-from ztb.testing.exchange.routes import METHODS, ROUTES
+from ztb.testing.exchange.api.routes import METHODS, ROUTES
 
 NAMES = sorted(
     {*LIMIT, "limit", "fromId", "startTime", "endTime", "interval", "symbols", "orderId", "origClientOrderId"}

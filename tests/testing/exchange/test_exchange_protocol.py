@@ -13,8 +13,7 @@ import pytest
 from testing.exchange.desk import Desk, answer, opened
 from ztb.testing import Close
 from ztb.testing.exchange.candles import MINUTE_MS
-from ztb.testing.exchange.listing import BTCUSDT, LISTINGS
-from ztb.testing.exchange.units import parse_amount
+from ztb.testing.exchange.listing import BTCUSDT, LISTINGS, parse_amount
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 
 from ztb.cli import run
 from ztb.testing import LocalExchange
-from ztb.testing.exchange import wire
+from ztb.testing.exchange.api import wire
 
 SYMBOL = "BTC/USDT"
 ROOT = Path(__file__).resolve().parents[3]

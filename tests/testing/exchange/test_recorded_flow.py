@@ -16,11 +16,10 @@ from ztb.market.history import History, open_history
 from ztb.market.ticks import BAR, DEPTH, LAST, QUOTE, SNAPSHOT, TRADE, Ticks, empty_ticks
 from ztb.runtime.clock import SystemClock
 from ztb.testing import Exchange, LocalExchange, Setup, VirtualClock, open_exchange
-from ztb.testing.exchange.listing import BTCUSDT
+from ztb.testing.exchange.listing import BTCUSDT, SCALE, parse_amount
 from ztb.testing.exchange.orders import OrderRequest, OrderType, Side
 from ztb.testing.exchange.recorded import RecordedFlow, recorded_market
-from ztb.testing.exchange.state import USER
-from ztb.testing.exchange.units import SCALE, parse_amount
+from ztb.testing.exchange.venue import USER
 
 START_NS = 1_700_000_000 * 10**9
 

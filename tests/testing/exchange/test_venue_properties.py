@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ztb.testing.exchange.listing import BTCUSDT
+from ztb.testing.exchange.listing import BTCUSDT, SCALE, cost_of
 from ztb.testing.exchange.orders import (
     OPEN,
     BalanceChange,
@@ -16,12 +16,11 @@ from ztb.testing.exchange.orders import (
     OrderRequest,
     OrderType,
     Print,
+    Refusal,
     Report,
     Side,
     TimeInForce,
 )
-from ztb.testing.exchange.refusals import Refusal
-from ztb.testing.exchange.units import SCALE, cost_of
 from ztb.testing.exchange.venue import FEES, MAKERS, Venue
 
 ACCOUNTS = ("ann", "bob", MAKERS)

@@ -2,5 +2,6 @@
 
 from ztb.learning.allocation.allocator import Allocator, AllocatorConfig, Expert
 from ztb.learning.allocation.evidence import GrowthEvidence
+from ztb.learning.allocation.experts import Experts, ExpertsConfig, name_of
 
-__all__ = ["Allocator", "AllocatorConfig", "Expert", "GrowthEvidence"]
+__all__ = ["Allocator", "AllocatorConfig", "Expert", "Experts", "ExpertsConfig", "GrowthEvidence", "name_of"]

@@ -8,9 +8,9 @@ in a mixture with staying flat (Bayes' rule with e-values for likelihood ratios;
 
 so that at first the experts share `prior`, what loses fades, and what keeps growing after costs gets everything. Chance
 alone makes e large now and then. Therefore all weights are multiplied by a cushion (Grossman and Zhou 1993, "Optimal
-investment strategies for controlling drawdowns"): it falls to 0 as the account loses a fraction D since the evidence of
-the whole, e = sum_j (p_j / p) e_j, was last at its highest, and D grows with that height, from `drawdown_fraction`
-below `doubt` to no limit beyond `certainty`.
+investment strategies for controlling drawdowns"): it falls to 0 as the account loses a fraction D of its peak, and D
+grows with the highest evidence of the whole so far, e = sum_j (p_j / p) e_j, from `drawdown_fraction` below `doubt` to
+no limit beyond `certainty`. Beyond `doubt` a new height of e begins a new peak: what was cut back may trade again.
 """
 
 from __future__ import annotations
@@ -71,13 +71,13 @@ class Allocator:
         """A new expert, which begins with `evidence`, or none."""
         begun = evidence if evidence is not None else GrowthEvidence(self.config.forgetting)
         expert = self.experts[name] = Expert(name, share, begun, unproven)
-        self._weigh()
+        self.weigh()
         return expert
 
     def remove(self, name: str) -> None:
         """`name` is no expert any more."""
         del self.experts[name]
-        self._weigh()
+        self.weigh()
 
     def rehearse(self, equities: Mapping[str, float], last: bool) -> None:
         """As `follow`, before the account trades: of the experts alone. `last` of a block."""
@@ -92,7 +92,7 @@ class Allocator:
             self._follow(self.experts[name], equity, closes)
         if closes:
             self._look_back(account)
-            self._weigh()
+            self.weigh()
         return closes
 
     @staticmethod
@@ -103,6 +103,13 @@ class Allocator:
             expert.evidence.add(math.log(equity / expert.opened))
             expert.opened = equity
 
+    def adopted(self, value: float) -> None:
+        """Equities were changed by `value` quote currency that nothing earned."""
+        self._reference += value
+        for expert in self.experts.values():
+            if expert.opened > 0.0:
+                expert.opened += value
+
     def target(self, exposures: Mapping[str, float]) -> float:
         """The account's target exposure, of the experts' target exposures."""
         return sum(expert.weight * exposures[name] for name, expert in self.experts.items())
@@ -111,6 +118,19 @@ class Allocator:
     def invested(self) -> float:
         """The sum of all weights: what is not flat."""
         return sum(expert.weight for expert in self.experts.values())
+
+    @property
+    def awaited(self) -> str:
+        """In words, what it takes for an expert to have a share, and how near the nearest is."""
+        if self.cushion == 0.0:
+            return (
+                "as much was lost as the evidence allows; it trades again when that stands higher than ever"
+            )
+        nearest = max(self.experts.values(), key=lambda expert: expert.evidence.log_e)
+        return (
+            f"the growth of {nearest.name} on paper has an evidence of {_e(nearest):.2g}; it takes "
+            f"{self.config.earned:g} where nothing was trained"
+        )
 
     @property
     def log_e(self) -> float:
@@ -123,18 +143,19 @@ class Allocator:
     def _look_back(self, account: float) -> None:
         """Move the cushion: what was lost since the evidence stood highest, against what may be lost."""
         config, log_e = self.config, self.log_e
-        if log_e > self._highest or self._reference == 0.0:
-            self._highest, self._reference = max(self._highest, log_e), account
-        self._reference = max(self._reference, account)
-        lost = 1.0 - account / self._reference
         doubt, certainty = math.log(config.doubt), math.log(config.certainty)
+        begun = self._reference == 0.0 or log_e > max(self._highest, doubt)
+        self._reference = account if begun else max(self._reference, account)
+        self._highest = max(self._highest, log_e)
+        lost = 1.0 - account / self._reference
         trust = min(max((self._highest - doubt) / (certainty - doubt), 0.0), 1.0)
         most = config.drawdown_fraction + trust * (1.0 - config.drawdown_fraction)
         self.cushion = min(max(1.0 - lost / most, 0.0), 1.0)
 
-    def _weigh(self) -> None:
+    def weigh(self) -> None:
+        """Make the weights anew from the evidence as it is."""
         config = self.config
-        total = sum(expert.share for expert in self.experts.values())
+        total = sum(expert.share for expert in self.experts.values()) or 1.0
         spoken = {
             name: config.prior * expert.share / total * _e(expert) if self._admitted(expert) else 0.0
             for name, expert in self.experts.items()
@@ -160,7 +181,7 @@ class Allocator:
         self._decisions = int(state["decisions"])
         self._highest, self._reference = float(state["highest"]), float(state["reference"])
         self.cushion = float(state["cushion"])
-        self._weigh()
+        self.weigh()
 
 
 def _e(expert: Expert) -> float:

@@ -3,26 +3,97 @@
 All policies draw the same random numbers for the same decision and account, and their venues the same latencies and
 queues (common random numbers: Glasserman and Yao 1992, "Some guidelines and guarantees for common random numbers"),
 so that what differs is due to what they do. The venue is the paper exchange; the risk gate is no part of it.
+
+Also here: a policy's accounts living through a piece of market. Kernels.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ztb.errors import InvariantError
 from ztb.execution.paper_config import PaperConfig
-from ztb.learning.gate.shadow_kernels import Brain, Lived, begin_life, live_piece, live_step
 from ztb.learning.rollouts import BatchPolicy
-from ztb.trading.bridge import BridgeConfig
-from ztb.trading.episodes import Episodes
-from ztb.trading.network import MakeNetwork, TowerOutputs
-from ztb.trading.recording import Recording
-from ztb.trading.simulation import Simulation
+from ztb.trading.bridge import FACT_EQUITY, BridgeConfig
+from ztb.trading.episodes import Episodes, Lanes
+from ztb.trading.policy.layers import forward
+from ztb.trading.policy.network import MakeNetwork, TowerOutputs
+from ztb.trading.policy.serving import sample_batch
+from ztb.trading.policy.weights import NetworkShape, Weights
+from ztb.trading.recording import Recording, Shared
+from ztb.trading.simulation import Outcome, Simulation, step_all
 from ztb.trading.strategy import OwnReward
-from ztb.trading.weights import NetworkShape, Weights
+from ztb.utils.kernel import kernel
+
+
+class Lived(NamedTuple):
+    """What became of P accounts in T steps."""
+
+    rewards: NDArray[np.float64]
+    """(T, P)"""
+    equity: NDArray[np.float64]
+    """(T + 1, P) before, between and after the steps, quote currency"""
+    notional: NDArray[np.float64]
+    """(T + 1, P) traded so far, quote currency"""
+    observations: NDArray[np.float32]
+    """(T, D) of the first account"""
+    tainted: NDArray[np.bool_]
+    """(T,) whether the step spans a gap"""
+
+
+class Brain(NamedTuple):
+    """A network of the shipped kind (`trading.policy.serving.Program`), and room for what it says of P observations."""
+
+    parameters: NDArray[np.float32]
+    layers: NDArray[np.int64]
+    heads: NDArray[np.int64]
+    scratch: NDArray[np.float32]
+    outputs: NDArray[np.float32]
+    """(P, A + 1)"""
+    logprobs: NDArray[np.float32]
+    """(P,)"""
+
+
+@kernel
+def begin_life(lanes: Lanes, lived: Lived) -> None:
+    """Note the accounts as they are before the first step."""
+    for i in range(lived.equity.shape[1]):
+        lived.equity[0, i] = lanes.facts[i, FACT_EQUITY]
+        lived.notional[0, i] = lanes.account[i]["traded_notional"]
+
+
+@kernel
+def live_step(
+    shared: Shared, lanes: Lanes, outcome: Outcome, actions: NDArray[np.int64], t: int, lived: Lived
+) -> int:
+    """Step `t` with `actions` (P, 2); returns how many reports were lost for want of room, which is an error."""
+    for d in range(lived.observations.shape[1]):
+        lived.observations[t, d] = outcome.observations[0, d]
+    lost: int = step_all(shared, lanes, outcome, actions)
+    for i in range(len(actions)):
+        lived.rewards[t, i] = outcome.rewards[i]
+        lived.equity[t + 1, i] = lanes.facts[i, FACT_EQUITY]
+        lived.notional[t + 1, i] = lanes.account[i]["traded_notional"]
+    lived.tainted[t] = outcome.tainted[0]
+    return lost
+
+
+@kernel
+def live_piece(
+    shared: Shared, lanes: Lanes, outcome: Outcome, brain: Brain, uniforms: NDArray[np.float64],
+    deterministic: int, actions: NDArray[np.int64], lived: Lived,
+) -> int:  # fmt: skip
+    """All steps, with actions drawn with `uniforms` (T, P, H), or the most probable; returns as `live_step`."""
+    lost = 0
+    for t in range(len(uniforms)):
+        forward(brain.parameters, brain.layers, brain.scratch, outcome.observations, brain.outputs)
+        sample_batch(brain.outputs, brain.heads, uniforms[t], deterministic, actions, brain.logprobs)
+        lost += live_step(shared, lanes, outcome, actions, t, lived)
+    return lost
 
 
 @dataclass(frozen=True, slots=True)

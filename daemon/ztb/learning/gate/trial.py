@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.learning.gate.behaviour import Behaviour, compare, greatest_entropy
-from ztb.learning.gate.candidate import PASSED, Entrant, Verdict
+from ztb.learning.gate.candidate import PASSED, Entrant, GateRules, Verdict
 from ztb.learning.gate.evidence import Evidence
-from ztb.learning.gate.rules import GateRules
 from ztb.learning.gate.shadow import Shadow, Terms, Traded
 
 _REFUSE = 0.05
@@ -80,8 +79,11 @@ class Trial:
         self._course: list[float] = []
 
     def follow(self, own: Traded, incumbent: Traded, behaviour: Behaviour) -> str:
-        """Take what both did on a piece; the reason why the test is over, or nothing."""
-        counted = ~own.tainted
+        """Take what both did on a piece; the reason why the test is over, or nothing.
+
+        Where the incumbent's own reward is not finite, nothing can be compared; a candidate's ends its test.
+        """
+        counted = ~own.tainted & np.isfinite(incumbent.rewards).all(axis=1)
         self._own.follow(own, counted)
         self._incumbent.follow(incumbent, counted)
         self._seen += len(counted)

@@ -13,20 +13,29 @@ from __future__ import annotations
 import os
 import struct
 from dataclasses import astuple, fields
+from enum import IntEnum
 
 import msgspec
 
 from ztb.learning.online import LearnerCounts
 from ztb.learning.process import memory
-from ztb.learning.process.double_buffer import DoubleBuffer
 from ztb.learning.process.feed import Feed
 from ztb.learning.process.messages import REPORT, VERDICT, transition_dtype
-from ztb.learning.process.ring import Ring
+from ztb.learning.process.ring import DoubleBuffer, Ring
 from ztb.learning.process.settings import LearnerSettings
 
 REPORTS = 1024
 VERDICTS = 64
 _LENGTH = struct.Struct("<Q")
+
+
+class Doing(IntEnum):
+    """What a learner is at. While COMPILING it may show no sign of life for longer."""
+
+    STARTING = 0
+    RESTING = 1
+    LEARNING = 2
+    COMPILING = 3
 
 
 class Channel:
@@ -39,7 +48,7 @@ class Channel:
         self.settings = msgspec.msgpack.decode(whole[_LENGTH.size : start].tobytes(), type=LearnerSettings)
         carver = memory.Carver(whole, start)
         self._beats, self._ready, self._stop = carver.word(), carver.word(), carver.word()
-        self._skip = carver.word()
+        self._skip, self._doing = carver.word(), carver.word()
         self._left_out = carver.words(len(fields(LearnerCounts)))
         settings = self.settings
         self.transitions = Ring(carver, transition_dtype(settings.shape), settings.transitions())
@@ -68,6 +77,15 @@ class Channel:
     @ready.setter
     def ready(self, ready: bool) -> None:
         self._ready[0] = ready
+
+    @property
+    def doing(self) -> Doing:
+        """What the present learner says that it does."""
+        return Doing(int(self._doing[0]))
+
+    @doing.setter
+    def doing(self, doing: Doing) -> None:
+        self._doing[0] = doing
 
     @property
     def stopping(self) -> bool:

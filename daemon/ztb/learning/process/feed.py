@@ -4,10 +4,13 @@ A moment is a decision: which rows came since the one before, what was seen. Its
 the learner's state says that its window begins later, so that a learner that takes over tells its window the
 same again. Where there is no room nobody waits: the decision and its ticks are dropped and counted, and the next
 that fits begins a new window, with the market before it in front of its ticks.
+
+Also here: numbers that come in order, as spans of consecutive ones: how a hole is journaled in few words.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +21,35 @@ from numpy.typing import NDArray
 from ztb.errors import InvariantError
 from ztb.learning.process.memory import Bytes, Carver
 from ztb.learning.process.ring import STAMP, Ring
-from ztb.learning.process.spans import Spans
 from ztb.learning.window import RecentWindow, most_ticks
 from ztb.market.ticks import TICK, Ticks, plain_ticks
 from ztb.market.view import VIEW
+
+
+class Spans:
+    """Spans [first, last] since they were taken last."""
+
+    def __init__(self) -> None:
+        self._spans: list[list[int]] = []
+
+    def add(self, number: int) -> None:
+        """One more, beyond all before."""
+        if self._spans and self._spans[-1][1] == number - 1:
+            self._spans[-1][1] = number
+        else:
+            self._spans.append([number, number])
+
+    def take(self) -> list[list[int]]:
+        """Those since the last call."""
+        taken, self._spans = self._spans, []
+        return taken
+
+
+def numbers(spans: Iterable[Iterable[int]]) -> Iterator[int]:
+    """Every number in `spans`."""
+    for first, last in spans:
+        yield from range(first, last + 1)
+
 
 _ROW = TICK.itemsize
 _VIEW_ROWS = -(-VIEW.itemsize // _ROW)

@@ -9,19 +9,21 @@ import msgspec
 import numpy as np
 
 from ztb.learning.gate.candidate import Verdict
-from ztb.learning.guidance import UNGUIDED, Guidance
-from ztb.learning.online import Transition
+from ztb.learning.online import Dropped, Transition
 from ztb.learning.process.ring import STAMP, Records
-from ztb.trading.ppo.stats import UpdateStats
-from ztb.trading.weights import NetworkShape
+from ztb.learning.regime import UNGUIDED, Guidance
+from ztb.trading.policy.weights import NetworkShape
+from ztb.trading.ppo.rollout import UpdateStats
 
 _DTYPES = {"float": "<f8", "int": "<i8", "bool": "?"}
+_WHY_BYTES = 400
 _STATS = [(field.name, _DTYPES[str(field.type)]) for field in fields(UpdateStats)]
 REPORT = np.dtype(
     [*STAMP, ("update", "<i8"), ("decision", "<i8"), ("ts_ns", "<i8"), ("mean_reward", "<f8"),
-     ("candidate", "<i8"), ("era", "<i8"), ("set_back", "<i8"), *_STATS]
+     ("candidate", "<i8"), ("era", "<i8"), ("set_back", "<i8"), ("dropped", f"S{_WHY_BYTES}"), ("astray", "?"),
+     *_STATS]
 )  # fmt: skip
-
+"""`dropped`: why there was no update, or nothing."""
 
 NEVER = -1
 _DETAIL_BYTES = 3072
@@ -48,7 +50,7 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """An update that the learner did, trained on everything up to `decision` at `ts_ns`.
+    """An update that the learner did, trained on everything up to `decision` at `ts_ns`; or one that it `dropped`.
 
     `candidate`: number of the candidate that it made in the candidates' buffer; 0: none. `set_back`: the decision of
     the transition before which it went back to what serves in `era`; NEVER: it did not since the last report.
@@ -59,9 +61,10 @@ class Report:
     ts_ns: int
     mean_reward: float
     candidate: int
-    stats: UpdateStats
+    stats: UpdateStats | None
     era: int = 0
     set_back: int = NEVER
+    dropped: Dropped | None = None
 
 
 def transition_dtype(shape: NetworkShape) -> np.dtype[Any]:
@@ -109,17 +112,22 @@ def write_report(report: Report, record: Records) -> None:
     """Fill `record` (1,) of dtype REPORT."""
     for name in ("update", "decision", "ts_ns", "mean_reward", "candidate", "era", "set_back"):
         record[name] = getattr(report, name)
+    dropped = report.dropped
+    record["dropped"] = b"" if dropped is None else dropped.why.encode()[:_WHY_BYTES]
+    record["astray"] = dropped is not None and dropped.astray
     for name, _ in _STATS:
-        record[name] = getattr(report.stats, name)
+        record[name] = 0 if report.stats is None else getattr(report.stats, name)
 
 
 def read_report(record: Records) -> Report:
     """What was written into `record` (1,)."""
     row: Any = record[0]
-    stats = UpdateStats(**{name: row[name].item() for name, _ in _STATS})
+    update, why = int(row["update"]), row["dropped"].decode(errors="ignore")
+    stats = None if why else UpdateStats(**{name: row[name].item() for name, _ in _STATS})
     return Report(
-        int(row["update"]), int(row["decision"]), int(row["ts_ns"]), float(row["mean_reward"]),
+        update, int(row["decision"]), int(row["ts_ns"]), float(row["mean_reward"]),
         int(row["candidate"]), stats, int(row["era"]), int(row["set_back"]),
+        Dropped(update, why, bool(row["astray"])) if why else None,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from ztb.utils.checkpoint.arrays import make_array
 from ztb.utils.checkpoint.errors import Malformed
 from ztb.utils.checkpoint.layout import Frame
 from ztb.utils.checkpoint.snapshot import plan_snapshot, take_snapshot
-from ztb.utils.checkpoint.untree import decode_state
+from ztb.utils.checkpoint.tree import decode_state
 
 _LENGTH = struct.Struct("<Q")
 _MOST_BYTES = 1 << 32

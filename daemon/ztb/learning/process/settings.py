@@ -11,8 +11,8 @@ from ztb.learning.contest import ContestConfig
 from ztb.learning.online import OnlineConfig
 from ztb.learning.process.feed import FeedSize
 from ztb.learning.recent import RecentConfig
+from ztb.trading.policy.weights import NetworkShape, parameter_shapes
 from ztb.trading.ppo.config import PPOConfig
-from ztb.trading.weights import NetworkShape, parameter_shapes
 from ztb.utils.background import BACKGROUND_NICE
 
 _PARAMETER_SETS = 4  # a state holds the weights and two moments of each; one set for growth
@@ -51,13 +51,15 @@ class LearnerSettings(msgspec.Struct, frozen=True):
 class Care:
     """How the process is looked after; all times in seconds.
 
-    A learner that shows no sign of life for `hang_timeout_s` (`start_timeout_s` until it is ready: importing
-    and compiling take a while) is killed. One that died is restarted after `backoff_first_s`, doubled at each
+    A learner that shows no sign of life for `hang_timeout_s` is killed; it has `start_timeout_s` until it is ready,
+    since importing takes a while, and `compile_timeout_s` while it says that it compiles: one function may take minutes
+    on a busy machine. One that died is restarted after `backoff_first_s`, doubled at each
     death without an update in between, up to `backoff_most_s`. `nice` lowers its priority.
     """
 
     hang_timeout_s: float = 60.0
     start_timeout_s: float = 180.0
+    compile_timeout_s: float = 900.0
     backoff_first_s: float = 0.5
     backoff_most_s: float = 60.0
     nice: int = BACKGROUND_NICE

@@ -1,8 +1,16 @@
-"""Keeps a learner process running, and tells what happened to it. Owns its memory, descriptors and process."""
+"""Keeps a learner process running, and tells what happened to it. Owns its memory, descriptors and process.
+
+Also here: the operating system's side of the learner: a fresh interpreter, lowered in priority, and how it ended.
+"""
 
 from __future__ import annotations
 
+import json
+import logging
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +20,71 @@ from ztb.learning.contest import Serving
 from ztb.learning.gate.candidate import Verdict
 from ztb.learning.online import LearnerCounts
 from ztb.learning.process import channel as channels
-from ztb.learning.process.channel import Channel
-from ztb.learning.process.child import Child
-from ztb.learning.process.feed import FeedWriter
+from ztb.learning.process import memory
+from ztb.learning.process.channel import Channel, Doing
+from ztb.learning.process.feed import FeedWriter, Spans
 from ztb.learning.process.messages import Completed, Report, read_report, read_verdict, write_transition
 from ztb.learning.process.packing import pack_serving, unpack
 from ztb.learning.process.settings import Care, LearnerSettings
-from ztb.learning.process.spans import Spans
+from ztb.secrets import without_secrets
+
+_log = logging.getLogger(__name__)
+
+# The child imports from where its parent does, as the spawn method of multiprocessing has it.
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from ztb.learning.process.worker import main; main(*map(int, sys.argv[2:]))"
+)
+_SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+_SAID_BYTES = 4096
+
+
+class Child:
+    """A running learner on the memory behind `descriptor`, woken through `wake`. Spawned, never forked."""
+
+    def __init__(self, descriptor: int, wake: int, nice: int) -> None:
+        self._said = memory.create(0)
+        arguments = [json.dumps(sys.path), str(descriptor), str(wake), str(os.getpid())]
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _START, *arguments],
+            stdin=subprocess.DEVNULL, stdout=self._said, stderr=self._said, pass_fds=(descriptor, wake),
+            env=without_secrets(os.environ) | _SINGLE_THREADED,
+        )  # fmt: skip
+        self.pid = self._process.pid
+        _lower(self.pid, nice)
+
+    def poll(self) -> int | None:
+        """Its exit code (negative: the signal that killed it), or None while it runs."""
+        return self._process.poll()
+
+    def kill(self) -> None:
+        """End it at once, stopped or hung as it may be, and wait for that."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+    def last_words(self) -> str:
+        """The last line that it wrote to its standard output or error; for when it has died."""
+        size = os.fstat(self._said).st_size
+        tail = os.pread(self._said, _SAID_BYTES, max(0, size - _SAID_BYTES))
+        lines = tail.decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
+
+    def release(self) -> None:
+        """Give up what is held for a dead child."""
+        os.close(self._said)
+
+
+def _lower(pid: int, nice: int) -> None:
+    """Less priority than the trading process, and one core: the last of ours. Where refused: as it is."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, 0) + nice)
+        allowed = os.sched_getaffinity(0)
+        if len(allowed) > 1:
+            os.sched_setaffinity(pid, {max(allowed)})
+    except OSError as error:
+        _log.warning("the learner runs at ordinary priority: %s", error)
+
 
 WINDOW_SKIPPED = "window_skipped"
 """Kind of the event that the next learner's window begins anew, after so many `rows` of ticks."""
@@ -82,6 +148,11 @@ class LearnerProcess:
     def pid(self) -> int | None:
         """Of the running learner."""
         return self._child.pid if self._child else None
+
+    @property
+    def doing(self) -> str:
+        """What the learner is at, in a word; nothing where none runs."""
+        return "" if self._child is None or self._closed else self._channel.doing.name.lower()
 
     @property
     def waiting(self) -> int:
@@ -179,7 +250,7 @@ class LearnerProcess:
         del self._channel
 
     def _start(self) -> Event:
-        self._channel.ready = False
+        self._channel.ready, self._channel.doing = False, Doing.STARTING
         self._alive_at = self._clock()
         try:
             self._child = Child(self._memory, self._wake, self._care.nice)
@@ -192,18 +263,24 @@ class LearnerProcess:
         now, beats = self._clock(), self._channel.beats
         if beats != self._beats:
             self._beats, self._alive_at = beats, now
-        patience = self._care.hang_timeout_s if self._channel.ready else self._care.start_timeout_s
-        return now - self._alive_at > patience
+        return now - self._alive_at > self._patience()
+
+    def _patience(self) -> float:
+        """For how long the learner may show no sign of life, in what it does now, seconds."""
+        if self._channel.doing is Doing.COMPILING:
+            return self._care.compile_timeout_s
+        return self._care.hang_timeout_s if self._channel.ready else self._care.start_timeout_s
 
     def _bury(self, child: Child, kind: str, code: int | None) -> Iterator[Event]:
         """The learner is dead: say so, and say when there will be another."""
-        said, counts = child.last_words(), self.counts
+        said, doing, counts = child.last_words(), self.doing, self.counts
         child.release()
         self._child = None
         counts.hangs += code is None
         counts.deaths += code is not None
         backoff = self._back_off()
-        yield Event(kind, {"exit": code, "said": said, "restart_in_s": backoff, "waiting": self.waiting})
+        told = {"exit": code, "said": said, "doing": doing, "restart_in_s": backoff, "waiting": self.waiting}
+        yield Event(kind, told)
         if counts.failures >= _FAILURES_BEFORE_SKIPPING:
             for decision in self._channel.skip_waiting():
                 self._drop(decision)

@@ -1,6 +1,6 @@
 """The learner process: transitions in, states, reports and candidates out; ends when its parent does.
 
-Started by `child.py` as `main(memory descriptor, wake-up descriptor, parent's process id)`.
+Started by `supervisor.py` as `main(memory descriptor, wake-up descriptor, parent's process id)`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ import numpy as np
 from ztb.errors import InvariantError
 from ztb.learning.contest import Contest, Serving
 from ztb.learning.gate.candidate import Verdict
-from ztb.learning.guidance import guided
-from ztb.learning.online import LearnerCounts, OnlineLearner, Updated
-from ztb.learning.process.channel import Channel
+from ztb.learning.online import Dropped, LearnerCounts, OnlineLearner, Updated
+from ztb.learning.process.channel import Channel, Doing
 from ztb.learning.process.feed import FeedReader
 from ztb.learning.process.messages import (
     NEVER,
@@ -32,11 +31,13 @@ from ztb.learning.process.messages import (
 from ztb.learning.process.packing import pack, unpack, unpack_serving
 from ztb.learning.process.ring import Records, Ring
 from ztb.learning.recent import RecentRollouts
+from ztb.learning.regime import guided
 from ztb.learning.window import Start
 from ztb.market.view import new_view
 from ztb.strategies.loader import load_strategy
 from ztb.trading.ppo.gae import advantages_of
 from ztb.trading.ppo.rollout import empty_rollout
+from ztb.utils.compiler import tell_of_compiling
 
 if TYPE_CHECKING:
     from ztb.trading.ppo.update import PPOUpdater
@@ -49,6 +50,7 @@ class Worker:
     """Learns until it is told to stop or has no parent any more."""
 
     def __init__(self, channel: Channel, wake: int, parent: int) -> None:
+        tell_of_compiling(Compiling(channel))
         self._channel = channel
         self._wake = wake
         self._parent = parent
@@ -80,7 +82,7 @@ class Worker:
             return
         self._heard, serving = found[0], unpack_serving(found[1])
         if serving.set_back and serving.era > self._era:
-            self._learner.set_back(serving.weights, serving.updater_state)
+            serving.guide(self._learner)
             self._to_tell = True
         self._era = serving.era
         if self._contest is None:
@@ -90,10 +92,12 @@ class Worker:
 
     def run(self) -> None:
         """Until the end; see the class."""
-        self._channel.ready = True
-        ring = self._channel.transitions
+        channel = self._channel
+        channel.ready = True
+        ring = channel.transitions
         while self._wanted():
             record = ring.read()
+            channel.doing = Doing.RESTING if record is None else Doing.LEARNING
             if record is None:
                 self._rest()
             else:
@@ -121,27 +125,23 @@ class Worker:
             if self._contest is not None and self._reader.told is not None:
                 self._tell(self._contest.follow(self._reader.told))
         learner.updater.reconfigure(guided(self._options, completed.guidance))
-        updated = learner.add(completed.transition, completed.next_value, completed.serving)
+        done = learner.add(completed.transition, completed.next_value, completed.serving)
         if learner.waiting == 0:
-            self._publish(updated, completed)
+            self._publish(done, completed)
 
-    def _publish(self, updated: Updated | None, completed: Completed) -> None:
+    def _publish(self, done: Updated | Dropped | None, completed: Completed) -> None:
         """Candidate, state, report; and last the places of what it learnt from: then nothing more will come of them."""
         channel = self._channel
         set_back = self._set_back
-        self._set_back = NEVER if updated is not None else set_back
+        self._set_back = NEVER if done is not None else set_back
+        updated = done if isinstance(done, Updated) else None
         state = _state(self._learner, channel.transitions.cursor, completed, self._era, self._set_back)
-        record = None
-        if updated is not None:
-            candidate = 0 if updated.candidate is None else channel.candidates.publish(pack(state))
+        record, candidate = None, 0
+        if updated is not None and updated.candidate is not None:
+            candidate = channel.candidates.publish(pack(state))
+        if done is not None:
             record = channel.reports.record()
-            write_report(
-                Report(
-                    updated.update, completed.decision, completed.ts_ns, updated.mean_reward, candidate,
-                    updated.stats, self._era, set_back,
-                ),
-                record,
-            )  # fmt: skip
+            write_report(_report(done, completed, candidate, self._era, set_back), record)
             state["report"] = record.view(np.uint8)
         channel.states.publish(pack(state))
         channel.left_out = self._learner.counts
@@ -165,6 +165,14 @@ class Worker:
         """Push, and where the other side is behind, wait for it: it alone may drop anything."""
         while not ring.push(record) and self._wanted():
             select.select([], [], [], _WAIT_MS / 1000)
+
+
+def _report(done: Updated | Dropped, completed: Completed, candidate: int, era: int, set_back: int) -> Report:
+    dropped = done if isinstance(done, Dropped) else None
+    stats, reward = (done.stats, done.mean_reward) if isinstance(done, Updated) else (None, 0.0)
+    return Report(
+        done.update, completed.decision, completed.ts_ns, reward, candidate, stats, era, set_back, dropped
+    )
 
 
 def first_state(updater_state: dict[str, Any] | None, weights: dict[str, Any], updates: int = 0) -> bytes:
@@ -260,6 +268,33 @@ def _updater(channel: Channel, state: dict[str, Any]) -> PPOUpdater:
     if kept is not None:
         updater.load_state(kept)
     return updater
+
+
+class Compiling:
+    """Says through `channel` that the learner compiles, and with each step of the compiler that it lives."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._depth = 0
+        self._before = channel.doing
+
+    def step(self) -> None:
+        """The compiler got on."""
+        self._channel.beat()
+
+    def began(self) -> None:
+        """On a function, perhaps within another."""
+        self.step()
+        if self._depth == 0:
+            self._before, self._channel.doing = self._channel.doing, Doing.COMPILING
+        self._depth += 1
+
+    def ended(self) -> None:
+        """With it."""
+        self.step()
+        self._depth -= 1
+        if self._depth == 0:
+            self._channel.doing = self._before
 
 
 def main(descriptor: int, wake: int, parent: int) -> None:

@@ -29,6 +29,9 @@ _PAGE = 500
 # Some venues look no further than an hour from where they are asked to begin.
 _WINDOW_MS = 3_600_000
 _DENSE_SHARE = 0.9
+_DAY_MS = 86_400_000
+# Bars that every venue looks ahead from where it is asked to begin.
+_LEAST_WINDOW = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,8 @@ class Download:
         self._path = folder / f"{self._resume(sorted(folder.glob('*.ticks'))):06}.ticks"
         self._writer: RecordingWriter | None = None
         self._last_id: int | None = None
+        self._window_ms = 0
+        self._due_ms = 0
 
     async def run(self) -> Fetched:
         """Fetch to the end. VenueError if the venue gives up; what was fetched until then is kept."""
@@ -82,7 +87,7 @@ class Download:
         finally:
             if self._writer is not None:
                 self._writer.close()
-        self.fetched.end_ms = self._next_ms
+        self.fetched.end_ms = self._next_ms if self._wanted.what == "trades" else self._due_ms
         return self.fetched
 
     def _resume(self, paths: Sequence[Path]) -> int:
@@ -164,24 +169,51 @@ class Download:
             ticks["flags"][row] |= GAP
 
     async def _bars(self) -> None:
+        """Pages in order. An empty one says nothing of what comes later: many venues look no further than a window."""
         wanted = self._wanted
+        self._next_ms = self._due_ms = -(-self._next_ms // wanted.span_ms) * wanted.span_ms
         while self._next_ms < wanted.until_ms:
-            page = await self._bars_page(self._next_ms)
+            page = await self._bars_page(self._next_ms, wanted.timeframe)
             due = [bar for bar in page if self._next_ms <= bar[0] <= wanted.until_ms - wanted.span_ms]
-            if not due:
+            if due:
+                self._window_ms = max(self._window_ms, int(due[-1][0]) + wanted.span_ms - self._next_ms)
+                self._write_bars(due)
+            elif page and page[-1][0] > wanted.until_ms - wanted.span_ms:
                 self._reach(wanted.until_ms)
-                return
-            opens = np.array([bar[0] for bar in due], np.int64)
-            steps = np.diff(opens, prepend=self._next_ms - wanted.span_ms) // wanted.span_ms
-            ticks = bar_rows(due, wanted.span_ms * 1_000_000, wanted.unit)
-            for row in np.flatnonzero(steps > 1):
-                self._note_gap(int(steps[row]) - 1)
-                ticks["flags"][row] |= GAP
-            self._write(ticks)
-            self._reach(int(opens[-1]) + wanted.span_ms)
+            else:
+                self._reach(await self._after_nothing())
 
-    async def _bars_page(self, since_ms: int) -> list[Bar]:
-        symbol, timeframe = self._wanted.instrument.symbol, self._wanted.timeframe
+    def _write_bars(self, due: Sequence[Bar]) -> None:
+        wanted = self._wanted
+        opens = np.array([bar[0] for bar in due], np.int64)
+        steps = np.diff(opens, prepend=self._due_ms - wanted.span_ms) // wanted.span_ms
+        ticks = bar_rows(due, wanted.span_ms * 1_000_000, wanted.unit)
+        for row in np.flatnonzero(steps > 1):
+            self._note_gap(int(steps[row]) - 1)
+            ticks["flags"][row] |= GAP
+        self._write(ticks)
+        self._due_ms = int(opens[-1]) + wanted.span_ms
+        self._reach(self._due_ms)
+
+    async def _after_nothing(self) -> int:
+        """Where to ask next, when the venue told no bar from where it was asked: no further than it surely looked.
+
+        Where it has bars of a day, those say how long there is nothing.
+        """
+        wanted, day = self._wanted, self._next_ms // _DAY_MS * _DAY_MS
+        step = self._next_ms + max(self._window_ms, _LEAST_WINDOW * wanted.span_ms)
+        if (
+            wanted.span_ms >= _DAY_MS
+            or "1d" not in (self._rest.client.timeframes or {})
+            or step - day < _DAY_MS
+        ):
+            return step
+        days = [int(bar[0]) for bar in await self._bars_page(day, "1d") if bar[0] + _DAY_MS > self._next_ms]
+        # Some venues begin their days at another hour than midnight.
+        return max(step, min(days) - _DAY_MS if days else day + _LEAST_WINDOW * _DAY_MS)
+
+    async def _bars_page(self, since_ms: int, timeframe: str) -> list[Bar]:
+        symbol = self._wanted.instrument.symbol
         page = await self._rest.call(lambda client: client.fetch_ohlcv(symbol, timeframe, since_ms, _PAGE))
         return sorted(page, key=lambda bar: bar[0])
 

@@ -1,4 +1,7 @@
-"""The live source: streams in, blocks of ticks out."""
+"""The live source: streams in, blocks of ticks out.
+
+Also here: how live market data is read: which streams, how patiently, in what pieces.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +9,48 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ztb.market.instrument import Instrument
-from ztb.market.live.backoff import Backoff
 from ztb.market.live.bars import Bars, bar_span_ns
-from ztb.market.live.channel import Channel, Health, Line
+from ztb.market.live.channel import Channel, Feed, Health, Line
 from ztb.market.live.client import ClientFactory, VenueClient
-from ztb.market.live.depth import Depth
-from ztb.market.live.feed import Feed
 from ztb.market.live.instrument import contract_size, instrument_of
 from ztb.market.live.intake import Intake
-from ztb.market.live.quotes import Quotes
-from ztb.market.live.rest import Rest
-from ztb.market.live.settings import FeedSettings
-from ztb.market.live.trades import Trades
+from ztb.market.live.rest import Backoff, Rest
+from ztb.market.live.streams import Depth, Quotes, Trades
 from ztb.market.live.venue_clock import VenueClock
 from ztb.market.ticks import Ticks
+
+StreamKind = Literal["trades", "quotes", "depth", "bars"]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedSettings:
+    """`streams` are read by websocket where the venue has one, else polled every `poll_s`.
+
+    A stream silent for `stale_s` (bars: a bar longer) is checked by REST. Rows wait at most `flush_ms` before they
+    are handed on, in blocks of at most `block_rows`; at most `capacity_rows` wait. `cache_trades` is how many
+    trades ccxt keeps while nobody reads. `warm_up_s` of history is fetched at the start. Reconnecting waits
+    `backoff_s`, doubled each time up to `backoff_most_s`, with jitter.
+    """
+
+    streams: tuple[StreamKind, ...] = ("trades", "quotes")
+    timeframe: str = "1m"
+    depth_levels: int = 20
+    poll_s: float = 2.0
+    stale_s: float = 10.0
+    flush_ms: float = 5.0
+    block_rows: int = 4096
+    capacity_rows: int = 65_536
+    cache_trades: int = 100_000
+    warm_up_s: float = 0.0
+    backoff_s: float = 0.25
+    backoff_most_s: float = 30.0
+
 
 _CLOCK_EVERY_S = 60.0
 

@@ -9,14 +9,12 @@ import numpy as np
 
 from ztb.config import Config
 from ztb.errors import ConfigError, ZtbError
-from ztb.market.live.backoff import Backoff
-from ztb.market.live.rest import Rest
+from ztb.market.live.rest import Backoff, Rest
 from ztb.market.live.venue_clock import VenueClock
 from ztb.runtime.clock import SystemClock
 from ztb.runtime.doctor.findings import Finding, Patient, bad, good, skipped, warning
-from ztb.runtime.live_market import traded_symbol, venue_clients
-from ztb.runtime.venue.client import private_client
-from ztb.runtime.venue.rights import refuse_withdrawal_rights
+from ztb.runtime.sources.live import traded_symbol, venue_clients
+from ztb.runtime.venue.client import private_client, refuse_withdrawal_rights
 from ztb.secrets import read_secret
 from ztb.telemetry.mqtt.link import LinkLost, connecting
 from ztb.telemetry.mqtt.setup import EMBEDDED, address_of

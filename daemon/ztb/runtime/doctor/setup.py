@@ -11,7 +11,7 @@ from ztb.errors import ZtbError
 from ztb.ledger.run_directory import RunDirectory
 from ztb.runtime.doctor.findings import Finding, Patient, bad, good, skipped, warning
 from ztb.utils import CheckpointManager
-from ztb.utils.shipped import shipped_folder
+from ztb.utils.installation import shipped_folder
 
 UNIT = "ztb@.service"
 _UNIT_PLACE = "etc/systemd/system"

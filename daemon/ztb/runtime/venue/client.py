@@ -1,14 +1,16 @@
-"""What we use of a `ccxt.pro` client that holds a key, and what its errors mean for an order."""
+"""What we use of a `ccxt.pro` client that holds a key, what its errors mean for an order, and what its key may do."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, Protocol, TypeAlias, cast
 
 from ccxt.base import errors as ccxt_errors
 
 from ztb.config import MarketSection
+from ztb.errors import ConfigError
 from ztb.market.live.client import ClientSettings, Row, VenueClient, client_factory
+from ztb.market.live.rest import Rest
 from ztb.market.venues import venue_name
 from ztb.secrets import read_secret, require_secret
 
@@ -103,3 +105,26 @@ def patience_of(client: PrivateClient, least_s: float) -> float:
     """Seconds after which the venue cannot take an unanswered order any more: its window for requests is over."""
     window_s = float(client.options.get(_WINDOW, 0)) / 1000.0
     return max(least_s, window_s + _WINDOW_MARGIN_S)
+
+
+_ASK: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "binance": ("sapi_get_account_apirestrictions", lambda told: bool(told.get("enableWithdrawals"))),
+    "bybit": (
+        "private_get_v5_user_query_api",
+        lambda told: "Withdraw" in told["result"]["permissions"].get("Wallet", []),
+    ),
+}
+"""By ccxt's id: the call of its client that tells a key's rights, and how to read withdrawal off its answer."""
+
+
+async def refuse_withdrawal_rights(client: PrivateClient, rest: Rest) -> bool:
+    """ConfigError if the key may withdraw; whether the venue could tell. VenueError if it does not answer."""
+    if client.id not in _ASK:
+        return False
+    method, may_withdraw = _ASK[client.id]
+    ask = cast(Callable[[], Awaitable[Any]], getattr(client, method))
+    if may_withdraw(await rest.call(lambda _client: ask())):
+        raise ConfigError(
+            f"the key of {client.id} may withdraw: make one that may trade only, nothing here needs more"
+        )
+    return True

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from ztb.errors import VenueError
-from ztb.market.live.backoff import Backoff
 from ztb.market.live.client import Row
+from ztb.market.live.rest import Backoff
 from ztb.ports import Clock
 from ztb.runtime.venue.client import PrivateClient
 from ztb.runtime.venue.orders import OrderTable

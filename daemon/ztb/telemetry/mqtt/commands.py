@@ -14,8 +14,7 @@ from ztb.ledger.records import NoteRow
 from ztb.ports import Clock
 from ztb.telemetry.mqtt.link import Incoming
 from ztb.telemetry.mqtt.payloads import Acknowledgement
-from ztb.telemetry.mqtt.sequence_file import SequenceFile
-from ztb.telemetry.mqtt.signing import Body, CommandGate, Refused
+from ztb.telemetry.mqtt.signing import Body, CommandGate, Refused, SequenceFile
 
 _logger = structlog.get_logger("ztb.mqtt")
 

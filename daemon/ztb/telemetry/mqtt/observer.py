@@ -1,24 +1,99 @@
-"""Publishes the daemon over MQTT and takes its commands, whatever the broker does."""
+"""Publishes the daemon over MQTT and takes its commands, whatever the broker does.
+
+Also here: what waits to be published: bounded, whatever the broker does.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import NoReturn
+from dataclasses import dataclass
+from typing import Generic, NoReturn, TypeVar
 
 import structlog
 
 from ztb.control import Controls
 from ztb.ledger.records import DecisionRow, FillRow, GenerationRow, Record
 from ztb.telemetry.mqtt.commands import Commands
-from ztb.telemetry.mqtt.home_assistant import discovery
 from ztb.telemetry.mqtt.link import Connect, Link, LinkLost
-from ztb.telemetry.mqtt.outbox import Outbox
 from ztb.telemetry.mqtt.payloads import Acknowledgement, Content, Encoder, Metrics, Status
-from ztb.telemetry.mqtt.topics import Topics
+from ztb.telemetry.mqtt.topics import Topic, Topics, discovery
 from ztb.telemetry.snapshot import AlertFact, Snapshot
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Waiting(Generic[_T]):
+    """Something to publish. `missed`: of its topic, since the start, never published for want of room."""
+
+    topic: Topic
+    content: _T
+    missed: int = 0
+
+
+class Outbox(Generic[_T]):
+    """Events in the order of their topics' importance, then the newest of each state.
+
+    Overflow: of each event topic the newest `capacity` are kept, those before are dropped and counted; of a state
+    only the newest is kept. `put_event` and `put_state` never wait.
+    """
+
+    def __init__(self, events: tuple[Topic, ...], capacity: int) -> None:
+        self._events: dict[Topic, deque[_T]] = {topic: deque(maxlen=capacity) for topic in events}
+        self._missed: dict[Topic, int] = dict.fromkeys(events, 0)
+        self._states: dict[Topic, _T] = {}
+        self._filled = asyncio.Event()
+
+    def put_event(self, topic: Topic, content: _T) -> None:
+        """Publish `content` after what `topic` already waits for."""
+        waiting = self._events[topic]
+        self._missed[topic] += len(waiting) == waiting.maxlen
+        waiting.append(content)
+        self._filled.set()
+
+    def put_state(self, topic: Topic, content: _T) -> None:
+        """Publish `content` in place of what waits for `topic`."""
+        self._states[topic] = content
+        self._filled.set()
+
+    async def next(self) -> Waiting[_T]:
+        """What to publish next; stays until `published` says that it went out."""
+        while (found := self._first()) is None:
+            self._filled.clear()
+            await self._filled.wait()
+        return found
+
+    def published(self, item: Waiting[_T]) -> None:
+        """`item` went out: forget it, unless something newer has taken its place."""
+        waiting = self._events.get(item.topic)
+        if waiting is None:
+            if self._states.get(item.topic) is item.content:
+                del self._states[item.topic]
+        elif waiting and waiting[0] is item.content:
+            waiting.popleft()
+
+    @property
+    def waiting(self) -> int:
+        """Messages that wait."""
+        return len(self._states) + sum(map(len, self._events.values()))
+
+    @property
+    def missed(self) -> int:
+        """Events dropped since the start."""
+        return sum(self._missed.values())
+
+    def _first(self) -> Waiting[_T] | None:
+        for topic, waiting in self._events.items():
+            if waiting:
+                return Waiting(topic, waiting[0], self._missed[topic])
+        for topic, content in self._states.items():
+            return Waiting(topic, content)
+        return None
+
 
 CAPACITY = 1_000
 """Events of a topic that wait for a broker; of more, the oldest go and are counted."""

@@ -1,11 +1,16 @@
-"""An MQTT observer from the configuration and the secrets."""
+"""An MQTT observer from the configuration and the secrets; and a broker inside the daemon, to try MQTT without one."""
 
 from __future__ import annotations
 
 import functools
+import hashlib
+import logging
 import os
-from collections.abc import Callable, Mapping
+import socket
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from ztb.config import MqttSection
 from ztb.errors import ConfigError
@@ -13,13 +18,43 @@ from ztb.ledger.records import NoteRow
 from ztb.ports import Clock
 from ztb.secrets import Redactor, known_secrets, require_secret
 from ztb.telemetry.mqtt.commands import Commands
-from ztb.telemetry.mqtt.embedded import embedded_broker
 from ztb.telemetry.mqtt.link import Address, connecting, tls_context
 from ztb.telemetry.mqtt.observer import MqttObserver, no_broker
 from ztb.telemetry.mqtt.payloads import Encoder
-from ztb.telemetry.mqtt.sequence_file import SequenceFile
-from ztb.telemetry.mqtt.signing import RESUMING, SAFE, CommandGate
+from ztb.telemetry.mqtt.signing import RESUMING, SAFE, CommandGate, SequenceFile
 from ztb.telemetry.mqtt.topics import Topics
+
+
+@asynccontextmanager
+async def embedded_broker(port: int) -> AsyncGenerator[None]:
+    """Serve on 127.0.0.1 while entered. Everybody on this machine may read and write; commands are signed.
+
+    ConfigError: amqtt is not installed, or the port is taken.
+    """
+    try:
+        from amqtt.broker import Broker
+        from amqtt.errors import BrokerError
+    except ModuleNotFoundError:
+        raise ConfigError("mqtt.broker = embedded needs amqtt: pip install 'ztb[broker]'") from None
+    logging.getLogger("amqtt").setLevel(logging.ERROR)
+    logging.getLogger("transitions").setLevel(logging.ERROR)
+    broker = Broker(_settings(port))
+    try:
+        await broker.start()
+    except BrokerError as error:
+        raise ConfigError(f"mqtt.port: no broker can listen on 127.0.0.1:{port}: {error}") from None
+    try:
+        yield
+    finally:
+        await broker.shutdown()
+
+
+def _settings(port: int) -> dict[str, Any]:
+    return {
+        "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}},
+        "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+    }
+
 
 EMBEDDED = "embedded"
 LOOPBACK = ("127.0.0.1", "::1", "localhost", EMBEDDED)
@@ -41,7 +76,7 @@ def mqtt_observer(
         return None
     embedded = functools.partial(embedded_broker, section.port)
     return MqttObserver(
-        connecting(address_of(section, section.broker, instance, environment)),
+        connecting(address_of(section, section.broker, instance, environment, state_folder)),
         Topics(section.prefix, instance),
         Encoder(Redactor(known_secrets(environment))),
         section.interval_ms / 1000.0,
@@ -51,8 +86,22 @@ def mqtt_observer(
     )
 
 
-def address_of(section: MqttSection, broker: str, instance: str, environment: Mapping[str, str]) -> Address:
-    """Where `broker` is and how `instance` signs in there. ConfigError says what to mend."""
+def client_identifier(prefix: str, instance: str, state_folder: Path) -> str:
+    """The name that a broker knows a daemon by, 23 characters at most: a broker throws out the older of two clients of
+    one name, so it has the topics' prefix, the machine and the run's folder in it, and is the same after a restart."""
+    told = "\0".join((prefix, instance, socket.gethostname(), str(state_folder.resolve())))
+    return f"ztb-{instance[:8]}-{hashlib.sha256(told.encode()).hexdigest()[:10]}"
+
+
+def address_of(
+    section: MqttSection,
+    broker: str,
+    instance: str,
+    environment: Mapping[str, str],
+    state_folder: Path = Path(),
+) -> Address:
+    """Where `broker` is and how `instance`, which keeps its state in `state_folder`, signs in there. ConfigError says
+    what to mend."""
     if section.username is not None and not section.tls and broker not in LOOPBACK:
         raise ConfigError(
             f"mqtt.username: its password would travel to {broker} in clear text; set mqtt.tls to true"
@@ -63,7 +112,7 @@ def address_of(section: MqttSection, broker: str, instance: str, environment: Ma
     return Address(
         "127.0.0.1" if broker == EMBEDDED else broker,
         section.port,
-        f"ztb-{instance}",
+        client_identifier(section.prefix, instance, state_folder),
         section.username,
         password,
         tls_context(section.ca_file) if section.tls else None,

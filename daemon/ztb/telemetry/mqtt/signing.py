@@ -1,15 +1,21 @@
-"""Signed commands: who may ask, for which instance, once, and not for long."""
+"""Signed commands: who may ask, for which instance, once, and not for long.
+
+Also here: the highest sequence that was obeyed, on disk: a command is obeyed once, restart or not.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 import msgspec
 
 from ztb.control import Command, Disarm, Flatten, Freeze, Halt, Resume, Rollback, Status, Unfreeze
+from ztb.errors import ConfigError
 
 MAXIMUM_BYTES = 4096
 MAXIMUM_AHEAD_MS = 600_000
@@ -114,3 +120,37 @@ class CommandGate:
         if body.sequence <= highest:
             return Reason.SEQUENCE
         return None if isinstance(body.command, self._permitted) else Reason.FORBIDDEN
+
+
+class SequenceFile:
+    """A file that holds one number. ConfigError if it holds anything else: then no command can be trusted."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.highest = self._read()
+
+    def _read(self) -> int:
+        try:
+            return int(self._path.read_text(encoding="ascii"))
+        except FileNotFoundError:
+            return 0
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"{self._path}: the highest command sequence cannot be read ({error}); write into it a number "
+                "above any sequence ever sent (the time in milliseconds, if you number commands by it)"
+            ) from None
+
+    def advance(self, sequence: int) -> None:
+        """Remember `sequence`; durable on return."""
+        partial = self._path.with_suffix(".partial")
+        with partial.open("w", encoding="ascii") as file:
+            file.write(f"{sequence}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        self.highest = sequence

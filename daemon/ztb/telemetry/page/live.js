@@ -234,8 +234,8 @@
     byId("serving").textContent = generation === null ? "This strategy does not learn." : `Generation ${generation.serving} serves ${generation.since_ns ? "since " : ""}${at(generation.since_ns / 1e9)}. Made ${generation.made}, promoted ${generation.promoted}, rejected ${generation.rejected}, rolled back ${generation.rolled_back}. ${generation.last_verdict ? `Last verdict: ${generation.last_verdict}.` : ""}`;
     byId("h-learning").parentElement.classList.toggle("empty", learner === null);
     if (learner === null) return;
-    const state = learner.frozen ? "frozen" : learner.alive ? "running" : "not running";
-    byId("learner").textContent = `The learner (${learner.mode}) is ${state}: ${learner.updates} updates, ${learner.waiting} transitions waiting, ${learner.dropped} dropped, ${learner.tainted} left out for gaps${learner.empty ? `, ${learner.empty} updates without anything to learn from` : ""}.`;
+    const state = learner.frozen ? "frozen" : learner.alive ? learner.doing || "running" : "not running";
+    byId("learner").textContent = `The learner (${learner.mode}) is ${state}: ${learner.updates} updates, ${learner.waiting} transitions waiting, ${learner.dropped} dropped, ${learner.tainted} left out for gaps${learner.empty ? `, ${learner.empty} updates without anything to learn from` : ""}${learner.non_finite ? `, ${learner.non_finite} updates dropped for numbers that are not finite` : ""}.`;
   }
 
   function system() {

@@ -12,10 +12,10 @@ from ztb.errors import ZtbError
 from ztb.ledger.records import DecisionRow
 from ztb.ledger.run_directory import RunDirectory
 from ztb.strategies.loader import load_strategy
-from ztb.trading.network import new_serving
-from ztb.trading.policy import Choice
+from ztb.trading.policy.network import new_serving
+from ztb.trading.policy.serving import Choice
+from ztb.trading.policy.weights import NetworkShape, Weights, weights_sha256
 from ztb.trading.sizing import TIMINGS
-from ztb.trading.weights import NetworkShape, Weights, weights_sha256
 from ztb.utils import CheckpointManager
 
 

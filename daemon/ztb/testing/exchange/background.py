@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from ztb.testing.exchange.listing import SCALE
 from ztb.testing.exchange.orders import OPEN, Order, OrderRequest, OrderType, Side, TimeInForce
-from ztb.testing.exchange.units import SCALE
 from ztb.testing.exchange.venue import MAKERS, TAKERS, Market, Venue
 
 _ENDLESS = 10**9 * SCALE

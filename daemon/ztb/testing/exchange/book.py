@@ -1,4 +1,7 @@
-"""A limit order book: price levels, each a queue of orders by time of arrival."""
+"""A limit order book: price levels, each a queue of orders by time of arrival.
+
+Also here: price-time priority: which resting orders an incoming one trades with, and how much.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ztb.testing.exchange.orders import Order, Side
+from ztb.testing.exchange.listing import SCALE, cost_of
+from ztb.testing.exchange.orders import Order, OrderRequest, OrderType, Side
 
 
 @dataclass(slots=True)
@@ -91,3 +95,40 @@ class Book:
         levels = [(side, price, self.of(side).totals.get(price, 0)) for side, price in self.changed]
         self.changed = {}
         return first, self.update_id, levels
+
+
+@dataclass(slots=True)
+class Match:
+    """What an order would do on arrival: fills in order of priority, and own orders in its way, which expire."""
+
+    fills: list[tuple[Order, int]] = field(default_factory=list[tuple[Order, int]])
+    prevented: list[Order] = field(default_factory=list[Order])
+    quantity: int = 0
+    cost: int = 0
+
+
+def match(book: Book, request: OrderRequest, lot: int) -> Match:
+    """Walk the other side as far as price and quantity of `request` reach; changes nothing."""
+    found = Match()
+    other = book.of(request.side.opposite)
+    limit = None if request.type is OrderType.MARKET else request.price
+    for price in other.by_priority(limit):
+        for maker in other.levels[price].values():
+            room = _room(request, found, price, lot)
+            if room == 0:
+                return found
+            if maker.request.account == request.account:
+                found.prevented.append(maker)
+                continue
+            quantity = min(maker.remaining, room)
+            found.fills.append((maker, quantity))
+            found.quantity += quantity
+            found.cost += cost_of(price, quantity)
+    return found
+
+
+def _room(request: OrderRequest, found: Match, price: int, lot: int) -> int:
+    """Base units that `request` still takes at `price`; whole lots of what is left of a quote amount."""
+    if not request.quote_quantity:
+        return request.quantity - found.quantity
+    return (request.quote_quantity - found.cost) * SCALE // price // lot * lot

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from ztb.testing.exchange.listing import cost_of
 from ztb.testing.exchange.orders import Print
-from ztb.testing.exchange.units import cost_of
 
 MINUTE_MS = 60_000
 INTERVALS = {

@@ -11,18 +11,17 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from ztb.ports import Clock
-from ztb.testing.exchange import api_socket, subscriptions
+from ztb.testing.exchange.api import api_socket, subscriptions
+from ztb.testing.exchange.api.call import Call, check_key, check_signature, check_time
+from ztb.testing.exchange.api.limits import Limits
+from ztb.testing.exchange.api.publisher import DEPTH_MS, SLOW_MS, Publisher
+from ztb.testing.exchange.api.routes import ROUTES, Route
 from ztb.testing.exchange.background import Background
-from ztb.testing.exchange.call import Call
 from ztb.testing.exchange.connections import Close, Connection, Connections, Deliver
 from ztb.testing.exchange.flow import Flow
-from ztb.testing.exchange.limits import Limits
 from ztb.testing.exchange.listing import Listing
-from ztb.testing.exchange.publisher import DEPTH_MS, SLOW_MS, Publisher
-from ztb.testing.exchange.refusals import Refusal
-from ztb.testing.exchange.routes import ROUTES, Route
-from ztb.testing.exchange.signing import check_key, check_signature, check_time
-from ztb.testing.exchange.state import USER, Credentials, State
+from ztb.testing.exchange.orders import Refusal
+from ztb.testing.exchange.venue import USER, Credentials, State
 
 _MS = 1_000_000
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from ztb.testing.exchange.background import Background
 from ztb.testing.exchange.candles import MINUTE_MS, Candle
+from ztb.testing.exchange.listing import SCALE, cost_of
 from ztb.testing.exchange.orders import Side
-from ztb.testing.exchange.units import SCALE, cost_of
 
 _LEVELS = 20
 _RENEWED = 3

@@ -1,4 +1,7 @@
-"""What stands between the exchange and those who call it: everything passes here, and faults happen here."""
+"""What stands between the exchange and those who call it: everything passes here, and faults happen here.
+
+Also here: `/control/faults`: POST arms one fault, GET lists them with how often each happened, DELETE clears them.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from enum import Enum
 
 import msgspec
 
-from ztb.testing.exchange import events
+from ztb.testing.exchange.api import events
 from ztb.testing.exchange.connections import Close, Connection, Deliver, Frame, Output
 from ztb.testing.exchange.exchange import Exchange, Response
 from ztb.testing.exchange.faults import Armed, Fault, Faults, Kind
@@ -152,3 +155,23 @@ def _failure(status: int) -> Response:
     code, text = _TEXTS[status]
     headers = {"Retry-After": "1"} if status != 504 else {}
     return Response(status, msgspec.json.encode({"code": code, "msg": text}), headers)
+
+
+PATH = "/control/faults"
+
+
+def handle_control(gateway: Gateway, method: str, body: str) -> Response:
+    """Answer one request to `PATH`."""
+    match method:
+        case "POST":
+            try:
+                fault = msgspec.json.decode(body, type=Fault)
+            except msgspec.DecodeError as error:
+                return Response(400, msgspec.json.encode({"error": str(error)}))
+            gateway.inject(fault)
+        case "DELETE":
+            gateway.clear_faults()
+        case _:
+            pass
+    rows = [{"fault": armed.fault, "happened": armed.happened} for armed in gateway.faults.armed]
+    return Response(200, msgspec.json.encode(rows))

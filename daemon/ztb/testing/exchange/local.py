@@ -1,4 +1,7 @@
-"""The exchange on a socket of its own: HTTP and websockets on the loopback interface."""
+"""The exchange on a socket of its own: HTTP and websockets on the loopback interface.
+
+Also here: the constructor options with which an unmodified `ccxt.pro.binance` talks to a local exchange.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,58 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from aiohttp import WSMsgType, web
 
 from ztb.ports import Clock
 from ztb.runtime.clock import SystemClock
-from ztb.testing.exchange.client_options import client_options
 from ztb.testing.exchange.connections import Close, Connection, Frame, Output
-from ztb.testing.exchange.control import PATH, handle_control
 from ztb.testing.exchange.exchange import Exchange, Response
 from ztb.testing.exchange.faults import Armed, Fault, Kind
 from ztb.testing.exchange.flow import Flow
-from ztb.testing.exchange.gateway import Gateway, Outcome
-from ztb.testing.exchange.listing import LISTINGS, Listing
+from ztb.testing.exchange.gateway import PATH, Gateway, Outcome, handle_control
+from ztb.testing.exchange.listing import LISTINGS, SCALE, Listing
 from ztb.testing.exchange.setup import Setup, open_exchange
-from ztb.testing.exchange.state import Credentials
-from ztb.testing.exchange.units import SCALE
+from ztb.testing.exchange.venue import Credentials
+
+_SPOT_STREAMS = ("stream.binance.com", "stream.testnet.binance.vision", "demo-stream.binance.com")
+
+
+def client_options(host: str, port: int, credentials: Credentials) -> dict[str, Any]:
+    """Every address that the client knows replaced by one of `host`:`port`, a key, and spot markets only."""
+    from ccxt.pro import binance
+
+    description: Any = binance().describe()
+    return {
+        "apiKey": credentials.key,
+        "secret": credentials.secret,
+        "urls": _local(description["urls"], f"{host}:{port}"),
+        "options": {
+            "defaultType": "spot",
+            "fetchMarkets": {"types": ["spot"]},
+            "fetchMargins": False,
+            "fetchCurrencies": False,
+        },
+    }
+
+
+def _local(urls: Any, place: str) -> Any:
+    """`urls`, of whatever shape, at `place`. ccxt merges what it is given: one left out would stay as it was."""
+    if isinstance(urls, dict):
+        return {key: _local(value, place) for key, value in urls.items()}
+    if isinstance(urls, list):
+        return [_local(value, place) for value in urls]
+    if not isinstance(urls, str) or "://" not in urls:
+        return urls
+    parts = urlsplit(urls)
+    scheme = "ws" if parts.scheme.startswith("ws") else "http"
+    path = parts.path
+    if path == "/ws":
+        # The client knows spot streams by "/stream" in the address; other venues' streams are not spoken.
+        path = "/ws/stream" if parts.hostname in _SPOT_STREAMS else f"/unspoken/{parts.hostname}/ws"
+    return f"{scheme}://{place}{path}"
+
 
 HOST = "127.0.0.1"
 _IDLE_S = 0.05

@@ -1,9 +1,25 @@
-"""Orders, and the facts that the matching engine states about them."""
+"""Orders, the facts that the matching engine states about them, and refusals as the venue words them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+
+
+class Refusal(Exception):
+    """The request is refused."""
+
+    def __init__(self, code: int, message: str, status: int = 400, retry_after_s: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+
+def filter_failure(name: str) -> Refusal:
+    """An order outside of a filter of its symbol."""
+    return Refusal(-1013, f"Filter failure: {name}")
 
 
 class Side(StrEnum):

@@ -12,9 +12,8 @@ from ztb.market.history import History
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import BAR, DEPTH, LAST, QUOTE, SNAPSHOT, TRADE, Ticks
 from ztb.testing.exchange.background import Background
-from ztb.testing.exchange.listing import PPM, Listing
+from ztb.testing.exchange.listing import PPM, SCALE, Listing
 from ztb.testing.exchange.orders import Side
-from ztb.testing.exchange.units import SCALE
 
 _LADDER = 10
 _LADDER_LOTS = 1_000

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from ztb.ports import Clock
 from ztb.testing.exchange.exchange import Exchange
 from ztb.testing.exchange.flow import Flow, SyntheticFlow, past_candles
-from ztb.testing.exchange.listing import LISTINGS, Listing
-from ztb.testing.exchange.state import Credentials
-from ztb.testing.exchange.units import SCALE
+from ztb.testing.exchange.listing import LISTINGS, SCALE, Listing
+from ztb.testing.exchange.venue import Credentials
 
 _BALANCES = {"USDT": 100_000 * SCALE, "BTC": 1 * SCALE, "ETH": 10 * SCALE, "LTC": 100 * SCALE}
 _PAST_MINUTES = 1_500

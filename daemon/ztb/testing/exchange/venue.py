@@ -1,4 +1,9 @@
-"""The venue: books, accounts and orders of all symbols. Commands in, facts out; no I/O and no clock."""
+"""The venue: books, accounts and orders of all symbols. Commands in, facts out; no I/O and no clock.
+
+Also here: what a symbol's filters refuse.
+
+Also here: all that the venue knows: its books and accounts, bars, and who may do what.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from ztb.testing.exchange.accounts import Accounts
-from ztb.testing.exchange.book import Book
-from ztb.testing.exchange.filters import check_filters
-from ztb.testing.exchange.listing import PPM, Listing
-from ztb.testing.exchange.matching import Match, match
+from ztb.testing.exchange.book import Book, Match, match
+from ztb.testing.exchange.candles import Candles
+from ztb.testing.exchange.listing import PPM, Listing, cost_of
 from ztb.testing.exchange.orders import (
     OPEN,
     BalanceChange,
@@ -21,13 +25,42 @@ from ztb.testing.exchange.orders import (
     OrderRequest,
     OrderType,
     Print,
+    Refusal,
     Report,
     Side,
     Status,
     TimeInForce,
+    filter_failure,
 )
-from ztb.testing.exchange.refusals import Refusal
-from ztb.testing.exchange.units import cost_of
+
+
+def check_filters(listing: Listing, request: OrderRequest, last_price: int) -> None:
+    """Raise a Refusal that names the first filter which `request` breaks; `last_price` in units."""
+    if request.type is not OrderType.MARKET:
+        _check_price(listing, request, last_price)
+    if request.quote_quantity:
+        _check_notional(listing, request.quote_quantity)
+        return
+    if not listing.lot <= request.quantity <= listing.max_quantity or request.quantity % listing.lot:
+        raise filter_failure("LOT_SIZE")
+    price = last_price if request.type is OrderType.MARKET else request.price
+    _check_notional(listing, cost_of(price, request.quantity))
+
+
+def _check_price(listing: Listing, request: OrderRequest, last_price: int) -> None:
+    price = request.price
+    if not listing.tick <= price <= listing.max_price or price % listing.tick:
+        raise filter_failure("PRICE_FILTER")
+    too_high = request.side is Side.BUY and price > last_price * listing.band
+    too_low = request.side is Side.SELL and price * listing.band < last_price
+    if too_high or too_low:
+        raise filter_failure("PERCENT_PRICE_BY_SIDE")
+
+
+def _check_notional(listing: Listing, notional: int) -> None:
+    if notional < listing.min_notional:
+        raise filter_failure("NOTIONAL")
+
 
 MAKERS, TAKERS, FEES = "makers", "takers", "fees"
 HOUSE = frozenset({MAKERS, TAKERS, FEES})
@@ -247,3 +280,30 @@ def _funds(listing: Listing, request: OrderRequest, found: Match) -> tuple[str, 
     if request.type is OrderType.MARKET:
         return listing.quote, found.cost
     return listing.quote, cost_of(request.price, request.quantity)
+
+
+USER = "user"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A key of the account `USER`, made up, and its rights."""
+
+    key: str = "local-exchange-key"
+    secret: str = "local-exchange-secret"
+    withdrawals: bool = False
+
+
+@dataclass(slots=True)
+class State:
+    """The venue, bars of each symbol by the minute, and the one key."""
+
+    venue: Venue
+    candles: dict[str, Candles]
+    credentials: Credentials = field(default_factory=Credentials)
+
+    @classmethod
+    def of(cls, listings: Sequence[Listing], credentials: Credentials) -> State:
+        """Nothing has happened yet."""
+        candles = {listing.symbol: Candles() for listing in listings}
+        return cls(Venue.of(listings), candles, credentials)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ztb.errors import ConfigError
-from ztb.trading.weights import Weights
+from ztb.trading.policy.weights import Weights
 
 
 class Network(Protocol):

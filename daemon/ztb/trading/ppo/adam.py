@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ztb.errors import NonFiniteError
 from ztb.utils.kernel import kernel
 
 _BETA1, _BETA2 = 0.9, 0.999
@@ -49,11 +50,17 @@ class Adam:
         self._steps = 0
 
     def step(self, gradients: Tensor, learning_rate: float, limit: float = math.inf) -> float:
-        """One step against `gradients` (P,), scaled so that their norm is at most `limit`; the norm they had."""
+        """One step against `gradients` (P,), scaled so that their norm is at most `limit`; the norm they had.
+
+        NonFiniteError: it is not finite, and no step was taken.
+        """
         self._steps += 1
         root = math.sqrt(1 - _BETA2**self._steps)
         rate, epsilon = learning_rate * root / (1 - _BETA1**self._steps), self._epsilon * root
         norm = math.sqrt(float(torch.dot(gradients, gradients)))
+        if not math.isfinite(norm):
+            self._steps -= 1
+            raise NonFiniteError("gradient", f"the gradient's norm is {norm}")
         scale = limit / norm if norm > limit else 1.0
         if gradients.device.type == "cpu":
             mean, square = self._mean.numpy(), self._square.numpy()
@@ -67,6 +74,17 @@ class Adam:
         self._mean.lerp_(gradients, 1 - _BETA1)
         self._square.mul_(_BETA2).addcmul_(gradients, gradients, value=1 - _BETA2)
         self._parameters.addcdiv_(self._mean, self._square.sqrt().add_(epsilon), value=-rate)
+
+    @property
+    def sound(self) -> bool:
+        """Whether all moments are finite."""
+        return bool(torch.isfinite(self._mean).all()) and bool(torch.isfinite(self._square).all())
+
+    def begin(self) -> None:
+        """Without any moments, as before the first step."""
+        self._mean.zero_()
+        self._square.zero_()
+        self._steps = 0
 
     def state(self) -> dict[str, Any]:
         """Copies of the moments, as numpy arrays, and the count of steps."""

@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ztb.trading.layers import forward
-from ztb.trading.policy import compile_program, sample_batch
+from ztb.trading.policy.layers import forward
+from ztb.trading.policy.network import single_threaded
+from ztb.trading.policy.serving import compile_program, sample_batch
+from ztb.trading.policy.weights import NetworkShape
 from ztb.trading.ppo.actor_critic import Network
 from ztb.trading.ppo.normalizer import Normalizer
 from ztb.trading.ppo.rollout import Rollout, empty_rollout
 from ztb.trading.ppo.spaces import Actions, flat
 from ztb.trading.ppo.towers import TowerNetwork
 from ztb.trading.ppo.vector import Step, Stepper
-from ztb.trading.threads import single_threaded
-from ztb.trading.weights import NetworkShape
 
 _KEPT_EPISODES = 100
 

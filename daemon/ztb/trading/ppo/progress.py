@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from ztb.errors import ConfigError
 from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.ppo.losses import total_loss
-from ztb.trading.ppo.stats import UpdateStats
+from ztb.trading.ppo.rollout import UpdateStats
 
 
 @dataclass(frozen=True, slots=True)

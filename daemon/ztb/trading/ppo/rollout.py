@@ -1,4 +1,4 @@
-"""What the update learns from: some steps of some environments, side by side."""
+"""What the update learns from, some steps of some environments side by side, and what it did, in figures. No torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.errors import InvariantError
-from ztb.trading.weights import NetworkShape
+from ztb.trading.policy.weights import NetworkShape
 
 
 @dataclass(slots=True)
@@ -74,3 +74,24 @@ def empty_rollout(shape: NetworkShape, steps: int, envs: int) -> Rollout:
         next_values=np.zeros(size, np.float32),
         mask=np.ones(size, np.bool_),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateStats:
+    """What an update did; means over its minibatches, the last one's divergence where that stopped it."""
+
+    policy_loss: float
+    value_loss: float
+    entropy: float
+    approx_kl: float
+    clip_fraction: float
+    explained_variance: float
+    """Of the returns, by the rollout's values, before the update; nan where the returns do not vary."""
+    grad_norm: float
+    """Before clipping."""
+    learning_rate: float
+    epochs: int
+    """Begun."""
+    minibatches: int
+    """Gradient steps taken."""
+    stopped_by_kl: bool

@@ -2,6 +2,9 @@
 
 Two towers of the same widths are a stack: one batched product is a layer of both. All buffers, and the views of them
 that BLAS and the kernels take, are made once for each size of a minibatch.
+
+Also here: buffers by the size of a minibatch, made once and kept: as many sizes as an update has, not as a life of
+updates.
 """
 
 from __future__ import annotations
@@ -9,17 +12,38 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ztb.trading.layers import tanh
+from ztb.trading.policy.layers import tanh
+from ztb.trading.policy.weights import NetworkShape, Weights, flatten, unflatten
 from ztb.trading.ppo.actor_critic import copy_of
-from ztb.trading.ppo.kept import Kept
-from ztb.trading.weights import NetworkShape, Weights, flatten, unflatten
 from ztb.utils.kernel import kernel
+
+_T = TypeVar("_T")
+_MOST = 8  # an update's minibatches have two sizes, and others where memory runs short
+
+
+class Kept(Generic[_T]):
+    """What `make` made for a size; of the sizes those that were asked for last stay."""
+
+    def __init__(self, make: Callable[[int], _T]) -> None:
+        self._make = make
+        self._made: dict[int, _T] = {}
+
+    def of(self, size: int) -> _T:
+        """The same thing for the same size, as long as it is kept."""
+        made = self._made.pop(size, None)
+        if made is None:
+            made = self._make(size)
+            if len(self._made) >= _MOST:
+                del self._made[next(iter(self._made))]
+        self._made[size] = made
+        return made
+
 
 _ROWS = 64
 

@@ -1,4 +1,7 @@
-"""The PPO update: a rollout in, better weights out. Single-threaded, the same bits in every process."""
+"""The PPO update: a rollout in, better weights out. Single-threaded, the same bits in every process.
+
+Also here: which transitions go together into a gradient step: a random partition of a rollout's.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ztb.errors import InvariantError
+from ztb.errors import InvariantError, NonFiniteError
+from ztb.trading.policy.network import single_threaded
+from ztb.trading.policy.weights import NetworkShape, Weights
 from ztb.trading.ppo.actor_critic import ModuleNetwork, Network
 from ztb.trading.ppo.adam import Adam
 from ztb.trading.ppo.config import PPOConfig
+from ztb.trading.ppo.finite import check_rollout, check_state
 from ztb.trading.ppo.gae import advantages_of
-from ztb.trading.ppo.kept import Kept
 from ztb.trading.ppo.losses import (
     APPROX_KL,
     CLIP_FRACTION,
@@ -24,12 +29,41 @@ from ztb.trading.ppo.losses import (
     VALUE_LOSS,
     loss_of,
 )
-from ztb.trading.ppo.minibatches import minibatches
-from ztb.trading.ppo.rollout import Rollout
-from ztb.trading.ppo.stats import UpdateStats
-from ztb.trading.ppo.towers import TowerNetwork
-from ztb.trading.threads import single_threaded
-from ztb.trading.weights import NetworkShape, Weights
+from ztb.trading.ppo.rollout import Rollout, UpdateStats
+from ztb.trading.ppo.towers import Kept, TowerNetwork
+from ztb.utils.kernel import kernel
+
+
+@kernel
+def _partition(indices: np.ndarray, parts: int, draws: np.ndarray, grouped: np.ndarray) -> None:
+    """`indices` (S,) into `grouped` (S,), part after part, each in order; `draws` (S,) are uniform in [0, 1).
+
+    Labels of parts are shuffled (Durstenfeld 1964, algorithm 235), and the indices counted out by them.
+    """
+    count = indices.shape[0]
+    labels, places = np.arange(count) % parts, np.zeros(parts, np.int64)
+    for k in range(count - 1, 0, -1):
+        other = int(draws[k] * (k + 1))
+        labels[k], labels[other] = labels[other], labels[k]
+    for part in range(1, parts):
+        places[part] = places[part - 1] + count // parts + (1 if part <= count % parts else 0)
+    for k in range(count):
+        part = labels[k]
+        grouped[places[part]] = indices[k]
+        places[part] += 1
+
+
+def minibatches(
+    indices: NDArray[np.int64], size: int, generator: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    """A random partition of `indices` into as few equal parts as have at most `size`, give or take one.
+
+    Each part is in order, which memory is read fastest in.
+    """
+    parts = -(-indices.size // size)
+    grouped = np.empty_like(indices)
+    _partition(indices, parts, generator.random(indices.size), grouped)
+    return np.array_split(grouped, parts)
 
 
 @dataclass(slots=True)
@@ -89,18 +123,41 @@ class PPOUpdater:
     def update(self, rollout: Rollout, remaining: float = 1.0) -> UpdateStats:
         """Learn from `rollout`; `remaining` is the share of training to come, which anneals the step size.
 
-        InvariantError: nothing in the rollout may be trained on.
+        InvariantError: nothing in the rollout may be trained on. NonFiniteError: a number in it, or one that came of
+        it, is not finite; then nothing has been learnt, and `state()` is what it was.
         """
         indices = np.flatnonzero(rollout.mask)
         if indices.size == 0:
             raise InvariantError("rollout: every transition is masked; collect some that may be trained on")
+        check_rollout(rollout)
+        self.check()
+        before = self.state()
+        try:
+            return self._learn(rollout, indices, remaining)
+        except NonFiniteError:
+            self.load_state(before)
+            raise
+
+    def check(self) -> None:
+        """NonFiniteError: a weight or a moment of the optimiser is not finite."""
+        if not bool(torch.isfinite(self.network.parameters).all()):
+            raise NonFiniteError("weights", "a weight of the network is not finite")
+        if not self._adam.sound:
+            raise NonFiniteError("moments", "a moment of the optimiser is not finite")
+
+    def _learn(self, rollout: Rollout, indices: NDArray[np.int64], remaining: float) -> UpdateStats:
         with single_threaded(), torch.no_grad():
             advantages = advantages_of(rollout, self.config.gamma, self.config.gae_lambda)
             returns = advantages + rollout.values
+            known = returns.ravel()[indices]
+            if not np.isfinite(known).all():
+                raise NonFiniteError("value", "the value's target of a transition is not finite")
             rate = self.config.learning_rate * (remaining if self.config.anneal_learning_rate else 1.0)
             done = self._optimise(self._samples(rollout, advantages, returns), indices, rate)
-        explained = explained_variance(rollout.values.ravel()[indices], returns.ravel()[indices])
-        return _stats(done, explained, rate)
+            if not (np.isfinite(done.figures).all() and np.isfinite(done.last).all()):
+                raise NonFiniteError("loss", "the loss of a minibatch is not finite")
+            self.check()
+        return _stats(done, explained_variance(rollout.values.ravel()[indices], known), rate)
 
     def _samples(
         self, rollout: Rollout, advantages: NDArray[np.float32], returns: NDArray[np.float32]
@@ -157,14 +214,21 @@ class PPOUpdater:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from `state`, bit for bit. ConfigError: it is of another network."""
+        """Go on from `state`, bit for bit. ConfigError: it is of another network. NonFiniteError: it is not finite."""
+        check_state(state["adam"], "the optimiser's state")
         self.load_weights(state["weights"])
         self._adam.load_state(state["adam"])
         self._generator.bit_generator.state = state["generator"]
 
     def load_weights(self, weights: Weights) -> None:
-        """Take over `weights`, and keep the optimiser's moments. ConfigError: of another network."""
+        """Take over `weights`, and keep the optimiser's moments. Errors as of `load_state`."""
+        check_state(weights, "weights")
         self.network.load(weights)
+
+    def begin_anew(self, weights: Weights) -> None:
+        """Take over `weights` and forget the optimiser's moments; random numbers go on. Errors as of `load_state`."""
+        self.load_weights(weights)
+        self._adam.begin()
 
 
 def explained_variance(values: NDArray[np.float32], returns: NDArray[np.float32]) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
-from ztb.errors import ConfigError
+from ztb.errors import ConfigError, NonFiniteError
 
 AnyEnv = gym.Env[Any, Any] | VectorEnv[Any, Any, Any]
 EnvSource = str | AnyEnv | Callable[[], AnyEnv]
@@ -59,29 +59,61 @@ class Step:
 
 
 class Stepper:
-    """Steps a VectorEnv of any autoreset mode (Gymnasium 1.x)."""
+    """Steps a VectorEnv of any autoreset mode (Gymnasium 1.x), `taken` steps so far.
+
+    What an environment gives must be finite as float32. NonFiniteError names the environment and the step; then
+    `failed` is set until `restart`, and `observations` are still those before the step.
+    """
 
     def __init__(self, envs: VectorEnv[Any, Any, Any], seed: int) -> None:
         self.envs = envs
         self._mode = envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
-        self.resetting: NDArray[np.bool_] = np.zeros(envs.num_envs, np.bool_)
-        self.observations: NDArray[Any] = np.array(envs.reset(seed=seed)[0])
+        self.taken = 0
+        self.restart(seed)
 
     def restart(self, seed: int) -> None:
         """New episodes everywhere."""
-        self.observations = np.array(self.envs.reset(seed=seed)[0])
-        self.resetting = np.zeros_like(self.resetting)
+        self.failed = True
+        first = np.array(self.envs.reset(seed=seed)[0])
+        self._check("observation", first, "after a reset")
+        self.observations: NDArray[Any] = first
+        self.resetting: NDArray[np.bool_] = np.zeros(self.envs.num_envs, np.bool_)
+        self.failed = False
 
     def step(self, actions: NDArray[Any]) -> Step:
         """Take `actions`, a batch as VectorEnv.step takes it."""
+        self.failed = True
         observations, rewards, terminated, truncated, infos = self.envs.step(actions)
         final, live, done = observations, ~self.resetting, terminated | truncated
+        self._check("observation", observations, "after")
+        self._check("reward", np.where(live, rewards, 0.0), "for")
         if self._mode == AutoresetMode.NEXT_STEP:
             self.resetting = done & live
         elif done.any():
             observations, final = self._ended(observations, done, infos)
+            self._check("observation", observations, "after")
+            self._check("observation", final, "after")
         self.observations = np.array(observations)
+        self.taken += 1
+        self.failed = False
         return Step(self.observations, final, np.asarray(rewards, np.float64), terminated, truncated, live)
+
+    def _check(self, what: str, given: NDArray[Any], when: str) -> None:
+        """NonFiniteError: one of `given` (N, …) is not finite, or too large to be learnt from."""
+        if given.dtype.kind != "f" or np.isfinite(_as_learnt(given)).all():
+            return
+        found = _as_learnt(given).reshape(len(given), -1)
+        env, place = (int(index) for index in np.argwhere(~np.isfinite(found))[0])
+        value = np.asarray(given).reshape(len(given), -1)[env, place]
+        where = f"[{place}]" if what == "observation" else ""
+        moment = when if when == "after a reset" else f"{when} step {self.taken}"
+        raise NonFiniteError(
+            what,
+            f"environment {env}: its {what}{where} {moment} (counted from 0) is {value}: nothing was learnt from "
+            f"it; let the environment give finite numbers",
+            env,
+            self.taken,
+        )
 
     def _ended(
         self, observations: NDArray[Any], done: NDArray[np.bool_], infos: dict[str, Any]
@@ -93,3 +125,9 @@ class Stepper:
                 final[index] = infos["final_obs"][index]
             return observations, final
         return self.envs.reset(options={"reset_mask": done})[0], final
+
+
+def _as_learnt(given: NDArray[Any]) -> NDArray[Any]:
+    """As rollouts hold them: float32, infinite where that is too small for a number."""
+    with np.errstate(over="ignore"):
+        return given.astype(np.float32, copy=False)

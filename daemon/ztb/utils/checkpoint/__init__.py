@@ -8,10 +8,9 @@ from ztb.utils.checkpoint.errors import (
     NoGeneration,
     SaveFailed,
 )
-from ztb.utils.checkpoint.generation import Generation
+from ztb.utils.checkpoint.generation import Generation, Retention
 from ztb.utils.checkpoint.loader import Restored
 from ztb.utils.checkpoint.manager import CheckpointManager
-from ztb.utils.checkpoint.retention import Retention
 
 __all__ = [
     "CheckpointError",

@@ -13,11 +13,10 @@ from ztb.errors import UsageError, ZtbError
 from ztb.utils.checkpoint.catalogue import Catalogue
 from ztb.utils.checkpoint.codec import Compression
 from ztb.utils.checkpoint.errors import NoGeneration
-from ztb.utils.checkpoint.generation import Generation
+from ztb.utils.checkpoint.generation import Generation, Retention
 from ztb.utils.checkpoint.loader import Loader, Restored
 from ztb.utils.checkpoint.names import PINNED, PROMOTED, check_experiment, check_mark
 from ztb.utils.checkpoint.pipeline import Pipeline, Request
-from ztb.utils.checkpoint.retention import Retention
 from ztb.utils.checkpoint.snapshot import Facts, Snapshot, check_lineage, check_metrics
 from ztb.utils.checkpoint.store import Store
 

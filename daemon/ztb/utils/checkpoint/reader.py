@@ -25,7 +25,7 @@ from ztb.utils.checkpoint.layout import (
     decode_manifest,
     unpack_header,
 )
-from ztb.utils.checkpoint.untree import decode_state
+from ztb.utils.checkpoint.tree import decode_state
 
 
 @dataclass(frozen=True, slots=True)

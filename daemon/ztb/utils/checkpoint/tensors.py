@@ -14,10 +14,9 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from ztb.utils.checkpoint.arena import Bytes
-from ztb.utils.checkpoint.arrays import Array, check_size, shaped
+from ztb.utils.checkpoint.arrays import Array, Leaf, check_size, shaped
 from ztb.utils.checkpoint.errors import Malformed
 from ztb.utils.checkpoint.layout import Frame, Kind
-from ztb.utils.checkpoint.leaf import Leaf
 
 Torch = Any
 Tensor = Any

@@ -1,0 +1,289 @@
+"""Who trades beside the account: generations and rules, each in a lane of its own, weighed by an allocator.
+
+Lanes trade at full size on paper, on the same ticks, costs and random numbers as each other, and without the account's
+limits on losses: one that has lost a fifth must be seen to recover, or not to. Their decisions are told, never sent.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from ztb.learning.allocation.allocator import Allocator, AllocatorConfig
+from ztb.learning.allocation.evidence import GrowthEvidence
+from ztb.learning.generations import GenerationInfo
+from ztb.ledger.records import AllocationRow, detail_text
+from ztb.market.ticks import Ticks
+from ztb.trading.bridge import Wanted
+from ztb.trading.lane import Decided, Lane
+from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMING_WAIT
+from ztb.trading.strategy import WarmsUp
+
+LaneOfGeneration = Callable[[GenerationInfo, float], Lane]
+"""A fresh lane that trades a generation's policy, from so much cash (quote currency)."""
+
+_LEARNT_SHARE = 0.5
+"""Of the prior: what was learnt; the rules share the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertsConfig:
+    """`library`: generations kept as experts beside the one that leads and generation 0. `band`: the account's target
+    moves by so much or not at all, as a fraction of equity: what trembles pays for it.
+    """
+
+    allocator: AllocatorConfig
+    library: int
+    band: float
+
+
+def name_of(generation: int) -> str:
+    """What the expert that trades a generation is called."""
+    return f"generation {generation}"
+
+
+class Experts:
+    """See the module. `rules` by name trade from the start; generations come as `serving` says that they lead."""
+
+    def __init__(
+        self,
+        config: ExpertsConfig,
+        rules: Mapping[str, Lane],
+        make: LaneOfGeneration,
+        make_account: Callable[[float], Lane],
+        serving: Callable[[], GenerationInfo],
+        unproven: bool,
+    ) -> None:
+        """`make_account` makes a lane like the account's, on paper, from so much cash (quote currency). `unproven`:
+        there was no history before the first decision, so that nobody has a share before it has earned one.
+        """
+        self.allocator = Allocator(config.allocator)
+        self.unlearnt: Allocator | None = None
+        """What would be weighed had nothing been learnt after generation 0, once something was."""
+        self.account_unlearnt: Lane | None = None
+        self.lanes: dict[str, Lane] = {}
+        self.decided: dict[str, Decided] = {}
+        self._config = config
+        self._make = make
+        self._make_account = make_account
+        self._serving = serving
+        self._rules = tuple(rules)
+        self._generations: list[int] = []
+        self._rehearsed = 0
+        self._pursued: float | None = None  # nothing yet: what the account held before is not touched
+        self._pursued_unlearnt: float | None = None
+        self._changed = False  # whether somebody came or went since the weights were told
+        self._told: dict[str, tuple[float, float]] = {}
+        self._remembered: dict[str, AllocationRow] = {}
+        self._leader = -1
+        self._unproven = unproven
+        for name, lane in rules.items():
+            self._enter(name, lane, None)
+
+    @property
+    def leader(self) -> str:
+        """The name of the expert that trades the generation that serves."""
+        return name_of(self._leader)
+
+    @property
+    def waits(self) -> bool:
+        """Whether nothing has a share of the account."""
+        return self.allocator.invested == 0.0
+
+    def begin(self, info: GenerationInfo, cash: float, evidence: GrowthEvidence | None = None) -> None:
+        """`info` is an expert before the first decision, with `cash` quote currency and the evidence of its past."""
+        self._generations.append(info.number)
+        lane = self._make(info, self.cash(name_of(info.number), cash))
+        self._enter(name_of(info.number), lane, evidence)
+        self._leader = info.number
+
+    def cash(self, name: str, otherwise: float) -> float:
+        """What an expert had when an earlier start was told of it, quote currency."""
+        row = self._remembered.get(name)
+        return otherwise if row is None else row.equity
+
+    def _enter(self, name: str, lane: Lane, evidence: GrowthEvidence | None) -> None:
+        self.lanes[name] = lane
+        unproven, row = self._unproven, self._remembered.pop(name, None)
+        if row is not None:
+            told = json.loads(row.detail)
+            evidence, unproven = GrowthEvidence(**told["evidence"]), told["unproven"]
+        self.allocator.add(name, 0.0, evidence, unproven)
+        self._share()
+
+    def _share(self) -> None:
+        """Half of the prior is the generations', half the rules'; all of it the generations' where there are none."""
+        learnt = _LEARNT_SHARE if self._rules else 1.0
+        for name, expert in self.allocator.experts.items():
+            of_rules = name in self._rules
+            among = len(self._rules) if of_rules else max(1, len(self._generations))
+            expert.share = (1.0 - learnt if of_rules else learnt) / among
+        self.allocator.weigh()
+        self._changed = True
+
+    def _follow_generations(self) -> bool:
+        """Let who serves lead; whether somebody else did.
+
+        A new one begins flat, with the equity and the evidence of whoever led before: the gate has found it better.
+        Where an older one serves again, what led in between has been found bad, and is no expert any more.
+        """
+        info, before = self._serving(), self._leader
+        if info.number == before:
+            return False
+        if self.unlearnt is None:
+            self.unlearnt = copy.deepcopy(self.allocator)
+            self._pursued_unlearnt = self._pursued
+        if info.number not in self._generations:
+            led = self.allocator.experts[self.leader]
+            lane = self._make(info, self.lanes[self.leader].equity)
+            self._generations.append(info.number)
+            self._enter(name_of(info.number), lane, led.evidence.copy())
+        self._leader = info.number
+        if info.number < before and before != 0:
+            self._leave(before)
+        self._forget_the_least()
+        return True
+
+    def _leave(self, number: int) -> None:
+        name = name_of(number)
+        self._generations.remove(number)
+        del self.lanes[name]
+        self.decided.pop(name, None)
+        self._told.pop(name, None)
+        self.allocator.remove(name)
+        self._share()
+
+    def _forget_the_least(self) -> None:
+        """Of more generations than are kept, the one with the least evidence goes; never the leader, nor the first."""
+        kept = [number for number in self._generations if number not in (0, self._leader)]
+        if len(kept) > self._config.library:
+            experts = self.allocator.experts
+            self._leave(min(kept, key=lambda number: (experts[name_of(number)].evidence.log_e, number)))
+
+    def rehearse(
+        self, ts_ns: int, raw: NDArray[np.float64], index: Mapping[str, int], features: NDArray[np.float32]
+    ) -> None:
+        """A moment before the account trades: rules, which nothing has trained, are watched already."""
+        number = self._rehearsed
+        self._rehearsed += 1
+        equities = {
+            name: self.lanes[name].decide(ts_ns, number, raw, index, features).equity for name in self._rules
+        }
+        self.allocator.rehearse(equities, number % self._config.allocator.block_decisions == 0)
+
+    def decide(
+        self, ts_ns: int, decision: int, raw: NDArray[np.float64], index: Mapping[str, int],
+        features: NDArray[np.float32],
+    ) -> bool:  # fmt: skip
+        """Every expert decides, as `Lane.decide`; whether another generation leads than at the decision before."""
+        another = self._follow_generations()
+        for name, lane in self.lanes.items():
+            self.decided[name] = lane.decide(ts_ns, decision, raw, index, features)
+        return another
+
+    def weigh(self, ts_ns: int, decision: int, account: float) -> tuple[Wanted, list[AllocationRow]]:
+        """What the account of `account` quote currency wants after all have decided, and what to journal of it."""
+        weighed = self.allocator.follow(self._equities(), account)
+        self._pursued, wanted = self._want(self.allocator, self._pursued)
+        rows = self._rows(ts_ns, decision) if weighed or self._changed else []
+        self._changed = False
+        return wanted, rows
+
+    def pursue_unlearnt(
+        self, ts_ns: int, decision: int, features: NDArray[np.float32], account: float
+    ) -> float:
+        """Equity of the account that would have been, had nothing been learnt after generation 0, quote currency.
+
+        Until something was learnt and led it is `account`, the account's own; after `weigh`.
+        """
+        if self.unlearnt is None:
+            return account
+        if self.account_unlearnt is None:
+            self.account_unlearnt = self._make_account(account)
+        lane, known = self.account_unlearnt, self.unlearnt.experts
+        equities = {name: equity for name, equity in self._equities().items() if name in known}
+        self.unlearnt.follow(equities, lane.equity)
+        self._pursued_unlearnt, wanted = self._want(self.unlearnt, self._pursued_unlearnt)
+        return lane.pursue(ts_ns, decision, features, wanted, self.decided[name_of(0)]).equity
+
+    def advance(self, ticks: Ticks, i0: int, i1: int) -> None:
+        """Let rows [i0, i1) happen to everybody's orders."""
+        for lane in self.lanes.values():
+            lane.advance(ticks, i0, i1)
+        if self.account_unlearnt is not None:
+            self.account_unlearnt.advance(ticks, i0, i1)
+
+    def warm_up(self, ts_ns: int, mid: float) -> None:
+        """A moment before even features are ready, for rules that look far back."""
+        for name in self._rules:
+            strategy = self.lanes[name].strategy
+            if isinstance(strategy, WarmsUp):
+                strategy.warm_up(ts_ns, mid)
+
+    def _equities(self) -> dict[str, float]:
+        return {name: decided.equity for name, decided in self.decided.items()}
+
+    def _want(self, allocator: Allocator, pursued: float | None) -> tuple[float | None, Wanted]:
+        """(what is pursued from now on, how): the weighed sum, if it is worth the trade to go there.
+
+        Before anything had a share of the account, nothing is pursued: what it holds is not ours.
+        """
+        experts = allocator.experts
+        target = allocator.target({name: self.lanes[name].aim for name in experts})
+        heaviest = max(experts.values(), key=lambda expert: expert.weight)
+        timing = self.decided[heaviest.name].action.timing
+        if pursued is None:
+            if allocator.invested == 0.0:
+                return None, Wanted(0.0, TIMING_WAIT)
+            return target, Wanted(target, timing)
+        if abs(target - pursued) >= self._config.band or (target == 0.0 and pursued != 0.0):
+            return target, Wanted(target, TIMING_AGGRESSIVE if timing == TIMING_WAIT else timing)
+        return pursued, Wanted(pursued, timing)
+
+    def adopted(self, value: float) -> None:
+        """All accounts are changed by `value` quote currency that nothing earned."""
+        accounts = [*self.lanes.values(), *([self.account_unlearnt] if self.account_unlearnt else [])]
+        for lane in accounts:
+            lane.broker.account["cash"] += value
+        for allocator in (self.allocator, self.unlearnt):
+            if allocator is not None:
+                allocator.adopted(value)
+
+    @property
+    def aims(self) -> bytes:
+        """JSON: the exposure that each expert wants, by name."""
+        return msgspec.json.encode({name: lane.aim for name, lane in self.lanes.items()})
+
+    def _rows(self, ts_ns: int, decision: int) -> list[AllocationRow]:
+        """Of each expert whose weight or evidence has changed since it was told."""
+        rows: list[AllocationRow] = []
+        for name, expert in self.allocator.experts.items():
+            told = expert.weight, expert.evidence.log_e
+            if self._told.get(name) != told:
+                self._told[name] = told
+                detail = {
+                    "evidence": expert.evidence.state(), "unproven": expert.unproven,
+                    "leads": name == self.leader, "allocator": self.allocator.state(),
+                }  # fmt: skip
+                equity, text = self.lanes[name].equity, detail_text(detail)
+                rows.append(AllocationRow(decision, ts_ns, name, *told, equity, text))
+        return rows
+
+    def recall(self, rows: Mapping[str, AllocationRow]) -> None:
+        """Go on from the last row of each expert of an earlier start: rules at once, generations as they lead."""
+        self._remembered = dict(rows)
+        self._pursued = 0.0 if any(row.weight > 0.0 for row in rows.values()) else None
+        for name in self._rules:
+            row = self._remembered.pop(name, None)
+            if row is not None:
+                expert, said = self.allocator.experts[name], json.loads(row.detail)
+                expert.evidence, expert.unproven = GrowthEvidence(**said["evidence"]), said["unproven"]
+        newest = max(rows.values(), key=lambda row: row.decision, default=None)
+        if newest is not None:
+            self.allocator.load_state(json.loads(newest.detail)["allocator"])

@@ -1,0 +1,93 @@
+"""What the engine asks of a learner, and what both ways of learning share."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztb.learning.helping import Helping
+from ztb.learning.online import LearnerCounts
+from ztb.learning.service.guide import Guide
+from ztb.learning.service.promotion import Promotion
+from ztb.market.ticks import Ticks
+from ztb.trading.lane import Decided
+
+
+class Learning:
+    """What the engine tells the learner, and when; the base class does not learn."""
+
+    generation = 0
+    updates = 0
+    guide: Guide | None = None
+    """Who guides the learner, and can make it need less memory."""
+    process_ids: tuple[int, ...] = ()
+    """Processes that learn for this one."""
+    waiting = 0
+    """Transitions that wait for an update."""
+    dropped = 0
+    """Transitions that never reached the learner, for want of room."""
+    doing = ""
+    """What a learner in a process of its own is at, in a word."""
+    left_out = LearnerCounts()
+    """What the learner left out of training."""
+    frozen = False
+    """Whether learning is told to rest; what serves goes on serving."""
+
+    def begin(self, ts_ns: int, origin: str) -> None:
+        """Before the first decision: `origin` says where generation 0 came from."""
+
+    async def run(self) -> None:
+        """A task beside the engine's, for what cannot wait for the next decision; ends after `finish`."""
+
+    def ticks(self, ticks: Ticks, view: NDArray[np.void]) -> None:
+        """Rows (n,) are about to happen; `view` (1,) is the market before them. Copy what is to be kept."""
+
+    def decided(self, decision: int, features: NDArray[np.float32], tainted: bool) -> None:
+        """Decision number `decision` was made after the last of the ticks, on normalised `features` (F,).
+
+        `tainted`: the ticks since the decision before are not to be trained on.
+        """
+
+    def completed(
+        self, before: Decided, generation: int, reward: float, tainted: bool, after: Decided
+    ) -> None:
+        """The decision `before` is complete: it earned `reward` by the time of `after`."""
+
+    def heed(self, helping: Helping) -> None:
+        """Whether it has helped so far, after each decision."""
+
+    async def settle(self) -> None:
+        """Called between segments: wait where the background cannot keep up."""
+
+    async def finish(self) -> None:
+        """The ticks have ended: take what the learner still owes, within bounds, and let it end."""
+
+    def close(self) -> None:
+        """Leave nothing behind, whatever happened. May be called again."""
+
+
+class LearnerBase(Learning):
+    """Learning whose generations `promotion` carries out; told to, it freezes itself when it is clear that it hurts."""
+
+    def __init__(self, promotion: Promotion) -> None:
+        self.promotion = promotion
+
+    @property
+    def frozen(self) -> bool:
+        """See `Learning`; a freeze lets no promotion through either (`Promotion.conclude`)."""
+        return self.promotion.frozen
+
+    @frozen.setter
+    def frozen(self, frozen: bool) -> None:
+        self.promotion.frozen = frozen
+
+    @property
+    def generation(self) -> int:  # type: ignore[override]
+        return self.promotion.policy.info.number
+
+    def heed(self, helping: Helping) -> None:
+        """See `Learning`."""
+        if not self.promotion.stop_if_not_helping or self.frozen or helping.answer != "hurts":
+            return
+        self.frozen = True
+        self.promotion.note("learning_frozen", {"reason": "not_helping", **helping.against("frozen").facts()})

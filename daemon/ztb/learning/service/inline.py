@@ -1,0 +1,118 @@
+"""Learning in step with the ticks: reproducible, the default of replay."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztb.learning.contest import Contest, Serving
+from ztb.learning.gate.candidate import Verdict
+from ztb.learning.online import Dropped, LearnerCounts, OnlineLearner, Updated
+from ztb.learning.regime import guided
+from ztb.learning.service.base import LearnerBase
+from ztb.learning.service.guide import Guide
+from ztb.learning.service.promotion import Candidate, Promotion, transition_of
+from ztb.market.ticks import Ticks
+from ztb.trading.lane import Decided
+from ztb.trading.ppo.config import PPOConfig
+
+
+class InlineLearning(LearnerBase):
+    """Feeds the learner and lets its candidates be judged, all between two decisions."""
+
+    def __init__(
+        self, promotion: Promotion, learner: OnlineLearner, contest: Contest, guide: Guide,
+        options: tuple[PPOConfig, ...],
+    ) -> None:  # fmt: skip
+        """`options`: what the guide chooses from."""
+        self.guide = self._guide = guide
+        guide.checkpoint = self._checkpoint
+        self._options = options
+        super().__init__(promotion)
+        self._learner = learner
+        self._contest = contest
+        self._verdicts: deque[Verdict] = deque()
+        self._era = 0
+        promotion.on_serving = self._take_serving
+
+    @property
+    def updates(self) -> int:  # type: ignore[override]
+        return self._learner.updates
+
+    @property
+    def waiting(self) -> int:  # type: ignore[override]
+        return self._learner.waiting
+
+    @property
+    def left_out(self) -> LearnerCounts:  # type: ignore[override]
+        return self._learner.counts
+
+    def begin(self, ts_ns: int, origin: str) -> None:
+        """See `Learning`."""
+        self.promotion.begin(ts_ns, origin, self._learner.updater.state())
+
+    def ticks(self, ticks: Ticks, view: NDArray[np.void]) -> None:
+        """See `Learning`."""
+        if self._learner.recent is not None:
+            self._learner.recent.window.add(ticks, view)
+
+    def decided(self, decision: int, features: NDArray[np.float32], tainted: bool) -> None:
+        """See `Learning`."""
+        if self._learner.recent is not None:
+            self._learner.recent.window.decide(features, tainted)
+
+    def completed(
+        self, before: Decided, generation: int, reward: float, tainted: bool, after: Decided
+    ) -> None:
+        """See `Learning`; an update, a candidate, a verdict, an alarm may come of it."""
+        self.promotion.follow(after, reward)
+        judge = self._contest.rest if self.frozen else self._contest.follow
+        self._carry_out(judge(after.decision))
+        self._guide.see(after.mid)
+        if self.frozen or self._guide.paused:
+            self._learner.interrupt()
+            return
+        self._learner.updater.reconfigure(guided(self._options, self._guide.guidance))
+        transition = transition_of(before, generation, reward, tainted)
+        done = self._learner.add(transition, float(after.action.value or 0.0), self.generation)
+        if isinstance(done, Dropped):
+            self.promotion.dropped(done, after.decision, self._era)
+            self._carry_out([])
+        elif done is not None:
+            self._take(done, after)
+
+    def _take(self, updated: Updated, after: Decided) -> None:
+        promotion = self.promotion
+        promotion.record(updated.update, after.ts_ns, after.decision, updated.stats, updated.mean_reward)
+        if updated.candidate is None:
+            return
+        candidate = Candidate(
+            updated.candidate, updated.update, updated.mean_reward, self._learner.updater.state(),
+            after.decision, after.ts_ns, self._era,
+        )  # fmt: skip
+        if promotion.made(candidate):
+            self._carry_out(
+                self._contest.submit(updated.update, updated.candidate, after.decision, after.ts_ns)
+            )
+
+    def _carry_out(self, verdicts: list[Verdict]) -> None:
+        """Verdicts, and those that come of a promotion: who tests against another incumbent has to go."""
+        self._verdicts.extend(verdicts)
+        while self._verdicts:
+            self.promotion.conclude(self._verdicts.popleft())
+
+    def _take_serving(self, serving: Serving) -> None:
+        self._era = serving.era
+        serving.guide(self._learner)
+        self._verdicts.extend(self._contest.serve(serving))
+
+    def _checkpoint(self) -> None:
+        """What was learnt since the last generation is kept, without a trial."""
+        updater = self._learner.updater
+        self.promotion.keep(updater.weights(), self.updates, updater.state())
+
+    async def settle(self) -> None:
+        """Wait while more generations wait to be saved than the store holds."""
+        await self.promotion.store.settle()

@@ -1,0 +1,406 @@
+"""What becomes of the learner's work, wherever it runs: updates journaled, verdicts carried out, generations swapped.
+
+The same for a learner in step with the ticks and for one in a process of its own. What is swapped in is checked
+again here, alarms are watched for after every decision, and what has been quarantined never serves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+
+from ztb.errors import InvariantError, UsageError
+from ztb.learning.alarms import Alarms, Expectation
+from ztb.learning.contest import Serving
+from ztb.learning.gate.candidate import SUPERSEDED, Verdict, fault
+from ztb.learning.generations import GenerationInfo, Lineage, ServedPolicy
+from ztb.learning.online import Dropped, Transition
+from ztb.learning.service.generation_store import PROMOTED, TESTING, GenerationStore
+from ztb.ledger.journal import Journal
+from ztb.ledger.performance import finite
+from ztb.ledger.records import GenerationRow, NoteRow, UpdateRow, detail_text
+from ztb.trading.lane import Decided
+from ztb.trading.policy.network import weight_shapes
+from ztb.trading.policy.weights import Weights
+from ztb.trading.ppo.finite import unsound
+from ztb.trading.ppo.rollout import UpdateStats
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Weights that would like to trade, of update `update`, with the updater's state.
+
+    `trained_to` is the last decision that they may have been trained on, at `trained_to_ns`; see `Serving.era`.
+    """
+
+    weights: Weights
+    update: int
+    mean_reward: float
+    updater_state: dict[str, Any]
+    trained_to: int
+    trained_to_ns: int
+    era: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When something happened: event time, and the number of the last decision."""
+
+    ts_ns: int
+    decision: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A generation with what it takes to serve it and to learn on from it."""
+
+    info: GenerationInfo
+    update: int
+    trained_to: int
+    trained_to_ns: int
+    updater_state: dict[str, Any] | None
+
+
+def transition_of(before: Decided, generation: int, reward: float, tainted: bool) -> Transition:
+    """The decision `before`, by `generation`, as the learner wants it.
+
+    An action without a log-prob is not the policy's own (a rule overruled it) and is not trained on.
+    """
+    action = before.action
+    return Transition(
+        before.observation, (action.size, action.timing), float(action.logprob or 0.0),
+        float(action.value or 0.0), reward, generation,
+        tainted or action.logprob is None, before.equity,
+    )  # fmt: skip
+
+
+UPDATE_DROPPED, MADE_ANEW = "update_dropped", "learner_made_anew"
+"""Kinds of the notes that an update was dropped since something was not finite, and that the learner begins anew from
+a generation, as of an era."""
+FROZEN = "frozen"
+"""Why a candidate that passed is not promoted: learning was frozen by then."""
+_LINE = 8
+"""Generations that served, kept in memory to go back to; older ones are on disk."""
+
+
+class Promotion:
+    """Carries out verdicts and alarms, swaps the policy, journals, and hands generations to the store.
+
+    `on_serving` is told who serves, whenever that changes; `alert` (key, text) what somebody should look at. While
+    `frozen`, nobody is promoted but by hand.
+    """
+
+    def __init__(
+        self,
+        policy: ServedPolicy,
+        lineage: Lineage,
+        alarms: Alarms,
+        journal: Journal,
+        store: GenerationStore,
+        extra_state: Callable[[], dict[str, Any]],
+        stop_if_not_helping: bool = False,
+    ) -> None:
+        self.policy = policy
+        self.stop_if_not_helping = stop_if_not_helping
+        self.store = store
+        self.frozen = False
+        self.on_serving: Callable[[Serving], None] = lambda _serving: None
+        self.alert: Callable[[str, str], None] = _log
+        self._lineage = lineage
+        self._alarms = alarms
+        self._journal = journal
+        self._extra_state = extra_state
+        self._shapes = weight_shapes(policy.shape, policy.make)
+        self._pending: dict[int, _Known] = {}
+        self._line: list[_Known] = []
+        self._trails = [policy.info.number]  # the newest generation of each era
+        self._now = Moment(0, -1)
+
+    @property
+    def _era(self) -> int:
+        return len(self._trails) - 1
+
+    def begin(self, ts_ns: int, origin: str, updater_state: dict[str, Any] | None) -> None:
+        """Journal and save generation 0, made before the first decision; `origin` says how."""
+        info = self.policy.info
+        self._line = [_Known(info, 0, -1, ts_ns, updater_state)]
+        self._now = Moment(ts_ns, -1)
+        if self._lineage.resumed:
+            return
+        self._lineage.served.append(info.number)
+        self._write(info.number, "made", {"origin": origin})
+        self._write(info.number, "promoted", {"origin": origin})
+        self._save(self._line[-1], {}, (PROMOTED,))
+
+    def save_serving(self) -> None:
+        """Save what serves once more, with all that goes with it as it is now: where a restart will begin.
+
+        A repetition of a recorded session serves what that kept, began nothing of its own, and has nothing to save.
+        """
+        if self._line:
+            self._save(self._line[-1], {}, (PROMOTED,))
+
+    def record(self, update: int, ts_ns: int, decisions: int, stats: UpdateStats, mean_reward: float) -> None:
+        """Journal an update."""
+        self._journal.append(update_row(update, ts_ns, decisions, stats, mean_reward))
+
+    def note(self, kind: str, detail: Mapping[str, Any]) -> None:
+        """Journal something that happened to the learner."""
+        told = detail_text({**detail, "decision": self._now.decision})
+        self._journal.append(NoteRow(self._now.ts_ns, kind, told))
+
+    def dropped(self, dropped: Dropped, decision: int, era: int) -> None:
+        """The learner, in `era`, dropped the update that `decision` completed: say so, and make it anew if need be."""
+        facts = {"update": dropped.update, "after_decision": decision, "why": dropped.why}
+        self.note(UPDATE_DROPPED, facts)
+        self.alert(UPDATE_DROPPED, f"update {dropped.update} was dropped: {dropped.why}")
+        if dropped.astray and era == self._era:
+            self._make_anew()
+
+    def _make_anew(self) -> None:
+        """The learner has gone wrong: it begins anew from what serves, which is good; who is in test gives way."""
+        good = self._line[-1]
+        for number in list(self._pending):
+            self.conclude(Verdict(number, False, SUPERSEDED))
+        self._trails.append(good.info.number)
+        self.note(MADE_ANEW, {"generation": good.info.number, "era": self._era})
+        self.alert(
+            MADE_ANEW, f"the learner had gone wrong and begins anew from generation {good.info.number}"
+        )
+        self.on_serving(replace(_serving(good, self._era, set_back=True), updater_state=None, anew=True))
+
+    def made(self, candidate: Candidate) -> bool:
+        """A candidate has been made: number, journal and save it. Whether it may be tested at all.
+
+        One that could never trade, since a weight or a moment of its optimiser is not finite, is not saved.
+        """
+        info = self._lineage.make(self._trails[candidate.era], candidate.weights)
+        known = _Known(
+            info, candidate.update, candidate.trained_to, candidate.trained_to_ns, candidate.updater_state
+        )
+        detail = {"update": candidate.update, "mean_reward": candidate.mean_reward, **_training(known)}
+        self._write(info.number, "made", detail)
+        self._pending[candidate.update] = known
+        wrong = fault(info.weights, self._shapes) or (
+            "non_finite" if unsound(candidate.updater_state) else ""
+        )
+        if wrong:
+            self.conclude(Verdict(candidate.update, False, wrong))
+            return False
+        self._save(known, {"mean_reward": candidate.mean_reward}, (TESTING,))
+        if self._lineage.barred(info):
+            self._lineage.quarantined.add(info.number)
+            self.conclude(Verdict(candidate.update, False, "quarantined"))
+            return False
+        self._trails[candidate.era] = info.number
+        return True
+
+    def conclude(self, verdict: Verdict) -> None:
+        """Carry a verdict out: promote its candidate, or go on with the incumbent. One long dealt with is no news.
+
+        A pass that comes while learning is frozen is dropped, not held: it says that the candidate is better than what
+        serves now, which nobody knows any more when the freeze is over, when the market and perhaps who serves (by
+        hand) are others. The learner, which is no less advanced for it, makes the next candidate.
+        """
+        known = self._pending.pop(verdict.number, None)
+        if known is None:
+            return
+        info = known.info
+        reason = verdict.reason
+        if verdict.passed:
+            reason = fault(info.weights, self._shapes) or (FROZEN if self.frozen else reason)
+        detail = {
+            "reason": reason, "against": self.policy.info.number, "after_decision": self._now.decision,
+            **_training(known), **verdict.figures,
+        }  # fmt: skip
+        passed = verdict.passed and reason == verdict.reason
+        self._write(info.number, "promoted" if passed else "rejected", detail)
+        self.store.concluded(info.number, passed)
+        if passed:
+            self._lineage.promoted += 1
+            self._serve(known, _expectation(verdict.figures), probation=True)
+        else:
+            self._lineage.rejected += 1
+
+    def keep(self, weights: Weights, update: int, updater_state: dict[str, Any]) -> None:
+        """Journal and save what was learnt up to `update` as a generation that nobody tests: memory runs short.
+
+        Not where it is not finite: then there is nothing worth keeping.
+        """
+        wrong = unsound([weights, updater_state])
+        if wrong:
+            self.alert(
+                "not_kept", f"what was learnt up to update {update} is not finite, and is not kept: {wrong}"
+            )
+            return
+        info = self._lineage.make(self._trails[-1], weights)
+        known = _Known(info, update, self._now.decision, self._now.ts_ns, updater_state)
+        self._write(info.number, "made", {"update": update, "kept": "memory", **_training(known)})
+        self._save(known, {}, ())
+
+    def lost(self) -> None:
+        """The learner that tested them is gone: nobody will hear of the candidates in test again."""
+        for number in list(self._pending):
+            self.conclude(Verdict(number, False, "learner_lost"))
+
+    def follow(self, decided: Decided, reward: float) -> None:
+        """A decision was made, and the one before earned `reward`: look for alarms, and roll back if there is one.
+
+        InvariantError: the policy's output is not finite, and there is no generation to go back to.
+        """
+        self._now = Moment(decided.ts_ns, decided.decision)
+        action = decided.action
+        alarm = self._alarms.follow(decided.equity, reward, action.logprob, action.value)
+        if alarm is None:
+            return
+        bad = self.policy.info.number
+        self.note("alarm", {"alarm": alarm.kind, "generation": bad, **alarm.figures})
+        self.alert(f"alarm_{alarm.kind}", f"alarm {alarm.kind} on generation {bad}")
+        target = self._last_good()
+        if target is None:
+            raise InvariantError(
+                f"alarm {alarm.kind}: generation {bad} is the first, there is none to go back to"
+            )
+        self._roll_back(target, {"reason": alarm.kind, **alarm.figures})
+
+    def promote(self, generation: int, origin: str) -> None:
+        """Serve `generation` from the next decision on, gate or no gate, because `origin` says so.
+
+        UsageError: there is no such generation, it serves already, or it is in quarantine.
+        """
+        known = self._find(generation)
+        if generation == self.policy.info.number:
+            raise UsageError(f"generation {generation} serves already")
+        self._pending.pop(known.update, None)
+        self._lineage.promoted += 1
+        self._write(generation, "promoted", {"reason": "manual", "origin": origin, **_training(known)})
+        self.store.concluded(generation, promoted=True)
+        self._save(
+            known, {}, (PROMOTED,)
+        )  # once more: retention may be taking the file that was read just now
+        self._serve(known, None, probation=True)
+
+    def rollback(self, generation: int | None, origin: str) -> int:
+        """Serve `generation` (None: the one that served before) from the next decision on; its number.
+
+        What serves now and all that descends from it go into quarantine, and the learner back to where
+        `generation` was made. UsageError: there is none to go back to.
+        """
+        bad = self.policy.info.number
+        target = self._last_good() if generation is None else self._find(generation)
+        if target is None:
+            raise UsageError(f"generation {bad} is the first that served, there is none to go back to")
+        if target.info.number in self._lineage.descent(bad):
+            raise UsageError(f"generation {target.info.number} serves now, or descends from what does")
+        self._roll_back(target, {"reason": "manual", "origin": origin})
+        return target.info.number
+
+    def _roll_back(self, target: _Known, detail: Mapping[str, Any]) -> None:
+        """Quarantine what serves with its descent, set the learner back, serve `target`."""
+        bad = self.policy.info.number
+        gone = self._lineage.quarantine(bad)
+        self._lineage.rolled_back += 1
+        told = {**detail, "to": target.info.number, "after_decision": self._now.decision}
+        self._write(bad, "rolled_back", told)
+        for number in sorted(gone - {bad}):
+            self._write(number, "quarantined", {"reason": "descent", "of": bad})
+        self._write(target.info.number, "restored", {"instead_of": bad})
+        for number in list(self._pending):
+            descends = self._pending[number].info.number in gone
+            self.conclude(Verdict(number, False, "quarantined" if descends else SUPERSEDED))
+        self._trails.append(target.info.number)
+        self._serve(target, None, probation=False, set_back=True)
+
+    def _last_good(self) -> _Known | None:
+        """Who served before the present generation, in this life of the run or an earlier one, and is good and kept."""
+        gone = self._lineage.descent(self.policy.info.number) | self._lineage.quarantined
+        for number in reversed(self._lineage.served):
+            if number not in gone:
+                with contextlib.suppress(UsageError):
+                    return self._find(number)
+        return None
+
+    def _serve(
+        self, known: _Known, expectation: Expectation | None, probation: bool, set_back: bool = False
+    ) -> None:
+        self.policy.swap(known.info)
+        self._lineage.served.append(known.info.number)
+        self._line = [*self._line[1 - _LINE :], known]
+        self._alarms.begin(expectation, probation)
+        self.on_serving(_serving(known, self._era, set_back))
+
+    def _find(self, generation: int) -> _Known:
+        """A generation of this run, from memory or from disk."""
+        if generation in self._lineage.quarantined:
+            raise UsageError(f"generation {generation} is in quarantine and never serves again")
+        for known in (*self._line, *self._pending.values()):
+            if known.info.number == generation:
+                return known
+        if generation not in self._lineage.known:
+            raise UsageError(f"there is no generation {generation}: the newest is {self._lineage.made - 1}")
+        state, descent = self.store.load(generation), self._lineage.known[generation]
+        info = GenerationInfo(generation, descent.parent, state["weights"], descent.sha256)
+        return _Known(info, state["updates"], state["trained_to"], state["trained_to_ns"], state["updater"])
+
+    def _write(self, generation: int, event: str, detail: Mapping[str, Any]) -> None:
+        descent, text = self._lineage.known[generation], detail_text(detail)
+        self._journal.append(
+            GenerationRow(generation, self._now.ts_ns, event, descent.parent, descent.sha256, text)
+        )
+
+    def _save(self, known: _Known, metrics: dict[str, float], marks: tuple[str, ...]) -> None:
+        state = {
+            "weights": known.info.weights,
+            "updater": known.updater_state,
+            "updates": known.update,
+            "trained_to": known.trained_to,
+            "trained_to_ns": known.trained_to_ns,
+            **self._extra_state(),
+        }
+        self.store.put(known.info, state, marks, metrics)
+
+
+def update_row(update: int, ts_ns: int, decisions: int, stats: UpdateStats, mean_reward: float) -> UpdateRow:
+    """An update as it is journaled."""
+    return UpdateRow(
+        update, ts_ns, decisions, stats.policy_loss, stats.value_loss, stats.entropy,
+        stats.approx_kl, stats.clip_fraction, finite(stats.explained_variance), mean_reward,
+    )  # fmt: skip
+
+
+def _training(known: _Known) -> dict[str, int]:
+    return {"trained_to_decision": known.trained_to, "trained_to_ns": known.trained_to_ns}
+
+
+def _log(key: str, text: str) -> None:
+    """Where nobody else is told."""
+    structlog.get_logger().warning("alert", severity="warning", key=key, text=text)
+
+
+_STANDARD_ERRORS = 3.0
+"""The stretch of a test may have been kind to all who traded it, the more so the shorter it was."""
+
+
+def _expectation(figures: Mapping[str, Any]) -> Expectation | None:
+    """What the promoted generation has to earn: as much as the incumbent did beside it, less the error of the test.
+
+    Not what it earned itself: whoever passes had luck (the winner's curse), and with less than that, but more than
+    the incumbent, going back would lose.
+    """
+    reward, deviation, growth = (figures.get(name) for name in ("incumbent_reward", "reward_sd", "growth"))
+    if reward is None or deviation is None or growth is None:
+        return None
+    error = deviation / math.sqrt(max(figures.get("tested_decisions", 1), 1))
+    return Expectation(reward - _STANDARD_ERRORS * error, deviation, growth)
+
+
+def _serving(known: _Known, era: int, set_back: bool = False) -> Serving:
+    return Serving(
+        known.update, known.info.weights, known.trained_to, known.trained_to_ns, era, set_back,
+        known.updater_state if set_back else None,
+    )  # fmt: skip

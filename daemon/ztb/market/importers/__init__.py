@@ -1,0 +1,1 @@
+"""Files of market data, whatever their layout, into clean ticks."""

@@ -1,0 +1,355 @@
+"""Tables of text: separator, header, comments and types told by the first lines; arrow takes the rest apart."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+
+from ztb.errors import DataError
+from ztb.market.importers.files import Bytes, Progress, encoding, head_text, plain_bytes, printable, read_head
+from ztb.market.importers.headerless import recognise_rows
+from ztb.market.importers.layouts import Layout
+from ztb.market.importers.recognition import Pair, recognise
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+KNOWN = (
+    "the venues' own layouts, ccxt's, freqtrade's, Tardis', MetaTrader's, or columns such as "
+    "timestamp,open,high,low,close,volume"
+)
+# Enough to learn from; beyond it the file is read as a stream.
+_SAMPLED = 200
+_BLOCK = 1 << 20
+# In this order: a comma may be a decimal's, a blank part of a date.
+_DELIMITERS = "\t;|, "
+_EXACT_ROLES = ("id", "message", "time", "end", "date", "clock")
+_TEXT_ROLES = (
+    "side",
+    "maker_side",
+    "buyer",
+    "maker",
+    "snapshot",
+    "symbol",
+    "venue",
+    "state",
+    "date",
+    "clock",
+)
+_EMPTY = (
+    "",
+    "nan",
+    "NaN",
+    "NAN",
+    "null",
+    "NULL",
+    "None",
+    "N/A",
+    "n/a",
+    "NA",
+    "#N/A",
+    "#NA",
+    "-",
+    "--",
+    "\\N",
+    "-nan",
+)
+_COMMENTS = ("#", "//")
+_DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
+_THOUSANDS = re.compile(r'"\$?(\d{1,3}(?:,\d{3})+\.\d+|\d{1,3}(?:,\d{3}){2,}|(?<=\$)\d+(?:[.,]\d+)*)"')
+_CSV_VALUE = re.compile(r"In CSV column #(\d+): (?:Row #(\d+): )?.*?invalid value '(.*)'", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class CsvTable:
+    """A text file whose layout is known. `skip` is how many lines come before the first row of data."""
+
+    path: Path
+    layout: Layout
+    columns: Sequence[str]
+    skip: int
+    delimiter: str
+    decimal_point: str
+    thousands: bool
+    sample: tuple[str, ...]
+    symbol: str | None = None
+
+
+def open_csv(path: Path, pair: Pair | None) -> CsvTable:
+    """Recognise `path`; DataError if its columns are of no known layout."""
+    text = head_text(path, read_head(path)).replace("\x00", "")
+    lines = [line.rstrip("\r").replace("\r", " ") for line in text.split("\n")]
+    if len(lines) > 2:
+        lines.pop()  # the last one may be cut
+    at = [i for i, line in enumerate(lines) if line.strip(" ,;\t") and not _is_comment(line)][: _SAMPLED + 8]
+    if not at:
+        raise _no_table(path, lines[0])
+    delimiter = _delimiter([lines[i] for i in at])
+    rows = list(csv.reader([lines[i].strip(" \t") if delimiter == " " else lines[i] for i in at],
+                           delimiter=delimiter, skipinitialspace=True))  # fmt: skip
+    first = next((i for i, row in enumerate(rows) if _is_data(row)), None)
+    header = rows[: len(rows) if first is None else first]
+    if first is None:
+        names, ticker = _header(header) if header else ([], None)
+        if len(names) > 1 and recognise(names) is not None:
+            raise DataError(f"{path}: has a header and no rows: fetch or export it again")
+        raise _unknown(path, names) if len(names) > 1 else _no_table(path, lines[at[0]])
+    data = rows[first:]
+    skip = at[first]
+    width = statistics.mode(len(row) for row in data)
+    header = [row for row in header if len(row) > 1]  # a line of credit names nothing
+    names, ticker = _header(header) if header else _commented(lines[: at[0]], delimiter, width)
+    thousands = any(_THOUSANDS.fullmatch(f'"{text}"') for row in data for text in row)
+    if thousands:
+        data = [[text.replace(",", "").lstrip("$") for text in row] for row in data]
+    table = _recognised(path, _widened(names, data, width), data, pair, lines[at[first]])
+    return replace(
+        table, skip=skip, delimiter=delimiter, decimal_point=_decimal_point(data, delimiter),
+        thousands=thousands, symbol=ticker,
+    )  # fmt: skip
+
+
+def _is_comment(line: str) -> bool:
+    return line.lstrip().startswith(_COMMENTS) or line.lower().startswith("sep=")
+
+
+def _delimiter(lines: Sequence[str]) -> str:
+    """The separator that most of the later lines have equally often; of several the first in `_DELIMITERS`."""
+    tail = lines[-min(len(lines), _SAMPLED) :]
+    tail = tail[len(tail) // 2 :] or tail
+    best, best_share = ",", 0.0
+    for delimiter in _DELIMITERS:
+        counts = [line.count(delimiter) for line in tail]
+        common = max(set(counts), key=counts.count)
+        share = counts.count(common) / len(counts) if common > 0 else 0.0
+        # A blank within a date separates nothing.
+        if delimiter == " " and (best_share > 0 or common < 2):
+            break
+        if share > best_share + 0.2:
+            best, best_share = delimiter, share
+    return best
+
+
+def _is_data(row: Sequence[str]) -> bool:
+    """Whether a row holds values rather than names: some field is a number, and there are several."""
+    return len(row) > 1 and any(_is_number(text) for text in row)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.strip().replace(",", "."))
+    except ValueError:
+        return False
+    return text.strip().lower() not in ("nan", "inf", "infinity")
+
+
+def _header(rows: Sequence[Sequence[str]]) -> tuple[list[str], str | None]:
+    """(names of the columns, the symbol if the header names one) of one or several lines of header.
+
+    Lines of credit come before; pandas writes a line for each level, and the index's name on a line of its own.
+    """
+    lines = [list(row) for row in rows if len(row) > 1] or [list(rows[-1])]
+    alone = [row for row in lines if sum(1 for text in row if text.strip()) == 1 and row[0].strip()]
+    full = [row for row in lines if row not in alone]
+    if not full:
+        return lines[-1], None
+    ticker = next((row for row in full if row[0].strip().lower() == "ticker"), None)
+    names = list(next((row for row in full if row is not ticker), full[0])) if ticker or alone else full[-1]
+    if alone or ticker:
+        names[0] = alone[-1][0] if alone else ""
+    symbols = {text.strip() for text in (ticker or [""])[1:] if text.strip()}
+    if ticker is not None:
+        names = [*names, "yahoo"] if len(symbols) <= 1 else [*ticker]
+    return names, next(iter(symbols)) if len(symbols) == 1 else None
+
+
+def _commented(before: Sequence[str], delimiter: str, width: int) -> tuple[list[str], None]:
+    """The names in a last line of comment, where they are as many as the columns; else none."""
+    comments = [line for line in before if _is_comment(line)]
+    names = next(csv.reader([comments[-1].lstrip("#/ ")], delimiter=delimiter)) if comments else []
+    return (names if len(names) == width else []), None
+
+
+def _widened(names: list[str], data: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Names for columns that have none: an index in front without a name, a separator at each line's end."""
+    extra = names[-1:] if names[-1:] == ["yahoo"] else []
+    names = names[: len(names) - len(extra)]
+    if names and len(names) == width - 1:
+        trailing = all(not row[-1].strip() for row in data if len(row) == width)
+        names = [*names, "_"] if trailing else ["", *names]
+    return [*names, *extra]
+
+
+def _recognised(
+    path: Path, names: list[str], data: list[list[str]], pair: Pair | None, line: str
+) -> CsvTable:
+    if names:
+        yahoo = names[-1] == "yahoo"
+        columns = _unique(names[:-1] if yahoo else names)
+        layout = recognise([*columns, "yahoo"] if yahoo else columns, data, pair)
+        if layout is None:
+            raise _unknown(path, columns)
+        if layout.venue == "binance" and layout.market is None:
+            layout = replace(layout, venue="binanceusdm")  # its spot archives come without a header
+    else:
+        trailing = all(not row[-1].strip() for row in data)
+        found = recognise_rows([row[:-1] for row in data] if trailing else data)
+        if found is None:
+            raise _no_table(path, line)
+        layout, columns = found
+        columns = [*columns, "_"] if trailing else columns
+    complete = [row for row in data if len(row) == len(columns)]
+    sample = tuple(
+        next((r[i] for r in complete if r[i].strip() not in _EMPTY), "") for i in range(len(columns))
+    )
+    return CsvTable(path, layout, columns, 0, ",", ".", False, sample)
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """Names that occur once each, as arrow needs them."""
+    return [name if name not in names[:i] else f"{name} #{i}" for i, name in enumerate(names)]
+
+
+def _decimal_point(data: Sequence[Sequence[str]], delimiter: str) -> str:
+    texts = [text.strip() for row in data for text in row]
+    commas = delimiter != "," or any("," in text for text in texts)
+    return "," if commas and any(_DECIMAL_COMMA.fullmatch(text) for text in texts) else "."
+
+
+def _no_table(path: Path, line: str) -> DataError:
+    return DataError(
+        f"{path}: first line {printable(line[:80])!r} is no table of known layout: "
+        f"rename its columns to one of {KNOWN}"
+    )
+
+
+def _unknown(path: Path, columns: Sequence[str]) -> DataError:
+    shown = printable(", ".join(column for column in columns[:12]))
+    return DataError(f"{path}: its columns ({shown}) are of no known layout: rename them to one of {KNOWN}")
+
+
+def _types(table: CsvTable) -> dict[str, Any]:
+    types: dict[str, Any] = {}
+    for role, column in table.layout.read.items():
+        text = table.sample[list(table.columns).index(column)].strip()
+        if table.decimal_point == "," and _DECIMAL_COMMA.fullmatch(text):
+            text = text.replace(",", ".")
+        if role in _TEXT_ROLES:
+            types[column] = pa.string()
+        elif role in _EXACT_ROLES:
+            types[column] = _exact_type(text)
+        else:
+            types[column] = pa.float64()
+    return types
+
+
+def _exact_type(text: str) -> Any:
+    if text.lstrip("-").isdigit() and len(text) < 20 and not text.startswith("0"):
+        return pa.int64()
+    return pa.float64() if _is_number(text) and not text.isdigit() and "," not in text else pa.string()
+
+
+def csv_batches(table: CsvTable, progress: Progress, malformed: Callable[[int, str], None]) -> Iterator[Any]:
+    """Record batches with the layout's columns. Blocks of whole lines are cut here and taken apart by arrow, one
+    after the other: its own streaming reader goes on reading in a thread when nobody wants more."""
+    from pyarrow import csv as arrow_csv
+
+    types = _types(table)
+    read = arrow_csv.ReadOptions(use_threads=False, block_size=_BLOCK * 4, column_names=list(table.columns))
+    convert = arrow_csv.ConvertOptions(
+        include_columns=list(types), column_types=types, strings_can_be_null=False, null_values=list(_EMPTY),
+        decimal_point=table.decimal_point,
+    )  # fmt: skip
+    seen = _Seen(table, malformed)
+    parse = arrow_csv.ParseOptions(delimiter=table.delimiter, invalid_row_handler=seen.skip)
+    with plain_bytes(table.path, progress) as stream:
+        for block in _blocks(stream, table.skip):
+            source: Any = pa.BufferReader(_without_commas(block) if table.thousands else block)
+            with seen.blame_row():
+                found = arrow_csv.read_csv(source, read, parse, convert)
+            seen.rows += found.num_rows + seen.skipped
+            seen.skipped = 0
+            yield from found.to_batches()
+
+
+@dataclass(slots=True)
+class _Seen:
+    """How far a table was read: arrow counts rows of one block."""
+
+    table: CsvTable
+    malformed: Callable[[int, str], None]
+    rows: int = 0
+    skipped: int = 0
+
+    def skip(self, row: Any) -> Literal["skip", "error"]:
+        """Leave out a row of another number of fields; a comment goes unsaid."""
+        self.skipped += 1
+        text = str(row.text)
+        if not _is_comment(text):
+            self.malformed(self.rows + int(row.number or 0), printable(text))
+        return "skip"
+
+    @contextmanager
+    def blame_row(self) -> Generator[None]:
+        """A value that cannot be converted becomes a DataError that names row, column and value."""
+        try:
+            yield
+        except pa.ArrowInvalid as error:
+            found = _CSV_VALUE.search(str(error))
+            if found is None:
+                raise
+            row, value = self.rows + int(found[2] or 1), printable(found[3])
+            comma = (
+                " (a number with two commas or points?)" if value.count(",") + value.count(".") > 1 else ""
+            )
+            raise DataError(
+                f"{self.table.path}: row {row}: {value!r} in column {self.table.columns[int(found[1])]!r} is no "
+                f"number or time as the first rows have{comma}: mend or remove the row"
+            ) from error
+
+
+def _blocks(stream: Bytes, skip: int) -> Iterator[bytes | memoryview]:
+    """Blocks of whole lines of UTF-8, without the first `skip` lines and without a mark."""
+    first = stream.read(_BLOCK)
+    name = encoding(first)
+    decode = None if name is None else codecs.getincrementaldecoder(name)("replace")
+    rest, block = b"", first.removeprefix(codecs.BOM_UTF8)
+    while block:
+        if decode is not None:
+            block = decode.decode(block).removeprefix("\ufeff").encode()
+        block = rest + block
+        while skip and (end := block.find(b"\n")) >= 0:
+            block, skip = block[end + 1 :], skip - 1
+        cut = block.rfind(b"\n") + 1
+        if cut and not skip:
+            yield memoryview(block)[:cut] if block.isascii() else _letters(block[:cut])
+        rest = block[cut:]
+        block = stream.read(_BLOCK)
+    if rest.strip(b"\r\x00\x1a \t") and not skip:
+        yield _letters(rest)
+
+
+def _without_commas(block: bytes | memoryview) -> bytes:
+    """Quoted numbers without the commas that set off thousands, and without a dollar."""
+    text = bytes(block).decode("utf-8")
+    return re.sub(
+        r'"\$?(\d{1,3}(?:,\d{3})*(?:\.\d+)?)"', lambda found: found[1].replace(",", ""), text
+    ).encode()
+
+
+def _letters(block: bytes) -> bytes:
+    """UTF-8 as it is, other bytes as letters of Latin-1: damage shows as a value that is no number, with its row."""
+    try:
+        block.decode("utf-8")
+    except UnicodeDecodeError:
+        return block.decode("latin-1").encode("utf-8")
+    return block

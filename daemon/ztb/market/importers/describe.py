@@ -1,0 +1,247 @@
+"""What a set of files is a history of: one instrument of one venue, inferred where it is not given."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from ztb.errors import DataError, UsageError
+from ztb.market.importers.increments import FINEST_LOT, Grid, infer_lot_size, infer_tick_size
+from ztb.market.importers.stream import Probe
+from ztb.market.instrument import Instrument
+from ztb.market.symbols import Symbol, parse_symbol, symbol_in_name, unified_symbol
+from ztb.market.ticks import join_ticks
+from ztb.market.venues import (
+    CONTRACT,
+    INVERSE,
+    LINEAR,
+    NAMES,
+    SPOT,
+    Costs,
+    Unit,
+    contract_unit,
+    costs,
+    market_in_venue,
+    min_notional,
+    settled,
+    venue_in_path,
+    venue_name,
+)
+
+_T = TypeVar("_T")
+_TARDIS_CONTRACTS = ("bybit", "phemex", "ftx")
+UNKNOWN_PAIR = ("BASE", "QUOTE")
+"""Base and quote where nothing tells them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the caller said; None: to be inferred."""
+
+    symbol: str | None = None
+    tick_size: Decimal | None = None
+    lot_size: Decimal | None = None
+    venue: str | None = None
+    maker_fee: Decimal | None = None
+    taker_fee: Decimal | None = None
+
+    def inferred(self) -> tuple[str, ...]:
+        """Names of the fields that nobody gave."""
+        names = ("symbol", "venue", "tick_size", "lot_size", "maker_fee", "taker_fee")
+        return (*(n for n in names if getattr(self, n) is None), "min_notional", "spread_bps")
+
+
+def _spelled_venue(found: Probe) -> str | None:
+    facts = found.facts
+    return (
+        facts.venue if facts.venue is not None else venue_in_path(facts.path.parts[-2:], facts.layout_venue)
+    )
+
+
+def venue_of(found: Probe) -> str | None:
+    """The venue that a file's content, else its name or folder, else its layout tells."""
+    spelled = _spelled_venue(found)
+    return None if spelled is None else venue_name(spelled)
+
+
+def pair_of(found: Probe) -> tuple[str, str] | None:
+    """(base, quote) that a file's content, else its name tells."""
+    symbol = _symbol_of(found)
+    return None if symbol is None else symbol.pair
+
+
+def _symbol_of(found: Probe) -> Symbol | None:
+    inside, binance = found.facts.symbol, (venue_of(found) or "").startswith("binance")
+    if inside:
+        return parse_symbol(inside, binance=binance)
+    return symbol_in_name(found.facts.path.name, NAMES, binance=binance)
+
+
+def _market_told(found: Probe) -> str | None:
+    """The kind of market that a file's rows, layout, symbol, venue or name tells."""
+    facts, symbol, venue = found.facts, _symbol_of(found), _spelled_venue(found)
+    if facts.layout.startswith("Tardis") and facts.venue in _TARDIS_CONTRACTS:
+        return CONTRACT
+    return (
+        facts.market
+        or (symbol and symbol.market)
+        or (market_in_venue(venue) if venue else None)
+        or (CONTRACT if "-futures." in facts.path.name else None)
+    )
+
+
+def select(probes: Sequence[Probe], given: Given) -> list[Probe]:
+    """The files of one symbol and one venue; DataError if there are several and nobody chose, or none is of it."""
+    pair = None if given.symbol is None else _split(given.symbol).pair
+    chosen = _choose(list(probes), pair_of, pair, "symbols", "--symbol")
+    for found in chosen:
+        inside = pair_of(found) if found.facts.symbol else None
+        if (
+            pair is not None
+            and inside is not None
+            and inside[0] != pair[0]
+            and "".join(inside) != "".join(pair)
+        ):
+            raise DataError(
+                f"{found.facts.path}: its rows are of {found.facts.symbol}, not of {given.symbol}: leave out "
+                "--symbol (or market.symbol), or name other files"
+            )
+    venue = None if given.venue is None else venue_name(given.venue)
+    return _choose(chosen, venue_of, venue, "venues", "--venue")
+
+
+def _split(text: str) -> Symbol:
+    symbol = parse_symbol(text)
+    if symbol is None:
+        raise UsageError(f"symbol {text!r}: base and quote cannot be told apart: write BASE/QUOTE")
+    return symbol
+
+
+def _choose(
+    probes: list[Probe], told: Callable[[Probe], _T | None], wanted: _T | None, what: str, option: str
+) -> list[Probe]:
+    values = [told(p) for p in probes]
+    if wanted is not None and wanted in values:
+        return [p for p, value in zip(probes, values, strict=True) if value == wanted]
+    named = {value: p for p, value in zip(probes, values, strict=True) if value is not None}
+    if len(named) > 1:
+        files = ", ".join(f"{_spelled(value)} ({p.facts.path.name})" for value, p in named.items())
+        raise DataError(f"the files are of several {what}: {files}: choose one with {option}")
+    return probes
+
+
+def _spelled(value: object) -> str:
+    return "/".join(value) if isinstance(value, tuple) else str(value)
+
+
+def describe(firsts: Sequence[Probe], given: Given) -> Instrument:
+    """The instrument of streams whose first files are `firsts`; increments come from their prefixes alone."""
+    recorded = firsts[0].facts.instrument
+    if recorded is not None:
+        return _overridden(recorded, given)
+    venue = venue_name(given.venue) if given.venue else venue_of(firsts[0]) or "unknown"
+    base, quote = _pair(firsts, given)
+    market = market_of(firsts, given, venue, quote)
+    rules = costs(venue, market)
+    return Instrument(
+        symbol=unified_symbol(base, quote, market),
+        base=base,
+        quote=quote,
+        venue=venue,
+        tick_size=given.tick_size or min(price_grid(p).increment for p in firsts),
+        lot_size=given.lot_size or _lot_size(firsts, rules, market),
+        min_notional=min_notional(venue, market, quote),
+        maker_fee=rules.maker_fee if given.maker_fee is None else given.maker_fee,
+        taker_fee=rules.taker_fee if given.taker_fee is None else given.taker_fee,
+        spread_bps=rules.spread_bps,
+        short=market != SPOT,
+        inferred=given.inferred(),
+    )
+
+
+def price_grid(found: Probe) -> Grid:
+    """The grid of a file's prices, from its prefix."""
+    return infer_tick_size(found.prefix)
+
+
+def market_of(firsts: Sequence[Probe], given: Given, venue: str, quote: str) -> str:
+    """SPOT, LINEAR or INVERSE: as the caller's symbol or venue says, else as the files tell, else as the venue has."""
+    asked = (
+        (given.symbol and _split(given.symbol).market)
+        or (given.venue and market_in_venue(given.venue))
+        or None
+    )
+    told = asked or next((market for market in map(_market_told, firsts) if market), None)
+    return settled(venue, quote, told)
+
+
+def unit_of(first: Probe, instrument: Instrument) -> Unit:
+    """What the quantities of a stream count. DataError if that are contracts whose size is not known here."""
+    facts, venue = first.facts, venue_of(first) or instrument.venue
+    if facts.coins or facts.instrument is not None or not instrument.short:
+        return Unit()
+    if "-futures." in facts.path.name and first.bars:
+        return Unit()  # freqtrade keeps what ccxt tells, which is coins
+    settlement = instrument.symbol.partition(":")[2].split("-")[0]
+    unit = contract_unit(venue, INVERSE if settlement == instrument.base else LINEAR, instrument.base)
+    if unit is None:
+        raise DataError(
+            f"{facts.path}: its quantities are contracts, and how many {instrument.base} one is at {venue} is not "
+            "known here: export the volume in coins too, such as volCcy or homeNotional"
+        )
+    return unit
+
+
+def notes(firsts: Sequence[Probe], instrument: Instrument, given: Given) -> Iterator[str]:
+    """What neither the data nor the caller tells, or not both alike, and what is assumed for it."""
+    if (instrument.base, instrument.quote) == UNKNOWN_PAIR:
+        yield "nothing tells the symbol: give it with --symbol"
+    if instrument.venue == "unknown":
+        yield "nothing tells the venue, so a dear one is assumed: name it with --venue, or its fees"
+    for found in firsts:
+        yield from _notes_of(found, instrument, given)
+
+
+def _notes_of(found: Probe, instrument: Instrument, given: Given) -> Iterator[str]:
+    name, pair, unit = found.facts.path.name, pair_of(found), unit_of(found, instrument)
+    if given.symbol is not None and pair is not None and pair != (instrument.base, instrument.quote):
+        yield f"{name}: is taken for {instrument.symbol} as was asked for, though it seems to be of {'/'.join(pair)}"
+    if given.tick_size is None and found.facts.instrument is None and not price_grid(found).binds:
+        yield (
+            f"{name}: its prices have no grid, so that no tick size can be told: they are rounded to "
+            f"{instrument.tick_size:f}; give one with --tick-size"
+        )
+    if not unit.plain:
+        what = f"{unit.quotes:g} {instrument.quote}" if unit.quotes else f"{unit.coins:g} {instrument.base}"
+        yield f"{name}: its quantities are taken for contracts of {what}"
+    if re.search(r"-(mark|index|premiumIndex)\.", name):
+        yield f"{name}: mark or index prices, at which nobody traded"
+
+
+def _pair(firsts: Sequence[Probe], given: Given) -> tuple[str, str]:
+    if given.symbol is not None:
+        return _split(given.symbol).pair
+    pairs = [pair for pair in map(pair_of, firsts) if pair is not None]
+    return pairs[0] if pairs else UNKNOWN_PAIR
+
+
+def _lot_size(firsts: Sequence[Probe], rules: Costs, market: str) -> Decimal:
+    """Quantities tell it, save where they are sums that somebody rounded, or contracts."""
+    if market == INVERSE or any(p.facts.coins for p in firsts):
+        return rules.lot_size or FINEST_LOT
+    if rules.lot_size is not None and all(p.bars for p in firsts):
+        return rules.lot_size
+    return infer_lot_size(join_ticks([p.prefix for p in firsts])).increment
+
+
+def _overridden(recorded: Instrument, given: Given) -> Instrument:
+    """A recording's own instrument, with what the caller says instead."""
+    changes: dict[str, Any] = {
+        name: getattr(given, name)
+        for name in ("tick_size", "lot_size", "maker_fee", "taker_fee")
+        if getattr(given, name) is not None
+    }
+    return replace(recorded, **changes)

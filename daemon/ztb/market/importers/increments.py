@@ -1,0 +1,121 @@
+"""Exact increments of prices and quantities: inferred from a stated prefix, then held against every row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztb.market.ticks import BAR, QUOTE, Ticks
+
+PREFIX_ROWS = 1000
+"""Increments, bar lengths and usual spacings are inferred from this many rows at the start of a stream."""
+FINEST = 18
+"""Decimal places beyond which an increment is not inferred."""
+FINEST_LOT = Decimal("1e-8")
+"""Stands in where quantities have no grid."""
+_MOST_DIGITS = 11
+"""A grid of more significant digits than this is none: such numbers were computed."""
+_MOVED = 1e-7
+_FINE_SHARE = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """`increment`: exact; `binds`: values must be multiples of it, else they are rounded to it."""
+
+    increment: Decimal
+    binds: bool = True
+
+
+def infer_increment(values: NDArray[np.float64]) -> Decimal | None:
+    """The largest of 1, 0.1 ... 1e-18 that all values are multiples of, noise aside; None if there is no grid."""
+    finite = values[np.isfinite(values) & (values != 0.0)]
+    largest = float(np.abs(finite).max()) if len(finite) else 1.0
+    for places in range(FINEST + 1):
+        scaled = finite * 10.0**places
+        if largest * 10.0**places >= 10.0**_MOST_DIGITS and places > 0:
+            return None
+        if np.all(np.abs(scaled - np.rint(scaled)) <= _noise(scaled)):
+            return Decimal(1).scaleb(-places)
+    return None
+
+
+def _noise(scaled: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far sums such as 0.1 + 0.2 stray: some units in the last place."""
+    return 1e-9 * np.minimum(np.abs(scaled), 1.0) + 1e-12 * np.abs(scaled)
+
+
+def infer_grid(values: NDArray[np.float64]) -> Grid:
+    """The grid of prices; where they have none (adjusted, averaged, of 32 bits) a fine one that they are rounded to."""
+    finite = values[np.isfinite(values) & (values > 0.0)]
+    increment = None if _of_32_bits(finite) else infer_increment(finite)
+    if increment is not None or len(finite) == 0:
+        return Grid(increment or Decimal(1))
+    places = max(8, int(np.ceil(-np.log10(float(finite.min()) * _FINE_SHARE))))
+    return Grid(Decimal(1).scaleb(-places), binds=False)
+
+
+def _of_32_bits(values: NDArray[np.float64]) -> bool:
+    """Whether numbers were kept in 32 bits and written in full, such as 0.09120000153779984."""
+    with np.errstate(over="ignore"):
+        kept = values.astype(np.float32).astype(np.float64) == values
+    if not len(kept) or not kept.all():
+        return False
+    nearest = np.array([float(f"{value:.7g}") for value in values[:_LOOKED_AT]])
+    return bool((nearest != values[:_LOOKED_AT]).any())
+
+
+_LOOKED_AT = 200
+
+
+def snap(values: NDArray[np.float64], grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """(values as the float64 nearest their multiple of the increment, True where a value is no multiple).
+
+    Where the grid does not bind, a stray is what rounding would move by more than 1e-7 of itself.
+    """
+    numerator, denominator = grid.increment.as_integer_ratio()
+    exact = values * (denominator / numerator)
+    whole = np.rint(exact)
+    allowed = 1e-6 + 1e-12 * np.abs(exact) if grid.binds else _MOVED * np.abs(exact)
+    strays = np.abs(exact - whole) > allowed
+    if not whole.all():
+        strays |= (whole == 0.0) & (values != 0.0)
+    # Whole numbers divided once are rounded once: the result is the float64 that the decimal is written as.
+    return whole * float(numerator) / float(denominator), strays
+
+
+def price_fields(kind: int) -> tuple[str, ...]:
+    """Fields of a row that hold prices the venue quoted."""
+    if kind == BAR:
+        return ("open", "high", "low", "price")
+    return ("bid", "ask") if kind == QUOTE else ("price",)
+
+
+def size_fields(kind: int) -> tuple[str, ...]:
+    """Fields of a row that hold quantities."""
+    return ("bid_size", "ask_size") if kind == QUOTE else ("size",)
+
+
+def _fields(ticks: Ticks, names_of: Callable[[int], tuple[str, ...]]) -> NDArray[np.float64]:
+    parts: list[NDArray[np.float64]] = []
+    for kind in np.unique(ticks["kind"]):
+        rows = ticks[ticks["kind"] == kind]
+        parts += [rows[name] for name in names_of(int(kind))]
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def infer_tick_size(ticks: Ticks) -> Grid:
+    """Price grid of a prefix."""
+    return infer_grid(_fields(ticks, price_fields))
+
+
+def infer_lot_size(ticks: Ticks) -> Grid:
+    """Quantity grid of a prefix; not finer than 1e-8."""
+    increment = infer_increment(_fields(ticks, size_fields))
+    if increment is None or increment < FINEST_LOT:
+        return Grid(FINEST_LOT, binds=False)
+    return Grid(increment)

@@ -1,0 +1,206 @@
+"""Files as sources of chunks, whatever they are: what a stream asks of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from ztb.market.importers.chunk import Chunk, join
+from ztb.market.importers.convert import Converter
+from ztb.market.importers.files import Format, Progress, sniff
+from ztb.market.importers.layouts import Order
+from ztb.market.importers.tables import BATCH_ROWS, Table, batches, open_table
+from ztb.market.importers.tape import Tape
+from ztb.market.importers.timeunit import LATEST_NS, TimeUnit
+from ztb.market.instrument import Instrument
+from ztb.market.recording import RecordingReader
+from ztb.market.report import DataReport
+from ztb.market.symbols import symbol_in_name
+from ztb.market.ticks import BAR, TRADE
+from ztb.market.venues import NAMES
+from ztb.market.witness import Witness
+
+SORTED_ROWS = 1_000_000
+"""Bars and batched executions are sorted in files of up to this many rows; larger ones must be in order."""
+
+
+@dataclass(slots=True)
+class Facts:
+    """What a file says of itself. `rank` orders streams at equal times: books before quotes before trades.
+
+    `market`: spot, linear, inverse or contract, where it tells; `coins`: quantities are coins whatever the market
+    counts; `closes`: a bar's time is its end.
+    """
+
+    path: Path
+    layout: str
+    rank: int
+    order: Order = Order.AS_FILED
+    gapless: bool = False
+    venue: str | None = None
+    symbol: str | None = None
+    layout_venue: str | None = None
+    instrument: Instrument | None = None
+    market: str | None = None
+    coins: bool = False
+    closes: bool = False
+
+
+class Source(Protocol):
+    """One file: its facts (names complete once a chunk was read) and its chunks, from the start each time."""
+
+    @property
+    def facts(self) -> Facts: ...
+
+    def chunks(self, progress: Progress, witness: Witness) -> Iterator[Chunk]:
+        """The file's rows in file order; DataError where it is damaged."""
+        ...
+
+
+@dataclass(slots=True)
+class TableSource:
+    """A table of any format."""
+
+    table: Table
+    latest_ns: int = LATEST_NS
+    facts: Facts = field(init=False)
+
+    def __post_init__(self) -> None:
+        table, layout = self.table, self.table.layout
+        self.facts = Facts(
+            path=table.path, layout=layout.name, rank=(2, 1, 0, 3)[layout.kind], order=layout.order,
+            gapless=layout.gapless, symbol=table.symbol, layout_venue=layout.venue,
+            market=table.market or layout.market, closes=layout.closes,
+            coins="size" not in layout.columns and layout.kind in (TRADE, BAR),
+        )  # fmt: skip
+
+    def chunks(self, progress: Progress, witness: Witness) -> Iterator[Chunk]:
+        where = str(self.table.path)
+        unit = TimeUnit(where, self.latest_ns)
+        converter = Converter(where, self.table.layout, unit, witness.remark)
+        for batch in batches(self.table, progress, witness.malformed):
+            chunk = converter.convert(batch)
+            self.facts.symbol, self.facts.venue = converter.symbol or self.table.symbol, converter.venue
+            yield chunk
+        rest = converter.finish()
+        if rest is not None:
+            yield rest
+
+
+@dataclass(slots=True)
+class TapeSource:
+    """A recording of websocket messages."""
+
+    path: Path
+    facts: Facts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.facts = Facts(self.path, "Binance websocket recording", 0, gapless=True)
+
+    def chunks(self, progress: Progress, witness: Witness) -> Iterator[Chunk]:
+        """Trades, quotes and depth in the order received."""
+        tape = Tape(self.path)
+        for chunk in tape.chunks(progress, witness):
+            self.facts.symbol, self.facts.venue = tape.symbol, tape.venue
+            yield chunk
+
+
+@dataclass(slots=True)
+class RecordingSource:
+    """A recording of our own; its rows are as clean as when they were recorded."""
+
+    path: Path
+    facts: Facts = field(init=False)
+
+    def __post_init__(self) -> None:
+        instrument = RecordingReader(self.path).header().instrument
+        self.facts = Facts(
+            self.path,
+            "ztb recording",
+            0,
+            venue=instrument.venue,
+            symbol=instrument.symbol,
+            instrument=instrument,
+        )
+
+    def chunks(self, progress: Progress, witness: Witness) -> Iterator[Chunk]:
+        """Frames, in the order written."""
+        reader, row = RecordingReader(self.path), 1
+        for ticks, _ in reader.frames(progress):
+            yield Chunk(ticks, np.arange(row, row + len(ticks), dtype=np.int64), len(ticks))
+            row += len(ticks)
+        if reader.torn:
+            witness.torn(reader.torn)
+
+
+def open_source(path: Path, latest_ns: int = LATEST_NS) -> Source:
+    """`path` as a source, told by its content; DataError if it is nothing known.
+
+    Later than `latest_ns` is no time.
+    """
+    form = sniff(path)
+    if form is Format.TAPE:
+        return TapeSource(path)
+    if form is Format.RECORDING:
+        return RecordingSource(path)
+    named = symbol_in_name(path.name, NAMES)
+    return TableSource(open_table(path, form, None if named is None else named.pair), latest_ns)
+
+
+def ordered(source: Source, progress: Progress, witness: Witness, report: DataReport) -> Iterator[Chunk]:
+    """The source's chunks in the order of its layout; files too large to be sorted come as they are.
+
+    Rows of one time that follow each other are never in two chunks, where the order is that of time.
+    """
+    chunks = source.chunks(progress, witness)
+    if source.facts.order is Order.AS_FILED:
+        yield from chunks
+        return
+    held: list[Chunk] = []
+    for chunk in chunks:
+        held.append(chunk)
+        if sum(len(c.ticks) for c in held) > SORTED_ROWS:
+            yield from _whole_times(chain(held, chunks))
+            return
+    if held:
+        yield from _whole_times(_slices(_sorted(join(held), source.facts.order, report)))
+
+
+def _whole_times(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    held: Chunk | None = None
+    for chunk in chunks:
+        if held is not None and len(held.ticks) and len(chunk.ticks):
+            last = held.ticks["ts_ns"][-1]
+            if chunk.ticks["ts_ns"][0] == last:
+                others = np.flatnonzero(held.ticks["ts_ns"] != last)
+                cut = int(others[-1]) + 1 if len(others) else 0
+                chunk = join((held.take(slice(cut, None)), chunk))
+                chunk.read -= held.read
+                held = held.take(slice(0, cut))
+        if held is not None:
+            yield held
+        held = chunk
+    if held is not None:
+        yield held
+
+
+def _sorted(chunk: Chunk, order: Order, report: DataReport) -> Chunk:
+    key = chunk.ids if order is Order.BY_ID and chunk.ids is not None else chunk.ticks["ts_ns"]
+    back = int((key < np.maximum.accumulate(key)).sum())
+    if back == 0:
+        return chunk
+    report.out_of_order += back
+    report.note("rows were out of order in a file and have been sorted")
+    return chunk.take(np.argsort(key, kind="stable"))
+
+
+def _slices(chunk: Chunk) -> Iterator[Chunk]:
+    for at in range(0, len(chunk.ticks), BATCH_ROWS):
+        piece = chunk.take(slice(at, at + BATCH_ROWS))
+        piece.read = len(piece.ticks)
+        yield piece

@@ -1,0 +1,122 @@
+"""Tables of every format as pyarrow record batches, streamed: CSV, parquet, feather, Arrow streams, JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from ztb.errors import DataError
+from ztb.market.importers.csv_tables import KNOWN, CsvTable, csv_batches, open_csv
+from ztb.market.importers.files import Format, Progress, blame
+from ztb.market.importers.json_tables import open_json
+from ztb.market.importers.layouts import Layout
+from ztb.market.importers.recognition import Pair, by_name, recognise
+
+BATCH_ROWS = 65_536
+_SAMPLED = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A file whose layout is known. `symbol` and `market` are what it says beside its rows, None if nothing."""
+
+    path: Path
+    format: Format
+    layout: Layout
+    csv: CsvTable | None = None
+    pair: Pair | None = None
+    symbol: str | None = None
+    market: str | None = None
+
+
+def open_table(path: Path, form: Format, pair: Pair | None = None) -> Table:
+    """Recognise `path`; DataError if its columns are of no known layout. `pair`: what its name says is traded."""
+    with blame(path):
+        if form is Format.CSV:
+            text = open_csv(path, pair)
+            return Table(path, form, text.layout, text, pair, text.symbol)
+        if form is Format.JSON:
+            found = open_json(path, pair)
+            return Table(path, form, found.layout, None, pair, found.symbol, found.market)
+        with _arrow(path, form) as (names, read):
+            layout = by_name(names) or recognise(names, _sample(names, read), pair)
+        if layout is None:
+            raise DataError(
+                f"{path}: its columns ({', '.join(names[:12])}) are of no known layout: rename them to one of "
+                f"{KNOWN}"
+            )
+        return Table(path, form, layout, None, pair)
+
+
+def batches(table: Table, progress: Progress, malformed: Callable[[int, str], None]) -> Iterator[Any]:
+    """Record batches with the layout's columns, in file order. `malformed(row, text)` hears of CSV rows whose
+    number of fields is wrong; they are left out."""
+    with blame(table.path):
+        if table.csv is not None:
+            yield from csv_batches(table.csv, progress, malformed)
+        elif table.format is Format.JSON:
+            rows = open_json(table.path, table.pair, progress).rows
+            for at in range(0, rows.num_rows, BATCH_ROWS):
+                yield rows.slice(at, BATCH_ROWS)
+        else:
+            wanted = list(dict.fromkeys(table.layout.read.values()))
+            with _arrow(table.path, table.format, progress) as (_, read):
+                yield from read(wanted, BATCH_ROWS)
+
+
+Read = Callable[[Sequence[str], int], Iterator[Any]]
+"""Batches of the columns named, of at most so many rows where the format lets us choose."""
+
+
+@contextmanager
+def _arrow(path: Path, form: Format, progress: Progress | None = None) -> Generator[tuple[list[str], Read]]:
+    """(names of the columns, how to read some of them) of a binary table."""
+    seen, size = progress or Progress(), path.stat().st_size
+    if form is Format.PARQUET:
+        from pyarrow import parquet
+
+        with parquet.ParquetFile(path) as file:
+            total = max(1, file.metadata.num_rows)
+
+            def read(wanted: Sequence[str], rows: int) -> Iterator[Any]:
+                done = 0
+                for batch in file.iter_batches(rows, columns=list(wanted), use_threads=False):
+                    done += batch.num_rows
+                    seen.done = size * done // total
+                    yield batch
+
+            yield list(file.schema_arrow.names), read
+        return
+    with pa.memory_map(str(path)) as source:
+        is_file = form is Format.FEATHER
+        reader: Any = pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
+
+        def read_ipc(wanted: Sequence[str], rows: int) -> Iterator[Any]:
+            frames = map(reader.get_batch, range(reader.num_record_batches)) if is_file else iter(reader)
+            for batch in frames:
+                seen.done = min(size, source.tell())
+                chosen = batch.select(list(wanted))
+                chosen.validate(full=True)
+                yield chosen
+
+        yield list(reader.schema.names), read_ipc
+
+
+def _sample(names: Sequence[str], read: Read) -> list[list[str]]:
+    """The first rows as text."""
+    batch = next(read(names, _SAMPLED), None)
+    if batch is None:
+        return []
+    columns = [_texts(column) for column in batch.slice(0, _SAMPLED).columns]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _texts(column: Any) -> list[str]:
+    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+        column = column.cast(pa.string())
+    return ["" if value is None else str(value) for value in column.to_pylist()]

@@ -1,0 +1,154 @@
+"""Dates as text, in the ways that people and programs write them, to nanoseconds since 1970."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as arrow_compute
+from numpy.typing import NDArray
+
+from ztb.errors import DataError
+
+# Its stubs know fewer overloads than it has.
+pc: Any = arrow_compute
+
+_CLOCK = (
+    r"(?:(?:[ TD_]+|, )(?P<H>\d{1,2})(?::?(?P<M>\d{2})(?::?(?P<S>\d{2})(?:[.,:]?(?P<F>\d{1,9}))?)?)?"
+    r"(?:[ -]?(?P<P>[AaPp][Mm]))?)?"
+)
+_ZONE = r" *(?:(?:UTC|GMT|Z|\[UTC\])? ?(?P<Z>[+-]\d{1,2}(?::?\d{2})?)?)(?: ?(?:UTC|GMT|\[UTC\]))?"
+_WEEKDAY = r"(?:[A-Z][a-z]{2,8},? )?"
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+
+# (name, order of the date's three numbers, pattern of the date). Several orders: the sample decides.
+_DATES = (
+    ("year first", ("ymd",), r"(?P<a>\d{4})[-./](?P<b>\d{1,2})[-./](?P<c>\d{1,2})"),
+    ("digits", ("ymd",), r"(?P<a>\d{4})(?P<b>\d{2})(?P<c>\d{2})"),
+    ("year last, dots", ("dmy",), r"(?P<a>\d{1,2})\.(?P<b>\d{1,2})\.(?P<c>\d{4})"),
+    ("year last", ("dmy", "mdy"), r"(?P<a>\d{1,2})[-/](?P<b>\d{1,2})[-/](?P<c>\d{4})"),
+    ("two-digit year", ("dmy", "mdy", "ymd"), r"(?P<a>\d{1,2})[-./](?P<b>\d{1,2})[-./](?P<c>\d{2})"),
+    ("month, day, year", ("mdy",), _WEEKDAY + r"(?P<a>[A-Za-z]{3,9})\.? (?P<b>\d{1,2}),? (?P<c>\d{4})"),
+    ("day, month, year", ("dmy",), _WEEKDAY + r"(?P<a>\d{1,2})[- ](?P<b>[A-Za-z]{3,9})[- ](?P<c>\d{4}|\d{2})"),
+)  # fmt: skip
+_FIRST_YEAR, _LAST_YEAR, _CENTURY = 1970, 2261, 70
+
+
+@dataclass(frozen=True, slots=True)
+class TextStyle:
+    """One way to write a date and a clock; `order` is that of year, month and day, `example` the first seen."""
+
+    pattern: str
+    order: str
+    example: str
+
+    @staticmethod
+    def patterns() -> tuple[re.Pattern[str], ...]:
+        """Of everything that is read, one a style of date."""
+        return tuple(re.compile(date + _CLOCK + _ZONE) for _, _, date in _DATES)
+
+    def read(self, column: Any, shift_ns: int = 0) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """((n,) nanoseconds, -1 where `column` is null; (n,) True where it is null or such a date).
+
+        `shift_ns` is added where no zone is named.
+        """
+        parts = pc.extract_regex(column, f"^{self.pattern}$")
+        empty = pc.is_null(column).to_numpy(zero_copy_only=False)
+        matched = pc.is_valid(parts).to_numpy(zero_copy_only=False)
+        date = {role: _number(parts, name) for role, name in zip(self.order, "abc", strict=True)}
+        year = np.where(date["y"] < 100, date["y"] + np.where(date["y"] < _CENTURY, 2000, 1900), date["y"])
+        days, valid = days_since_1970(year, date["m"], date["d"])
+        hour, minute, second = (_number(parts, name) for name in "HMS")
+        half = pc.utf8_lower(pc.fill_null(pc.struct_field(parts, "P"), "")).to_pylist()
+        afternoon, twelve = np.array([h == "pm" for h in half], bool), np.array([h != "" for h in half], bool)
+        hour = np.where(twelve, hour % 12 + 12 * afternoon, hour)
+        valid &= (year >= _FIRST_YEAR) & (year <= _LAST_YEAR) & (hour < 24) & (minute < 60) & (second < 60)
+        ns = ((days * 24 + hour) * 60 + minute) * 60 + second
+        ns = ns * 1_000_000_000 + _fraction_ns(parts)
+        ns += _zone_ns(parts, shift_ns)
+        return np.where(matched, ns, -1), empty | (matched & valid)
+
+
+def learn_style(sample: Sequence[str], where: str, row: int) -> TextStyle:
+    """How the texts of `sample` are written; DataError if that is unknown, or day and month look alike."""
+    column = pa.array(sample, pa.string())
+    for pattern, (_, orders, date) in zip(TextStyle.patterns(), _DATES, strict=True):
+        if pattern.fullmatch(sample[0]) is None:
+            continue
+        styles = [TextStyle(date + _CLOCK + _ZONE, order, sample[0]) for order in orders]
+        read = [(style, *style.read(column)) for style in styles]
+        sound = [(style, ns) for style, ns, valid in read if valid.mean() >= 0.9]
+        if not sound:
+            continue
+        scores = [_evenness(ns) for _, ns in sound]
+        best = [entry for entry, score in zip(sound, scores, strict=True) if score == max(scores)]
+        if any(not np.array_equal(best[0][1], ns) for _, ns in best[1:]):
+            raise DataError(
+                f"{where}: row {row}: {sample[0]!r}: day, month and year cannot be told apart: write times as "
+                "2024-01-31 12:00"
+            )
+        return best[0][0]
+    raise DataError(
+        f"{where}: row {row}: {sample[0]!r} is no number or time: write times as 2024-01-31 12:00"
+    )
+
+
+def _evenness(ns: NDArray[np.int64]) -> float:
+    """Share of the commonest step, which is largest where days and months are not mixed up."""
+    steps, counts = np.unique(np.abs(np.diff(ns)), return_counts=True)
+    return float(counts.max() / counts.sum()) if len(steps) else 0.0
+
+
+def _number(parts: Any, name: str) -> NDArray[np.int64]:
+    """(n,) a group's number, 0 where it is absent; a month's name is its number."""
+    text = pc.struct_field(parts, name)
+    text = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+    if pc.any(pc.utf8_is_alpha(text)).as_py():
+        short = pc.utf8_lower(pc.utf8_slice_codeunits(text, 0, 3))
+        found = pc.add(pc.index_in(short, value_set=pa.array(_MONTHS)), 1)
+        text = pc.if_else(pc.utf8_is_alpha(text), pc.cast(found, pa.string()), text)
+    values: NDArray[np.int64] = pc.fill_null(pc.cast(text, pa.int64()), 0).to_numpy(zero_copy_only=False)
+    return values
+
+
+def _fraction_ns(parts: Any) -> NDArray[np.int64]:
+    padded = pc.utf8_rpad(pc.fill_null(pc.struct_field(parts, "F"), ""), 9, "0")
+    values: NDArray[np.int64] = pc.cast(padded, pa.int64()).to_numpy(zero_copy_only=False)
+    return values
+
+
+def _zone_ns(parts: Any, shift_ns: int) -> NDArray[np.int64]:
+    """(n,) what is to be added for UTC."""
+    zones = pc.fill_null(pc.struct_field(parts, "Z"), "")
+    known = {zone: _one_zone_ns(zone, shift_ns) for zone in pc.unique(zones).to_pylist()}
+    if len(known) == 1:
+        return np.full(len(zones), next(iter(known.values())), np.int64)
+    return np.array([known[zone] for zone in zones.to_pylist()], np.int64)
+
+
+def _one_zone_ns(zone: str, shift_ns: int) -> int:
+    if not zone:
+        return shift_ns
+    digits = zone[1:].replace(":", "")
+    hours, minutes = (digits, "0") if len(digits) <= 2 else (digits[:-2], digits[-2:])
+    ahead = (int(hours) * 60 + int(minutes)) * 60 * 1_000_000_000
+    return -ahead if zone.startswith("+") else ahead
+
+
+def days_since_1970(
+    year: NDArray[np.int64], month: NDArray[np.int64], day: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """(days, True where the date exists) of the Gregorian calendar (H. Hinnant, days_from_civil)."""
+    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    lengths = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+    months = np.clip(month, 0, 12)
+    valid = (month >= 1) & (month <= 12) & (day >= 1) & (day <= lengths[months] + (leap & (month == 2)))
+    shifted = year - (month <= 2)
+    era = shifted // 400
+    of_era = shifted - era * 400
+    of_year = (153 * (month + np.where(month > 2, -3, 9)) + 2) // 5 + day - 1
+    return era * 146_097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719_468, valid

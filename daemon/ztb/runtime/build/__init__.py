@@ -1,0 +1,1 @@
+"""From configuration to a run: features, lanes, gate, policy, learner and ledger put together."""

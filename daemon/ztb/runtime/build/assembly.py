@@ -1,0 +1,189 @@
+"""Puts a run together from its configuration: features, lanes, gate, policy, learner, ledger."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ztb.config import Config, config_hash
+from ztb.errors import ConfigError
+from ztb.execution.paper import PaperExchange
+from ztb.execution.risk import RiskGate, RiskLimits
+from ztb.features import SHIPPED, FeatureSet, Normaliser
+from ztb.learning.allocation import AllocatorConfig, ExpertsConfig
+from ztb.market.instrument import Instrument
+from ztb.ports import Broker
+from ztb.strategies.loader import StrategyFile, load_strategy
+from ztb.trading.bridge import BridgeConfig, TradingBridge
+from ztb.trading.decision_clock import DecisionClock, Every
+from ztb.trading.lane import Lane, LaneListener
+from ztb.trading.observation import ACCOUNT_SIZE
+from ztb.trading.policy.weights import NetworkShape
+from ztb.trading.rewards import RewardKind
+from ztb.trading.sizing import TIMINGS
+from ztb.trading.strategy import Policy, StrategyContext
+from ztb.utils.installation import code_version
+
+_BAND_COSTS = 20.0
+_SPOT_LADDER = (0.0, 0.25, 0.5, 0.75, 1.0)
+_SHORT_LADDER = (-1.0, -0.5, 0.0, 0.5, 1.0)
+_REWARDS = {
+    "log_return": RewardKind.LOG_RETURN,
+    "differential_sharpe": RewardKind.DIFFERENTIAL_SHARPE,
+    "sortino": RewardKind.SORTINO,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """Everything that the lanes of one run share. `live`: ticks come as they happen, and wait for nobody."""
+
+    config: Config
+    instrument: Instrument
+    strategy: StrategyFile
+    seed: int
+    period_ns: int
+    every: Every
+    bridge: BridgeConfig
+    live: bool = False
+
+    @property
+    def learner(self) -> Literal["off", "inline", "process"]:
+        """Where updates run."""
+        wanted = self.config.online.learner
+        if wanted != "auto":
+            return wanted
+        return "process" if self.live and self.strategy.network is None else "inline"
+
+    def features(self) -> FeatureSet:
+        """A fresh feature set of the strategy's features."""
+        wanted = self.config.features.names or self.strategy.features or SHIPPED
+        names = [item for item in wanted if isinstance(item, str)]
+        user = [item for item in wanted if not isinstance(item, str)]
+        return FeatureSet(self.instrument, self.period_ns, names or SHIPPED, user)
+
+    def normaliser(self, size: int) -> Normaliser:
+        return Normaliser(size)
+
+    def clock(self) -> DecisionClock:
+        decision = self.config.decision
+        step = decision.ticks if self.every is Every.TICKS else self.period_ns
+        return DecisionClock(self.every, step)
+
+    def shape(self, feature_size: int) -> NetworkShape:
+        """The network of the shipped kind for this run's observations and actions."""
+        ppo = self.config.ppo
+        return NetworkShape(
+            feature_size + ACCOUNT_SIZE, (len(self.bridge.ladder), TIMINGS), ppo.hidden, ppo.shared_trunk
+        )
+
+    def lane(
+        self,
+        feature_size: int,
+        strategy: StrategyFile,
+        policy: Policy | None,
+        broker: Broker,
+        listener: LaneListener | None = None,
+        limits: RiskLimits | None = None,
+    ) -> Lane:
+        """A lane on `broker`, within `limits` or the configured ones; all lanes of a run draw the same numbers."""
+        config = self.config
+        bridge = TradingBridge(self.instrument, self.bridge, feature_size, self.period_ns)
+        own = strategy.name == self.strategy.name
+        options = config.strategy.options if own else {}
+        context = StrategyContext(self.instrument.symbol, self.bridge.ladder, self.seed, options, policy)
+        return Lane(
+            broker, bridge, RiskGate(limits or config.risk), strategy.make(context), self.seed, listener
+        )
+
+    @property
+    def allocates(self) -> bool:
+        """Whether the account follows experts."""
+        return self.strategy.learns and self.config.allocation.by == "evidence"
+
+    def rules(self) -> list[StrategyFile]:
+        """The strategies that are experts. ConfigError: there is none of a name, it learns, or it is named twice."""
+        names = self.config.allocation.rules
+        if len(set(names)) < len(names):
+            raise ConfigError(f"allocation.rules: a strategy is named twice: {', '.join(names)}")
+        files = [load_strategy(name) for name in names]
+        learning = [file.name for file in files if file.learns]
+        if learning:
+            raise ConfigError(f"allocation.rules: {learning[0]} learns; only rules are experts of their own")
+        return files
+
+    def experts(self) -> ExpertsConfig:
+        """How experts are weighed. The account's target moves by what a trip costs twenty times over, or not at all."""
+        given, instrument = self.config.allocation, self.instrument
+        cost = float(instrument.taker_fee) + 0.5e-4 * instrument.spread_bps
+        allocator = AllocatorConfig(
+            prior=given.prior, block_decisions=given.block_decisions, forgetting=given.forgetting,
+            drawdown_fraction=given.drawdown_fraction,
+        )  # fmt: skip
+        return ExpertsConfig(allocator, given.library, max(self.bridge.band_fraction, _BAND_COSTS * cost))
+
+    def exchange(self, cash: float) -> PaperExchange:
+        """A paper exchange with `cash` quote currency."""
+        return PaperExchange(self.instrument, self.config.paper, self.seed, cash)
+
+    def run_id(self, data_digest: str, *origin: str) -> str:
+        """A function of data, configuration, seed, code and generation 0's origin; 32 hexadecimal digits."""
+        parts = [data_digest, config_hash(self.config), str(self.seed), code_version(), *origin]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def assemble(
+    config: Config, instrument: Instrument, bar_ns: int | None, seed: int, live: bool = False
+) -> Assembly:
+    """Resolve what the configuration leaves open from the data. ConfigError if the two do not go together."""
+    every = _every(config, bar_ns)
+    period_ns = bar_ns if bar_ns is not None else config.decision.interval_ms * 1_000_000
+    strategy = load_strategy(config.strategy.name)
+    ladder = _ladder(config, instrument)
+    online = config.online
+    bridge = BridgeConfig(
+        ladder, config.execution.band_fraction, config.execution.cost_reserve_fraction,
+        _REWARDS[online.reward], online.reward_rate, online.drawdown_weight, online.turnover_weight,
+    )  # fmt: skip
+    return Assembly(config, instrument, strategy, seed, period_ns, every, bridge, live)
+
+
+def _every(config: Config, bar_ns: int | None) -> Every:
+    wanted = config.decision.every
+    if wanted == "auto":
+        return Every.TIME if bar_ns is None else Every.BAR
+    if wanted == "bar" and bar_ns is None:
+        raise ConfigError("decision.every is 'bar', but the data are no bars; use 'time' or 'ticks'")
+    return {"bar": Every.BAR, "ticks": Every.TICKS, "time": Every.TIME}[wanted]
+
+
+def _ladder(config: Config, instrument: Instrument) -> tuple[float, ...]:
+    ladder = config.decision.ladder
+    if ladder is None:
+        return _SHORT_LADDER if instrument.short else _SPOT_LADDER
+    if list(ladder) != sorted(set(ladder)) or 0.0 not in ladder or len(ladder) < 2:
+        raise ConfigError(
+            f"decision.ladder: must rise, hold 0 and at least one more exposure; got {list(ladder)}"
+        )
+    if ladder[0] < 0.0 and not instrument.short:
+        raise ConfigError(
+            f"decision.ladder: {ladder[0]} is short, but {instrument.symbol} cannot be sold short here"
+        )
+    return ladder
+
+
+def hold_strategy() -> StrategyFile:
+    """The yardstick."""
+    return load_strategy("hold")
+
+
+def describe(instrument: Instrument) -> Mapping[str, Any]:
+    """The instrument as JSON-able facts."""
+    return {
+        "symbol": instrument.symbol, "venue": instrument.venue, "tick_size": str(instrument.tick_size),
+        "lot_size": str(instrument.lot_size), "min_notional": str(instrument.min_notional),
+        "maker_fee": str(instrument.maker_fee), "taker_fee": str(instrument.taker_fee),
+        "spread_bps": instrument.spread_bps, "short": instrument.short, "inferred": list(instrument.inferred),
+    }  # fmt: skip

@@ -1,0 +1,192 @@
+"""Makes the policy and what teaches it, as configured."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from ztb.config import Config, GateSection
+from ztb.errors import ConfigError
+from ztb.learning.alarms import AlarmRules
+from ztb.learning.contest import Contest, ContestConfig, first_serving
+from ztb.learning.gate.candidate import GateRules
+from ztb.learning.generations import Lineage, ServedPolicy
+from ztb.learning.online import OnlineConfig, OnlineLearner
+from ztb.learning.process.settings import Care, LearnerSettings
+from ztb.learning.process.supervisor import LearnerProcess
+from ztb.learning.process.worker import first_state
+from ztb.learning.recent import RecentConfig, RecentRollouts
+from ztb.learning.regime import ConditionDetector, profile_options
+from ztb.learning.service.base import Learning
+from ztb.learning.service.guide import PROFILES, Guide, Note
+from ztb.learning.service.initial_policy import InitialPolicy
+from ztb.learning.service.inline import InlineLearning
+from ztb.learning.service.process import Pace, ProcessLearning
+from ztb.learning.service.promotion import Promotion
+from ztb.runtime.build.assembly import Assembly
+from ztb.trading.observation import ACCOUNT_SIZE
+from ztb.trading.policy.network import build_module
+from ztb.trading.policy.weights import NetworkShape
+
+_UPDATES_WAITING = 2  # updates' worth of transitions that a replay lets wait
+
+
+class NoLearning(Learning):
+    """A policy that is served and kept, and never learns."""
+
+    def __init__(self, promotion: Promotion) -> None:
+        self._promotion = promotion
+
+    def begin(self, ts_ns: int, origin: str) -> None:
+        """See `Learning`: generation 0 is journaled and saved, so that every order can be explained."""
+        self._promotion.begin(ts_ns, origin, None)
+
+
+def serve(assembly: Assembly, shape: NetworkShape, lineage: Lineage, origin: InitialPolicy) -> ServedPolicy:
+    """Generation 0, or the one that a run which is gone on with had come to, serving."""
+    info = origin.served or lineage.make(None, origin.weights)
+    return ServedPolicy(shape, info, assembly.config.strategy.sample, assembly.strategy.network)
+
+
+def learn(
+    assembly: Assembly,
+    origin: InitialPolicy,
+    promotion: Promotion,
+    schema_hash: str,
+    paced: bool,
+    made: int = 0,
+) -> Learning:
+    """What teaches, inline or in a process as configured; where `paced`, the ticks wait for the process.
+
+    `schema_hash`: of the features that generations are trained to see. `made`: updates of earlier starts, after which
+    ours are numbered.
+    """
+    config = assembly.config
+    if assembly.learner == "off":
+        return NoLearning(promotion)
+    settings = learner_settings(assembly, promotion.policy.shape, schema_hash)
+    guide = guide_of(config.online.profile, promotion.note)
+    if assembly.learner == "inline":
+        return _inline(assembly, settings, origin, promotion, guide, made)
+    if promotion.policy.make is not None:
+        raise ConfigError("a strategy with a network of its own learns inline: use --learner inline or off")
+    pace = Pace(_UPDATES_WAITING * settings.online.update_every_decisions) if paced else None
+    return in_a_process(settings, origin, promotion, pace, Care(), guide, made)
+
+
+def learner_settings(assembly: Assembly, shape: NetworkShape, schema_hash: str) -> LearnerSettings:
+    """Everything that a learner's results depend on, as configured, apart from what it is told."""
+    config = assembly.config
+    if config.online.own_share >= 1.0 and not config.strategy.sample:
+        raise ConfigError(
+            "online.own_share: 1 learns from own transitions alone, and there are none to learn from where no action "
+            "is drawn; give less, or set strategy.sample"
+        )
+    online = OnlineConfig(
+        config.online.update_every_decisions, config.checkpoint.interval_updates,
+        config.online.reward_scale, config.online.max_generation_age, config.online.passes,
+        # What was not drawn says nothing of what else might have been done: it cannot be learnt from.
+        config.online.own_share if config.strategy.sample else 0.0,
+    )  # fmt: skip
+    ppo = replace(config.ppo, entropy_coef=config.online.entropy_coef)
+    profiles = tuple(profile_options(ppo, name, config.online.profiles.get(name, {})) for name in PROFILES)
+    return LearnerSettings(
+        shape, ppo, online, assembly.seed, _recent(assembly, shape), _contest(config, schema_hash), profiles
+    )
+
+
+def guide_of(profile: str, note: Note) -> Guide:
+    """Who chooses the learner's profile, as configured."""
+    if profile == "auto":
+        return Guide(note, detector=ConditionDetector())
+    return Guide(note, None if profile == "none" else profile)
+
+
+def alarm_rules(gate: GateSection) -> AlarmRules:
+    """When a promotion is taken back, as configured."""
+    return AlarmRules(
+        gate.probation_decisions, gate.alarm_drawdown_fraction, gate.alarm_shift_slack_sd,
+        gate.alarm_shift_limit_sd, gate.min_entropy_fraction,
+    )  # fmt: skip
+
+
+def _contest(config: Config, schema_hash: str) -> ContestConfig:
+    """How candidates are judged, as configured."""
+    gate = config.gate
+    rules = GateRules(
+        gate.slots, gate.paths, gate.block_decisions, gate.window_decisions, gate.most_false_promotion,
+        gate.false_promotions_per_month, gate.max_kl, gate.min_entropy_fraction, gate.max_turnover_fraction,
+        gate.max_excess_drawdown_fraction,
+    )  # fmt: skip
+    return ContestConfig(rules, gate.piece_decisions, schema_hash, config.strategy.sample)
+
+
+def _recent(assembly: Assembly, shape: NetworkShape) -> RecentConfig:
+    """The recent past that the policy is rolled out over and candidates are judged on, as configured."""
+    config, online = assembly.config, assembly.config.online
+    return RecentConfig(
+        assembly.instrument, assembly.period_ns, shape.observation_size - ACCOUNT_SIZE,
+        assembly.bridge, config.paper, config.execution.start_cash_quote, online.window_decisions,
+        online.rollout_lanes, online.rollout_horizon_decisions,
+        config.strategy.name if assembly.strategy.reward else None,
+    )  # fmt: skip
+
+
+def recent_rollouts(assembly: Assembly, settings: LearnerSettings) -> RecentRollouts:
+    """Rollouts on an empty window, for a learner in this process."""
+    return RecentRollouts(
+        settings.shape, _recent(assembly, settings.shape), settings.seed, settings.online.reward_scale,
+        assembly.strategy.network, assembly.strategy.reward,
+    )  # fmt: skip
+
+
+def online_learner(
+    assembly: Assembly, settings: LearnerSettings, origin: InitialPolicy, recent: RecentRollouts, made: int
+) -> OnlineLearner:
+    """A learner in this process that begins with `origin`, its updates numbered after `made`."""
+    # Imported here alone: where the learner has a process of its own, this one never needs torch.
+    from ztb.trading.ppo.update import PPOUpdater
+
+    shape, make = settings.shape, assembly.strategy.network
+    module = build_module(shape, make, settings.seed) if make else None
+    updater = PPOUpdater(shape, settings.ppo, origin.weights, settings.seed, module=module)
+    updater.load_weights(origin.weights)
+    if origin.updater_state is not None:
+        updater.load_state(origin.updater_state)
+    return OnlineLearner(updater, settings.online, recent, updates=made)
+
+
+def _inline(
+    assembly: Assembly,
+    settings: LearnerSettings,
+    origin: InitialPolicy,
+    promotion: Promotion,
+    guide: Guide,
+    made: int,
+) -> InlineLearning:
+    recent = recent_rollouts(assembly, settings)
+    learner = online_learner(assembly, settings, origin, recent, made)
+    contest = _contest(assembly.config, settings.contest.schema if settings.contest else "")
+    gate = Contest(contest, recent, settings.shape, settings.seed, first_serving(origin.weights))
+    return InlineLearning(promotion, learner, gate, guide, (settings.ppo, *settings.profiles))
+
+
+def in_a_process(
+    settings: LearnerSettings,
+    origin: InitialPolicy,
+    promotion: Promotion,
+    pace: Pace | None,
+    care: Care,
+    guide: Guide | None = None,
+    made: int = 0,
+) -> ProcessLearning:
+    """Learning in a process that is started by `begin`."""
+    first = first_state(origin.updater_state, origin.weights, made)
+    process = LearnerProcess(settings, first, care, time.monotonic)
+    process.serve(first_serving(origin.weights))
+    every = settings.online.update_every_decisions
+    learning = ProcessLearning(
+        promotion, process, every, care.watch_every_s, time.monotonic, pace, guide, origin.updater_state
+    )
+    learning.updates = made
+    return learning

@@ -1,0 +1,1 @@
+"""The daemon: one task group, and its components: commands, kill switch, status, observers."""

@@ -1,0 +1,263 @@
+"""Carries out what a daemon is asked to do between two ticks: commands, whoever asks, and a changed configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, assert_never
+
+import msgspec
+
+from ztb.config import Config
+from ztb.control import (
+    Adopt,
+    Answer,
+    AtOnce,
+    Command,
+    Disarm,
+    Flatten,
+    Freeze,
+    Halt,
+    LogLevel,
+    Promote,
+    Reload,
+    Resume,
+    Rollback,
+    Status,
+    Unfreeze,
+)
+from ztb.errors import UsageError, ZtbError
+from ztb.ledger.records import NoteRow
+from ztb.runtime.daemon.kill_switch import KillSwitch, Latch, Stop
+from ztb.runtime.session import Session
+from ztb.telemetry.logs import set_log_level
+from ztb.telemetry.snapshot import Snapshot, State
+
+LEVELS = ("debug", "info", "warning", "error")
+
+
+async def _nothing_to_adopt(_origin: str) -> str:
+    raise UsageError("there is nothing to adopt: no real money is traded")
+
+
+class SessionControls:
+    """Commands on one session. A stop is latched on disk before it acts, and a command is journaled as it acts."""
+
+    def __init__(
+        self,
+        session: Session,
+        switch: KillSwitch,
+        now_ns: Callable[[], int],
+        reload: Callable[[], str],
+        disarm: Callable[[], str],
+    ) -> None:
+        """`reload` takes the configuration over, `disarm` ends what `ztb arm` began; each says what it did.
+
+        While the books are not `believed`, nothing is flattened by them. `adopt` takes the venue's figures over for an
+        origin, and says what has changed.
+        """
+        self.snapshot: Callable[[], Snapshot] | None = None
+        self.redact: Callable[[str], str] = str
+        self.adopt: Callable[[str], Awaitable[str]] = _nothing_to_adopt
+        self.believed: Callable[[], bool] = lambda: True
+        self._session = session
+        self._switch = switch
+        self._now_ns = now_ns
+        self._reload = reload
+        self._disarm = disarm
+        self._lane = session.engine.live
+        if switch.latch is not None:
+            self._obey(switch.latch.stop)
+        self._lane.guard = self.look
+
+    @property
+    def stop(self) -> tuple[State, str] | None:
+        """What holds the trading, and why; None if it trades."""
+        latch = self._switch.latch
+        return None if latch is None else (latch.stop, latch.reason)
+
+    async def execute(self, command: Command, origin: str) -> Answer:
+        """See `ztb.control.Controls`."""
+        if not isinstance(command, Adopt):
+            return self.carry_out(command, origin)
+        try:
+            return await self._adopt(origin)
+        except ZtbError as error:
+            return Answer(False, str(error), error.exit_code)
+
+    def carry_out(self, command: AtOnce, origin: str) -> Answer:
+        """As `execute`, for signal handlers. Errors that ztb raises on purpose become the answer."""
+        try:
+            return self._execute(command, origin)
+        except ZtbError as error:
+            return Answer(False, str(error), error.exit_code)
+
+    def look(self) -> None:
+        """Obey the file `halt`; called before every order and a few times a second."""
+        latch = self._switch.latch
+        if self._switch.touched() and (latch is None or latch.stop != "halted"):
+            self.latch("halted", "file", f"{self._switch.file} is there")
+
+    def latch(self, stop: Stop, origin: str, reason: str) -> None:
+        """Stop: on disk first, then in the gate, then at the venue."""
+        reason = self.redact(reason)
+        self._switch.set(Latch(stop, self._now_ns(), origin, reason))
+        self._obey(stop)
+        self._note(stop, origin, reason)
+        if stop == "halted":
+            self._session.cancel_all()
+
+    def insist(self) -> None:
+        """Called a few times a second: no order works while halted, and nothing left to sell ends in a halt."""
+        latch = self._switch.latch
+        if latch is None:
+            return
+        if latch.stop == "halted":
+            self._session.cancel_all()
+        elif latch.stop == "flattening" and self.believed() and self._session.flatten():
+            self.latch("halted", latch.origin, latch.reason or "flattened")
+
+    def distrust(self, reason: str) -> None:
+        """The program has contradicted itself and ends: the next start books and reconciles anew, flattens, and halts.
+
+        Not this one, whose books may be what is wrong. A halt that is latched stays one.
+        """
+        reason, latch = self.redact(reason), self._switch.latch
+        if latch is None or latch.stop != "halted":
+            self._switch.set(Latch("flattening", self._now_ns(), "invariant", reason))
+        self._note("contradiction", "invariant", reason)
+
+    def _execute(self, command: AtOnce, origin: str) -> Answer:
+        match command:
+            case Status():
+                return self._status()
+            case Halt():
+                self.latch("halted", origin, command.reason or f"asked by {origin}")
+                return Answer(True, "halted: no order leaves until `ztb resume`")
+            case Resume():
+                return self._resume(origin)
+            case Flatten():
+                self.latch("flattening", origin, f"flatten, asked by {origin}")
+                self.insist()
+                return Answer(True, "flattening: the position is being closed, then the trading halts")
+            case Freeze() | Unfreeze():
+                return self._freeze(isinstance(command, Freeze), origin)
+            case Promote() | Rollback():
+                return self._serve(command, origin)
+            case Reload():
+                done = self._reload()
+                self._note("reload", origin, done)
+                return Answer(True, done)
+            case LogLevel():
+                return self._log_level(command.level, origin)
+            case Disarm():
+                done = self._disarm()
+                self._note("disarmed", origin, done)
+                return Answer(True, done)
+            case _:
+                assert_never(command)
+
+    def _status(self) -> Answer:
+        if self.snapshot is None:
+            return Answer(False, "still starting", 75)
+        now = self.snapshot()
+        return Answer(True, now.state, detail=msgspec.to_builtins(now))
+
+    def _resume(self, origin: str) -> Answer:
+        latch = self._switch.latch
+        if latch is None and not self._switch.touched():
+            return Answer(True, "it trades already")
+        self._switch.clear()
+        memory = self._lane.gate.memory
+        memory.halted = memory.reduce_only = self._lane.flattening = False
+        self._note("resumed", origin, latch.reason if latch else "")
+        held = ", ".join(sorted(memory.holds))
+        return Answer(True, f"resumed; no new risk yet: {held}" if held else "resumed")
+
+    async def _adopt(self, origin: str) -> Answer:
+        latch = self._switch.latch
+        if latch is None or latch.stop != "halted":
+            raise UsageError("halt first: what the venue holds is taken over only while nothing trades")
+        done = await self.adopt(origin)
+        resumed = self._resume(origin)
+        return Answer(True, f"{done}; {resumed.message}")
+
+    def _freeze(self, frozen: bool, origin: str) -> Answer:
+        if self._session.policy is None:
+            raise UsageError(f"the strategy {self._session.assembly.strategy.name} does not learn")
+        self._session.engine.learning.frozen = frozen
+        self._note("frozen" if frozen else "unfrozen", origin, "")
+        return Answer(True, "learning is frozen" if frozen else "learning goes on")
+
+    def _serve(self, command: Promote | Rollback, origin: str) -> Answer:
+        promotion = self._session.promotion
+        if promotion is None:
+            raise UsageError(f"the strategy {self._session.assembly.strategy.name} has no generations")
+        if isinstance(command, Promote):
+            promotion.promote(command.generation, origin)
+            serving = command.generation
+        else:
+            serving = promotion.rollback(command.generation, origin)
+        self._session.journal.commit()
+        return Answer(True, f"generation {serving} serves from the next decision on")
+
+    def _log_level(self, level: str, origin: str) -> Answer:
+        if level not in LEVELS:
+            raise UsageError(f"log level {level!r}: give one of {', '.join(LEVELS)}")
+        set_log_level(level)
+        self._note("log_level", origin, level)
+        return Answer(True, f"logging from {level} on")
+
+    def _obey(self, stop: Stop) -> None:
+        memory = self._lane.gate.memory
+        memory.halted = stop == "halted"
+        memory.reduce_only = stop != "halted"
+        self._lane.flattening = stop == "flattening"
+
+    def _note(self, kind: str, origin: str, reason: str) -> None:
+        progress = self._session.engine.progress
+        detail = json.dumps({"origin": origin, "reason": reason, "rows": progress.rows}, sort_keys=True)
+        self._session.journal.append(NoteRow(progress.last_ts_ns, kind, detail))
+        self._session.journal.commit()
+
+
+_RUNNING = ("risk", "telemetry.log_level")
+"""Sections and keys that are taken over; whatever else has changed waits for a restart."""
+
+
+def _changed(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """Dotted names of the settings that differ."""
+    return [
+        f"{section}.{key}"
+        for section, values in before.items()
+        for key, value in values.items()
+        if after[section][key] != value
+    ]
+
+
+class Reloading:
+    """Reads the configuration again with `load`, and takes over what may change."""
+
+    def __init__(self, session: Session, load: Callable[[], Config]) -> None:
+        self._session = session
+        self._load = load
+        self._present = session.assembly.config
+
+    def __call__(self) -> str:
+        """Says what was taken over and what waits. ConfigError if the file is wrong: then nothing has changed."""
+        wanted = self._load()
+        changed = _changed(self._present.model_dump(mode="json"), wanted.model_dump(mode="json"))
+        taken = [name for name in changed if name in _RUNNING or name.split(".")[0] in _RUNNING]
+        waiting = [name for name in changed if name not in taken]
+        self._session.limit(wanted.risk)
+        set_log_level(wanted.telemetry.log_level)
+        self._present = self._present.model_copy(
+            update={
+                "risk": wanted.risk,
+                "telemetry": self._present.telemetry.model_copy(
+                    update={"log_level": wanted.telemetry.log_level}
+                ),
+            }
+        )
+        said = f"taken over: {', '.join(taken) or 'nothing has changed'}"
+        return f"{said}; only after a restart: {', '.join(waiting)}" if waiting else said

@@ -1,0 +1,252 @@
+"""The daemon: one task group around a session, every task named, and a clean end whatever ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import structlog
+
+from ztb.config import Config
+from ztb.control import SOCKET_NAME, AtOnce, Halt, Reload
+from ztb.errors import InvariantError
+from ztb.ledger.records import STOPPING, NoteRow, Record
+from ztb.ports import Clock, Source
+from ztb.runtime.daemon.control_socket import ControlSocket
+from ztb.runtime.daemon.controls import Reloading, SessionControls
+from ztb.runtime.daemon.kill_switch import KillSwitch
+from ztb.runtime.daemon.status import Snapshots, Watch
+from ztb.runtime.guards import MemoryGuard
+from ztb.runtime.session import Session, status_of
+from ztb.runtime.sources.feed import Feed
+from ztb.telemetry.snapshot import AlertFact, Observer, Snapshot, State, StreamFact
+
+_TURN_S = 0.2  # between two looks at the kill switch, the journal and the memory
+_TURNS_FOR_CANCELS = 10
+_PATIENCE_S = 3.0  # for a learner that still owes something, once the run is to end
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0  # before an observer that failed is started again
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonOptions:
+    """`load` reads the configuration again; `dropped` counts the rows that the source left out; `redact` takes secrets
+    out of what others said, before it is told, latched or journaled.
+    """
+
+    instance: str
+    load: Callable[[], Config]
+    dropped: Callable[[], int] = lambda: 0
+    redact: Callable[[str], str] = str
+
+
+class Daemon:
+    """Runs `session` over `source`. `turns` grows while the loop is alive; `ready` is set once it trades or is halted.
+
+    `jobs` are further tasks, by name; an error of one ends the daemon. `streams` says how the market data are,
+    `recording` whether they are kept, `disarm` ends what `ztb arm` began, `ending` is awaited when the ticks have
+    ended, each of `parting` whatever ended the daemon. Of `looks` each is called a few times a second, of `hears` each
+    with every row that is journaled, of `closing` each when the ticks shall end.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        source: Source,
+        clock: Clock,
+        options: DaemonOptions,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self.session = session
+        self.turns = 0
+        self.ready = asyncio.Event()
+        self.jobs: dict[str, Callable[[], Awaitable[None]]] = {}
+        self.streams: Callable[[], tuple[StreamFact, ...]] = tuple
+        self.recording: Callable[[], bool] = lambda: False
+        self.disarm: Callable[[], str] = lambda: "there is nothing to disarm: no real money is traded"
+        self.ending: Callable[[], Awaitable[None]] | None = None
+        self.parting: list[Callable[[], Awaitable[None]]] = []
+        self.looks: list[Callable[[], None]] = []
+        self.hears: list[Callable[[Record], None]] = []
+        self.closing: list[Callable[[], None]] = []
+        self._clock = clock
+        self._options = options
+        self._observers = observers
+        self._feed = Feed(source)
+        self._stopping = False
+        self._turns_left = 0
+        self._watch = Watch()
+        if session.frame.past is not None:
+            self._watch.recall(session.frame.past)
+        self._guard = MemoryGuard(session.assembly.config.limits.max_memory_gb)
+        session.journal.tap = self._record
+        if session.promotion is not None:
+            session.promotion.alert = partial(self.alert, "warning")
+        self.switch = KillSwitch(session.directory.path)
+        self.controls = SessionControls(
+            session, self.switch, clock.now_ns, Reloading(session, options.load), lambda: self.disarm()
+        )
+        self._snapshots = Snapshots(
+            session, options.instance, self._watch, clock.now_ns, self._state, lambda: self.streams(),
+            lambda: self.recording(),
+        )  # fmt: skip
+        self.controls.snapshot = self._snapshots.take
+        self.controls.redact = options.redact
+
+    def watch(self, observers: Sequence[Observer]) -> None:
+        """Further observers, before it runs."""
+        self._observers = (*self._observers, *observers)
+
+    async def run(self) -> dict[str, Any]:
+        """Until the source ends, a signal, or an error; the summary, which is written in any case."""
+        dropped = self._options.dropped
+        try:
+            await self._run()
+        except BaseException as error:
+            contradiction = _contradiction_in(error)
+            if contradiction is not None:
+                self.controls.distrust(str(contradiction))
+            self.session.abandon(self._options.redact(status_of(error)), dropped())
+            raise
+        return self.session.finish("stopped" if self._stopping else "complete", dropped())
+
+    def stop(self) -> None:
+        """End cleanly: what is in hand is finished, nothing new is begun, orders are cancelled if so configured."""
+        if self._stopping:
+            return
+        self._stopping = True
+        self.session.patience_s = _PATIENCE_S
+        lane, last_ns = self.session.engine.live, self.session.engine.progress.last_ts_ns
+        self.session.journal.append(NoteRow(last_ns, STOPPING, ""))
+        lane.gate.memory.halted = True
+        if self.session.assembly.config.execution.orders_at_stop == "cancel":
+            self.session.cancel_all()
+            self._turns_left = _TURNS_FOR_CANCELS
+        self._end_when_quiet()
+
+    def _end_when_quiet(self) -> None:
+        """Once stopping: end the ticks when the venue has confirmed our cancels, or has had its time."""
+        self._turns_left -= 1
+        if self._stopping and (self._turns_left < 0 or not self.session.engine.live.working):
+            self._feed.stop()
+            for close in self.closing:
+                close()
+
+    def alert(self, severity: Literal["info", "warning", "critical"], key: str, text: str) -> None:
+        """Tell whoever watches."""
+        fact = AlertFact(self._clock.now_ns(), severity, key, self._options.redact(text))
+        self._watch.alert(fact)
+        for observer in self._observers:
+            self._tell(observer, partial(observer.alert, fact))
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._listen_to_signals(loop)
+        async with asyncio.TaskGroup() as group:
+            background = [group.create_task(job, name=name) for name, job in self._background().items()]
+            try:
+                await self.session.drive(self._feed, group)
+                if self.ending is not None:
+                    await self.ending()
+            finally:
+                for task in background:
+                    task.cancel()
+                for part in self.parting:
+                    await part()
+
+    def _background(self) -> dict[str, Any]:
+        socket = ControlSocket(self.session.directory.path / SOCKET_NAME, self.controls)
+        tasks = {"source": self._feed.pump(), "control-socket": socket.run(), "turns": self._turn_for_ever()}
+        tasks |= {f"observer-{observer.name}": self._observe(observer) for observer in self._observers}
+        return tasks | {name: job() for name, job in self.jobs.items()}
+
+    async def _turn_for_ever(self) -> None:
+        """Obey the kill switch, hand rows to the disk, look at the memory: a few times a second."""
+        while True:
+            self.turns += 1
+            for look in (self.controls.look, *self.looks):
+                look()
+            self.controls.insist()
+            self._end_when_quiet()
+            self.session.journal.commit()
+            self._guard()
+            if not self.ready.is_set() and self._state()[0] != "starting":
+                self.ready.set()
+                structlog.get_logger().info("ready", state=self._state()[0])
+            await asyncio.sleep(_TURN_S)
+
+    def _state(self) -> tuple[State, str]:
+        stop = self.controls.stop
+        if self._stopping:
+            return "stopping", ""
+        if stop is not None and stop[0] == "halted":
+            return stop
+        if not (self._past_first_tick() and self.controls.believed()):
+            return "starting", ""
+        if stop is not None:
+            return stop
+        return ("waiting", self.session.awaited) if self.session.waits else ("trading", "")
+
+    def _past_first_tick(self) -> bool:
+        """Whether a tick came beside those that a live session begins with, which are history."""
+        engine = self.session.engine
+        return engine.progress.rows > 0 and (
+            not self.session.assembly.live or engine.progress.last_ts_ns >= engine.trade_from_ns
+        )
+
+    def _listen_to_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.add_signal_handler(signal.SIGTERM, self.stop)
+        loop.add_signal_handler(signal.SIGINT, self.stop)
+        loop.add_signal_handler(signal.SIGUSR1, self._on_signal, Halt("SIGUSR1"), "signal")
+        loop.add_signal_handler(signal.SIGHUP, self._on_signal, Reload(), "signal")
+
+    def _on_signal(self, command: AtOnce, origin: str) -> None:
+        answer = self.controls.carry_out(command, origin)
+        log = structlog.get_logger()
+        (log.info if answer.ok else log.error)(
+            "signal_obeyed", command=type(command).__name__, answer=answer.message
+        )
+
+    def _record(self, record: Record) -> None:
+        for hear in (self._watch.record, *self.hears):
+            hear(record)
+        for observer in self._observers:
+            self._tell(observer, partial(observer.record, record))
+
+    def _tell(self, observer: Observer, call: Callable[[], None]) -> None:
+        """An observer's mistake is a line in the log, never the trading's affair."""
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 (a supervisor)
+            structlog.get_logger().error("observer_failed", observer=observer.name, reason=repr(error))
+
+    async def _observe(self, observer: Observer) -> None:
+        """Run an observer for ever; one that fails or ends is started again, less and less often."""
+        wait_s = _FIRST_WAIT_S
+        while True:
+            try:
+                await observer.run(self._snapshots.take, self.controls)
+                reason = "it ended"
+            except Exception as error:  # noqa: BLE001 (a supervisor)
+                reason = repr(error)
+            self.alert("warning", f"observer-{observer.name}", f"{observer.name} is started again: {reason}")
+            await asyncio.sleep(wait_s)
+            wait_s = min(2.0 * wait_s, _LONGEST_WAIT_S)
+
+    def progress(self) -> tuple[bool, int]:
+        """Changes while the daemon gets on: with each block that is consumed, and where none waits, with each turn."""
+        return (True, self._feed.taken) if self._feed.waiting else (False, self.turns)
+
+    def snapshot(self) -> Snapshot:
+        """The state now."""
+        return self._snapshots.take()
+
+
+def _contradiction_in(error: BaseException) -> InvariantError | None:
+    """The first InvariantError among what ended a task group."""
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(_contradiction_in, error.exceptions)), None)
+    return error if isinstance(error, InvariantError) else None

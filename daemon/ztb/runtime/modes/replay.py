@@ -1,0 +1,135 @@
+"""Replay: recorded history through the very engine that trades live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ztb.config import Config
+from ztb.learning.service.initial_policy import InitialPolicy, load_origin, random_origin
+from ztb.ledger.run_directory import RunDirectory
+from ztb.market.history import YEAR_NS, History, open_history
+from ztb.market.instrument import Instrument
+from ztb.ports import Source
+from ztb.runtime.build.assembly import assemble
+from ztb.runtime.clock import SystemClock
+from ztb.runtime.session import MakeInitialPolicy, RunContext, Session, status_of
+from ztb.runtime.sources.history import HistorySource, trading_start
+from ztb.trading.policy.weights import NetworkShape
+
+Progress = Callable[[str, float], None]
+"""(what is going on, fraction done)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRequest:
+    """What to replay. The first `pretrain_ns` of the data train generation 0 and are not traded."""
+
+    config: Config
+    paths: tuple[Path, ...]
+    seed: int
+    start_ns: int | None = None
+    end_ns: int | None = None
+    pretrain_ns: int = 0
+    from_generation: str | None = None
+
+    def facts(self, history: History) -> dict[str, Any]:
+        """What `run.json` says of the data, so that the run can be repeated."""
+        return {
+            "data_digest": history.digest,
+            "data": [str(path.resolve()) for path in self.paths],
+            "start_ns": self.start_ns,
+            "end_ns": self.end_ns,
+            "pretrain_ns": self.pretrain_ns,
+            "from_generation": self.from_generation,
+        }
+
+
+def open_data(request: ReplayRequest) -> History:
+    """The history of a request, with what the configuration says of its instrument."""
+    market = request.config.market
+    return open_history(
+        request.paths or None,
+        symbol=market.symbol,
+        tick_size=market.tick_size,
+        lot_size=market.lot_size,
+        venue=market.venue,
+        maker_fee=market.maker_fee,
+        taker_fee=market.taker_fee,
+        start_ns=request.start_ns,
+        end_ns=request.end_ns,
+        latest_ns=SystemClock().now_ns() + YEAR_NS,
+    )
+
+
+def traded_instrument(history: History, config: Config) -> Instrument:
+    """The history's instrument, with the spread that the configuration gives."""
+    spread = config.market.spread_bps
+    return history.instrument if spread is None else replace(history.instrument, spread_bps=spread)
+
+
+def frame_of(request: ReplayRequest, history: History, directory: RunDirectory) -> RunContext:
+    """The frame of a session over `history`; its run id is a function of all that can change a result."""
+    config = request.config
+    assembly = assemble(config, traded_instrument(history, config), history.bar_ns, request.seed)
+    run_id = assembly.run_id(history.digest, str(request.pretrain_ns), str(request.from_generation))
+    trade_from_ns = trading_start(history, request.pretrain_ns)
+    return RunContext("replay", assembly, directory, run_id, request.facts(history), trade_from_ns)
+
+
+def origin_for(
+    request: ReplayRequest, history: History, frame: RunContext, on_progress: Progress
+) -> MakeInitialPolicy:
+    """Generation 0 as requested: an earlier generation, trained on the first span, or random."""
+
+    def make(shape: NetworkShape, schema_hash: str) -> InitialPolicy:
+        assembly = frame.assembly
+        network = assembly.strategy.network
+        if request.from_generation is not None:
+            return load_origin(request.from_generation, shape, schema_hash, network)
+        if request.pretrain_ns:
+            # Imported here alone: a run that does not train in this process never needs torch.
+            from ztb.runtime.build.pretraining import pretrained_origin
+
+            return pretrained_origin(
+                assembly, history, frame.trade_from_ns, request.seed,
+                lambda done: on_progress("pretrain", done),
+            )  # fmt: skip
+        return random_origin(shape, request.seed, network, assembly.config.ppo.orthogonal_init)
+
+    return make
+
+
+class Replay(Session):
+    """One replay from request to summary. Make it, `await run_to_end(it)`."""
+
+    def __init__(
+        self,
+        request: ReplayRequest,
+        history: History,
+        directory: RunDirectory,
+        on_progress: Progress = lambda _name, _done: None,
+    ) -> None:
+        frame = frame_of(request, history, directory)
+        self.history = history
+        self.source: Source = HistorySource(
+            history, request.config.market.block_rows, lambda done: on_progress("replay", done)
+        )
+        super().__init__(frame, origin_for(request, history, frame, on_progress))
+
+    @property
+    def dropped(self) -> int:
+        """Rows of the data that were left out so far."""
+        return sum(self.history.report.dropped.values())
+
+
+async def run_to_end(run: Replay) -> dict[str, Any]:
+    """Run to the end, or to the error or interrupt that ends it; the summary is written in any case."""
+    try:
+        await run.run(run.source)
+    except BaseException as error:
+        run.abandon(status_of(error), run.dropped)
+        raise
+    return run.finish("complete", run.dropped)

@@ -1,0 +1,1 @@
+"""The past put back: what earlier runs on the same folder left, read from their journal alone."""

@@ -1,0 +1,136 @@
+"""What reached a session from outside, by place: after how many rows of ticks, and after how many decisions."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from ztb.errors import DataError
+from ztb.execution.orders import (
+    Accepted,
+    Cancelled,
+    CancelRejected,
+    CancelRequested,
+    Expired,
+    Filled,
+    OrderEvent,
+    Rejected,
+    SubmitUnknown,
+)
+from ztb.ledger.bookkeeper import BASE_FEE, OTHER_FEE
+from ztb.ledger.records import (
+    ADOPTED,
+    CANCEL_ALL,
+    COLLECTED,
+    FLATTEN,
+    DecisionRow,
+    FillRow,
+    NoteRow,
+    OrderEventRow,
+)
+from ztb.runtime.recovery.adoption import Adoption
+from ztb.runtime.recovery.past import Past, progress_of
+from ztb.runtime.verify.record import Start
+
+_STEERED = frozenset({"halted", "reduce_only", "resumed"})
+"""Commands after which nothing is flattened any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A word of the venue on an order; `side` of the order, where it is a fill."""
+
+    event: OrderEvent
+    side: int = 0
+
+
+@dataclass(slots=True)
+class Input:
+    """Something of `kind` (of a note) that happened after `rows` of this start and `decisions` in all, at `ts_ns`.
+
+    `reports`: what was collected, `adoption`: what was taken over from the venue, where that is the kind.
+    """
+
+    kind: str
+    rows: int
+    decisions: int
+    ts_ns: int
+    reports: list[Report] = field(default_factory=list[Report])
+    adoption: Adoption | None = None
+
+
+def inputs(start: Start, past: Past | None) -> deque[Input]:
+    """Those of `start`, in order, after `past`."""
+    found: deque[Input] = deque()
+    decisions = progress_of(past).decisions if past else 0
+    reader = _Reports(past.filled if past else {})
+    for _, row in start.rows:
+        if isinstance(row, DecisionRow):
+            decisions += 1
+        elif isinstance(row, NoteRow):
+            place = _place(row)
+            if place is not None:
+                adoption = Adoption.of(row) if row.kind == ADOPTED else None
+                found.append(Input(row.kind, place, decisions, row.ts_ns, adoption=adoption))
+        elif isinstance(row, FillRow | OrderEventRow) and found and found[-1].kind == COLLECTED:
+            found[-1].reports += reader.read(row)
+    return found
+
+
+def _place(note: NoteRow) -> int | None:
+    """After how many rows `note` tells of something that came from outside; None if it does not."""
+    if note.kind in (COLLECTED, CANCEL_ALL, FLATTEN):
+        return int(note.detail)
+    return int(json.loads(note.detail)["rows"]) if note.kind in _STEERED | {ADOPTED} else None
+
+
+@dataclass(slots=True)
+class _Reports:
+    """Makes reports of rows; what a fill costs beside its quote currency stands in rows before it."""
+
+    filled: dict[int, int]
+    base_fee: Decimal = Decimal(0)
+    other_fee: str = ""
+
+    def read(self, row: FillRow | OrderEventRow) -> Iterable[Report]:
+        if isinstance(row, FillRow):
+            yield Report(self._fill(row), row.side)
+        elif row.event == BASE_FEE:
+            self.base_fee = Decimal(row.reason or "0")
+        elif row.event == OTHER_FEE:
+            self.other_fee = row.reason or ""
+        else:
+            yield Report(_event(row))
+
+    def _fill(self, row: FillRow) -> Filled:
+        self.filled[row.order_id] = self.filled.get(row.order_id, 0) + row.lots
+        fill = Filled(
+            row.order_id, row.ts_ns, row.fill_id, row.lots, row.price_ticks,
+            "maker" if row.liquidity == "maker" else "taker", self.filled[row.order_id], Decimal(row.fee),
+            self.base_fee, self.other_fee,
+        )  # fmt: skip
+        self.base_fee, self.other_fee = Decimal(0), ""
+        return fill
+
+
+_EVENTS: dict[str, Callable[[OrderEventRow], OrderEvent]] = {
+    "accepted": lambda row: Accepted(row.order_id, row.ts_ns),
+    "rejected": lambda row: Rejected(row.order_id, row.ts_ns, row.reason or ""),
+    "submitunknown": lambda row: SubmitUnknown(row.order_id, row.ts_ns, row.reason or ""),
+    "cancelrequested": lambda row: CancelRequested(row.order_id, row.ts_ns),
+    "cancelrejected": lambda row: CancelRejected(row.order_id, row.ts_ns, row.reason or ""),
+    "cancelled": lambda row: Cancelled(row.order_id, row.ts_ns, row.remaining_lots or 0),
+    "expired": lambda row: Expired(row.order_id, row.ts_ns, row.remaining_lots or 0),
+}
+
+
+def _event(row: OrderEventRow) -> OrderEvent:
+    make = _EVENTS.get(row.event)
+    if make is None:
+        raise DataError(
+            f"order {row.order_id}: {row.event!r} is nothing that a venue reports: a newer ztb wrote it"
+        )
+    return make(row)

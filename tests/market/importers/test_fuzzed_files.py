@@ -1,0 +1,167 @@
+"""Files that somebody damaged: refused, or the same ticks, or something is said; and no row changes its neighbours."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from market.importers.writers import DRESSES, JSON, LAYOUTS, PACKED, TIMES, Bars, csv_bytes, made_bars
+from ztb.commands.data import findings
+from ztb.errors import DataError
+from ztb.market.history import open_history
+from ztb.market.ticks import Ticks, join_ticks
+
+_BARS = made_bars(120)
+_CHECKED = ("gzip", "bzip2", "xz", "zip", "zip of a Mac")
+_MOST_BYTES = 64 << 20
+
+Damage = Callable[[bytearray, random.Random], int]
+"""Damages the content in place; returns how many rows may have changed."""
+
+
+def _flip(content: bytearray, draw: random.Random) -> int:
+    n = draw.randrange(1, 5)
+    for _ in range(n):
+        content[draw.randrange(len(content))] = draw.randrange(256)
+    return 2 * n
+
+
+def _mutate_digit(content: bytearray, draw: random.Random) -> int:
+    digits = [i for i, byte in enumerate(content) if 48 <= byte <= 57]
+    content[draw.choice(digits)] = 48 + draw.randrange(10)
+    return 1
+
+
+def _cut(content: bytearray, draw: random.Random) -> int:
+    at = draw.randrange(len(content))
+    lost = content[at:].count(b"\n") + 1
+    del content[at:]
+    return lost + 1
+
+
+def _cut_out(content: bytearray, draw: random.Random) -> int:
+    at = draw.randrange(len(content))
+    lost = content[at : at + 200].count(b"\n") + 1
+    del content[at : at + 200]
+    return lost + 1
+
+
+def _swap_rows(content: bytearray, draw: random.Random) -> int:
+    lines = bytes(content).splitlines(keepends=True)
+    i, j = draw.randrange(1, len(lines)), draw.randrange(1, len(lines))
+    lines[i], lines[j] = lines[j], lines[i]
+    content[:] = b"".join(lines)
+    return 0
+
+
+def _repeat_rows(content: bytearray, draw: random.Random) -> int:
+    lines = bytes(content).splitlines(keepends=True)
+    at = draw.randrange(1, len(lines))
+    content[:] = b"".join([*lines[: at + 3], *lines[at:]])
+    return 0
+
+
+def _mix_encodings(content: bytearray, draw: random.Random) -> int:
+    lines = bytes(content).splitlines(keepends=True)
+    at = draw.randrange(1, len(lines))
+    other = draw.choice(["utf-16-le", "utf-16-be", "cp1252", "utf-8-sig"])
+    content[:] = b"".join(lines[:at]) + ("é" + b"".join(lines[at:]).decode("latin-1")).encode(
+        other, "replace"
+    )
+    return len(lines) - at + 2
+
+
+_TEXT_DAMAGE: tuple[Damage, ...] = (
+    _flip, _mutate_digit, _cut, _cut_out, _swap_rows, _repeat_rows, _mix_encodings,
+)  # fmt: skip
+
+
+def _files(draw: random.Random) -> tuple[str, bytes]:
+    """A sound file of some layout, and what it is."""
+    if draw.randrange(4) == 0:
+        form = draw.choice(sorted(JSON))
+        return f"{form}.json", JSON[form](_BARS).encode()
+    layout, time, dress = (
+        draw.choice(sorted(LAYOUTS)),
+        draw.choice(sorted(TIMES)),
+        draw.choice(sorted(DRESSES)),
+    )
+    table = LAYOUTS[layout](_BARS, [TIMES[time](ns) for ns in _BARS.opens_ns])
+    return f"{layout}, {time}, {dress}.csv", csv_bytes(table, DRESSES[dress])
+
+
+def _read(path: Path) -> tuple[Ticks, list[str]]:
+    history = open_history([path])
+    return join_ticks(list(history.blocks())), list(findings(history.report.to_json()))
+
+
+def _rows(ticks: Ticks) -> Iterator[tuple[float, ...]]:
+    for row in ticks:
+        yield tuple(float(row[name]) for name in ("ts_ns", "open", "high", "low", "price"))
+
+
+def fuzz(folder: Path, seed: int, rounds: int) -> int:
+    """`rounds` damaged files; returns how many were refused. AssertionError names what was damaged and how."""
+    draw, refused = random.Random(seed), 0
+    path = folder / "BTCUSDT-1m.data"
+    for number in range(rounds):
+        name, sound = _files(draw)
+        damage, packed = draw.choice(_TEXT_DAMAGE), draw.choice(("as it is", *_CHECKED))
+        if sound.count(b"\n") < 3 and damage in (_swap_rows, _repeat_rows, _mix_encodings):
+            damage = _cut_out
+        if damage not in (_flip, _cut) or draw.randrange(3):
+            packed = "as it is"
+        path.write_bytes(sound)
+        whole, said = _read(path)
+        content = bytearray(PACKED[packed](sound))
+        may_change = damage(content, draw)
+        path.write_bytes(content)
+        what = f"seed {seed}, round {number}: {name}, {packed}, {damage.__name__}"
+        try:
+            ticks, found = _read(path)
+        except DataError as error:
+            assert str(path) in str(error) and str(error).isprintable(), what
+            refused += 1
+            continue
+        except Exception as error:
+            raise AssertionError(f"{what}: {error!r}") from error
+        assert (ticks["price"] > 0).all() and (np.diff(ticks["ts_ns"]) > 0).all(), what
+        changed = len(set(_rows(whole)) - set(_rows(ticks)))
+        if packed == "as it is":
+            assert found != said or changed <= may_change, f"{what}: {changed} rows changed in silence"
+        else:
+            assert changed == 0, f"{what}: {changed} rows changed"
+        assert pa.total_allocated_bytes() < _MOST_BYTES, what
+    return refused
+
+
+def test_damage_is_refused_or_said_or_stays_where_it_is(tmp_path: Path) -> None:
+    assert fuzz(tmp_path, 1, 250) > 25
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("seed", range(100, 140))
+def test_damage_of_many_files(tmp_path: Path, seed: int) -> None:
+    assert fuzz(tmp_path, seed, 2_000) > 200
+
+
+def test_the_damages_do_damage() -> None:
+    """What each does, on a text that can be looked at."""
+    draw = random.Random(3)
+    text = b"a,b\n1,2\n3,4\n5,6\n7,8\n9,0\n"
+    for damage in _TEXT_DAMAGE:
+        outcomes = set()
+        for _ in range(30):
+            content = bytearray(text)
+            damage(content, draw)
+            outcomes.add(bytes(content))
+        assert len(outcomes - {text}) > 3, damage.__name__
+
+
+def test_bars_are_exact() -> None:
+    assert isinstance(_BARS, Bars) and all(float(low) <= float(high) for _, high, low, _, _ in _BARS.rows)

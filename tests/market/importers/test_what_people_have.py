@@ -1,0 +1,341 @@
+"""What is written in any layout, with any times, separators and packing, is read back as the same ticks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from market.importers.writers import DRESSES, JSON, LAYOUTS, PACKED, TIMES, Bars, csv_bytes, made_bars
+from ztb.errors import DataError
+from ztb.market.history import History, open_history
+from ztb.market.ticks import Ticks, join_ticks
+
+Read = Callable[[History], Ticks]
+_FIELDS = ("open", "high", "low", "close")
+
+
+def assert_same(path: Path, bars: Bars) -> None:
+    """What `path` holds is `bars`: times and prices to the bit, quantities to nine digits."""
+    ticks = join_ticks(list(open_history([path]).blocks()))
+    assert (ticks["ts_ns"] - ticks["span_ns"]).tolist() == bars.opens_ns
+    for name in _FIELDS:
+        field = "price" if name == "close" else name
+        assert ticks[field].tolist() == [float(text) for text in bars.column(name)], name
+    assert ticks["size"] == pytest.approx([float(text) for text in bars.column("volume")], rel=1e-9)
+
+
+def written(
+    path: Path, bars: Bars, layout: str, time: str, dress: str = "plain", packed: str = "as it is"
+) -> Path:
+    table = LAYOUTS[layout](bars, [TIMES[time](ns) for ns in bars.opens_ns])
+    path.write_bytes(PACKED[packed](csv_bytes(table, DRESSES[dress])))
+    return path
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout(tmp_path: Path, layout: str) -> None:
+    assert_same(written(tmp_path / "BTCUSDT-1m.csv", made_bars(), layout, "milliseconds"), made_bars())
+
+
+@pytest.mark.parametrize("time", TIMES)
+def test_every_way_to_write_a_time(tmp_path: Path, time: str) -> None:
+    for layout in ("lower case", "unnamed index", "ccxt"):
+        assert_same(written(tmp_path / f"{layout}.csv", made_bars(), layout, time), made_bars())
+
+
+@pytest.mark.parametrize("dress", DRESSES)
+def test_every_separator_encoding_and_preamble(tmp_path: Path, dress: str) -> None:
+    for layout in ("capitals", "Kaggle's Bitstamp", "ccxt", "KuCoin"):
+        if DRESSES[dress].trailing and layout == "KuCoin":
+            continue
+        assert_same(written(tmp_path / f"{layout}.csv", made_bars(), layout, "seconds", dress), made_bars())
+
+
+@pytest.mark.parametrize("packed", PACKED)
+def test_every_packing(tmp_path: Path, packed: str) -> None:
+    assert_same(
+        written(tmp_path / "misnamed.dat", made_bars(), "one letter", "ISO", "plain", packed), made_bars()
+    )
+
+
+@pytest.mark.parametrize("form", JSON)
+def test_every_form_of_json(tmp_path: Path, form: str) -> None:
+    bars = made_bars()
+    for name, mark in (("a.json", ""), ("b.json", "\ufeff")):
+        (tmp_path / name).write_text(mark + JSON[form](bars), encoding="utf-8")
+        assert_same(tmp_path / name, bars)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    layout=st.sampled_from(sorted(LAYOUTS)),
+    time=st.sampled_from(sorted(TIMES)),
+    dress=st.sampled_from(sorted(DRESSES)),
+    packed=st.sampled_from(sorted(PACKED)),
+    seed=st.integers(0, 10_000),
+    n=st.integers(25, 80),
+    scale=st.sampled_from([(42_000.0, 2), (3_000_000.0, 0), (0.08, 6), (1.5e-6, 12), (8e-10, 14)]),
+)
+def test_what_is_written_is_read_back(
+    tmp_path: Path,
+    layout: str,
+    time: str,
+    dress: str,
+    packed: str,
+    seed: int,
+    n: int,
+    scale: tuple[float, int],
+) -> None:
+    bars = made_bars(n, seed=seed, price=scale[0], places=scale[1])
+    assert_same(written(tmp_path / "BTCUSDT-1m.csv", bars, layout, time, dress, packed), bars)
+
+
+@pytest.mark.parametrize("form", ["parquet", "feather", "arrow stream"])
+@pytest.mark.parametrize(
+    "kind", ["string views", "large strings", "index of pandas", "dictionary", "stamps", "decimals"]
+)
+def test_every_type_of_a_binary_table(tmp_path: Path, form: str, kind: str) -> None:
+    bars = made_bars()
+    texts = [TIMES["ISO"](ns) for ns in bars.opens_ns]
+    times = {
+        "string views": pa.array(texts).cast(pa.string_view()),
+        "large strings": pa.array(texts, pa.large_string()),
+        "dictionary": pa.array(texts).dictionary_encode(),
+    }.get(kind, pa.array(bars.opens_ns, pa.timestamp("ns", tz="Asia/Tokyo")))
+    columns = [pa.array([float(text) for text in bars.column(name)]) for name in (*_FIELDS, "volume")]
+    if kind == "decimals":
+        columns = [pa.array(bars.column(name)).cast(pa.decimal128(20, 8)) for name in (*_FIELDS, "volume")]
+    first = "__index_level_0__" if kind == "index of pandas" else "date"
+    table = pa.table([*columns, times], [*_FIELDS, "volume", first])
+    path = tmp_path / "BTCUSDT-1m.data"
+    if form == "parquet":
+        pyarrow.parquet.write_table(table, path)
+    elif form == "feather":
+        pyarrow.feather.write_feather(table, path)
+    else:
+        with pa.ipc.new_stream(path, table.schema) as stream:
+            stream.write_table(table)
+    assert_same(path, bars)
+
+
+_DAYS = [f"2024-01-{day:02}" for day in range(1, 31)]
+_YAHOO = {
+    "of one ticker, three lines": "Price,Close,High,Low,Open,Volume\nTicker,BTC-USD,BTC-USD,BTC-USD,BTC-USD,BTC-USD\n"
+    "Date,,,,,\n",
+    "of one ticker, two lines": ",Close,High,Low,Open,Volume\nDate,,,,,\n",
+    "of the site": "Date,Close,High,Low,Open,Volume\n",
+}
+
+
+@pytest.mark.parametrize("age", _YAHOO)
+def test_yahoo_of_every_age(tmp_path: Path, read: Read, age: str) -> None:
+    path = tmp_path / "BTC-USD.csv"
+    path.write_text(
+        _YAHOO[age] + "".join(f"{day},41969.5,42017.75,41953.25,42000.0,7726600000\n" for day in _DAYS)
+    )
+    history = open_history([path])
+    ticks = read(history)
+    assert len(ticks) == 30 and history.instrument.symbol == "BTC/USD"
+    assert (ticks["open"][0], ticks["price"][0]) == (42_000.0, 41_969.5)
+    if "ticker" in age and "three" in age:
+        assert ticks["size"][0] == pytest.approx(7726600000 / 41969.5), "its volume of coins is in dollars"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "first"),
+    [
+        ("BTCUSD_M1.csv", "<DATE>\t<TIME>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\t<VOL>\t<SPREAD>\n"
+         + "".join(f"2024.01.01\t00:{i:02}:00\t5.1\t5.3\t5.0\t5.2\t{i + 1}\t0\t12\n" for i in range(60)), 1),
+        ("BTCUSD1.csv", "".join(f"2024.01.01,00:{i:02},5.1,5.3,5.0,5.2,{i + 1}\n" for i in range(60)), 1),
+        ("DAT_NT_BTCUSD_M1_2024.csv",
+         "".join(f"20240101 00{i:02}00;5.1;5.3;5.0;5.2;{i + 1}\n" for i in range(60)), 1),
+        ("EURUSD_Candlestick_1_M_BID.csv", "Gmt time,Open,High,Low,Close,Volume\n"
+         + "".join(f"01.01.2024 00:{i:02}:00.000,5.1,5.3,5.0,5.2,{i + 1}\n" for i in range(60)), 1),
+        ("dukascopy.csv", "Local time,Open,High,Low,Close,Volume\n"
+         + "".join(f"01.01.2024 01:{i:02}:00.000 GMT+0100,5.1,5.3,5.0,5.2,{i + 1}\n" for i in range(60)), 1),
+        ("tradestation.csv", '"Date","Time","Open","High","Low","Close","Volume"\n'
+         + "".join(f"2024-01-01,00:{i:02},5.1,5.3,5.0,5.2,{i + 1}\n" for i in range(60)), 1),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_files_of_brokers(
+    tmp_path: Path, read: Read, name: str, text: str, first: int, encoding: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(text.encode(encoding))
+    ticks = read(open_history([path]))
+    assert len(ticks) == 60 and set(np.diff(ticks["ts_ns"])) == {60 * 10**9}
+    assert ticks["ts_ns"][0] == (1_704_067_200 + 60) * 10**9
+    assert (ticks["open"][0], ticks["high"][0], ticks["low"][0], ticks["price"][0]) == (5.1, 5.3, 5.0, 5.2)
+    assert ticks["size"][0] == first
+
+
+def test_trading_view_without_volume_says_what_is_assumed(tmp_path: Path, read: Read) -> None:
+    path = tmp_path / "COINBASE_BTCUSD, 1.csv"
+    path.write_text(
+        "time,open,high,low,close\n" + "".join(f"{1704067200 + 60 * i},5,6,4,5\n" for i in range(30))
+    )
+    history = open_history([path])
+    assert (read(history)["size"] == 20_000).all()
+    assert any("nothing tells the volume" in note for note in history.report.notes)
+    assert (history.instrument.symbol, history.instrument.venue) == ("BTC/USD", "coinbase")
+
+
+@pytest.mark.parametrize("empty", ["NaN,NaN,NaN,NaN,NaN", ",,,,", "0,0,0,0,0", "null,null,null,null,0"])
+def test_a_minute_without_a_trade_is_a_missing_bar(tmp_path: Path, read: Read, empty: str) -> None:
+    rows = [f"{1704067200 + 60 * i}," + (empty if i % 3 == 2 else "5.5,6,5,5.5,1") for i in range(60)]
+    path = tmp_path / "bitstampUSD_1-min.csv"
+    path.write_text("Timestamp,Open,High,Low,Close,Volume\n" + "\n".join(rows) + "\n")
+    history = open_history([path])
+    assert len(read(history)) == 40
+    report = history.report
+    assert (report.bad, report.missing_bars, report.dropped["bar without a trade"]) == (0, 19, 20)
+    assert (history.instrument.symbol, history.instrument.venue) == ("BTC/USD", "bitstamp")
+
+
+def test_a_refusal_of_a_venue_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps({"retCode": 10001, "retMsg": "params error: symbol invalid", "result": {}}))
+    with pytest.raises(DataError, match="says 'params error: symbol invalid'"):
+        open_history([path])
+
+
+_MINUTES = range(30)
+_S = 1_704_067_200
+
+
+def _lines(header: str, row: str) -> str:
+    """`{i}` counts minutes, `{s}` and `{ms}` are the time, `{d}` days."""
+    return header + "".join(
+        row.format(
+            i=f"{i:02}",
+            j=f"{i + 1:02}",
+            s=_S + 60 * i,
+            ms=(_S + 60 * i) * 1000,
+            d=f"{i + 1:02}",
+            h=_S + 3600 * i,
+        )
+        + "\n"
+        for i in _MINUTES
+    )
+
+
+def _json(
+    wrap: Callable[[list[object]], object], row: Callable[[int], object], *, newest_first: bool = False
+) -> str:
+    rows = [row(i) for i in _MINUTES]
+    return json.dumps(wrap(rows[::-1] if newest_first else rows))
+
+
+_SEEN = {
+    "CryptoDataDownload of 2019": (
+        "Coinbase_BTCUSD_1h.csv", "https://www.CryptoDataDownload.com\nDate,Symbol,Open,High,Low,Close,Volume BTC,Volume USD\n"
+        + "".join(f"2024-01-0{1 + i // 24} {i % 12 or 12:02}-{'AM' if i % 24 < 12 else 'PM'},BTCUSD,5,6,4,5,2,10.1\n"
+                  for i in range(29, -1, -1)), "BTC/USD", 2),
+    "CryptoDataDownload with a day beside the time": (
+        "BTCUSD.csv", _lines("Unix Timestamp,Date,Symbol,Open,High,Low,Close,Volume\n", "{h}.0,2024-01-01,BTCUSD,5,6,4,5,2"),
+        "BTC/USD", 2),
+    "CoinMarketCap with thousands": (
+        "BTC-USD.csv", _lines("Date,Open*,High,Low,Close**,Volume,Market Cap\n",
+                          '"Jan {d}, 2024",5.00,6.00,4.00,5.00,"1,000.00","$1,000,000.00"'), "BTC/USD", 200),
+    "Binance's REST klines": (
+        "BTCUSDT.json", _json(list, lambda i: [(_S + 60 * i) * 1000, "5", "6", "4", "5", "2", (_S + 60 * i + 60) * 1000 - 1,
+                                              "10.1", 3, "1", "5", "0"]), "BTC/USDT", 2),
+    "HTX's answer": (
+        "htx_BTCUSDT.json", _json(lambda rows: {"status": "ok", "data": rows}, lambda i: {
+            "id": _S + 60 * i, "open": 5, "close": 5, "low": 4, "high": 6, "amount": 2, "vol": 10.1, "count": 3},
+            newest_first=True), "BTC/USDT", 2),
+    "Bitstamp's answer": (
+        "bitstamp_BTCUSD.json", _json(lambda rows: {"data": {"pair": "BTC/USD", "ohlc": rows}}, lambda i: {
+            "timestamp": str(_S + 60 * i), "open": "5", "high": "6", "low": "4", "close": "5", "volume": "2"}),
+        "BTC/USD", 2),
+    "Deribit's answer": (
+        "deribit_BTC-PERPETUAL.json", json.dumps({"result": {
+            "volume": [2.0] * 30, "ticks": [(_S + 60 * i) * 1000 for i in _MINUTES], "status": "ok", "open": [5.0] * 30,
+            "low": [4.0] * 30, "high": [6.0] * 30, "cost": [10.1] * 30, "close": [5.0] * 30}}), "BTC/USD:BTC", 2),
+    "Bybit's linear answer": (
+        "bybit.json", _json(lambda rows: {"result": {"category": "linear", "symbol": "BTCUSDT", "list": rows}},
+                            lambda i: [str((_S + 60 * i) * 1000), "5", "6", "4", "5", "2", "10.1"], newest_first=True),
+        "BTC/USDT:USDT", 2),
+    "Bybit's inverse answer": (
+        "bybit.json", _json(lambda rows: {"result": {"category": "inverse", "symbol": "BTCUSD", "list": rows}},
+                            lambda i: [str((_S + 60 * i) * 1000), "5", "6", "4", "5", "10.1", "2"], newest_first=True),
+        "BTC/USD:BTC", 2),
+    "InfluxDB's": (
+        "BTCUSDT.csv", "#datatype,string,long\n" + _lines(",result,table,_time,open,high,low,close,volume\n",
+                                                          ",,0,2024-01-01T00:{i}:00Z,5,6,4,5,2"), "BTC/USDT", 2),
+    "quoted": ("BTCUSDT.csv", _lines('"timestamp","open","high","low","close","volume"\n', '"{s}","5","6","4","5","2"'),
+               "BTC/USDT", 2),
+    "blanks after commas": ("BTCUSDT.csv", _lines("timestamp, open, high, low, close, volume\n", "{s}, 5, 6, 4, 5, 2"),
+                            "BTC/USDT", 2),
+    "ClickHouse's": ("BTCUSDT.tsv", _lines("", "2024-01-01 00:{i}:00\t5\t6\t4\t5\t2"), "BTC/USDT", 2),
+    "quoted decimal commas": ("BTCEUR.csv", _lines('"timestamp","open","high","low","close","volume"\n',
+                                                   '"{s}","5,0","6,0","4,0","5,0","2,0"'), "BTC/EUR", 2),
+    "German": ("BTCEUR.csv", _lines("Datum;Open;High;Low;Close;Volume\n", "01.01.2024 00:{i};5,0;6,0;4,0;5,0;2,0"),
+               "BTC/EUR", 2),
+    "TradingView with other lines": (
+        "BINANCE_BTCUSDT.P, 60.csv", _lines("time,open,high,low,close,Volume,Volume MA\n", "{h},5,6,4,5,2,NaN"),
+        "BTC/USDT:USDT", 2),
+    "CoinAPI's": (
+        "BTCUSD.csv", _lines("time_period_start;time_period_end;time_open;time_close;price_open;price_high;price_low;"
+                             "price_close;volume_traded\n",
+                             "2024-01-01T00:{i}:00.0000000Z;2024-01-01T00:{j}:00.0000000Z;2024-01-01T00:{i}:03.1230000Z;"
+                             "2024-01-01T00:{i}:59.1230000Z;5;6;4;5;2"), "BTC/USD", 2),
+    "BitMEX' bars": (
+        "XBTUSD.csv", _lines("timestamp,symbol,open,high,low,close,trades,volume,vwap,lastSize,turnover,homeNotional,"
+                             "foreignNotional\n", "2024-01-01T00:{j}:00.000Z,XBTUSD,5,6,4,5,3,10,5,1,100,2,10"),
+        "BTC/USD:BTC", 2),
+    "Kraken's archive of days": ("kraken_XBTUSD_1440.csv", "".join(f"{_S + 86_400 * i},5,6,4,5,2,3\n" for i in _MINUTES),
+                                 "BTC/USD", 2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("which", _SEEN)
+def test_files_that_were_seen(tmp_path: Path, read: Read, which: str) -> None:
+    name, text, symbol, size = _SEEN[which]
+    (tmp_path / name).write_text(text)
+    history = open_history([tmp_path / name])
+    ticks = read(history)
+    assert len(ticks) == 30 and history.report.bad == 0
+    assert ticks["ts_ns"][0] - ticks["span_ns"][0] == _S * 10**9
+    assert set(np.diff(ticks["ts_ns"])) == {history.bar_ns}
+    assert (ticks["open"][0], ticks["high"][0], ticks["low"][0], ticks["price"][0]) == (5, 6, 4, 5)
+    assert history.instrument.symbol == symbol
+    assert ticks["size"] == pytest.approx(size)
+
+
+_QUOTES = {
+    "Dukascopy's": "Gmt time,Ask,Bid,AskVolume,BidVolume\n"
+    + "".join(f"01.01.2024 00:00:{i:02}.123,1.1002,1.1001,1.5,2\n" for i in _MINUTES),
+    "HistData's": "".join(f"20240101 0000{i:02}123,1.1001,1.1002,0\n" for i in _MINUTES),
+    "MetaTrader's": "<DATE>\t<TIME>\t<BID>\t<ASK>\t<LAST>\t<VOLUME>\t<FLAGS>\n"
+    + "".join(f"2024.01.01\t00:00:{i:02}.123\t1.1001\t1.1002\t\t\t6\n" for i in _MINUTES),
+    "camelCase": "time,bidPrice,askPrice,bidQty,askQty\n"
+    + "".join(f"{(_S + i) * 1000 + 123},1.1001,1.1002,2,1.5\n" for i in _MINUTES),
+}
+
+
+@pytest.mark.parametrize("which", _QUOTES)
+def test_quotes_that_were_seen(tmp_path: Path, read: Read, which: str) -> None:
+    (tmp_path / "EURUSD.csv").write_text(_QUOTES[which])
+    ticks = read(open_history([tmp_path / "EURUSD.csv"]))
+    assert ticks["ts_ns"].tolist() == [(_S + i) * 10**9 + 123_000_000 for i in _MINUTES]
+    assert (ticks["bid"] == 1.1001).all() and (ticks["ask"] == 1.1002).all()
+
+
+def test_trades_have_the_time_of_the_venue_not_of_the_database(tmp_path: Path, read: Read) -> None:
+    text = "time,created_at,price,amount,side\n"
+    text += "".join(f"2024-01-01 00:00:{i // 10:02},2024-02-01T00:00:00.{i:06},5,1,buy\n" for i in _MINUTES)
+    (tmp_path / "x.csv").write_text(text)
+    assert read(open_history([tmp_path / "x.csv"]))["ts_ns"].tolist() == [
+        (_S + i // 10) * 10**9 for i in _MINUTES
+    ]

@@ -1,0 +1,80 @@
+"""Real money needs a person's word, for one account, configuration, code and lineage, and for a while."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from runtime.daemons import environment
+from ztb.errors import ConfigError
+from ztb.execution.risk import RiskLimits
+from ztb.runtime.modes.arming import (
+    Arming,
+    account_of,
+    disarm,
+    fault_of,
+    phrase,
+    read_arming,
+    require_armed,
+    write_arming,
+)
+from ztb.runtime.modes.live import limited
+
+GIVEN = Arming("account", 1000.0, "config", "code", "weights", expires_ns=100)
+START = {
+    "account": "account", "config_hash": "config", "code_version": "code", "lineage": {"weights", "child"},
+    "now_ns": 99,
+}  # fmt: skip
+
+
+def test_what_was_armed_may_start():
+    assert fault_of(GIVEN, **START) == ""
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"account": "b"}, "account"),
+        ({"config_hash": "b"}, "configuration"),
+        ({"code_version": "b"}, "armed for ztb code"),
+        ({"lineage": {"stranger"}}, "generation"),
+        ({"now_ns": 100}, "time"),
+    ],
+)
+def test_anything_else_may_not(other, words):
+    fault = fault_of(GIVEN, **START | other)
+    assert words in fault
+
+
+def test_the_expiry_limits_the_time_to_the_first_start_alone():
+    started = Arming("account", 1000.0, "config", "code", "weights", expires_ns=100, started_ns=50)
+    assert fault_of(started, **START | {"now_ns": 10_000}) == ""
+
+
+def test_it_lies_in_the_runs_folder_for_its_owner_and_disarming_takes_it_away(tmp_path):
+    write_arming(tmp_path, GIVEN)
+    assert read_arming(tmp_path) == GIVEN and (tmp_path / "arming.json").stat().st_mode & 0o077 == 0
+    disarm(tmp_path)
+    with pytest.raises(ConfigError, match="not armed"):
+        require_armed(fault_of(read_arming(tmp_path), **START), tmp_path)
+
+
+def test_the_limit_bounds_order_and_position():
+    limits = limited(RiskLimits(), 500.0, 10_000.0)
+    assert limits.max_order_notional_quote == 500.0 and limits.max_exposure == pytest.approx(0.05)
+    assert limited(RiskLimits(), 1e9, 10_000.0).max_exposure == RiskLimits().max_exposure
+
+
+@pytest.mark.parametrize(("typed", "code"), [("yes", 2), (None, 0)])
+def test_only_the_very_phrase_arms(tmp_path, typed, code):
+    key = "a-key-of-an-account"
+    done = subprocess.run(
+        [sys.executable, "-m", "ztb", "arm", "--run", "run", "--limit", "250"], cwd=tmp_path, text=True,
+        input=(typed or phrase(account_of(key), 250.0)) + "\n", capture_output=True, check=False,
+        env=environment(ZTB_SECRET_EXCHANGE_API_KEY=key),
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert (read_arming(tmp_path / "run") is not None) is (code == 0)
+    assert key not in done.stdout + done.stderr
