@@ -8,8 +8,13 @@ from statistics import median
 import numpy as np
 import pytest
 
-from learning.weak_edge import LADDER, SIGMA, Trial, optimum, share, weak_market, weak_settings
+from learning.weak_edge import FUTURES, LADDER, SIGMA, Trial, optimum, share, weak_market, weak_settings
+from trading.markets import HOUR_NS
 from utils.checkpoint_states import proof_sample
+from ztb.config import Config
+from ztb.config.learning import OnlineSection
+from ztb.runtime.build.assembly import assemble
+from ztb.runtime.build.pretraining import training_settings
 from ztb.trading.rewards import RewardKind
 
 SEEDS = 5
@@ -36,6 +41,11 @@ def test_a_weak_edge_is_learnt_and_with_luck_left_in_the_rewards_it_is_not():
     with_luck = replace(settings, luck_weight=1.0)
     assert share(trial, trial.train(50, settings), settings) > 0.8
     assert share(trial, trial.train(50, with_luck), with_luck) < 0.6
+
+
+def test_a_runs_configuration_says_how_much_luck_counts():
+    config = Config(online=OnlineSection(luck_weight=0.25))
+    assert training_settings(assemble(config, FUTURES, HOUR_NS, 0)).luck_weight == 0.25
 
 
 def test_where_there_is_no_edge_nothing_is_traded():

@@ -9,7 +9,7 @@ where it loses: the optimum trades at once, sees the last return and its own exp
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache, partial
 
@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trading.markets import HOUR_NS, START_NS
-from ztb.config.learning import PPO_DEFAULTS, OnlineSection
+from ztb.config import Config
 from ztb.execution.paper_config import PaperConfig
-from ztb.features import SHIPPED, FeatureSet, Normaliser
+from ztb.features import SHIPPED, FeatureSet
 from ztb.learning.luck import Luck
 from ztb.learning.rollouts import BatchPolicy
 from ztb.learning.training import Training, split
@@ -27,8 +27,9 @@ from ztb.learning.training_settings import PretrainSettings
 from ztb.market.history import open_history
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import BAR, Ticks, empty_ticks
+from ztb.runtime.build.assembly import assemble
+from ztb.runtime.build.pretraining import training_settings
 from ztb.trading.bridge import FACT_EXPOSURE, BridgeConfig
-from ztb.trading.decision_clock import DecisionClock, Every
 from ztb.trading.episodes import Episodes
 from ztb.trading.policy.weights import Weights
 from ztb.trading.recording import Recording, record
@@ -115,13 +116,9 @@ def optimum(rho: float) -> tuple[NDArray[np.int64], float]:
 
 
 def weak_settings(features: tuple[str, ...] = SHIPPED) -> PretrainSettings:
-    """What a run with default settings trains with."""
-    online = OnlineSection()
-    return PretrainSettings(
-        features=partial(FeatureSet, FUTURES, HOUR_NS, features), normaliser=Normaliser,
-        clock=partial(DecisionClock, Every.BAR, 0), period_ns=HOUR_NS, bridge=BRIDGE, paper=PaperConfig(),
-        ppo=PPO_DEFAULTS, start_cash=10_000.0, reward_scale=online.reward_scale, luck_weight=online.luck_weight,
-    )  # fmt: skip
+    """What a run with default settings trains with, shown `features`."""
+    settings = training_settings(assemble(Config(), FUTURES, HOUR_NS, 0))
+    return replace(settings, features=partial(FeatureSet, FUTURES, HOUR_NS, features))
 
 
 @dataclass(frozen=True, slots=True)
