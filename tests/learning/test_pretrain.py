@@ -83,7 +83,12 @@ def test_progress_and_the_curve_tell_what_happened():
     assert found.curve[-1].steps == 6 * 16 * 32
     examined = {point.update: point.validation for point in found.curve if point.validation is not None}
     assert found.best_update == max(examined, key=lambda update: examined[update])
-    assert found.validation.policy == examined[found.best_update]
+    assert found.validation.policy != examined[found.best_update], "the policy is told with its luck"
+
+
+def test_with_all_luck_left_in_the_curve_tells_what_the_policy_earned():
+    found = run(trending(400), luck_weight=1.0)
+    assert found.validation.policy == max(p.validation for p in found.curve if p.validation is not None)
 
 
 def test_the_normaliser_ends_where_the_engines_does_after_the_span():

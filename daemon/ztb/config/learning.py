@@ -12,8 +12,8 @@ from ztb.learning.regime import profile_options
 from ztb.trading.ppo.config import PROFILES, PPOConfig
 
 PPO_DEFAULTS = PPOConfig(
-    num_envs=128, num_steps=64, minibatch_size=1024, epochs=4, learning_rate=1e-3, anneal_learning_rate=False,
-    gamma=0.95, gae_lambda=0.7, entropy_coef=0.005, target_kl=0.03,
+    num_envs=128, num_steps=64, minibatch_size=512, epochs=4, learning_rate=1e-3, anneal_learning_rate=False,
+    gamma=0.95, gae_lambda=0.7, entropy_coef=0.01, target_kl=0.03,
 )  # fmt: skip
 """Defaults of the section `ppo`: for markets, where rewards are noise for the most part. So much is collected for a
 step, and long returns count for so little, because the noise in a sum of rewards grows with its length.
@@ -40,6 +40,12 @@ class OnlineSection(Section):
     )
     reward_scale: float = Field(
         default=100.0, gt=0, description="rewards are multiplied by this for the learner"
+    )
+    luck_weight: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="in training on history, how much what no forecast saw of a return counts; 1: rewards as they are",
     )
     max_generation_age: int = Field(default=2, ge=0, description="older generations' transitions are dropped")
     window_decisions: int = Field(

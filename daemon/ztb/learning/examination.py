@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ztb.learning.luck import Luck
 from ztb.learning.rollouts import BatchPolicy, episode_keys
 from ztb.learning.training_settings import PretrainSettings
 from ztb.trading.episodes import Episodes
@@ -29,14 +30,29 @@ class Validation:
     random: float
 
 
-class Examination:
-    """The held-out part, passed by some paths with the same random numbers every time."""
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """Mean rewards a decision on the held-out part: as they were, and less the luck in them (see `Luck`)."""
 
-    def __init__(self, recording: Recording, settings: PretrainSettings, seed: int) -> None:
+    reward: float
+    less_luck: float
+
+
+class Examination:
+    """The held-out part, passed by some paths with the same random numbers every time.
+
+    `innovations` (K,) are those of the log returns after its decisions; None: nothing is held to be luck.
+    """
+
+    def __init__(
+        self, recording: Recording, settings: PretrainSettings, seed: int,
+        innovations: NDArray[np.float64] | None = None,
+    ) -> None:  # fmt: skip
         lanes = settings.validation_lanes
         self._simulation = Simulation(
             recording, settings.bridge, settings.paper, settings.start_cash, Episodes(), lanes
         )
+        self._luck = Luck(self._simulation, innovations)
         generator = np.random.Generator(np.random.PCG64(seed))
         self._keys = episode_keys(generator, lanes)
         self._uniforms = generator.random((recording.decisions - 1, lanes, 2))
@@ -44,8 +60,8 @@ class Examination:
         self._flat = settings.bridge.ladder.index(0.0)
         self._logprobs = np.zeros(lanes, np.float32)
 
-    def policy(self, policy: BatchPolicy) -> float:
-        """The mean reward a decision of `policy`."""
+    def policy(self, policy: BatchPolicy) -> Examined:
+        """The mean rewards a decision of `policy`."""
         actions = np.zeros((len(self._keys), 2), np.int64)
 
         def choose(uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -57,24 +73,25 @@ class Examination:
 
     def random(self) -> float:
         """The mean reward of actions drawn uniformly."""
-        return self._mean(lambda uniforms: (uniforms * (self._rungs, TIMINGS)).astype(np.int64))
+        return self._mean(lambda uniforms: (uniforms * (self._rungs, TIMINGS)).astype(np.int64)).reward
 
     def constant(self, rung: int) -> float:
         """The mean reward of one target exposure, taken at once."""
         actions = np.tile(np.array([rung, TIMING_AGGRESSIVE], np.int64), (len(self._keys), 1))
-        return self._mean(lambda _: actions)
+        return self._mean(lambda _: actions).reward
 
     def against_ignorance(self, policy: float) -> Validation:
         """`policy`'s figure beside those of policies that know nothing."""
         return Validation(policy, self.constant(self._flat), self.constant(self._rungs - 1), self.random())
 
-    def _mean(self, choose: Callable[[NDArray[np.float64]], NDArray[np.int64]]) -> float:
+    def _mean(self, choose: Callable[[NDArray[np.float64]], NDArray[np.int64]]) -> Examined:
         simulation = self._simulation
         simulation.reset(self._keys)
-        total = 0.0
+        total = lucky = 0.0
         for uniforms in self._uniforms:
-            outcome = simulation.step(choose(uniforms))
+            luck, outcome = self._luck.step(choose(uniforms)), simulation.outcome
+            lucky += float(luck.mean())
             total += float(outcome.rewards.mean())
             if outcome.terminated.any():
                 simulation.restart(outcome.terminated)
-        return total / len(self._uniforms)
+        return Examined(total / len(self._uniforms), (total - lucky) / len(self._uniforms))

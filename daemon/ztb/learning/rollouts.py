@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.errors import NonFiniteError
+from ztb.learning.luck import Luck
 from ztb.trading.bridge import FACT_EQUITY
 from ztb.trading.policy.network import MakeNetwork, new_outputs
 from ztb.trading.policy.serving import sample_batch
@@ -62,17 +63,20 @@ class BatchPolicy:
 class Collector:
     """Fills one rollout of T `steps` of all lanes of `simulation`, again and again; episodes go on in between.
 
-    Rewards are the bridge's, or the strategy's own, times `reward_scale`. Random numbers come from `seed` alone.
+    Rewards are the bridge's, or the strategy's own, times `reward_scale`; where `innovations` (K,) of the recording's
+    log returns are given, what they brought is taken out (see `Luck`). Random numbers come from `seed` alone.
     """
 
     def __init__(
         self, shape: NetworkShape, weights: Weights, simulation: Simulation, steps: int, seed: int,
         reward_scale: float = 1.0, make: MakeNetwork | None = None, own_reward: OwnReward | None = None,
+        innovations: NDArray[np.float64] | None = None,
     ) -> None:  # fmt: skip
         self.simulation = simulation
         self.rollout = empty_rollout(shape, steps, simulation.num_lanes)
         self._policy = BatchPolicy(shape, weights, simulation.num_lanes, make)
         self._own_reward = own_reward
+        self._luck = Luck(simulation, innovations)
         self._reward_scale = np.float32(reward_scale)
         self._generator = np.random.Generator(np.random.PCG64(seed))
         self._uniforms = np.empty((simulation.num_lanes, len(shape.heads)))
@@ -96,12 +100,13 @@ class Collector:
         self._generator.random(out=self._uniforms)
         rollout.values[t] = self._policy.decide(observations, self._uniforms, actions, rollout.logprobs[t])
         before = simulation.lanes.facts[:, FACT_EQUITY].copy()
-        outcome = simulation.step(actions)
+        luck, outcome = self._luck.step(actions), simulation.outcome
         if self._own_reward is not None:
             outcome.rewards[:] = self._own_reward(before, simulation.lanes.facts[:, FACT_EQUITY])
             if not np.isfinite(outcome.rewards).all():
                 raise self._no_reward(self._own_reward, t, before)
-        np.multiply(outcome.rewards, self._reward_scale, out=rollout.rewards[t], casting="same_kind")
+        rewards = outcome.rewards - luck
+        np.multiply(rewards, self._reward_scale, out=rollout.rewards[t], casting="same_kind")
         rollout.terminated[t] = outcome.terminated
         rollout.truncated[t] = outcome.truncated
         np.logical_not(outcome.tainted, out=rollout.mask[t])

@@ -10,9 +10,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ztb.errors import DataError, NonFiniteError, StrategyError
 from ztb.learning.examination import Examination, Validation
+from ztb.learning.forecast import fit_forecast
 from ztb.learning.rollouts import BatchPolicy, Collector
 from ztb.learning.training_settings import PretrainSettings
 from ztb.trading.episodes import Episodes
@@ -21,6 +23,7 @@ from ztb.trading.policy.weights import Weights
 from ztb.trading.ppo.rollout import Rollout, UpdateStats
 from ztb.trading.ppo.update import PPOUpdater
 from ztb.trading.recording import Recording
+from ztb.trading.rewards import RewardKind
 from ztb.trading.simulation import Simulation
 
 
@@ -28,7 +31,8 @@ from ztb.trading.simulation import Simulation
 class CurvePoint:
     """After one update: the mean reward a decision in training, and on the held-out part where it was looked at.
 
-    Rewards are those of the bridge, unscaled. `steps` counts decisions trained on, over all environments.
+    Rewards are those trained on, unscaled: the bridge's less the luck in them. `steps` counts decisions trained on,
+    over all environments.
     """
 
     update: int
@@ -45,9 +49,13 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """What did best on the held-out part: its mean reward there, the update it came from, and the optimiser's state."""
+    """What did best on the held-out part: the update it came from, and the optimiser's state.
+
+    `validation` is its mean reward there less the luck in it, by which it was chosen, `reward` with it.
+    """
 
     validation: float
+    reward: float
     update: int
     weights: Weights
     updater_state: dict[str, Any]
@@ -67,6 +75,20 @@ def split(recording: Recording, settings: PretrainSettings) -> tuple[Recording, 
     return recording.window(0, first), recording.window(first, n)
 
 
+def _innovations(
+    recording: Recording, held_out: Recording, settings: PretrainSettings
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | tuple[None, None]:
+    """Of the log returns of both parts, what counts as luck, by a forecast that was made on the first alone.
+
+    None where a reward is not a log return.
+    """
+    share = 1.0 - settings.luck_weight
+    if not share or settings.own_reward is not None or settings.bridge.reward is not RewardKind.LOG_RETURN:
+        return None, None
+    forecast = fit_forecast(recording)
+    return share * forecast.innovations(recording), share * forecast.innovations(held_out)
+
+
 class Training:
     """PPO on `recording`, examined on `held_out`; ends after `settings.updates`, or early for want of progress.
 
@@ -84,17 +106,18 @@ class Training:
             recording, settings.bridge, settings.paper, settings.start_cash, episodes, ppo.num_envs
         )
         self.settings = settings
+        trained, examined = _innovations(recording, held_out, settings)
         self._collector = Collector(
             shape, weights, simulation, ppo.num_steps, seed, settings.reward_scale, settings.network,
-            settings.own_reward,
+            settings.own_reward, trained,
         )  # fmt: skip
         module = build_module(shape, settings.network, seed) if settings.network else None
         self.updater = PPOUpdater(shape, ppo, weights, seed, settings.device, module)
         self._policy = BatchPolicy(
             shape, weights, settings.validation_lanes, settings.network, greedy=not settings.sample
         )
-        self._examination = Examination(held_out, settings, seed)
-        self.best = Best(-np.inf, 0, weights, self.updater.state())
+        self._examination = Examination(held_out, settings, seed, examined)
+        self.best = Best(-np.inf, -np.inf, 0, weights, self.updater.state())
         self.curve: list[CurvePoint] = []
 
     @property
@@ -147,22 +170,24 @@ class Training:
         weights = self.updater.weights()
         self._policy.load(weights)
         found = self._examination.policy(self._policy)
-        if not math.isfinite(found):
+        if not math.isfinite(found.less_luck):
             raise NonFiniteError(
-                "reward", f"the mean reward on the held-out part is {found} at update {number}"
+                "reward", f"the mean reward on the held-out part is {found.less_luck} at update {number}"
             )
-        if found > self.best.validation:
-            self.best = Best(found, number, weights, self.updater.state())
-        return found
+        if found.less_luck > self.best.validation:
+            state = self.updater.state()
+            self.best = Best(found.less_luck, found.reward, number, weights, state)
+        return found.less_luck
 
     def validation(self) -> Validation:
         """The best policy's figure beside those of policies that know nothing."""
-        return self._examination.against_ignorance(self.best.validation)
+        return self._examination.against_ignorance(self.best.reward)
 
     def state(self) -> dict[str, Any]:
         """Everything that the rest of the training depends on, copied: plain data and numpy arrays."""
         best = {name: getattr(self.best, name) for name in Best.__slots__}
-        best["validation"] = _known(self.best.validation)
+        for name in ("validation", "reward"):
+            best[name] = _known(best[name])
         return {
             "updater": self.updater.state(),
             "collector": self._collector.state(),
@@ -175,8 +200,8 @@ class Training:
         self.updater.load_state(state["updater"])
         self._collector.load_state(state["collector"])
         best: dict[str, Any] = dict(state["best"])
-        if best["validation"] is None:
-            best["validation"] = -np.inf
+        for name in ("validation", "reward"):
+            best[name] = -np.inf if best[name] is None else best[name]
         self.best = Best(**best)
         self.curve = [_point(**point) for point in state["curve"]]
 

@@ -34,6 +34,8 @@ class PretrainSettings:
     """Whether the policy's actions are drawn where it serves; the held-out part is traded as it will serve."""
     network: MakeNetwork | None = None
     own_reward: OwnReward | None = None
+    luck_weight: float = 0.0
+    """How much what no forecast saw of a return counts in the rewards; 1: they are trained on as they are."""
     updates: int = 48
     validate_every: int = 4
     """Updates between two looks at the held-out part; the last update is always followed by one."""

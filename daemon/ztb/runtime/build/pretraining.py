@@ -49,6 +49,7 @@ def training_settings(assembly: Assembly) -> PretrainSettings:
         ppo=config.ppo,
         start_cash=config.execution.start_cash_quote,
         reward_scale=config.online.reward_scale,
+        luck_weight=config.online.luck_weight,
         sample=config.strategy.sample,
         network=assembly.strategy.network,
         own_reward=assembly.strategy.reward,

@@ -276,7 +276,7 @@ class TrainingRun:
             "config_hash": config_hash(self.request.config),
             "feature_schema": self._schema,
         }
-        return state, {"metrics": {"validation_mean_reward": best.validation}, "lineage": lineage}
+        return state, {"metrics": {"validation_mean_reward": best.reward}, "lineage": lineage}
 
     def finish(self) -> _Json:
         """Write `summary.json`; returns it."""
