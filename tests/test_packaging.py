@@ -75,7 +75,7 @@ def test_an_install_works_and_finds_the_strategies(kind, checkout, tmp_path, wri
     place = checkout if kind == "editable" else tmp_path / "env"
     shown = do(programs / "python", "-P", "-c", SHOW, env=lent(), cwd=tmp_path)
     assert shown.count(str(place)) == 2, shown
-    assert '["ema_cross", "flat", "hold", "ppo_online", "random_walk"]' in shown
+    assert '["ema_cross", "flat", "hold", "ppo_online", "random_walk", "reversion", "trend"]' in shown
     if kind == "editable":
         return
     out = tmp_path / "run"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -62,17 +63,15 @@ def test_a_turn_that_is_too_large_for_one_order_is_two_each_within_equity(replay
     check_books(ran)
     reader = JournalReader(ran.directory.journal)
     rows, orders = list(reader.rows(DecisionRow)), list(reader.rows(OrderRow))
-    worth = [
-        order.lots * 0.001 * rows[order.decision].mid / rows[order.decision].equity
-        for order in orders
-        if not order.reduce_only
+    pairs = [
+        (first, second)
+        for first, second in pairwise(orders)
+        if first.decision == second.decision and first.side == second.side
     ]
-    assert max(worth) < 1.001  # of the equity when it was decided, which closing costs a little of
-    turns = [order for order in orders if order.reduce_only]
-    assert len(turns) > 5
-    for closing in turns:
-        opening = next(order for order in orders if order.order_id == closing.order_id + 1)
-        assert (
-            opening.decision == closing.decision and opening.side == closing.side and not opening.reduce_only
-        )
-    assert ran.summary["refusals"] == 0
+    assert len(pairs) > 5
+    for closing, opening in pairs:
+        row = rows[closing.decision]
+        assert closing.lots == round(abs(row.position) / 0.001) and closing.side * row.position < 0.0
+        assert opening.lots * 0.001 * row.mid / row.equity < 1.001  # of the equity when it was decided
+        assert rows[closing.decision + 2].position * row.position < 0.0
+    assert ran.summary["refusals"] == 0 and not any(order.reduce_only for order in orders)

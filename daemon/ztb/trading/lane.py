@@ -306,11 +306,28 @@ class Lane:
         )  # fmt: skip
         closing = self._closing_part(order, seen)
         if closing is not None and too_large(order.lots * self._lot_size, seen, self.gate.limits):
-            reason = self._offer(closing, seen)
-            if reason is Reason.PASSED:
-                self._replacement = wanted  # what is left of it goes out once the position is closed
-            return str(reason)
+            return str(self._turn(order, closing, seen))
         return str(self._offer(order, seen))
+
+    def _turn(self, order: OrderRequest, closing: OrderRequest, seen: Facts) -> Reason:
+        """Send an order that turns the position and is too large for one as two: what closes it, and what opens anew.
+
+        Both at once: waiting for the first to be filled costs a bar. The gate takes the first for filled at its worst.
+        Who comes first at the venue is open, so that only a closing order that goes alone is bound to reduce.
+        """
+        sent = closing.lots * self._lot_size
+        buys, sells = (sent, 0.0) if order.side > 0 else (0.0, sent)
+        after = msgspec.structs.replace(
+            seen, open_buys=seen.open_buys + buys, open_sells=seen.open_sells + sells
+        )
+        opening = msgspec.structs.replace(order, lots=order.lots - closing.lots)
+        proposal = self._proposal(opening, after)
+        tradable = proposal.quantity * seen.mid >= self._min_notional
+        together = tradable and self.gate.check(proposal, after) is Reason.PASSED
+        reason = self._offer(msgspec.structs.replace(closing, reduce_only=not together), seen)
+        if reason is Reason.PASSED and tradable:
+            self._offer(msgspec.structs.replace(opening, order_id=self._next_order_id), after)
+        return reason
 
     def _offer(self, order: OrderRequest, seen: Facts) -> Reason:
         """Send what the gate lets pass: `order`, or of one that would turn the position the part that closes it."""
