@@ -162,3 +162,11 @@ def test_a_held_out_part_without_a_figure_ends_it_too(monkeypatch):
     monkeypatch.setattr(training._examination, "policy", lambda _policy: Examined(0.0, np.nan))
     with pytest.raises(NonFiniteError, match="held-out part is nan at update 2"):
         run(training)
+
+
+def test_the_best_is_chosen_by_what_it_earned_less_its_luck(monkeypatch):
+    looks = iter([Examined(1.0, 0.1), Examined(2.0, 0.3), Examined(9.0, 0.2)])
+    training = begin(validate_every=2)
+    monkeypatch.setattr(training._examination, "policy", lambda _policy: next(looks))
+    run(training)
+    assert (training.best.update, training.best.reward, training.best.validation) == (4, 2.0, 0.3)
