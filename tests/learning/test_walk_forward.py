@@ -78,3 +78,12 @@ def test_nobody_is_judged_on_what_trained_it_nor_on_what_came_just_after(monkeyp
 def test_without_folds_or_with_too_little_history_there_is_no_evidence(folds, decisions):
     found = evidence(made.closes([(0.0, decisions)], 5), plan=replace(PLAN, folds=folds))
     assert found == GrowthEvidence(PLAN.forgetting)
+
+
+def test_what_was_trained_on_less_and_does_not_grow_is_not_held_against_what_was_trained_on_more(monkeypatch):
+    losses = [-0.01, 0.004] * 40
+    monkeypatch.setattr(module, "own_growths", lambda *_: losses)
+    prices, settings = made.closes([(0.0, 2400)], 6), replace(SETTINGS, updates=1)
+    assert evidence(prices, settings) == GrowthEvidence(PLAN.forgetting)
+    losses[:] = [0.01, -0.004] * 40
+    assert evidence(prices, settings).log_e > 1.0

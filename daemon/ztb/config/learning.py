@@ -176,7 +176,7 @@ class AllocationSection(Section):
         default=0.9995, gt=0.5, le=1, description="what evidence keeps of itself from block to block"
     )
     drawdown_fraction: float = Field(
-        default=0.06, gt=0, le=1, description="what may be lost while the evidence is weak"
+        default=0.03, gt=0, le=1, description="what may be lost while the evidence is weak"
     )
     folds: int = Field(
         default=2,

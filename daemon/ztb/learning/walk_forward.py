@@ -5,7 +5,8 @@ policy that was trained as generation 0 is on all that came before the part, les
 "Advances in Financial Machine Learning", chapter 7). Its growth after costs, block by block, is evidence for generation
 0, which is made in the same way and has seen more; nobody is judged on what trained it. What the market did to
 everybody is no merit: of each block the growth beyond the market's, times the policy's sensitivity to it, counts
-(Jensen 1968, "The performance of mutual funds", equation 8).
+(Jensen 1968, "The performance of mutual funds", equation 8). Where what was trained on less does not grow, that is not
+held against what was trained on more: it begins with nothing for it.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def walk_forward(
         ):
             evidence.add(growth)
         on_progress((fold + 1) / plan.folds)
-    return evidence
+    return evidence if evidence.log_e > 0.0 else GrowthEvidence(plan.forgetting)
 
 
 def _trained(recording: Recording, settings: PretrainSettings, seed: int) -> Weights:

@@ -33,7 +33,7 @@ class AllocatorConfig:
     prior: float = 0.1
     block_decisions: int = 16
     forgetting: float = 0.9995
-    drawdown_fraction: float = 0.06
+    drawdown_fraction: float = 0.03
     doubt: float = 55.0
     certainty: float = 1100.0
     earned: float = 20.0
