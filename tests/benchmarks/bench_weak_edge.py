@@ -38,7 +38,7 @@ class Variant:
 
 
 def _no_products(_: Trial) -> Any:
-    return patch.object(forecast.np, "triu_indices", lambda _: (np.zeros(0, np.int64),) * 2)
+    return patch.object(np, "triu_indices", lambda _: (np.zeros(0, np.int64),) * 2)
 
 
 def _told_the_noise(trial: Trial) -> Any:

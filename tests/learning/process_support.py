@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from ztb.learning.online import OnlineConfig, OnlineLearner, Transition, Updated
+from ztb.learning.online import Dropped, OnlineConfig, OnlineLearner, Transition, Updated
 from ztb.learning.process.messages import Completed
 from ztb.learning.process.settings import LearnerSettings
 from ztb.learning.regime import UNGUIDED, Guidance, guided
@@ -41,7 +41,7 @@ def completed(number: int) -> Completed:
     return Completed(transition, float(rng.normal()), 0, number, 1000 * number, guidance(number))
 
 
-def learn(learner: OnlineLearner, one: Completed) -> Updated | None:
+def learn(learner: OnlineLearner, one: Completed) -> Updated | Dropped | None:
     """What a learner process does with a transition, in this process."""
     learner.updater.reconfigure(guided((SETTINGS.ppo, *SETTINGS.profiles), one.guidance))
     return learner.add(one.transition, one.next_value, one.serving)

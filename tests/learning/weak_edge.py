@@ -66,7 +66,7 @@ def real_bars() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 def noise_of(rho: float, returns: NDArray[np.float64]) -> NDArray[np.float64]:
     """`returns` of the shipped history scaled so that r' = ρ r + noise has the deviation SIGMA."""
-    return returns * SIGMA * np.sqrt((1.0 - rho * rho) / np.mean(real_bars()[0] ** 2))
+    return returns * (SIGMA * float(np.sqrt((1.0 - rho * rho) / np.mean(real_bars()[0] ** 2))))
 
 
 def weak_market(rho: float, seed: int) -> tuple[Ticks, NDArray[np.float64]]:
