@@ -51,6 +51,9 @@ SETTINGS: dict[str, Any] = {
     "online.rollout_horizon_decisions": 64, "online.entropy_coef": 0.05,
     "ppo.gamma": 0.8, "ppo.gae_lambda": 0.5, "ppo.learning_rate": 1e-3, "ppo.minibatch_size": 1024,
     "ppo.num_envs": 128, "ppo.num_steps": 64, "ppo.target_kl": None,
+    # What is claimed here is of learning from draws and rewards as they are, and of the gate; what an account has of it,
+    # whose shares follow evidence, is another matter.
+    "strategy.sample": True, "allocation.by": "none", "online.luck_weight": 1.0,
     # Who explores much differs from who does not mostly by what was drawn: more accounts average that out.
     "gate.paths": 16,
 }  # fmt: skip

@@ -177,7 +177,8 @@ def test_holding_earns_what_the_price_did_less_what_was_paid(shared, replay):
 
 @pytest.mark.proof
 def test_why_explains_a_fill_a_refusal_and_a_moment_of_a_run_on_ticks(shared, replay):
-    directory = replay(shared / BITFLYER.format(22), risk__max_daily_loss_fraction=0.01).directory
+    settings = {"allocation__by": "none", "strategy__sample": True, "risk__max_daily_loss_fraction": 0.01}
+    directory = replay(shared / BITFLYER.format(22), **settings).directory
     reader = JournalReader(directory.journal)
     assert next(iter(reader.rows(RefusalRow))).reason == Reason.DAILY_LOSS
     mark = list(reader.rows(MarkRow))[1000]
