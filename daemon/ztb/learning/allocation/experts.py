@@ -117,7 +117,12 @@ class Experts:
         return self.allocator.invested == 0.0
 
     def begin(self, info: GenerationInfo, cash: float, evidence: GrowthEvidence | None = None) -> None:
-        """`info` is an expert before the first decision, with `cash` quote currency and the evidence of its past."""
+        """`info` is an expert before the first decision, with `cash` quote currency and the evidence of its past.
+
+        Generation 0 comes first; where a later one leads already, something was learnt before this start.
+        """
+        if self._generations:
+            self._remember_the_unlearnt()
         self._generations.append(info.number)
         lane = self._make(info, self.cash(name_of(info.number), cash))
         self._enter(name_of(info.number), lane, evidence)
@@ -153,19 +158,24 @@ class Experts:
         info, before = self._serving(), self._leader
         if info.number == before:
             return False
-        if self.unlearnt is None:
-            self.unlearnt = copy.deepcopy(self.allocator)
-            self._pursued_unlearnt = self._pursued
+        self._remember_the_unlearnt()
         if info.number not in self._generations:
             led = self.allocator.experts[self.leader]
             lane = self._make(info, self.lanes[self.leader].equity)
             self._generations.append(info.number)
-            self._enter(name_of(info.number), lane, led.evidence.copy())
+            # What has been found bad lends nobody its evidence.
+            self._enter(name_of(info.number), lane, led.evidence.copy() if info.number > before else None)
         self._leader = info.number
-        if info.number < before and before != 0:
+        if info.number < before:
             self._leave(before)
         self._forget_the_least()
         return True
+
+    def _remember_the_unlearnt(self) -> None:
+        """Go on weighing those who are experts now, before the first thing that was learnt is one."""
+        if self.unlearnt is None:
+            self.unlearnt = copy.deepcopy(self.allocator)
+            self._pursued_unlearnt = self._pursued
 
     def _leave(self, number: int) -> None:
         name = name_of(number)

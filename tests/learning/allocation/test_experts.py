@@ -1,0 +1,100 @@
+"""Who is an expert when: what is found bad leaves and lends nothing, and what was learnt is no part of "nothing learnt"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ztb.learning.allocation import AllocatorConfig, Experts, ExpertsConfig, GrowthEvidence
+from ztb.learning.generations import GenerationInfo
+from ztb.trading.lane import Decided
+from ztb.trading.strategy import Action
+
+GROWN = GrowthEvidence(0.9995, blocks=100, s=40.0, v=100.0, square=1e-4)
+NOTHING = np.zeros(1, np.float32)
+
+
+class Paper:
+    """A lane that holds nothing and wants to be fully long."""
+
+    def __init__(self, equity: float) -> None:
+        self.equity = equity
+        self.aim = 1.0
+        self.pursued: list[float] = []
+
+    def _told(self, ts_ns: int, decision: int) -> Decided:
+        action, seen = Action(0, 2, 0.0, 0.0), np.zeros(2)
+        return Decided(
+            ts_ns, decision, NOTHING, seen, action, 1.0, self.equity, 0.0, 1.0, self.equity, 0.0, "no_order"
+        )
+
+    def decide(self, ts_ns: int, decision: int, *_: Any) -> Decided:
+        return self._told(ts_ns, decision)
+
+    def pursue(self, ts_ns: int, decision: int, _features: Any, wanted: Any, _seen: Any) -> Decided:
+        self.pursued.append(wanted.exposure)
+        return self._told(ts_ns, decision)
+
+
+def info(number: int) -> GenerationInfo:
+    return GenerationInfo(number, None, {}, str(number))
+
+
+class Stage:
+    """Experts whose serving generation is `serving`."""
+
+    def __init__(self, library: int = 2) -> None:
+        self.serving = 0
+        config = ExpertsConfig(AllocatorConfig(), library, 0.01)
+        rules: dict[str, Any] = {"rule": Paper(1.0)}
+        make: Any = lambda _info, cash: Paper(cash)  # noqa: E731
+        account: Any = Paper
+        self.experts = Experts(config, rules, make, account, lambda: info(self.serving), False)
+
+    def decide(self, serving: int) -> None:
+        self.serving = serving
+        self.experts.decide(0, 0, np.zeros(1), {}, NOTHING)
+        self.experts.weigh(0, 0, 1.0)
+        self.experts.pursue_unlearnt(0, 0, NOTHING, 1.0)
+
+
+def test_one_that_is_promoted_goes_on_with_the_evidence_of_who_led_and_one_found_bad_leaves():
+    stage = Stage()
+    stage.experts.begin(info(0), 1.0, GROWN.copy())
+    stage.decide(0)
+    stage.decide(3)
+    known = stage.experts.allocator.experts
+    assert stage.experts.leader == "generation 3" and known["generation 3"].evidence == GROWN
+    stage.decide(0)
+    assert stage.experts.leader == "generation 0" and set(known) == {"rule", "generation 0"}
+
+
+def test_an_older_one_that_comes_back_from_outside_the_library_has_nothing_of_who_was_found_bad():
+    stage = Stage(library=0)
+    stage.experts.begin(info(0), 1.0)
+    for serving in (0, 1, 2):
+        stage.decide(serving)
+    known = stage.experts.allocator.experts
+    assert "generation 1" not in known
+    known["generation 2"].evidence = GROWN.copy()
+    stage.decide(1)
+    assert known["generation 1"].evidence == GrowthEvidence(0.9995) and "generation 2" not in known
+
+
+def test_nothing_learnt_is_weighed_without_what_was_learnt_after_a_restart_too():
+    fresh, again = Stage(), Stage()
+    fresh.experts.begin(info(0), 1.0)
+    fresh.decide(0)
+    assert fresh.experts.unlearnt is None and fresh.experts.account_unlearnt is None
+    fresh.decide(4)
+    again.serving = 4  # a start that goes on where generation 4 led
+    again.experts.begin(info(0), 1.0)
+    again.experts.begin(info(4), 1.0)
+    again.decide(4)
+    again.decide(5)
+    for stage in (fresh, again):
+        assert stage.experts.unlearnt is not None
+        assert set(stage.experts.unlearnt.experts) == {"rule", "generation 0"}
+        account: Any = stage.experts.account_unlearnt
+        assert account.pursued
