@@ -123,7 +123,7 @@ def test_a_figure_that_does_not_exist_stays_none():
 
 def test_settings_come_through_the_memory_and_every_part_fits_into_it():
     descriptor = channel.create(SETTINGS)
-    first, second = channel.Channel(descriptor), channel.Channel(descriptor)
+    first, second = channel.SharedChannel(descriptor), channel.SharedChannel(descriptor)
     assert second.settings == SETTINGS
     largest = bytes(SETTINGS.state_bytes())
     for _ in range(2):

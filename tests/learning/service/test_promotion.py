@@ -362,7 +362,7 @@ async def test_with_the_learner_in_a_process_too_and_it_goes_on_from_the_good_st
 
 def test_learning_freezes_itself_when_it_is_clear_that_it_hurts(monkeypatch, write_bars, tmp_path):
     """Told to, and not otherwise; said in the journal with the comparison. The policy that serves goes on serving."""
-    monkeypatch.setattr("ztb.learning.benchmarks.Helping.answer", "hurts")
+    monkeypatch.setattr("ztb.learning.benchmarks.BenchmarkTracker.answer", "hurts")
     frozen, directory = run(write_bars(500), tmp_path / "frozen", online__stop_if_not_helping=True)
     (note,) = rows(directory, NoteRow, "kind = 'learning_frozen'")
     told = json.loads(note.detail)
