@@ -56,7 +56,7 @@ class Budget:
 class OrdersFirst:
     """In the place of ccxt's `Throttler`: two budgets out of the venue's rate, one of them for orders alone.
 
-    `bucket` is ccxt's `tokenBucket`: units a millisecond (`refillRate`), and what a call that tells none costs (`cost`).
+    `bucket` is ccxt's `tokenBucket`: units a millisecond (`refillRate`), the cost of a call that tells none (`cost`).
     """
 
     def __init__(self, bucket: dict[str, Any]) -> None:
