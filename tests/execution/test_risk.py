@@ -124,11 +124,11 @@ def test_halt_refuses_everything_and_reduce_only_lets_reductions_through():
     made = gate()
     long = replace(FACTS, position=2.0)
     sell = replace(BUY, side=-1)
-    made.memory.reduce_only = True
+    made.memory.permission.reduce_only = True
     assert made.check(BUY, long) is RefusalReason.REDUCE_ONLY
     assert made.check(sell, long) is RefusalReason.PASSED
     assert made.check(replace(sell, quantity=2.1), long) is RefusalReason.REDUCE_ONLY
-    made.memory.halted = True
+    made.memory.permission.halted = True
     assert made.check(sell, long) is RefusalReason.HALTED
 
 
@@ -180,7 +180,7 @@ def test_closing_a_position_that_is_a_sum_of_fills_only_reduces(fills, lot_size)
     facts = replace(FACTS, position=position, equity=1.0)
     closing = Proposal(-1 if lots > 0 else 1, abs(lots) * lot_size, 100.0)
     made = gate()
-    made.memory.reduce_only = True
+    made.memory.permission.reduce_only = True
     assert reduces(closing, facts)
     assert made.check(closing, facts) is RefusalReason.PASSED
     assert not reduces(replace(closing, quantity=(abs(lots) + 1) * lot_size), facts)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Annotated
 
 import msgspec
@@ -89,11 +89,62 @@ class OrderFacts(msgspec.Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class RiskMemory:
-    """What the gate remembers between orders; saved with a run and restored after a crash.
+class Permission:
+    """What an account may do that others decide: an operator, or who watches venue and market. Accounts that are to be
+    compared share one.
 
-    `holds`: why no new risk is taken just now, such as a stale stream or a clock that is off; whoever put a
-    reason in takes it out again.
+    `halted`: nothing; `reduce_only`: only what brings the position towards zero; `flattening`: the position is closed.
+    `holds`: why no new risk is taken just now, such as a stale stream, each with more in words; whoever put a reason in
+    takes it out again.
+    """
+
+    halted: bool = False
+    reduce_only: bool = False
+    flattening: bool = False
+    holds: dict[str, str] = field(default_factory=dict[str, str])
+
+
+class Rung(IntEnum):
+    """What is left to an account as it loses what a limit allows; each rung includes those before."""
+
+    FREE = 0
+    LEARNING_FROZEN = 1
+    REDUCE_ONLY = 2
+    FLAT = 3
+
+
+RUNGS: tuple[tuple[Rung, float], ...] = (
+    (Rung.LEARNING_FROZEN, 0.8),
+    (Rung.REDUCE_ONLY, 1.0),
+    (Rung.FLAT, 1.25),
+)
+"""Each with the share of the limit at which it is reached: what is held may lose on once no new risk is taken."""
+
+
+@dataclass(slots=True)
+class LossLimit:
+    """How far down one limit on losses an account is, and since when (event time); latched until `lift`."""
+
+    rung: Rung = Rung.FREE
+    since_ns: int = 0
+
+    def follow(self, now_ns: int, lost: float, limit: float) -> None:
+        """`lost` of equity so far, `limit`: what may be lost, both fractions; a limit of 1 is none."""
+        if limit >= 1.0:
+            return
+        reached = max((rung for rung, share in RUNGS if lost > share * limit), default=Rung.FREE)
+        if reached > self.rung:
+            self.rung, self.since_ns = reached, now_ns
+
+    def lift(self) -> None:
+        """Begin anew."""
+        self.rung, self.since_ns = Rung.FREE, 0
+
+
+@dataclass(slots=True)
+class RiskMemory:
+    """What the gate remembers between orders; saved with a run and restored after a crash. `daily_loss` is over at
+    the end of the UTC day, `drawdown` when an operator says so.
     """
 
     day: int = -1
@@ -103,9 +154,14 @@ class RiskMemory:
     recent_orders_ns: deque[int] = field(default_factory=deque[int])
     last_side: int = 0
     repeated: int = 0
-    halted: bool = False
-    reduce_only: bool = False
-    holds: set[str] = field(default_factory=set[str])
+    daily_loss: LossLimit = field(default_factory=LossLimit)
+    drawdown: LossLimit = field(default_factory=LossLimit)
+    permission: Permission = field(default_factory=Permission)
+
+    @property
+    def rung(self) -> Rung:
+        """The lowest that either limit on losses has come to."""
+        return max(self.daily_loss.rung, self.drawdown.rung)
 
 
 _ROUNDING = 1e-9
@@ -149,11 +205,13 @@ def _exposure(order: Proposal, facts: OrderFacts, _memory: RiskMemory, limits: R
 
 
 def _daily_loss(_order: Proposal, facts: OrderFacts, memory: RiskMemory, limits: RiskLimits) -> bool:
-    return facts.equity < memory.day_start_equity * (1.0 - limits.max_daily_loss_fraction)
+    fallen = facts.equity < memory.day_start_equity * (1.0 - limits.max_daily_loss_fraction)
+    return fallen or memory.daily_loss.rung >= Rung.REDUCE_ONLY
 
 
 def _drawdown(_order: Proposal, facts: OrderFacts, memory: RiskMemory, limits: RiskLimits) -> bool:
-    return facts.equity < memory.peak_equity * (1.0 - limits.max_drawdown_fraction)
+    fallen = facts.equity < memory.peak_equity * (1.0 - limits.max_drawdown_fraction)
+    return fallen or memory.drawdown.rung >= Rung.REDUCE_ONLY
 
 
 def _price_band(order: Proposal, facts: OrderFacts, _memory: RiskMemory, limits: RiskLimits) -> bool:
@@ -177,7 +235,7 @@ def _repeated_side(order: Proposal, _facts: OrderFacts, memory: RiskMemory, limi
 
 
 def _halted(_order: Proposal, _facts: OrderFacts, memory: RiskMemory, _limits: RiskLimits) -> bool:
-    return memory.halted
+    return memory.permission.halted
 
 
 def _no_market(_order: Proposal, facts: OrderFacts, _memory: RiskMemory, _limits: RiskLimits) -> bool:
@@ -196,8 +254,8 @@ ALWAYS: tuple[tuple[RefusalReason, Check], ...] = (
 """Checks on every order, in order."""
 
 NEW_RISK: tuple[tuple[RefusalReason, Check], ...] = (
-    (RefusalReason.REDUCE_ONLY, lambda _o, _f, memory, _l: memory.reduce_only),
-    (RefusalReason.HELD, lambda _o, _f, memory, _l: bool(memory.holds)),
+    (RefusalReason.REDUCE_ONLY, lambda _o, _f, memory, _l: memory.permission.reduce_only),
+    (RefusalReason.HELD, lambda _o, _f, memory, _l: bool(memory.permission.holds)),
     (RefusalReason.CROSSED_MARKET, lambda _o, facts, _m, _l: facts.crossed),
     (RefusalReason.ORDER_SIZE, _order_size),
     (RefusalReason.EXPOSURE, _exposure),
@@ -206,6 +264,10 @@ NEW_RISK: tuple[tuple[RefusalReason, Check], ...] = (
     (RefusalReason.REPEATED_SIDE, _repeated_side),
 )
 """Checks on orders that do not bring the position towards zero, after `ALWAYS`."""
+
+
+def _lost(before: float, equity: float) -> float:
+    return 1.0 - equity / before if before > 0.0 else 0.0
 
 
 class RiskGate:
@@ -221,10 +283,22 @@ class RiskGate:
         day = now_ns // DAY_NS
         if day != memory.day:
             memory.day, memory.day_start_equity, memory.orders_today = day, equity, 0
+            memory.daily_loss.lift()
         memory.peak_equity = max(memory.peak_equity, equity)
+        memory.daily_loss.follow(
+            now_ns, _lost(memory.day_start_equity, equity), self.limits.max_daily_loss_fraction
+        )
+        memory.drawdown.follow(now_ns, _lost(memory.peak_equity, equity), self.limits.max_drawdown_fraction)
         recent = memory.recent_orders_ns
         while recent and recent[0] <= now_ns - MINUTE_NS:
             recent.popleft()
+
+    def lift(self, equity: float) -> None:
+        """Count losses anew from `equity` (quote currency), because an operator says so; drawdowns too."""
+        memory = self.memory
+        memory.day_start_equity = memory.peak_equity = equity
+        memory.daily_loss.lift()
+        memory.drawdown.lift()
 
     def check(self, order: Proposal, facts: OrderFacts) -> RefusalReason:
         """`RefusalReason.PASSED`, or the first limit that `order` breaks. Changes nothing."""

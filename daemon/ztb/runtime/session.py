@@ -134,7 +134,13 @@ class Session:
         )
         open_account(self.books.account, live.broker, self.opening)
         shadows: dict[str, Lane] = {
-            "hold": assembly.lane(features.size, hold_strategy(), None, self._exchange("hold"))
+            "hold": assembly.lane(
+                features.size,
+                hold_strategy(),
+                None,
+                self._exchange("hold"),
+                limits=unbounded(assembly.config.risk),
+            )
         }
         experts = self._experts(features.size)
         if frozen is not None and experts is None:
@@ -149,6 +155,8 @@ class Session:
             ),
             experts,
         )  # fmt: skip
+        for lane in shadows.values():
+            lane.gate.memory.permission = live.gate.memory.permission
         self._resume()
 
     def _exchange(self, shadow: str = "") -> PaperExchange:
@@ -195,7 +203,12 @@ class Session:
             return assembly.lane(feature_size, assembly.strategy, served, exchange, limits=limits)
 
         def like_the_account(cash: float) -> Lane:
-            return assembly.lane(feature_size, assembly.strategy, policy, assembly.exchange(cash))
+            account = self.engine.live.gate
+            lane = assembly.lane(
+                feature_size, assembly.strategy, policy, assembly.exchange(cash), limits=account.limits
+            )
+            lane.gate.memory.permission = account.memory.permission
+            return lane
 
         rules = {
             file.name: assembly.lane(
@@ -221,6 +234,7 @@ class Session:
             resume(self.engine, past)
             adopt = self.assembly.config.execution.orders_at_start == "adopt"
             resume_paper(self.engine, past, adopt)
+            self.engine.follow_limits(past.last_ts_ns)
 
     def _learning(
         self,
@@ -304,6 +318,7 @@ class Session:
             "generation": self.policy.info.number if self.policy else None,
             "checkpoint": self.origin.checkpoint if self.origin else None,
             "flattening": engine.live.flattening,
+            "halted": engine.live.gate.memory.permission.halted,
             "unproven": self.unproven,
             "limits": asdict(engine.live.gate.limits),
             "config": assembly.config.model_dump(mode="json"),
@@ -322,7 +337,7 @@ class Session:
         if not self.engine.live.resting:
             return
         self.record_external_event(CANCEL_ALL)
-        self.engine.live.cancel_all(self.engine.progress.last_ts_ns)
+        self.engine.cancel_all(self.engine.progress.last_ts_ns)
 
     def flatten(self) -> bool:
         """See `Lane.flatten`."""
@@ -330,9 +345,14 @@ class Session:
         return self.engine.live.flatten(self.engine.progress.last_ts_ns)
 
     def limit(self, limits: RiskLimits) -> None:
-        """Judge orders by `limits` from now on, and by what binds this session beside them."""
+        """Judge orders by `limits` from now on, and by what binds this session beside them.
+
+        The accounts beside the live one too; `hold` stays a yardstick, which no loss stops.
+        """
         gate = self.engine.live.gate
         gate.limits = self.bound(limits)
+        for name, lane in self.engine.benchmarks.items():
+            lane.gate.limits = unbounded(gate.limits) if name == "hold" else gate.limits
         self.journal.append(
             NoteRow(self.engine.progress.last_ts_ns, LIMITS, json.dumps(asdict(gate.limits), sort_keys=True))
         )

@@ -11,8 +11,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from ztb.ledger.records import FillRow, GenerationRow, Record, RefusalRow
-from ztb.telemetry.snapshot import AlertFact, DaemonSnapshot, LearnerFact, State
+from ztb.execution.risk import RefusalReason
+from ztb.ledger.records import GENERATION_EVENTS, FillRow, GenerationRow, Record, RefusalRow
+from ztb.telemetry.conditions import Kind, LearnerState, Severity, State
+from ztb.telemetry.snapshot import AlertFact, DaemonSnapshot, LearnerFact
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -82,10 +84,11 @@ class Metrics:
 
     def __init__(self, telemetry: Iterable[Gauges] = ()) -> None:
         self._telemetry = tuple(telemetry)
-        self._generations: Counter[str] = Counter()
-        self._refusals: Counter[str] = Counter()
-        self._fills: Counter[str] = Counter()
-        self._alerts: Counter[str] = Counter()
+        # From the start, at zero: of a counter that begins with its first event, the first increase is not seen.
+        self._generations = Counter[str](dict.fromkeys(GENERATION_EVENTS, 0))
+        self._refusals = Counter[str](dict.fromkeys(set(RefusalReason) - {RefusalReason.PASSED}, 0))
+        self._fills = Counter[str](maker=0, taker=0)
+        self._alerts = Counter[str](dict.fromkeys(get_args(Severity), 0))
 
     def record(self, record: Record) -> None:
         """A row was journaled."""
@@ -154,6 +157,11 @@ def _labelled(s: DaemonSnapshot) -> Iterator[Metric]:
     gauge, counter = GaugeMetricFamily, CounterMetricFamily
     states = {state: float(state == s.state) for state in get_args(State)}
     yield _family(gauge, "state", "1 for the state the daemon is in", "state", states)
+    held = dict.fromkeys(get_args(Kind), 0.0) | {condition.kind: 1.0 for condition in s.conditions}
+    yield _family(gauge, "condition", "1 while a condition holds that somebody may act on", "kind", held)
+    if s.learner is not None:
+        at = {state: float(state == s.learner.state) for state in get_args(LearnerState)}
+        yield _family(gauge, "learner_state", "1 for what the learner is at", "state", at)
     yield _family(gauge, "limit_used_ratio", "how near a risk limit is", "limit", _use(s))
     ages = {stream.name: stream.age_ms / 1e3 for stream in s.streams if stream.age_ms is not None}
     yield _family(gauge, "stream_age_seconds", "since the last message of a stream", "stream", ages)

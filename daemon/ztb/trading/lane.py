@@ -26,7 +26,7 @@ from ztb.execution.orders import (
     OrderType,
     Rejected,
 )
-from ztb.execution.risk import OrderFacts, Proposal, RefusalReason, RiskGate, reducible, too_large
+from ztb.execution.risk import OrderFacts, Proposal, RefusalReason, RiskGate, Rung, reducible, too_large
 from ztb.market.ticks import Ticks
 from ztb.ports import Broker
 from ztb.trading.bridge import (
@@ -125,7 +125,6 @@ class Lane:
         self.gate = gate
         self.strategy = strategy
         self.rejects = 0
-        self.flattening = False
         self.guard: Callable[[], None] = lambda: None
         self._seed = seed
         self._listener = listener
@@ -143,6 +142,21 @@ class Lane:
         self._own_reward = None if reward is None else checked_reward(reward)
         self._equity_before: float | None = None  # until it has decided, there is nothing to be rewarded
         self._fills: dict[int, None] = {}
+
+    @property
+    def flattening(self) -> bool:
+        """Whether an operator wants the position closed."""
+        return self.gate.memory.permission.flattening
+
+    @flattening.setter
+    def flattening(self, flattening: bool) -> None:
+        self.gate.memory.permission.flattening = flattening
+
+    @property
+    def _closing(self) -> bool:
+        """Whether the position is to be closed whatever the strategy says: on demand, or by a limit on losses."""
+        memory = self.gate.memory
+        return memory.permission.flattening or memory.rung is Rung.FLAT
 
     @property
     def equity(self) -> float:
@@ -229,14 +243,14 @@ class Lane:
             facts[FACT_EXPOSURE], facts[FACT_MID], self._uniforms,
         )  # fmt: skip
         action = self._ask(moment)
-        if self.flattening:
+        self.gate.mark(ts_ns, facts[FACT_EQUITY])
+        if self._closing:
             action = self._close()
         observation = bridge.observation.copy()
         wanted = bridge.chosen(action)
         if wanted.timing != TIMING_WAIT:
             self.aim = wanted.exposure
         self._decision = decision
-        self.gate.mark(ts_ns, facts[FACT_EQUITY])
         verdict = self._act(wanted, facts, buys, sells, ts_ns)
         return Decided(
             ts_ns, decision, observation, self._uniforms.copy(), action, wanted.exposure,
@@ -254,11 +268,11 @@ class Lane:
         buys, sells = self._open_quantities()
         reward = bridge.observe(broker.account, broker.view, features, buys - sells, ts_ns)
         facts = bridge.facts
-        if self.flattening:
+        self.gate.mark(ts_ns, facts[FACT_EQUITY])
+        if self._closing:
             wanted = Wanted(0.0, TIMING_AGGRESSIVE)
         self.aim = wanted.exposure
         self._decision = decision
-        self.gate.mark(ts_ns, facts[FACT_EQUITY])
         verdict = self._act(wanted, facts, buys, sells, ts_ns)
         return Decided(
             ts_ns, decision, seen.observation, seen.uniforms, seen.action, wanted.exposure,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from telemetry.made_up import START_NS, fill_row, snapshot
+from telemetry.made_up import HALTED, START_NS, WORDS, fill_row, snapshot
 from telemetry.web.served import Served
 
 playwright = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
@@ -85,9 +85,7 @@ async def test_what_happens_is_shown_within_seconds():
     served.live_a_day()
     async with opened(served) as page:
         await page.wait_for_selector("#link.good")
-        served.now = snapshot(
-            state="halted", halted_because="going on holiday", equity=9_000.0, last_tick_ns=START_NS + 10**14
-        )
+        served.now = snapshot(conditions=(HALTED,), equity=9_000.0, last_tick_ns=START_NS + 10**14)
         served.observer.record(fill_row(77, -1, START_NS + 10**14))
         await page.get_by_text("going on holiday").wait_for()
         assert "going on holiday" in await page.inner_text("#halted")
@@ -97,7 +95,7 @@ async def test_what_happens_is_shown_within_seconds():
 async def test_nasty_words_run_nothing():
     served = Served()
     nasty = "<img src=x onerror=alert(1)><script>console.log('out')</script>"
-    served.now = snapshot(strategy=nasty, halted_because=nasty, state="halted")
+    served.now = snapshot(strategy=nasty, conditions=(WORDS.halted(nasty, "socket", 0),))
     async with opened(served) as page:
         await page.wait_for_selector("#link.good")
         assert "since 13 Sept 2020" in await page.inner_text("#serving")

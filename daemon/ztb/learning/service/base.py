@@ -12,6 +12,9 @@ from ztb.learning.service.promotion import Promotion
 from ztb.market.ticks import Ticks
 from ztb.trading.lane import Decided
 
+BY_HAND, NOT_HELPING, NEAR_A_LIMIT = "by_hand", "not_helping", "near_a_limit"
+"""Why learning rests: somebody wants it to, it is clear that it hurts, a limit on losses is near or reached."""
+
 
 class Learning:
     """What the engine tells the learner, and when; the base class does not learn."""
@@ -30,8 +33,16 @@ class Learning:
     """What a learner in a process of its own is at, in a word."""
     left_out = LearnerCounts()
     """What the learner left out of training."""
-    frozen = False
-    """Whether learning is told to rest; what serves goes on serving."""
+    freezes: frozenset[str] = frozenset()
+    """Why learning is told to rest; what serves goes on serving."""
+
+    @property
+    def frozen(self) -> bool:
+        """Whether learning is told to rest."""
+        return bool(self.freezes)
+
+    def freeze(self, why: str, frozen: bool) -> None:
+        """Let learning rest because of `why`, or no longer because of that."""
 
     def begin(self, ts_ns: int, origin: str) -> None:
         """Before the first decision: `origin` says where generation 0 came from."""
@@ -73,13 +84,14 @@ class LearnerBase(Learning):
         self.promotion = promotion
 
     @property
-    def frozen(self) -> bool:
+    def freezes(self) -> frozenset[str]:  # type: ignore[override]
         """See `Learning`; a freeze lets no promotion through either (`Promotion.conclude`)."""
-        return self.promotion.frozen
+        return self.promotion.freezes
 
-    @frozen.setter
-    def frozen(self, frozen: bool) -> None:
-        self.promotion.frozen = frozen
+    def freeze(self, why: str, frozen: bool) -> None:
+        """See `Learning`."""
+        if frozen is not (why in self.promotion.freezes):
+            self.promotion.freezes ^= {why}
 
     @property
     def generation(self) -> int:  # type: ignore[override]
@@ -89,5 +101,5 @@ class LearnerBase(Learning):
         """See `Learning`."""
         if not self.promotion.stop_if_not_helping or self.frozen or helping.answer != "hurts":
             return
-        self.frozen = True
-        self.promotion.note("learning_frozen", {"reason": "not_helping", **helping.learning.facts()})
+        self.freeze(NOT_HELPING, True)
+        self.promotion.note("learning_frozen", {"reason": NOT_HELPING, **helping.learning.facts()})

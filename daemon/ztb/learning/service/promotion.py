@@ -92,7 +92,7 @@ class Promotion:
     """Carries out verdicts and alarms, swaps the policy, journals, and hands generations to the store.
 
     `on_serving` is told who serves, whenever that changes; `alert` (key, text) what somebody should look at. While
-    `frozen`, nobody is promoted but by hand.
+    anything `freezes`, nobody is promoted but by hand.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Promotion:
         self.policy = policy
         self.stop_if_not_helping = stop_if_not_helping
         self.store = store
-        self.frozen = False
+        self.freezes: frozenset[str] = frozenset()
         self.on_serving: Callable[[Incumbent], None] = lambda _serving: None
         self.alert: Callable[[str, str], None] = _log
         self._lineage = lineage
@@ -213,7 +213,7 @@ class Promotion:
         info = known.info
         reason = verdict.reason
         if verdict.passed:
-            reason = fault(info.weights, self._shapes) or (FROZEN if self.frozen else reason)
+            reason = fault(info.weights, self._shapes) or (FROZEN if self.freezes else reason)
         detail = {
             "reason": reason, "against": self.policy.info.number, "after_decision": self._now.decision,
             **_training(known), **verdict.figures,

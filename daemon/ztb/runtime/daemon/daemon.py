@@ -7,7 +7,7 @@ import signal
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 
@@ -16,6 +16,7 @@ from ztb.control import SOCKET_NAME, AtOnce, Halt, Reload
 from ztb.errors import InvariantError
 from ztb.ledger.records import STOPPING, NoteRow, Record
 from ztb.ports import Clock, Source
+from ztb.runtime.daemon.conditions import Conditions
 from ztb.runtime.daemon.control_socket import ControlSocket
 from ztb.runtime.daemon.controls import Reloading, SessionControls
 from ztb.runtime.daemon.kill_switch import KillSwitch
@@ -23,7 +24,8 @@ from ztb.runtime.daemon.status import Snapshots, StatusCollector
 from ztb.runtime.guards import MemoryGuard
 from ztb.runtime.session import Session, status_of
 from ztb.runtime.sources.feed import StoppableSource
-from ztb.telemetry.snapshot import AlertFact, DaemonSnapshot, Observer, State, StreamFact
+from ztb.telemetry.conditions import Severity
+from ztb.telemetry.snapshot import AlertFact, DaemonSnapshot, Observer, StreamFact
 
 _TURN_S = 0.2  # between two looks at the kill switch, the journal and the memory
 _TURNS_FOR_CANCELS = 10
@@ -84,13 +86,17 @@ class Daemon:
         self._guard = MemoryGuard(session.assembly.config.limits.max_memory_gb)
         session.journal.tap = self._record
         if session.promotion is not None:
-            session.promotion.alert = partial(self.alert, "warning")
+            session.promotion.alert = self._learner_alert
         self.switch = KillSwitch(session.directory.path)
         self.controls = SessionControls(
             session, self.switch, clock.now_ns, Reloading(session, options.load), lambda: self.disarm()
         )
+        self.conditions = Conditions(
+            session, self.switch, clock.now_ns, self._raise, self._started, lambda: self._stopping,
+            lambda: self.streams(),
+        )  # fmt: skip
         self._snapshots = Snapshots(
-            session, options.instance, self._watch, clock.now_ns, self._state, lambda: self.streams(),
+            session, options.instance, self._watch, clock.now_ns, self.conditions, lambda: self.streams(),
             lambda: self.recording(),
         )  # fmt: skip
         self.controls.snapshot = self._snapshots.take
@@ -121,7 +127,7 @@ class Daemon:
         self.session.patience_s = _PATIENCE_S
         lane, last_ns = self.session.engine.live, self.session.engine.progress.last_ts_ns
         self.session.journal.append(NoteRow(last_ns, STOPPING, ""))
-        lane.gate.memory.halted = True
+        lane.gate.memory.permission.halted = True
         if self.session.assembly.config.execution.orders_at_stop == "cancel":
             self.session.cancel_all()
             self._turns_left = _TURNS_FOR_CANCELS
@@ -135,8 +141,16 @@ class Daemon:
             for close in self.closing:
                 close()
 
-    def alert(self, severity: Literal["info", "warning", "critical"], key: str, text: str) -> None:
-        """Tell whoever watches."""
+    def alert(self, severity: Severity, key: str, text: str) -> None:
+        """Tell the log, and whoever watches, of something that happened; what lasts is a condition."""
+        structlog.get_logger().warning("alert", severity=severity, key=key, text=self._options.redact(text))
+        self._raise(severity, key, text)
+
+    def _learner_alert(self, key: str, text: str) -> None:
+        if not self.conditions.trouble(key, self._options.redact(text)):
+            self.alert("warning", key, text)
+
+    def _raise(self, severity: Severity, key: str, text: str) -> None:
         fact = AlertFact(self._clock.now_ns(), severity, key, self._options.redact(text))
         self._watch.alert(fact)
         for observer in self._observers:
@@ -173,29 +187,20 @@ class Daemon:
             self._end_when_quiet()
             self.session.journal.commit()
             self._guard()
-            if not self.ready.is_set() and self._state()[0] != "starting":
+            if (state := self.conditions.state) != "starting" and not self.ready.is_set():
                 self.ready.set()
-                structlog.get_logger().info("ready", state=self._state()[0])
+                structlog.get_logger().info("ready", state=state)
             await asyncio.sleep(_TURN_S)
 
-    def _state(self) -> tuple[State, str]:
-        stop = self.controls.stop
-        if self._stopping:
-            return "stopping", ""
-        if stop is not None and stop[0] == "halted":
-            return stop
-        if not (self._past_first_tick() and self.controls.believed()):
-            return "starting", ""
-        if stop is not None:
-            return stop
-        return ("waiting", self.session.awaited) if self.session.waits else ("trading", "")
-
-    def _past_first_tick(self) -> bool:
-        """Whether a tick came beside those that a live session begins with, which are history."""
+    def _started(self) -> bool:
+        """Whether the books are believed, and a tick came beside those that a live session begins with, which are
+        history.
+        """
         engine = self.session.engine
-        return engine.progress.rows > 0 and (
+        seen = engine.progress.rows > 0 and (
             not self.session.assembly.live or engine.progress.last_ts_ns >= engine.trade_from_ns
         )
+        return seen and self.controls.believed()
 
     def _listen_to_signals(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.add_signal_handler(signal.SIGTERM, self.stop)
@@ -211,7 +216,7 @@ class Daemon:
         )
 
     def _record(self, record: Record) -> None:
-        for hear in (self._watch.record, *self.hears):
+        for hear in (self._watch.record, self.conditions.record, *self.hears):
             hear(record)
         for observer in self._observers:
             self._tell(observer, partial(observer.record, record))

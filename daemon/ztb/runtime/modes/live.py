@@ -22,8 +22,8 @@ from ztb.market.live.instrument import refuse_contracts
 from ztb.market.live.rest import Backoff, Rest
 from ztb.ports import Clock
 from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
+from ztb.runtime.guards import NOT_ARMED, NOT_RECONCILED
 from ztb.runtime.modes.arming import (
-    NOT_ARMED,
     Arming,
     account_of,
     disarm,
@@ -55,7 +55,6 @@ from ztb.runtime.venue.user_stream import UserStream
 from ztb.secrets import require_secret
 from ztb.utils.installation import code_version
 
-NOT_RECONCILED = "not reconciled"
 _BACKOFF_S, _BACKOFF_MOST_S = 0.25, 30.0
 _LAST_LOOK_S = 3.0
 
@@ -194,7 +193,7 @@ def _trade(
     )  # fmt: skip
 
     def stopped() -> str:
-        return "halted" if memory.halted else NOT_RECONCILED if reconciler.rounds == 0 else ""
+        return "halted" if memory.permission.halted else NOT_RECONCILED if reconciler.rounds == 0 else ""
 
     broker.doors = BrokerCallbacks(
         session.journal.durable,
@@ -211,7 +210,7 @@ def _trade(
         "broker": broker.run, "user-stream": stream.run, "reconciliation": reconciler.run,
         "dead-man": dead_man.run, "warm-connections": partial(keep_warm, venue.client),
     }  # fmt: skip
-    memory.holds.add(NOT_RECONCILED)
+    memory.permission.holds[NOT_RECONCILED] = ""
     daemon.looks.append(_Reconciled(daemon, reconciler, config.execution.orders_at_start == "cancel"))
     _guard_arming(daemon)
 
@@ -263,12 +262,12 @@ class _Reconciled:
     def __call__(self) -> None:
         lane = self._daemon.session.engine.live
         if not self._reconciler.done.is_set():
-            lane.gate.memory.holds.add(NOT_RECONCILED)
+            lane.gate.memory.permission.holds[NOT_RECONCILED] = ""
             return
         if self._cancel:
             self._cancel = False
             self._daemon.session.cancel_all()
-        lane.gate.memory.holds.discard(NOT_RECONCILED)
+        lane.gate.memory.permission.holds.pop(NOT_RECONCILED, None)
 
 
 class _Adopting:
@@ -299,17 +298,16 @@ def _guard_arming(daemon: Daemon) -> None:
     """`ztb disarm`, and a generation promoted by hand, end the permission at once."""
     folder, memory = daemon.session.directory.path, daemon.session.engine.live.gate.memory
 
-    def take_away() -> str:
+    def take_away(cause: str = "by a command") -> str:
         disarm(folder)
-        memory.holds.add(NOT_ARMED)
+        memory.permission.holds[NOT_ARMED] = cause
         return "disarmed: no new risk; `ztb arm` and a restart arm it again"
 
     def heard(record: Record) -> None:
         if not isinstance(record, GenerationRow) or record.event != "promoted":
             return
         if json.loads(record.detail).get("reason") == "manual":
-            take_away()
-            daemon.alert("warning", "disarmed", f"generation {record.generation} was promoted by hand")
+            take_away(f"generation {record.generation} was promoted by hand")
 
     daemon.disarm = take_away
     daemon.hears.append(heard)

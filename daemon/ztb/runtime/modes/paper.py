@@ -100,11 +100,11 @@ class RecordingWatch:
 def attend(daemon: Daemon, market: LiveMarket, clock: Clock, warn: Warnings) -> None:
     """Let `daemon` read `market`, and hold new risk back while it is not to be seen."""
     execution = daemon.session.assembly.config.execution
-    memory = daemon.session.engine.live.gate.memory
+    permission = daemon.session.engine.live.gate.memory.permission
     daemon.jobs |= market.jobs()
     daemon.streams = lambda: market.streams(clock.now_ns())
     daemon.recording = lambda: market.recording
-    daemon.looks.append(MarketGuard(market, memory, execution.max_clock_skew_ms, warn))
+    daemon.looks.append(MarketGuard(market, permission, execution.max_clock_skew_ms))
     daemon.closing.append(market.source.close)
     if market.recorder is not None:
         session = daemon.session
