@@ -203,10 +203,12 @@ LIMITS = "limits"
 
 LOSS_LIMIT, LIMITS_LIFTED = "loss_limit", "limits_lifted"
 """Kinds of the notes that the account has come further down a limit on losses, or that it is over (JSON: `limit`,
-`rung` 0 to 3), and that an operator had losses counted anew (JSON: from what `equity`, `origin`, after `rows`)."""
+`rung` 0 to 3, `since_ns`), and that an operator had losses counted anew (JSON: from what `equity`, by what `origin`,
+after how many `rows`)."""
 
 HOLDS = "holds"
-"""Kind of the note that says, as JSON, what holds new risk back from then on (`holds`), after how many `rows`."""
+"""Kind of the note that says, as JSON, what holds new risk back from then on (`holds`: each with its cause), after
+how many `rows`."""
 
 COLLECTED, CANCEL_ALL, FLATTEN, CONSUMED = "collected", "cancel_all", "flatten", "consumed"
 """Kinds of notes whose detail is how many rows of ticks this start had consumed when that happened: reports of the

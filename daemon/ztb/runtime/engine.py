@@ -219,7 +219,8 @@ class Engine:
         for name, limit in (("daily_loss", memory.daily_loss), ("drawdown", memory.drawdown)):
             if limit.rung is not self._rungs[name]:
                 self._rungs[name] = limit.rung
-                detail = json.dumps({"limit": name, "rung": int(limit.rung)})
+                told = {"limit": name, "rung": int(limit.rung), "since_ns": limit.since_ns}
+                detail = json.dumps(told, sort_keys=True)
                 self.books.journal.append(NoteRow(ts_ns, LOSS_LIMIT, detail))
         self.learning.freeze(NEAR_A_LIMIT, memory.rung >= Rung.LEARNING_FROZEN)
 

@@ -116,15 +116,10 @@ class Wording:
         what = f"{most:,} orders to {one} in a row, which is the limit: no more but to close, until one to {other}"
         return _made("repeated_side", "warning", "limited", what, "", since_ns)
 
-    def refused(self, reason: str, times: int, since_ns: int) -> Condition:
+    def refused(self, reason: str, since_ns: int) -> Condition:
         """The risk gate refuses one order after the other."""
-        why = reason.replace("_", " ")
-        what = (
-            f"{times:,} orders in a row were refused by the risk gate"
-            if times > 1
-            else "an order was refused"
-        )
-        return _made("refused", "warning", "limited", what, why, since_ns)
+        what = "orders are refused by the risk gate, one after the other"
+        return _made("refused", "warning", "limited", what, reason.replace("_", " "), since_ns)
 
     def stale(self, streams: str, severity: Severity, since_ns: int) -> Condition:
         """The market cannot be seen."""
@@ -142,7 +137,12 @@ class Wording:
         what = "no new risk: our books and the venue's are not reconciled"
         return _made("not_reconciled", severity, "held", what, "", since_ns)
 
-    def plain(self, kind: Literal["starting", "stopping", "waiting"], cause: str, since_ns: int) -> Condition:
+    def starting(self, for_long: bool, since_ns: int) -> Condition:
+        """Not yet recovered, reconciled, and past a first tick."""
+        cause = "still no tick, or the venue does not answer: see the log" if for_long else ""
+        return _made("starting", "warning" if for_long else "info", "starting", "starting", cause, since_ns)
+
+    def plain(self, kind: Literal["stopping", "waiting"], cause: str, since_ns: int) -> Condition:
         """Nothing that anybody must look after."""
         return _made(kind, "info", kind, kind, cause, since_ns)
 

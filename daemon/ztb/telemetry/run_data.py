@@ -89,6 +89,8 @@ class RunData:
     updates: list[UpdateRow]
     notes: list[NoteRow]
     experts: tuple[ExpertCourse, ...] = ()
+    folder: str = ""
+    """Where it lies, as commands name it."""
 
     @property
     def ladder(self) -> tuple[float, ...]:
@@ -129,6 +131,7 @@ def load_run(directory: RunDirectory) -> RunData:
             updates=list(reader.rows(UpdateRow)),
             notes=list(reader.rows(NoteRow)),
             experts=expert_courses(reader),
+            folder=str(directory.path),
         )
 
 

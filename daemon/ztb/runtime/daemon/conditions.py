@@ -27,6 +27,8 @@ from ztb.telemetry.snapshot import StreamFact
 
 _IN_A_ROW = 3
 """Refusals, of which the cause is no condition of its own, after which they are one."""
+_A_START_S = 300.0
+"""What a start may take until somebody should look."""
 _RANK: dict[Severity, int] = {"info": 0, "warning": 1, "critical": 2}
 _TROUBLE: dict[str, Kind] = {
     "learner_hung": "learner_hung", "learner_died": "learner_died", "learner_not_started": "learner_not_started",
@@ -144,25 +146,30 @@ class Conditions:
             yield words(latch.reason, latch.origin, latch.since_ns)
         starting = not self._started()
         if starting:
-            yield self._words.plain("starting", "", self._since("starting"))
+            yield self._words.starting(self._for_long("starting"), self._since("starting"))
         memory = self._session.engine.live.gate.memory
-        yield from self._held(memory, starting)
+        yield from self._held(memory)
         yield from self._limited(memory)
         yield from self._learning()
         if self._session.waits and not starting:
             yield self._words.plain("waiting", self._session.awaited, self._since("waiting"))
 
-    def _held(self, memory: RiskMemory, starting: bool) -> Iterator[Condition]:
+    def _for_long(self, kind: str) -> bool:
+        """Whether a condition that comes with every start has held for longer than a start takes."""
+        return self._now_ns() - self._since(kind) > _A_START_S * 1e9
+
+    def _held(self, memory: RiskMemory) -> Iterator[Condition]:
         """What holds new risk back. What has never been seen yet is no news while there is time for it."""
         holds = memory.permission.holds
         if NOT_ARMED in holds:
             yield self._words.disarmed(holds[NOT_ARMED], self._since("disarmed"))
         if NOT_RECONCILED in holds:
-            yield self._words.not_reconciled("info" if starting else "warning", self._since("not_reconciled"))
+            severity: Severity = "warning" if self._for_long("not_reconciled") else "info"
+            yield self._words.not_reconciled(severity, self._since("not_reconciled"))
         if STALE in holds:
             stale = [stream for stream in self._streams() if stream.stale]
             patient = self._now_ns() - self._opened_ns < self._session.assembly.config.market.stale_s * 1e9
-            severity: Severity = "info" if patient and all(one.age_ms is None for one in stale) else "warning"
+            severity = "info" if patient and all(one.age_ms is None for one in stale) else "warning"
             yield self._words.stale(holds[STALE], severity, self._since("stale_market_data"))
         if SKEWED in holds:
             yield self._words.skewed(holds[SKEWED], self._since("clock_skew"))
@@ -183,7 +190,7 @@ class Conditions:
             yield words.repeated_side(memory.last_side, limits.max_repeated_side, since_ns)
         reason, times = self._refusals
         if times >= _IN_A_ROW and reason not in SAID_OTHERWISE:
-            yield words.refused(reason, times, self._since("refused"))
+            yield words.refused(reason, self._since("refused"))
 
     def _learning(self) -> Iterator[Condition]:
         words, learning = self._words, self._session.engine.learning

@@ -68,7 +68,7 @@ class SessionControls:
         self._reload = reload
         self._disarm = disarm
         self._lane = session.engine.live
-        self._held: list[str] = []
+        self._held: set[str] = set()
         if switch.latch is not None:
             self._obey(switch.latch.stop)
         self._lane.guard = self.look
@@ -98,18 +98,20 @@ class SessionControls:
 
     def _note_holds(self) -> None:
         """Journal what holds new risk back, for whoever repeats this: the accounts beside the live one obey it too."""
-        holds = sorted(self._lane.gate.memory.permission.holds)
-        if holds != self._held:
-            self._held, progress = holds, self._session.engine.progress
-            detail = json.dumps({"holds": holds, "rows": progress.rows})
+        holds = self._lane.gate.memory.permission.holds
+        if holds.keys() != self._held:
+            self._held, progress = set(holds), self._session.engine.progress
+            told = {"holds": holds, "rows": progress.rows, "since_ns": self._now_ns()}
+            detail = json.dumps(told, sort_keys=True)
             self._session.journal.append(NoteRow(progress.last_ts_ns, HOLDS, detail))
 
     def latch(self, stop: Stop, origin: str, reason: str) -> None:
         """Stop: on disk first, then in the gate, then at the venue."""
         reason = self.redact(reason)
-        self._switch.set(Latch(stop, self._now_ns(), origin, reason))
+        since_ns = self._now_ns()
+        self._switch.set(Latch(stop, since_ns, origin, reason))
         self._obey(stop)
-        self._note(stop, origin, reason)
+        self._note(stop, origin, reason, since_ns=since_ns)
         if stop == "halted":
             self._session.cancel_all()
 
@@ -236,9 +238,10 @@ class SessionControls:
         permission.halted = stop == "halted"
         permission.reduce_only = permission.flattening = stop == "flattening"
 
-    def _note(self, kind: str, origin: str, reason: str) -> None:
+    def _note(self, kind: str, origin: str, reason: str, **more: int) -> None:
         progress = self._session.engine.progress
-        detail = json.dumps({"origin": origin, "reason": reason, "rows": progress.rows}, sort_keys=True)
+        told = {"origin": origin, "reason": reason, "rows": progress.rows, **more}
+        detail = json.dumps(told, sort_keys=True)
         self._session.journal.append(NoteRow(progress.last_ts_ns, kind, detail))
         self._session.journal.commit()
 
