@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
@@ -82,8 +83,22 @@ def test_the_hash_sees_what_can_change_a_result_and_nothing_else():
 
 
 def test_it_is_frozen():
-    with pytest.raises(ValueError, match="frozen"):
+    with pytest.raises(FrozenInstanceError):
         Config().online.reward_scale = 3.0  # type: ignore[misc]
+    with pytest.raises(ValueError, match="frozen"):
+        Config().market.symbol = "BTC/USD"  # type: ignore[misc]
+
+
+def test_sections_that_are_settings_are_as_strict_as_the_others():
+    for flag, reason in (
+        ({"gate.slots": 0}, "gate.slots: Input should be greater"),
+        ({"online.reward_scale": "inf"}, "online.reward_scale: Input should be a finite number"),
+        ({"allocation.prior": 0.6}, "allocation.prior: Input should be less"),
+        ({"execution.band": 0.1}, "did you mean 'band_fraction'"),
+        ({"online.profiles": {"mad": {}}}, "online.profiles: no profile 'mad'"),
+    ):
+        with pytest.raises(ConfigError, match=reason):
+            load_config(None, flag, {})
 
 
 @pytest.mark.parametrize(

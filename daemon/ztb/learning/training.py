@@ -23,7 +23,6 @@ from ztb.trading.policy.weights import Weights
 from ztb.trading.ppo.rollout import Rollout, UpdateStats
 from ztb.trading.ppo.update import PPOUpdater
 from ztb.trading.recording import Recording
-from ztb.trading.rewards import RewardKind
 from ztb.trading.simulation import Simulation
 
 
@@ -82,8 +81,8 @@ def _innovations(
 
     None where a reward is not a log return.
     """
-    share = 1.0 - settings.luck_weight
-    if not share or settings.own_reward is not None or settings.bridge.reward is not RewardKind.LOG_RETURN:
+    share = 1.0 - settings.online.luck_weight
+    if not share or settings.own_reward is not None or settings.bridge.reward != "log_return":
         return None, None
     forecast = fit_forecast(recording)
     return share * forecast.innovations(recording), share * forecast.innovations(held_out)
@@ -108,7 +107,7 @@ class Training:
         self.settings = settings
         trained, examined = _innovations(recording, held_out, settings)
         self._collector = WindowCollector(
-            shape, weights, simulation, ppo.num_steps, seed, settings.reward_scale, settings.network,
+            shape, weights, simulation, ppo.num_steps, seed, settings.online.reward_scale, settings.network,
             settings.own_reward, trained,
         )  # fmt: skip
         module = build_module(shape, settings.network, seed) if settings.network else None
@@ -164,7 +163,7 @@ class Training:
         return NonFiniteError(error.what, said, error.env, error.step)
 
     def _mean_reward(self, rollout: Rollout) -> float:
-        return float(np.mean(rollout.rewards, dtype=np.float64)) / self.settings.reward_scale
+        return float(np.mean(rollout.rewards, dtype=np.float64)) / self.settings.online.reward_scale
 
     def _examine(self, number: int) -> float:
         weights = self.updater.weights()

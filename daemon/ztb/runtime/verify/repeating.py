@@ -115,7 +115,7 @@ def _frame(
 ) -> RunContext:
     made_of = start.made_of
     config = Config.model_validate(made_of["config"])
-    quiet = config.model_copy(update={"online": config.online.model_copy(update={"learner": "off"})})
+    quiet = config.model_copy(update={"online": replace(config.online, learner="off")})
     bar_ns = made_of["period_ns"] if config.market.streams == ("bars",) else None
     assembly = assemble(quiet, configured(instrument_of(start), quiet), bar_ns, made_of["seed"])
     facts = {"repeats": str(recorded.directory.path.resolve()), "start": start.number}
