@@ -22,12 +22,12 @@ from ztb.execution.paper_config import PaperConfig
 from ztb.execution.risk import RiskLimits
 from ztb.learning.settings import PPO_DEFAULTS, AllocationConfig, GateRules, OnlineConfig
 from ztb.trading.ppo.config import BOUNDS as PPO_BOUNDS
-from ztb.trading.ppo.config import PPOConfig
+from ztb.trading.ppo.config import PPOOptions
 from ztb.trading.settings import DecisionConfig, RewardConfig, SizingConfig
 
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 _BASES = (SizingConfig, RewardConfig)
-for _unbounded in (PPOConfig, PaperConfig, RiskLimits):
+for _unbounded in (PPOOptions, PaperConfig, RiskLimits):
     with_config(_STRICT)(_unbounded)
 for _settings in (*_BASES, DecisionConfig, OnlineConfig, GateRules, AllocationConfig, ExecutionConfig):
     with_config({**_STRICT, "allow_inf_nan": False})(_settings)
@@ -40,7 +40,7 @@ class Config(Section):
     features: FeaturesSection = Field(default_factory=FeaturesSection)
     decision: DecisionConfig = DecisionConfig()
     strategy: StrategySection = Field(default_factory=StrategySection)
-    ppo: PPOConfig = PPO_DEFAULTS
+    ppo: PPOOptions = PPO_DEFAULTS
     online: OnlineConfig = OnlineConfig()
     gate: GateRules = GateRules()
     allocation: AllocationConfig = AllocationConfig()
@@ -68,7 +68,7 @@ def config_hash(config: Config) -> str:
 def schema() -> dict[str, Any]:
     """The JSON Schema of the file, bounds included."""
     made = Config.model_json_schema()
-    for name, bounds in (("PPOConfig", PPO_BOUNDS), ("PaperConfig", PAPER_BOUNDS)):
+    for name, bounds in (("PPOOptions", PPO_BOUNDS), ("PaperConfig", PAPER_BOUNDS)):
         for key, limits in bounds.items():
             _publish(made["$defs"][name]["properties"].get(key), *limits)
     _describe(made["$defs"])

@@ -9,10 +9,10 @@ from annotated_types import Ge, Gt, Le
 
 from ztb.errors import ConfigError
 from ztb.learning.regime import profile_options
-from ztb.trading.ppo.config import PROFILES, PPOConfig
+from ztb.trading.ppo.config import PROFILES, PPOOptions
 from ztb.trading.settings import RewardConfig
 
-PPO_DEFAULTS = PPOConfig(
+PPO_DEFAULTS = PPOOptions(
     num_envs=128,
     num_steps=64,
     minibatch_size=512,

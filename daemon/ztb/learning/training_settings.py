@@ -12,7 +12,7 @@ from ztb.trading.decision_clock import DecisionClock
 from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.policy.network import MakeNetwork
 from ztb.trading.policy.weights import NetworkShape
-from ztb.trading.ppo.config import PPOConfig
+from ztb.trading.ppo.config import PPOOptions
 from ztb.trading.settings import BridgeConfig
 from ztb.trading.sizing import TIMINGS
 from ztb.trading.strategy import OwnReward
@@ -28,7 +28,7 @@ class PretrainSettings:
     period_ns: int
     bridge: BridgeConfig
     paper: PaperConfig
-    ppo: PPOConfig
+    ppo: PPOOptions
     start_cash: float
     online: OnlineConfig
     """Its reward scale, and how much luck counts."""

@@ -12,7 +12,7 @@ from ztb.learning.process.feed import FeedSize
 from ztb.learning.recent import RecentConfig
 from ztb.learning.settings import OnlineConfig
 from ztb.trading.policy.weights import NetworkShape, parameter_shapes
-from ztb.trading.ppo.config import PPOConfig
+from ztb.trading.ppo.config import PPOOptions
 from ztb.utils.background import BACKGROUND_NICE
 
 _PARAMETER_SETS = 4  # a state holds the weights and two moments of each; one set for growth
@@ -24,13 +24,13 @@ class LearnerSettings(msgspec.Struct, frozen=True):
     """Everything that a learner's results depend on, apart from its state and the transitions."""
 
     shape: NetworkShape
-    ppo: PPOConfig
+    ppo: PPOOptions
     online: OnlineConfig
     updates_per_generation: int
     seed: int
     recent: RecentConfig | None = None
     contest: CandidateEvaluationConfig | None = None
-    profiles: tuple[PPOConfig, ...] = ()
+    profiles: tuple[PPOOptions, ...] = ()
     """What the guidance of a transition may choose from, after `ppo`."""
 
     def transitions(self) -> int:
