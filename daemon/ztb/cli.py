@@ -31,7 +31,7 @@ from ztb.commands.options import (
     given,
     instrument_flags,
 )
-from ztb.errors import ConfigError, UsageError, ZtbError
+from ztb.errors import ConfigError, UsageError, ZtbError, expected_error
 from ztb.secrets import Redactor, known_secrets
 
 app = typer.Typer(
@@ -272,7 +272,7 @@ def run(arguments: list[str]) -> int:
     except ZtbError as error:
         return _say(error)
     except BaseExceptionGroup as group:
-        expected = _expected(group)
+        expected = expected_error(group)
         if expected is None:
             raise
         return _say(expected)
@@ -293,15 +293,6 @@ def run(arguments: list[str]) -> int:
 def _interrupted() -> int:
     typer.echo("ztb: interrupted; what was done so far is kept", err=True)
     return _INTERRUPTED
-
-
-def _expected(group: BaseExceptionGroup[BaseException]) -> ZtbError | None:
-    """The first error of a group that was raised on purpose."""
-    for error in group.exceptions:
-        found = _expected(error) if isinstance(error, BaseExceptionGroup) else error
-        if isinstance(found, ZtbError):
-            return found
-    return None
 
 
 def _say(error: ZtbError) -> int:
