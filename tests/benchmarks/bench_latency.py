@@ -28,7 +28,7 @@ from ccxt.async_support.base.ws.client import Client
 
 from runtime.made_policy import made_policy
 from runtime.venue.live_runs import ExchangeProcess, instrument_at, make_live, trading, write_config
-from ztb.market.live.channel import Feed
+from ztb.market.live.channel import ChannelRunner
 from ztb.market.live.intake import Intake
 from ztb.runtime.engine import Engine
 from ztb.runtime.venue.broker import VenueBroker
@@ -57,7 +57,7 @@ class Stopwatch:
     def reading(self) -> Iterator[None]:
         """Clocks are read while it lasts; one order works at a time, so that moments are of the same one."""
         hooks = (
-            (Client, "handle_message", self._frame), (Feed, "_next", self._message), (Intake, "put", self._put),
+            (Client, "handle_message", self._frame), (ChannelRunner, "_next", self._message), (Intake, "put", self._put),
             (Intake, "take", self._take), (Engine, "consume", self._consume), (VenueBroker, "submit", self._submit),
             (ccxt.pro.binance, "create_order", self._call), (aiohttp.ClientSession, "_request", self._leave),
         )  # fmt: skip

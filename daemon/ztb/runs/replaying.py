@@ -111,7 +111,7 @@ def _run(request: ReplayRequest, history: History, directory: RunDirectory, told
         return _await(run_to_end(Replay(request, history, directory, told)))
     except BaseExceptionGroup as group:
         error: BaseException = expected_error(group) or group
-    except BaseException as single:
+    except BaseException as single:  # noqa: BLE001 (raised again below)
         error = single
     error.add_note(f"how far it came: ztb.load_run({str(directory.path)!r})")
     raise error from error.__cause__

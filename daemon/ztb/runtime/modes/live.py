@@ -46,7 +46,7 @@ from ztb.runtime.recovery.adoption import adopt
 from ztb.runtime.recovery.past import Past, read_past
 from ztb.runtime.session import RunContext, Session
 from ztb.runtime.sources.live import LiveMarket, traded_symbol
-from ztb.runtime.venue.broker import Doors, VenueBroker
+from ztb.runtime.venue.broker import BrokerCallbacks, VenueBroker
 from ztb.runtime.venue.client import PrivateClient, patience_of, private_client, refuse_withdrawal_rights
 from ztb.runtime.venue.dead_man import VenueSwitch, Watchdog
 from ztb.runtime.venue.reconciliation import Reconciler, fetch_balances
@@ -194,7 +194,7 @@ def _trade(
     def stopped() -> str:
         return "halted" if memory.halted else NOT_RECONCILED if reconciler.rounds == 0 else ""
 
-    broker.doors = Doors(
+    broker.doors = BrokerCallbacks(
         session.journal.durable,
         stopped,
         lane.collect,

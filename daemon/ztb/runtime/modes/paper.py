@@ -21,7 +21,7 @@ from ztb.market.recorder import Recorder, next_number
 from ztb.ports import Clock
 from ztb.runtime.build.assembly import Assembly, assemble
 from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
-from ztb.runtime.engine import Progress
+from ztb.runtime.engine import RunProgress
 from ztb.runtime.guards import MarketGuard
 from ztb.runtime.recovery.past import Past, read_past
 from ztb.runtime.recovery.resuming import resumed_origin
@@ -84,7 +84,7 @@ def ticks_of(directory: RunDirectory) -> Path:
 class RecordingWatch:
     """Called a few times a second: journals when ticks were lost to the recording, so that nobody repeats over it."""
 
-    def __init__(self, recorder: Recorder, journal: Journal, progress: Progress) -> None:
+    def __init__(self, recorder: Recorder, journal: Journal, progress: RunProgress) -> None:
         self._recorder = recorder
         self._journal = journal
         self._progress = progress

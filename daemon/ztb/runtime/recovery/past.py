@@ -33,7 +33,7 @@ from ztb.ledger.records import (
     RefusalRow,
     UpdateRow,
 )
-from ztb.runtime.engine import Progress
+from ztb.runtime.engine import RunProgress
 
 _MARKED = np.dtype([("ts_ns", "<i8"), ("equity", "<f8")])
 
@@ -246,9 +246,9 @@ def _request(row: OrderRow) -> OrderRequest:
     )  # fmt: skip
 
 
-def progress_of(past: Past) -> Progress:
+def progress_of(past: Past) -> RunProgress:
     """The engine's figures as they stood at the last mark."""
-    progress = Progress(adopted=sum(adoption.value for adoption in past.adoptions))
+    progress = RunProgress(adopted=sum(adoption.value for adoption in past.adoptions))
     last, rows = past.marks.last, past.marks.rows
     if last is None:
         return progress

@@ -54,7 +54,7 @@ _Command: TypeAlias = _Submit | _Cancel
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
+class BrokerCallbacks:
     """What the broker is told by others: `durable` returns when the journal is, `stopped` says why nothing may be
     sent any more ("" if it may), `heard` is called when there are events to collect, `collecting` before some are,
     `warn` hears of trouble.
@@ -67,7 +67,7 @@ class Doors:
     warn: Callable[[str, str], None]
 
 
-class Onlooker:
+class MarketViewBroker:
     """What every broker whose orders match elsewhere has: the market as it goes by, and an account."""
 
     def __init__(self, instrument: Instrument) -> None:
@@ -85,7 +85,7 @@ class Onlooker:
         return i1
 
 
-class VenueBroker(Onlooker):
+class VenueBroker(MarketViewBroker):
     """See the module and `ports.Broker`. At most as many commands wait as the risk gate lets through."""
 
     def __init__(
@@ -101,7 +101,7 @@ class VenueBroker(Onlooker):
         self.client = client
         self.rest = rest
         self.table = OrderTable(instrument, prefix)
-        self.doors: Doors | None = None
+        self.doors: BrokerCallbacks | None = None
         self.sent = 0
         self._clock = clock
         self._patience_s = patience_s
@@ -260,7 +260,7 @@ class VenueBroker(Onlooker):
             return None
         return float(self.view["ask"].item() * (1.0 + _WORST_FRACTION))
 
-    def _doors(self) -> Doors:
+    def _doors(self) -> BrokerCallbacks:
         if self.doors is None:
             raise VenueError("the broker is not connected")
         return self.doors
