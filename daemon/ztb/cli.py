@@ -51,6 +51,23 @@ app.add_typer(generations_app, name="generations")
 _INTERRUPTED = 130
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from ztb.utils.installation import code_version
+
+        typer.echo(code_version())
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    """What all verbs share."""
+
+
 @app.command()
 def replay(
     run_directory: Annotated[
@@ -214,15 +231,6 @@ def init(
     from ztb.commands.init import init as write
 
     return write(folder, system, root, as_json)
-
-
-@app.command()
-def version() -> int:
-    """Print the version."""
-    from ztb.utils.installation import code_version
-
-    typer.echo(code_version())
-    return 0
 
 
 @config_app.command("check")

@@ -19,6 +19,7 @@ import pytest
 import ztb
 from runs.conftest import LEARNS
 from ztb.errors import ConfigError, DataError, StrategyError, UsageError, ZtbError
+from ztb.runs.replaying import await_anywhere
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -204,25 +205,23 @@ def test_what_goes_wrong_on_the_way_keeps_what_happened_and_says_where(
     assert run.summary["status"].startswith("failed") and run.decisions.num_rows > 50
 
 
-def test_an_interrupt_ends_it_in_a_notebook_too(bars: Path, tmp_path: Path):
+def test_an_interrupt_ends_it_in_a_notebook_too():
     """A notebook's loop is not `asyncio.run`'s, which takes interrupts for itself."""
+    ended: list[str] = []
 
-    def interrupt(_: str, done: float) -> None:
-        if done > 0:
-            os.kill(os.getpid(), signal.SIGINT)
+    async def work() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
 
     async def cell() -> None:
-        ztb.replay(
-            bars,
-            strategy="hold",
-            config={"market": {"block_rows": 32}},
-            out=tmp_path / "run",
-            progress=interrupt,
-        )
+        await_anywhere(work())
 
     loop = asyncio.new_event_loop()
     with pytest.raises(KeyboardInterrupt):
         loop.run_until_complete(cell())
     loop.close()
-    run = ztb.load_run(tmp_path / "run")
-    assert run.summary["status"] == "interrupted" and run.is_finished
+    assert ended == ["cancelled"]

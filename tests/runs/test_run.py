@@ -35,7 +35,7 @@ def test_what_trades_earned_is_the_change_of_equity(which: str, request: pytest.
     summary = run.summary
     assert run.is_finished and summary["status"] == "complete"
     earned = total(run.trades["net_profit"]) + total(run.open_trades["net_profit"])
-    assert run.trades.num_rows > 5
+    assert run.trades.num_rows > (20 if which == "rule" else 0)
     assert close(earned, summary["end_equity"] - summary["start_equity"])
     assert close(run.equity["equity"][-1].as_py(), summary["end_equity"])
     assert close(total(run.trades["fees"]) + total(run.open_trades["fees"]), summary["fees"])
@@ -56,9 +56,12 @@ def test_prices_quantities_and_times_are_the_markets(rule: ztb.Run):
     mids = {row["decision"]: row for row in rule.equity.to_pylist()}
     decided = mids[first["decision"]]
     assert abs(first["price"] / decided["mid"] - 1) < 0.05
-    held = mids[first["decision"] + 1]
-    assert close(decided["cash"] - first["price"] * first["quantity"] - first["fee"], held["cash"])
-    assert close(held["position"], first["quantity"])
+    for row in rule.equity.to_pylist():
+        so_far = [fill for fill in rule.fills.to_pylist() if fill["time"] < row["time"]]
+        signs = [1 if fill["side"] == "buy" else -1 for fill in so_far]
+        paid = [s * f["price"] * f["quantity"] + f["fee"] for s, f in zip(signs, so_far, strict=True)]
+        assert close(row["cash"], rule.summary["start_equity"] - sum(paid))
+        assert close(row["position"], sum(s * f["quantity"] for s, f in zip(signs, so_far, strict=True)))
     assert rule.equity.schema.field("time").type == pa.timestamp("ns", tz="UTC")
     assert (
         datetime(2017, 7, 14, tzinfo=UTC)
@@ -190,7 +193,7 @@ def test_pandas_polars_and_duckdb_read_the_very_columns(rule: ztb.Run):
     frame = equity.to_pandas(split_blocks=True, zero_copy_only=False)
     assert str(frame["time"].dtype) == "datetime64[ns, UTC]"
     assert frame["equity"].to_numpy().__array_interface__["data"][0] == column.buffers()[1].address
-    pointer = polars.from_arrow(equity)["equity"]._get_buffer_info()[0]
-    assert pointer == column.buffers()[1].address
-    query = duckdb.sql("SELECT count(*), max(equity) FROM equity").fetchone()
-    assert query == (equity.num_rows, pc.max(equity["equity"]).as_py())
+    values = polars.from_arrow(equity)["equity"].to_numpy(allow_copy=False)
+    assert values.__array_interface__["data"][0] == column.buffers()[1].address
+    query = duckdb.sql("SELECT count(*), max(equity) FROM equity").fetchall()
+    assert query == [(equity.num_rows, pc.max(equity["equity"]).as_py())]

@@ -108,7 +108,7 @@ def replay(
 def _run(request: ReplayRequest, history: History, directory: RunDirectory, told: Progress) -> dict[str, Any]:
     """The summary. What goes wrong on the way is raised as itself, with where to find how far it came."""
     try:
-        return _await(run_to_end(Replay(request, history, directory, told)))
+        return await_anywhere(run_to_end(Replay(request, history, directory, told)))
     except BaseExceptionGroup as group:
         error: BaseException = expected_error(group) or group
     except BaseException as single:  # noqa: BLE001 (raised again below)
@@ -210,7 +210,7 @@ class _Told:
             sys.stderr.flush()
 
 
-def _await(work: Coroutine[Any, Any, _T]) -> _T:
+def await_anywhere(work: Coroutine[Any, Any, _T]) -> _T:
     """What `work` returns, awaited in a loop of its own: in this thread, or where a loop runs here, in another.
 
     An interrupt of the caller's ends it as it would end a command, and is raised when it has ended.
