@@ -13,21 +13,17 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from ztb.ledger.bookkeeper import BASE_FEE
-from ztb.ledger.capital import OPENING, Adoption, Opening
+from ztb.ledger.executions import Execution, executions, movements
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import (
-    ADOPTED,
     AllocationRow,
     DecisionRow,
-    FillRow,
     MarkRow,
-    NoteRow,
     OrderEventRow,
     OrderRow,
     Record,
 )
-from ztb.ledger.round_trips import Movement, Paid, RoundTrip, RoundTrips, Traded
+from ztb.ledger.round_trips import RoundTrip, RoundTrips
 
 _R = TypeVar("_R", bound=Record)
 _TIME = pa.timestamp("ns", tz="UTC")
@@ -99,12 +95,6 @@ class Snapshot:
         """As JournalReader.rows, of what was there."""
         return self.reader.rows(record, f"({where}) AND seq <= ?", (*parameters, self.last))
 
-    def numbered(
-        self, record: type[_R], where: str = "TRUE", *parameters: object
-    ) -> Iterator[tuple[int, _R]]:
-        """As `rows`, each with its sequence number."""
-        return self.reader.numbered(record, f"({where}) AND seq <= ?", (*parameters, self.last))
-
 
 def equity(run: Snapshot) -> pa.Table:
     """The account at each decision."""
@@ -142,53 +132,29 @@ def allocation(run: Snapshot) -> pa.Table:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Filled:
-    """A fill with what it cost in all; `quantity` is what the position changed by, signed."""
-
-    row: FillRow
-    seq: int
-    quantity: Decimal
-    fee: Decimal
-
-
-def _filled(run: Snapshot) -> list[_Filled]:
-    """Fills in order. What one cost in base currency stands right before it, and counts at its price."""
-    costs = list(run.numbered(OrderEventRow, "event = ?", BASE_FEE))
-    costs.reverse()
-    found: list[_Filled] = []
-    for seq, row in run.numbered(FillRow):
-        base_fee = Decimal(0)
-        while costs and costs[-1][0] < seq:
-            base_fee += Decimal(costs.pop()[1].reason or "0")
-        fee = Decimal(row.fee) + base_fee * Decimal(row.price)
-        found.append(_Filled(row, seq, row.side * Decimal(row.quantity) - base_fee, fee))
-    return found
-
-
 def fills(run: Snapshot) -> pa.Table:
     """Every execution; `fee` is what it cost in all, in quote currency."""
     ordered = {row.order_id: row for row in run.rows(OrderRow)}
 
-    def values(filled: _Filled) -> tuple[Any, ...]:
+    def values(filled: Execution) -> tuple[Any, ...]:
         row, order = filled.row, ordered.get(filled.row.order_id)
         return (
             row.fill_id, row.order_id, order and order.decision, order and order.generation, row.ts_ns,
             _side(row.side), float(row.price), float(row.quantity), row.liquidity, float(filled.fee),
         )  # fmt: skip
 
-    return arrow_table(FILLS, map(values, _filled(run)))
+    return arrow_table(FILLS, map(values, executions(run.reader, run.last)))
 
 
 def orders(run: Snapshot) -> pa.Table:
     """Every order that was sent, and what became of it."""
-    executions: defaultdict[int, list[_Filled]] = defaultdict(list)
-    for filled in _filled(run):
-        executions[filled.row.order_id].append(filled)
+    filled: defaultdict[int, list[Execution]] = defaultdict(list)
+    for one in executions(run.reader, run.last):
+        filled[one.row.order_id].append(one)
     ended = {row.order_id: row for row in run.rows(OrderEventRow, f"event IN {_ENDINGS}")}
     return arrow_table(
         ORDERS,
-        (_order(run, row, executions[row.order_id], ended.get(row.order_id)) for row in run.rows(OrderRow)),
+        (_order(run, row, filled[row.order_id], ended.get(row.order_id)) for row in run.rows(OrderRow)),
     )
 
 
@@ -196,17 +162,17 @@ _ENDINGS = ("rejected", "cancelled", "expired")
 
 
 def _order(
-    run: Snapshot, row: OrderRow, executions: list[_Filled], ended: OrderEventRow | None
+    run: Snapshot, row: OrderRow, filled: list[Execution], ended: OrderEventRow | None
 ) -> tuple[Any, ...]:
-    lots = sum(filled.row.lots for filled in executions)
-    paid = sum((filled.row.lots * Decimal(filled.row.price) for filled in executions), Decimal(0))
+    lots = sum(one.row.lots for one in filled)
+    paid = sum((one.row.lots * Decimal(one.row.price) for one in filled), Decimal(0))
     status = "filled" if lots >= row.lots else ended.event if ended else "partly filled" if lots else "open"
     return (
         row.order_id, row.client_id, row.decision, row.generation, row.ts_ns, _side(row.side), row.order_type,
         float(row.lots * run.lot_size),
         float(row.price_ticks * run.tick_size) if row.order_type == "limit" else None,
         row.time_in_force, row.post_only, row.reduce_only, status, float(lots * run.lot_size),
-        float(paid / lots) if lots else None, float(sum(filled.fee for filled in executions)),
+        float(paid / lots) if lots else None, float(sum(one.fee for one in filled)),
         ended.reason if ended else None,
     )  # fmt: skip
 
@@ -215,32 +181,9 @@ def _side(side: int) -> str:
     return "buy" if side > 0 else "sell"
 
 
-def movements(run: Snapshot) -> list[Movement]:
-    """Everything that changed position or cash, in the journal's order, but for capital that came or went."""
-    generations = {row.order_id: row.generation for row in run.rows(OrderRow)}
-    found: list[tuple[int, Movement]] = []
-    for filled in _filled(run):
-        row = filled.row
-        traded = Traded(
-            row.ts_ns,
-            filled.quantity,
-            Decimal(row.price),
-            filled.fee,
-            row.order_id,
-            generations.get(row.order_id),
-        )
-        found.append((filled.seq, traded))
-    for seq, event in run.numbered(OrderEventRow, "event = 'funded'"):
-        found.append((seq, Paid(event.ts_ns, Decimal(event.reason or "0"))))
-    for seq, note in run.numbered(NoteRow, "kind IN (?, ?)", OPENING, ADOPTED):
-        came = Opening.of(note) if note.kind == OPENING else Adoption.of(note)
-        found.append((seq, Traded(note.ts_ns, came.position, Decimal(repr(came.price)))))
-    return [movement for _, movement in sorted(found, key=lambda item: item[0])]
-
-
 def round_trips(run: Snapshot) -> RoundTrips:
     """Every trade of the account."""
-    return RoundTrips(movements(run))
+    return RoundTrips(movements(run.reader, run.last))
 
 
 def trades(found: Iterable[RoundTrip], mid: float) -> pa.Table:

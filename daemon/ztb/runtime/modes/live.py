@@ -50,6 +50,7 @@ from ztb.runtime.venue.broker import BrokerCallbacks, VenueBroker
 from ztb.runtime.venue.client import PrivateClient, patience_of, private_client, refuse_withdrawal_rights
 from ztb.runtime.venue.dead_man import VenueSwitch, Watchdog
 from ztb.runtime.venue.reconciliation import Reconciler, fetch_balances
+from ztb.runtime.venue.throttle import OrdersFirst, keep_warm
 from ztb.runtime.venue.user_stream import UserStream
 from ztb.secrets import require_secret
 from ztb.utils.installation import code_version
@@ -163,6 +164,7 @@ def _venue(
 
     client = private_client(config.market, environment)
     client.set_markets_from_exchange(market.source.rest.client)
+    client.throttler = OrdersFirst(client.tokenBucket)
     rest = Rest(client, backoff)
     patience_s = patience_of(client, config.execution.unknown_order_s)
     broker = VenueBroker(client, rest, market.source.instrument, prefix, clock, patience_s)
@@ -207,7 +209,7 @@ def _trade(
     dead_man = _dead_man(request, venue)
     daemon.jobs |= {
         "broker": broker.run, "user-stream": stream.run, "reconciliation": reconciler.run,
-        "dead-man": dead_man.run,
+        "dead-man": dead_man.run, "warm-connections": partial(keep_warm, venue.client),
     }  # fmt: skip
     memory.holds.add(NOT_RECONCILED)
     daemon.looks.append(_Reconciled(daemon, reconciler, config.execution.orders_at_start == "cancel"))
