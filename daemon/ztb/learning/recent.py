@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from ztb.execution.paper_config import PaperConfig
-from ztb.learning.rollouts import WindowCollector
+from ztb.learning.rollouts import SimulatedEnvironments, simulated_rollouts
 from ztb.learning.settings import OnlineConfig
 from ztb.learning.window import RecentWindow
 from ztb.market.instrument import Instrument
 from ztb.trading.episodes import Episodes
 from ztb.trading.policy.network import MakeNetwork
 from ztb.trading.policy.weights import NetworkShape, Weights
+from ztb.trading.ppo.collector import RolloutCollector
 from ztb.trading.recording import Recording
 from ztb.trading.settings import BridgeConfig
 from ztb.trading.simulation import Simulation
@@ -74,7 +75,9 @@ class RecentRollouts:
         if piece is not None:
             self.on_piece(piece)
 
-    def collector(self, weights: Weights, account: AccountState) -> WindowCollector | None:
+    def collector(
+        self, weights: Weights, account: AccountState
+    ) -> RolloutCollector[SimulatedEnvironments] | None:
         """What fills rollouts over the window; None while that is too short for one.
 
         Its accounts are worth what `account` is, since what a lot is of that matters to small ones; a ruined one is
@@ -89,10 +92,14 @@ class RecentRollouts:
         episodes = Episodes(horizon, True, random_account=True, most_drawdown=fallen)
         cash = account.equity if account.equity > 0.0 else config.start_cash
         simulation = Simulation(recording, config.bridge, config.paper, cash, episodes, lanes)
-        return WindowCollector(
-            self._shape, weights, simulation, horizon, int(self._generator.integers(_SEEDS)),
-            self._online.reward_scale, self.make, self.own_reward,
-        )  # fmt: skip
+        return simulated_rollouts(
+            self._shape,
+            weights,
+            SimulatedEnvironments(simulation, self._online.reward_scale, self.own_reward),
+            steps=horizon,
+            seed=int(self._generator.integers(_SEEDS)),
+            make=self.make,
+        )
 
     def state(self) -> dict[str, Any]:
         """Everything that the next rollouts depend on, save weights and window."""
