@@ -94,7 +94,7 @@ def test_sections_that_are_settings_are_as_strict_as_the_others():
         ({"gate.slots": 0}, "gate.slots: Input should be greater"),
         ({"online.reward_scale": "inf"}, "online.reward_scale: Input should be a finite number"),
         ({"allocation.prior": 0.6}, "allocation.prior: Input should be less"),
-        ({"execution.band": 0.1}, "did you mean 'band_fraction'"),
+        ({"execution.band_fractio": 0.1}, "did you mean 'band_fraction'"),
         ({"online.profiles": {"mad": {}}}, "online.profiles: no profile 'mad'"),
     ):
         with pytest.raises(ConfigError, match=reason):

@@ -17,7 +17,7 @@ from ztb.learning.allocation import GrowthEvidence
 from ztb.learning.settings import AllocationConfig, OnlineConfig
 from ztb.learning.training import Training
 from ztb.learning.training_settings import PretrainSettings
-from ztb.learning.walk_forward import walk_forward
+from ztb.learning.walk_forward import EMBARGO_DECISIONS, walk_forward
 from ztb.trading.decision_clock import DecisionClock, Every
 from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.settings import BridgeConfig
@@ -71,7 +71,7 @@ def test_nobody_is_judged_on_what_trained_it_nor_on_what_came_just_after(monkeyp
     evidence(made.closes([(0.0, 2400)], 4), replace(SETTINGS, updates=1))
     assert len(trained) == len(judged) == 2
     for (begin, end), (first, last) in zip(trained, judged, strict=True):
-        assert begin < end and first - end > PLAN.embargo_decisions * HOUR_NS and last > first
+        assert begin < end and first - end > EMBARGO_DECISIONS * HOUR_NS and last > first
     assert judged[0][1] < judged[1][0] and trained[0][0] == trained[1][0]
 
 

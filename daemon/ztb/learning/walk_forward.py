@@ -29,7 +29,7 @@ _LEAST_DECISIONS = 256
 """Of a fold: what fewer say is worth no training."""
 
 
-_EMBARGO_DECISIONS = 64
+EMBARGO_DECISIONS = 64
 """Before each fold; they train nobody."""
 
 
@@ -52,7 +52,7 @@ def walk_forward(
         return evidence
     for fold in range(plan.folds):
         begin = n - (plan.folds - fold) * length
-        weights = _trained(recording.window(0, begin - _EMBARGO_DECISIONS), settings, seed + fold)
+        weights = _trained(recording.window(0, begin - EMBARGO_DECISIONS), settings, seed + fold)
         for growth in own_growths(
             recording.window(begin, begin + length), settings, weights, plan.block_decisions
         ):
