@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ztb.commands.data import when
-from ztb.commands.moments import parse_span_of
 from ztb.commands.options import say_if_it_compiles
 from ztb.config import Config, load_config
 from ztb.errors import DataError, UsageError
@@ -21,6 +20,7 @@ from ztb.ledger.run_directory import RunDirectory, create_run_directory
 from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data, run_to_end
 from ztb.secrets import known_secrets
 from ztb.telemetry.logs import configure_logging
+from ztb.utils.moments import parse_span_of
 
 if TYPE_CHECKING:
     from ztb.runtime.verify.record import Recorded
@@ -114,6 +114,7 @@ def repeat_run(run: Path, out: Path | None, as_json: bool, relearn: bool = False
         end_ns=manifest["end_ns"],
         pretrain_ns=manifest["pretrain_ns"],
         from_generation=manifest["from_generation"],
+        embargo_ns=manifest.get("embargo_ns", 0),  # runs of earlier releases do not say
     )
     directory = create_run_directory(out, "replay")
     summary = _run(request, directory, as_json)
