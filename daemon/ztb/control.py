@@ -33,7 +33,7 @@ class _Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
 
 
 class Status(_Command, frozen=True):
-    """Answer with the present `telemetry.snapshot.Snapshot` in `detail`."""
+    """Answer with the present `telemetry.snapshot.DaemonSnapshot` in `detail`."""
 
 
 class Halt(_Command, frozen=True):

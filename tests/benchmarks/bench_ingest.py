@@ -26,7 +26,7 @@ from market.live.tape_server import Message, answer, read_tape, stamped, trades_
 from ztb.market.live.client import ClientSettings, VenueClient, client_factory
 from ztb.market.live.source import FeedSettings, open_live_source
 from ztb.market.ticks import TRADE
-from ztb.testing.memory_transport import MemorySession, MemorySocket, Reply
+from ztb.testing.memory_transport import MemoryReply, MemorySession, MemorySocket
 
 _BATCH = 100
 
@@ -39,9 +39,9 @@ class TapeVenue:
         self.snapshot = snapshot
         self.sockets: dict[str, MemorySocket] = {}
 
-    async def request(self, method: str, url: str, body: str, headers: Mapping[str, str]) -> Reply:
+    async def request(self, method: str, url: str, body: str, headers: Mapping[str, str]) -> MemoryReply:
         name = url.split("?")[0].rsplit("/", 1)[1]
-        return Reply(json.dumps(answer(name, self.snapshot, [], {})))
+        return MemoryReply(json.dumps(answer(name, self.snapshot, [], {})))
 
     def connect(self, url: str, socket: MemorySocket) -> None:
         def heard(text: str) -> None:

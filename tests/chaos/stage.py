@@ -18,7 +18,7 @@ from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
 from ztb.runtime.modes.arming import Arming, account_of, write_arming
 from ztb.runtime.modes.live import live_daemon
 from ztb.runtime.modes.paper import TradingRequest, paper_daemon
-from ztb.testing.exchange.faults import Fault, Kind
+from ztb.testing.exchange.faults import Fault, FaultKind
 from ztb.testing.exchange.gateway import Gateway
 from ztb.testing.exchange.in_memory import MemoryExchange
 from ztb.testing.exchange.listing import BTCUSDT
@@ -92,7 +92,7 @@ class Stage:
         return float(self.network.uniform(_FASTEST_S, _SLOWEST_S))
 
     def inject(self, kind: str, **details: Any) -> None:
-        self.gateway.inject(Fault(Kind(kind), **details))
+        self.gateway.inject(Fault(FaultKind(kind), **details))
 
     @asynccontextmanager
     async def running(

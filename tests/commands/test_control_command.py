@@ -16,7 +16,7 @@ from ztb.commands.control import ask, find_run
 from ztb.control import SOCKET_NAME, Answer, Status, short_address
 from ztb.errors import UsageError, VenueError
 from ztb.ledger.run_directory import RunDirectory
-from ztb.telemetry.snapshot import Comparison
+from ztb.telemetry.snapshot import ComparisonFact
 
 
 @contextlib.contextmanager
@@ -99,10 +99,10 @@ def test_status_says_what_capital_each_expert_has_and_what_speaks_for_it(capsys,
      ((0.02, 0.01, 0.03), "learning helps: between +1.00%"), ((-0.02, -0.03, -0.01), "learning hurts: between -3.00%")],
 )  # fmt: skip
 def test_status_holds_the_account_against_itself_with_nothing_learnt(capsys, monkeypatch, unlearnt, words):
-    better = Comparison("frozen", 0.5, 0.4, 0.6)  # the allocator's small size, no merit of learning
-    assert words in printed(capsys, monkeypatch, helping=(Comparison("unlearnt", *unlearnt), better))
+    better = ComparisonFact("frozen", 0.5, 0.4, 0.6)  # the allocator's small size, no merit of learning
+    assert words in printed(capsys, monkeypatch, helping=(ComparisonFact("unlearnt", *unlearnt), better))
 
 
 def test_status_without_experts_holds_it_against_generation_0(capsys, monkeypatch):
-    said = printed(capsys, monkeypatch, experts=(), helping=(Comparison("frozen", 0.5, 0.4, 0.6),))
+    said = printed(capsys, monkeypatch, experts=(), helping=(ComparisonFact("frozen", 0.5, 0.4, 0.6),))
     assert "learning helps: between +40.00%" in said and "against frozen" in said and "expert" not in said

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from ztb.execution.risk import DAY_NS, Facts, Proposal, Reason, RiskGate, RiskLimits, reduces
+from ztb.execution.risk import DAY_NS, OrderFacts, Proposal, RefusalReason, RiskGate, RiskLimits, reduces
 
 NOW = 10 * DAY_NS
-FACTS = Facts(
+FACTS = OrderFacts(
     now_ns=NOW, market_ts_ns=NOW, mid=100.0, position=0.0, equity=1000.0, open_buys=0.0, open_sells=0.0
 )
 BUY = Proposal(side=1, quantity=1.0, price=100.0)
@@ -26,33 +26,33 @@ def gate(**limits: float) -> RiskGate:
 
 
 def test_an_order_within_all_limits_passes():
-    assert gate().check(BUY, FACTS) is Reason.PASSED
+    assert gate().check(BUY, FACTS) is RefusalReason.PASSED
 
 
 @pytest.mark.parametrize(
     ("limits", "order", "facts", "reason"),
     [
-        ({"max_order_fraction": 0.09}, BUY, FACTS, Reason.ORDER_SIZE),
-        ({"max_order_notional_quote": 99.0}, BUY, FACTS, Reason.ORDER_NOTIONAL),
-        ({"max_exposure": 0.35}, BUY, replace(FACTS, position=1.0, open_buys=2.0), Reason.EXPOSURE),
+        ({"max_order_fraction": 0.09}, BUY, FACTS, RefusalReason.ORDER_SIZE),
+        ({"max_order_notional_quote": 99.0}, BUY, FACTS, RefusalReason.ORDER_NOTIONAL),
+        ({"max_exposure": 0.35}, BUY, replace(FACTS, position=1.0, open_buys=2.0), RefusalReason.EXPOSURE),
         (
             {"max_exposure": 0.35},
             replace(BUY, side=-1),
             replace(FACTS, position=-1.0, open_sells=2.0),
-            Reason.EXPOSURE,
+            RefusalReason.EXPOSURE,
         ),
-        ({"max_daily_loss_fraction": 0.1}, BUY, replace(FACTS, equity=899.0), Reason.DAILY_LOSS),
-        ({"max_drawdown_fraction": 0.1}, BUY, replace(FACTS, equity=899.0), Reason.DRAWDOWN),
-        ({"price_band_fraction": 0.01}, replace(BUY, price=101.1), FACTS, Reason.PRICE_BAND),
-        ({"max_data_age_ms": 5}, BUY, replace(FACTS, market_ts_ns=NOW - 5_000_001), Reason.STALE_DATA),
-        ({"max_orders_per_minute": 0}, BUY, FACTS, Reason.ORDER_RATE),
-        ({"max_orders_per_day": 0}, BUY, FACTS, Reason.ORDERS_PER_DAY),
-        ({}, BUY, replace(FACTS, mid=0.0), Reason.NO_MARKET),
-        ({}, BUY, replace(FACTS, equity=-1.0), Reason.NO_MARKET),
+        ({"max_daily_loss_fraction": 0.1}, BUY, replace(FACTS, equity=899.0), RefusalReason.DAILY_LOSS),
+        ({"max_drawdown_fraction": 0.1}, BUY, replace(FACTS, equity=899.0), RefusalReason.DRAWDOWN),
+        ({"price_band_fraction": 0.01}, replace(BUY, price=101.1), FACTS, RefusalReason.PRICE_BAND),
+        ({"max_data_age_ms": 5}, BUY, replace(FACTS, market_ts_ns=NOW - 5_000_001), RefusalReason.STALE_DATA),
+        ({"max_orders_per_minute": 0}, BUY, FACTS, RefusalReason.ORDER_RATE),
+        ({"max_orders_per_day": 0}, BUY, FACTS, RefusalReason.ORDERS_PER_DAY),
+        ({}, BUY, replace(FACTS, mid=0.0), RefusalReason.NO_MARKET),
+        ({}, BUY, replace(FACTS, equity=-1.0), RefusalReason.NO_MARKET),
     ],
 )
 def test_each_limit_refuses_with_its_own_reason(limits, order, facts, reason):
-    alone = {"max_daily_loss_fraction": 1.0} if reason is Reason.DRAWDOWN else {}
+    alone = {"max_daily_loss_fraction": 1.0} if reason is RefusalReason.DRAWDOWN else {}
     assert gate(**alone | limits).check(order, facts) is reason
     lone = gate(**{"max_daily_loss_fraction": 1.0, "max_drawdown_fraction": 1.0} | limits)
     assert lone.check(order, facts) is reason
@@ -61,15 +61,17 @@ def test_each_limit_refuses_with_its_own_reason(limits, order, facts, reason):
 def test_by_default_limits_are_limits():
     limits = RiskLimits()
     assert limits.max_daily_loss_fraction == 0.05 and limits.max_drawdown_fraction == 0.2
-    assert gate().check(replace(BUY, quantity=10.0), FACTS) is Reason.PASSED  # worth exactly the equity
-    assert gate().check(replace(BUY, quantity=10.01), FACTS) is Reason.ORDER_SIZE
-    assert gate().check(BUY, replace(FACTS, equity=950.0)) is Reason.PASSED
-    assert gate().check(BUY, replace(FACTS, equity=949.9)) is Reason.DAILY_LOSS
+    assert (
+        gate().check(replace(BUY, quantity=10.0), FACTS) is RefusalReason.PASSED
+    )  # worth exactly the equity
+    assert gate().check(replace(BUY, quantity=10.01), FACTS) is RefusalReason.ORDER_SIZE
+    assert gate().check(BUY, replace(FACTS, equity=950.0)) is RefusalReason.PASSED
+    assert gate().check(BUY, replace(FACTS, equity=949.9)) is RefusalReason.DAILY_LOSS
     fallen = gate()
     fallen.mark(NOW + DAY_NS, 799.9)
     assert (
         fallen.check(BUY, replace(FACTS, now_ns=NOW + DAY_NS, market_ts_ns=NOW + DAY_NS, equity=799.9))
-        is Reason.DRAWDOWN
+        is RefusalReason.DRAWDOWN
     )
 
 
@@ -77,43 +79,45 @@ def test_by_default_limits_are_limits():
 def test_where_it_is_allowed_a_full_position_turns_round_in_one_order(side):
     turning = Proposal(side=side, quantity=20.0, price=100.0)
     turned = replace(FACTS, position=-10.0 * side)
-    assert gate().check(turning, turned) is Reason.ORDER_SIZE
-    assert gate(max_order_fraction=2.2).check(turning, turned) is Reason.PASSED
-    assert gate(max_order_fraction=2.2).check(replace(turning, quantity=21.5), turned) is Reason.EXPOSURE
+    assert gate().check(turning, turned) is RefusalReason.ORDER_SIZE
+    assert gate(max_order_fraction=2.2).check(turning, turned) is RefusalReason.PASSED
+    assert (
+        gate(max_order_fraction=2.2).check(replace(turning, quantity=21.5), turned) is RefusalReason.EXPOSURE
+    )
 
 
 def test_repeated_side_counts_and_the_other_side_clears_it():
     made = gate(max_repeated_side=2)
     for _ in range(2):
-        assert made.check(BUY, FACTS) is Reason.PASSED
+        assert made.check(BUY, FACTS) is RefusalReason.PASSED
         made.record(BUY, NOW)
-    assert made.check(BUY, FACTS) is Reason.REPEATED_SIDE
+    assert made.check(BUY, FACTS) is RefusalReason.REPEATED_SIDE
     made.record(replace(BUY, side=-1), NOW)
-    assert made.check(BUY, FACTS) is Reason.PASSED
+    assert made.check(BUY, FACTS) is RefusalReason.PASSED
 
 
 def test_order_rate_forgets_after_a_minute_and_the_day_count_at_midnight():
     made = gate(max_orders_per_minute=1, max_orders_per_day=2)
     made.record(BUY, NOW)
-    assert made.check(BUY, FACTS) is Reason.ORDER_RATE
+    assert made.check(BUY, FACTS) is RefusalReason.ORDER_RATE
     made.mark(NOW + 60_000_000_000, 1000.0)
-    assert made.check(BUY, FACTS) is Reason.PASSED
+    assert made.check(BUY, FACTS) is RefusalReason.PASSED
     made.record(BUY, NOW + 60_000_000_000)
     made.mark(NOW + 180_000_000_000, 1000.0)
-    assert made.check(BUY, FACTS) is Reason.ORDERS_PER_DAY
+    assert made.check(BUY, FACTS) is RefusalReason.ORDERS_PER_DAY
     made.mark(NOW + DAY_NS, 1000.0)
-    assert made.check(BUY, FACTS) is Reason.PASSED
+    assert made.check(BUY, FACTS) is RefusalReason.PASSED
 
 
 def test_a_new_day_starts_a_new_daily_loss_but_not_a_new_drawdown():
     made = gate(max_daily_loss_fraction=0.1, max_drawdown_fraction=0.5)
     poorer = replace(FACTS, equity=850.0)
-    assert made.check(BUY, poorer) is Reason.DAILY_LOSS
+    assert made.check(BUY, poorer) is RefusalReason.DAILY_LOSS
     made.mark(NOW + DAY_NS, 850.0)
-    assert made.check(BUY, poorer) is Reason.PASSED
-    assert made.check(BUY, replace(FACTS, equity=499.0)) is Reason.DAILY_LOSS
+    assert made.check(BUY, poorer) is RefusalReason.PASSED
+    assert made.check(BUY, replace(FACTS, equity=499.0)) is RefusalReason.DAILY_LOSS
     made.mark(NOW + 2 * DAY_NS, 499.0)
-    assert made.check(BUY, replace(FACTS, equity=499.0)) is Reason.DRAWDOWN
+    assert made.check(BUY, replace(FACTS, equity=499.0)) is RefusalReason.DRAWDOWN
 
 
 def test_halt_refuses_everything_and_reduce_only_lets_reductions_through():
@@ -121,18 +125,21 @@ def test_halt_refuses_everything_and_reduce_only_lets_reductions_through():
     long = replace(FACTS, position=2.0)
     sell = replace(BUY, side=-1)
     made.memory.reduce_only = True
-    assert made.check(BUY, long) is Reason.REDUCE_ONLY
-    assert made.check(sell, long) is Reason.PASSED
-    assert made.check(replace(sell, quantity=2.1), long) is Reason.REDUCE_ONLY
+    assert made.check(BUY, long) is RefusalReason.REDUCE_ONLY
+    assert made.check(sell, long) is RefusalReason.PASSED
+    assert made.check(replace(sell, quantity=2.1), long) is RefusalReason.REDUCE_ONLY
     made.memory.halted = True
-    assert made.check(sell, long) is Reason.HALTED
+    assert made.check(sell, long) is RefusalReason.HALTED
 
 
 def test_reducing_orders_pass_when_new_risk_is_refused():
     made = gate(max_exposure=0.01, max_daily_loss_fraction=0.01, max_repeated_side=0, max_order_fraction=0.01)
     long = replace(FACTS, position=2.0, equity=500.0)
-    assert made.check(replace(BUY, side=-1, quantity=2.0), long) is Reason.PASSED
-    assert made.check(replace(BUY, side=-1, quantity=2.0), replace(long, open_sells=0.5)) is not Reason.PASSED
+    assert made.check(replace(BUY, side=-1, quantity=2.0), long) is RefusalReason.PASSED
+    assert (
+        made.check(replace(BUY, side=-1, quantity=2.0), replace(long, open_sells=0.5))
+        is not RefusalReason.PASSED
+    )
 
 
 @given(
@@ -145,7 +152,7 @@ def test_no_sequence_of_passed_orders_can_break_exposure_however_they_fill(posit
     for side, quantity in orders:
         order = Proposal(side, quantity, 100.0)
         facts = replace(FACTS, position=position, open_buys=buys, open_sells=sells)
-        if made.check(order, facts) is Reason.PASSED:
+        if made.check(order, facts) is RefusalReason.PASSED:
             buys, sells = (buys + quantity, sells) if side > 0 else (buys, sells + quantity)
     limit = max(0.5 * 1000.0 / 100.0, abs(position)) + 1e-9
     assert abs(position + buys) <= limit or buys == 0.0
@@ -175,5 +182,5 @@ def test_closing_a_position_that_is_a_sum_of_fills_only_reduces(fills, lot_size)
     made = gate()
     made.memory.reduce_only = True
     assert reduces(closing, facts)
-    assert made.check(closing, facts) is Reason.PASSED
+    assert made.check(closing, facts) is RefusalReason.PASSED
     assert not reduces(replace(closing, quantity=(abs(lots) + 1) * lot_size), facts)

@@ -8,39 +8,39 @@ import pytest
 from msgspec.structs import replace
 
 from ztb.execution import risk
-from ztb.execution.risk import DAY_NS, Facts, Proposal, Reason, RiskGate, RiskLimits
+from ztb.execution.risk import DAY_NS, OrderFacts, Proposal, RefusalReason, RiskGate, RiskLimits
 
 NOW = 10 * DAY_NS
-FACTS = Facts(
+FACTS = OrderFacts(
     now_ns=NOW, market_ts_ns=NOW, mid=100.0, position=0.0, equity=1000.0, open_buys=0.0, open_sells=0.0
 )
 BUY = Proposal(side=1, quantity=1.0, price=100.0)
 
-CASES: dict[Reason, tuple[dict[str, float], Proposal, Facts]] = {
-    Reason.HALTED: ({}, BUY, FACTS),
-    Reason.REDUCE_ONLY: ({}, BUY, FACTS),
-    Reason.NO_MARKET: ({}, replace(BUY, price=0.0), replace(FACTS, mid=0.0)),
-    Reason.ORDER_SIZE: ({"max_order_fraction": 0.09}, BUY, FACTS),
-    Reason.ORDER_NOTIONAL: ({"max_order_notional_quote": 99.0}, BUY, FACTS),
-    Reason.EXPOSURE: ({"max_exposure": 0.35}, BUY, replace(FACTS, open_buys=3.0)),
-    Reason.DAILY_LOSS: ({"max_daily_loss_fraction": 0.1}, BUY, replace(FACTS, equity=899.0)),
-    Reason.DRAWDOWN: (
+CASES: dict[RefusalReason, tuple[dict[str, float], Proposal, OrderFacts]] = {
+    RefusalReason.HALTED: ({}, BUY, FACTS),
+    RefusalReason.REDUCE_ONLY: ({}, BUY, FACTS),
+    RefusalReason.NO_MARKET: ({}, replace(BUY, price=0.0), replace(FACTS, mid=0.0)),
+    RefusalReason.ORDER_SIZE: ({"max_order_fraction": 0.09}, BUY, FACTS),
+    RefusalReason.ORDER_NOTIONAL: ({"max_order_notional_quote": 99.0}, BUY, FACTS),
+    RefusalReason.EXPOSURE: ({"max_exposure": 0.35}, BUY, replace(FACTS, open_buys=3.0)),
+    RefusalReason.DAILY_LOSS: ({"max_daily_loss_fraction": 0.1}, BUY, replace(FACTS, equity=899.0)),
+    RefusalReason.DRAWDOWN: (
         {"max_drawdown_fraction": 0.1, "max_daily_loss_fraction": 1.0},
         BUY,
         replace(FACTS, equity=899.0),
     ),
-    Reason.PRICE_BAND: ({"price_band_fraction": 0.01}, replace(BUY, price=101.1), FACTS),
-    Reason.STALE_DATA: ({"max_data_age_ms": 5}, BUY, replace(FACTS, market_ts_ns=NOW - 5_000_001)),
-    Reason.ORDER_RATE: ({"max_orders_per_minute": 0}, BUY, FACTS),
-    Reason.ORDERS_PER_DAY: ({"max_orders_per_day": 0}, BUY, FACTS),
-    Reason.REPEATED_SIDE: ({"max_repeated_side": 1}, BUY, FACTS),
-    Reason.CROSSED_MARKET: ({}, BUY, replace(FACTS, crossed=True)),
-    Reason.HELD: ({}, BUY, FACTS),
+    RefusalReason.PRICE_BAND: ({"price_band_fraction": 0.01}, replace(BUY, price=101.1), FACTS),
+    RefusalReason.STALE_DATA: ({"max_data_age_ms": 5}, BUY, replace(FACTS, market_ts_ns=NOW - 5_000_001)),
+    RefusalReason.ORDER_RATE: ({"max_orders_per_minute": 0}, BUY, FACTS),
+    RefusalReason.ORDERS_PER_DAY: ({"max_orders_per_day": 0}, BUY, FACTS),
+    RefusalReason.REPEATED_SIDE: ({"max_repeated_side": 1}, BUY, FACTS),
+    RefusalReason.CROSSED_MARKET: ({}, BUY, replace(FACTS, crossed=True)),
+    RefusalReason.HELD: ({}, BUY, FACTS),
 }
 
 
 def test_every_reason_has_a_case():
-    assert set(CASES) == set(Reason) - {Reason.PASSED}
+    assert set(CASES) == set(RefusalReason) - {RefusalReason.PASSED}
 
 
 @pytest.mark.parametrize("reason", CASES)
@@ -48,12 +48,12 @@ def test_without_its_check_the_order_passes(reason, monkeypatch):
     limits, order, facts = CASES[reason]
     gate = RiskGate(dataclasses.replace(RiskLimits(), **limits))  # type: ignore[arg-type]
     gate.mark(NOW, 1000.0)
-    gate.memory.halted = reason is Reason.HALTED
-    gate.memory.reduce_only = reason is Reason.REDUCE_ONLY
-    gate.memory.holds = {"stale"} if reason is Reason.HELD else set()
-    if reason is Reason.REPEATED_SIDE:
+    gate.memory.halted = reason is RefusalReason.HALTED
+    gate.memory.reduce_only = reason is RefusalReason.REDUCE_ONLY
+    gate.memory.holds = {"stale"} if reason is RefusalReason.HELD else set()
+    if reason is RefusalReason.REPEATED_SIDE:
         gate.record(order, NOW)
     assert gate.check(order, facts) is reason
     for table in ("ALWAYS", "NEW_RISK"):
         monkeypatch.setattr(risk, table, tuple(row for row in getattr(risk, table) if row[0] is not reason))
-    assert gate.check(order, facts) is Reason.PASSED
+    assert gate.check(order, facts) is RefusalReason.PASSED

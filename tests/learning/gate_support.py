@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from trading.markets import HOUR_NS, PERPETUAL, START_NS
 from ztb.execution.paper_config import PaperConfig
-from ztb.learning.gate.candidate import Entrant, GateRules, Verdict
+from ztb.learning.gate.candidate import Candidate, GateRules, Verdict
 from ztb.learning.gate.gate import Gate
-from ztb.learning.gate.shadow import Terms
+from ztb.learning.gate.shadow import ShadowTerms
 from ztb.market.ticks import BAR, Ticks, empty_ticks
 from ztb.trading.bridge import BridgeConfig
 from ztb.trading.observation import ACCOUNT_SIZE
@@ -21,7 +21,7 @@ from ztb.trading.recording import Recording, watch
 
 LADDER = (-1.0, -0.5, 0.0, 0.5, 1.0)
 SHAPE = NetworkShape(1 + ACCOUNT_SIZE, (len(LADDER), 3), (8,))
-TERMS = Terms(SHAPE, BridgeConfig(LADDER), PaperConfig(), 10_000.0)
+TERMS = ShadowTerms(SHAPE, BridgeConfig(LADDER), PaperConfig(), 10_000.0)
 RULES = GateRules(paths=4, window_decisions=2048)
 PIECE = 64
 SCHEMA = "made-up"
@@ -80,11 +80,11 @@ def holder(exposure: float, size: float = 8.0) -> Weights:
     return weights
 
 
-def entrant(number: int, weights: Weights, trained_to: int, schema: str = SCHEMA) -> Entrant:
-    return Entrant(number, weights, trained_to, START_NS + (1 + trained_to) * HOUR_NS, schema)
+def entrant(number: int, weights: Weights, trained_to: int, schema: str = SCHEMA) -> Candidate:
+    return Candidate(number, weights, trained_to, START_NS + (1 + trained_to) * HOUR_NS, schema)
 
 
-def new_gate(incumbent: Weights, rules: GateRules = RULES, seed: int = 0, terms: Terms = TERMS) -> Gate:
+def new_gate(incumbent: Weights, rules: GateRules = RULES, seed: int = 0, terms: ShadowTerms = TERMS) -> Gate:
     return Gate(terms, rules, SCHEMA, seed, entrant(0, incumbent, -1))
 
 

@@ -18,7 +18,7 @@ import psutil
 from ztb.learning.online import Dropped, OnlineConfig, OnlineLearner, Transition, Updated
 from ztb.learning.process.messages import Completed
 from ztb.learning.process.settings import LearnerSettings
-from ztb.learning.regime import UNGUIDED, Guidance, guided
+from ztb.learning.regime import UNGUIDED, ScheduledOptions, guided
 from ztb.trading.policy.weights import NetworkShape, initial_weights
 from ztb.trading.ppo.config import PPOConfig
 
@@ -47,9 +47,9 @@ def learn(learner: OnlineLearner, one: Completed) -> Updated | Dropped | None:
     return learner.add(one.transition, one.next_value, one.serving)
 
 
-def guidance(number: int) -> Guidance:
+def guidance(number: int) -> ScheduledOptions:
     """What guides the learner at decision `number`: two updates as configured, two by a profile, smaller, and so on."""
-    return Guidance(1, 1) if number // (2 * EVERY) % 2 else UNGUIDED
+    return ScheduledOptions(1, 1) if number // (2 * EVERY) % 2 else UNGUIDED
 
 
 def until(done: Callable[[], bool], seconds: float = 90.0) -> None:

@@ -21,9 +21,9 @@ from learning.process.test_process_rollouts import (
 )
 from learning.process_support import Clock, nothing_left, until
 from trading.ppo.test_ppo_finite import bits
-from ztb.learning.contest import Serving
+from ztb.learning.candidate_evaluation import Incumbent
 from ztb.learning.online import Dropped, OnlineLearner, Updated
-from ztb.learning.process.messages import REPORT, Completed, Report, read_report, write_report
+from ztb.learning.process.messages import REPORT, Completed, LearnerReport, read_report, write_report
 from ztb.learning.process.settings import Care
 from ztb.learning.process.supervisor import LearnerProcess
 from ztb.learning.process.worker import first_state
@@ -209,7 +209,7 @@ def test_a_dropped_update_is_reported_in_full():
     record = np.zeros(1, REPORT)
     for why in ("reward nan of environment 3", "é" * 300):
         dropped = Dropped(7, why, True)
-        write_report(Report(7, 100, 200, 0.0, 0, None, 1, 5, dropped), record)
+        write_report(LearnerReport(7, 100, 200, 0.0, 0, None, 1, 5, dropped), record)
         report = read_report(record)
         assert (report.update, report.decision, report.era, report.set_back) == (7, 100, 1, 5)
         assert report.stats is None and report.dropped is not None and report.dropped.astray
@@ -222,7 +222,7 @@ class Watched:
     def __init__(self) -> None:
         care = Care(backoff_first_s=0.01, nice=0)
         self.process = LearnerProcess(SETTINGS, first_state(None, WEIGHTS), care, Clock())
-        self.reports: dict[int, Report] = {}
+        self.reports: dict[int, LearnerReport] = {}
         self.kinds: list[str] = []
         self.told = 0
 
@@ -278,7 +278,7 @@ def test_told_to_a_learner_in_a_process_begins_anew_from_the_generation_without_
             learner.learn(1, "value")
             learner.learn(1, "value")
         assert [watched.reports[k].dropped.astray for k in (3, 4)] == [False, True]
-        watched.process.serve(Serving(0, WEIGHTS, -1, 0, era=1, set_back=True, anew=True))
+        watched.process.serve(Incumbent(0, WEIGHTS, -1, 0, era=1, set_back=True, anew=True))
         bench.learner.begin_anew(WEIGHTS)
         for learner in (bench, watched):
             learner.learn(1)

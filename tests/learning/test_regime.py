@@ -9,25 +9,25 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ztb.learning.regime import Condition, ConditionDetector, DetectorConfig
+from ztb.learning.regime import DetectorConfig, Regime, RegimeDetector
 
 STEP = 0.002
 
 
-def returns(condition: Condition, n: int, seed: int) -> NDArray[np.float64]:
+def returns(condition: Regime, n: int, seed: int) -> NDArray[np.float64]:
     rng = np.random.default_rng(seed)
     match condition:
-        case Condition.CALM:
+        case Regime.CALM:
             return rng.normal(0.0, STEP, n)
-        case Condition.TRENDING:
+        case Regime.TRENDING:
             return rng.normal(0.9 * STEP, STEP, n)
-        case Condition.VOLATILE:
+        case Regime.VOLATILE:
             return rng.normal(0.0, 3 * STEP, n)
 
 
-def watch(changes: NDArray[np.float64]) -> tuple[list[Condition], int]:
+def watch(changes: NDArray[np.float64]) -> tuple[list[Regime], int]:
     """The condition after each return, and how often it changed."""
-    detector, seen, count = ConditionDetector(), [], 0
+    detector, seen, count = RegimeDetector(), [], 0
     for mid in 100.0 * np.exp(np.cumsum(changes)):
         count += detector.see(float(mid))
         seen.append(detector.condition)
@@ -35,23 +35,23 @@ def watch(changes: NDArray[np.float64]) -> tuple[list[Condition], int]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("condition", [Condition.TRENDING, Condition.VOLATILE])
-def test_each_condition_is_found_and_left_again(condition: Condition, seed: int) -> None:
+@pytest.mark.parametrize("condition", [Regime.TRENDING, Regime.VOLATILE])
+def test_each_condition_is_found_and_left_again(condition: Regime, seed: int) -> None:
     parts = [
-        returns(Condition.CALM, 3000, seed),
+        returns(Regime.CALM, 3000, seed),
         returns(condition, 600, seed + 100),
-        returns(Condition.CALM, 2000, seed + 200),
+        returns(Regime.CALM, 2000, seed + 200),
     ]
     seen, changes = watch(np.concatenate(parts))
-    assert np.mean([found is Condition.CALM for found in seen[:3000]]) > 0.97
+    assert np.mean([found is Regime.CALM for found in seen[:3000]]) > 0.97
     assert np.mean([found is condition for found in seen[3200:3600]]) > 0.9
-    assert np.mean([found is Condition.CALM for found in seen[4000:]]) > 0.9
+    assert np.mean([found is Regime.CALM for found in seen[4000:]]) > 0.9
     assert 2 <= changes <= 8
 
 
 def test_a_calm_market_is_called_anything_else_less_than_one_hour_in_fifty() -> None:
     wrong = [
-        np.mean([found is not Condition.CALM for found in watch(returns(Condition.CALM, 5000, seed))[0]])
+        np.mean([found is not Regime.CALM for found in watch(returns(Regime.CALM, 5000, seed))[0]])
         for seed in range(10)
     ]
     assert np.mean(wrong) < 0.02
@@ -59,7 +59,7 @@ def test_a_calm_market_is_called_anything_else_less_than_one_hour_in_fifty() -> 
 
 def changes(config: DetectorConfig, excess: float) -> list[int]:
     """How long each condition stayed, in bursts of 150 decisions in 900 with `excess` times the deviation."""
-    detector, rng = ConditionDetector(config), np.random.default_rng(1)
+    detector, rng = RegimeDetector(config), np.random.default_rng(1)
     mid, since, stays = 100.0, 0, []
     for k in range(20_000):
         mid *= math.exp(rng.normal(0.0, STEP * (excess if k % 900 < 150 else 1.0)))
@@ -82,13 +82,13 @@ def test_a_condition_is_left_at_a_lower_level_than_it_is_entered_at() -> None:
 
 
 def test_the_same_mids_give_the_same_conditions_whatever_their_scale() -> None:
-    changes = returns(Condition.VOLATILE, 500, 3)
-    one, two = ConditionDetector(), ConditionDetector()
+    changes = returns(Regime.VOLATILE, 500, 3)
+    one, two = RegimeDetector(), RegimeDetector()
     for mid in np.exp(np.cumsum(changes)):
         one.see(float(mid)), two.see(float(mid) * 2**20)
     assert (one.condition, one.ratio, one.trend) == (two.condition, two.ratio, two.trend)
 
 
 def test_a_market_that_stands_still_is_calm() -> None:
-    detector = ConditionDetector()
-    assert not any(detector.see(5.0) for _ in range(500)) and detector.condition is Condition.CALM
+    detector = RegimeDetector()
+    assert not any(detector.see(5.0) for _ in range(500)) and detector.condition is Regime.CALM

@@ -10,7 +10,7 @@ import pytest
 from learning.process_support import SHAPE, WEIGHTS
 from ztb.config import ONLINE_PROFILES, PPO_DEFAULTS, load_config
 from ztb.errors import ConfigError
-from ztb.learning.regime import CHANGEABLE, UNGUIDED, Guidance, guided, profile_options
+from ztb.learning.regime import CHANGEABLE, UNGUIDED, ScheduledOptions, guided, profile_options
 from ztb.trading.policy.weights import weights_sha256
 from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.ppo.rollout import Rollout, empty_rollout
@@ -45,9 +45,9 @@ def test_a_profile_that_cannot_be_is_named(profiles, message):
 def test_minibatches_are_halved_down_to_a_floor():
     options = (PPOConfig(minibatch_size=100), PPOConfig(minibatch_size=64, gamma=0.9))
     assert guided(options, UNGUIDED) is options[0]
-    assert guided(options, Guidance(1, 1)) == PPOConfig(minibatch_size=32, gamma=0.9)
-    assert guided(options, Guidance(0, 9)).minibatch_size == 8
-    assert guided((PPOConfig(minibatch_size=4),), Guidance(halvings=2)).minibatch_size == 4
+    assert guided(options, ScheduledOptions(1, 1)) == PPOConfig(minibatch_size=32, gamma=0.9)
+    assert guided(options, ScheduledOptions(0, 9)).minibatch_size == 8
+    assert guided((PPOConfig(minibatch_size=4),), ScheduledOptions(halvings=2)).minibatch_size == 4
 
 
 def rollout() -> Rollout:

@@ -8,7 +8,7 @@ import pytest
 from trading.markets import HOUR_NS, SPOT, bars
 from ztb.execution.paper_config import PaperConfig
 from ztb.features import FeatureSet, Normaliser
-from ztb.learning.rollouts import Collector
+from ztb.learning.rollouts import WindowCollector
 from ztb.market.ticks import GAP, Ticks
 from ztb.trading.bridge import BridgeConfig
 from ztb.trading.decision_clock import DecisionClock, Every
@@ -41,9 +41,9 @@ def weights(seed: int = 0) -> Weights:
     return {name: array * np.float32(4.0) for name, array in initial_weights(SHAPE, seed).items()}
 
 
-def collector(seed: int = 0, ticks: Ticks | None = None) -> Collector:
+def collector(seed: int = 0, ticks: Ticks | None = None) -> WindowCollector:
     recording = recording_of(bars(200) if ticks is None else ticks)
-    return Collector(SHAPE, weights(), simulation_of(recording), STEPS, seed, 100.0)
+    return WindowCollector(SHAPE, weights(), simulation_of(recording), STEPS, seed, 100.0)
 
 
 def bits(rollout: Rollout) -> list[bytes]:
@@ -119,7 +119,7 @@ def test_what_spans_a_gap_is_not_trained_on():
 def test_a_window_of_decisions_is_never_left():
     recording = recording_of(bars(200)).window(50, 90)
     simulation = simulation_of(recording)
-    made = Collector(SHAPE, weights(), simulation, STEPS, 0)
+    made = WindowCollector(SHAPE, weights(), simulation, STEPS, 0)
     times = recording.shared.times_ns
     for _ in range(10):
         made.collect(weights())

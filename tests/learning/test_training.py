@@ -11,7 +11,7 @@ import pytest
 from learning.test_pretrain import SETTINGS, trending
 from trading.markets import SPOT
 from ztb.errors import NonFiniteError, StrategyError
-from ztb.learning.examination import Examined
+from ztb.learning.holdout import HoldoutScore
 from ztb.learning.pretrain import begin_training
 from ztb.learning.training import Training
 from ztb.trading.policy.weights import weights_sha256
@@ -159,13 +159,13 @@ def test_an_own_reward_that_is_not_finite_is_its_authors_to_mend_and_named_with_
 
 def test_a_held_out_part_without_a_figure_ends_it_too(monkeypatch):
     training = begin()
-    monkeypatch.setattr(training._examination, "policy", lambda _policy: Examined(0.0, np.nan))
+    monkeypatch.setattr(training._examination, "policy", lambda _policy: HoldoutScore(0.0, np.nan))
     with pytest.raises(NonFiniteError, match="held-out part is nan at update 2"):
         run(training)
 
 
 def test_the_best_is_chosen_by_what_it_earned_less_its_luck(monkeypatch):
-    looks = iter([Examined(1.0, 0.1), Examined(2.0, 0.3), Examined(9.0, 0.2)])
+    looks = iter([HoldoutScore(1.0, 0.1), HoldoutScore(2.0, 0.3), HoldoutScore(9.0, 0.2)])
     training = begin(validate_every=2)
     monkeypatch.setattr(training._examination, "policy", lambda _policy: next(looks))
     run(training)

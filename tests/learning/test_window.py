@@ -9,7 +9,7 @@ import pytest
 
 from trading.markets import HOUR_NS, SPOT, bars, depth, quoted, trades
 from ztb.features import FeatureSet, Normaliser
-from ztb.learning.window import RecentWindow, Start, most_ticks
+from ztb.learning.window import RecentWindow, RolloutStart, most_ticks
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import GAP, Ticks, join_ticks, take_ticks
 from ztb.market.view import new_view
@@ -101,7 +101,7 @@ def test_told_again_from_its_start_it_is_the_same_again():
     start = window.start
     assert start.first == 110 - CAPACITY
     again = RecentWindow(SPOT, known.period_ns, CAPACITY)
-    again.resume(Start(start.first, start.view.copy(), start.on_bars))
+    again.resume(RolloutStart(start.first, start.view.copy(), start.on_bars))
     tell(again, known, start.first, 110)
     again.cut()
     same(again.recording(), known.window(110 - CAPACITY, 110))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ztb.commands.data import Choice, import_, info, verify
+from ztb.commands.data import SourceChoice, import_, info, verify
 from ztb.errors import DataError
 from ztb.market.history import open_history
 from ztb.market.ticks import join_ticks
@@ -73,6 +73,6 @@ def test_verify_passes_gaps_and_fails_damage(
 
 
 def test_choice_reaches_the_history(bars_csv: Bars, capsys: pytest.CaptureFixture[str]) -> None:
-    info([bars_csv(["0", "1", "2"])], as_json=True, choice=Choice(symbol="ETH-EUR", venue="kraken"))
+    info([bars_csv(["0", "1", "2"])], as_json=True, choice=SourceChoice(symbol="ETH-EUR", venue="kraken"))
     instrument = json.loads(capsys.readouterr().out)["instrument"]
     assert (instrument["symbol"], instrument["venue"]) == ("ETH/EUR", "kraken")

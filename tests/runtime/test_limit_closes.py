@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ztb.execution.risk import Reason
+from ztb.execution.risk import RefusalReason
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import DecisionRow, OrderRow, RefusalRow
 from ztb.market.instrument import Instrument
@@ -44,7 +44,7 @@ def test_below_the_drawdown_limit_a_turn_closes_the_position_and_opens_none(repl
     check_books(ran)
     reader = JournalReader(ran.directory.journal)
     rows, orders = list(reader.rows(DecisionRow)), list(reader.rows(OrderRow))
-    refused = [row for row in reader.rows(RefusalRow) if row.reason == Reason.DRAWDOWN]
+    refused = [row for row in reader.rows(RefusalRow) if row.reason == RefusalReason.DRAWDOWN]
     first = refused[0].decision
     held = rows[first].position
     assert held != 0.0 and refused[0].side * held < 0.0

@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from ztb.commands.report import as_text
-from ztb.execution.risk import Reason
+from ztb.execution.risk import RefusalReason
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import FillRow, MarkRow, RefusalRow
 from ztb.strategies.loader import available
@@ -103,7 +103,7 @@ def test_a_perpetual_turns_round_without_being_refused(shared, replay):
     assert min(row["position"] for row in rows) < 0 < max(row["position"] for row in rows)
     assert ran.summary["fills"] > 100
     reasons = {row.reason for row in JournalReader(ran.directory.journal).rows(RefusalRow)}
-    assert not reasons & {Reason.ORDER_SIZE, Reason.EXPOSURE}
+    assert not reasons & {RefusalReason.ORDER_SIZE, RefusalReason.EXPOSURE}
 
 
 @pytest.mark.proof
@@ -180,7 +180,7 @@ def test_why_explains_a_fill_a_refusal_and_a_moment_of_a_run_on_ticks(shared, re
     settings = {"allocation__by": "none", "strategy__sample": True, "risk__max_daily_loss_fraction": 0.01}
     directory = replay(shared / BITFLYER.format(22), **settings).directory
     reader = JournalReader(directory.journal)
-    assert next(iter(reader.rows(RefusalRow))).reason == Reason.DAILY_LOSS
+    assert next(iter(reader.rows(RefusalRow))).reason == RefusalReason.DAILY_LOSS
     mark = list(reader.rows(MarkRow))[1000]
     moment = datetime.fromtimestamp(mark.ts_ns / 1e9, UTC).isoformat()
     for what in ("1", "fill:1", "refusal:1", str(mark.ts_ns), moment):

@@ -9,12 +9,12 @@ import msgspec
 from ztb.ledger.records import DecisionRow, FillRow, GenerationRow, MarkRow, RefusalRow, UpdateRow
 from ztb.telemetry.snapshot import (
     AlertFact,
-    Comparison,
+    ComparisonFact,
+    DaemonSnapshot,
     ExpertFact,
     GenerationFact,
     LearnerFact,
     LimitUse,
-    Snapshot,
     StreamFact,
 )
 
@@ -55,7 +55,7 @@ def alert(key: str = "stale", text: str = "no tick for 60 s", severity: Any = "w
     return AlertFact(START_NS, severity, key, text)
 
 
-FULL = Snapshot(
+FULL = DaemonSnapshot(
     instance="paper", mode="paper", state="trading", run_id="run-1", strategy="ppo_online", symbol="BTC/USD",
     venue="binance", now_ns=START_NS + 3600 * SECOND_NS, started_ns=START_NS,
     last_tick_ns=START_NS + 3600 * SECOND_NS, lag_ms=12.5, ticks=120_000, decisions=360, orders=40, fills=55,
@@ -67,12 +67,12 @@ FULL = Snapshot(
     learner=LearnerFact("process", True, False, 12, 30, 1, 2, 0.012, 1.2, -0.02, 0.4, 0.3, 0.08, 4),
     generation=GenerationFact(3, 2, START_NS, 9, 4, 5, 0, "rejected: kl"),
     experts=(ExpertFact("trend", 0.125, 1.5, 10_800.0, False), ExpertFact("generation 3", 0.25, 2.0, 10_200.0, True)),
-    helping=(Comparison("unlearnt", 0.0015, -0.002, 0.004), Comparison("frozen", 0.002, -0.001, 0.005), Comparison("hold", 0.006, 0.002, 0.01), Comparison("flat", 0.001, None, None)),
+    helping=(ComparisonFact("unlearnt", 0.0015, -0.002, 0.004), ComparisonFact("frozen", 0.002, -0.001, 0.005), ComparisonFact("hold", 0.006, 0.002, 0.01), ComparisonFact("flat", 0.001, None, None)),
     memory_mb=512.0, memory_limit_mb=4096.0, checkpoints=9, last_save_ms=6.5, recording=True,
     alerts=(alert(),),
 )  # fmt: skip
 
 
-def snapshot(**changed: Any) -> Snapshot:
+def snapshot(**changed: Any) -> DaemonSnapshot:
     """A daemon in full swing, but for what `changed` says."""
     return msgspec.structs.replace(FULL, **changed)

@@ -12,7 +12,7 @@ import pytest
 
 from ztb.commands.report import why
 from ztb.errors import UsageError
-from ztb.execution.risk import Reason, RiskLimits
+from ztb.execution.risk import RefusalReason, RiskLimits
 from ztb.ledger.run_directory import RunDirectory
 from ztb.telemetry.why import explain
 from ztb.telemetry.why.explanation import ACCOUNT_NAMES
@@ -97,7 +97,7 @@ def test_a_refusal_is_explained_by_the_limit_behind_it(directory):
 
 def test_every_reason_has_words_and_an_existing_limit():
     limits = dataclasses.asdict(RiskLimits())
-    assert set(REASONS) == set(Reason)
+    assert set(REASONS) == set(RefusalReason)
     for reason, (_, limit) in REASONS.items():
         assert limit is None or f"risk.{limit} is" in reason_words(reason, limits)
     assert len(ACCOUNT_NAMES) == ACCOUNT_SIZE and len(TIMING_NAMES) == TIMINGS

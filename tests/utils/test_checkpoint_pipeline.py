@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from ztb.errors import UsageError
-from ztb.utils import CheckpointManager
-from ztb.utils.checkpoint import Generation, files
+from ztb.utils import CheckpointManager, files
+from ztb.utils.checkpoint import Generation
 from ztb.utils.checkpoint.arena import ALIGNMENT, Arena
 from ztb.utils.checkpoint.snapshot import copy
-from ztb.utils.checkpoint.worker import Worker
+from ztb.utils.checkpoint.worker import WriterThread
 
 
 @contextmanager
@@ -218,7 +218,7 @@ def test_a_large_copy_is_the_same_with_and_without_help(busy: bool) -> None:
         for start, end in itertools.pairwise(cuts)
     ]
     released = threading.Event()
-    helper = Worker("helper")
+    helper = WriterThread("helper")
     if busy:
         helper.submit(lambda: released.wait() and None)
     copy(moves, source.size, helper)  # would never return if it waited for a helper that is busy

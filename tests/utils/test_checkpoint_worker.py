@@ -11,12 +11,12 @@ import pytest
 
 from ztb.errors import UsageError
 from ztb.utils import CheckpointManager
-from ztb.utils.checkpoint.worker import Worker
+from ztb.utils.checkpoint.worker import WriterThread
 
 
 def test_calls_are_made_in_order_and_one_that_raises_does_not_stop_the_next(caplog):
     made: list[int] = []
-    worker = Worker("saver")
+    worker = WriterThread("saver")
     worker.submit(lambda: made.append(0))
     worker.submit(lambda: made.append(1 // 0))
     worker.submit(lambda: made.append(2))
@@ -26,7 +26,7 @@ def test_calls_are_made_in_order_and_one_that_raises_does_not_stop_the_next(capl
 
 
 def test_closed_it_takes_no_call_and_its_thread_is_gone():
-    worker = Worker("saver of this test")
+    worker = WriterThread("saver of this test")
     worker.submit(lambda: None)
     worker.close()
     worker.close()
@@ -36,7 +36,7 @@ def test_closed_it_takes_no_call_and_its_thread_is_gone():
 
 
 def test_forgotten_its_thread_ends():
-    worker = Worker("forgotten saver")
+    worker = WriterThread("forgotten saver")
     worker.submit(lambda: None)
     del worker
     gc.collect()
@@ -45,7 +45,7 @@ def test_forgotten_its_thread_ends():
 
 def test_the_process_ends_only_when_every_call_is_made():
     script = (
-        "import time\nfrom ztb.utils.checkpoint.worker import Worker\nworker = Worker('saver')\n"
+        "import time\nfrom ztb.utils.checkpoint.worker import WriterThread\nworker = WriterThread('saver')\n"
         "worker.submit(lambda: time.sleep(0.2))\nworker.submit(lambda: print('made', flush=True))\n"
     )
     ended = subprocess.run(

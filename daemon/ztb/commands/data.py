@@ -25,7 +25,7 @@ _FAILED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class SourceChoice:
     """What the caller says of the data; None: inferred. Times are nanoseconds since 1970."""
 
     symbol: str | None = None
@@ -36,7 +36,7 @@ class Choice:
     end_ns: int | None = None
 
 
-def info(paths: Sequence[Path], *, as_json: bool = False, choice: Choice = Choice()) -> int:
+def info(paths: Sequence[Path], *, as_json: bool = False, choice: SourceChoice = SourceChoice()) -> int:
     """Show what the files together are a history of; none: the shipped history. Returns the exit code.
 
     Raises DataError where they cannot be read together.
@@ -52,7 +52,9 @@ def info(paths: Sequence[Path], *, as_json: bool = False, choice: Choice = Choic
     return 0
 
 
-def import_(paths: Sequence[Path], out: Path, *, as_json: bool = False, choice: Choice = Choice()) -> int:
+def import_(
+    paths: Sequence[Path], out: Path, *, as_json: bool = False, choice: SourceChoice = SourceChoice()
+) -> int:
     """Write the files' ticks into one recording of our own form, fast to read again; 0 if done.
 
     Receive times are not known from most layouts: event times stand in for them. `out` must not exist, and
@@ -80,7 +82,7 @@ def import_(paths: Sequence[Path], out: Path, *, as_json: bool = False, choice: 
     return 0
 
 
-def verify(paths: Sequence[Path], *, as_json: bool = False, choice: Choice = Choice()) -> int:
+def verify(paths: Sequence[Path], *, as_json: bool = False, choice: SourceChoice = SourceChoice()) -> int:
     """Read every file by itself to its end. Returns 0 if each is sound, 3 if one is not.
 
     A file that is damaged or holds rows that cannot be true is not sound; gaps, duplicates and steps back in
@@ -106,7 +108,7 @@ def describe(history: History) -> dict[str, Any]:
     }
 
 
-def _open(paths: Sequence[Path], choice: Choice) -> History:
+def _open(paths: Sequence[Path], choice: SourceChoice) -> History:
     from ztb.market.history import YEAR_NS, open_history
     from ztb.runtime.clock import SystemClock
 
@@ -122,7 +124,7 @@ def _open(paths: Sequence[Path], choice: Choice) -> History:
     )
 
 
-def _verdict(path: Path, choice: Choice, *, quiet: bool) -> dict[str, Any]:
+def _verdict(path: Path, choice: SourceChoice, *, quiet: bool) -> dict[str, Any]:
     from ztb.market.book import CrossingCheck
 
     crossing = CrossingCheck()

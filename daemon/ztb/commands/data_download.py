@@ -61,7 +61,7 @@ async def _fetch(
     options: DownloadOptions, market: MarketSection, until_ms: int, progress: Callable[[int], None]
 ) -> Fetched:
     from ztb.market.live.bars import bar_span_ns
-    from ztb.market.live.download import Download, Wanted
+    from ztb.market.live.download import Download, DownloadRange
     from ztb.market.live.instrument import contract_size, instrument_of
     from ztb.market.live.rest import Backoff, Rest
     from ztb.runtime.sources.live import traded_symbol, venue_clients
@@ -71,7 +71,7 @@ async def _fetch(
     rest = Rest(venue_clients(market)(), lambda: Backoff(0.5, 60.0, jitter.random))
     try:
         await rest.call(lambda client: client.load_markets())
-        wanted = Wanted(
+        wanted = DownloadRange(
             instrument=instrument_of(rest.client, symbol),
             what="bars" if options.what == "bars" else "trades",
             start_ms=options.start_ns // 1_000_000,

@@ -88,6 +88,6 @@ def verify(
 
 
 def _choice(symbol: str | None, venue: str | None, tick_size: str | None, lot_size: str | None) -> Any:
-    from ztb.commands.data import Choice
+    from ztb.commands.data import SourceChoice
 
-    return Choice(symbol, venue, increment(tick_size, "--tick-size"), increment(lot_size, "--lot-size"))
+    return SourceChoice(symbol, venue, increment(tick_size, "--tick-size"), increment(lot_size, "--lot-size"))

@@ -9,16 +9,16 @@ import msgspec
 
 from ztb.config import load_config
 from ztb.errors import DataError
-from ztb.runtime.doctor import Finding, Patient, Verdict, diagnose
+from ztb.runtime.doctor import Finding, Patient, Severity, diagnose
 
-_COLOURS = {Verdict.GOOD: "green", Verdict.WARNING: "yellow", Verdict.BAD: "red", Verdict.SKIPPED: "dim"}
+_COLOURS = {Severity.GOOD: "green", Severity.WARNING: "yellow", Severity.BAD: "red", Severity.SKIPPED: "dim"}
 
 
 def doctor(config: Path | None, folder: Path | None, as_json: bool) -> int:
     """Examine what a run with `config` in `folder` (default: runs) would meet; exit code 3 if anything is bad."""
     patient = Patient(load_config(config).config, folder or Path("runs"), os.environ)
     findings = diagnose(patient)
-    ok = all(finding.verdict is not Verdict.BAD for finding in findings)
+    ok = all(finding.verdict is not Severity.BAD for finding in findings)
     if as_json:
         print(msgspec.json.encode({"ok": ok, "findings": findings}).decode())  # noqa: T201 (the command's output)
     else:

@@ -28,7 +28,7 @@ from ztb.execution.orders import (
     TimeInForce,
 )
 from ztb.execution.paper_config import PaperConfig
-from ztb.execution.paper_state import EXCHANGE, FREE, NEVER, ORDER, REPORT, Reason, ReportKind
+from ztb.execution.paper_state import EXCHANGE, FREE, NEVER, ORDER, REPORT, RejectReason, ReportKind
 from ztb.execution.simulator import advance, cancel_order, submit_order
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import Ticks, empty_ticks, plain_ticks
@@ -83,7 +83,7 @@ def new_reports(entries: int = MAX_REPORTS) -> NDArray[np.void]:
 
 
 def _reason(code: int) -> str:
-    return Reason(code).name.lower()
+    return RejectReason(code).name.lower()
 
 
 def _event(report: list[int], amount: float) -> OrderEvent:

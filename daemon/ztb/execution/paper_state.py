@@ -113,7 +113,7 @@ REPORT: np.dtype[np.void] = np.dtype(
 )
 
 
-class Status(IntEnum):
+class PaperOrderStatus(IntEnum):
     FREE = 0
     IN_FLIGHT = 1
     RESTING = 2
@@ -130,7 +130,7 @@ class ReportKind(IntEnum):
     FUNDED = 6
 
 
-class Reason(IntEnum):
+class RejectReason(IntEnum):
     NONE = 0
     QUANTITY = 1
     PRICE = 2
@@ -148,9 +148,9 @@ class Reason(IntEnum):
 
 
 # Kernels read plain integers: an enum's member costs compile time.
-FREE, IN_FLIGHT, RESTING, DONE = (int(status) for status in Status)
+FREE, IN_FLIGHT, RESTING, DONE = (int(status) for status in PaperOrderStatus)
 ACCEPTED, REJECTED, FILLED, CANCELLED, CANCEL_REJECTED, EXPIRED, FUNDED = (int(k) for k in ReportKind)
 (
     NONE, QUANTITY, PRICE, MIN_NOTIONAL, NO_MARKET, WOULD_CROSS, POST_ONLY_TYPE, REDUCE_ONLY,
     INSUFFICIENT_BALANCE, TOO_MANY_ORDERS, UNKNOWN_ORDER, ALREADY_DONE, SUBMIT_LOST, VENUE_BUSY,
-) = (int(reason) for reason in Reason)  # fmt: skip
+) = (int(reason) for reason in RejectReason)  # fmt: skip

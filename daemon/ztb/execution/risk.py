@@ -20,7 +20,7 @@ DAY_NS = 86_400_000_000_000
 MINUTE_NS = 60_000_000_000
 
 
-class Reason(StrEnum):
+class RefusalReason(StrEnum):
     """Why an order was refused; `PASSED` if it was not. Journaled as is."""
 
     PASSED = "passed"
@@ -70,7 +70,7 @@ class Proposal(msgspec.Struct, frozen=True):
     price: float
 
 
-class Facts(msgspec.Struct, frozen=True):
+class OrderFacts(msgspec.Struct, frozen=True):
     """What is true when an order is proposed.
 
     `position` signed base currency; `open_buys`, `open_sells` unfilled base currency of open orders;
@@ -112,35 +112,35 @@ _ROUNDING = 1e-9
 """Relative: what float64 makes of a position that is a sum of fills. Without it, closing could be refused."""
 
 
-def reducible(side: int, facts: Facts) -> float:
+def reducible(side: int, facts: OrderFacts) -> float:
     """Base currency that an order of `side` may trade, after every open one of that side, and only reduce."""
     held = -facts.position - facts.open_buys if side > 0 else facts.position - facts.open_sells
     return max(0.0, held)
 
 
-def reduces(order: Proposal, facts: Facts) -> bool:
+def reduces(order: Proposal, facts: OrderFacts) -> bool:
     """Whether `order`, after every open order on its side, still brings the position towards zero."""
     return order.quantity <= reducible(order.side, facts) * (1.0 + _ROUNDING)
 
 
-def too_large(quantity: float, facts: Facts, limits: RiskLimits) -> bool:
+def too_large(quantity: float, facts: OrderFacts, limits: RiskLimits) -> bool:
     """Whether one order of `quantity` (base currency) is more than the share of equity that it may be."""
     return quantity * facts.mid > limits.max_order_fraction * facts.equity * (1.0 + _ROUNDING)
 
 
-Check = Callable[[Proposal, Facts, RiskMemory, RiskLimits], bool]
+Check = Callable[[Proposal, OrderFacts, RiskMemory, RiskLimits], bool]
 """True if the order breaks the limit."""
 
 
-def _order_size(order: Proposal, facts: Facts, _memory: RiskMemory, limits: RiskLimits) -> bool:
+def _order_size(order: Proposal, facts: OrderFacts, _memory: RiskMemory, limits: RiskLimits) -> bool:
     return too_large(order.quantity, facts, limits)
 
 
-def _order_notional(order: Proposal, _facts: Facts, _memory: RiskMemory, limits: RiskLimits) -> bool:
+def _order_notional(order: Proposal, _facts: OrderFacts, _memory: RiskMemory, limits: RiskLimits) -> bool:
     return order.quantity * order.price > limits.max_order_notional_quote
 
 
-def _exposure(order: Proposal, facts: Facts, _memory: RiskMemory, limits: RiskLimits) -> bool:
+def _exposure(order: Proposal, facts: OrderFacts, _memory: RiskMemory, limits: RiskLimits) -> bool:
     if order.side > 0:
         worst = facts.position + facts.open_buys + order.quantity
     else:
@@ -148,62 +148,62 @@ def _exposure(order: Proposal, facts: Facts, _memory: RiskMemory, limits: RiskLi
     return worst * facts.mid > limits.max_exposure * facts.equity
 
 
-def _daily_loss(_order: Proposal, facts: Facts, memory: RiskMemory, limits: RiskLimits) -> bool:
+def _daily_loss(_order: Proposal, facts: OrderFacts, memory: RiskMemory, limits: RiskLimits) -> bool:
     return facts.equity < memory.day_start_equity * (1.0 - limits.max_daily_loss_fraction)
 
 
-def _drawdown(_order: Proposal, facts: Facts, memory: RiskMemory, limits: RiskLimits) -> bool:
+def _drawdown(_order: Proposal, facts: OrderFacts, memory: RiskMemory, limits: RiskLimits) -> bool:
     return facts.equity < memory.peak_equity * (1.0 - limits.max_drawdown_fraction)
 
 
-def _price_band(order: Proposal, facts: Facts, _memory: RiskMemory, limits: RiskLimits) -> bool:
+def _price_band(order: Proposal, facts: OrderFacts, _memory: RiskMemory, limits: RiskLimits) -> bool:
     return abs(order.price - facts.mid) > limits.price_band_fraction * facts.mid
 
 
-def _stale_data(_order: Proposal, facts: Facts, _memory: RiskMemory, limits: RiskLimits) -> bool:
+def _stale_data(_order: Proposal, facts: OrderFacts, _memory: RiskMemory, limits: RiskLimits) -> bool:
     return facts.now_ns - facts.market_ts_ns > limits.max_data_age_ms * 1_000_000
 
 
-def _order_rate(_order: Proposal, _facts: Facts, memory: RiskMemory, limits: RiskLimits) -> bool:
+def _order_rate(_order: Proposal, _facts: OrderFacts, memory: RiskMemory, limits: RiskLimits) -> bool:
     return len(memory.recent_orders_ns) >= limits.max_orders_per_minute
 
 
-def _orders_per_day(_order: Proposal, _facts: Facts, memory: RiskMemory, limits: RiskLimits) -> bool:
+def _orders_per_day(_order: Proposal, _facts: OrderFacts, memory: RiskMemory, limits: RiskLimits) -> bool:
     return memory.orders_today >= limits.max_orders_per_day
 
 
-def _repeated_side(order: Proposal, _facts: Facts, memory: RiskMemory, limits: RiskLimits) -> bool:
+def _repeated_side(order: Proposal, _facts: OrderFacts, memory: RiskMemory, limits: RiskLimits) -> bool:
     return order.side == memory.last_side and memory.repeated >= limits.max_repeated_side
 
 
-def _halted(_order: Proposal, _facts: Facts, memory: RiskMemory, _limits: RiskLimits) -> bool:
+def _halted(_order: Proposal, _facts: OrderFacts, memory: RiskMemory, _limits: RiskLimits) -> bool:
     return memory.halted
 
 
-def _no_market(_order: Proposal, facts: Facts, _memory: RiskMemory, _limits: RiskLimits) -> bool:
+def _no_market(_order: Proposal, facts: OrderFacts, _memory: RiskMemory, _limits: RiskLimits) -> bool:
     return not (facts.mid > 0.0 and facts.equity > 0.0)
 
 
-ALWAYS: tuple[tuple[Reason, Check], ...] = (
-    (Reason.HALTED, _halted),
-    (Reason.NO_MARKET, _no_market),
-    (Reason.ORDER_NOTIONAL, _order_notional),
-    (Reason.PRICE_BAND, _price_band),
-    (Reason.STALE_DATA, _stale_data),
-    (Reason.ORDER_RATE, _order_rate),
-    (Reason.ORDERS_PER_DAY, _orders_per_day),
+ALWAYS: tuple[tuple[RefusalReason, Check], ...] = (
+    (RefusalReason.HALTED, _halted),
+    (RefusalReason.NO_MARKET, _no_market),
+    (RefusalReason.ORDER_NOTIONAL, _order_notional),
+    (RefusalReason.PRICE_BAND, _price_band),
+    (RefusalReason.STALE_DATA, _stale_data),
+    (RefusalReason.ORDER_RATE, _order_rate),
+    (RefusalReason.ORDERS_PER_DAY, _orders_per_day),
 )
 """Checks on every order, in order."""
 
-NEW_RISK: tuple[tuple[Reason, Check], ...] = (
-    (Reason.REDUCE_ONLY, lambda _o, _f, memory, _l: memory.reduce_only),
-    (Reason.HELD, lambda _o, _f, memory, _l: bool(memory.holds)),
-    (Reason.CROSSED_MARKET, lambda _o, facts, _m, _l: facts.crossed),
-    (Reason.ORDER_SIZE, _order_size),
-    (Reason.EXPOSURE, _exposure),
-    (Reason.DAILY_LOSS, _daily_loss),
-    (Reason.DRAWDOWN, _drawdown),
-    (Reason.REPEATED_SIDE, _repeated_side),
+NEW_RISK: tuple[tuple[RefusalReason, Check], ...] = (
+    (RefusalReason.REDUCE_ONLY, lambda _o, _f, memory, _l: memory.reduce_only),
+    (RefusalReason.HELD, lambda _o, _f, memory, _l: bool(memory.holds)),
+    (RefusalReason.CROSSED_MARKET, lambda _o, facts, _m, _l: facts.crossed),
+    (RefusalReason.ORDER_SIZE, _order_size),
+    (RefusalReason.EXPOSURE, _exposure),
+    (RefusalReason.DAILY_LOSS, _daily_loss),
+    (RefusalReason.DRAWDOWN, _drawdown),
+    (RefusalReason.REPEATED_SIDE, _repeated_side),
 )
 """Checks on orders that do not bring the position towards zero, after `ALWAYS`."""
 
@@ -226,18 +226,18 @@ class RiskGate:
         while recent and recent[0] <= now_ns - MINUTE_NS:
             recent.popleft()
 
-    def check(self, order: Proposal, facts: Facts) -> Reason:
-        """`Reason.PASSED`, or the first limit that `order` breaks. Changes nothing."""
+    def check(self, order: Proposal, facts: OrderFacts) -> RefusalReason:
+        """`RefusalReason.PASSED`, or the first limit that `order` breaks. Changes nothing."""
         memory, limits = self.memory, self.limits
         for reason, breaks in ALWAYS:
             if breaks(order, facts, memory, limits):
                 return reason
         if reduces(order, facts):
-            return Reason.PASSED
+            return RefusalReason.PASSED
         for reason, breaks in NEW_RISK:
             if breaks(order, facts, memory, limits):
                 return reason
-        return Reason.PASSED
+        return RefusalReason.PASSED
 
     def record(self, order: Proposal, now_ns: int) -> None:
         """Remember that `order` went to the broker."""

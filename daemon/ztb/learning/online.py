@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.errors import NonFiniteError
-from ztb.learning.recent import RecentRollouts, Worth
+from ztb.learning.recent import AccountState, RecentRollouts
 from ztb.trading.observation import drawdown_seen
 from ztb.trading.policy.weights import Weights
 from ztb.trading.ppo.rollout import Rollout, UpdateStats
@@ -74,9 +74,9 @@ class Transition:
     equity: float
 
     @property
-    def account(self) -> Worth:
+    def account(self) -> AccountState:
         """What the account was worth."""
-        return Worth(self.equity, drawdown_seen(self.observation))
+        return AccountState(self.equity, drawdown_seen(self.observation))
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +223,7 @@ class OnlineLearner:
         self._sound = self.updater.state()
         self._astray = 0
 
-    def _update(self, own: Rollout, account: Worth, drop: bool) -> UpdateStats | None:
+    def _update(self, own: Rollout, account: AccountState, drop: bool) -> UpdateStats | None:
         """Learn from `own`, and from rollouts of accounts like `account` over the recent window, if it is long enough.
 
         None: there was nothing to learn from. NonFiniteError: something was not finite, or it is to be dropped.

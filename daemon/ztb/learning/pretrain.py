@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.learning.examination import Validation
+from ztb.learning.holdout import Validation
 from ztb.learning.training import CurvePoint, Training, split
 from ztb.learning.training_settings import PretrainSettings
 from ztb.market.instrument import Instrument

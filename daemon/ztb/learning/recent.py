@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ztb.execution.paper_config import PaperConfig
-from ztb.learning.rollouts import Collector
+from ztb.learning.rollouts import WindowCollector
 from ztb.learning.window import RecentWindow
 from ztb.market.instrument import Instrument
 from ztb.trading.bridge import BridgeConfig
@@ -26,7 +26,7 @@ _LEAST_DRAWDOWN, _MOST_DRAWDOWN = 0.02, 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class Worth:
+class AccountState:
     """`equity` of an account, quote currency, and its `drawdown`, the share that is lost of its highest equity."""
 
     equity: float
@@ -82,7 +82,7 @@ class RecentRollouts:
         if piece is not None:
             self.on_piece(piece)
 
-    def collector(self, weights: Weights, account: Worth) -> Collector | None:
+    def collector(self, weights: Weights, account: AccountState) -> WindowCollector | None:
         """What fills rollouts over the window; None while that is too short for one.
 
         Its accounts are worth what `account` is, since what a lot is of that matters to small ones; a ruined one is
@@ -96,7 +96,7 @@ class RecentRollouts:
         episodes = Episodes(config.horizon_decisions, True, random_account=True, most_drawdown=fallen)
         cash = account.equity if account.equity > 0.0 else config.start_cash
         simulation = Simulation(recording, config.bridge, config.paper, cash, episodes, config.lanes)
-        return Collector(
+        return WindowCollector(
             self._shape, weights, simulation, config.horizon_decisions, int(self._generator.integers(_SEEDS)),
             self._reward_scale, self.make, self.own_reward,
         )  # fmt: skip

@@ -23,7 +23,7 @@ from ztb.trading.ppo.config import PPOConfig
 _TINY = 1e-300
 
 
-class Condition(StrEnum):
+class Regime(StrEnum):
     """What the market is like; each has a profile of the same name."""
 
     CALM = "calm"
@@ -44,12 +44,12 @@ class DetectorConfig:
     shortest_stay: int = 64
 
 
-class ConditionDetector:
+class RegimeDetector:
     """`see` one mid after the other; `condition` is what they amount to."""
 
     def __init__(self, config: DetectorConfig | None = None) -> None:
         self.config = config or DetectorConfig()
-        self.condition = Condition.CALM
+        self.condition = Regime.CALM
         self.ratio = 1.0
         """σ / Σ at the last decision."""
         self.trend = 0.0
@@ -84,14 +84,14 @@ class ConditionDetector:
         self.ratio = math.sqrt(self._square / (self._slow_square + _TINY))
         self.trend = abs(self._mean) / (deviation * self._spread)
 
-    def _found(self) -> Condition:
+    def _found(self) -> Regime:
         """What the levels say; that of the present condition is the lower one."""
         config, present = self.config, self.condition
-        if self.ratio > (config.volatile_to if present is Condition.VOLATILE else config.volatile_from):
-            return Condition.VOLATILE
-        if self.trend > (config.trending_to if present is Condition.TRENDING else config.trending_from):
-            return Condition.TRENDING
-        return Condition.CALM
+        if self.ratio > (config.volatile_to if present is Regime.VOLATILE else config.volatile_from):
+            return Regime.VOLATILE
+        if self.trend > (config.trending_to if present is Regime.TRENDING else config.trending_from):
+            return Regime.TRENDING
+        return Regime.CALM
 
 
 def _rate(half_life: float) -> float:
@@ -108,14 +108,14 @@ _LEAST_MINIBATCH = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Guidance:
+class ScheduledOptions:
     """`profile` is a place in the learner's profiles, 0 the configured options; `halvings` are of its minibatches."""
 
     profile: int = 0
     halvings: int = 0
 
 
-UNGUIDED = Guidance()
+UNGUIDED = ScheduledOptions()
 """As configured."""
 
 
@@ -133,7 +133,7 @@ def profile_options(base: PPOConfig, name: str, changes: Mapping[str, Any]) -> P
         raise ConfigError(f"online.profiles.{name}: {error}") from None
 
 
-def guided(profiles: tuple[PPOConfig, ...], guidance: Guidance) -> PPOConfig:
+def guided(profiles: tuple[PPOConfig, ...], guidance: ScheduledOptions) -> PPOConfig:
     """The options of an update under `guidance`."""
     options = profiles[guidance.profile]
     if guidance.halvings == 0:

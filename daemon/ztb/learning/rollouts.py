@@ -60,7 +60,7 @@ class BatchPolicy:
         return self.outputs(observations)[:, -1]
 
 
-class Collector:
+class WindowCollector:
     """Fills one rollout of T `steps` of all lanes of `simulation`, again and again; episodes go on in between.
 
     Rewards are the bridge's, or the strategy's own, times `reward_scale`; where `innovations` (K,) of the recording's

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.errors import DataError, NonFiniteError, StrategyError
-from ztb.learning.examination import Examination, Validation
 from ztb.learning.forecast import fit_forecast
-from ztb.learning.rollouts import BatchPolicy, Collector
+from ztb.learning.holdout import HoldoutEvaluator, Validation
+from ztb.learning.rollouts import BatchPolicy, WindowCollector
 from ztb.learning.training_settings import PretrainSettings
 from ztb.trading.episodes import Episodes
 from ztb.trading.policy.network import build_module, first_weights
@@ -107,7 +107,7 @@ class Training:
         )
         self.settings = settings
         trained, examined = _innovations(recording, held_out, settings)
-        self._collector = Collector(
+        self._collector = WindowCollector(
             shape, weights, simulation, ppo.num_steps, seed, settings.reward_scale, settings.network,
             settings.own_reward, trained,
         )  # fmt: skip
@@ -116,7 +116,7 @@ class Training:
         self._policy = BatchPolicy(
             shape, weights, settings.validation_lanes, settings.network, greedy=not settings.sample
         )
-        self._examination = Examination(held_out, settings, seed, examined)
+        self._examination = HoldoutEvaluator(held_out, settings, seed, examined)
         self.best = Best(-np.inf, -np.inf, 0, weights, self.updater.state())
         self.curve: list[CurvePoint] = []
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ztb.learning.allocation.evidence import GrowthEvidence
-from ztb.learning.gate.shadow import Shadow, Terms
+from ztb.learning.gate.shadow import Shadow, ShadowTerms
 from ztb.learning.training import Training, split
 from ztb.learning.training_settings import PretrainSettings
 from ztb.market.instrument import Instrument
@@ -82,7 +82,7 @@ def own_growths(
     Up to its ruin, if it is ruined.
     """
     shape = settings.shape(recording.feature_size)
-    terms = Terms(
+    terms = ShadowTerms(
         shape, settings.bridge, settings.paper, settings.start_cash, settings.sample, settings.network
     )
     generator = np.random.Generator(np.random.PCG64(0))

@@ -35,7 +35,7 @@ class _Pending:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class RolloutStart:
     """Where a window begins: the number of its first decision, and the market (1,) before its first tick."""
 
     first: int
@@ -56,10 +56,10 @@ class RecentWindow:
         self.period_ns = period_ns
         self.capacity = capacity
         self.most_ticks = most_ticks(capacity)
-        self.resume(Start(0, new_view(instrument)))
+        self.resume(RolloutStart(0, new_view(instrument)))
         self._begun = False
 
-    def resume(self, start: Start) -> None:
+    def resume(self, start: RolloutStart) -> None:
         """Forget everything; what is told next is decision `start.first` and those that follow it."""
         self._kept: Recording | None = None
         self._start = self._next = replace(start, view=start.view.copy())
@@ -67,7 +67,7 @@ class RecentWindow:
         self._begun = True
 
     @property
-    def start(self) -> Start:
+    def start(self) -> RolloutStart:
         """Where what is kept begins: told again from there, the window becomes the same again."""
         return self._start
 
@@ -143,12 +143,12 @@ class RecentWindow:
             self._kept = join((kept.window(dropped, kept.decisions),))
 
 
-def _after(start: Start, piece: Recording) -> Start:
+def _after(start: RolloutStart, piece: Recording) -> RolloutStart:
     """Where the decisions after `piece` begin, which began at `start`."""
     shared = piece.shared
     view = start.view.copy()
     view.view(np.uint8)[: shared.markets.shape[1]] = shared.markets[-1]
-    return Start(start.first + piece.decisions, view, int(shared.on_bars[-1]))
+    return RolloutStart(start.first + piece.decisions, view, int(shared.on_bars[-1]))
 
 
 def join(recordings: tuple[Recording, ...]) -> Recording:

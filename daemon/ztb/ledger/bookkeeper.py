@@ -8,7 +8,7 @@ from decimal import Decimal
 from ztb.errors import InvariantError
 from ztb.execution.order_states import TERMINAL, OrderProgress, progress_after
 from ztb.execution.orders import Filled, Funded, OrderEvent, OrderRequest
-from ztb.execution.risk import Proposal, Reason
+from ztb.execution.risk import Proposal, RefusalReason
 from ztb.ledger.accounts import Account
 from ztb.ledger.journal import Journal
 from ztb.ledger.records import FillRow, OrderEventRow, OrderRow, RefusalRow
@@ -58,7 +58,7 @@ class Bookkeeper:
         """Reports on `order` are to come."""
         self.progress[order.order_id] = OrderProgress(order.order_id, order.lots)
 
-    def refusal(self, order: Proposal, lots: int, reason: Reason, decision: int, ts_ns: int) -> None:
+    def refusal(self, order: Proposal, lots: int, reason: RefusalReason, decision: int, ts_ns: int) -> None:
         """The gate refused an order."""
         self.refusals += 1
         self.journal.append(RefusalRow(decision, ts_ns, str(reason), order.side, lots, order.price))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ztb.errors import DataError, UsageError
+from ztb.utils import files
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,7 @@ class RunDirectory:
 
     def write_json(self, path: Path, content: Mapping[str, Any]) -> None:
         """Write `content` in one step: complete or not at all, durable on return."""
-        partial = path.with_suffix(".partial")
-        with partial.open("w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2, allow_nan=False)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        files.write_durably(path, f"{json.dumps(content, indent=2, allow_nan=False)}\n".encode())
 
     def read_json(self, path: Path) -> dict[str, Any]:
         """The content of one of the run's JSON files. DataError if it is missing or damaged."""
@@ -70,7 +65,7 @@ class RunDirectory:
     def make(self) -> RunDirectory:
         """Itself, the folder made where it is missing. UsageError if it cannot be."""
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            files.make_folder(self.path)
         except OSError as error:
             raise UsageError(
                 f"{self.path}: cannot be created ({error.strerror}); choose another --out"

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from ztb.errors import DataError
-from ztb.market.importers.clean import Terms
+from ztb.market.importers.clean import CleaningTerms
 from ztb.market.importers.describe import Given, describe, notes, price_grid, select, unit_of
-from ztb.market.importers.files import Progress, blame
+from ztb.market.importers.files import ReadProgress, blame
 from ztb.market.importers.increments import Grid, infer_lot_size
 from ztb.market.importers.merge import in_blocks, merge
 from ztb.market.importers.sources import open_source
@@ -32,7 +32,7 @@ from ztb.market.importers.stream import (
 from ztb.market.importers.timeunit import LATEST_NS
 from ztb.market.instrument import Instrument
 from ztb.market.report import DataReport
-from ztb.market.ticks import BAR, QUOTE, TRADE, Kind, Ticks
+from ztb.market.ticks import BAR, QUOTE, TRADE, TickKind, Ticks
 
 SHIPPED = Path(__file__).parent / "shipped" / "coinbase_BTCUSD_1h_20170701-20191017.csv.zst"
 """Hourly BTC/USD bars of Coinbase, 2017-07-01 to 2019-10-17; see the README beside it."""
@@ -125,11 +125,11 @@ def _bar_length(probes: Sequence[Probe]) -> int | None:
     return next(iter(lengths), None)
 
 
-def _terms(first: Probe, instrument: Instrument, given: Given, bar_ns: int | None) -> Terms:
+def _terms(first: Probe, instrument: Instrument, given: Given, bar_ns: int | None) -> CleaningTerms:
     unit, grid = unit_of(first, instrument), price_grid(first)
     sizes_bind = given.lot_size is None and unit.plain and not first.facts.coins and bar_ns is None
     lot = infer_lot_size(first.prefix) if sizes_bind else None
-    return Terms(
+    return CleaningTerms(
         tick=Grid(instrument.tick_size, binds=given.tick_size is not None or grid.binds),
         lot=Grid(instrument.lot_size) if lot is not None and lot.binds else None,
         bar_ns=bar_ns or 0,
@@ -174,7 +174,7 @@ class History:
     given: Given
     told: tuple[str, ...] = ()
     report: DataReport = field(default_factory=DataReport)
-    _progress: list[list[Progress]] = field(default_factory=list[list[Progress]])
+    _progress: list[list[ReadProgress]] = field(default_factory=list[list[ReadProgress]])
 
     @property
     def files(self) -> list[Path]:
@@ -209,7 +209,7 @@ class History:
 
         `ts_ns` never falls. Raises DataError naming file, row and reason where the data cannot be traded on.
         """
-        self._progress = [[Progress() for _ in stream.sources] for stream in self.streams]
+        self._progress = [[ReadProgress() for _ in stream.sources] for stream in self.streams]
         self.report = DataReport(
             files=[str(path) for path in self.files],
             layouts=[stream.sources[0].facts.layout for stream in self.streams],
@@ -241,9 +241,9 @@ class History:
         report.ticks += len(ticks)
         report.first_ns = int(ticks["ts_ns"][0]) if report.first_ns is None else report.first_ns
         report.last_ns = int(ticks["ts_ns"][-1])
-        counts = np.bincount(ticks["kind"], minlength=len(Kind))
+        counts = np.bincount(ticks["kind"], minlength=len(TickKind))
         for kind in np.flatnonzero(counts).tolist():
-            report.kinds[Kind(kind).name.lower()] += int(counts[kind])
+            report.kinds[TickKind(kind).name.lower()] += int(counts[kind])
             if kind in _RANGE:
                 rows = ticks if counts[kind] == len(ticks) else ticks[ticks["kind"] == kind]
                 lowest, highest = _RANGE[kind]

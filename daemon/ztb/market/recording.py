@@ -24,7 +24,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from ztb.errors import DataError
-from ztb.market.importers.files import RECORDING_MAGIC, Progress
+from ztb.market.importers.files import RECORDING_MAGIC, ReadProgress
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import TICK, Ticks, empty_ticks, join_ticks
 
@@ -40,7 +40,7 @@ _MOST_ROWS = 1 << 22
 _USED = np.int64(0xFFFFFFFF)
 
 
-class Header(msgspec.Struct, frozen=True):
+class RecordingHeader(msgspec.Struct, frozen=True):
     """What a recording says of itself."""
 
     instrument: Instrument
@@ -60,7 +60,7 @@ class RecordingWriter:
         self._part = path.with_name(path.name + ".part")
         self._file: IO[bytes] = self._part.open("wb")
         self._sound = 0
-        header = msgspec.json.encode(Header(instrument))
+        header = msgspec.json.encode(RecordingHeader(instrument))
         head = _HEAD.pack(RECORDING_MAGIC, SCHEMA, len(header)) + header
         self._file.write(head + _SUM.pack(xxhash.xxh3_64_intdigest(head)))
         self._compress = zstandard.ZstdCompressor(level=1, write_content_size=True).compress
@@ -148,12 +148,12 @@ class RecordingReader:
     path: Path
     torn: int = 0
 
-    def header(self) -> Header:
+    def header(self) -> RecordingHeader:
         """The header; DataError if it is damaged or of a newer schema."""
         with self.path.open("rb") as file:
             return self._header(file)
 
-    def frames(self, progress: Progress | None = None) -> Iterator[tuple[Ticks, NDArray[np.int64]]]:
+    def frames(self, progress: ReadProgress | None = None) -> Iterator[tuple[Ticks, NDArray[np.int64]]]:
         """(ticks, receive times) of each frame. A last frame that was cut short ends the file and is counted
         in `torn`; any other damage is a DataError that names the frame and its place."""
         self.torn = 0
@@ -168,7 +168,7 @@ class RecordingReader:
             if progress is not None:
                 progress.bytes_read()
 
-    def _header(self, file: IO[bytes]) -> Header:
+    def _header(self, file: IO[bytes]) -> RecordingHeader:
         head = file.read(_HEAD.size)
         if len(head) < _HEAD.size or head[:8] != RECORDING_MAGIC:
             raise DataError(f"{self.path}: is no ztb recording")
@@ -181,7 +181,7 @@ class RecordingReader:
         total = file.read(_SUM.size)
         if len(total) < _SUM.size or _SUM.unpack(total)[0] != xxhash.xxh3_64_intdigest(head + text):
             raise DataError(f"{self.path}: its header is damaged: restore the file from a copy")
-        return msgspec.json.decode(text, type=Header)
+        return msgspec.json.decode(text, type=RecordingHeader)
 
     def _frame(self, file: IO[bytes], number: int) -> tuple[Ticks, NDArray[np.int64]] | None:
         at = file.tell()

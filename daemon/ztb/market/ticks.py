@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Kind(IntEnum):
+class TickKind(IntEnum):
     TRADE = 0
     QUOTE = 1
     DEPTH = 2
@@ -56,10 +56,10 @@ TICK: np.dtype[np.void] = np.dtype(
 Ticks = NDArray[np.void]
 """A block: shape (n,), dtype TICK."""
 
-TRADE = int(Kind.TRADE)
-QUOTE = int(Kind.QUOTE)
-DEPTH = int(Kind.DEPTH)
-BAR = int(Kind.BAR)
+TRADE = int(TickKind.TRADE)
+QUOTE = int(TickKind.QUOTE)
+DEPTH = int(TickKind.DEPTH)
+BAR = int(TickKind.BAR)
 GAP = int(Flag.GAP)
 SNAPSHOT = int(Flag.SNAPSHOT)
 LAST = int(Flag.LAST)

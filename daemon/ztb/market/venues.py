@@ -14,8 +14,8 @@ coins; CONTRACT is either."""
 
 
 @dataclass(frozen=True, slots=True)
-class Costs:
-    """Costs of a venue's first tier, as fractions of notional, and its typical spread.
+class VenueCosts:
+    """VenueCosts of a venue's first tier, as fractions of notional, and its typical spread.
 
     `min_notional` is in US dollars; `lot_size` stands in where bars alone cannot tell it.
     """
@@ -29,19 +29,19 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Venue:
-    """Costs by kind of market; None where it has none of the kind. `counted`: its linear quantities are numbers of
+    """VenueCosts by kind of market; None where it has none of the kind. `counted`: its linear quantities are numbers of
     contracts, not coins."""
 
-    spot: Costs | None = None
-    contracts: Costs | None = None
+    spot: VenueCosts | None = None
+    contracts: VenueCosts | None = None
     counted: bool = False
 
 
 def _costs(
     maker: str, taker: str, spread_bps: float, min_notional: str = "5", lot: str | None = None
-) -> Costs:
+) -> VenueCosts:
     lot_size = None if lot is None else Decimal(lot)
-    return Costs(Decimal(maker), Decimal(taker), spread_bps, Decimal(min_notional), lot_size)
+    return VenueCosts(Decimal(maker), Decimal(taker), spread_bps, Decimal(min_notional), lot_size)
 
 
 VENUES: dict[str, Venue] = {
@@ -145,7 +145,7 @@ def venue_in_path(parts: tuple[str, ...], layout_venue: str | None) -> str | Non
     return layout_venue
 
 
-def costs(venue: str, market: str) -> Costs:
+def costs(venue: str, market: str) -> VenueCosts:
     """The venue's costs in that kind of market, or the careful ones of an unknown venue."""
     known, unknown = VENUES.get(venue, VENUES["unknown"]), VENUES["unknown"]
     found = known.spot if market == SPOT else known.contracts

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ztb.features import FeatureSet, Normaliser
 from ztb.learning.allocation import Experts, name_of
-from ztb.learning.helping import Helping
+from ztb.learning.benchmarks import BenchmarkTracker
 from ztb.learning.service.base import Learning
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.records import DecisionRow, MarkRow
@@ -28,7 +28,7 @@ _WATCH_EVERY = 64  # blocks between two looks, where decisions are rare
 
 
 @dataclass(slots=True)
-class Progress:
+class RunProgress:
     """What the engine has done so far; `peak` and `max_drawdown` are of the live equity at decisions.
 
     `rows`: of ticks, let happen since this process started. `adopted`: quote currency that came into the books without
@@ -81,9 +81,9 @@ class Engine:
         self.learning = learning
         self.symbol = symbol
         self.trade_from_ns = trade_from_ns
-        self.progress = Progress()
+        self.progress = RunProgress()
         self.experts = experts
-        self.helping = Helping()
+        self.helping = BenchmarkTracker()
         self._watch = watch
         self._due = 0
         self._index = {name: i for i, name in enumerate(features.names)}

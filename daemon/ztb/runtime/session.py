@@ -29,6 +29,7 @@ from ztb.learning.service.initial_policy import CHECKPOINT_NAME, RANDOM, Initial
 from ztb.learning.service.promotion import Promotion
 from ztb.ledger.accounts import Account
 from ztb.ledger.bookkeeper import Bookkeeper
+from ztb.ledger.capital import Opening
 from ztb.ledger.export import export_decisions
 from ztb.ledger.journal import Journal
 from ztb.ledger.records import BEGAN, CANCEL_ALL, CONSUMED, FLATTEN, GONE_ON, LIMITS, NoteRow
@@ -38,7 +39,7 @@ from ztb.runtime.build.assembly import Assembly, describe, hold_strategy
 from ztb.runtime.build.learning_setup import alarm_rules, learn, serve
 from ztb.runtime.engine import Engine
 from ztb.runtime.guards import MemoryGuard, resident_bytes
-from ztb.runtime.recovery.past import Opening, Past
+from ztb.runtime.recovery.past import Past
 from ztb.runtime.recovery.resuming import open_account, resume, resume_lineage, resume_paper
 from ztb.runtime.summary import Ending, allocation, remark, summarise
 from ztb.telemetry.report import write_report

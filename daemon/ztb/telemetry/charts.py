@@ -42,7 +42,7 @@ _DIGITS = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ChartLine:
     """One line. `color` names a colour of the page, or is a rung of the ladder in [-1, 1]; `values` (n,)."""
 
     name: str
@@ -66,7 +66,7 @@ class Chart:
     """A chart of lines over `x` (n,). `fields` are further members for the script; see `page/report.js`."""
 
     x: Floats
-    lines: list[Line]
+    lines: list[ChartLine]
     form: str
     fields: dict[str, Any] = field(default_factory=dict[str, Any])
 
@@ -98,7 +98,7 @@ _BUCKETS = 240
 _GRID = 4
 
 
-def equity_svg(ts_ns: NDArray[np.int64], lines: list[Line], label: str) -> Html:
+def equity_svg(ts_ns: NDArray[np.int64], lines: list[ChartLine], label: str) -> Html:
     """Lines over time (n,) with a frame of four figures; `label` is what a screen reader says."""
     rows = extremes([line.values for line in lines], _BUCKETS)
     values = np.concatenate([line.values[rows] for line in lines])
@@ -138,7 +138,7 @@ class Scale:
         )
 
 
-def _polyline(x: Floats, y: Floats, line: Line) -> Html:
+def _polyline(x: Floats, y: Floats, line: ChartLine) -> Html:
     known = ~np.isnan(y)
     points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x[known].tolist(), y[known].tolist(), strict=True))
     dash = f' stroke-dasharray="{" ".join(map(str, line.dash))}"' if line.dash else ""

@@ -11,7 +11,7 @@ import structlog
 
 from ztb.control import Controls
 from ztb.ledger.records import DecisionRow, FillRow, GenerationRow, OrderRow, Record
-from ztb.telemetry.snapshot import AlertFact, Snapshot
+from ztb.telemetry.snapshot import AlertFact, DaemonSnapshot
 
 _logger = structlog.get_logger("ztb.run")
 
@@ -42,7 +42,7 @@ class Correlation:
     def alert(self, alert: AlertFact) -> None:
         """Alerts are lines like others."""
 
-    async def run(self, snapshot: Callable[[], Snapshot], controls: Controls) -> None:
+    async def run(self, snapshot: Callable[[], DaemonSnapshot], controls: Controls) -> None:
         """There is nothing to run."""
         await asyncio.Event().wait()
 

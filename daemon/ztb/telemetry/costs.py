@@ -11,7 +11,7 @@ from ztb.telemetry.run_data import RunData
 
 
 @dataclass(frozen=True, slots=True)
-class Costs:
+class TradingCosts:
     """Quote currency. `slippage` is what fills were worse than the mid at their decision, negative if better.
 
     `before_costs` is the result without fees and slippage; `share` of it that costs took, None unless positive.
@@ -40,11 +40,11 @@ class Costs:
         return amount / self.traded * 1e4 if self.traded > 0 else None
 
 
-def costs(run: RunData, figures: KeyFigures) -> Costs:
+def costs(run: RunData, figures: KeyFigures) -> TradingCosts:
     """The costs of all fills."""
     traded = notional(run)
     maker = np.array([fill.liquidity == "maker" for fill in run.fills], np.bool_)
-    return Costs(
+    return TradingCosts(
         fees=figures.fees,
         maker_notional=float(traded[maker].sum()),
         taker_notional=float(traded[~maker].sum()),

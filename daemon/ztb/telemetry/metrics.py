@@ -12,14 +12,14 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from ztb.ledger.records import FillRow, GenerationRow, Record, RefusalRow
-from ztb.telemetry.snapshot import AlertFact, LearnerFact, Snapshot, State
+from ztb.telemetry.snapshot import AlertFact, DaemonSnapshot, LearnerFact, State
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 Gauges = Callable[[], dict[str, float]]
 """What an observer says of itself: names and figures."""
 
-_GAUGES: tuple[tuple[str, str, Callable[[Snapshot], float | None]], ...] = (
+_GAUGES: tuple[tuple[str, str, Callable[[DaemonSnapshot], float | None]], ...] = (
     ("start_time_seconds", "when the daemon started, seconds since 1970", lambda s: s.started_ns / 1e9),
     ("lag_seconds", "from the venue's time of a tick to our having it", lambda s: _scaled(s.lag_ms, 1e-3)),
     ("last_tick_age_seconds", "since the last tick", lambda s: _age(s)),
@@ -40,7 +40,7 @@ _GAUGES: tuple[tuple[str, str, Callable[[Snapshot], float | None]], ...] = (
     ("recording", "1 while received ticks are recorded", lambda s: s.recording),
     ("generation", "the generation that serves", lambda s: s.generation.serving if s.generation else None),
 )
-_COUNTERS: tuple[tuple[str, str, Callable[[Snapshot], float | None]], ...] = (
+_COUNTERS: tuple[tuple[str, str, Callable[[DaemonSnapshot], float | None]], ...] = (
     ("ticks", "ticks seen", lambda s: s.ticks),
     ("decisions", "decisions taken", lambda s: s.decisions),
     ("orders", "orders sent", lambda s: s.orders),
@@ -70,7 +70,7 @@ def _scaled(value: float | None, factor: float) -> float | None:
     return None if value is None else value * factor
 
 
-def _age(snapshot: Snapshot) -> float | None:
+def _age(snapshot: DaemonSnapshot) -> float | None:
     """None in a replay, whose ticks are of another time."""
     if snapshot.last_tick_ns is None or snapshot.mode == "replay":
         return None
@@ -103,7 +103,7 @@ class Metrics:
         """An alert was raised."""
         self._alerts[alert.severity] += 1
 
-    def exposition(self, snapshot: Snapshot) -> bytes:
+    def exposition(self, snapshot: DaemonSnapshot) -> bytes:
         """The text that Prometheus reads."""
         registry = CollectorRegistry(auto_describe=False)
         registry.register(
@@ -135,7 +135,7 @@ class _Families(Collector):
         return self._families
 
 
-def _plain(snapshot: Snapshot) -> Iterator[Metric]:
+def _plain(snapshot: DaemonSnapshot) -> Iterator[Metric]:
     for name, text, read in _GAUGES:
         yield from _single(GaugeMetricFamily, name, text, read(snapshot))
     for name, text, read in _COUNTERS:
@@ -150,7 +150,7 @@ def _single(kind: Any, name: str, text: str, value: float | None) -> Iterator[Me
         yield kind(f"ztb_{name}", text, value=float(value))
 
 
-def _labelled(s: Snapshot) -> Iterator[Metric]:
+def _labelled(s: DaemonSnapshot) -> Iterator[Metric]:
     gauge, counter = GaugeMetricFamily, CounterMetricFamily
     states = {state: float(state == s.state) for state in get_args(State)}
     yield _family(gauge, "state", "1 for the state the daemon is in", "state", states)
@@ -174,7 +174,7 @@ def _labelled(s: Snapshot) -> Iterator[Metric]:
     yield about
 
 
-def _use(snapshot: Snapshot) -> dict[str, float]:
+def _use(snapshot: DaemonSnapshot) -> dict[str, float]:
     return {use.name: use.used / use.limit for use in snapshot.limits if use.limit}
 
 

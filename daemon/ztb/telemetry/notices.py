@@ -19,7 +19,7 @@ from ztb.control import Controls
 from ztb.errors import ConfigError
 from ztb.ledger.records import Record
 from ztb.secrets import Redactor
-from ztb.telemetry.snapshot import AlertFact, Snapshot
+from ztb.telemetry.snapshot import AlertFact, DaemonSnapshot
 
 Severity: TypeAlias = Literal["info", "warning", "critical"]
 
@@ -138,7 +138,7 @@ class NoticeObserver:
         """How many went out."""
         return {"notices_sent": float(self._sent), "notices_failed": float(self._failed)}
 
-    async def run(self, snapshot: Callable[[], Snapshot], controls: Controls) -> None:
+    async def run(self, snapshot: Callable[[], DaemonSnapshot], controls: Controls) -> None:
         """Send what is due until cancelled; what could not be sent is tried again with what came since."""
         while True:
             await self._due.wait()
@@ -146,7 +146,7 @@ class NoticeObserver:
             await self._tell(snapshot())
             await asyncio.sleep(SPACING_S)
 
-    async def _tell(self, now: Snapshot) -> None:
+    async def _tell(self, now: DaemonSnapshot) -> None:
         at_s = asyncio.get_running_loop().time()
         taken, others = self._causes.take(at_s)
         try:
@@ -158,7 +158,7 @@ class NoticeObserver:
             self._due.set()
             _logger.warning("notice_not_sent", reason=str(error))
 
-    def _notice(self, causes: dict[str, Cause], others: int, now: Snapshot) -> Notice:
+    def _notice(self, causes: dict[str, Cause], others: int, now: DaemonSnapshot) -> Notice:
         worst = next(iter(causes.values())).severity
         shown = list(causes.values())[:_LINES]
         total = others + sum(cause.count for cause in causes.values())

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ztb.learning.allocation import name_of
 from ztb.ledger.records import FillRow
 from ztb.telemetry import texts
-from ztb.telemetry.charts import BUCKETS, Chart, Line, numbers, seconds
+from ztb.telemetry.charts import BUCKETS, Chart, ChartLine, numbers, seconds
 from ztb.telemetry.figures import KeyFigures
 from ztb.telemetry.run_data import Floats, RunData
 
@@ -25,13 +25,13 @@ _LEAST_DECISIONS = 8
 _BASIS_POINTS = 1e4
 
 
-def adaptation(run: RunData, equities: Sequence[Line], fields: dict[str, Any]) -> Chart:
+def adaptation(run: RunData, equities: Sequence[ChartLine], fields: dict[str, Any]) -> Chart:
     """Mean log return a decision in each stretch of equally many decisions, basis points, of each of `equities`."""
     n = len(run.marks.ts_ns)
     stretches = max(1, min(_STRETCHES, n // _LEAST_DECISIONS))
     edges = np.unique(np.linspace(0, n - 1, stretches + 1).astype(np.int64))
     lines = [
-        Line(line.name, line.color, _pace(line.values[edges], np.diff(edges)), line.dash, line.width, stepped=True)
+        ChartLine(line.name, line.color, _pace(line.values[edges], np.diff(edges)), line.dash, line.width, stepped=True)
         for line in equities
     ]  # fmt: skip
     return Chart(seconds(run.marks.ts_ns[edges]), lines, "plain", fields)
@@ -52,7 +52,7 @@ _PLACES = (("policy_loss", "Policy loss"), ("value_loss", "Value loss"), ("entro
            ("explained_variance", "Explained variance"), ("mean_reward", "Mean reward"))  # fmt: skip
 
 
-def equity_lines(run: RunData, figures: KeyFigures) -> list[Line]:
+def equity_lines(run: RunData, figures: KeyFigures) -> list[ChartLine]:
     """Our own equity first, then what there is to compare it with; quote currency."""
     marks = run.marks
     flat = np.full(len(marks.ts_ns), figures.start_equity)
@@ -60,23 +60,23 @@ def equity_lines(run: RunData, figures: KeyFigures) -> list[Line]:
     if run.experts:
         own, frozen = "account", f"{name_of(0)}, full size"
     candidates = [
-        Line(own, "ours", marks.equity, width=2.0),
-        Line("hold", "hold", marks.hold, (7, 3)),
-        Line(frozen, "frozen", marks.frozen, (2, 3)),
+        ChartLine(own, "ours", marks.equity, width=2.0),
+        ChartLine("hold", "hold", marks.hold, (7, 3)),
+        ChartLine(frozen, "frozen", marks.frozen, (2, 3)),
         *_rules(run, figures),
-        Line("flat", "flat", flat, width=1.0),
+        ChartLine("flat", "flat", flat, width=1.0),
     ]
     return [line for line in candidates if not np.isnan(line.values).all()]
 
 
-def _rules(run: RunData, figures: KeyFigures) -> list[Line]:
+def _rules(run: RunData, figures: KeyFigures) -> list[ChartLine]:
     """The rules that are experts, as if each had had the account from the start; hold has a line of its own."""
-    lines: list[Line] = []
+    lines: list[ChartLine] = []
     for one, color in zip(run.experts, _colors(run), strict=True):
         if one.generation is None and one.name != "hold":
             begun = one.equity[np.isfinite(one.equity)][:1]
             values = one.equity * (figures.start_equity / begun) if len(begun) else one.equity
-            lines.append(Line(f"{one.name}, full size", color, values, (4, 2), stepped=True))
+            lines.append(ChartLine(f"{one.name}, full size", color, values, (4, 2), stepped=True))
     return lines
 
 
@@ -92,13 +92,13 @@ def capital(run: RunData, fields: dict[str, Any]) -> Chart:
     """The weight of each expert at each decision; those that never had much as one line."""
     shown = sorted(run.experts, key=lambda one: -float(one.weight.max()))[:_MOST_EXPERTS]
     lines = [
-        Line(one.name, color, one.weight, stepped=True)
+        ChartLine(one.name, color, one.weight, stepped=True)
         for one, color in zip(run.experts, _colors(run), strict=True)
         if one in shown
     ]
     others = [one.weight for one in run.experts if one not in shown]
     if others:
-        lines.append(Line("all others", "flat", np.sum(others, axis=0), (2, 3), stepped=True))
+        lines.append(ChartLine("all others", "flat", np.sum(others, axis=0), (2, 3), stepped=True))
     return Chart(seconds(run.marks.ts_ns), lines, "percent", fields | {"low": 0})
 
 
@@ -110,9 +110,9 @@ def time_charts(run: RunData, figures: KeyFigures) -> dict[str, dict[str, Any]]:
     x = seconds(marks.ts_ns)
     common: dict[str, Any] = {"time": True, "shades": _tainted_spans(run)}
     events = {"events": _events(run)}
-    drawdown = Line("drawdown", "bad", -marks.drawdown, filled=True)
-    fees = Line("fees so far", "ours", marks.fees, filled=True)
-    price = Line("mid price", "muted", marks.mid)
+    drawdown = ChartLine("drawdown", "bad", -marks.drawdown, filled=True)
+    fees = ChartLine("fees so far", "ours", marks.fees, filled=True)
+    price = ChartLine("mid price", "muted", marks.mid)
     base: dict[str, Any] = {"base": figures.start_equity, "logs": True}
     learns = {"adaptation": adaptation(run, equity_lines(run, figures), common | events).encode()}
     shares = {"capital": capital(run, common | events).encode()} if run.experts else {}
@@ -140,7 +140,7 @@ def _exposure(run: RunData, common: dict[str, Any]) -> Chart:
         starts = np.linspace(0, len(ts_ns), BUCKETS + 1).astype(np.int64)
         exposure = np.add.reduceat(exposure, starts[:-1]) / np.diff(starts)
         ts_ns, name = ts_ns[starts[:-1]], "mean exposure"
-    line = Line(name, "ours", exposure, filled=True, stepped=True)
+    line = ChartLine(name, "ours", exposure, filled=True, stepped=True)
     sight = {"low": min(0.0, *run.ladder), "high": max(0.0, *run.ladder)}
     return Chart(seconds(ts_ns), [line], "percent", common | sight)
 
@@ -201,7 +201,7 @@ def action_mix(run: RunData) -> dict[str, Any]:
     shares = np.concatenate([shares, shares[-1:]])
     x = seconds(decisions.ts_ns[np.minimum(edges, len(decisions.ts_ns) - 1)])
     lines = [
-        Line(
+        ChartLine(
             f"target {texts.percent(rung, 0, signed=min(ladder) < 0)}",
             float(rung),
             shares[:, i],
@@ -224,7 +224,7 @@ def learning_charts(run: RunData) -> dict[str, dict[str, Any]]:
     charts: dict[str, dict[str, Any]] = {}
     for name, label in _PLACES:
         values = np.array([getattr(row, name) for row in run.updates], np.float64)
-        charts[name] = Chart(x, [Line(label, "ours", values)], "plain", {"small": True}).encode()
+        charts[name] = Chart(x, [ChartLine(label, "ours", values)], "plain", {"small": True}).encode()
     return charts
 
 

@@ -99,7 +99,7 @@ class ExpertFact(msgspec.Struct, frozen=True):
     leads: bool
 
 
-class Comparison(msgspec.Struct, frozen=True):
+class ComparisonFact(msgspec.Struct, frozen=True):
     """Live against `baseline` (unlearnt, frozen, hold or flat): the difference in return, and its confidence interval.
 
     `unlearnt`: the account as it would be had nothing been learnt after generation 0, where experts share it.
@@ -120,7 +120,7 @@ class AlertFact(msgspec.Struct, frozen=True):
     text: str
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+class DaemonSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """See the module."""
 
     schema_version: int = SCHEMA_VERSION
@@ -161,7 +161,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     learner: LearnerFact | None = None
     generation: GenerationFact | None = None
     experts: tuple[ExpertFact, ...] = ()
-    helping: tuple[Comparison, ...] = ()
+    helping: tuple[ComparisonFact, ...] = ()
     memory_mb: float = 0.0
     memory_limit_mb: float = 0.0
     checkpoints: int = 0
@@ -183,6 +183,6 @@ class Observer(Protocol):
         """Something an operator should know. As `record`."""
         ...
 
-    async def run(self, snapshot: Callable[[], Snapshot], controls: Controls) -> None:
+    async def run(self, snapshot: Callable[[], DaemonSnapshot], controls: Controls) -> None:
         """Until cancelled. `snapshot()` is cheap, but not free: ask a few times a second at most."""
         ...

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 from ztb.control import Controls
 from ztb.ledger.records import Record
-from ztb.telemetry.snapshot import AlertFact, Snapshot
+from ztb.telemetry.snapshot import AlertFact, DaemonSnapshot
 
 _EVERY_S = 1.0
 _PINGS_A_LIMIT = 4  # a ping may come late by three quarters of the limit
@@ -48,7 +48,7 @@ class Notifier:
                 return
 
 
-def status_line(now: Snapshot) -> str:
+def status_line(now: DaemonSnapshot) -> str:
     """What `systemctl status` shows: state, equity, position, generation."""
     if now.state == "halted":
         return f"halted: {now.halted_because or 'by command'}"
@@ -62,7 +62,7 @@ def status_line(now: Snapshot) -> str:
     return ", ".join(parts)
 
 
-def is_ready(now: Snapshot) -> bool:
+def is_ready(now: DaemonSnapshot) -> bool:
     """Recovered, reconciled and past a first tick; or halted, which is a place to stay too."""
     return now.state == "halted" or (now.state not in ("starting", "stopping") and now.ticks > 0)
 
@@ -85,7 +85,7 @@ class SystemdObserver:
     def alert(self, alert: AlertFact) -> None:
         """Nothing: alerts are in the log."""
 
-    async def run(self, snapshot: Callable[[], Snapshot], controls: Controls) -> None:
+    async def run(self, snapshot: Callable[[], DaemonSnapshot], controls: Controls) -> None:
         """Until cancelled, which is when the daemon stops."""
         limit = self._notifier.watchdog_s
         every_s = min(_EVERY_S, limit / _PINGS_A_LIMIT) if limit else _EVERY_S
@@ -96,7 +96,7 @@ class SystemdObserver:
         finally:
             self._notifier.send(STOPPING=1, STATUS="stopping")
 
-    def turn(self, now: Snapshot) -> None:
+    def turn(self, now: DaemonSnapshot) -> None:
         """One look at the daemon: what has changed is said, and where there was progress a ping goes out too."""
         if not self._ready and is_ready(now):
             self._ready = True

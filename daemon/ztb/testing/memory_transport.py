@@ -28,7 +28,7 @@ _NORMAL = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class MemoryReply:
     """What a venue answers to a request: `body` is JSON text, on its way for `delay_s`."""
 
     body: str
@@ -40,7 +40,7 @@ class Reply:
 class MemoryVenue(Protocol):
     """The far end. Either method may raise what aiohttp raises when a network fails."""
 
-    async def request(self, method: str, url: str, body: str, headers: Mapping[str, str]) -> Reply:
+    async def request(self, method: str, url: str, body: str, headers: Mapping[str, str]) -> MemoryReply:
         """Answer a request."""
         ...
 
@@ -97,7 +97,7 @@ class MemorySocket:
 class _Response:
     """An answer as ccxt reads it."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: MemoryReply) -> None:
         self.status = reply.status
         self.reason = ""
         self.headers = {"Content-Type": "application/json", **reply.headers}

@@ -13,10 +13,10 @@ from ztb.execution.orders import OrderRequest, OrderType, TimeInForce
 from ztb.market.instrument import Instrument
 from ztb.market.view import new_view
 from ztb.trading.observation import ACCOUNT_SIZE, observe_account
+from ztb.trading.order_replacement import own_touch
 from ztb.trading.rewards import RewardKind, begin_reward, new_reward, next_reward
 from ztb.trading.sizing import TIMING_PASSIVE, TIMING_WAIT, order_lots
 from ztb.trading.strategy import Action
-from ztb.trading.working import own_touch
 from ztb.utils.kernel import entry, kernel
 
 FACT_MID, FACT_CASH, FACT_POSITION, FACT_EQUITY, FACT_EXPOSURE, FACT_REWARD, FACT_TS = range(7)

@@ -23,7 +23,7 @@ from ztb.features.normaliser import BOUND
 from ztb.market.instrument import Instrument
 from ztb.trading.bridge import FACT_CASH, FACT_EQUITY, FACT_EXPOSURE, FACT_MID, FACT_POSITION
 from ztb.trading.environment_options import EnvironmentOptions, TickSource, make_simulation
-from ztb.trading.picture import Trail, png
+from ztb.trading.episode_renderer import EpisodeRenderer, png
 from ztb.trading.simulation import Simulation
 from ztb.trading.sizing import TIMINGS
 
@@ -94,7 +94,7 @@ class VectorTradingEnvironment(VectorEnv[NDArray[np.float32], NDArray[np.int64],
         self.single_action_space = action_space(self.simulation)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._trails = [Trail() for _ in range(num_envs)] if render_mode else []
+        self._trails = [EpisodeRenderer() for _ in range(num_envs)] if render_mode else []
         self._begun = False
         if seed is not None:
             self._np_random, self._np_random_seed = seeding.np_random(seed)
@@ -215,7 +215,7 @@ class TradingEnvironment(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
         self.simulation = make_simulation(ticks, instrument, EnvironmentOptions.of(options), 1)
         self.observation_space = observation_space(self.simulation)
         self.action_space = action_space(self.simulation)
-        self._trail = Trail()
+        self._trail = EpisodeRenderer()
         self._over = True
         if seed is not None:
             self._np_random, self._np_random_seed = seeding.np_random(seed)

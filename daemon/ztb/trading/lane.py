@@ -26,7 +26,7 @@ from ztb.execution.orders import (
     OrderType,
     Rejected,
 )
-from ztb.execution.risk import Facts, Proposal, Reason, RiskGate, reducible, too_large
+from ztb.execution.risk import OrderFacts, Proposal, RefusalReason, RiskGate, reducible, too_large
 from ztb.market.ticks import Ticks
 from ztb.ports import Broker
 from ztb.trading.bridge import (
@@ -38,6 +38,7 @@ from ztb.trading.bridge import (
     TradingBridge,
     Wanted,
 )
+from ztb.trading.order_replacement import CANCEL, KEEP, order_replacement
 from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMING_WAIT, whole_lots
 from ztb.trading.strategy import (
     Action,
@@ -48,7 +49,6 @@ from ztb.trading.strategy import (
     checked_reward,
     place_of,
 )
-from ztb.trading.working import CANCEL, KEEP, next_move
 from ztb.utils.rng import STREAM_ACTION, STREAM_TIMING, uniform
 
 NO_ORDER = "no_order"
@@ -79,7 +79,9 @@ class LaneListener(Protocol):
 
     def intent(self, order: OrderRequest, decision: int, ts_ns: int) -> None: ...
 
-    def refusal(self, order: Proposal, lots: int, reason: Reason, decision: int, ts_ns: int) -> None: ...
+    def refusal(
+        self, order: Proposal, lots: int, reason: RefusalReason, decision: int, ts_ns: int
+    ) -> None: ...
 
     def event(self, event: OrderEvent, order: OrderRequest | None) -> None: ...
 
@@ -96,7 +98,7 @@ class _Working:
         lots = 0 if wanted is None else wanted.side * wanted.lots
         order_type = 0 if wanted is None else int(wanted.order_type)
         price = 0 if wanted is None else wanted.price_ticks
-        return next_move(
+        return order_replacement(
             order.side * self.remaining, int(order.order_type), order.price_ticks, int(self.cancelling),
             lots, order_type, price,
         )  # fmt: skip
@@ -299,7 +301,7 @@ class Lane:
             return self._make_way(order, wanted, ts_ns)
         if order is None:
             return NO_ORDER
-        seen = Facts(
+        seen = OrderFacts(
             ts_ns, self.broker.view["ts_ns"].item(), facts[FACT_MID], facts[FACT_POSITION],
             facts[FACT_EQUITY], buys, sells,
             self.broker.view["bid"].item() > self.broker.view["ask"].item(),
@@ -309,7 +311,7 @@ class Lane:
             return str(self._turn(order, closing, seen))
         return str(self._offer(order, seen))
 
-    def _turn(self, order: OrderRequest, closing: OrderRequest, seen: Facts) -> Reason:
+    def _turn(self, order: OrderRequest, closing: OrderRequest, seen: OrderFacts) -> RefusalReason:
         """Send an order that turns the position and is too large for one as two: what closes it, and what opens anew.
 
         Both at once: waiting for the first to be filled costs a bar. The gate takes the first for filled at its worst.
@@ -323,18 +325,18 @@ class Lane:
         opening = msgspec.structs.replace(order, lots=order.lots - closing.lots)
         proposal = self._proposal(opening, after)
         tradable = proposal.quantity * seen.mid >= self._min_notional
-        together = tradable and self.gate.check(proposal, after) is Reason.PASSED
+        together = tradable and self.gate.check(proposal, after) is RefusalReason.PASSED
         reason = self._offer(msgspec.structs.replace(closing, reduce_only=not together), seen)
-        if reason is Reason.PASSED and tradable:
+        if reason is RefusalReason.PASSED and tradable:
             self._offer(msgspec.structs.replace(opening, order_id=self._next_order_id), after)
         return reason
 
-    def _offer(self, order: OrderRequest, seen: Facts) -> Reason:
+    def _offer(self, order: OrderRequest, seen: OrderFacts) -> RefusalReason:
         """Send what the gate lets pass: `order`, or of one that would turn the position the part that closes it."""
         self.guard()
         proposal = self._proposal(order, seen)
         reason = self.gate.check(proposal, seen)
-        if reason is Reason.PASSED:
+        if reason is RefusalReason.PASSED:
             self._send(order, proposal, seen.now_ns)
             return reason
         if self._listener is not None:
@@ -342,11 +344,11 @@ class Lane:
         part = self._closing_part(order, seen)
         if part is not None:
             closing = self._proposal(part, seen)
-            if self.gate.check(closing, seen) is Reason.PASSED:
+            if self.gate.check(closing, seen) is RefusalReason.PASSED:
                 self._send(part, closing, seen.now_ns)
         return reason
 
-    def _closing_part(self, order: OrderRequest, seen: Facts) -> OrderRequest | None:
+    def _closing_part(self, order: OrderRequest, seen: OrderFacts) -> OrderRequest | None:
         """What of an order that turns the position closes it; None: it does not turn it, or that is too little."""
         lots = whole_lots(reducible(order.side, seen), self._lot_size)
         if lots >= order.lots or lots * self._lot_size * seen.mid <= self._min_notional:
@@ -356,7 +358,7 @@ class Lane:
             order.post_only, reduce_only=True,
         )  # fmt: skip
 
-    def _proposal(self, order: OrderRequest, seen: Facts) -> Proposal:
+    def _proposal(self, order: OrderRequest, seen: OrderFacts) -> Proposal:
         limited = order.order_type is OrderType.LIMIT
         price = order.price_ticks * self._tick_size if limited else seen.mid
         return Proposal(order.side, order.lots * self._lot_size, price)

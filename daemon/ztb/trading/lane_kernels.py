@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ztb.execution.paper_state import CANCEL_REJECTED, CANCELLED, EXPIRED, FILLED, REJECTED
 from ztb.execution.simulator import advance, cancel_order, submit_order
 from ztb.market.ticks import Ticks
+from ztb.trading.order_replacement import AWAIT, CANCEL, LIMIT, MARKET, SEND, order_replacement, own_touch
 from ztb.trading.sizing import TIMING_PASSIVE, TIMING_WAIT, order_lots
-from ztb.trading.working import AWAIT, CANCEL, LIMIT, MARKET, SEND, next_move, own_touch
 from ztb.utils.kernel import kernel
 
 LANE: np.dtype[np.void] = np.dtype(
@@ -83,7 +83,7 @@ def act(
     order_type, price = MARKET, 0
     if timing == TIMING_PASSIVE:
         order_type, price = LIMIT, own_touch(view["bid"], view["ask"], exchange["tick_size"], lots)
-    move = next_move(
+    move = order_replacement(
         lane["remaining"],
         lane["order_type"],
         lane["price_ticks"],

@@ -21,7 +21,7 @@ from torch import nn
 
 from ztb.errors import NonFiniteError
 from ztb.trading.policy.weights import NetworkShape, Weights, initial_weights
-from ztb.trading.ppo.collector import Actor, Collector
+from ztb.trading.ppo.collector import Actor, RolloutCollector
 from ztb.trading.ppo.config import PROFILES, PPOConfig
 from ztb.trading.ppo.environment_state import environment_state, load_environment_state
 from ztb.trading.ppo.finite import check_state
@@ -90,11 +90,11 @@ class PPOTrainer:
             weights["log_std"][:] = self.config.log_std
         return weights
 
-    def _new_collector(self, alone: bool) -> Collector:
+    def _new_collector(self, alone: bool) -> RolloutCollector:
         config, size = self.config, self.shape.observation_size
         steps = config.num_steps * (config.num_envs if alone else 1)
         normalizer = Normalizer(size, self.envs.num_envs, config)
-        return Collector(
+        return RolloutCollector(
             self._stepper, self._actor, self._actions, normalizer, (self.shape, steps), self._generator
         )
 

@@ -45,7 +45,7 @@ ORDER_SLOTS = 8
 _MEMORY = ("exchange", "orders", "events", "market", "account", "lane", "reward", "scalars", "facts")
 
 
-class Outcome(NamedTuple):
+class StepOutcome(NamedTuple):
     """What a step of N lanes brought; overwritten by the next."""
 
     observations: NDArray[np.float32]
@@ -89,7 +89,7 @@ def _step(shared: Shared, lanes: Lanes, i: int, size: int, timing: int) -> None:
 
 
 @kernel
-def _begin_all(shared: Shared, lanes: Lanes, outcome: Outcome, chosen: NDArray[np.bool_]) -> None:
+def _begin_all(shared: Shared, lanes: Lanes, outcome: StepOutcome, chosen: NDArray[np.bool_]) -> None:
     for i in range(len(chosen)):
         if chosen[i]:
             begin_episode(shared, lanes, i)
@@ -97,7 +97,7 @@ def _begin_all(shared: Shared, lanes: Lanes, outcome: Outcome, chosen: NDArray[n
 
 
 @kernel
-def step_all(shared: Shared, lanes: Lanes, outcome: Outcome, actions: NDArray[np.int64]) -> int:
+def step_all(shared: Shared, lanes: Lanes, outcome: StepOutcome, actions: NDArray[np.int64]) -> int:
     """One step of every lane; returns how many reports were lost for want of room, which is an error."""
     lost = 0
     for i in range(len(actions)):
@@ -140,7 +140,7 @@ class Simulation:
             episodes, recording.decisions, start_cash, costs, bridge.band_fraction, recording.period_ns
         )
         self.lanes = _new_lanes(recording.instrument, bridge, paper, rules, num_lanes)
-        self.outcome = Outcome(
+        self.outcome = StepOutcome(
             np.zeros((num_lanes, self.observation_size), np.float32), np.zeros(num_lanes),
             np.zeros(num_lanes, np.bool_), np.zeros(num_lanes, np.bool_), np.zeros(num_lanes, np.bool_),
         )  # fmt: skip
@@ -178,7 +178,7 @@ class Simulation:
         kept = {name: getattr(self.lanes, name) for name in _MEMORY}
         return {**kept, "observations": self.outcome.observations}
 
-    def step(self, actions: NDArray[np.int64]) -> Outcome:
+    def step(self, actions: NDArray[np.int64]) -> StepOutcome:
         """Live from the present decisions to the next with `actions` (N, 2): rungs of the ladder, and timings.
 
         InvariantError: an episode is over, or there are no such actions.

@@ -26,7 +26,7 @@ from learning.gate_support import (
 )  # fmt: skip
 from utils.checkpoint_states import proof_sample
 from ztb.learning.gate.behaviour import Behaviour
-from ztb.learning.gate.candidate import Entrant, GateRules, Verdict
+from ztb.learning.gate.candidate import Candidate, GateRules, Verdict
 from ztb.learning.gate.shadow import Shadow, Traded
 from ztb.learning.gate.trial import Trial
 from ztb.trading.policy.weights import NetworkShape, Weights, initial_weights
@@ -104,17 +104,17 @@ def test_an_incumbent_that_loses_heavily_is_replaced_within_a_few_hundred_decisi
         assert verdict is not None and verdict.passed and verdict.figures["tested_decisions"] <= 512
 
 
-def nan_weights(seed: int) -> Entrant:
+def nan_weights(seed: int) -> Candidate:
     weights = {name: array.copy() for name, array in GOOD.items()}
     weights["trunk.1.weight"][seed % 8, 0] = (np.nan, np.inf, -np.inf)[seed % 3]
     return entrant(1, weights, 0)
 
 
-def sign_flipped(seed: int) -> Entrant:
+def sign_flipped(seed: int) -> Candidate:
     return entrant(1, follower(-1.0 - seed % 3), 0)
 
 
-def maximal_turnover(seed: int) -> Entrant:
+def maximal_turnover(seed: int) -> Candidate:
     """Always to the other end: long where it is short, short where it is long."""
     weights = follower(0.0, size=8.0)
     weights["trunk.0.weight"][1 + seed % 2 * 0, 0] = -20.0
@@ -122,36 +122,36 @@ def maximal_turnover(seed: int) -> Entrant:
     return entrant(1, weights, 0)
 
 
-def collapsed(seed: int) -> Entrant:
+def collapsed(seed: int) -> Candidate:
     weights = holder((-1.0, 1.0)[seed % 2], 1000.0)
     weights["trunk.1.bias"][-3 - 1 + seed % 3] = 0.0
     return entrant(1, weights, 0)
 
 
-def wrong_normaliser(seed: int) -> Entrant:
+def wrong_normaliser(seed: int) -> Candidate:
     """Trained on a signal that was turned around and stretched."""
     return entrant(1, follower(-0.3 * (1 + seed % 4)), 0)
 
 
-def other_schema(seed: int) -> Entrant:
+def other_schema(seed: int) -> Candidate:
     if seed % 2:
         return entrant(1, follower(2.0), 0, schema=SCHEMA + "-of-old")
     return entrant(1, initial_weights(NetworkShape(SHAPE.observation_size + 1, SHAPE.heads, (8,)), seed), 0)
 
 
-def random_weights(seed: int) -> Entrant:
+def random_weights(seed: int) -> Candidate:
     return entrant(1, scaled(initial_weights(SHAPE, seed), 1.0 + seed % 5), 0)
 
 
-def stale(seed: int) -> Entrant:
+def stale(seed: int) -> Candidate:
     return entrant(1, follower(2.0 + seed % 3), -1 - seed % 50)
 
 
-def huge_kl(seed: int) -> Entrant:
+def huge_kl(seed: int) -> Candidate:
     return entrant(1, scaled(nudged(GOOD, seed, 0.1), 60.0), 0)
 
 
-def overfit(seed: int) -> Entrant:
+def overfit(seed: int) -> Candidate:
     """Fits noise of one day: the signal it follows is none of this market's."""
     weights = nudged(GOOD, seed, 0.05)
     weights["trunk.0.weight"][0, 0] = (-1) ** seed * 0.05
@@ -165,7 +165,7 @@ POISONS = (
 
 
 def verdict_on(
-    poisoned: Entrant, recording: Recording, seed: int, rules: GateRules = RULES
+    poisoned: Candidate, recording: Recording, seed: int, rules: GateRules = RULES
 ) -> Verdict | None:
     gate = new_gate(GOOD, rules, seed)
     verdicts = gate.submit(poisoned)
@@ -177,7 +177,7 @@ def verdict_on(
 
 
 @pytest.mark.parametrize("poison", POISONS)
-def test_a_poisoned_candidate_does_not_trade(poison: Callable[[int], Entrant]):
+def test_a_poisoned_candidate_does_not_trade(poison: Callable[[int], Candidate]):
     for seed in range(3):
         verdict = verdict_on(poison(seed), market(1000, seed, EDGE), seed)
         assert verdict is None or not verdict.passed, verdict
@@ -197,7 +197,7 @@ def test_none_of_a_thousand_poisoned_candidates_trades(seed: int):
     [(nan_weights, "non_finite"), (collapsed, "entropy"), (other_schema, "network"), (stale, "stale"),
      (huge_kl, "kl"), (maximal_turnover, "turnover"), (sign_flipped, "worse")],
 )  # fmt: skip
-def test_each_limit_refuses_by_its_own_name(poison: Callable[[int], Entrant], reason: str):
+def test_each_limit_refuses_by_its_own_name(poison: Callable[[int], Candidate], reason: str):
     """The other limits being wide open."""
     rules = replace(RULES, max_kl=RULES.max_kl if reason == "kl" else 1e9, max_excess_drawdown=1.0)
     verdict = verdict_on(poison(0), market(1000, 4, EDGE), 0, rules)

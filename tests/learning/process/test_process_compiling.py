@@ -11,15 +11,15 @@ from numba.core import event
 
 from learning.process_support import SETTINGS, WEIGHTS
 from ztb.learning.process import channel as channels
-from ztb.learning.process.channel import Channel, Doing
-from ztb.learning.process.worker import Compiling, Worker, first_state
+from ztb.learning.process.channel import Doing, SharedChannel
+from ztb.learning.process.worker import Compiling, LearnerWorker, first_state
 from ztb.utils.kernel import COMPILED
 
 
 @pytest.fixture
 def channel():
     memory = channels.create(SETTINGS)
-    yield Channel(memory)
+    yield SharedChannel(memory)
     os.close(memory)
 
 
@@ -28,7 +28,7 @@ def listening(channel, monkeypatch):
     """The channel of a learner that is made, but does not run, until the end of the test."""
     monkeypatch.setattr(event, "_registered", defaultdict(list))
     channel.states.publish(first_state(None, WEIGHTS))
-    Worker(channel, -1, os.getppid())
+    LearnerWorker(channel, -1, os.getppid())
     return channel
 
 

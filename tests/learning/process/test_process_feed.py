@@ -9,8 +9,8 @@ from learning.test_window import CAPACITY, MARKETS, same, views_of, whole
 from trading.markets import SPOT
 from ztb.errors import InvariantError
 from ztb.learning.process import memory
-from ztb.learning.process.feed import Feed, FeedReader, FeedSize, FeedWriter
-from ztb.learning.window import RecentWindow, Start
+from ztb.learning.process.feed import FeedReader, FeedSize, FeedWriter, SharedFeed
+from ztb.learning.window import RecentWindow, RolloutStart
 from ztb.market.view import new_view
 from ztb.trading.recording import Recording
 
@@ -25,9 +25,9 @@ class Ends:
         whole_memory = np.zeros(size.nbytes + 64 * memory.LINE, np.uint8)
         self.known = known
         self.period_ns = known.period_ns
-        self.feed = Feed(memory.Carver(whole_memory), size)
+        self.feed = SharedFeed(memory.Carver(whole_memory), size)
         self.writer = FeedWriter(self.feed)
-        self.again = lambda: Feed(memory.Carver(whole_memory), size)
+        self.again = lambda: SharedFeed(memory.Carver(whole_memory), size)
         self.window = RecentWindow(SPOT, known.period_ns, capacity)
         self.reader = FeedReader(self.feed, self.window)
 
@@ -80,7 +80,7 @@ def test_a_reader_that_takes_over_hears_the_window_again():
     ends.write(110, 120)
     ends.reader.follow(119)  # what a killed one had heard since its last state is not lost either
     again = RecentWindow(SPOT, known.period_ns, CAPACITY)
-    again.resume(Start(start.first, start.view.copy(), start.on_bars))
+    again.resume(RolloutStart(start.first, start.view.copy(), start.on_bars))
     reader = FeedReader(ends.again(), again)
     reader.follow(109)
     again.cut()
@@ -132,7 +132,7 @@ def test_after_a_skip_the_next_decision_begins_a_window():
     ends.writer.skip()
     ends.write(10, 20)
     fresh = RecentWindow(SPOT, known.period_ns, CAPACITY)
-    fresh.resume(Start(ends.feed.moments.tail, new_view(SPOT)))
+    fresh.resume(RolloutStart(ends.feed.moments.tail, new_view(SPOT)))
     FeedReader(ends.feed, fresh).follow(19)
     fresh.cut()
     same(fresh.recording(), known.window(10, 20))

@@ -27,7 +27,7 @@ from learning.process_support import (
     until,
 )
 from ztb.learning.online import LearnerCounts, OnlineLearner
-from ztb.learning.process.messages import Completed, Report
+from ztb.learning.process.messages import Completed, LearnerReport
 from ztb.learning.process.settings import Care
 from ztb.learning.process.supervisor import Event, LearnerProcess
 from ztb.learning.process.worker import first_state
@@ -43,7 +43,7 @@ class Watched:
         self.clock = Clock()
         self.process = LearnerProcess(SETTINGS, first_state(None, WEIGHTS), CARE, self.clock)
         self.events: list[Event] = []
-        self.reports: list[Report] = []
+        self.reports: list[LearnerReport] = []
         self.states: dict[int, dict[str, object]] = {}
 
     def listen(self) -> None:

@@ -18,7 +18,7 @@ from ztb.learning.process import channel
 from ztb.learning.process.messages import (
     REPORT,
     Completed,
-    Report,
+    LearnerReport,
     read_report,
     read_transition,
     transition_dtype,
@@ -107,7 +107,7 @@ def test_a_transition_comes_through_its_record(observation, actions, reals, word
 
 @given(st.tuples(*[REALS] * 8), WORDS, WORDS, st.booleans(), st.tuples(WORDS, WORDS, WORDS, REALS, WORDS))
 def test_a_report_comes_through_its_record(reals, epochs, minibatches, stopped, facts):
-    sent = Report(*facts, UpdateStats(*reals, epochs, minibatches, stopped))
+    sent = LearnerReport(*facts, UpdateStats(*reals, epochs, minibatches, stopped))
     record = np.zeros(1, REPORT)
     write_report(sent, record)
     assert read_report(record) == sent
@@ -115,7 +115,7 @@ def test_a_report_comes_through_its_record(reals, epochs, minibatches, stopped, 
 
 
 def test_a_figure_that_does_not_exist_stays_none():
-    sent = Report(1, 2, 3, 0.5, 0, UpdateStats(*[0.0] * 5, math.nan, 0.0, 0.0, 1, 2, False))
+    sent = LearnerReport(1, 2, 3, 0.5, 0, UpdateStats(*[0.0] * 5, math.nan, 0.0, 0.0, 1, 2, False))
     record = np.zeros(1, REPORT)
     write_report(sent, record)
     assert math.isnan(read_report(record).stats.explained_variance)
@@ -123,7 +123,7 @@ def test_a_figure_that_does_not_exist_stays_none():
 
 def test_settings_come_through_the_memory_and_every_part_fits_into_it():
     descriptor = channel.create(SETTINGS)
-    first, second = channel.Channel(descriptor), channel.Channel(descriptor)
+    first, second = channel.SharedChannel(descriptor), channel.SharedChannel(descriptor)
     assert second.settings == SETTINGS
     largest = bytes(SETTINGS.state_bytes())
     for _ in range(2):

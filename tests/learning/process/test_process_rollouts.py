@@ -18,7 +18,7 @@ from ztb.learning.process.messages import Completed
 from ztb.learning.process.settings import Care, LearnerSettings
 from ztb.learning.process.supervisor import LearnerProcess
 from ztb.learning.process.worker import first_state
-from ztb.learning.recent import RecentConfig, RecentRollouts, Worth
+from ztb.learning.recent import AccountState, RecentConfig, RecentRollouts
 from ztb.trading.bridge import FACT_EQUITY, BridgeConfig
 from ztb.trading.decision_clock import Every
 from ztb.trading.observation import ACCOUNT_SIZE
@@ -101,7 +101,7 @@ def test_accounts_that_are_rolled_out_are_worth_the_own_one_and_in_drawdowns_aro
     happen(0, 30, tell)
     recent.advance()
 
-    def accounts(account: Worth) -> tuple[float, float, float]:
+    def accounts(account: AccountState) -> tuple[float, float, float]:
         collector = recent.collector(WEIGHTS, account)
         assert collector is not None
         lanes = collector.simulation.lanes
@@ -111,7 +111,7 @@ def test_accounts_that_are_rolled_out_are_worth_the_own_one_and_in_drawdowns_aro
         return float(worth[0]), float(fallen.min()), float(fallen.max())
 
     for account, worth, most in (
-        (Worth(700.0, 0.05), 700.0, 0.12), (Worth(1300.0, 0.0), 1300.0, 0.02), (Worth(0.0, 1.0), 1000.0, 0.9)
+        (AccountState(700.0, 0.05), 700.0, 0.12), (AccountState(1300.0, 0.0), 1300.0, 0.02), (AccountState(0.0, 1.0), 1000.0, 0.9)
     ):  # fmt: skip
         found = accounts(account)
         assert found[0] == pytest.approx(worth)

@@ -16,7 +16,7 @@ from runtime.lenient import LENIENT
 from runtime.modes.test_replay import run
 from ztb.errors import InvariantError, UsageError
 from ztb.learning.alarms import AlarmRules, Alarms
-from ztb.learning.contest import Serving
+from ztb.learning.candidate_evaluation import Incumbent
 from ztb.learning.gate.behaviour import greatest_entropy
 from ztb.learning.gate.candidate import Verdict
 from ztb.learning.generations import GenerationInfo, Lineage, ServedPolicy
@@ -72,7 +72,7 @@ class Desk:
         self.promotion = Promotion(self.policy, self.lineage, alarms, journal, shelf, dict)
         self.alerts: list[tuple[str, str]] = []
         self.promotion.alert = lambda key, text: self.alerts.append((key, text))
-        self.told: list[Serving] = []
+        self.told: list[Incumbent] = []
         self.promotion.on_serving = self.told.append
         self.promotion.begin(0, "random", {"of": 0})
         self.decision = -1
@@ -362,7 +362,7 @@ async def test_with_the_learner_in_a_process_too_and_it_goes_on_from_the_good_st
 
 def test_learning_freezes_itself_when_it_is_clear_that_it_hurts(monkeypatch, write_bars, tmp_path):
     """Told to, and not otherwise; said in the journal with the comparison. The policy that serves goes on serving."""
-    monkeypatch.setattr("ztb.learning.helping.Helping.answer", "hurts")
+    monkeypatch.setattr("ztb.learning.benchmarks.BenchmarkTracker.answer", "hurts")
     frozen, directory = run(write_bars(500), tmp_path / "frozen", online__stop_if_not_helping=True)
     (note,) = rows(directory, NoteRow, "kind = 'learning_frozen'")
     told = json.loads(note.detail)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from ztb.testing.memory_transport import MemorySession, MemorySocket, Reply
+from ztb.testing.memory_transport import MemoryReply, MemorySession, MemorySocket
 
 SYMBOL = "BTC/USDT"
 _START = 60_000.0
@@ -25,7 +25,7 @@ class MemoryBinance:
         self.sockets: list[MemorySocket] = []
         self.topics: dict[int, set[str]] = {}
         self.silent: set[int] = set()
-        self.replies: list[Reply] = []
+        self.replies: list[MemoryReply] = []
         self.requests: list[str] = []
         self.update = 100
         self.bids: dict[float, float] = {_START - i: 1.0 + i for i in range(10)}
@@ -116,13 +116,13 @@ class MemoryBinance:
 
         socket.heard = heard
 
-    async def request(self, method: str, url: str, body: str, headers: Mapping[str, str]) -> Reply:
+    async def request(self, method: str, url: str, body: str, headers: Mapping[str, str]) -> MemoryReply:
         parts = urlsplit(url)
         self.requests.append(parts.path)
         if self.replies:
             return self.replies.pop(0)
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
-        return Reply(json.dumps(self._answer(parts.path.rsplit("/", 1)[1], query)))
+        return MemoryReply(json.dumps(self._answer(parts.path.rsplit("/", 1)[1], query)))
 
     def _answer(self, name: str, query: dict[str, str]) -> Any:
         if name == "aggTrades":
@@ -155,7 +155,7 @@ EXCHANGE_INFO: dict[str, Any] = {
 }  # fmt: skip
 
 
-def refused(status: int, code: int = -1003, retry_after_s: int = 0) -> Reply:
+def refused(status: int, code: int = -1003, retry_after_s: int = 0) -> MemoryReply:
     """What Binance answers when it will not, or cannot."""
     headers = {"Retry-After": str(retry_after_s)} if retry_after_s else {}
-    return Reply(json.dumps({"code": code, "msg": "no"}), status, headers)
+    return MemoryReply(json.dumps({"code": code, "msg": "no"}), status, headers)

@@ -13,7 +13,7 @@ import pytest
 from market.live.fake_venue import SYMBOL, FakeVenue
 from ztb.errors import DataError, VenueError
 from ztb.market.history import open_history
-from ztb.market.live.download import Download, Fetched, Wanted
+from ztb.market.live.download import Download, DownloadRange, Fetched
 from ztb.market.live.instrument import instrument_of
 from ztb.market.live.rest import Backoff, Rest
 from ztb.market.ticks import GAP, Ticks, join_ticks
@@ -53,7 +53,7 @@ class Past:
         client = self.venue.client()
         rest = Rest(client, lambda: Backoff(0.1, 1.0, lambda: 0.5))
         instrument = instrument_of(client, SYMBOL)
-        wanted = Wanted(instrument, what, start_ms, self.now_ms, "1m", 60_000, 1.0)
+        wanted = DownloadRange(instrument, what, start_ms, self.now_ms, "1m", 60_000, 1.0)
         return run_virtual(Download(rest, wanted, folder, lambda _: None).run())
 
 
@@ -190,7 +190,7 @@ class Paging:
     def download(self, folder: Path, start_ms: int, until_ms: int) -> Fetched:
         rest = Rest(self, lambda: Backoff(0.1, 1.0, lambda: 0.5))  # type: ignore[arg-type]
         instrument = instrument_of(self, SYMBOL)  # type: ignore[arg-type]
-        wanted = Wanted(instrument, "bars", start_ms, until_ms, "1m", _MINUTE_MS, 1.0)
+        wanted = DownloadRange(instrument, "bars", start_ms, until_ms, "1m", _MINUTE_MS, 1.0)
         return run_virtual(Download(rest, wanted, folder, lambda _: None).run())
 
 

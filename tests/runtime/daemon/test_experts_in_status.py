@@ -9,7 +9,7 @@ import msgspec
 from chaos.stage import WARM_S, configuration, stage
 from runtime.made_policy import made_policy
 from runtime.venue.fake_account import INSTRUMENT
-from ztb.telemetry.snapshot import Snapshot
+from ztb.telemetry.snapshot import DaemonSnapshot
 from ztb.testing.virtual_time import run_virtual
 
 LEARNS = {"strategy.name": "ppo_online", "strategy.sample": True, "allocation.rules": ["hold"]}
@@ -18,7 +18,7 @@ LEARNS = {"strategy.name": "ppo_online", "strategy.sample": True, "allocation.ru
 def test_what_a_daemon_says_of_its_experts_is_what_its_allocator_has(tmp_path):
     policy = made_policy(tmp_path / "policy", configuration(**LEARNS), INSTRUMENT)
 
-    async def trade() -> tuple[Snapshot, dict[str, tuple[float, float, float]]]:
+    async def trade() -> tuple[DaemonSnapshot, dict[str, tuple[float, float, float]]]:
         async with stage(3, tmp_path / "run", **LEARNS) as it, it.running("paper", 0, policy) as daemon:
             await asyncio.sleep(WARM_S + 60.0)
             experts = daemon.session.engine.experts

@@ -10,7 +10,7 @@ import numpy as np
 
 from runtime.daemons import start
 from ztb.market.ticks import TICK
-from ztb.runtime.sources.feed import Feed
+from ztb.runtime.sources.feed import StoppableSource
 
 
 def test_the_service_manager_hears_ready_alive_and_stopping(write_bars, tmp_path):
@@ -44,7 +44,7 @@ class Blocks:
 
 
 async def test_a_daemon_that_leaves_blocks_waiting_makes_no_progress_and_one_that_takes_them_does():
-    feed = Feed(Blocks())  # type: ignore[arg-type]
+    feed = StoppableSource(Blocks())  # type: ignore[arg-type]
     pump = asyncio.create_task(feed.pump(), name="pump")
     for _ in range(30):
         await asyncio.sleep(0)

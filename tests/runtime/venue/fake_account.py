@@ -12,7 +12,7 @@ from ccxt.base import errors
 from ztb.execution.orders import OrderRequest
 from ztb.market.instrument import Instrument
 from ztb.market.live.rest import Backoff, Rest
-from ztb.runtime.venue.broker import Doors, VenueBroker
+from ztb.runtime.venue.broker import BrokerCallbacks, VenueBroker
 
 INSTRUMENT = Instrument(
     "BTC/USDT", "BTC", "USDT", "fake", Decimal("0.01"), Decimal("0.00001"), Decimal(5), Decimal("0.001"),
@@ -130,7 +130,7 @@ class Desk:
         rest = Rest(account, lambda: Backoff(0.01, 0.02, lambda: 0.5))
         self.broker = VenueBroker(account, rest, INSTRUMENT, PREFIX, Wall(), patience_s)
         self.broker.account["cash"], self.broker.account["position"] = 100_000.0, 1.0
-        self.broker.doors = Doors(
+        self.broker.doors = BrokerCallbacks(
             self._durable, lambda: self.stopped, self.collect, lambda: None, lambda key, text: None
         )
 

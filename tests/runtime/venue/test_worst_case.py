@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from runtime.venue.fake_account import INSTRUMENT, PREFIX
 from ztb.execution.order_states import OrderProgress, progress_after
 from ztb.execution.orders import Filled, OrderRequest, OrderType
-from ztb.execution.risk import Facts, Proposal, Reason, RiskGate, RiskLimits
+from ztb.execution.risk import OrderFacts, Proposal, RefusalReason, RiskGate, RiskLimits
 from ztb.ledger.accounts import Account
 from ztb.runtime.venue.orders import OrderTable, VenueOrder
 
@@ -43,9 +43,9 @@ class Venue(RuleBasedStateMachine):
         left = [o.request.lots - o.filled_lots for o in self.table.open if o.request.side == side]
         return sum(left) * LOT
 
-    def _facts(self) -> Facts:
+    def _facts(self) -> OrderFacts:
         equity = self.account.equity(MID)
-        return Facts(NOW, NOW, MID, self.account.position, equity, self._open(1), self._open(-1))
+        return OrderFacts(NOW, NOW, MID, self.account.position, equity, self._open(1), self._open(-1))
 
     def _collect(self) -> None:
         while self.table.events:
@@ -58,7 +58,7 @@ class Venue(RuleBasedStateMachine):
     @rule(side=st.sampled_from([1, -1]), lots=st.integers(1, 20_000))
     def propose(self, side, lots):
         proposal = Proposal(side, lots * LOT, MID)
-        if self.gate.check(proposal, self._facts()) is not Reason.PASSED:
+        if self.gate.check(proposal, self._facts()) is not RefusalReason.PASSED:
             return
         self.gate.record(proposal, NOW)
         order = OrderRequest(len(self.requests) + 1, side, lots, OrderType.MARKET)

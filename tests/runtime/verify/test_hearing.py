@@ -10,7 +10,7 @@ from learning.test_window import MARKETS, same, views_of, whole
 from trading.markets import SPOT
 from ztb.learning.process.feed import FeedReader, Spans, numbers
 from ztb.learning.recent import RecentRollouts
-from ztb.learning.window import RecentWindow, Start
+from ztb.learning.window import RecentWindow, RolloutStart
 from ztb.market.view import new_view
 from ztb.runtime.verify.learner_record import LearnerRecord
 from ztb.runtime.verify.relearning import ThroughMemory
@@ -72,7 +72,7 @@ def test_after_a_skip():
     rows = ends.writer.rows
     ends.write(10, 20)
     fresh = RecentWindow(SPOT, known.period_ns, CAPACITY)
-    fresh.resume(Start(ends.feed.moments.tail, new_view(SPOT)))
+    fresh.resume(RolloutStart(ends.feed.moments.tail, new_view(SPOT)))
     FeedReader(ends.feed, fresh).follow(19)
     fresh.cut()
     same(tell_again(known, set(), [rows], [19]).window.recording(), fresh.recording())

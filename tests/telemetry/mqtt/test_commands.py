@@ -30,7 +30,7 @@ from ztb.telemetry.mqtt.signing import (
     SAFE,
     Body,
     CommandGate,
-    Reason,
+    CommandRefusal,
     Refused,
     SequenceFile,
     sign,
@@ -89,7 +89,7 @@ def test_a_command_is_obeyed_once_restart_or_not(tmp_path):
     Desk(tmp_path).take(message)
     again = Desk(tmp_path)
     again.take(message)
-    assert again.executed == [] and again.acknowledged[0].refused == Reason.SEQUENCE
+    assert again.executed == [] and again.acknowledged[0].refused == CommandRefusal.SEQUENCE
 
 
 def tampered(payload: bytes, position: int, flip: int) -> bytes:
@@ -99,37 +99,37 @@ def tampered(payload: bytes, position: int, flip: int) -> bytes:
 
 
 GOOD = sign(KEY, body(5))
-ATTACKS: dict[str, st.SearchStrategy[tuple[Incoming, set[Reason]]]] = {
+ATTACKS: dict[str, st.SearchStrategy[tuple[Incoming, set[CommandRefusal]]]] = {
     "replayed or reordered": st.integers(-3, 5).map(
-        lambda n: (Incoming(sign(KEY, body(n)), False), {Reason.SEQUENCE})
+        lambda n: (Incoming(sign(KEY, body(n)), False), {CommandRefusal.SEQUENCE})
     ),
     "expired": st.integers(0, NOW_MS).map(
-        lambda at: (Incoming(sign(KEY, body(9, expires_ms=at)), False), {Reason.EXPIRED})
+        lambda at: (Incoming(sign(KEY, body(9, expires_ms=at)), False), {CommandRefusal.EXPIRED})
     ),
     "kept for later": st.integers(1, 2**40).map(
         lambda more: (
             Incoming(sign(KEY, body(9, expires_ms=NOW_MS + MAXIMUM_AHEAD_MS + more)), False),
-            {Reason.EXPIRY_TOO_FAR},
+            {CommandRefusal.EXPIRY_TOO_FAR},
         )
     ),
-    "retained": st.integers(6, 99).map(lambda n: (Incoming(sign(KEY, body(n)), True), {Reason.RETAINED})),
+    "retained": st.integers(6, 99).map(lambda n: (Incoming(sign(KEY, body(n)), True), {CommandRefusal.RETAINED})),
     "tampered": st.builds(
         lambda at, flip: (
             Incoming(tampered(sign(KEY, body(9)), at, flip), False),
-            {Reason.MALFORMED, Reason.SIGNATURE},
+            {CommandRefusal.MALFORMED, CommandRefusal.SIGNATURE},
         ),
         st.integers(0, 1000), st.integers(0, 7),
     ),
     "for another instance": st.text(max_size=9).filter(lambda name: name != "paper").map(
-        lambda name: (Incoming(sign(KEY, body(9, instance=name)), False), {Reason.INSTANCE})
+        lambda name: (Incoming(sign(KEY, body(9, instance=name)), False), {CommandRefusal.INSTANCE})
     ),
     "of another key": st.text(max_size=30).filter(lambda key: key != KEY).map(
-        lambda key: (Incoming(sign(key, body(9)), False), {Reason.SIGNATURE})
+        lambda key: (Incoming(sign(key, body(9)), False), {CommandRefusal.SIGNATURE})
     ),
-    "noise": st.binary(max_size=200).map(lambda noise: (Incoming(noise, False), {Reason.MALFORMED})),
-    "endless": st.integers(4097, 9000).map(lambda n: (Incoming(b"x" * n, False), {Reason.TOO_LONG})),
+    "noise": st.binary(max_size=200).map(lambda noise: (Incoming(noise, False), {CommandRefusal.MALFORMED})),
+    "endless": st.integers(4097, 9000).map(lambda n: (Incoming(b"x" * n, False), {CommandRefusal.TOO_LONG})),
     "not permitted": st.sampled_from([Adopt(), Resume(), Unfreeze(), Promote(3), Reload(), LogLevel("debug")]).map(
-        lambda command: (Incoming(sign(KEY, body(9, command)), False), {Reason.FORBIDDEN})
+        lambda command: (Incoming(sign(KEY, body(9, command)), False), {CommandRefusal.FORBIDDEN})
     ),
 }  # fmt: skip
 
@@ -151,7 +151,7 @@ def test_whatever_else_arrives_is_refused_acknowledged_and_journaled(tmp_path_fa
 def test_each_kind_of_attack_is_refused_with_its_own_reason(kind, tmp_path):
     @settings(max_examples=25)
     @given(ATTACKS[kind])
-    def check(attack: tuple[Incoming, set[Reason]]) -> None:
+    def check(attack: tuple[Incoming, set[CommandRefusal]]) -> None:
         message, expected = attack
         judged = CommandGate(KEY, "paper", SAFE).judge(message.payload, message.retained, START_NS, 5)
         assert isinstance(judged, Refused) and judged.reason in expected
@@ -209,11 +209,11 @@ def test_the_documented_snippet_signs_a_command_that_is_obeyed():
     gate = CommandGate("the shared key", "paper", SAFE)
     judged = gate.judge(space["message"].encode(), False, time.time_ns(), 0)
     assert isinstance(judged, Body) and judged.command == Halt("going on holiday")
-    for reason in Reason:
+    for reason in CommandRefusal:
         assert reason in text
 
 
 def test_an_envelope_with_more_in_it_is_refused():
     more = json.loads(sign(KEY, body())) | {"extra": 1}
     judged = CommandGate(KEY, "paper", SAFE).judge(json.dumps(more).encode(), False, START_NS, 0)
-    assert judged == Refused(Reason.MALFORMED)
+    assert judged == Refused(CommandRefusal.MALFORMED)

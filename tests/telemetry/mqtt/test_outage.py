@@ -13,7 +13,7 @@ from telemetry.made_up import decision_row, fill_row, snapshot
 from ztb.secrets import Redactor
 from ztb.telemetry.mqtt.link import Incoming, Link, LinkLost
 from ztb.telemetry.mqtt.observer import CAPACITY, MqttObserver
-from ztb.telemetry.mqtt.payloads import Encoder
+from ztb.telemetry.mqtt.payloads import PayloadEncoder
 from ztb.telemetry.mqtt.topics import Topic, Topics
 from ztb.testing.virtual_time import run_virtual
 
@@ -48,7 +48,7 @@ class Broker:
 
 def test_an_hour_without_a_broker():
     broker = Broker()
-    observer = MqttObserver(broker.connect, Topics("ztb", "paper"), Encoder(Redactor()), 1.0)
+    observer = MqttObserver(broker.connect, Topics("ztb", "paper"), PayloadEncoder(Redactor()), 1.0)
     asked = 0
 
     def now() -> Any:

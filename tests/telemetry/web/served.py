@@ -22,7 +22,7 @@ from telemetry.made_up import (
 )
 from ztb.secrets import Redactor
 from ztb.telemetry.metrics import Metrics
-from ztb.telemetry.snapshot import Snapshot
+from ztb.telemetry.snapshot import DaemonSnapshot
 from ztb.telemetry.web.listening import Listening
 from ztb.telemetry.web.server import WebObserver
 
@@ -36,7 +36,7 @@ class Served:
         where = Listening(**{"hosts": NAMES, "host": "127.0.0.1", **listening})
         self.metrics = Metrics([lambda: {"mqtt_waiting": 3.0}])
         self.observer = WebObserver(where, self.metrics, redact or Redactor())
-        self.now: Snapshot = snapshot()
+        self.now: DaemonSnapshot = snapshot()
         self.port = 0
 
     def live_a_day(self) -> None:

@@ -19,7 +19,7 @@ from telemetry.made_up import (
 )
 from ztb.ledger.journal import Journal, JournalReader
 from ztb.secrets import Redactor
-from ztb.telemetry.web.feed import Feed, Thinned
+from ztb.telemetry.web.feed import PageFeed, Thinned
 
 
 def test_a_long_series_is_thinned_evenly():
@@ -53,7 +53,7 @@ def test_the_curves_of_earlier_starts_are_read_back_from_the_journal_and_bounded
             journal.append(update_row(decision // 5 + 1))
             journal.append(generation_row(decision // 5))
     journal.close()
-    feed = Feed(Redactor())
+    feed = PageFeed(Redactor())
     feed.recall(JournalReader(journal.path))
     history = feed.history()
     marks = history["marks"]
@@ -69,13 +69,13 @@ def test_the_curves_of_earlier_starts_are_read_back_from_the_journal_and_bounded
 
 def test_a_new_journal_has_nothing_to_read_back(tmp_path):
     Journal(tmp_path / "journal.sqlite").close()
-    feed = Feed(Redactor())
+    feed = PageFeed(Redactor())
     feed.recall(JournalReader(tmp_path / "journal.sqlite"))
     assert not any(feed.history().values())
 
 
 def test_news_is_what_came_since():
-    feed = Feed(Redactor())
+    feed = PageFeed(Redactor())
     feed.record(fill_row(1))
     seen = feed.count
     feed.record(fill_row(2, side=-1))
@@ -84,7 +84,7 @@ def test_news_is_what_came_since():
 
 
 def test_who_is_too_far_behind_gets_the_history_again():
-    feed = Feed(Redactor())
+    feed = PageFeed(Redactor())
     for number in range(1_500):
         feed.record(fill_row(number))
     assert feed.since(0) is None and feed.since(600) is not None
@@ -92,7 +92,7 @@ def test_who_is_too_far_behind_gets_the_history_again():
 
 
 def test_the_same_moment_is_drawn_once():
-    feed = Feed(Redactor())
+    feed = PageFeed(Redactor())
     feed.sample(snapshot())
     feed.sample(snapshot())
     feed.sample(snapshot(mid=None, last_tick_ns=10**19))
@@ -100,7 +100,7 @@ def test_the_same_moment_is_drawn_once():
 
 
 def test_texts_are_kept_without_secrets():
-    feed = Feed(Redactor(["hunter2-hunter2"]))
+    feed = PageFeed(Redactor(["hunter2-hunter2"]))
     feed.alert(alert(text="hunter2-hunter2 was refused"))
     feed.record(msgspec.structs.replace(generation_row(), detail='{"reason": "hunter2-hunter2"}'))
     history = feed.history()

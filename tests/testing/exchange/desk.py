@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from ztb.testing import Close, Exchange, Frame, Response, Setup, VirtualClock, open_exchange
+from ztb.testing import Close, Exchange, Response, Setup, VirtualClock, WebSocketFrame, open_exchange
 from ztb.testing.exchange.listing import BTCUSDT
 
 LIMIT = {
@@ -52,8 +52,8 @@ class Desk:
             pass
 
     def connect(self, path: str) -> Any:
-        def deliver(output: Frame | Close) -> None:
-            self.frames.append(json.loads(output.text) if isinstance(output, Frame) else output)
+        def deliver(output: WebSocketFrame | Close) -> None:
+            self.frames.append(json.loads(output.text) if isinstance(output, WebSocketFrame) else output)
 
         return self.exchange.connect(path, deliver)
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from testing.exchange.desk import LIMIT, Desk, opened
-from ztb.testing import Frame
+from ztb.testing import WebSocketFrame
 from ztb.testing.exchange.api.routes import METHODS, ROUTES
 
 NAMES = sorted(
@@ -73,5 +73,5 @@ def test_any_text_is_answered_or_ends_the_connection(desk: Desk, text: str) -> N
     connection = desk.exchange.connect("/ws", outputs.append)
     desk.exchange.receive(connection, text)
     assert len(outputs) == 1
-    assert isinstance(outputs[0], Frame) == (connection in desk.exchange.connections.open)
+    assert isinstance(outputs[0], WebSocketFrame) == (connection in desk.exchange.connections.open)
     desk.exchange.disconnect(connection)

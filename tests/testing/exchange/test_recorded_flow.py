@@ -17,7 +17,7 @@ from ztb.market.ticks import BAR, DEPTH, LAST, QUOTE, SNAPSHOT, TRADE, Ticks, em
 from ztb.runtime.clock import SystemClock
 from ztb.testing import Exchange, LocalExchange, Setup, VirtualClock, open_exchange
 from ztb.testing.exchange.listing import BTCUSDT, SCALE, parse_amount
-from ztb.testing.exchange.orders import OrderRequest, OrderType, Side
+from ztb.testing.exchange.orders import ExchangeOrderRequest, ExchangeOrderType, Side
 from ztb.testing.exchange.recorded import RecordedFlow, recorded_market
 from ztb.testing.exchange.venue import USER
 
@@ -85,8 +85,8 @@ def test_an_own_order_waits_behind_the_quoted_quantity_and_then_fills() -> None:
     exchange = open_exchange(Setup(listings=(BTCUSDT,), flows={"BTCUSDT": flow}), clock)
     run_out(exchange, clock, 0.5)
     price = int(bid) * SCALE
-    request = OrderRequest(
-        USER, "BTCUSDT", "mine", Side.BUY, OrderType.LIMIT, price=price, quantity=SCALE // 10
+    request = ExchangeOrderRequest(
+        USER, "BTCUSDT", "mine", Side.BUY, ExchangeOrderType.LIMIT, price=price, quantity=SCALE // 10
     )
     order = exchange.state.venue.place(request, 0)
     run_out(exchange, clock, 1.0)

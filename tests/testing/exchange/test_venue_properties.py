@@ -11,17 +11,17 @@ from ztb.testing.exchange.listing import BTCUSDT, SCALE, cost_of
 from ztb.testing.exchange.orders import (
     OPEN,
     BalanceChange,
+    ExchangeOrder,
+    ExchangeOrderRequest,
+    ExchangeOrderType,
+    ExchangeTimeInForce,
     Execution,
-    Order,
-    OrderRequest,
-    OrderType,
+    ExecutionReport,
     Print,
     Refusal,
-    Report,
     Side,
-    TimeInForce,
 )
-from ztb.testing.exchange.venue import FEES, MAKERS, Venue
+from ztb.testing.exchange.venue import FEES, MAKERS, MatchingEngine
 
 ACCOUNTS = ("ann", "bob", MAKERS)
 MIDDLE = BTCUSDT.start_price
@@ -30,12 +30,12 @@ LOTS_OF_FIVE = 50
 
 kinds = st.sampled_from(
     [
-        (OrderType.LIMIT, TimeInForce.GTC),
-        (OrderType.LIMIT, TimeInForce.GTC),
-        (OrderType.LIMIT, TimeInForce.IOC),
-        (OrderType.LIMIT, TimeInForce.FOK),
-        (OrderType.LIMIT_MAKER, TimeInForce.GTC),
-        (OrderType.MARKET, TimeInForce.GTC),
+        (ExchangeOrderType.LIMIT, ExchangeTimeInForce.GTC),
+        (ExchangeOrderType.LIMIT, ExchangeTimeInForce.GTC),
+        (ExchangeOrderType.LIMIT, ExchangeTimeInForce.IOC),
+        (ExchangeOrderType.LIMIT, ExchangeTimeInForce.FOK),
+        (ExchangeOrderType.LIMIT_MAKER, ExchangeTimeInForce.GTC),
+        (ExchangeOrderType.MARKET, ExchangeTimeInForce.GTC),
     ]
 )
 places = st.tuples(
@@ -54,53 +54,53 @@ commands = st.lists(st.one_of(places, places, places, cancels), max_size=60)
 class Told:
     """What the facts alone say of orders and balances."""
 
-    orders: dict[int, Order] = field(default_factory=dict)
+    orders: dict[int, ExchangeOrder] = field(default_factory=dict)
     balances: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     prints: list[Print] = field(default_factory=list)
 
-    def listen(self, venue: Venue) -> None:
+    def listen(self, venue: MatchingEngine) -> None:
         for fact in venue.take_facts():
             match fact:
                 case Print():
                     self.prints.append(fact)
-                case Report():
+                case ExecutionReport():
                     self.orders[fact.order.id] = fact.order
                 case BalanceChange():
                     self.balances |= {(fact.account, a): (free, locked) for a, free, locked in fact.balances}
 
 
-def opened() -> Venue:
-    venue = Venue.of([BTCUSDT])
+def opened() -> MatchingEngine:
+    venue = MatchingEngine.of([BTCUSDT])
     for account in ACCOUNTS:
         for asset, units in DEPOSITS.items():
             venue.accounts.deposit(account, asset, units)
     return venue
 
 
-def request_of(command: tuple, number: int) -> OrderRequest:
+def request_of(command: tuple, number: int) -> ExchangeOrderRequest:
     account, side, (kind, force), offset, size, by_quote = command
     quantity = size * LOTS_OF_FIVE * BTCUSDT.lot
     price = MIDDLE + offset * BTCUSDT.tick
-    if kind is not OrderType.MARKET:
-        return OrderRequest(account, "BTCUSDT", f"c{number}", side, kind, force, price, quantity)
+    if kind is not ExchangeOrderType.MARKET:
+        return ExchangeOrderRequest(account, "BTCUSDT", f"c{number}", side, kind, force, price, quantity)
     if by_quote:
-        return OrderRequest(
+        return ExchangeOrderRequest(
             account, "BTCUSDT", f"c{number}", side, kind, force, 0, 0, cost_of(price, quantity)
         )
-    return OrderRequest(account, "BTCUSDT", f"c{number}", side, kind, force, 0, quantity)
+    return ExchangeOrderRequest(account, "BTCUSDT", f"c{number}", side, kind, force, 0, quantity)
 
 
-def resting(venue: Venue) -> list[Order]:
+def resting(venue: MatchingEngine) -> list[ExchangeOrder]:
     """Orders on the book, by time of arrival, read off the orders rather than the book."""
     return [order for order in venue.orders.values() if order.status in OPEN]
 
 
-def expected_fills(venue: Venue, request: OrderRequest) -> list[tuple[int, int, int]]:
+def expected_fills(venue: MatchingEngine, request: ExchangeOrderRequest) -> list[tuple[int, int, int]]:
     """A naive matcher: maker id, price, quantity, by price and then by arrival."""
     makers = [o for o in resting(venue) if o.request.side is request.side.opposite]
     makers = [o for o in makers if o.request.account != request.account]
     sign = 1 if request.side is Side.BUY else -1
-    if request.type is not OrderType.MARKET:
+    if request.type is not ExchangeOrderType.MARKET:
         makers = [o for o in makers if sign * o.request.price <= sign * request.price]
     fills, left, budget = [], request.quantity, request.quote_quantity
     for maker in sorted(makers, key=lambda o: (sign * o.request.price, o.id)):
@@ -113,11 +113,11 @@ def expected_fills(venue: Venue, request: OrderRequest) -> list[tuple[int, int, 
         budget -= cost_of(price, quantity)
         if quantity < maker.remaining:
             break
-    all_or_none = request.time_in_force is TimeInForce.FOK
+    all_or_none = request.time_in_force is ExchangeTimeInForce.FOK
     return [] if all_or_none and sum(f[2] for f in fills) < request.quantity else fills
 
 
-def apply(venue: Venue, told: Told, command: tuple | int, number: int) -> None:
+def apply(venue: MatchingEngine, told: Told, command: tuple | int, number: int) -> None:
     if isinstance(command, int):
         candidates = resting(venue)
         if candidates:
@@ -139,7 +139,7 @@ def apply(venue: Venue, told: Told, command: tuple | int, number: int) -> None:
     assert makers == expected
 
 
-def check(venue: Venue, told: Told) -> None:
+def check(venue: MatchingEngine, told: Told) -> None:
     accounts = venue.accounts
     for asset, units in DEPOSITS.items():
         assert accounts.total(asset) == units * len(ACCOUNTS)
@@ -167,7 +167,7 @@ def check(venue: Venue, told: Told) -> None:
         assert book_side.prices == sorted(totals)
 
 
-def check_told(venue: Venue, told: Told) -> None:
+def check_told(venue: MatchingEngine, told: Told) -> None:
     """The user stream alone leads to what a query answers."""
     for account in ("ann", "bob"):
         for order in venue.orders_of(account, "BTCUSDT"):
@@ -225,15 +225,22 @@ def test_depth_differences_build_the_book(sequence: list) -> None:
 
 def test_a_report_of_an_execution_comes_for_every_step() -> None:
     venue = opened()
-    maker = OrderRequest(
-        "ann", "BTCUSDT", "m", Side.SELL, OrderType.LIMIT, TimeInForce.GTC, MIDDLE, SCALE // 10
+    maker = ExchangeOrderRequest(
+        "ann",
+        "BTCUSDT",
+        "m",
+        Side.SELL,
+        ExchangeOrderType.LIMIT,
+        ExchangeTimeInForce.GTC,
+        MIDDLE,
+        SCALE // 10,
     )
-    taker = OrderRequest(
-        "bob", "BTCUSDT", "t", Side.BUY, OrderType.LIMIT, TimeInForce.IOC, MIDDLE, SCALE // 5
+    taker = ExchangeOrderRequest(
+        "bob", "BTCUSDT", "t", Side.BUY, ExchangeOrderType.LIMIT, ExchangeTimeInForce.IOC, MIDDLE, SCALE // 5
     )
     venue.place(maker, 1)
     venue.place(taker, 2)
-    reports = [fact for fact in venue.take_facts() if isinstance(fact, Report)]
+    reports = [fact for fact in venue.take_facts() if isinstance(fact, ExecutionReport)]
     assert [(r.order.request.account, r.execution) for r in reports] == [
         ("ann", Execution.NEW),
         ("bob", Execution.NEW),

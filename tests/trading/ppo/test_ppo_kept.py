@@ -10,7 +10,7 @@ import torch
 
 from ztb.trading.policy.weights import NetworkShape, initial_weights
 from ztb.trading.ppo.config import PPOConfig
-from ztb.trading.ppo.towers import Kept
+from ztb.trading.ppo.mlp import BufferCache
 from ztb.trading.ppo.update import PPOUpdater
 
 
@@ -21,7 +21,7 @@ def test_the_same_size_gets_the_same_thing_and_few_sizes_are_kept():
         made.append(size)
         return np.zeros(size)
 
-    kept = Kept(make)
+    kept = BufferCache(make)
     first = kept.of(3)
     others = [weakref.ref(kept.of(10 + i)) for i in range(50) if kept.of(3) is first]
     gc.collect()

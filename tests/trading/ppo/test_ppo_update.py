@@ -19,8 +19,8 @@ from ztb.trading.ppo.actor_critic import ModuleNetwork
 from ztb.trading.ppo.adam import Adam
 from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.ppo.losses import ENTROPY, POLICY_LOSS, VALUE_LOSS, loss_of, total_loss
+from ztb.trading.ppo.mlp import TowerNetwork, _through_tanh, through_tanh
 from ztb.trading.ppo.rollout import Rollout, empty_rollout
-from ztb.trading.ppo.towers import TowerNetwork, _through_tanh, through_tanh
 from ztb.trading.ppo.update import PPOUpdater, explained_variance
 
 SHARED = NetworkShape(6, (5, 3), (16, 8))
@@ -381,7 +381,7 @@ import numpy as np
 from ztb.trading.policy.weights import NetworkShape, initial_weights, weights_sha256
 from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.ppo.rollout import empty_rollout
-from ztb.trading.ppo.towers import TowerNetwork, _through_tanh, through_tanh
+from ztb.trading.ppo.mlp import TowerNetwork, _through_tanh, through_tanh
 from ztb.trading.ppo.update import PPOUpdater
 shape = NetworkShape(33, (5, 3))
 rollout = empty_rollout(shape, 32, 8)

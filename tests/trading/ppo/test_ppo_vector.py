@@ -11,12 +11,12 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from ztb.errors import ConfigError
 from ztb.trading.policy.weights import NetworkShape, initial_weights
-from ztb.trading.ppo.collector import Actor, Collector
+from ztb.trading.ppo.collector import Actor, RolloutCollector
 from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.ppo.gae import advantages_of
+from ztb.trading.ppo.mlp import TowerNetwork
 from ztb.trading.ppo.normalizer import Normalizer
 from ztb.trading.ppo.spaces import actions_of
-from ztb.trading.ppo.towers import TowerNetwork
 from ztb.trading.ppo.vector import Stepper, as_vector
 
 MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED]
@@ -45,10 +45,10 @@ class Counter(gym.Env[np.ndarray, int]):
         return seen, float(self.count), ended and not self.truncates, ended and self.truncates, {}
 
 
-def collector_of(envs: SyncVectorEnv, steps: int) -> tuple[Collector, Actor]:
+def collector_of(envs: SyncVectorEnv, steps: int) -> tuple[RolloutCollector, Actor]:
     shape = NetworkShape(1, (2,), (4,))
     actor = Actor(shape, TowerNetwork(shape, initial_weights(shape, 1), "cpu"))
-    collector = Collector(
+    collector = RolloutCollector(
         Stepper(envs, 0),
         actor,
         actions_of(envs.single_action_space),

@@ -14,7 +14,7 @@ SUPERSEDED = "superseded"
 
 
 @dataclass(frozen=True, slots=True)
-class Entrant:
+class Candidate:
     """Weights that would like to trade. `number` is whoever's they are; `schema` names what they were trained to see.
 
     `trained_to`: number of the last decision that they may have been trained on, with all ticks up to it, and

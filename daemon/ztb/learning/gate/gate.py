@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ztb.learning.gate.candidate import PASSED, SUPERSEDED, Entrant, GateRules, Verdict, fault
-from ztb.learning.gate.shadow import Shadow, Terms
+from ztb.learning.gate.candidate import PASSED, SUPERSEDED, Candidate, GateRules, Verdict, fault
+from ztb.learning.gate.shadow import Shadow, ShadowTerms
 from ztb.learning.gate.trial import Trial
 from ztb.trading.policy.network import weight_shapes
 from ztb.trading.recording import Recording
@@ -58,7 +58,9 @@ class Gate:
     passed serves when the caller says so (`serve`); the newer of the others then begin anew, against it.
     """
 
-    def __init__(self, terms: Terms, rules: GateRules, schema: str, seed: int, incumbent: Entrant) -> None:
+    def __init__(
+        self, terms: ShadowTerms, rules: GateRules, schema: str, seed: int, incumbent: Candidate
+    ) -> None:
         self._terms = terms
         self._rules = rules
         self._schema = schema
@@ -68,7 +70,7 @@ class Gate:
         self._budget = ErrorBudget(rules.false_promotions_per_month, rules.most_false_promotion)
         self._incumbent = incumbent
         self._shadow = Shadow(terms, incumbent.weights, self._keys)
-        self._waiting: list[Entrant] = []
+        self._waiting: list[Candidate] = []
         self._trials: list[Trial] = []
         self._reached: int | None = None
 
@@ -87,7 +89,7 @@ class Gate:
         """Numbers of the candidates that wait for one."""
         return tuple(entrant.number for entrant in self._waiting)
 
-    def submit(self, entrant: Entrant) -> list[Verdict]:
+    def submit(self, entrant: Candidate) -> list[Verdict]:
         """Let `entrant` wait for its test; who is refused at the door or gives way to it."""
         reason = self._turned_away(entrant)
         if reason:
@@ -110,7 +112,7 @@ class Gate:
         self._reached = last
         return self._admit(first, int(piece.shared.times_ns[0])) + self._test(piece)
 
-    def serve(self, entrant: Entrant) -> list[Verdict]:
+    def serve(self, entrant: Candidate) -> list[Verdict]:
         """`entrant` is the incumbent from now on, for whatever reason; who has to go because of that."""
         self._incumbent = entrant
         self._shadow = self._shadow.fork(entrant.weights)
@@ -125,7 +127,7 @@ class Gate:
         """Nobody in test or waiting may pass any more: what they were trained from has been given up."""
         self._trials, self._waiting = [], []
 
-    def _turned_away(self, entrant: Entrant) -> str:
+    def _turned_away(self, entrant: Candidate) -> str:
         if entrant.schema != self._schema:
             return "schema"
         if entrant.trained_to <= self._incumbent.trained_to:
@@ -187,5 +189,5 @@ class Gate:
         return verdicts
 
 
-def _superseded(entrant: Entrant) -> Verdict:
+def _superseded(entrant: Candidate) -> Verdict:
     return Verdict(entrant.number, False, SUPERSEDED, {"trained_to_ns": entrant.trained_to_ns})

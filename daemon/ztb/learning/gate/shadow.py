@@ -25,12 +25,12 @@ from ztb.trading.policy.network import MakeNetwork, TowerOutputs
 from ztb.trading.policy.serving import sample_batch
 from ztb.trading.policy.weights import NetworkShape, Weights
 from ztb.trading.recording import Recording, Shared
-from ztb.trading.simulation import Outcome, Simulation, step_all
+from ztb.trading.simulation import Simulation, StepOutcome, step_all
 from ztb.trading.strategy import OwnReward
 from ztb.utils.kernel import kernel
 
 
-class Lived(NamedTuple):
+class Trajectory(NamedTuple):
     """What became of P accounts in T steps."""
 
     rewards: NDArray[np.float64]
@@ -45,7 +45,7 @@ class Lived(NamedTuple):
     """(T,) whether the step spans a gap"""
 
 
-class Brain(NamedTuple):
+class PolicyArrays(NamedTuple):
     """A network of the shipped kind (`trading.policy.serving.Program`), and room for what it says of P observations."""
 
     parameters: NDArray[np.float32]
@@ -59,7 +59,7 @@ class Brain(NamedTuple):
 
 
 @kernel
-def begin_life(lanes: Lanes, lived: Lived) -> None:
+def begin_trajectory(lanes: Lanes, lived: Trajectory) -> None:
     """Note the accounts as they are before the first step."""
     for i in range(lived.equity.shape[1]):
         lived.equity[0, i] = lanes.facts[i, FACT_EQUITY]
@@ -67,8 +67,8 @@ def begin_life(lanes: Lanes, lived: Lived) -> None:
 
 
 @kernel
-def live_step(
-    shared: Shared, lanes: Lanes, outcome: Outcome, actions: NDArray[np.int64], t: int, lived: Lived
+def rollout_step(
+    shared: Shared, lanes: Lanes, outcome: StepOutcome, actions: NDArray[np.int64], t: int, lived: Trajectory
 ) -> int:
     """Step `t` with `actions` (P, 2); returns how many reports were lost for want of room, which is an error."""
     for d in range(lived.observations.shape[1]):
@@ -83,21 +83,21 @@ def live_step(
 
 
 @kernel
-def live_piece(
-    shared: Shared, lanes: Lanes, outcome: Outcome, brain: Brain, uniforms: NDArray[np.float64],
-    deterministic: int, actions: NDArray[np.int64], lived: Lived,
+def rollout_segment(
+    shared: Shared, lanes: Lanes, outcome: StepOutcome, brain: PolicyArrays, uniforms: NDArray[np.float64],
+    deterministic: int, actions: NDArray[np.int64], lived: Trajectory,
 ) -> int:  # fmt: skip
-    """All steps, with actions drawn with `uniforms` (T, P, H), or the most probable; returns as `live_step`."""
+    """All steps, with actions drawn with `uniforms` (T, P, H), or the most probable; returns as `rollout_step`."""
     lost = 0
     for t in range(len(uniforms)):
         forward(brain.parameters, brain.layers, brain.scratch, outcome.observations, brain.outputs)
         sample_batch(brain.outputs, brain.heads, uniforms[t], deterministic, actions, brain.logprobs)
-        lost += live_step(shared, lanes, outcome, actions, t, lived)
+        lost += rollout_step(shared, lanes, outcome, actions, t, lived)
     return lost
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ShadowTerms:
     """How everybody at the gate trades: as the live account does. `sample`: actions are sampled, not greedy."""
 
     shape: NetworkShape
@@ -128,7 +128,7 @@ class Traded:
 class Shadow:
     """One policy's accounts. `keys` (P,): of the random numbers of each account's venue."""
 
-    def __init__(self, terms: Terms, weights: Weights, keys: NDArray[np.int64]) -> None:
+    def __init__(self, terms: ShadowTerms, weights: Weights, keys: NDArray[np.int64]) -> None:
         self._terms = terms
         self._keys = keys
         self._policy = BatchPolicy(terms.shape, weights, len(keys), terms.make, greedy=not terms.sample)
@@ -158,7 +158,7 @@ class Shadow:
         """Trade the T steps between the decisions of `piece`, which follows the last; `uniforms` (T, P, H)."""
         simulation = self._continue(piece)
         lived = _empty(len(uniforms), len(self._keys), simulation.observation_size)
-        begin_life(simulation.lanes, lived)
+        begin_trajectory(simulation.lanes, lived)
         if self._live(simulation, uniforms, lived):
             raise InvariantError("reports of orders were lost: more fills a row than there is room for")
         before, own = lived.equity[:-1], self._terms.own_reward
@@ -168,13 +168,13 @@ class Shadow:
         rewards = lived.rewards if own is None else own(before, lived.equity[1:])
         return Traded(rewards, lived.equity, turnover, lived.observations, lived.tainted)
 
-    def _live(self, simulation: Simulation, uniforms: NDArray[np.float64], lived: Lived) -> int:
+    def _live(self, simulation: Simulation, uniforms: NDArray[np.float64], lived: Trajectory) -> int:
         """All steps in one kernel where the network is of the shipped kind, else one by one; the same either way."""
         shared, lanes, outcome = simulation.recording.shared, simulation.lanes, simulation.outcome
         outputs = self._policy.outputs
         if isinstance(outputs, TowerOutputs):
             program = outputs.program
-            brain = Brain(
+            brain = PolicyArrays(
                 outputs.parameters,
                 program.layers,
                 program.heads,
@@ -183,11 +183,11 @@ class Shadow:
                 self._logprobs,
             )
             greedy = int(not self._terms.sample)
-            return live_piece(shared, lanes, outcome, brain, uniforms, greedy, self._actions, lived)
+            return rollout_segment(shared, lanes, outcome, brain, uniforms, greedy, self._actions, lived)
         lost = 0
         for t, drawn in enumerate(uniforms):
             self._policy.decide(outcome.observations, drawn, self._actions, self._logprobs)
-            lost += live_step(shared, lanes, outcome, self._actions, t, lived)
+            lost += rollout_step(shared, lanes, outcome, self._actions, t, lived)
         return lost
 
     def _continue(self, piece: Recording) -> Simulation:
@@ -207,8 +207,8 @@ class Shadow:
         return Simulation(piece, terms.bridge, terms.paper, terms.start_cash, Episodes(), len(self._keys))
 
 
-def _empty(steps: int, paths: int, observation_size: int) -> Lived:
-    return Lived(
+def _empty(steps: int, paths: int, observation_size: int) -> Trajectory:
+    return Trajectory(
         np.empty((steps, paths)), np.empty((steps + 1, paths)), np.empty((steps + 1, paths)),
         np.empty((steps, observation_size), np.float32), np.empty(steps, np.bool_),
     )  # fmt: skip

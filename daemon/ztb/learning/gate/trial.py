@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.learning.gate.behaviour import Behaviour, compare, greatest_entropy
-from ztb.learning.gate.candidate import PASSED, Entrant, GateRules, Verdict
+from ztb.learning.gate.candidate import PASSED, Candidate, GateRules, Verdict
 from ztb.learning.gate.evidence import Evidence
-from ztb.learning.gate.shadow import Shadow, Terms, Traded
+from ztb.learning.gate.shadow import Shadow, ShadowTerms, Traded
 
 _REFUSE = 0.05
 """Probability, at most, that a candidate better than the incumbent is refused as worse."""
@@ -59,7 +59,13 @@ class Trial:
     """`entrant` in test with `shadow`'s accounts, at error probability `alpha`."""
 
     def __init__(
-        self, entrant: Entrant, shadow: Shadow, alpha: float, terms: Terms, rules: GateRules, began_ns: int
+        self,
+        entrant: Candidate,
+        shadow: Shadow,
+        alpha: float,
+        terms: ShadowTerms,
+        rules: GateRules,
+        began_ns: int,
     ) -> None:
         self.entrant = entrant
         self.shadow = shadow

@@ -19,7 +19,7 @@ import msgspec
 
 from ztb.learning.online import LearnerCounts
 from ztb.learning.process import memory
-from ztb.learning.process.feed import Feed
+from ztb.learning.process.feed import SharedFeed
 from ztb.learning.process.messages import REPORT, VERDICT, transition_dtype
 from ztb.learning.process.ring import DoubleBuffer, Ring
 from ztb.learning.process.settings import LearnerSettings
@@ -38,7 +38,7 @@ class Doing(IntEnum):
     COMPILING = 3
 
 
-class Channel:
+class SharedChannel:
     """The memory behind `descriptor`, which begins with the settings; see `create` and the module."""
 
     def __init__(self, descriptor: int) -> None:
@@ -58,7 +58,7 @@ class Channel:
         self.candidates = DoubleBuffer(carver, settings.state_bytes())
         self.states = DoubleBuffer(carver, settings.state_bytes())
         feed = settings.feed()
-        self.feed = Feed(carver, feed) if feed else None
+        self.feed = SharedFeed(carver, feed) if feed else None
 
     @property
     def beats(self) -> int:

@@ -82,7 +82,7 @@ class FeedSize:
         return self.moments * moment_dtype(self.features).itemsize + self.rows * _ROW
 
 
-class Feed:
+class SharedFeed:
     """The rings where `carver` puts them; each process uses one end. `tail`: rows before it are done with."""
 
     def __init__(self, carver: Carver, size: FeedSize) -> None:
@@ -118,7 +118,7 @@ class FeedWriter:
     which `unheard` have not been told yet; `rows`: that were to be told.
     """
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: SharedFeed) -> None:
         self.dropped = 0
         self.unheard = Spans()
         self.rows = 0
@@ -180,7 +180,7 @@ class FeedWriter:
 class FeedReader:
     """The learner's end: tells `window` what it hears, from decision number `window.start.first` on."""
 
-    def __init__(self, feed: Feed, window: RecentWindow) -> None:
+    def __init__(self, feed: SharedFeed, window: RecentWindow) -> None:
         self.window = window
         self.told: int | None = None
         """Number of the last decision that the window was told of."""

@@ -11,7 +11,7 @@ import numpy as np
 from ztb.learning.gate.candidate import Verdict
 from ztb.learning.online import Dropped, Transition
 from ztb.learning.process.ring import STAMP, Records
-from ztb.learning.regime import UNGUIDED, Guidance
+from ztb.learning.regime import UNGUIDED, ScheduledOptions
 from ztb.trading.policy.weights import NetworkShape
 from ztb.trading.ppo.rollout import UpdateStats
 
@@ -45,11 +45,11 @@ class Completed:
     serving: int
     decision: int
     ts_ns: int
-    guidance: Guidance = UNGUIDED
+    guidance: ScheduledOptions = UNGUIDED
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class LearnerReport:
     """An update that the learner did, trained on everything up to `decision` at `ts_ns`; or one that it `dropped`.
 
     `candidate`: number of the candidate that it made in the candidates' buffer; 0: none. `set_back`: the decision of
@@ -104,11 +104,11 @@ def read_transition(record: Records) -> Completed:
         float(row["equity"]),
     )  # fmt: skip
     serving, decision = int(row["serving"]), int(row["decision"])
-    guidance = Guidance(int(row["profile"]), int(row["halvings"]))
+    guidance = ScheduledOptions(int(row["profile"]), int(row["halvings"]))
     return Completed(transition, float(row["next_value"]), serving, decision, int(row["ts_ns"]), guidance)
 
 
-def write_report(report: Report, record: Records) -> None:
+def write_report(report: LearnerReport, record: Records) -> None:
     """Fill `record` (1,) of dtype REPORT."""
     for name in ("update", "decision", "ts_ns", "mean_reward", "candidate", "era", "set_back"):
         record[name] = getattr(report, name)
@@ -119,12 +119,12 @@ def write_report(report: Report, record: Records) -> None:
         record[name] = 0 if report.stats is None else getattr(report.stats, name)
 
 
-def read_report(record: Records) -> Report:
+def read_report(record: Records) -> LearnerReport:
     """What was written into `record` (1,)."""
     row: Any = record[0]
     update, why = int(row["update"]), row["dropped"].decode(errors="ignore")
     stats = None if why else UpdateStats(**{name: row[name].item() for name, _ in _STATS})
-    return Report(
+    return LearnerReport(
         update, int(row["decision"]), int(row["ts_ns"]), float(row["mean_reward"]),
         int(row["candidate"]), stats, int(row["era"]), int(row["set_back"]),
         Dropped(update, why, bool(row["astray"])) if why else None,

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from ztb.errors import InvariantError
-from ztb.learning.contest import Serving
+from ztb.learning.candidate_evaluation import Incumbent
 from ztb.utils.checkpoint.arena import Arena
 from ztb.utils.checkpoint.arrays import make_array
 from ztb.utils.checkpoint.errors import Malformed
@@ -51,11 +51,11 @@ def unpack(payload: bytes) -> dict[str, Any]:
     return state
 
 
-def pack_serving(serving: Serving) -> bytes:
+def pack_serving(serving: Incumbent) -> bytes:
     """The bytes of who serves."""
-    return pack({field.name: getattr(serving, field.name) for field in fields(Serving)})
+    return pack({field.name: getattr(serving, field.name) for field in fields(Incumbent)})
 
 
-def unpack_serving(payload: bytes) -> Serving:
+def unpack_serving(payload: bytes) -> Incumbent:
     """Who serves, as packed."""
-    return Serving(**unpack(payload))
+    return Incumbent(**unpack(payload))

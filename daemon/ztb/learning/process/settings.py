@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ztb.learning.contest import ContestConfig
+from ztb.learning.candidate_evaluation import CandidateEvaluationConfig
 from ztb.learning.online import OnlineConfig
 from ztb.learning.process.feed import FeedSize
 from ztb.learning.recent import RecentConfig
@@ -28,7 +28,7 @@ class LearnerSettings(msgspec.Struct, frozen=True):
     online: OnlineConfig
     seed: int
     recent: RecentConfig | None = None
-    contest: ContestConfig | None = None
+    contest: CandidateEvaluationConfig | None = None
     profiles: tuple[PPOConfig, ...] = ()
     """What the guidance of a transition may choose from, after `ppo`."""
 

@@ -16,14 +16,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from ztb.errors import InvariantError
-from ztb.learning.contest import Serving
+from ztb.learning.candidate_evaluation import Incumbent
 from ztb.learning.gate.candidate import Verdict
 from ztb.learning.online import LearnerCounts
 from ztb.learning.process import channel as channels
 from ztb.learning.process import memory
-from ztb.learning.process.channel import Channel, Doing
+from ztb.learning.process.channel import Doing, SharedChannel
 from ztb.learning.process.feed import FeedWriter, Spans
-from ztb.learning.process.messages import Completed, Report, read_report, read_verdict, write_transition
+from ztb.learning.process.messages import (
+    Completed,
+    LearnerReport,
+    read_report,
+    read_verdict,
+    write_transition,
+)
 from ztb.learning.process.packing import pack_serving, unpack
 from ztb.learning.process.settings import Care, LearnerSettings
 from ztb.secrets import without_secrets
@@ -130,7 +136,7 @@ class LearnerProcess:
         self._clock = clock
         self._memory = channels.create(settings)
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._channel = Channel(self._memory)
+        self._channel = SharedChannel(self._memory)
         self._channel.states.publish(state)
         self._record = self._channel.transitions.record()
         self.feed = FeedWriter(self._channel.feed) if self._channel.feed else None
@@ -176,7 +182,7 @@ class LearnerProcess:
         self.counts.dropped += 1
         self._unlearnt.add(decision)
 
-    def reports(self) -> Iterator[Report]:
+    def reports(self) -> Iterator[LearnerReport]:
         """Updates done since the last call, each once."""
         ring = self._channel.reports
         while (record := ring.read()) is not None:
@@ -194,7 +200,7 @@ class LearnerProcess:
             ring.commit(ring.cursor)
             yield read_verdict(record)
 
-    def serve(self, serving: Serving) -> None:
+    def serve(self, serving: Incumbent) -> None:
         """Tell the learner who serves from now on."""
         self._channel.serving.publish(pack_serving(serving))
         os.eventfd_write(self._wake, 1)

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ztb.errors import InvariantError
-from ztb.learning.contest import Contest, Serving
+from ztb.learning.candidate_evaluation import CandidateEvaluation, Incumbent
 from ztb.learning.gate.candidate import Verdict
 from ztb.learning.online import Dropped, LearnerCounts, OnlineLearner, Updated
-from ztb.learning.process.channel import Channel, Doing
+from ztb.learning.process.channel import Doing, SharedChannel
 from ztb.learning.process.feed import FeedReader
 from ztb.learning.process.messages import (
     NEVER,
     Completed,
-    Report,
+    LearnerReport,
     read_transition,
     write_report,
     write_verdict,
@@ -32,7 +32,7 @@ from ztb.learning.process.packing import pack, unpack, unpack_serving
 from ztb.learning.process.ring import Records, Ring
 from ztb.learning.recent import RecentRollouts
 from ztb.learning.regime import guided
-from ztb.learning.window import Start
+from ztb.learning.window import RolloutStart
 from ztb.market.view import new_view
 from ztb.strategies.loader import load_strategy
 from ztb.trading.ppo.gae import advantages_of
@@ -46,10 +46,10 @@ _PR_SET_PDEATHSIG = 1
 _WAIT_MS = 200
 
 
-class Worker:
+class LearnerWorker:
     """Learns until it is told to stop or has no parent any more."""
 
-    def __init__(self, channel: Channel, wake: int, parent: int) -> None:
+    def __init__(self, channel: SharedChannel, wake: int, parent: int) -> None:
         tell_of_compiling(Compiling(channel))
         self._channel = channel
         self._wake = wake
@@ -65,7 +65,7 @@ class Worker:
         self._era = state["era"]
         self._set_back = state["set_back"]
         self._to_tell = False  # whether it was set back before a transition that it has not seen yet
-        self._contest: Contest | None = None
+        self._contest: CandidateEvaluation | None = None
         self._hear()
         self._reader = FeedReader(channel.feed, recent.window) if channel.feed and recent else None
         ring = channel.transitions
@@ -167,10 +167,12 @@ class Worker:
             select.select([], [], [], _WAIT_MS / 1000)
 
 
-def _report(done: Updated | Dropped, completed: Completed, candidate: int, era: int, set_back: int) -> Report:
+def _report(
+    done: Updated | Dropped, completed: Completed, candidate: int, era: int, set_back: int
+) -> LearnerReport:
     dropped = done if isinstance(done, Dropped) else None
     stats, reward = (done.stats, done.mean_reward) if isinstance(done, Updated) else (None, 0.0)
-    return Report(
+    return LearnerReport(
         done.update, completed.decision, completed.ts_ns, reward, candidate, stats, era, set_back, dropped
     )
 
@@ -218,7 +220,7 @@ def _recent_state(recent: RecentRollouts) -> dict[str, Any]:
     }
 
 
-def _recent(channel: Channel, kept: dict[str, Any] | None) -> RecentRollouts | None:
+def _recent(channel: SharedChannel, kept: dict[str, Any] | None) -> RecentRollouts | None:
     """Rollouts on a window that begins where the last learner's did, or, had that to be skipped, where told to."""
     settings, feed = channel.settings, channel.feed
     if settings.recent is None or feed is None:
@@ -227,30 +229,32 @@ def _recent(channel: Channel, kept: dict[str, Any] | None) -> RecentRollouts | N
     recent = RecentRollouts(
         settings.shape, settings.recent, settings.seed, settings.online.reward_scale, own_reward=own_reward
     )
-    start = Start(feed.moments.tail, new_view(settings.recent.instrument))
+    start = RolloutStart(feed.moments.tail, new_view(settings.recent.instrument))
     if kept is not None:
         recent.load_state(kept)
         if kept["first"] >= start.first:
-            start = Start(kept["first"], kept["view"].view(start.view.dtype), kept["on_bars"])
+            start = RolloutStart(kept["first"], kept["view"].view(start.view.dtype), kept["on_bars"])
     recent.window.resume(start)
     return recent
 
 
-def _contest(channel: Channel, recent: RecentRollouts | None, serving: Serving) -> Contest | None:
+def _contest(
+    channel: SharedChannel, recent: RecentRollouts | None, serving: Incumbent
+) -> CandidateEvaluation | None:
     settings = channel.settings
     if settings.contest is None or recent is None:
         return None
-    return Contest(settings.contest, recent, settings.shape, settings.seed, serving)
+    return CandidateEvaluation(settings.contest, recent, settings.shape, settings.seed, serving)
 
 
-def _last_state(channel: Channel) -> dict[str, Any]:
+def _last_state(channel: SharedChannel) -> dict[str, Any]:
     found = channel.states.read()
     if found is None:
         raise InvariantError("the learner was given no state to start from")
     return unpack(found[1])
 
 
-def _updater(channel: Channel, state: dict[str, Any]) -> PPOUpdater:
+def _updater(channel: SharedChannel, state: dict[str, Any]) -> PPOUpdater:
     # Imported late: it takes seconds, in which the parent shall see that we live.
     channel.beat()
     import torch
@@ -273,7 +277,7 @@ def _updater(channel: Channel, state: dict[str, Any]) -> PPOUpdater:
 class Compiling:
     """Says through `channel` that the learner compiles, and with each step of the compiler that it lives."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: SharedChannel) -> None:
         self._channel = channel
         self._depth = 0
         self._before = channel.doing
@@ -302,4 +306,4 @@ def main(descriptor: int, wake: int, parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if os.getppid() == parent:
-        Worker(Channel(descriptor), wake, parent).run()
+        LearnerWorker(SharedChannel(descriptor), wake, parent).run()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.learning.helping import Helping
+from ztb.learning.benchmarks import BenchmarkTracker
 from ztb.learning.online import LearnerCounts
-from ztb.learning.service.guide import Guide
+from ztb.learning.service.hyperparameter_schedule import HyperparameterSchedule
 from ztb.learning.service.promotion import Promotion
 from ztb.market.ticks import Ticks
 from ztb.trading.lane import Decided
@@ -18,7 +18,7 @@ class Learning:
 
     generation = 0
     updates = 0
-    guide: Guide | None = None
+    guide: HyperparameterSchedule | None = None
     """Who guides the learner, and can make it need less memory."""
     process_ids: tuple[int, ...] = ()
     """Processes that learn for this one."""
@@ -53,7 +53,7 @@ class Learning:
     ) -> None:
         """The decision `before` is complete: it earned `reward` by the time of `after`."""
 
-    def heed(self, helping: Helping) -> None:
+    def heed(self, helping: BenchmarkTracker) -> None:
         """Whether it has helped so far, after each decision."""
 
     async def settle(self) -> None:
@@ -85,7 +85,7 @@ class LearnerBase(Learning):
     def generation(self) -> int:  # type: ignore[override]
         return self.promotion.policy.info.number
 
-    def heed(self, helping: Helping) -> None:
+    def heed(self, helping: BenchmarkTracker) -> None:
         """See `Learning`."""
         if not self.promotion.stop_if_not_helping or self.frozen or helping.answer != "hurts":
             return

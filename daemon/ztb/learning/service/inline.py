@@ -7,12 +7,12 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.learning.contest import Contest, Serving
+from ztb.learning.candidate_evaluation import CandidateEvaluation, Incumbent
 from ztb.learning.gate.candidate import Verdict
 from ztb.learning.online import Dropped, LearnerCounts, OnlineLearner, Updated
 from ztb.learning.regime import guided
 from ztb.learning.service.base import LearnerBase
-from ztb.learning.service.guide import Guide
+from ztb.learning.service.hyperparameter_schedule import HyperparameterSchedule
 from ztb.learning.service.promotion import Candidate, Promotion, transition_of
 from ztb.market.ticks import Ticks
 from ztb.trading.lane import Decided
@@ -23,7 +23,7 @@ class InlineLearning(LearnerBase):
     """Feeds the learner and lets its candidates be judged, all between two decisions."""
 
     def __init__(
-        self, promotion: Promotion, learner: OnlineLearner, contest: Contest, guide: Guide,
+        self, promotion: Promotion, learner: OnlineLearner, contest: CandidateEvaluation, guide: HyperparameterSchedule,
         options: tuple[PPOConfig, ...],
     ) -> None:  # fmt: skip
         """`options`: what the guide chooses from."""
@@ -103,7 +103,7 @@ class InlineLearning(LearnerBase):
         while self._verdicts:
             self.promotion.conclude(self._verdicts.popleft())
 
-    def _take_serving(self, serving: Serving) -> None:
+    def _take_serving(self, serving: Incumbent) -> None:
         self._era = serving.era
         serving.guide(self._learner)
         self._verdicts.extend(self._contest.serve(serving))

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.learning.online import LearnerCounts
-from ztb.learning.process.messages import NEVER, Completed, Report
+from ztb.learning.process.messages import NEVER, Completed, LearnerReport
 from ztb.learning.process.supervisor import Event, LearnerProcess
 from ztb.learning.service.base import LearnerBase
-from ztb.learning.service.guide import Guide
+from ztb.learning.service.hyperparameter_schedule import HyperparameterSchedule
 from ztb.learning.service.promotion import Candidate, Promotion, transition_of
 from ztb.market.ticks import Ticks
 from ztb.trading.lane import Decided
@@ -68,7 +68,7 @@ class ProcessLearning(LearnerBase):
         watch_every_s: float,
         clock: Callable[[], float],
         pace: Pace | None,
-        guide: Guide | None = None,
+        guide: HyperparameterSchedule | None = None,
         updater_state: dict[str, Any] | None = None,
     ) -> None:
         """`least_waiting`: transitions that make an update; fewer wait for the next for ever. `updater_state`: what
@@ -77,7 +77,7 @@ class ProcessLearning(LearnerBase):
         self.updates = 0
         self._updater_state = updater_state
         self.process = process
-        self.guide = self._guide = guide or Guide(promotion.note)
+        self.guide = self._guide = guide or HyperparameterSchedule(promotion.note)
         self._guide.checkpoint = self._checkpoint
         super().__init__(promotion)
         self._least_waiting = least_waiting
@@ -209,7 +209,7 @@ class ProcessLearning(LearnerBase):
             if event.kind in _LOST:
                 self.promotion.lost()
 
-    def _take(self, report: Report) -> None:
+    def _take(self, report: LearnerReport) -> None:
         self.updates = report.update
         if report.set_back != NEVER:
             self.promotion.note(SET_BACK, {"before_decision": report.set_back, "era": report.era})

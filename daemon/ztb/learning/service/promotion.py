@@ -16,7 +16,7 @@ import structlog
 
 from ztb.errors import InvariantError, UsageError
 from ztb.learning.alarms import Alarms, Expectation
-from ztb.learning.contest import Serving
+from ztb.learning.candidate_evaluation import Incumbent
 from ztb.learning.gate.candidate import SUPERSEDED, Verdict, fault
 from ztb.learning.generations import GenerationInfo, Lineage, ServedPolicy
 from ztb.learning.online import Dropped, Transition
@@ -35,7 +35,7 @@ from ztb.trading.ppo.rollout import UpdateStats
 class Candidate:
     """Weights that would like to trade, of update `update`, with the updater's state.
 
-    `trained_to` is the last decision that they may have been trained on, at `trained_to_ns`; see `Serving.era`.
+    `trained_to` is the last decision that they may have been trained on, at `trained_to_ns`; see `Incumbent.era`.
     """
 
     weights: Weights
@@ -48,7 +48,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class DecisionPoint:
     """When something happened: event time, and the number of the last decision."""
 
     ts_ns: int
@@ -109,7 +109,7 @@ class Promotion:
         self.stop_if_not_helping = stop_if_not_helping
         self.store = store
         self.frozen = False
-        self.on_serving: Callable[[Serving], None] = lambda _serving: None
+        self.on_serving: Callable[[Incumbent], None] = lambda _serving: None
         self.alert: Callable[[str, str], None] = _log
         self._lineage = lineage
         self._alarms = alarms
@@ -119,7 +119,7 @@ class Promotion:
         self._pending: dict[int, _Known] = {}
         self._line: list[_Known] = []
         self._trails = [policy.info.number]  # the newest generation of each era
-        self._now = Moment(0, -1)
+        self._now = DecisionPoint(0, -1)
 
     @property
     def _era(self) -> int:
@@ -129,7 +129,7 @@ class Promotion:
         """Journal and save generation 0, made before the first decision; `origin` says how."""
         info = self.policy.info
         self._line = [_Known(info, 0, -1, ts_ns, updater_state)]
-        self._now = Moment(ts_ns, -1)
+        self._now = DecisionPoint(ts_ns, -1)
         if self._lineage.resumed:
             return
         self._lineage.served.append(info.number)
@@ -253,7 +253,7 @@ class Promotion:
 
         InvariantError: the policy's output is not finite, and there is no generation to go back to.
         """
-        self._now = Moment(decided.ts_ns, decided.decision)
+        self._now = DecisionPoint(decided.ts_ns, decided.decision)
         action = decided.action
         alarm = self._alarms.follow(decided.equity, reward, action.logprob, action.value)
         if alarm is None:
@@ -399,8 +399,8 @@ def _expectation(figures: Mapping[str, Any]) -> Expectation | None:
     return Expectation(reward - _STANDARD_ERRORS * error, deviation, growth)
 
 
-def _serving(known: _Known, era: int, set_back: bool = False) -> Serving:
-    return Serving(
+def _serving(known: _Known, era: int, set_back: bool = False) -> Incumbent:
+    return Incumbent(
         known.update, known.info.weights, known.trained_to, known.trained_to_ns, era, set_back,
         known.updater_state if set_back else None,
     )  # fmt: skip

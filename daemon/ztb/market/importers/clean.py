@@ -28,7 +28,7 @@ _NO_TIME = int(Flag.NO_TIME)
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class CleaningTerms:
     """What a stream is held to. `lot` None: quantities need not be multiples.
 
     `bar_ns` is the length of bars, 0 for ticks; `silence_ns` the time without a row that counts as a gap;
@@ -50,7 +50,7 @@ class Terms:
 class Cleaner:
     """State of one stream between chunks; `file` is what its rows come from now."""
 
-    terms: Terms
+    terms: CleaningTerms
     report: DataReport
     file: str = ""
     rows_seen: int = 0

@@ -16,7 +16,15 @@ import numpy as np
 import pyarrow as pa
 
 from ztb.errors import DataError
-from ztb.market.importers.files import Bytes, Progress, encoding, head_text, plain_bytes, printable, read_head
+from ztb.market.importers.files import (
+    Bytes,
+    ReadProgress,
+    encoding,
+    head_text,
+    plain_bytes,
+    printable,
+    read_head,
+)
 from ztb.market.importers.headerless import recognise_rows
 from ztb.market.importers.layouts import Layout
 from ztb.market.importers.recognition import Pair, recognise
@@ -260,7 +268,9 @@ def _exact_type(text: str) -> Any:
     return pa.float64() if _is_number(text) and not text.isdigit() and "," not in text else pa.string()
 
 
-def csv_batches(table: CsvTable, progress: Progress, malformed: Callable[[int, str], None]) -> Iterator[Any]:
+def csv_batches(
+    table: CsvTable, progress: ReadProgress, malformed: Callable[[int, str], None]
+) -> Iterator[Any]:
     """Record batches with the layout's columns. Blocks of whole lines are cut here and taken apart by arrow, one
     after the other: its own streaming reader goes on reading in a thread when nobody wants more."""
     from pyarrow import csv as arrow_csv

@@ -20,8 +20,8 @@ from ztb.market.venues import (
     LINEAR,
     NAMES,
     SPOT,
-    Costs,
     Unit,
+    VenueCosts,
     contract_unit,
     costs,
     market_in_venue,
@@ -228,7 +228,7 @@ def _pair(firsts: Sequence[Probe], given: Given) -> tuple[str, str]:
     return pairs[0] if pairs else UNKNOWN_PAIR
 
 
-def _lot_size(firsts: Sequence[Probe], rules: Costs, market: str) -> Decimal:
+def _lot_size(firsts: Sequence[Probe], rules: VenueCosts, market: str) -> Decimal:
     """Quantities tell it, save where they are sums that somebody rounded, or contracts."""
     if market == INVERSE or any(p.facts.coins for p in firsts):
         return rules.lot_size or FINEST_LOT

@@ -48,7 +48,7 @@ class Bytes(Protocol):
 
 
 @dataclass(slots=True)
-class Progress:
+class ReadProgress:
     """How far one pass through a file has come, in bytes of the file."""
 
     done: int = 0
@@ -138,7 +138,7 @@ def _refuse_foreign(path: Path, head: bytes, within: str = "") -> None:
 
 
 @contextmanager
-def plain_bytes(path: Path, progress: Progress | None = None) -> Generator[Bytes]:
+def plain_bytes(path: Path, progress: ReadProgress | None = None) -> Generator[Bytes]:
     """`path`'s content, decompressed: gzip, zstd, lz4, bzip2, xz, or a zip with a single file."""
     with path.open("rb") as raw:
         head = raw.read(6)
@@ -172,7 +172,7 @@ _NATIVE: tuple[tuple[bytes, _Codec], ...] = (
 
 
 @contextmanager
-def _native(path: Path, head: bytes, progress: Progress | None) -> Generator[Bytes]:
+def _native(path: Path, head: bytes, progress: ReadProgress | None) -> Generator[Bytes]:
     """Arrow's own file: nothing of Python's is called while it reads."""
     codec: _Codec | None = next((name for magic, name in _NATIVE if head.startswith(magic)), None)
     with pa.OSFile(str(path), "rb") as opened:
@@ -279,7 +279,7 @@ def encoding(head: bytes) -> str | None:
     return "utf-16-be" if len(pairs) >= 8 and not any(pairs[::2]) else None
 
 
-def whole_text(path: Path, limit: int, progress: Progress | None = None) -> bytes:
+def whole_text(path: Path, limit: int, progress: ReadProgress | None = None) -> bytes:
     """All of the decompressed content as UTF-8 without a mark; DataError beyond `limit` bytes."""
     parts = io.BytesIO()
     with blame(path), plain_bytes(path, progress) as stream:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.market.importers.columns import KNOWN_SIDES
-from ztb.market.importers.layouts import Layout, Order
+from ztb.market.importers.layouts import ColumnOrder, Layout
 from ztb.market.importers.timeunit import is_time
 from ztb.market.ticks import BAR, QUOTE, TRADE
 
@@ -39,7 +39,7 @@ class Pattern:
     def layout(self) -> Layout:
         """The layout, whose columns are named as their roles are."""
         columns = {role: role for role in self.roles if role not in ("flag", "other", "count", "vwap")}
-        order = Order.BY_TIME if self.kind == BAR else Order.AS_FILED
+        order = ColumnOrder.BY_TIME if self.kind == BAR else ColumnOrder.AS_FILED
         return Layout(
             self.name, self.kind, columns, self.venue, order, self.gapless, market=self.market,
             assumes=self.assumes,

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from ztb.errors import DataError
 from ztb.market.importers.csv_tables import KNOWN
-from ztb.market.importers.files import Progress, whole_text
+from ztb.market.importers.files import ReadProgress, whole_text
 from ztb.market.importers.headerless import recognise_rows
 from ztb.market.importers.layouts import Layout
 from ztb.market.importers.recognition import Pair, recognise
@@ -34,7 +34,7 @@ class JsonTable:
     market: str | None = None
 
 
-def open_json(path: Path, pair: Pair | None, progress: Progress | None = None) -> JsonTable:
+def open_json(path: Path, pair: Pair | None, progress: ReadProgress | None = None) -> JsonTable:
     """Read and recognise `path`; DataError if it holds no table of known layout."""
     content = whole_text(path, _LIMIT, progress)
     found, told = _unwrapped(_parsed(path, content), {})

@@ -13,7 +13,7 @@ from enum import IntEnum
 from ztb.market.ticks import BAR, DEPTH, QUOTE, TRADE
 
 
-class Order(IntEnum):
+class ColumnOrder(IntEnum):
     """How a layout's rows are ordered before anything else is looked at."""
 
     AS_FILED = 0
@@ -37,7 +37,7 @@ class Layout:
     kind: int
     columns: Mapping[str, str]
     venue: str | None = None
-    order: Order = Order.AS_FILED
+    order: ColumnOrder = ColumnOrder.AS_FILED
     gapless: bool = False
     levels: int = 0
     market: str | None = None
@@ -56,12 +56,12 @@ _OHLC = {"open": "open", "high": "high", "low": "low", "close": "close"}
 _KLINES = _OHLC | {"time": "open_time", "size": "volume"}
 _TARDIS = {"time": "timestamp", "venue": "exchange", "symbol": "symbol"}
 _HOME = {"time": "timestamp", "symbol": "symbol", "base_size": "home_notional"}
-_BYTIME = Order.BY_TIME
+_BYTIME = ColumnOrder.BY_TIME
 
 LAYOUTS: tuple[Layout, ...] = (
     Layout("bitFlyer executions (CSV)", TRADE, {
         "id": "id", "time": "exec_date", "side": "side", "price": "price", "size": "size",
-        "symbol": "product_code", "venue": "domain"}, "bitflyer", Order.BY_ID),
+        "symbol": "product_code", "venue": "domain"}, "bitflyer", ColumnOrder.BY_ID),
     Layout("bitFlyer executions (parquet)", TRADE, {
         "id": "id", "time": "ts_ms", "side": "side", "price": "price", "size": "size",
         "order": "taker_order"}, "bitflyer"),

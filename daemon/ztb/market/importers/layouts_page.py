@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ztb.market.importers.headerless import PATTERNS
 from ztb.market.importers.layouts import ALIASES, GENERIC, LAYOUTS
-from ztb.market.ticks import Kind
+from ztb.market.ticks import TickKind
 from ztb.market.venues import VENUES
 
 PAGE = Path(__file__).parent / "LAYOUTS.md"
@@ -89,7 +89,7 @@ def _venues() -> Iterator[str]:
 
 
 def _kind(kind: int) -> str:
-    return Kind(kind).name.lower() + "s"
+    return TickKind(kind).name.lower() + "s"
 
 
 def _market(market: str | None) -> str:

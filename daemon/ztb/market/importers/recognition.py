@@ -16,8 +16,8 @@ from ztb.market.importers.layouts import (
     GENERIC,
     LAYOUTS,
     SIZES,
+    ColumnOrder,
     Layout,
-    Order,
     named,
     plain,
     snapshot,
@@ -187,7 +187,7 @@ def _shown_by_turnover(seen: _Seen, columns: Sequence[str], price: NDArray[np.fl
 
 def _decided(layout: Layout, seen: _Seen) -> Layout:
     """What only the rows tell: bars without an opening time, signed quantities, Yahoo's volume."""
-    columns, order = dict(layout.columns), Order.BY_TIME if layout.kind == BAR else Order.AS_FILED
+    columns, order = dict(layout.columns), ColumnOrder.BY_TIME if layout.kind == BAR else ColumnOrder.AS_FILED
     closes = "time" not in columns and "date" not in columns
     if closes:
         columns["time"] = columns.pop("end")

@@ -12,25 +12,25 @@ import numpy as np
 
 from ztb.market.importers.chunk import Chunk, join
 from ztb.market.importers.convert import Converter
-from ztb.market.importers.files import Format, Progress, sniff
-from ztb.market.importers.layouts import Order
+from ztb.market.importers.files import Format, ReadProgress, sniff
+from ztb.market.importers.layouts import ColumnOrder
 from ztb.market.importers.tables import BATCH_ROWS, Table, batches, open_table
 from ztb.market.importers.tape import Tape
 from ztb.market.importers.timeunit import LATEST_NS, TimeUnit
 from ztb.market.instrument import Instrument
+from ztb.market.issues import IssueSink
 from ztb.market.recording import RecordingReader
 from ztb.market.report import DataReport
 from ztb.market.symbols import symbol_in_name
 from ztb.market.ticks import BAR, TRADE
 from ztb.market.venues import NAMES
-from ztb.market.witness import Witness
 
 SORTED_ROWS = 1_000_000
 """Bars and batched executions are sorted in files of up to this many rows; larger ones must be in order."""
 
 
 @dataclass(slots=True)
-class Facts:
+class SourceFacts:
     """What a file says of itself. `rank` orders streams at equal times: books before quotes before trades.
 
     `market`: spot, linear, inverse or contract, where it tells; `coins`: quantities are coins whatever the market
@@ -40,7 +40,7 @@ class Facts:
     path: Path
     layout: str
     rank: int
-    order: Order = Order.AS_FILED
+    order: ColumnOrder = ColumnOrder.AS_FILED
     gapless: bool = False
     venue: str | None = None
     symbol: str | None = None
@@ -51,13 +51,13 @@ class Facts:
     closes: bool = False
 
 
-class Source(Protocol):
+class TableFile(Protocol):
     """One file: its facts (names complete once a chunk was read) and its chunks, from the start each time."""
 
     @property
-    def facts(self) -> Facts: ...
+    def facts(self) -> SourceFacts: ...
 
-    def chunks(self, progress: Progress, witness: Witness) -> Iterator[Chunk]:
+    def chunks(self, progress: ReadProgress, witness: IssueSink) -> Iterator[Chunk]:
         """The file's rows in file order; DataError where it is damaged."""
         ...
 
@@ -68,18 +68,18 @@ class TableSource:
 
     table: Table
     latest_ns: int = LATEST_NS
-    facts: Facts = field(init=False)
+    facts: SourceFacts = field(init=False)
 
     def __post_init__(self) -> None:
         table, layout = self.table, self.table.layout
-        self.facts = Facts(
+        self.facts = SourceFacts(
             path=table.path, layout=layout.name, rank=(2, 1, 0, 3)[layout.kind], order=layout.order,
             gapless=layout.gapless, symbol=table.symbol, layout_venue=layout.venue,
             market=table.market or layout.market, closes=layout.closes,
             coins="size" not in layout.columns and layout.kind in (TRADE, BAR),
         )  # fmt: skip
 
-    def chunks(self, progress: Progress, witness: Witness) -> Iterator[Chunk]:
+    def chunks(self, progress: ReadProgress, witness: IssueSink) -> Iterator[Chunk]:
         where = str(self.table.path)
         unit = TimeUnit(where, self.latest_ns)
         converter = Converter(where, self.table.layout, unit, witness.remark)
@@ -97,12 +97,12 @@ class TapeSource:
     """A recording of websocket messages."""
 
     path: Path
-    facts: Facts = field(init=False)
+    facts: SourceFacts = field(init=False)
 
     def __post_init__(self) -> None:
-        self.facts = Facts(self.path, "Binance websocket recording", 0, gapless=True)
+        self.facts = SourceFacts(self.path, "Binance websocket recording", 0, gapless=True)
 
-    def chunks(self, progress: Progress, witness: Witness) -> Iterator[Chunk]:
+    def chunks(self, progress: ReadProgress, witness: IssueSink) -> Iterator[Chunk]:
         """Trades, quotes and depth in the order received."""
         tape = Tape(self.path)
         for chunk in tape.chunks(progress, witness):
@@ -115,11 +115,11 @@ class RecordingSource:
     """A recording of our own; its rows are as clean as when they were recorded."""
 
     path: Path
-    facts: Facts = field(init=False)
+    facts: SourceFacts = field(init=False)
 
     def __post_init__(self) -> None:
         instrument = RecordingReader(self.path).header().instrument
-        self.facts = Facts(
+        self.facts = SourceFacts(
             self.path,
             "ztb recording",
             0,
@@ -128,7 +128,7 @@ class RecordingSource:
             instrument=instrument,
         )
 
-    def chunks(self, progress: Progress, witness: Witness) -> Iterator[Chunk]:
+    def chunks(self, progress: ReadProgress, witness: IssueSink) -> Iterator[Chunk]:
         """Frames, in the order written."""
         reader, row = RecordingReader(self.path), 1
         for ticks, _ in reader.frames(progress):
@@ -138,7 +138,7 @@ class RecordingSource:
             witness.torn(reader.torn)
 
 
-def open_source(path: Path, latest_ns: int = LATEST_NS) -> Source:
+def open_source(path: Path, latest_ns: int = LATEST_NS) -> TableFile:
     """`path` as a source, told by its content; DataError if it is nothing known.
 
     Later than `latest_ns` is no time.
@@ -152,13 +152,15 @@ def open_source(path: Path, latest_ns: int = LATEST_NS) -> Source:
     return TableSource(open_table(path, form, None if named is None else named.pair), latest_ns)
 
 
-def ordered(source: Source, progress: Progress, witness: Witness, report: DataReport) -> Iterator[Chunk]:
+def ordered(
+    source: TableFile, progress: ReadProgress, witness: IssueSink, report: DataReport
+) -> Iterator[Chunk]:
     """The source's chunks in the order of its layout; files too large to be sorted come as they are.
 
     Rows of one time that follow each other are never in two chunks, where the order is that of time.
     """
     chunks = source.chunks(progress, witness)
-    if source.facts.order is Order.AS_FILED:
+    if source.facts.order is ColumnOrder.AS_FILED:
         yield from chunks
         return
     held: list[Chunk] = []
@@ -189,8 +191,8 @@ def _whole_times(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         yield held
 
 
-def _sorted(chunk: Chunk, order: Order, report: DataReport) -> Chunk:
-    key = chunk.ids if order is Order.BY_ID and chunk.ids is not None else chunk.ticks["ts_ns"]
+def _sorted(chunk: Chunk, order: ColumnOrder, report: DataReport) -> Chunk:
+    key = chunk.ids if order is ColumnOrder.BY_ID and chunk.ids is not None else chunk.ticks["ts_ns"]
     back = int((key < np.maximum.accumulate(key)).sum())
     if back == 0:
         return chunk

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.errors import DataError
-from ztb.market.importers.clean import Cleaner, Terms
-from ztb.market.importers.files import Progress
+from ztb.market.importers.clean import Cleaner, CleaningTerms
+from ztb.market.importers.files import ReadProgress
 from ztb.market.importers.increments import PREFIX_ROWS
 from ztb.market.importers.judge import faults
-from ztb.market.importers.sources import Facts, Source, ordered
+from ztb.market.importers.sources import SourceFacts, TableFile, ordered
+from ztb.market.issues import ReportingSink
 from ztb.market.report import DataReport
 from ztb.market.ticks import BAR, Ticks, empty_ticks, join_ticks, take_ticks
-from ztb.market.witness import Reporter
 
 _SILENCE_NS = 5 * 60 * 10**9
 _SILENCE_SPACINGS = 20
@@ -31,11 +31,11 @@ _MOST = 0.9
 class Probe:
     """A file's first rows that can be true, at most PREFIX_ROWS; `ts_ns` is the venue's, a bar's its open."""
 
-    source: Source
+    source: TableFile
     prefix: Ticks
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> SourceFacts:
         """What the file says of itself."""
         return self.source.facts
 
@@ -51,12 +51,12 @@ class Probe:
         return bool(self.prefix["kind"][0] == BAR)
 
 
-def probe(source: Source) -> Probe:
+def probe(source: TableFile) -> Probe:
     """Read the first rows of a file; DataError if none of its rows can be true."""
-    heard = Reporter()
+    heard = ReportingSink()
     report = heard.report
     found = [empty_ticks(0)]
-    for chunk in ordered(source, Progress(), heard, report):
+    for chunk in ordered(source, ReadProgress(), heard, report):
         bad = np.zeros(len(chunk.ticks), np.bool_)
         for reason, mask in faults(chunk):
             bad |= mask
@@ -115,11 +115,11 @@ def silence_limit(first: Probe) -> int:
 class Stream:
     """Files of one layout in order of their first times `firsts`, held to the same terms."""
 
-    sources: Sequence[Source]
+    sources: Sequence[TableFile]
     firsts: Sequence[int]
-    terms: Terms
+    terms: CleaningTerms
 
-    def pieces(self, report: DataReport, progress: Sequence[Progress]) -> Iterator[Ticks]:
+    def pieces(self, report: DataReport, progress: Sequence[ReadProgress]) -> Iterator[Ticks]:
         """Clean rows of rising event time, in pieces of any length; `progress` has one entry a source."""
         cleaner = Cleaner(self.terms, report)
         following = [*self.firsts[1:], None]

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from ztb.errors import DataError
 from ztb.market.importers.csv_tables import KNOWN, CsvTable, csv_batches, open_csv
-from ztb.market.importers.files import Format, Progress, blame
+from ztb.market.importers.files import Format, ReadProgress, blame
 from ztb.market.importers.json_tables import open_json
 from ztb.market.importers.layouts import Layout
 from ztb.market.importers.recognition import Pair, by_name, recognise
@@ -53,7 +53,7 @@ def open_table(path: Path, form: Format, pair: Pair | None = None) -> Table:
         return Table(path, form, layout, None, pair)
 
 
-def batches(table: Table, progress: Progress, malformed: Callable[[int, str], None]) -> Iterator[Any]:
+def batches(table: Table, progress: ReadProgress, malformed: Callable[[int, str], None]) -> Iterator[Any]:
     """Record batches with the layout's columns, in file order. `malformed(row, text)` hears of CSV rows whose
     number of fields is wrong; they are left out."""
     with blame(table.path):
@@ -74,9 +74,11 @@ Read = Callable[[Sequence[str], int], Iterator[Any]]
 
 
 @contextmanager
-def _arrow(path: Path, form: Format, progress: Progress | None = None) -> Generator[tuple[list[str], Read]]:
+def _arrow(
+    path: Path, form: Format, progress: ReadProgress | None = None
+) -> Generator[tuple[list[str], Read]]:
     """(names of the columns, how to read some of them) of a binary table."""
-    seen, size = progress or Progress(), path.stat().st_size
+    seen, size = progress or ReadProgress(), path.stat().st_size
     if form is Format.PARQUET:
         from pyarrow import parquet
 

@@ -16,10 +16,10 @@ import numpy as np
 
 from ztb.errors import DataError
 from ztb.market.importers.chunk import NO_TIME_NS, Chunk
-from ztb.market.importers.files import Progress, blame, plain_bytes
+from ztb.market.importers.files import ReadProgress, blame, plain_bytes
 from ztb.market.importers.timeunit import TimeUnit
+from ztb.market.issues import IssueSink
 from ztb.market.ticks import DEPTH, GAP, LAST, QUOTE, SNAPSHOT, TRADE, empty_ticks
-from ztb.market.witness import Witness
 
 _CHUNK_ROWS = 32_768
 _MOST_WAITING = 10_000
@@ -76,7 +76,7 @@ class Tape:
     waiting: list[tuple[_Data, int]] = field(default_factory=list[tuple[_Data, int]])
     rows: list[Row] = field(default_factory=list[Row])
 
-    def chunks(self, progress: Progress, witness: Witness) -> Iterator[Chunk]:
+    def chunks(self, progress: ReadProgress, witness: IssueSink) -> Iterator[Chunk]:
         """Chunks of trades, quotes and depth in the order received; other lines are malformed."""
         unit = TimeUnit(str(self.path))
         decode = msgspec.json.Decoder(_Message, strict=False).decode
@@ -96,7 +96,7 @@ class Tape:
             witness.remark(f"{self.path}: {len(self.waiting)} depth messages had no snapshot to apply to")
         yield self._chunk(unit, read)
 
-    def _take(self, message: _Message, line: int, witness: Witness) -> None:
+    def _take(self, message: _Message, line: int, witness: IssueSink) -> None:
         if message.data is None:
             if message.lastUpdateId >= 0:
                 self._book(message, line)
@@ -176,7 +176,7 @@ def _time(data: _Data) -> int:
     return data.T if data.T > 0 else data.E
 
 
-def _lines(path: Path, progress: Progress) -> Iterator[bytes]:
+def _lines(path: Path, progress: ReadProgress) -> Iterator[bytes]:
     with blame(path), plain_bytes(path, progress) as stream:
         rest = b""
         while block := stream.read(_BLOCK):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ztb.errors import ConfigError
-from ztb.market.live.channel import GAP, TAINTED, Channel, Line
+from ztb.market.live.channel import GAP, TAINTED, MarketChannel, SymbolContext
 from ztb.market.live.client import Bar, VenueClient
 from ztb.market.live.rows import bar_rows
 
@@ -13,10 +13,10 @@ _PAGE = 500
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
-class Bars(Channel):
+class Bars(MarketChannel):
     """Bars of `timeframe`, `span_ns` long. One has closed when a later one was seen, or its time is over."""
 
-    def __init__(self, line: Line, stale_s: float, timeframe: str, span_ns: int) -> None:
+    def __init__(self, line: SymbolContext, stale_s: float, timeframe: str, span_ns: int) -> None:
         super().__init__("bars", line, stale_s)
         self._timeframe = timeframe
         self._span_ms = span_ns // 1_000_000

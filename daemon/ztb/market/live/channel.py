@@ -42,7 +42,7 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SymbolContext:
     """What the channels of one symbol share. `unit` is base currency in one unit of the venue's quantities."""
 
     symbol: str
@@ -52,10 +52,10 @@ class Line:
     now_ns: Callable[[], int]
 
 
-class Channel(ABC):
+class MarketChannel(ABC):
     """One kind of data of one symbol. The way of its rows goes through `put`, which marks what follows an outage."""
 
-    def __init__(self, name: str, line: Line, stale_s: float) -> None:
+    def __init__(self, name: str, line: SymbolContext, stale_s: float) -> None:
         self.line = line
         self.stale_s = stale_s
         self.health = Health(name)
@@ -101,14 +101,14 @@ class Channel(ABC):
 _GRACE_S = 0.25
 
 
-class Feed:
+class ChannelRunner:
     """Runs one channel on a client of its own, so that the fault of one stream is no other's.
 
     `connect` makes a client; a channel without a stream is asked by REST every `poll_s` instead.
     """
 
     def __init__(
-        self, channel: Channel, connect: Callable[[], VenueClient], backoff: Backoff, poll_s: float
+        self, channel: MarketChannel, connect: Callable[[], VenueClient], backoff: Backoff, poll_s: float
     ) -> None:
         self.channel = channel
         self._connect = connect
@@ -170,7 +170,7 @@ class Feed:
         return None
 
 
-async def _heard(channel: Channel, client: VenueClient) -> Any:
+async def _heard(channel: MarketChannel, client: VenueClient) -> Any:
     """What the channel reads. Whatever ccxt raises, a future cancelled by its own closing too, is a VenueError."""
     task = asyncio.current_task()
     try:

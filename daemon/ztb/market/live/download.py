@@ -35,7 +35,7 @@ _LEAST_WINDOW = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DownloadRange:
     """What to fetch: rows from `start_ms` to before `until_ms`. `span_ms`: how long a bar lasts.
 
     `unit` is base currency in one unit of the venue's quantities; `timeframe` is ccxt's.
@@ -67,7 +67,9 @@ class Download:
     DataError if the folder holds something else, or data that begin later than wanted.
     """
 
-    def __init__(self, rest: Rest, wanted: Wanted, folder: Path, progress: Callable[[int], None]) -> None:
+    def __init__(
+        self, rest: Rest, wanted: DownloadRange, folder: Path, progress: Callable[[int], None]
+    ) -> None:
         self.fetched = Fetched()
         self._rest = rest
         self._wanted = wanted

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ztb.market.instrument import Instrument
 from ztb.market.live.bars import Bars, bar_span_ns
-from ztb.market.live.channel import Channel, Feed, Health, Line
+from ztb.market.live.channel import ChannelRunner, Health, MarketChannel, SymbolContext
 from ztb.market.live.client import ClientFactory, VenueClient
 from ztb.market.live.instrument import contract_size, instrument_of
 from ztb.market.live.intake import Intake
@@ -75,7 +75,7 @@ class LiveSource:
     intake: Intake
     rest: Rest
     clock: VenueClock
-    feeds: Sequence[Feed]
+    feeds: Sequence[ChannelRunner]
     keep: Keep = _keep_nothing
     live_ns: int = 0
     bar_ns: int | None = None
@@ -156,7 +156,7 @@ async def open_live_source(
     try:
         await rest.call(lambda client: client.load_markets())
         instrument = instrument_of(rest.client, symbol)
-        line = Line(
+        line = SymbolContext(
             symbol, float(contract_size(rest.client.markets[symbol])), rest,
             Intake(settings.capacity_rows), now_ns,
         )  # fmt: skip
@@ -170,7 +170,7 @@ async def open_live_source(
 
     return LiveSource(
         instrument, settings, line.intake, rest, VenueClock(rest, now_ns, _CLOCK_EVERY_S),
-        [Feed(channel, connect, backoff(), settings.poll_s) for channel in channels], keep,
+        [ChannelRunner(channel, connect, backoff(), settings.poll_s) for channel in channels], keep,
         bar_ns=bar_span_ns(rest.client, settings.timeframe) if settings.streams == ("bars",) else None,
     )  # fmt: skip
 
@@ -183,9 +183,9 @@ def _sibling(make: ClientFactory, first: Any) -> VenueClient:
     return client
 
 
-def _channels(line: Line, settings: FeedSettings) -> list[Channel]:
+def _channels(line: SymbolContext, settings: FeedSettings) -> list[MarketChannel]:
     stale_s, span_ns = settings.stale_s, bar_span_ns(line.rest.client, settings.timeframe)
-    made: dict[str, Callable[[], Channel]] = {
+    made: dict[str, Callable[[], MarketChannel]] = {
         "trades": lambda: Trades(line, stale_s),
         "quotes": lambda: Quotes(line, stale_s),
         "depth": lambda: Depth(line, stale_s, settings.depth_levels),

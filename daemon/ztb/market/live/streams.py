@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ztb.market.live.channel import GAP, TAINTED, Channel, Line
+from ztb.market.live.channel import GAP, TAINTED, MarketChannel, SymbolContext
 from ztb.market.live.client import Row, VenueClient
 from ztb.market.live.missed_trades import Missed, missed_trades, trade_ms, trades_page
 from ztb.market.live.rows import Levels, book_side, depth_rows, quote_row, touch_row, trade_rows
@@ -14,10 +14,10 @@ from ztb.market.live.trade_ids import TradeIds
 _LEVELS = 5
 
 
-class Quotes(Channel):
+class Quotes(MarketChannel):
     """The top of the book, from the venue's own stream of it or from its ticker."""
 
-    def __init__(self, line: Line, stale_s: float) -> None:
+    def __init__(self, line: SymbolContext, stale_s: float) -> None:
         super().__init__("quotes", line, stale_s)
         self._touch: tuple[float, float] | None = None
         self._told: Row | None = None
@@ -69,10 +69,10 @@ def _touch_of(book: Row, unit: float) -> Any:
 _Book = tuple[Levels, Levels]
 
 
-class Depth(Channel):
+class Depth(MarketChannel):
     """The best `levels` of each side. ccxt keeps the book and refuses to go on after a gap in its sequence."""
 
-    def __init__(self, line: Line, stale_s: float, levels: int) -> None:
+    def __init__(self, line: SymbolContext, stale_s: float, levels: int) -> None:
         super().__init__("depth", line, stale_s)
         self._levels = levels
         self._book: _Book | None = None
@@ -107,10 +107,10 @@ class Depth(Channel):
         return len(rows) > 0
 
 
-class Trades(Channel):
+class Trades(MarketChannel):
     """The trades of a symbol, told apart by their ids."""
 
-    def __init__(self, line: Line, stale_s: float) -> None:
+    def __init__(self, line: SymbolContext, stale_s: float) -> None:
         super().__init__("trades", line, stale_s)
         self.ids = TradeIds()
         self._last_ms = 0

@@ -21,7 +21,7 @@ from ztb.market.ticks import TRADE, Ticks, empty_ticks
 from ztb.market.view import new_view
 from ztb.runtime.build.assembly import Assembly, assemble
 from ztb.runtime.build.learning_setup import serve
-from ztb.runtime.venue.broker import Onlooker
+from ztb.runtime.venue.broker import MarketViewBroker
 from ztb.trading.strategy import Action, Moment, StrategyContext
 
 _INSTRUMENT = Instrument(
@@ -50,7 +50,7 @@ def compile_ahead(config: Config) -> None:
     bar_ns = _MINUTE_NS if config.market.streams == ("bars",) else None
     assembly = assemble(config, _INSTRUMENT, bar_ns, 0)
     _trade(replace(assembly, strategy=replace(assembly.strategy, make=_EveryTiming)))
-    Onlooker(_INSTRUMENT)
+    MarketViewBroker(_INSTRUMENT)
     book(new_account(_CASH), _INSTRUMENT, 1, Filled(1, 0, 1, 1, 1, "taker", 1))
     show_price(new_view(_INSTRUMENT), 0, _PRICE)
 

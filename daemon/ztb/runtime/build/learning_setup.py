@@ -8,7 +8,7 @@ from dataclasses import replace
 from ztb.config import Config, GateSection
 from ztb.errors import ConfigError
 from ztb.learning.alarms import AlarmRules
-from ztb.learning.contest import Contest, ContestConfig, first_serving
+from ztb.learning.candidate_evaluation import CandidateEvaluation, CandidateEvaluationConfig, first_serving
 from ztb.learning.gate.candidate import GateRules
 from ztb.learning.generations import Lineage, ServedPolicy
 from ztb.learning.online import OnlineConfig, OnlineLearner
@@ -16,9 +16,9 @@ from ztb.learning.process.settings import Care, LearnerSettings
 from ztb.learning.process.supervisor import LearnerProcess
 from ztb.learning.process.worker import first_state
 from ztb.learning.recent import RecentConfig, RecentRollouts
-from ztb.learning.regime import ConditionDetector, profile_options
+from ztb.learning.regime import RegimeDetector, profile_options
 from ztb.learning.service.base import Learning
-from ztb.learning.service.guide import PROFILES, Guide, Note
+from ztb.learning.service.hyperparameter_schedule import PROFILES, HyperparameterSchedule, Note
 from ztb.learning.service.initial_policy import InitialPolicy
 from ztb.learning.service.inline import InlineLearning
 from ztb.learning.service.process import Pace, ProcessLearning
@@ -95,11 +95,11 @@ def learner_settings(assembly: Assembly, shape: NetworkShape, schema_hash: str) 
     )
 
 
-def guide_of(profile: str, note: Note) -> Guide:
+def guide_of(profile: str, note: Note) -> HyperparameterSchedule:
     """Who chooses the learner's profile, as configured."""
     if profile == "auto":
-        return Guide(note, detector=ConditionDetector())
-    return Guide(note, None if profile == "none" else profile)
+        return HyperparameterSchedule(note, detector=RegimeDetector())
+    return HyperparameterSchedule(note, None if profile == "none" else profile)
 
 
 def alarm_rules(gate: GateSection) -> AlarmRules:
@@ -110,7 +110,7 @@ def alarm_rules(gate: GateSection) -> AlarmRules:
     )  # fmt: skip
 
 
-def _contest(config: Config, schema_hash: str) -> ContestConfig:
+def _contest(config: Config, schema_hash: str) -> CandidateEvaluationConfig:
     """How candidates are judged, as configured."""
     gate = config.gate
     rules = GateRules(
@@ -118,7 +118,7 @@ def _contest(config: Config, schema_hash: str) -> ContestConfig:
         gate.false_promotions_per_month, gate.max_kl, gate.min_entropy_fraction, gate.max_turnover_fraction,
         gate.max_excess_drawdown_fraction,
     )  # fmt: skip
-    return ContestConfig(rules, gate.piece_decisions, schema_hash, config.strategy.sample)
+    return CandidateEvaluationConfig(rules, gate.piece_decisions, schema_hash, config.strategy.sample)
 
 
 def _recent(assembly: Assembly, shape: NetworkShape) -> RecentConfig:
@@ -161,13 +161,13 @@ def _inline(
     settings: LearnerSettings,
     origin: InitialPolicy,
     promotion: Promotion,
-    guide: Guide,
+    guide: HyperparameterSchedule,
     made: int,
 ) -> InlineLearning:
     recent = recent_rollouts(assembly, settings)
     learner = online_learner(assembly, settings, origin, recent, made)
     contest = _contest(assembly.config, settings.contest.schema if settings.contest else "")
-    gate = Contest(contest, recent, settings.shape, settings.seed, first_serving(origin.weights))
+    gate = CandidateEvaluation(contest, recent, settings.shape, settings.seed, first_serving(origin.weights))
     return InlineLearning(promotion, learner, gate, guide, (settings.ppo, *settings.profiles))
 
 
@@ -177,7 +177,7 @@ def in_a_process(
     promotion: Promotion,
     pace: Pace | None,
     care: Care,
-    guide: Guide | None = None,
+    guide: HyperparameterSchedule | None = None,
     made: int = 0,
 ) -> ProcessLearning:
     """Learning in a process that is started by `begin`."""

@@ -31,7 +31,7 @@ from ztb.ledger.records import NoteRow
 from ztb.runtime.daemon.kill_switch import KillSwitch, Latch, Stop
 from ztb.runtime.session import Session
 from ztb.telemetry.logs import set_log_level
-from ztb.telemetry.snapshot import Snapshot, State
+from ztb.telemetry.snapshot import DaemonSnapshot, State
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -56,7 +56,7 @@ class SessionControls:
         While the books are not `believed`, nothing is flattened by them. `adopt` takes the venue's figures over for an
         origin, and says what has changed.
         """
-        self.snapshot: Callable[[], Snapshot] | None = None
+        self.snapshot: Callable[[], DaemonSnapshot] | None = None
         self.redact: Callable[[str], str] = str
         self.adopt: Callable[[str], Awaitable[str]] = _nothing_to_adopt
         self.believed: Callable[[], bool] = lambda: True

@@ -19,11 +19,11 @@ from ztb.ports import Clock, Source
 from ztb.runtime.daemon.control_socket import ControlSocket
 from ztb.runtime.daemon.controls import Reloading, SessionControls
 from ztb.runtime.daemon.kill_switch import KillSwitch
-from ztb.runtime.daemon.status import Snapshots, Watch
+from ztb.runtime.daemon.status import Snapshots, StatusCollector
 from ztb.runtime.guards import MemoryGuard
 from ztb.runtime.session import Session, status_of
-from ztb.runtime.sources.feed import Feed
-from ztb.telemetry.snapshot import AlertFact, Observer, Snapshot, State, StreamFact
+from ztb.runtime.sources.feed import StoppableSource
+from ztb.telemetry.snapshot import AlertFact, DaemonSnapshot, Observer, State, StreamFact
 
 _TURN_S = 0.2  # between two looks at the kill switch, the journal and the memory
 _TURNS_FOR_CANCELS = 10
@@ -75,10 +75,10 @@ class Daemon:
         self._clock = clock
         self._options = options
         self._observers = observers
-        self._feed = Feed(source)
+        self._feed = StoppableSource(source)
         self._stopping = False
         self._turns_left = 0
-        self._watch = Watch()
+        self._watch = StatusCollector()
         if session.frame.past is not None:
             self._watch.recall(session.frame.past)
         self._guard = MemoryGuard(session.assembly.config.limits.max_memory_gb)
@@ -240,7 +240,7 @@ class Daemon:
         """Changes while the daemon gets on: with each block that is consumed, and where none waits, with each turn."""
         return (True, self._feed.taken) if self._feed.waiting else (False, self.turns)
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> DaemonSnapshot:
         """The state now."""
         return self._snapshots.take()
 

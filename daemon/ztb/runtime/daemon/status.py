@@ -1,4 +1,4 @@
-"""What is known of a running daemon, gathered for whoever asks: counts from the journal's rows, and a Snapshot."""
+"""What is known of a running daemon, gathered for whoever asks: counts of journaled rows, and a DaemonSnapshot."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ztb.runtime.recovery.past import Past
 from ztb.runtime.session import Session
 from ztb.telemetry.snapshot import (
     AlertFact,
-    Comparison,
+    ComparisonFact,
+    DaemonSnapshot,
     ExpertFact,
     GenerationFact,
     LearnerFact,
     LimitUse,
     OpenOrderFact,
-    Snapshot,
     State,
     StreamFact,
 )
@@ -31,7 +31,7 @@ from ztb.telemetry.snapshot import (
 _ALERTS = 32
 
 
-class Watch:
+class StatusCollector:
     """Counts as rows are journaled, and holds the last alerts."""
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ def limits_of(session: Session) -> tuple[LimitUse, ...]:
     )
 
 
-def _learner(session: Session, watch: Watch) -> LearnerFact | None:
+def _learner(session: Session, watch: StatusCollector) -> LearnerFact | None:
     if session.policy is None:
         return None
     learning, update = session.engine.learning, watch.update
@@ -100,7 +100,7 @@ def _learner(session: Session, watch: Watch) -> LearnerFact | None:
     )  # fmt: skip
 
 
-def _generation(session: Session, watch: Watch) -> GenerationFact | None:
+def _generation(session: Session, watch: StatusCollector) -> GenerationFact | None:
     if session.policy is None:
         return None
     info, lineage = session.policy.info, session.lineage
@@ -120,9 +120,9 @@ def _experts(session: Session) -> tuple[ExpertFact, ...]:
     )
 
 
-def _helping(session: Session) -> tuple[Comparison, ...]:
+def _helping(session: Session) -> tuple[ComparisonFact, ...]:
     return tuple(
-        Comparison(each.baseline, each.difference, each.low, each.high)
+        ComparisonFact(each.baseline, each.difference, each.low, each.high)
         for each in session.engine.helping.comparisons()
     )
 
@@ -139,13 +139,13 @@ def _orders(session: Session) -> tuple[OpenOrderFact, ...]:
 
 
 class Snapshots:
-    """Makes a Snapshot of `session` whenever asked; `state`, `streams` and `recording` say what the shell knows."""
+    """Makes a DaemonSnapshot of `session` whenever asked; `state`, `streams`, `recording`: what the shell knows."""
 
     def __init__(
         self,
         session: Session,
         instance: str,
-        watch: Watch,
+        watch: StatusCollector,
         now_ns: Callable[[], int],
         state: Callable[[], tuple[State, str]],
         streams: Callable[[], tuple[StreamFact, ...]],
@@ -160,7 +160,7 @@ class Snapshots:
         self._recording = recording
         self._started_ns = now_ns()
 
-    def take(self) -> Snapshot:
+    def take(self) -> DaemonSnapshot:
         """The state now."""
         session, engine = self._session, self._session.engine
         progress, books, lane = engine.progress, engine.books, engine.live
@@ -169,7 +169,7 @@ class Snapshots:
         mid, now_ns = view["mid"].item(), self._now_ns()
         state, because = self._state()
         last_ns = progress.last_ts_ns or None
-        return Snapshot(
+        return DaemonSnapshot(
             instance=self._instance, mode=session.frame.mode, state=state, halted_because=because,
             run_id=session.run_id, strategy=session.assembly.strategy.name,
             symbol=instrument.symbol, venue=instrument.venue,

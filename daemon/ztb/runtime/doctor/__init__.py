@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ztb.runtime.doctor import connections, machine, setup
-from ztb.runtime.doctor.findings import Finding, Patient, Verdict
+from ztb.runtime.doctor.findings import Finding, Patient, Severity
 
-__all__ = ["CHECKS", "Finding", "Patient", "Verdict", "diagnose"]
+__all__ = ["CHECKS", "Finding", "Patient", "Severity", "diagnose"]
 
 CHECKS: tuple[Callable[[Patient], Finding], ...] = (
     setup.packages, machine.clock, machine.folder, machine.disk, machine.memory, machine.kernel_cache,

@@ -12,7 +12,7 @@ import msgspec
 from ztb.config import Config
 
 
-class Verdict(StrEnum):
+class Severity(StrEnum):
     GOOD = "good"
     WARNING = "warning"
     BAD = "bad"
@@ -23,7 +23,7 @@ class Finding(msgspec.Struct, frozen=True):
     """One check: what was found, and where it is not good, what to do."""
 
     check: str
-    verdict: Verdict
+    verdict: Severity
     found: str
     remedy: str = ""
 
@@ -42,16 +42,16 @@ class Patient:
 
 
 def good(check: str, found: str) -> Finding:
-    return Finding(check, Verdict.GOOD, found)
+    return Finding(check, Severity.GOOD, found)
 
 
 def warning(check: str, found: str, remedy: str) -> Finding:
-    return Finding(check, Verdict.WARNING, found, remedy)
+    return Finding(check, Severity.WARNING, found, remedy)
 
 
 def bad(check: str, found: str, remedy: str) -> Finding:
-    return Finding(check, Verdict.BAD, found, remedy)
+    return Finding(check, Severity.BAD, found, remedy)
 
 
 def skipped(check: str, found: str) -> Finding:
-    return Finding(check, Verdict.SKIPPED, found)
+    return Finding(check, Severity.SKIPPED, found)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ztb.config import Config, config_hash
 from ztb.learning.service.initial_policy import InitialPolicy, load_origin, random_origin
+from ztb.ledger.capital import Opening
 from ztb.ledger.journal import Journal
 from ztb.ledger.records import RECORDING_LOST, NoteRow
 from ztb.ledger.run_directory import RunDirectory
@@ -20,9 +21,9 @@ from ztb.market.recorder import Recorder, next_number
 from ztb.ports import Clock
 from ztb.runtime.build.assembly import Assembly, assemble
 from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
-from ztb.runtime.engine import Progress
+from ztb.runtime.engine import RunProgress
 from ztb.runtime.guards import MarketGuard
-from ztb.runtime.recovery.past import Opening, Past, read_past
+from ztb.runtime.recovery.past import Past, read_past
 from ztb.runtime.recovery.resuming import resumed_origin
 from ztb.runtime.session import MakeInitialPolicy, RunContext, Session
 from ztb.runtime.sources.live import LiveMarket, open_live_market
@@ -83,7 +84,7 @@ def ticks_of(directory: RunDirectory) -> Path:
 class RecordingWatch:
     """Called a few times a second: journals when ticks were lost to the recording, so that nobody repeats over it."""
 
-    def __init__(self, recorder: Recorder, journal: Journal, progress: Progress) -> None:
+    def __init__(self, recorder: Recorder, journal: Journal, progress: RunProgress) -> None:
         self._recorder = recorder
         self._journal = journal
         self._progress = progress

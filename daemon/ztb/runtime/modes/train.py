@@ -14,7 +14,7 @@ from typing import Any, Self
 from ztb.config import Config, config_hash
 from ztb.errors import ConfigError, DataError, NonFiniteError, ResourceError, StrategyError, UsageError
 from ztb.learning.pretrain import begin_training
-from ztb.learning.regime import Guidance, guided
+from ztb.learning.regime import ScheduledOptions, guided
 from ztb.learning.service.initial_policy import CHECKPOINT_NAME
 from ztb.learning.training import CurvePoint, Training
 from ztb.ledger.looks import Look, Looks
@@ -89,7 +89,7 @@ class TrainingRelief:
         self._tell("memory_resume", used_gb)
 
     def _halve(self) -> None:
-        options = guided((self._training.settings.ppo,), Guidance(halvings=self._halvings))
+        options = guided((self._training.settings.ppo,), ScheduledOptions(halvings=self._halvings))
         self._training.updater.reconfigure(options)
 
     def _tell(self, kind: str, used_gb: float) -> None:

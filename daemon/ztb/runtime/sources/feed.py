@@ -12,7 +12,7 @@ from ztb.ports import Source
 _BLOCKS = 8
 
 
-class Feed:
+class StoppableSource:
     """Hands on the blocks of `source`, which `pump` reads in a task of its own.
 
     At most eight blocks wait; then the pump waits, and what overflows is the source's own affair. A stop takes

@@ -27,6 +27,7 @@ from ztb.market.view import apply_tick, new_view
 from ztb.ports import Clock
 from ztb.runtime.venue.client import PrivateClient, is_unknown_order, outcome_of
 from ztb.runtime.venue.orders import OrderTable, VenueOrder
+from ztb.runtime.venue.throttle import as_order
 from ztb.runtime.venue.translation import sending
 from ztb.utils.kernel import entry, kernel
 
@@ -54,7 +55,7 @@ _Command: TypeAlias = _Submit | _Cancel
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
+class BrokerCallbacks:
     """What the broker is told by others: `durable` returns when the journal is, `stopped` says why nothing may be
     sent any more ("" if it may), `heard` is called when there are events to collect, `collecting` before some are,
     `warn` hears of trouble.
@@ -67,7 +68,7 @@ class Doors:
     warn: Callable[[str, str], None]
 
 
-class Onlooker:
+class MarketViewBroker:
     """What every broker whose orders match elsewhere has: the market as it goes by, and an account."""
 
     def __init__(self, instrument: Instrument) -> None:
@@ -85,7 +86,7 @@ class Onlooker:
         return i1
 
 
-class VenueBroker(Onlooker):
+class VenueBroker(MarketViewBroker):
     """See the module and `ports.Broker`. At most as many commands wait as the risk gate lets through."""
 
     def __init__(
@@ -101,7 +102,7 @@ class VenueBroker(Onlooker):
         self.client = client
         self.rest = rest
         self.table = OrderTable(instrument, prefix)
-        self.doors: Doors | None = None
+        self.doors: BrokerCallbacks | None = None
         self.sent = 0
         self._clock = clock
         self._patience_s = patience_s
@@ -163,9 +164,10 @@ class VenueBroker(Onlooker):
         call = sending(order.request, self.instrument, order.client_id, self._worst(order.request))
         try:
             self.sent += 1
-            row = await self.client.create_order(
-                self.instrument.symbol, call.type, call.side, call.amount, call.price, call.params
-            )
+            with as_order():
+                row = await self.client.create_order(
+                    self.instrument.symbol, call.type, call.side, call.amount, call.price, call.params
+                )
         except Exception as error:  # noqa: BLE001 (ccxt raises what it likes: what is not a refusal is unknown)
             return self._not_sent(order, error)
         self.table.told({**row, "clientOrderId": order.client_id}, self._now_ns())
@@ -234,7 +236,8 @@ class VenueBroker(Onlooker):
         """False if the venue does not know the order, or not as an open one. Raises what ccxt does."""
         params = {"clientOrderId": order.client_id}
         try:
-            row = await self.client.cancel_order(order.venue_id, self.instrument.symbol, params)
+            with as_order():
+                row = await self.client.cancel_order(order.venue_id, self.instrument.symbol, params)
         except Exception as error:
             if is_unknown_order(error):
                 return False
@@ -260,7 +263,7 @@ class VenueBroker(Onlooker):
             return None
         return float(self.view["ask"].item() * (1.0 + _WORST_FRACTION))
 
-    def _doors(self) -> Doors:
+    def _doors(self) -> BrokerCallbacks:
         if self.doors is None:
             raise VenueError("the broker is not connected")
         return self.doors

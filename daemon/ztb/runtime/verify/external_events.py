@@ -21,6 +21,7 @@ from ztb.execution.orders import (
     SubmitUnknown,
 )
 from ztb.ledger.bookkeeper import BASE_FEE, OTHER_FEE
+from ztb.ledger.capital import Adoption
 from ztb.ledger.records import (
     ADOPTED,
     CANCEL_ALL,
@@ -31,16 +32,15 @@ from ztb.ledger.records import (
     NoteRow,
     OrderEventRow,
 )
-from ztb.runtime.recovery.adoption import Adoption
 from ztb.runtime.recovery.past import Past, progress_of
-from ztb.runtime.verify.record import Start
+from ztb.runtime.verify.record import RecordedStart
 
 _STEERED = frozenset({"halted", "reduce_only", "resumed"})
 """Commands after which nothing is flattened any more."""
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class VenueReport:
     """A word of the venue on an order; `side` of the order, where it is a fill."""
 
     event: OrderEvent
@@ -48,7 +48,7 @@ class Report:
 
 
 @dataclass(slots=True)
-class Input:
+class ExternalEvent:
     """Something of `kind` (of a note) that happened after `rows` of this start and `decisions` in all, at `ts_ns`.
 
     `reports`: what was collected, `adoption`: what was taken over from the venue, where that is the kind.
@@ -58,13 +58,13 @@ class Input:
     rows: int
     decisions: int
     ts_ns: int
-    reports: list[Report] = field(default_factory=list[Report])
+    reports: list[VenueReport] = field(default_factory=list[VenueReport])
     adoption: Adoption | None = None
 
 
-def inputs(start: Start, past: Past | None) -> deque[Input]:
+def inputs(start: RecordedStart, past: Past | None) -> deque[ExternalEvent]:
     """Those of `start`, in order, after `past`."""
-    found: deque[Input] = deque()
+    found: deque[ExternalEvent] = deque()
     decisions = progress_of(past).decisions if past else 0
     reader = _Reports(past.filled if past else {})
     for _, row in start.rows:
@@ -74,7 +74,7 @@ def inputs(start: Start, past: Past | None) -> deque[Input]:
             place = _place(row)
             if place is not None:
                 adoption = Adoption.of(row) if row.kind == ADOPTED else None
-                found.append(Input(row.kind, place, decisions, row.ts_ns, adoption=adoption))
+                found.append(ExternalEvent(row.kind, place, decisions, row.ts_ns, adoption=adoption))
         elif isinstance(row, FillRow | OrderEventRow) and found and found[-1].kind == COLLECTED:
             found[-1].reports += reader.read(row)
     return found
@@ -95,15 +95,15 @@ class _Reports:
     base_fee: Decimal = Decimal(0)
     other_fee: str = ""
 
-    def read(self, row: FillRow | OrderEventRow) -> Iterable[Report]:
+    def read(self, row: FillRow | OrderEventRow) -> Iterable[VenueReport]:
         if isinstance(row, FillRow):
-            yield Report(self._fill(row), row.side)
+            yield VenueReport(self._fill(row), row.side)
         elif row.event == BASE_FEE:
             self.base_fee = Decimal(row.reason or "0")
         elif row.event == OTHER_FEE:
             self.other_fee = row.reason or ""
         else:
-            yield Report(_event(row))
+            yield VenueReport(_event(row))
 
     def _fill(self, row: FillRow) -> Filled:
         self.filled[row.order_id] = self.filled.get(row.order_id, 0) + row.lots

@@ -12,7 +12,7 @@ from ztb.learning.process.supervisor import WINDOW_SKIPPED
 from ztb.learning.service.process import SET_BACK
 from ztb.learning.service.promotion import MADE_ANEW, UPDATE_DROPPED
 from ztb.ledger.records import DecisionRow, GenerationRow, NoteRow, UpdateRow
-from ztb.runtime.verify.record import Start
+from ztb.runtime.verify.record import RecordedStart
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class LearnerRecord:
         return set(self.set_backs.values())
 
 
-def learner_record(start: Start) -> LearnerRecord:
+def learner_record(start: RecordedStart) -> LearnerRecord:
     """Read from the journal."""
     return _Reading(start).record
 
@@ -64,7 +64,7 @@ def learner_record(start: Start) -> LearnerRecord:
 class _Reading:
     """Goes through the rows in order. `_now`: the last decision so far."""
 
-    def __init__(self, start: Start) -> None:
+    def __init__(self, start: RecordedStart) -> None:
         self.record = LearnerRecord(start.made_of["learner"] == "inline")
         self._now = start.decisions[0].decision - 1
         self._frozen = self._paused = False

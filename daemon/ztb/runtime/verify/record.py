@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ztb.errors import DataError
+from ztb.ledger.capital import OPENING, Opening
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import (
     BEGAN,
@@ -27,7 +28,6 @@ from ztb.ledger.records import (
 from ztb.ledger.run_directory import RunDirectory
 from ztb.market.recorder import recordings
 from ztb.runtime.modes.paper import ticks_of
-from ztb.runtime.recovery.past import OPENING, Opening
 
 Rows: TypeAlias = list[tuple[int, Record]]
 """Rows of the journal, each with its sequence number."""
@@ -36,7 +36,7 @@ _TRADED = tuple(r for r in RECORDS if r not in (GenerationRow, UpdateRow, MarkRo
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class RecordedStart:
     """One start of a session: its `number` from 1, what it was `made_of`, and its rows in order."""
 
     number: int
@@ -80,7 +80,7 @@ class Recorded:
     directory: RunDirectory
     manifest: dict[str, Any]
     opening: Opening
-    starts: list[Start]
+    starts: list[RecordedStart]
     digests: dict[int, str]
     """Of the weights of each generation, as journaled."""
 
@@ -117,7 +117,7 @@ def traded(rows: Rows) -> list[Record]:
     return [row for _, row in rows if isinstance(row, _TRADED)]
 
 
-def _starts(directory: RunDirectory, rows: Rows) -> Iterator[Start]:
+def _starts(directory: RunDirectory, rows: Rows) -> Iterator[RecordedStart]:
     """Each start that came as far as to say what it was made of; one that did not has traded nothing."""
     files = recordings(ticks_of(directory))
     parts = _parts(rows)
@@ -127,7 +127,7 @@ def _starts(directory: RunDirectory, rows: Rows) -> Iterator[Start]:
     for number, ((part, facts), (first, end)) in enumerate(zip(begun, pairwise(firsts), strict=True), 1):
         gone = [n for n in range(first, end) if n not in files]
         own = tuple(files[n] for n in range(first, gone[0] if gone else end))
-        yield Start(number, facts, part[0][0], part, own, tuple(f"ticks/{n:06}.ticks" for n in gone))
+        yield RecordedStart(number, facts, part[0][0], part, own, tuple(f"ticks/{n:06}.ticks" for n in gone))
 
 
 def _parts(rows: Rows) -> list[Rows]:

@@ -9,26 +9,26 @@ from collections.abc import AsyncIterator, Iterator
 from ztb.errors import DataError
 from ztb.execution.booking import book
 from ztb.execution.orders import Filled, OrderEvent, OrderRequest
-from ztb.execution.risk import Reason, RiskLimits
+from ztb.execution.risk import RefusalReason, RiskLimits
 from ztb.ledger.records import CANCEL_ALL, COLLECTED, FLATTEN, LIMITS, NoteRow, OrderRow, RefusalRow
 from ztb.market.instrument import Instrument
 from ztb.market.recording import RecordingReader
 from ztb.market.ticks import Ticks
-from ztb.runtime.engine import Engine, Progress
+from ztb.runtime.engine import Engine, RunProgress
 from ztb.runtime.recovery.adoption import adopt
-from ztb.runtime.venue.broker import Onlooker
-from ztb.runtime.verify.external_events import Input
-from ztb.runtime.verify.record import Start
+from ztb.runtime.venue.broker import MarketViewBroker
+from ztb.runtime.verify.external_events import ExternalEvent
+from ztb.runtime.verify.record import RecordedStart
 
 _HOLD = "as recorded"
 
 
-class RecordedBroker(Onlooker):
+class RecordedBroker(MarketViewBroker):
     """A venue that says what it said then, at the same places; what it is told changes nothing."""
 
-    def __init__(self, instrument: Instrument, script: deque[Input]) -> None:
+    def __init__(self, instrument: Instrument, script: deque[ExternalEvent]) -> None:
         super().__init__(instrument)
-        self.progress = Progress()
+        self.progress = RunProgress()
         """The engine's, once there is one."""
         self._script = script
 
@@ -50,7 +50,7 @@ class RecordedBroker(Onlooker):
         return [report.event for report in reports]
 
 
-def _due(item: Input, progress: Progress) -> bool:
+def _due(item: ExternalEvent, progress: RunProgress) -> bool:
     return item.rows <= progress.rows and item.decisions <= progress.decisions
 
 
@@ -60,7 +60,7 @@ class RecordedTicks:
     It ends where the session did, or, where that was killed, when everything in its journal has happened.
     """
 
-    def __init__(self, start: Start, engine: Engine, script: deque[Input]) -> None:
+    def __init__(self, start: RecordedStart, engine: Engine, script: deque[ExternalEvent]) -> None:
         self.instrument = instrument_of(start)
         self._start = start
         self._engine = engine
@@ -129,7 +129,7 @@ class RecordedTicks:
                 lane.flattening = False
 
 
-def instrument_of(start: Start) -> Instrument:
+def instrument_of(start: RecordedStart) -> Instrument:
     """As the venue described it. DataError: none of its ticks were recorded."""
     if not start.files:
         raise DataError(f"start {start.number}: its ticks were not recorded: set market.record before a run")
@@ -143,7 +143,7 @@ class Outcomes:
     refusals. Everything else that the gate finds, it has to find again.
     """
 
-    def __init__(self, start: Start, engine: Engine) -> None:
+    def __init__(self, start: RecordedStart, engine: Engine) -> None:
         self._gate, self._books = engine.live.gate, engine.books
         self._before = self._asked
         self._gate.limits = RiskLimits(**start.made_of["limits"])
@@ -160,12 +160,12 @@ class Outcomes:
         if number < len(self._outcomes):
             reason, self._gate.limits = self._outcomes[number]
         memory = self._gate.memory
-        memory.halted = reason == Reason.HALTED
-        memory.reduce_only = reason == Reason.REDUCE_ONLY
-        memory.holds = {_HOLD} if reason == Reason.HELD else set()
+        memory.halted = reason == RefusalReason.HALTED
+        memory.reduce_only = reason == RefusalReason.REDUCE_ONLY
+        memory.holds = {_HOLD} if reason == RefusalReason.HELD else set()
 
 
-def _outcomes(start: Start, limits: RiskLimits) -> Iterator[tuple[str, RiskLimits]]:
+def _outcomes(start: RecordedStart, limits: RiskLimits) -> Iterator[tuple[str, RiskLimits]]:
     """Of each order that the gate saw, in order: why it was refused, "" if it was not, and the limits then."""
     for _, row in start.rows:
         if isinstance(row, NoteRow) and row.kind == LIMITS:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ztb.config import Config
 from ztb.learning.online import Dropped, Updated
 from ztb.learning.recent import RecentRollouts
-from ztb.learning.regime import Guidance, guided
+from ztb.learning.regime import ScheduledOptions, guided
 from ztb.learning.service.initial_policy import InitialPolicy
 from ztb.learning.service.promotion import transition_of, update_row
 from ztb.ledger.records import UpdateRow
@@ -25,13 +25,13 @@ from ztb.market.ticks import Ticks, join_ticks
 from ztb.runtime.build.learning_setup import guide_of, learner_settings, online_learner, recent_rollouts
 from ztb.runtime.session import Session
 from ztb.runtime.verify.learner_record import LearnerRecord, learner_record
-from ztb.runtime.verify.record import Start
-from ztb.runtime.verify.swaps import Kept, KeptSwaps, Relearnt
+from ztb.runtime.verify.record import RecordedStart
+from ztb.runtime.verify.swaps import KeptSwaps, RecordedGenerations, Relearnt
 from ztb.trading.lane import Decided
 from ztb.trading.policy.weights import Weights, weights_sha256
 
 
-class Hearing(Protocol):
+class WindowFeed(Protocol):
     """What is told as to a learner; `follow`: a transition comes, completed by a decision."""
 
     def ticks(self, ticks: Ticks, view: NDArray[np.void]) -> None: ...
@@ -49,15 +49,15 @@ class InStep:
         self._piece = piece
 
     def ticks(self, ticks: Ticks, view: NDArray[np.void]) -> None:
-        """See `Hearing`."""
+        """See `WindowFeed`."""
         self._recent.window.add(ticks, view)
 
     def decided(self, decision: int, features: NDArray[np.float32], tainted: bool) -> None:
-        """See `Hearing`."""
+        """See `WindowFeed`."""
         self._recent.window.decide(features, tainted)
 
     def follow(self, decision: int) -> None:
-        """See `Hearing`."""
+        """See `WindowFeed`."""
         if decision % self._piece == 0:
             self._recent.advance()
 
@@ -89,7 +89,7 @@ class ThroughMemory:
         self._told: int | None = None
 
     def ticks(self, ticks: Ticks, view: NDArray[np.void]) -> None:
-        """See `Hearing`."""
+        """See `WindowFeed`."""
         while self._skips and self._skips[0] <= self._rows:
             self._skips.popleft()
             self._follows = False
@@ -99,7 +99,7 @@ class ThroughMemory:
         self._rows += len(ticks)
 
     def decided(self, decision: int, features: NDArray[np.float32], tainted: bool) -> None:
-        """See `Hearing`."""
+        """See `WindowFeed`."""
         self._follows = decision not in self._unheard
         if self._follows:
             ticks = join_ticks(self._since)
@@ -107,7 +107,7 @@ class ThroughMemory:
             self._since, self._view = [], None
 
     def follow(self, decision: int) -> None:
-        """See `Hearing`."""
+        """See `WindowFeed`."""
         window = self._recent.window
         while self._moments and self._moments[0].decision <= decision:
             moment = self._moments.popleft()
@@ -126,7 +126,9 @@ _State: TypeAlias = tuple[Weights, Mapping[str, Any] | None]
 class Relearning(KeptSwaps):
     """What served is swapped in as recorded; beside it a learner is told what the learner was told then."""
 
-    def __init__(self, start: Start, kept: Kept, session: Session, origin: InitialPolicy) -> None:
+    def __init__(
+        self, start: RecordedStart, kept: RecordedGenerations, session: Session, origin: InitialPolicy
+    ) -> None:
         super().__init__(start, kept, session.policy)
         config = Config.model_validate(start.made_of["config"])
         assembly = replace(session.assembly, config=config)
@@ -139,7 +141,7 @@ class Relearning(KeptSwaps):
         self._options = (settings.ppo, *settings.profiles)
         self._guide = guide_of(config.online.profile, lambda _kind, _detail: None)
         piece = config.gate.piece_decisions
-        self._hearing: Hearing = (
+        self._hearing: WindowFeed = (
             InStep(recent, piece) if record.inline else ThroughMemory(recent, piece, record)
         )
         self._last: int | None = None
@@ -170,7 +172,7 @@ class Relearning(KeptSwaps):
         self._guide.see(after.mid)
         if not self._reaches(decision):
             return
-        guidance = Guidance(self._guide.guidance.profile, self._record.halvings[decision])
+        guidance = ScheduledOptions(self._guide.guidance.profile, self._record.halvings[decision])
         learner.updater.reconfigure(guided(self._options, guidance))
         transition = transition_of(before, generation, reward, tainted)
         value = float(after.action.value or 0.0)

@@ -17,9 +17,9 @@ from ztb.runtime.modes.paper import configured
 from ztb.runtime.recovery.past import Past, read_past
 from ztb.runtime.session import MakeInitialPolicy, RunContext, Session, status_of
 from ztb.runtime.verify.external_events import inputs
-from ztb.runtime.verify.record import Recorded, Start, read_rows, traded
+from ztb.runtime.verify.record import Recorded, RecordedStart, read_rows, traded
 from ztb.runtime.verify.recorded_state import Outcomes, RecordedBroker, RecordedTicks, instrument_of
-from ztb.runtime.verify.swaps import Kept, KeptSwaps, Relearnt
+from ztb.runtime.verify.swaps import KeptSwaps, RecordedGenerations, Relearnt
 from ztb.trading.policy.weights import NetworkShape, weights_sha256
 from ztb.utils import CheckpointManager
 
@@ -56,7 +56,7 @@ class Repetition:
     """
 
     def __init__(
-        self, recorded: Recorded, start: Start, directory: RunDirectory, relearn: bool = False
+        self, recorded: Recorded, start: RecordedStart, directory: RunDirectory, relearn: bool = False
     ) -> None:
         self._start = start
         past = read_past(recorded.directory.journal, start.first_seq) if start.first_seq > 1 else None
@@ -64,7 +64,7 @@ class Repetition:
         instrument = instrument_of(start)
         broker = RecordedBroker(instrument, self._script) if start.made_of["mode"] == "live" else None
         frame = _frame(recorded, start, past, directory)
-        kept = Kept(recorded.directory, recorded.digests)
+        kept = RecordedGenerations(recorded.directory, recorded.digests)
         self.session = Session(replace(frame, broker=broker), _origin(start, kept, frame))
         engine = self.session.engine
         engine.learning = self._learning = self._make_learning(kept, relearn)
@@ -73,7 +73,7 @@ class Repetition:
         if broker is not None:
             broker.progress = engine.progress
 
-    def _make_learning(self, kept: Kept, relearn: bool) -> KeptSwaps:
+    def _make_learning(self, kept: RecordedGenerations, relearn: bool) -> KeptSwaps:
         session, start = self.session, self._start
         learnt = start.made_of["learner"] != "off"
         if not (relearn and learnt and session.origin is not None):
@@ -110,7 +110,9 @@ def _contradiction(error: BaseException) -> str:
     return next((str(one) for one in inner if isinstance(one, InvariantError)), "")
 
 
-def _frame(recorded: Recorded, start: Start, past: Past | None, directory: RunDirectory) -> RunContext:
+def _frame(
+    recorded: Recorded, start: RecordedStart, past: Past | None, directory: RunDirectory
+) -> RunContext:
     made_of = start.made_of
     config = Config.model_validate(made_of["config"])
     quiet = config.model_copy(update={"online": config.online.model_copy(update={"learner": "off"})})
@@ -123,7 +125,7 @@ def _frame(recorded: Recorded, start: Start, past: Past | None, directory: RunDi
     )  # fmt: skip
 
 
-def _origin(start: Start, kept: Kept, frame: RunContext) -> MakeInitialPolicy:
+def _origin(start: RecordedStart, kept: RecordedGenerations, frame: RunContext) -> MakeInitialPolicy:
     """The generation that `start` began with, normaliser and all, from the file that it was read from."""
 
     def make(shape: NetworkShape, schema_hash: str) -> InitialPolicy:
@@ -149,7 +151,7 @@ def _first_file(directory: RunDirectory, generation: int) -> int:
     return min(files)
 
 
-def compare(start: Start, again: list[Record], rows: int) -> tuple[int, str, str]:
+def compare(start: RecordedStart, again: list[Record], rows: int) -> tuple[int, str, str]:
     """(decisions that are the same, the first difference, what could not be repeated); `rows` were consumed."""
     then = start.traded
     same = next((i for i, pair in enumerate(zip(then, again, strict=False)) if pair[0] != pair[1]), None)
@@ -170,7 +172,7 @@ def compare(start: Start, again: list[Record], rows: int) -> tuple[int, str, str
     return repeated, "", f"{what} of start {start.number}: {why}"
 
 
-def _why_cut(start: Start, rows: int) -> str:
+def _why_cut(start: RecordedStart, rows: int) -> str:
     """Why the ticks ended before the session did; "" if they did not."""
     if start.missing:
         return f"{start.missing[0]} is gone, and with it the ticks that they were made on"

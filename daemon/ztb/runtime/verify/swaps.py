@@ -13,7 +13,7 @@ from ztb.learning.generations import GenerationInfo, ServedPolicy
 from ztb.learning.service.base import Learning
 from ztb.learning.service.initial_policy import CHECKPOINT_NAME
 from ztb.ledger.run_directory import RunDirectory
-from ztb.runtime.verify.record import Start
+from ztb.runtime.verify.record import RecordedStart
 from ztb.telemetry.why.recomputation import load_weights
 from ztb.trading.policy.weights import Weights, weights_sha256
 from ztb.utils import CheckpointManager
@@ -32,7 +32,7 @@ class Relearnt:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class RecordedGenerations:
     """Generations on disk, held against the digests in the journal."""
 
     directory: RunDirectory
@@ -74,7 +74,7 @@ class Kept:
 class KeptSwaps(Learning):
     """In the learner's place: before each decision, what served it then."""
 
-    def __init__(self, start: Start, kept: Kept, policy: ServedPolicy | None) -> None:
+    def __init__(self, start: RecordedStart, kept: RecordedGenerations, policy: ServedPolicy | None) -> None:
         self.generation = start.made_of["generation"] or 0
         self._served = {row.decision: row.generation for row in start.decisions}
         self._first = start.decisions[0].decision

@@ -19,9 +19,15 @@ from ztb.control import Controls
 from ztb.ledger.records import DecisionRow, FillRow, GenerationRow, Record
 from ztb.telemetry.mqtt.commands import Commands
 from ztb.telemetry.mqtt.link import Connect, Link, LinkLost
-from ztb.telemetry.mqtt.payloads import Acknowledgement, Content, Encoder, Metrics, Status
+from ztb.telemetry.mqtt.payloads import (
+    Acknowledgement,
+    Content,
+    MetricsPayload,
+    PayloadEncoder,
+    StatusPayload,
+)
 from ztb.telemetry.mqtt.topics import Topic, Topics, discovery
-from ztb.telemetry.snapshot import AlertFact, Snapshot
+from ztb.telemetry.snapshot import AlertFact, DaemonSnapshot
 
 _T = TypeVar("_T")
 
@@ -123,7 +129,7 @@ class MqttObserver:
         self,
         connect: Connect,
         topics: Topics,
-        encode: Encoder,
+        encode: PayloadEncoder,
         interval_s: float,
         commands: Commands | None = None,
         home_assistant: bool = False,
@@ -166,7 +172,7 @@ class MqttObserver:
             "mqtt_missed": float(self._outbox.missed),
         }
 
-    async def run(self, snapshot: Callable[[], Snapshot], controls: Controls) -> None:
+    async def run(self, snapshot: Callable[[], DaemonSnapshot], controls: Controls) -> None:
         """Publish until cancelled. A command that is being executed outlives its connection."""
         async with self._broker(), asyncio.TaskGroup() as tasks:
             pause_s = _FIRST_PAUSE_S
@@ -182,7 +188,7 @@ class MqttObserver:
                 pause_s = min(2.0 * pause_s, _LONGEST_PAUSE_S)
 
     async def _until_lost(
-        self, snapshot: Callable[[], Snapshot], controls: Controls, executing: asyncio.TaskGroup
+        self, snapshot: Callable[[], DaemonSnapshot], controls: Controls, executing: asyncio.TaskGroup
     ) -> str:
         """One connection; returns why it was lost."""
         reason = ""
@@ -193,10 +199,10 @@ class MqttObserver:
         return reason
 
     async def _session(
-        self, snapshot: Callable[[], Snapshot], controls: Controls, executing: asyncio.TaskGroup
+        self, snapshot: Callable[[], DaemonSnapshot], controls: Controls, executing: asyncio.TaskGroup
     ) -> NoReturn:
         """One connection, until it is lost: ends in an exception group with LinkLost."""
-        will = self._encode(Status(False, "unknown", "connection lost"))
+        will = self._encode(StatusPayload(False, "unknown", "connection lost"))
         async with self._connect(self._topics.status, will) as link:
             await self._greet(link, snapshot())
             self._connected, self._connections = True, self._connections + 1
@@ -212,9 +218,11 @@ class MqttObserver:
                 self._connected = False
         raise LinkLost("the connection ended")
 
-    async def _greet(self, link: Link, now: Snapshot) -> None:
+    async def _greet(self, link: Link, now: DaemonSnapshot) -> None:
         _logger.info("mqtt_connected", connections=self._connections + 1)
-        await link.publish(self._topics.status, self._encode(Status(True, now.state, now.halted_because)))
+        await link.publish(
+            self._topics.status, self._encode(StatusPayload(True, now.state, now.halted_because))
+        )
         if self._home_assistant:
             for topic, payload in discovery(self._topics, now):
                 await link.publish(topic, payload)
@@ -224,17 +232,19 @@ class MqttObserver:
     async def _take_leave(self, link: Link) -> None:
         with contextlib.suppress(LinkLost, TimeoutError):
             async with asyncio.timeout(_FAREWELL_S):
-                await link.publish(self._topics.status, self._encode(Status(False, "stopping", "stopped")))
+                await link.publish(
+                    self._topics.status, self._encode(StatusPayload(False, "stopping", "stopped"))
+                )
 
-    async def _sample(self, snapshot: Callable[[], Snapshot]) -> None:
+    async def _sample(self, snapshot: Callable[[], DaemonSnapshot]) -> None:
         said: tuple[str, str] | None = None
         while True:
             now = snapshot()
             self._outbox.put_state(self._topics.state, now)
-            self._outbox.put_state(self._topics.metrics, Metrics(now))
+            self._outbox.put_state(self._topics.metrics, MetricsPayload(now))
             if said != (now.state, now.halted_because):
                 said = (now.state, now.halted_because)
-                self._outbox.put_state(self._topics.status, Status(True, *said))
+                self._outbox.put_state(self._topics.status, StatusPayload(True, *said))
             await asyncio.sleep(self._interval_s)
 
     async def _publish(self, link: Link) -> None:

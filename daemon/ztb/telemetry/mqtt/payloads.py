@@ -9,7 +9,7 @@ import msgspec
 from ztb.control import Answer
 from ztb.ledger.records import Record
 from ztb.secrets import Redactor
-from ztb.telemetry.snapshot import AlertFact, Snapshot
+from ztb.telemetry.snapshot import AlertFact, DaemonSnapshot
 
 SCHEMA_VERSION: Final = 1
 
@@ -19,7 +19,7 @@ _METRICS = (
 )  # fmt: skip
 
 
-class Status(msgspec.Struct, frozen=True):
+class StatusPayload(msgspec.Struct, frozen=True):
     """Whether the daemon is there; `state` as in the snapshot, `reason` where it is not."""
 
     online: bool
@@ -28,10 +28,10 @@ class Status(msgspec.Struct, frozen=True):
     schema_version: int = SCHEMA_VERSION
 
 
-class Metrics(msgspec.Struct, frozen=True):
+class MetricsPayload(msgspec.Struct, frozen=True):
     """Marks a snapshot of which only the figures are published."""
 
-    snapshot: Snapshot
+    snapshot: DaemonSnapshot
 
 
 class Acknowledgement(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -49,10 +49,10 @@ class Acknowledgement(msgspec.Struct, frozen=True, omit_defaults=True):
         return cls(sequence, answer.ok, answer.message, command, detail=answer.detail)
 
 
-Content = Status | Snapshot | Metrics | AlertFact | Record | Acknowledgement
+Content = StatusPayload | DaemonSnapshot | MetricsPayload | AlertFact | Record | Acknowledgement
 
 
-class Encoder:
+class PayloadEncoder:
     """Content to bytes, without secrets."""
 
     def __init__(self, redact: Redactor) -> None:
@@ -67,7 +67,7 @@ class Encoder:
 
 
 def _fields(content: Content) -> dict[str, Any]:
-    if isinstance(content, Metrics):
+    if isinstance(content, MetricsPayload):
         return {name: getattr(content.snapshot, name) for name in _METRICS}
     fields: dict[str, Any] = msgspec.to_builtins(content, builtin_types=(bytes,))
     return {key: value for key, value in fields.items() if not isinstance(value, bytes)}

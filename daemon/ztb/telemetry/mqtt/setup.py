@@ -20,7 +20,7 @@ from ztb.secrets import Redactor, known_secrets, require_secret
 from ztb.telemetry.mqtt.commands import Commands
 from ztb.telemetry.mqtt.link import Address, connecting, tls_context
 from ztb.telemetry.mqtt.observer import MqttObserver, no_broker
-from ztb.telemetry.mqtt.payloads import Encoder
+from ztb.telemetry.mqtt.payloads import PayloadEncoder
 from ztb.telemetry.mqtt.signing import RESUMING, SAFE, CommandGate, SequenceFile
 from ztb.telemetry.mqtt.topics import Topics
 
@@ -78,7 +78,7 @@ def mqtt_observer(
     return MqttObserver(
         connecting(address_of(section, section.broker, instance, environment, state_folder)),
         Topics(section.prefix, instance),
-        Encoder(Redactor(known_secrets(environment))),
+        PayloadEncoder(Redactor(known_secrets(environment))),
         section.interval_ms / 1000.0,
         _commands(section, instance, state_folder, clock, note, environment),
         section.home_assistant,

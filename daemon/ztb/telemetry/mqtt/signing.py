@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +15,7 @@ import msgspec
 
 from ztb.control import Command, Disarm, Flatten, Freeze, Halt, Resume, Rollback, Status, Unfreeze
 from ztb.errors import ConfigError
+from ztb.utils import files
 
 MAXIMUM_BYTES = 4096
 MAXIMUM_AHEAD_MS = 600_000
@@ -29,7 +29,7 @@ RESUMING: tuple[type[msgspec.Struct], ...] = (Resume, Unfreeze)
 _DOMAIN = b"ztb-command-1\n"
 
 
-class Reason(StrEnum):
+class CommandRefusal(StrEnum):
     """Why a command is refused."""
 
     RETAINED = "retained"
@@ -63,7 +63,7 @@ class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Refused:
     """A command that is not obeyed. `sequence` is known where the signature was right."""
 
-    reason: Reason
+    reason: CommandRefusal
     sequence: int | None = None
 
 
@@ -88,7 +88,7 @@ class CommandGate:
     def judge(self, payload: bytes, retained: bool, now_ns: int, highest: int) -> Body | Refused:
         """The command to obey, or why not. `highest`: the highest sequence obeyed so far."""
         if retained:
-            return Refused(Reason.RETAINED)
+            return Refused(CommandRefusal.RETAINED)
         body = self._authentic(payload)
         if isinstance(body, Refused):
             return body
@@ -97,29 +97,29 @@ class CommandGate:
 
     def _authentic(self, payload: bytes) -> Body | Refused:
         if len(payload) > MAXIMUM_BYTES:
-            return Refused(Reason.TOO_LONG)
+            return Refused(CommandRefusal.TOO_LONG)
         try:
             envelope = msgspec.json.decode(payload, type=Envelope)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return Refused(Reason.MALFORMED)
+            return Refused(CommandRefusal.MALFORMED)
         mac = _mac(self._key, envelope.body.encode())
         if not hmac.compare_digest(mac.encode(), envelope.signature.encode()):
-            return Refused(Reason.SIGNATURE)
+            return Refused(CommandRefusal.SIGNATURE)
         try:
             return msgspec.json.decode(envelope.body, type=Body)
         except msgspec.DecodeError:
-            return Refused(Reason.MALFORMED)
+            return Refused(CommandRefusal.MALFORMED)
 
-    def _fault(self, body: Body, now_ms: int, highest: int) -> Reason | None:
+    def _fault(self, body: Body, now_ms: int, highest: int) -> CommandRefusal | None:
         if body.instance != self._instance:
-            return Reason.INSTANCE
+            return CommandRefusal.INSTANCE
         if body.expires_ms <= now_ms:
-            return Reason.EXPIRED
+            return CommandRefusal.EXPIRED
         if body.expires_ms > now_ms + MAXIMUM_AHEAD_MS:
-            return Reason.EXPIRY_TOO_FAR
+            return CommandRefusal.EXPIRY_TOO_FAR
         if body.sequence <= highest:
-            return Reason.SEQUENCE
-        return None if isinstance(body.command, self._permitted) else Reason.FORBIDDEN
+            return CommandRefusal.SEQUENCE
+        return None if isinstance(body.command, self._permitted) else CommandRefusal.FORBIDDEN
 
 
 class SequenceFile:
@@ -142,15 +142,5 @@ class SequenceFile:
 
     def advance(self, sequence: int) -> None:
         """Remember `sequence`; durable on return."""
-        partial = self._path.with_suffix(".partial")
-        with partial.open("w", encoding="ascii") as file:
-            file.write(f"{sequence}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        files.write_durably(self._path, f"{sequence}\n".encode("ascii"))
         self.highest = sequence

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from ztb.errors import ConfigError
-from ztb.telemetry.snapshot import Snapshot
+from ztb.telemetry.snapshot import DaemonSnapshot
 
 QoS = Literal[0, 1]
 
@@ -61,7 +61,7 @@ _SENSORS: tuple[tuple[str, str, str | None, str], ...] = (
 """Field of the snapshot, name, unit (`quote` and `base`: the currency), icon."""
 
 
-def discovery(topics: Topics, now: Snapshot) -> Iterator[tuple[Topic, bytes]]:
+def discovery(topics: Topics, now: DaemonSnapshot) -> Iterator[tuple[Topic, bytes]]:
     """What to publish: topics with their payloads."""
     node = re.sub(r"[^A-Za-z0-9_-]", "_", f"ztb_{now.instance}")
     for field, name, unit, icon in _SENSORS:
@@ -87,7 +87,7 @@ def _topic(kind: str, node: str, field: str) -> Topic:
     return Topic(f"homeassistant/{kind}/{node}/{field}/config", 1, True)
 
 
-def _common(topics: Topics, now: Snapshot, node: str, field: str) -> dict[str, Any]:
+def _common(topics: Topics, now: DaemonSnapshot, node: str, field: str) -> dict[str, Any]:
     return {
         "unique_id": f"{node}_{field}",
         "availability_topic": topics.status.name,

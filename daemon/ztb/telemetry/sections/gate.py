@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ztb.learning.helping import CONFIDENCE, UNLEARNT, Comparison, Helping
+from ztb.learning.benchmarks import CONFIDENCE, UNLEARNT, BenchmarkTracker, Comparison
 from ztb.ledger.records import GenerationRow
 from ztb.telemetry import texts
 from ztb.telemetry.markup import Html, join, table, text
@@ -151,7 +151,7 @@ def credit(run: RunData) -> str:
 
 
 def _learning(run: RunData, found: Sequence[Comparison]) -> Comparison | None:
-    """What says whether learning helps, as `Helping.learning`; None where it is not known, or nothing learns."""
+    """What says whether learning helps, as `BenchmarkTracker.learning`; None where not known, or nothing learns."""
     baseline = UNLEARNT if run.experts else "frozen"
     return next((one for one in found if one.baseline == baseline), None)
 
@@ -172,7 +172,7 @@ def _unlearnt(run: RunData) -> list[Comparison]:
 
 def comparisons(run: RunData) -> tuple[Comparison, ...]:
     """As the run itself made them, decision by decision."""
-    made, marks = Helping(), run.marks
+    made, marks = BenchmarkTracker(), run.marks
     others = {"frozen": marks.frozen, "hold": marks.hold}
     known = {name: values for name, values in others.items() if not np.isnan(values).any()}
     for k in range(len(marks.ts_ns)):

@@ -1,11 +1,11 @@
-"""Costs, choices, refusals and orders."""
+"""TradingCosts, choices, refusals and orders."""
 
 from __future__ import annotations
 
 from collections import Counter
 
 from ztb.telemetry import texts
-from ztb.telemetry.costs import Costs
+from ztb.telemetry.costs import TradingCosts
 from ztb.telemetry.markup import Html, bar, card, cards, join, table, text, tone
 from ztb.telemetry.run_data import RunData
 from ztb.trading.sizing import TIMINGS
@@ -14,7 +14,7 @@ _TIMING_NAMES = ("wait", "passive", "aggressive")
 _EVENTS = {"cancelrejected": "cancel rejected", "rolled_back": "rolled back"}
 
 
-def cost_cards(run: RunData, spent: Costs) -> Html:
+def cost_cards(run: RunData, spent: TradingCosts) -> Html:
     """Fees, slippage, and what they took of the result."""
     quote = run.base_quote[1]
     maker = spent.maker_notional / spent.traded if spent.traded > 0 else None

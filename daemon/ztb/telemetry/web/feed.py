@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import FillRow, GenerationRow, MarkRow, Record, UpdateRow
 from ztb.secrets import Redactor
-from ztb.telemetry.snapshot import AlertFact, Snapshot
+from ztb.telemetry.snapshot import AlertFact, DaemonSnapshot
 
 Row: TypeAlias = tuple[Any, ...]
 KINDS = ("marks", "fills", "updates", "generations", "alerts")
@@ -59,7 +59,7 @@ class Thinned:
         return self._kept if newest is None or self._kept[-1] is newest else [*self._kept, newest]
 
 
-class Feed:
+class PageFeed:
     """History for a page that opens, and news for one that is open.
 
     Rows: marks (s, mid, equity, hold, frozen, position), fills (s, price, side, quantity), updates (number, entropy,
@@ -120,7 +120,7 @@ class Feed:
         self._alerts.append(row)
         self._tell("alerts", row)
 
-    def sample(self, now: Snapshot) -> None:
+    def sample(self, now: DaemonSnapshot) -> None:
         """Draw the state of now, unless nothing has happened since the last."""
         if now.last_tick_ns is not None and now.mid is not None:
             self._mark(

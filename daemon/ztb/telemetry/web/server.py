@@ -18,8 +18,8 @@ from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import Record
 from ztb.secrets import Redactor
 from ztb.telemetry.metrics import CONTENT_TYPE, Metrics
-from ztb.telemetry.snapshot import AlertFact, Snapshot
-from ztb.telemetry.web.feed import Feed
+from ztb.telemetry.snapshot import AlertFact, DaemonSnapshot
+from ztb.telemetry.web.feed import PageFeed
 from ztb.telemetry.web.guard import COOKIE, Guard
 from ztb.telemetry.web.listening import Listening
 
@@ -50,11 +50,11 @@ class WebObserver:
         self._guard = Guard(listening.hosts, listening.token, listening.tls is not None)
         self._metrics = metrics
         self._redact = redact
-        self._feed = Feed(redact)
+        self._feed = PageFeed(redact)
         self._viewers = 0
         self._leaving = asyncio.Event()
-        self._take: Callable[[], Snapshot] | None = None
-        self._now: Snapshot | None = None
+        self._take: Callable[[], DaemonSnapshot] | None = None
+        self._now: DaemonSnapshot | None = None
         self.addresses: list[Any] = []
 
     def record(self, record: Record) -> None:
@@ -76,7 +76,7 @@ class WebObserver:
         """How many watch."""
         return {"web_viewers": float(self._viewers)}
 
-    async def run(self, snapshot: Callable[[], Snapshot], controls: Controls) -> None:
+    async def run(self, snapshot: Callable[[], DaemonSnapshot], controls: Controls) -> None:
         """Serve until cancelled. ConfigError: the address is taken or not ours."""
         self._leaving.clear()
         self._take = snapshot
@@ -121,12 +121,12 @@ class WebObserver:
             self._leaving.set()
             await runner.cleanup()
 
-    def _fresh(self) -> Snapshot:
+    def _fresh(self) -> DaemonSnapshot:
         if self._take is None:
             raise web.HTTPServiceUnavailable(text="not running yet")
         return self._take()
 
-    def _json(self, snapshot: Snapshot | None) -> str:
+    def _json(self, snapshot: DaemonSnapshot | None) -> str:
         return self._redact(msgspec.json.encode(snapshot).decode())
 
     async def _page(self, _: web.Request) -> web.StreamResponse:

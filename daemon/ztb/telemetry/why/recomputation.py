@@ -13,7 +13,7 @@ from ztb.ledger.records import DecisionRow
 from ztb.ledger.run_directory import RunDirectory
 from ztb.strategies.loader import load_strategy
 from ztb.trading.policy.network import new_serving
-from ztb.trading.policy.serving import Choice
+from ztb.trading.policy.serving import PolicyDecision
 from ztb.trading.policy.weights import NetworkShape, Weights, weights_sha256
 from ztb.trading.sizing import TIMINGS
 from ztb.utils import CheckpointManager
@@ -99,7 +99,7 @@ def load_weights(directory: RunDirectory, generation: int) -> tuple[int, Weights
 
 def _compare(
     decision: DecisionRow,
-    choice: Choice,
+    choice: PolicyDecision,
     probabilities: list[NDArray[np.float64]],
     checkpoint: int,
     same_weights: bool,

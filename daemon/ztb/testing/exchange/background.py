@@ -6,8 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ztb.testing.exchange.listing import SCALE
-from ztb.testing.exchange.orders import OPEN, Order, OrderRequest, OrderType, Side, TimeInForce
-from ztb.testing.exchange.venue import MAKERS, TAKERS, Market, Venue
+from ztb.testing.exchange.orders import (
+    OPEN,
+    ExchangeOrder,
+    ExchangeOrderRequest,
+    ExchangeOrderType,
+    ExchangeTimeInForce,
+    Side,
+)
+from ztb.testing.exchange.venue import MAKERS, TAKERS, Market, MatchingEngine
 
 _ENDLESS = 10**9 * SCALE
 
@@ -16,9 +23,11 @@ _ENDLESS = 10**9 * SCALE
 class Background:
     """Quotes and takes on one market, for accounts that never run dry."""
 
-    venue: Venue
+    venue: MatchingEngine
     market: Market
-    quoted: dict[tuple[Side, int], list[Order]] = field(default_factory=dict[tuple[Side, int], list[Order]])
+    quoted: dict[tuple[Side, int], list[ExchangeOrder]] = field(
+        default_factory=dict[tuple[Side, int], list[ExchangeOrder]]
+    )
     sent: int = 0
 
     def __post_init__(self) -> None:
@@ -36,7 +45,7 @@ class Background:
             self.venue.cancel(last, now_ms)
             missing += last.remaining
         if missing > 0:
-            order = self._send(MAKERS, side, price, missing, TimeInForce.GTC, now_ms)
+            order = self._send(MAKERS, side, price, missing, ExchangeTimeInForce.GTC, now_ms)
             if order.status in OPEN:
                 orders.append(order)
         if orders:
@@ -49,7 +58,7 @@ class Background:
 
     def take(self, side: Side, quantity: int, limit: int, now_ms: int) -> None:
         """Somebody takes up to `quantity`, as far as `limit`."""
-        self._send(TAKERS, side, limit, quantity, TimeInForce.IOC, now_ms)
+        self._send(TAKERS, side, limit, quantity, ExchangeTimeInForce.IOC, now_ms)
 
     def trade_at(self, side: Side, price: int, quantity: int, now_ms: int) -> None:
         """A trade that was recorded: `side` took `quantity` at `price`.
@@ -82,21 +91,21 @@ class Background:
             if self.quantity(side, price) != quantity:
                 self.set_level(side, price, quantity, now_ms)
 
-    def _orders(self, side: Side, price: int) -> list[Order]:
+    def _orders(self, side: Side, price: int) -> list[ExchangeOrder]:
         found = self.quoted.pop((side, price), [])
         return [order for order in found if order.status in OPEN]
 
-    def _is_last(self, order: Order) -> bool:
+    def _is_last(self, order: ExchangeOrder) -> bool:
         """Whether nobody queues behind `order`: it can grow by taking its place anew."""
         request = order.request
         return next(reversed(self.market.book.of(request.side).levels[request.price])) == order.id
 
     def _send(
-        self, account: str, side: Side, price: int, quantity: int, force: TimeInForce, now_ms: int
-    ) -> Order:
+        self, account: str, side: Side, price: int, quantity: int, force: ExchangeTimeInForce, now_ms: int
+    ) -> ExchangeOrder:
         self.sent += 1
-        request = OrderRequest(
+        request = ExchangeOrderRequest(
             account, self.market.listing.symbol, f"{self.market.listing.symbol}{self.sent}", side,
-            OrderType.LIMIT, force, price, quantity,
+            ExchangeOrderType.LIMIT, force, price, quantity,
         )  # fmt: skip
         return self.venue.place(request, now_ms)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ztb.testing.exchange.listing import SCALE, cost_of
-from ztb.testing.exchange.orders import Order, OrderRequest, OrderType, Side
+from ztb.testing.exchange.orders import ExchangeOrder, ExchangeOrderRequest, ExchangeOrderType, Side
 
 
 @dataclass(slots=True)
@@ -19,7 +19,7 @@ class BookSide:
 
     side: Side
     prices: list[int] = field(default_factory=list[int])
-    levels: dict[int, dict[int, Order]] = field(default_factory=dict[int, dict[int, Order]])
+    levels: dict[int, dict[int, ExchangeOrder]] = field(default_factory=dict[int, dict[int, ExchangeOrder]])
     totals: dict[int, int] = field(default_factory=dict[int, int])
 
     @property
@@ -42,7 +42,7 @@ class BookSide:
                 return
             yield price
 
-    def add(self, order: Order) -> None:
+    def add(self, order: ExchangeOrder) -> None:
         """`order` joins the end of the queue at its price."""
         price = order.request.price
         if price not in self.levels:
@@ -52,11 +52,11 @@ class BookSide:
         self.levels[price][order.id] = order
         self.totals[price] += order.remaining
 
-    def reduce(self, order: Order, quantity: int) -> None:
+    def reduce(self, order: ExchangeOrder, quantity: int) -> None:
         """`quantity` left `order`, which keeps its place."""
         self.totals[order.request.price] -= quantity
 
-    def remove(self, order: Order) -> None:
+    def remove(self, order: ExchangeOrder) -> None:
         """`order` leaves, with what it still holds."""
         price = order.request.price
         level = self.levels[price]
@@ -101,17 +101,17 @@ class Book:
 class Match:
     """What an order would do on arrival: fills in order of priority, and own orders in its way, which expire."""
 
-    fills: list[tuple[Order, int]] = field(default_factory=list[tuple[Order, int]])
-    prevented: list[Order] = field(default_factory=list[Order])
+    fills: list[tuple[ExchangeOrder, int]] = field(default_factory=list[tuple[ExchangeOrder, int]])
+    prevented: list[ExchangeOrder] = field(default_factory=list[ExchangeOrder])
     quantity: int = 0
     cost: int = 0
 
 
-def match(book: Book, request: OrderRequest, lot: int) -> Match:
+def match(book: Book, request: ExchangeOrderRequest, lot: int) -> Match:
     """Walk the other side as far as price and quantity of `request` reach; changes nothing."""
     found = Match()
     other = book.of(request.side.opposite)
-    limit = None if request.type is OrderType.MARKET else request.price
+    limit = None if request.type is ExchangeOrderType.MARKET else request.price
     for price in other.by_priority(limit):
         for maker in other.levels[price].values():
             room = _room(request, found, price, lot)
@@ -127,7 +127,7 @@ def match(book: Book, request: OrderRequest, lot: int) -> Match:
     return found
 
 
-def _room(request: OrderRequest, found: Match, price: int, lot: int) -> int:
+def _room(request: ExchangeOrderRequest, found: Match, price: int, lot: int) -> int:
     """Base units that `request` still takes at `price`; whole lots of what is left of a quote amount."""
     if not request.quote_quantity:
         return request.quantity - found.quantity

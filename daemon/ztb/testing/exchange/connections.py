@@ -9,7 +9,7 @@ import msgspec
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class WebSocketFrame:
     """A message for a client. `stream` is the stream it belongs to, "user", or "answer" to a request.
 
     `delay_s` is by how much it is late; what follows on the connection waits for it.
@@ -28,7 +28,7 @@ class Close:
     reason: str = ""
 
 
-Output = Frame | Close
+Output = WebSocketFrame | Close
 Deliver = Callable[[Output], None]
 
 
@@ -77,14 +77,14 @@ class Connections:
         for connection in list(self.open):
             if stream in connection.streams:
                 whole = f'{{"stream":"{stream}","data":{text}}}' if connection.wrapped else text
-                connection.deliver(Frame(whole, stream))
+                connection.deliver(WebSocketFrame(whole, stream))
 
     def publish_user(self, event: object) -> None:
         """One event of the user stream."""
         text = encode(event)
         for connection in self.users():
             whole = f'{{"subscriptionId":{connection.user_subscription},"event":{text}}}'
-            connection.deliver(Frame(whole, "user"))
+            connection.deliver(WebSocketFrame(whole, "user"))
 
     def users(self) -> Iterator[Connection]:
         """Connections that have subscribed to the user stream."""

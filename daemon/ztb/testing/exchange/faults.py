@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 import msgspec
 
 
-class Kind(StrEnum):
+class FaultKind(StrEnum):
     """What goes wrong: four kinds happen to requests, five to messages, three at once."""
 
     STATUS = "status"
@@ -27,8 +27,10 @@ class Kind(StrEnum):
     SKEW = "skew"
 
 
-REQUEST_KINDS = frozenset({Kind.STATUS, Kind.NO_ANSWER, Kind.RESET, Kind.SLOW})
-MESSAGE_KINDS = frozenset({Kind.DROP, Kind.DUPLICATE, Kind.MALFORM, Kind.DELAY, Kind.SILENCE})
+REQUEST_KINDS = frozenset({FaultKind.STATUS, FaultKind.NO_ANSWER, FaultKind.RESET, FaultKind.SLOW})
+MESSAGE_KINDS = frozenset(
+    {FaultKind.DROP, FaultKind.DUPLICATE, FaultKind.MALFORM, FaultKind.DELAY, FaultKind.SILENCE}
+)
 
 
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,7 +43,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     only its answer is lost. `text`: what a malformed frame reads; by default, half of what it was.
     """
 
-    kind: Kind
+    kind: FaultKind
     match: str = "*"
     count: int = 1
     after: int = 0
@@ -65,7 +67,7 @@ class Armed:
         fault = self.fault
         if not fnmatchcase(name, fault.match):
             return False
-        if fault.kind is Kind.SILENCE:
+        if fault.kind is FaultKind.SILENCE:
             strikes = self.until_ns is None or now_ns < self.until_ns
         else:
             self.seen += 1
@@ -82,7 +84,7 @@ class Faults:
 
     def arm(self, fault: Fault, now_ns: int) -> Armed:
         """From now on, `fault` waits for its moments."""
-        ends = fault.kind is Kind.SILENCE and fault.seconds > 0
+        ends = fault.kind is FaultKind.SILENCE and fault.seconds > 0
         added = Armed(fault, now_ns + round(fault.seconds * 1e9) if ends else None)
         self.armed.append(added)
         return added
@@ -104,10 +106,10 @@ class Faults:
         return any(
             armed.fault.match == "*" and (armed.until_ns is None or now_ns < armed.until_ns)
             for armed in self.armed
-            if armed.fault.kind is Kind.SILENCE
+            if armed.fault.kind is FaultKind.SILENCE
         )
 
-    def _striking(self, kinds: frozenset[Kind], name: str, now_ns: int) -> Iterator[Fault]:
+    def _striking(self, kinds: frozenset[FaultKind], name: str, now_ns: int) -> Iterator[Fault]:
         for armed in self.armed:
             if armed.fault.kind in kinds and armed.strikes(name, now_ns):
                 yield armed.fault

@@ -12,12 +12,12 @@ from enum import Enum
 import msgspec
 
 from ztb.testing.exchange.api import events
-from ztb.testing.exchange.connections import Close, Connection, Deliver, Frame, Output
+from ztb.testing.exchange.connections import Close, Connection, Deliver, Output, WebSocketFrame
 from ztb.testing.exchange.exchange import Exchange, Response
-from ztb.testing.exchange.faults import Armed, Fault, Faults, Kind
+from ztb.testing.exchange.faults import Armed, Fault, FaultKind, Faults
 
 
-class Outcome(Enum):
+class CallOutcome(Enum):
     """What a transport does with a reply: send it, never answer, or break the connection."""
 
     ANSWERED = "answered"
@@ -31,7 +31,7 @@ class Reply:
 
     response: Response
     delay_s: float = 0.0
-    outcome: Outcome = Outcome.ANSWERED
+    outcome: CallOutcome = CallOutcome.ANSWERED
 
 
 _TEXTS = {
@@ -51,8 +51,8 @@ class Gateway:
     def handle_request(self, method: str, path: str, params: str, headers: Mapping[str, str]) -> Reply:
         """Answer one REST request. `params`: query string and form as sent, joined with &."""
         struck = list(self.faults.of_request(f"{method} {path}", self._now_ns()))
-        fails = next((fault for fault in struck if fault.kind is not Kind.SLOW), None)
-        delay_s = sum(fault.seconds for fault in struck if fault.kind is Kind.SLOW)
+        fails = next((fault for fault in struck if fault.kind is not FaultKind.SLOW), None)
+        delay_s = sum(fault.seconds for fault in struck if fault.kind is FaultKind.SLOW)
         if fails is None or fails.accepted:
             response = self.exchange.handle_request(method, path, params, headers)
         else:
@@ -60,10 +60,10 @@ class Gateway:
         if fails is None:
             return Reply(response, delay_s)
         match fails.kind:
-            case Kind.NO_ANSWER:
-                return Reply(response, delay_s, Outcome.NO_ANSWER)
-            case Kind.RESET:
-                return Reply(response, delay_s, Outcome.RESET)
+            case FaultKind.NO_ANSWER:
+                return Reply(response, delay_s, CallOutcome.NO_ANSWER)
+            case FaultKind.RESET:
+                return Reply(response, delay_s, CallOutcome.RESET)
             case _:
                 return Reply(_failure(fails.status), delay_s)
 
@@ -92,12 +92,12 @@ class Gateway:
         """Arm `fault`; those that happen at once have happened on return."""
         armed = self.faults.arm(fault, self._now_ns())
         match fault.kind:
-            case Kind.SKEW:
+            case FaultKind.SKEW:
                 self.exchange.skew_ms = round(fault.seconds * 1_000)
                 armed.happened = 1
-            case Kind.DISCONNECT:
+            case FaultKind.DISCONNECT:
                 armed.happened = self._disconnect_all()
-            case Kind.END_SESSION:
+            case FaultKind.END_SESSION:
                 armed.happened = self._end_sessions()
             case _:
                 pass
@@ -130,11 +130,11 @@ class Gateway:
         frames = [output]
         for fault in self.faults.of_message(output.stream, self._now_ns()):
             match fault.kind:
-                case Kind.DROP | Kind.SILENCE:
+                case FaultKind.DROP | FaultKind.SILENCE:
                     return []
-                case Kind.DUPLICATE:
+                case FaultKind.DUPLICATE:
                     frames = frames * 2
-                case Kind.MALFORM:
+                case FaultKind.MALFORM:
                     frames = [replace(frame, text=fault.text or _half(frame)) for frame in frames]
                 case _:
                     frames = [replace(frame, delay_s=frame.delay_s + fault.seconds) for frame in frames]
@@ -144,7 +144,7 @@ class Gateway:
         return self.exchange.clock.now_ns()
 
 
-def _half(frame: Frame) -> str:
+def _half(frame: WebSocketFrame) -> str:
     return frame.text[: len(frame.text) // 2]
 
 

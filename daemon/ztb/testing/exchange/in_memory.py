@@ -13,8 +13,8 @@ from aiohttp import ClientOSError, ServerDisconnectedError
 
 from ztb.ports import Clock
 from ztb.testing.exchange.connections import Close, Output
-from ztb.testing.exchange.gateway import Gateway, Outcome
-from ztb.testing.memory_transport import MemorySocket, Reply
+from ztb.testing.exchange.gateway import CallOutcome, Gateway
+from ztb.testing.memory_transport import MemoryReply, MemorySocket
 
 _CUT = 1006
 _MORE = 200  # things that happen at the market between two turns of the loop
@@ -43,7 +43,7 @@ class MemoryExchange:
             left_s = (exchange.next_due_ns - self._clock.now_ns()) / 1e9
             await asyncio.sleep(0.0 if behind else max(left_s, 1e-6))
 
-    async def request(self, method: str, url: str, body: str, headers: Mapping[str, str]) -> Reply:
+    async def request(self, method: str, url: str, body: str, headers: Mapping[str, str]) -> MemoryReply:
         """See `MemoryVenue`."""
         await asyncio.sleep(self._latency_s())
         if self.down:
@@ -55,12 +55,12 @@ class MemoryExchange:
             asyncio.get_running_loop().call_later(self.strays.pop(0), arrive)
             raise ServerDisconnectedError
         reply = self.gateway.handle_request(method, parts.path, params, headers)
-        if reply.outcome is Outcome.RESET:
+        if reply.outcome is CallOutcome.RESET:
             raise ServerDisconnectedError
-        never = reply.outcome is Outcome.NO_ANSWER
+        never = reply.outcome is CallOutcome.NO_ANSWER
         delay_s = math.inf if never else self._latency_s() + reply.delay_s
         response = reply.response
-        return Reply(response.body.decode(), response.status, dict(response.headers), delay_s)
+        return MemoryReply(response.body.decode(), response.status, dict(response.headers), delay_s)
 
     def connect(self, url: str, socket: MemorySocket) -> None:
         """See `MemoryVenue`."""

@@ -15,11 +15,11 @@ from aiohttp import WSMsgType, web
 
 from ztb.ports import Clock
 from ztb.runtime.clock import SystemClock
-from ztb.testing.exchange.connections import Close, Connection, Frame, Output
+from ztb.testing.exchange.connections import Close, Connection, Output, WebSocketFrame
 from ztb.testing.exchange.exchange import Exchange, Response
-from ztb.testing.exchange.faults import Armed, Fault, Kind
+from ztb.testing.exchange.faults import Armed, Fault, FaultKind
 from ztb.testing.exchange.flow import Flow
-from ztb.testing.exchange.gateway import PATH, Gateway, Outcome, handle_control
+from ztb.testing.exchange.gateway import PATH, CallOutcome, Gateway, handle_control
 from ztb.testing.exchange.listing import LISTINGS, SCALE, Listing
 from ztb.testing.exchange.setup import Setup, open_exchange
 from ztb.testing.exchange.venue import Credentials
@@ -102,7 +102,7 @@ class LocalExchange:
 
     def inject(self, kind: str, **details: Any) -> Armed:
         """Let something go wrong; see `Fault`. Returns what counts how often it happened."""
-        return self.gateway.inject(Fault(Kind(kind), **details))
+        return self.gateway.inject(Fault(FaultKind(kind), **details))
 
     def ccxt_options(self) -> dict[str, Any]:
         """Constructor options for `ccxt.pro.binance` (or `ccxt.async_support`, or `ccxt`)."""
@@ -149,9 +149,9 @@ class LocalExchange:
         self.core.advance()
         reply = self.gateway.handle_request(request.method, request.path, params, request.headers)
         await asyncio.sleep(reply.delay_s)
-        if reply.outcome is Outcome.NO_ANSWER:
+        if reply.outcome is CallOutcome.NO_ANSWER:
             await asyncio.sleep(_ENDLESS_S)
-        if reply.outcome is Outcome.RESET:
+        if reply.outcome is CallOutcome.RESET:
             _cut(request)
         return _answer(reply.response)
 
@@ -201,7 +201,7 @@ def _cut(request: web.Request) -> None:
 
 async def _write(request: web.Request, socket: web.WebSocketResponse, outputs: asyncio.Queue[Output]) -> None:
     """Send what is put into `outputs`, in order, until it says to close or the client has gone."""
-    while isinstance(output := await outputs.get(), Frame):
+    while isinstance(output := await outputs.get(), WebSocketFrame):
         await asyncio.sleep(output.delay_s)
         try:
             await socket.send_str(output.text)

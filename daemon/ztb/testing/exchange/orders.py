@@ -32,19 +32,19 @@ class Side(StrEnum):
         return Side.SELL if self is Side.BUY else Side.BUY
 
 
-class OrderType(StrEnum):
+class ExchangeOrderType(StrEnum):
     LIMIT = "LIMIT"
     MARKET = "MARKET"
     LIMIT_MAKER = "LIMIT_MAKER"
 
 
-class TimeInForce(StrEnum):
+class ExchangeTimeInForce(StrEnum):
     GTC = "GTC"
     IOC = "IOC"
     FOK = "FOK"
 
 
-class Status(StrEnum):
+class ExchangeOrderStatus(StrEnum):
     NEW = "NEW"
     PARTIALLY_FILLED = "PARTIALLY_FILLED"
     FILLED = "FILLED"
@@ -63,34 +63,34 @@ class Execution(StrEnum):
     TRADE_PREVENTION = "TRADE_PREVENTION"
 
 
-OPEN = frozenset({Status.NEW, Status.PARTIALLY_FILLED})
+OPEN = frozenset({ExchangeOrderStatus.NEW, ExchangeOrderStatus.PARTIALLY_FILLED})
 
 
 @dataclass(frozen=True, slots=True)
-class OrderRequest:
+class ExchangeOrderRequest:
     """An order as asked for. Amounts in units (1e-8); a market order names `quantity` or `quote_quantity`."""
 
     account: str
     symbol: str
     client_id: str
     side: Side
-    type: OrderType
-    time_in_force: TimeInForce = TimeInForce.GTC
+    type: ExchangeOrderType
+    time_in_force: ExchangeTimeInForce = ExchangeTimeInForce.GTC
     price: int = 0
     quantity: int = 0
     quote_quantity: int = 0
 
 
 @dataclass(slots=True)
-class Order:
+class ExchangeOrder:
     """An accepted order. `locked` is what it holds back of quote (buy) or base (sell), in units."""
 
     id: int
-    request: OrderRequest
+    request: ExchangeOrderRequest
     quantity: int
     created_ms: int
     updated_ms: int
-    status: Status = Status.NEW
+    status: ExchangeOrderStatus = ExchangeOrderStatus.NEW
     filled: int = 0
     spent: int = 0
     locked: int = 0
@@ -134,10 +134,10 @@ class Print:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ExecutionReport:
     """An order as it was right after something happened to it."""
 
-    order: Order
+    order: ExchangeOrder
     execution: Execution
     time_ms: int
     fill: Fill | None = None
@@ -153,4 +153,4 @@ class BalanceChange:
     time_ms: int
 
 
-Fact = Print | Report | BalanceChange
+Fact = Print | ExecutionReport | BalanceChange

@@ -18,36 +18,36 @@ from ztb.testing.exchange.listing import PPM, Listing, cost_of
 from ztb.testing.exchange.orders import (
     OPEN,
     BalanceChange,
+    ExchangeOrder,
+    ExchangeOrderRequest,
+    ExchangeOrderStatus,
+    ExchangeOrderType,
+    ExchangeTimeInForce,
     Execution,
+    ExecutionReport,
     Fact,
     Fill,
-    Order,
-    OrderRequest,
-    OrderType,
     Print,
     Refusal,
-    Report,
     Side,
-    Status,
-    TimeInForce,
     filter_failure,
 )
 
 
-def check_filters(listing: Listing, request: OrderRequest, last_price: int) -> None:
+def check_filters(listing: Listing, request: ExchangeOrderRequest, last_price: int) -> None:
     """Raise a Refusal that names the first filter which `request` breaks; `last_price` in units."""
-    if request.type is not OrderType.MARKET:
+    if request.type is not ExchangeOrderType.MARKET:
         _check_price(listing, request, last_price)
     if request.quote_quantity:
         _check_notional(listing, request.quote_quantity)
         return
     if not listing.lot <= request.quantity <= listing.max_quantity or request.quantity % listing.lot:
         raise filter_failure("LOT_SIZE")
-    price = last_price if request.type is OrderType.MARKET else request.price
+    price = last_price if request.type is ExchangeOrderType.MARKET else request.price
     _check_notional(listing, cost_of(price, request.quantity))
 
 
-def _check_price(listing: Listing, request: OrderRequest, last_price: int) -> None:
+def _check_price(listing: Listing, request: ExchangeOrderRequest, last_price: int) -> None:
     price = request.price
     if not listing.tick <= price <= listing.max_price or price % listing.tick:
         raise filter_failure("PRICE_FILTER")
@@ -81,19 +81,19 @@ class Market:
 
 
 @dataclass(slots=True)
-class Venue:
+class MatchingEngine:
     """State of the whole venue. Every command takes its time in milliseconds and leaves facts to be taken."""
 
     markets: dict[str, Market]
     accounts: Accounts = field(default_factory=Accounts)
-    orders: dict[int, Order] = field(default_factory=dict[int, Order])
+    orders: dict[int, ExchangeOrder] = field(default_factory=dict[int, ExchangeOrder])
     open_ids: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     fills: list[Fill] = field(default_factory=list[Fill])
     facts: list[Fact] = field(default_factory=list[Fact])
     last_order_id: int = 0
 
     @classmethod
-    def of(cls, listings: Sequence[Listing]) -> Venue:
+    def of(cls, listings: Sequence[Listing]) -> MatchingEngine:
         """An empty venue."""
         return cls({listing.symbol: Market(listing, listing.start_price) for listing in listings})
 
@@ -104,7 +104,7 @@ class Venue:
             raise Refusal(-1121, "Invalid symbol.")
         return found
 
-    def place(self, request: OrderRequest, now_ms: int) -> Order:
+    def place(self, request: ExchangeOrderRequest, now_ms: int) -> ExchangeOrder:
         """Accept an order, trade what crosses, rest or expire what is left; Refusal changes nothing."""
         market = self.market(request.symbol)
         if request.account not in HOUSE:
@@ -112,22 +112,24 @@ class Venue:
         if (request.account, request.client_id) in self.open_ids:
             raise Refusal(-2010, "Duplicate order sent.")
         found = match(market.book, request, market.listing.lot)
-        if request.type is OrderType.LIMIT_MAKER and (found.fills or found.prevented):
-            raise Refusal(-2010, "Order would immediately match and take.")
+        if request.type is ExchangeOrderType.LIMIT_MAKER and (found.fills or found.prevented):
+            raise Refusal(-2010, "ExchangeOrder would immediately match and take.")
         order = self._accept(market, request, found, now_ms)
-        if request.time_in_force is not TimeInForce.FOK or found.quantity == request.quantity:
+        if request.time_in_force is not ExchangeTimeInForce.FOK or found.quantity == request.quantity:
             self._trade(market, order, found, now_ms)
         self._rest_or_expire(market, order, now_ms)
         self._tell_balances(now_ms)
         return order
 
-    def cancel(self, order: Order, now_ms: int, cancel_id: str = "") -> None:
+    def cancel(self, order: ExchangeOrder, now_ms: int, cancel_id: str = "") -> None:
         """Take an open order off the book."""
         self._leave_book(order)
-        self._close(order, Status.CANCELED, Execution.CANCELED, now_ms, cancel_id)
+        self._close(order, ExchangeOrderStatus.CANCELED, Execution.CANCELED, now_ms, cancel_id)
         self._tell_balances(now_ms)
 
-    def find(self, account: str, symbol: str, order_id: int | None, client_id: str | None) -> Order | None:
+    def find(
+        self, account: str, symbol: str, order_id: int | None, client_id: str | None
+    ) -> ExchangeOrder | None:
         """The order of `account` by its id or, newest first, by its client id."""
         self.market(symbol)
         for order in reversed(self.orders_of(account, symbol)):
@@ -135,7 +137,7 @@ class Venue:
                 return order
         return None
 
-    def orders_of(self, account: str, symbol: str | None) -> list[Order]:
+    def orders_of(self, account: str, symbol: str | None) -> list[ExchangeOrder]:
         """All orders of `account` ever accepted, oldest first; of one symbol or of all."""
         return [
             order
@@ -143,7 +145,7 @@ class Venue:
             if order.request.account == account and symbol in (None, order.request.symbol)
         ]
 
-    def open_orders(self, account: str, symbol: str | None) -> list[Order]:
+    def open_orders(self, account: str, symbol: str | None) -> list[ExchangeOrder]:
         """Those that rest on a book."""
         return [order for order in self.orders_of(account, symbol) if order.status in OPEN]
 
@@ -152,27 +154,31 @@ class Venue:
         facts, self.facts = self.facts, []
         return facts
 
-    def _accept(self, market: Market, request: OrderRequest, found: Match, now_ms: int) -> Order:
+    def _accept(
+        self, market: Market, request: ExchangeOrderRequest, found: Match, now_ms: int
+    ) -> ExchangeOrder:
         asset, needed = _funds(market.listing, request, found)
         if self.accounts.free(request.account, asset) < needed:
             raise Refusal(-2010, "Account has insufficient balance for requested action.")
         self.accounts.lock(request.account, asset, needed)
         self.last_order_id += 1
         quantity = request.quantity or found.quantity
-        order = Order(self.last_order_id, request, quantity, now_ms, now_ms, locked=needed)
+        order = ExchangeOrder(self.last_order_id, request, quantity, now_ms, now_ms, locked=needed)
         self.orders[order.id] = order
         self.open_ids[request.account, request.client_id] = order.id
         self._report(order, Execution.NEW, now_ms)
         return order
 
-    def _trade(self, market: Market, order: Order, found: Match, now_ms: int) -> None:
+    def _trade(self, market: Market, order: ExchangeOrder, found: Match, now_ms: int) -> None:
         for own in found.prevented:
             self._leave_book(own)
-            self._close(own, Status.EXPIRED_IN_MATCH, Execution.TRADE_PREVENTION, now_ms)
+            self._close(own, ExchangeOrderStatus.EXPIRED_IN_MATCH, Execution.TRADE_PREVENTION, now_ms)
         for maker, quantity in found.fills:
             self._fill_pair(market, order, maker, quantity, now_ms)
 
-    def _fill_pair(self, market: Market, taker: Order, maker: Order, quantity: int, now_ms: int) -> None:
+    def _fill_pair(
+        self, market: Market, taker: ExchangeOrder, maker: ExchangeOrder, quantity: int, now_ms: int
+    ) -> None:
         """One trade, at the maker's price."""
         buyer, seller = (taker, maker) if taker.request.side is Side.BUY else (maker, taker)
         price = maker.request.price
@@ -188,13 +194,15 @@ class Venue:
         self._settle(market.listing, buyer, seller, price, quantity)
         for order in (maker, taker):
             self._book_fill(market.listing, order, printed, order is maker)
-        if maker.status is Status.FILLED:
+        if maker.status is ExchangeOrderStatus.FILLED:
             market.book.of(maker.request.side).remove(maker)
 
-    def _settle(self, listing: Listing, buyer: Order, seller: Order, price: int, quantity: int) -> None:
+    def _settle(
+        self, listing: Listing, buyer: ExchangeOrder, seller: ExchangeOrder, price: int, quantity: int
+    ) -> None:
         """Swap quote for base out of what both orders hold locked."""
         quote = cost_of(price, quantity)
-        limit = price if buyer.request.type is OrderType.MARKET else buyer.request.price
+        limit = price if buyer.request.type is ExchangeOrderType.MARKET else buyer.request.price
         held = cost_of(limit, quantity)
         accounts, payer, deliverer = self.accounts, buyer.request.account, seller.request.account
         accounts.pay(payer, deliverer, listing.quote, quote)
@@ -203,7 +211,7 @@ class Venue:
         buyer.locked -= held
         seller.locked -= quantity
 
-    def _book_fill(self, listing: Listing, order: Order, printed: Print, is_maker: bool) -> None:
+    def _book_fill(self, listing: Listing, order: ExchangeOrder, printed: Print, is_maker: bool) -> None:
         """Charge the fee, count the fill, report it."""
         request = order.request
         quote = cost_of(printed.price, printed.quantity)
@@ -214,7 +222,9 @@ class Venue:
         order.filled += printed.quantity
         order.spent += quote
         order.updated_ms = printed.time_ms
-        order.status = Status.FILLED if order.remaining == 0 else Status.PARTIALLY_FILLED
+        order.status = (
+            ExchangeOrderStatus.FILLED if order.remaining == 0 else ExchangeOrderStatus.PARTIALLY_FILLED
+        )
         fill = Fill(
             printed.id, order.id, listing.symbol, request.account, request.side, printed.price,
             printed.quantity, quote, commission, asset, is_maker, printed.time_ms,
@@ -222,33 +232,41 @@ class Venue:
         if request.account not in HOUSE:
             self.fills.append(fill)
         self._report(order, Execution.TRADE, printed.time_ms, fill)
-        if order.status is Status.FILLED:
+        if order.status is ExchangeOrderStatus.FILLED:
             self._finish(order)
 
-    def _rest_or_expire(self, market: Market, order: Order, now_ms: int) -> None:
-        if order.status is Status.FILLED:
+    def _rest_or_expire(self, market: Market, order: ExchangeOrder, now_ms: int) -> None:
+        if order.status is ExchangeOrderStatus.FILLED:
             return
-        rests = order.request.time_in_force is TimeInForce.GTC and order.request.type is not OrderType.MARKET
+        rests = (
+            order.request.time_in_force is ExchangeTimeInForce.GTC
+            and order.request.type is not ExchangeOrderType.MARKET
+        )
         if rests:
             market.book.of(order.request.side).add(order)
             market.book.touch(order.request.side, order.request.price)
         else:
-            self._close(order, Status.EXPIRED, Execution.EXPIRED, now_ms)
+            self._close(order, ExchangeOrderStatus.EXPIRED, Execution.EXPIRED, now_ms)
 
-    def _leave_book(self, order: Order) -> None:
+    def _leave_book(self, order: ExchangeOrder) -> None:
         book = self.markets[order.request.symbol].book
         book.of(order.request.side).remove(order)
         book.touch(order.request.side, order.request.price)
 
     def _close(
-        self, order: Order, status: Status, execution: Execution, now_ms: int, cancel_id: str = ""
+        self,
+        order: ExchangeOrder,
+        status: ExchangeOrderStatus,
+        execution: Execution,
+        now_ms: int,
+        cancel_id: str = "",
     ) -> None:
         order.status = status
         order.updated_ms = now_ms
         self._finish(order)
         self._report(order, execution, now_ms, cancel_id=cancel_id)
 
-    def _finish(self, order: Order) -> None:
+    def _finish(self, order: ExchangeOrder) -> None:
         """An order that ends lets go what it still holds."""
         request = order.request
         listing = self.markets[request.symbol].listing
@@ -260,10 +278,15 @@ class Venue:
             del self.orders[order.id]
 
     def _report(
-        self, order: Order, execution: Execution, now_ms: int, fill: Fill | None = None, cancel_id: str = ""
+        self,
+        order: ExchangeOrder,
+        execution: Execution,
+        now_ms: int,
+        fill: Fill | None = None,
+        cancel_id: str = "",
     ) -> None:
         if order.request.account not in HOUSE:
-            self.facts.append(Report(replace(order), execution, now_ms, fill, cancel_id))
+            self.facts.append(ExecutionReport(replace(order), execution, now_ms, fill, cancel_id))
 
     def _tell_balances(self, now_ms: int) -> None:
         for account, assets in self.accounts.take_touched().items():
@@ -273,11 +296,11 @@ class Venue:
                 self.facts.append(BalanceChange(account, balances, now_ms))
 
 
-def _funds(listing: Listing, request: OrderRequest, found: Match) -> tuple[str, int]:
+def _funds(listing: Listing, request: ExchangeOrderRequest, found: Match) -> tuple[str, int]:
     """Asset and units that an order has to hold back."""
     if request.side is Side.SELL:
         return listing.base, request.quantity or found.quantity
-    if request.type is OrderType.MARKET:
+    if request.type is ExchangeOrderType.MARKET:
         return listing.quote, found.cost
     return listing.quote, cost_of(request.price, request.quantity)
 
@@ -298,7 +321,7 @@ class Credentials:
 class State:
     """The venue, bars of each symbol by the minute, and the one key."""
 
-    venue: Venue
+    venue: MatchingEngine
     candles: dict[str, Candles]
     credentials: Credentials = field(default_factory=Credentials)
 
@@ -306,4 +329,4 @@ class State:
     def of(cls, listings: Sequence[Listing], credentials: Credentials) -> State:
         """Nothing has happened yet."""
         candles = {listing.symbol: Candles() for listing in listings}
-        return cls(Venue.of(listings), candles, credentials)
+        return cls(MatchingEngine.of(listings), candles, credentials)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ztb.errors import StrategyError
 from ztb.trading.policy.layers import forward
-from ztb.trading.policy.serving import Choice, ServingPolicy, compile_program, sample_batch
+from ztb.trading.policy.serving import PolicyDecision, ServingPolicy, compile_program, sample_batch
 from ztb.trading.policy.weights import NetworkShape, Weights, flatten, initial_weights, parameter_shapes
 
 
@@ -44,7 +44,7 @@ class Serving(Protocol):
 
     def decide(
         self, observation: NDArray[np.float32], uniforms: NDArray[np.float64], deterministic: bool = False
-    ) -> Choice: ...
+    ) -> PolicyDecision: ...
 
     def probabilities(self, observation: NDArray[np.float32]) -> list[NDArray[np.float64]]: ...
 
@@ -173,11 +173,13 @@ class ModuleServing:
 
     def decide(
         self, observation: NDArray[np.float32], uniforms: NDArray[np.float64], deterministic: bool = False
-    ) -> Choice:
+    ) -> PolicyDecision:
         """See `ServingPolicy.decide`."""
         outputs = self._outputs(observation[None])
         sample_batch(outputs, self._heads, uniforms[None], int(deterministic), self._actions, self._logprobs)
-        return Choice(tuple(self._actions[0].tolist()), float(self._logprobs[0]), float(outputs[0, -1]))
+        return PolicyDecision(
+            tuple(self._actions[0].tolist()), float(self._logprobs[0]), float(outputs[0, -1])
+        )
 
     def probabilities(self, observation: NDArray[np.float32]) -> list[NDArray[np.float64]]:
         """See `ServingPolicy.probabilities`."""

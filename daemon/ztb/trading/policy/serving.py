@@ -122,7 +122,7 @@ def sample_batch(
         logprobs[n] = sample(outputs[n], heads, uniforms[n], deterministic, actions[n])
 
 
-class Choice(NamedTuple):
+class PolicyDecision(NamedTuple):
     """A decision: one action a head, their joint log-prob, and the value of the observation."""
 
     actions: tuple[int, ...]
@@ -157,7 +157,7 @@ class ServingPolicy:
 
     def decide(
         self, observation: NDArray[np.float32], uniforms: NDArray[np.float64], deterministic: bool = False
-    ) -> Choice:
+    ) -> PolicyDecision:
         """The actions for `observation` (D,), drawn with `uniforms` (H,) in [0, 1), or the most probable."""
         self._see(observation)
         program = self._program
@@ -170,7 +170,7 @@ class ServingPolicy:
             int(deterministic),
             self._actions,
         )
-        return Choice(tuple(self._actions.tolist()), logprob, value)
+        return PolicyDecision(tuple(self._actions.tolist()), logprob, value)
 
     def probabilities(self, observation: NDArray[np.float32]) -> list[NDArray[np.float64]]:
         """The probability of each action of each head."""

@@ -14,10 +14,10 @@ from ztb.trading.policy.network import single_threaded
 from ztb.trading.policy.serving import compile_program, sample_batch
 from ztb.trading.policy.weights import NetworkShape
 from ztb.trading.ppo.actor_critic import Network
+from ztb.trading.ppo.mlp import TowerNetwork
 from ztb.trading.ppo.normalizer import Normalizer
 from ztb.trading.ppo.rollout import Rollout, empty_rollout
 from ztb.trading.ppo.spaces import Actions, flat
-from ztb.trading.ppo.towers import TowerNetwork
 from ztb.trading.ppo.vector import Step, Stepper
 
 _KEPT_EPISODES = 100
@@ -99,7 +99,7 @@ class Actor:
         return actions.astype(np.float32), logprobs.astype(np.float32)
 
 
-class Episodes:
+class EpisodeStatistics:
     """Returns and lengths of the last finished episodes, in rewards as the environment gives them."""
 
     def __init__(self, envs: int) -> None:
@@ -133,7 +133,7 @@ class Episodes:
         self._running, self._steps = np.array(state["running"]), np.array(state["steps"])
 
 
-class Collector:
+class RolloutCollector:
     """Fills one rollout again and again; nothing of its size is allocated a second time."""
 
     def __init__(
@@ -151,7 +151,7 @@ class Collector:
         shape, steps = rollout_of
         self._size = shape.observation_size
         self._rollout = empty_rollout(shape, steps, stepper.envs.num_envs)
-        self.episodes = Episodes(stepper.envs.num_envs)
+        self.episodes = EpisodeStatistics(stepper.envs.num_envs)
 
     def collect(self, most: int) -> Rollout:
         """The next rollout, of `most` transitions at the most; it is overwritten by the one after."""

@@ -29,8 +29,8 @@ from ztb.trading.ppo.losses import (
     VALUE_LOSS,
     loss_of,
 )
+from ztb.trading.ppo.mlp import BufferCache, TowerNetwork
 from ztb.trading.ppo.rollout import Rollout, UpdateStats
-from ztb.trading.ppo.towers import Kept, TowerNetwork
 from ztb.utils.kernel import kernel
 
 
@@ -110,7 +110,7 @@ class PPOUpdater:
             ModuleNetwork(module, device) if module else TowerNetwork(shape, weights, device)
         )
         self._loss = loss_of(shape, config)
-        self._buffers = Kept(self._buffer)
+        self._buffers = BufferCache(self._buffer)
         self._adam = Adam(self.network.parameters, config.adam_epsilon)
         self._generator = np.random.Generator(np.random.PCG64(seed))
 

@@ -17,7 +17,7 @@ from ztb.utils.checkpoint.generation import Generation, Retention
 from ztb.utils.checkpoint.loader import Loader, Restored
 from ztb.utils.checkpoint.names import PINNED, PROMOTED, check_experiment, check_mark
 from ztb.utils.checkpoint.pipeline import Pipeline, Request
-from ztb.utils.checkpoint.snapshot import Facts, Snapshot, check_lineage, check_metrics
+from ztb.utils.checkpoint.snapshot import SnapshotFacts, StateSnapshot, check_lineage, check_metrics
 from ztb.utils.checkpoint.store import Store
 
 _log = logging.getLogger(__name__)
@@ -191,8 +191,8 @@ class CheckpointManager:
 
     def _facts(
         self, name: str, metrics: Metrics | None, lineage: Lineage | None, marks: Collection[str]
-    ) -> Facts:
-        return Facts(
+    ) -> SnapshotFacts:
+        return SnapshotFacts(
             name if name in self._experiments else check_experiment(name),
             self._clock(),
             check_metrics(metrics) if metrics else {},
@@ -208,7 +208,7 @@ class CheckpointManager:
             self._experiments[name] = _Experiment(catalogue, loader, store)
         return self._experiments[name]
 
-    def _write(self, snapshot: Snapshot, facts: Facts) -> Generation:
+    def _write(self, snapshot: StateSnapshot, facts: SnapshotFacts) -> Generation:
         return self._experiment(facts.name).store.save(snapshot, facts, self._compression)
 
     def _finish(self, generation: Generation, acknowledge: Callable[[], None]) -> None:

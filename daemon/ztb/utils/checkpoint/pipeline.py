@@ -21,14 +21,14 @@ import msgspec
 from ztb.errors import UsageError
 from ztb.utils.checkpoint.arena import Arena
 from ztb.utils.checkpoint.generation import Generation
-from ztb.utils.checkpoint.snapshot import Facts, Snapshot, plan_snapshot, take_snapshot
-from ztb.utils.checkpoint.worker import Worker
+from ztb.utils.checkpoint.snapshot import SnapshotFacts, StateSnapshot, plan_snapshot, take_snapshot
+from ztb.utils.checkpoint.worker import WriterThread
 
 _log = logging.getLogger(__name__)
 
 ARENAS = 2
 
-Write = Callable[[Snapshot, Facts], Generation]
+Write = Callable[[StateSnapshot, SnapshotFacts], Generation]
 Finish = Callable[[Generation, Callable[[], None]], None]
 
 
@@ -36,14 +36,14 @@ class Request(msgspec.Struct, frozen=True):
     """A state to be saved, not copied yet."""
 
     state: object
-    facts: Facts
+    facts: SnapshotFacts
     replaceable: bool
 
 
 @dataclass(slots=True)
 class _Job:
-    snapshot: Snapshot
-    facts: Facts
+    snapshot: StateSnapshot
+    facts: SnapshotFacts
     arena: Arena
     replaceable: bool
     spoiled: BaseException | None = None
@@ -66,7 +66,7 @@ class Pipeline:
         self._turns: list[Future[None]] = []
         self._closed = False
         self._process = os.getpid()
-        self._thread = Worker("checkpoint")
+        self._thread = WriterThread("checkpoint")
 
     async def save(self, request: Request) -> Generation:
         """Copy and write; the copy is made before the first await if an arena is free."""

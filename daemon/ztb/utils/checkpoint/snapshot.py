@@ -20,7 +20,7 @@ from ztb.utils.checkpoint.arena import Arena, Bytes, aligned
 from ztb.utils.checkpoint.arrays import Leaf
 from ztb.utils.checkpoint.layout import Frame
 from ztb.utils.checkpoint.tree import Node, encode_state
-from ztb.utils.checkpoint.worker import Worker
+from ztb.utils.checkpoint.worker import WriterThread
 
 Move = tuple[int, int, int]  # to, from, number of bytes
 
@@ -28,7 +28,7 @@ _CHUNK = 1 << 20
 _WORTH_HELP = 1 << 25
 
 
-def copy(moves: list[Move], nbytes: int, helper: Worker | None) -> None:
+def copy(moves: list[Move], nbytes: int, helper: WriterThread | None) -> None:
     """Make all `moves`, `nbytes` in all, which do not overlap; done on return. From 32 MiB on, `helper` takes a part.
 
     One core does not use all of the memory's bandwidth. A helper that has not begun in time is not waited for.
@@ -63,7 +63,7 @@ def _drain(take: Callable[[], Move]) -> None:
             ctypes.memmove(*take())
 
 
-class Snapshot(msgspec.Struct, frozen=True):
+class StateSnapshot(msgspec.Struct, frozen=True):
     """Tree, and frames with their copied bytes; valid until its arena is reserved again."""
 
     tree: Node
@@ -78,7 +78,7 @@ class Snapshot(msgspec.Struct, frozen=True):
             offset += aligned(frame.raw)
 
 
-class Facts(msgspec.Struct, frozen=True):
+class SnapshotFacts(msgspec.Struct, frozen=True):
     """What the manifest says beside the state. `replaced`: older waiting states this one stands for."""
 
     name: str
@@ -109,7 +109,7 @@ def plan_snapshot(state: object, max_bytes: int) -> Plan:
     return Plan(tree, leaves, room)
 
 
-def take_snapshot(plan: Plan, arena: Arena, helper: Worker | None = None) -> Snapshot:
+def take_snapshot(plan: Plan, arena: Arena, helper: WriterThread | None = None) -> StateSnapshot:
     """Copy what was planned into `arena`; an idle `helper` shortens a large copy."""
     memory, target = arena.reserve(plan.room), arena.address
     moves: list[Move] = []
@@ -122,7 +122,7 @@ def take_snapshot(plan: Plan, arena: Arena, helper: Worker | None = None) -> Sna
             leaf.copy(leaf.source, memory[offset : offset + raw])
         target += aligned(raw)
     copy(moves, plan.room, helper)
-    return Snapshot(plan.tree, [leaf.frame for leaf in plan.leaves], memory)
+    return StateSnapshot(plan.tree, [leaf.frame for leaf in plan.leaves], memory)
 
 
 def check_metrics(metrics: Mapping[str, float | None]) -> dict[str, float | None]:

@@ -17,7 +17,8 @@ import xxhash
 
 from ztb import __version__
 from ztb.errors import UsageError
-from ztb.utils.checkpoint import codec, files
+from ztb.utils import files
+from ztb.utils.checkpoint import codec
 from ztb.utils.checkpoint.arena import Bytes
 from ztb.utils.checkpoint.catalogue import Catalogue
 from ztb.utils.checkpoint.codec import Compression
@@ -26,7 +27,7 @@ from ztb.utils.checkpoint.generation import Generation, Retention, describe, sur
 from ztb.utils.checkpoint.layout import HEADER_BYTES, MAX_MANIFEST_BYTES, VERSION, Frame, Header, Manifest
 from ztb.utils.checkpoint.loader import Loader
 from ztb.utils.checkpoint.names import DATA, GONE, TEMPORARY, Contents, check_mark, file_name
-from ztb.utils.checkpoint.snapshot import Facts, Snapshot
+from ztb.utils.checkpoint.snapshot import SnapshotFacts, StateSnapshot
 
 _GATHER_BYTES = 1 << 22
 _STORAGE_JSON_BYTES = 128  # what `stored`, `xxh3` and `codec` add to a frame of the manifest, at most
@@ -72,7 +73,9 @@ class _Output:
         self._pieces, self._pending = [], 0
 
 
-def write(folder: Path, number: int, snapshot: Snapshot, facts: Facts, compression: Compression) -> Written:
+def write(
+    folder: Path, number: int, snapshot: StateSnapshot, facts: SnapshotFacts, compression: Compression
+) -> Written:
     """Write `snapshot` as generation `number` of `folder`; OSError leaves the folder as it was."""
     temporary = folder / file_name(number, TEMPORARY)
     target = folder / file_name(number, DATA)
@@ -92,7 +95,7 @@ def write(folder: Path, number: int, snapshot: Snapshot, facts: Facts, compressi
 
 
 def _fill(
-    descriptor: int, number: int, snapshot: Snapshot, facts: Facts, compression: Compression
+    descriptor: int, number: int, snapshot: StateSnapshot, facts: SnapshotFacts, compression: Compression
 ) -> tuple[int, Manifest]:
     draft = _manifest(number, snapshot, facts)
     files.preallocate(descriptor, _room(draft))
@@ -128,7 +131,7 @@ def _write_frame(output: _Output, frame: Frame, memory: Bytes, compression: Comp
     return msgspec.structs.replace(frame, stored=stored, xxh3=checksum, codec=chosen)
 
 
-def _manifest(number: int, snapshot: Snapshot, facts: Facts) -> Manifest:
+def _manifest(number: int, snapshot: StateSnapshot, facts: SnapshotFacts) -> Manifest:
     """The manifest, save for how the frames are stored."""
     return Manifest(
         schema=VERSION,
@@ -157,7 +160,7 @@ class Store:
         self._loader = loader
         self._retention = retention
 
-    def save(self, snapshot: Snapshot, facts: Facts, compression: Compression) -> Generation:
+    def save(self, snapshot: StateSnapshot, facts: SnapshotFacts, compression: Compression) -> Generation:
         """Write one more generation, durable on return; SaveFailed leaves the older ones as they were."""
         with self._folder.writing:
             try:

@@ -26,7 +26,7 @@ MAX_DEPTH = 64
 _INT64 = 1 << 63
 
 
-class Encoder:
+class TreeEncoder:
     """Walks one state, in the loop's thread: what it costs, every tick waits for. `leaves` become frames."""
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class Encoder:
         coalesced = layout != "sparse_coo" or tensor.is_coalesced()
         return {"sparse": [layout, list(tensor.shape), nodes, coalesced, tensor.requires_grad]}
 
-    CONTAINERS: ClassVar[dict[type, Callable[[Encoder, Any], Node]]] = {
+    CONTAINERS: ClassVar[dict[type, Callable[[TreeEncoder, Any], Node]]] = {
         list: _items,
         tuple: _tuple,
         dict: _dict,
@@ -117,17 +117,17 @@ class Encoder:
 
 
 @functools.cache
-def _of_torch(torch: Any) -> tuple[Any, dict[type, Callable[[Encoder, Any], Node]]]:
+def _of_torch(torch: Any) -> tuple[Any, dict[type, Callable[[TreeEncoder, Any], Node]]]:
     """Torch's strided layout, and what encodes containers and tensors; without torch what encodes containers."""
     if torch is None:
-        return None, Encoder.CONTAINERS
-    its = {torch.Tensor: Encoder.tensor, torch.nn.Parameter: Encoder.tensor}
-    return torch.strided, Encoder.CONTAINERS | its
+        return None, TreeEncoder.CONTAINERS
+    its = {torch.Tensor: TreeEncoder.tensor, torch.nn.Parameter: TreeEncoder.tensor}
+    return torch.strided, TreeEncoder.CONTAINERS | its
 
 
 def encode_state(state: object) -> tuple[Node, list[Leaf]]:
     """Tree and leaves of `state`; TypeError naming the path inside the state of what cannot be saved."""
-    encoder = Encoder()
+    encoder = TreeEncoder()
     try:
         return encoder.encode(state), encoder.leaves
     except TypeError as error:

@@ -20,13 +20,13 @@ Call = Callable[[], None]
 _Calls = SimpleQueue[Call | None]
 
 
-class Worker:
+class WriterThread:
     """One thread, from the first call; closed, forgotten, or at the process's end, it makes its calls and ends."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._calls = _Calls()
-        self._end: weakref.finalize[[_Calls, threading.Thread], Worker] | None = None
+        self._end: weakref.finalize[[_Calls, threading.Thread], WriterThread] | None = None
 
     def submit(self, call: Call) -> None:
         """Have `call` made in the thread; what it raises is logged.

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from ztb.testing.exchange.api.call import Call, check_key, check_signature, check_time
 from ztb.testing.exchange.api.limits import Limits
 from ztb.testing.exchange.api.routes import METHODS, ROUTES, Route
-from ztb.testing.exchange.connections import Connection, Frame, encode
+from ztb.testing.exchange.connections import Connection, WebSocketFrame, encode
 from ztb.testing.exchange.orders import Refusal
 from ztb.testing.exchange.venue import USER, State
 
@@ -16,7 +16,7 @@ _SUBSCRIBE = "userDataStream.subscribe.signature"
 _UNSUBSCRIBE = "userDataStream.unsubscribe"
 
 
-class Venue(Protocol):
+class SessionHost(Protocol):
     """What carries a request out."""
 
     @property
@@ -30,7 +30,7 @@ class Venue(Protocol):
     def call(self, route: Route, params: Mapping[str, str], account: str) -> Any: ...
 
 
-def answer(venue: Venue, connection: Connection, request: dict[str, Any]) -> None:
+def answer(venue: SessionHost, connection: Connection, request: dict[str, Any]) -> None:
     """Do what `request` asks, and answer it."""
     number = request.get("id")
     given = request.get("params")
@@ -43,10 +43,10 @@ def answer(venue: Venue, connection: Connection, request: dict[str, Any]) -> Non
         whole = {"id": number, "status": refusal.status, "error": error}
     if params.get("returnRateLimits") != "false":
         whole["rateLimits"] = venue.limits.as_rows()
-    connection.deliver(Frame(encode(whole)))
+    connection.deliver(WebSocketFrame(encode(whole)))
 
 
-def _result(venue: Venue, connection: Connection, method: str, params: dict[str, str]) -> Any:
+def _result(venue: SessionHost, connection: Connection, method: str, params: dict[str, str]) -> Any:
     if method == _SUBSCRIBE:
         _check(venue, params)
         check_time(Call(params, venue.now_ms()))
@@ -64,7 +64,7 @@ def _result(venue: Venue, connection: Connection, method: str, params: dict[str,
     return venue.call(route, params, USER)
 
 
-def _check(venue: Venue, params: dict[str, str]) -> None:
+def _check(venue: SessionHost, params: dict[str, str]) -> None:
     credentials = venue.state.credentials
     check_key(credentials, params.get("apiKey", ""))
     payload = "&".join(f"{key}={value}" for key, value in sorted(params.items()) if key != "signature")

@@ -8,7 +8,7 @@ from ztb.testing.exchange.api import wire
 from ztb.testing.exchange.book import Book
 from ztb.testing.exchange.candles import Candle
 from ztb.testing.exchange.listing import amount_text
-from ztb.testing.exchange.orders import BalanceChange, Execution, Fill, Print, Report, Side
+from ztb.testing.exchange.orders import BalanceChange, Execution, ExecutionReport, Fill, Print, Side
 from ztb.testing.exchange.venue import Market
 
 Json = dict[str, Any]
@@ -85,7 +85,7 @@ def _renamed(kind: str, names: dict[str, str], day: Json, now_ms: int) -> Json:
     return {"e": kind, "E": now_ms, "s": day["symbol"]} | {short: day[long] for short, long in names.items()}
 
 
-def execution_report(report: Report, now_ms: int) -> Json:
+def execution_report(report: ExecutionReport, now_ms: int) -> Json:
     """`executionReport`."""
     order, request = report.order, report.order.request
     canceled = report.execution is Execution.CANCELED

@@ -10,7 +10,7 @@ from ztb.testing.exchange.api import events
 from ztb.testing.exchange.api.market_data import day_ticker_of
 from ztb.testing.exchange.candles import INTERVALS, opening
 from ztb.testing.exchange.connections import Connections
-from ztb.testing.exchange.orders import BalanceChange, Fact, Print, Report
+from ztb.testing.exchange.orders import BalanceChange, ExecutionReport, Fact, Print
 from ztb.testing.exchange.venue import Market, State
 
 DEPTH_MS = 100
@@ -41,7 +41,7 @@ class Publisher:
                 name = fact.symbol.lower()
                 self._publish(f"{name}@trade", partial(events.trade, fact, now_ms))
                 self._publish(f"{name}@aggTrade", partial(events.aggregate_trade, fact, now_ms))
-            case Report():
+            case ExecutionReport():
                 self.connections.publish_user(events.execution_report(fact, now_ms))
             case BalanceChange():
                 self.connections.publish_user(events.account_position(fact, now_ms))

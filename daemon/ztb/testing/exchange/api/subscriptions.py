@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from ztb.testing.exchange.candles import INTERVALS
-from ztb.testing.exchange.connections import Connection, Frame, encode
+from ztb.testing.exchange.connections import Connection, WebSocketFrame, encode
 
 _KINDS = "|".join(
     ["trade", "aggTrade", "bookTicker", "depth@100ms", "ticker", "miniTicker"]
@@ -36,7 +36,7 @@ def answer(connection: Connection, request: dict[str, Any], symbols: Collection[
         case _:
             _refuse(connection, number, f"Invalid request: unknown method {method}")
             return
-    connection.deliver(Frame(encode({"result": result, "id": number})))
+    connection.deliver(WebSocketFrame(encode({"result": result, "id": number})))
 
 
 def _known(stream: str, symbols: Collection[str]) -> bool:
@@ -45,4 +45,4 @@ def _known(stream: str, symbols: Collection[str]) -> bool:
 
 
 def _refuse(connection: Connection, number: object, text: str) -> None:
-    connection.deliver(Frame(encode({"error": {"code": 2, "msg": text}, "id": number})))
+    connection.deliver(WebSocketFrame(encode({"error": {"code": 2, "msg": text}, "id": number})))

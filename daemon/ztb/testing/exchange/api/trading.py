@@ -8,7 +8,16 @@ from typing import Any, TypeVar
 from ztb.testing.exchange.api import wire
 from ztb.testing.exchange.api.call import Call
 from ztb.testing.exchange.listing import PPM, SCALE, Listing, amount_text
-from ztb.testing.exchange.orders import OPEN, Fill, Order, OrderRequest, OrderType, Refusal, Side, TimeInForce
+from ztb.testing.exchange.orders import (
+    OPEN,
+    ExchangeOrder,
+    ExchangeOrderRequest,
+    ExchangeOrderType,
+    ExchangeTimeInForce,
+    Fill,
+    Refusal,
+    Side,
+)
 from ztb.testing.exchange.venue import State
 
 _CLIENT_ID = re.compile(r"^[a-zA-Z0-9-_.:/]{1,36}$")
@@ -28,40 +37,42 @@ def test(state: State, call: Call) -> Any:
     return {}
 
 
-def _place(state: State, call: Call, request: OrderRequest) -> wire.Json:
+def _place(state: State, call: Call, request: ExchangeOrderRequest) -> wire.Json:
     before = len(state.venue.fills)
     placed = state.venue.place(request, call.now_ms)
     fills = [fill for fill in state.venue.fills[before:] if fill.order_id == placed.id]
     return wire.placed(placed, fills, call.params.get("newOrderRespType", "FULL"))
 
 
-def order_request(state: State, call: Call) -> OrderRequest:
+def order_request(state: State, call: Call) -> ExchangeOrderRequest:
     """The order that `call` asks for; Refusal where parameters are missing or wrong."""
     symbol = call.text("symbol")
     state.venue.market(symbol)
     side = call.choice("side", Side, -1117, "side")
-    kind = call.choice("type", OrderType, -1116, "orderType")
+    kind = call.choice("type", ExchangeOrderType, -1116, "orderType")
     client_id = call.params.get("newClientOrderId") or f"local{state.venue.last_order_id + 1}"
     if not _CLIENT_ID.match(client_id):
         raise Refusal(-1100, "Illegal characters found in parameter 'newClientOrderId'.")
-    force = TimeInForce.GTC
+    force = ExchangeTimeInForce.GTC
     price = quantity = quote_quantity = 0
-    if kind is OrderType.LIMIT:
-        force = call.choice("timeInForce", TimeInForce, -1115, "timeInForce")
-    if kind is not OrderType.MARKET:
+    if kind is ExchangeOrderType.LIMIT:
+        force = call.choice("timeInForce", ExchangeTimeInForce, -1115, "timeInForce")
+    if kind is not ExchangeOrderType.MARKET:
         price = call.amount("price")
-    if kind is OrderType.MARKET and "quoteOrderQty" in call.params:
+    if kind is ExchangeOrderType.MARKET and "quoteOrderQty" in call.params:
         quote_quantity = call.amount("quoteOrderQty")
     else:
         quantity = call.amount("quantity")
-    return OrderRequest(call.account, symbol, client_id, side, kind, force, price, quantity, quote_quantity)
+    return ExchangeOrderRequest(
+        call.account, symbol, client_id, side, kind, force, price, quantity, quote_quantity
+    )
 
 
 def query(state: State, call: Call) -> Any:
     """`GET order`."""
     found = _find(state, call)
     if found is None:
-        raise Refusal(-2013, "Order does not exist.")
+        raise Refusal(-2013, "ExchangeOrder does not exist.")
     return wire.order(found)
 
 
@@ -112,13 +123,13 @@ def _renamed(call: Call, names: dict[str, str]) -> dict[str, str]:
     return {new: call.params[old] for old, new in names.items() if old in call.params}
 
 
-def _cancel(state: State, call: Call, order: Order) -> wire.Json:
+def _cancel(state: State, call: Call, order: ExchangeOrder) -> wire.Json:
     cancel_id = call.params.get("newClientOrderId") or f"cancel{order.id}"
     state.venue.cancel(order, call.now_ms, cancel_id)
     return wire.canceled(order, cancel_id)
 
 
-def _find(state: State, call: Call) -> Order | None:
+def _find(state: State, call: Call) -> ExchangeOrder | None:
     order_id, client_id = call.maybe_integer("orderId"), call.params.get("origClientOrderId")
     if order_id is None and not client_id:
         raise Refusal(-1102, "Param 'origClientOrderId' or 'orderId' must be sent, but both were empty/null!")

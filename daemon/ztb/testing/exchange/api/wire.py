@@ -8,7 +8,7 @@ from typing import Any
 from ztb.testing.exchange.book import Book
 from ztb.testing.exchange.candles import INTERVALS, MINUTE_MS, Candle
 from ztb.testing.exchange.listing import PPM, SCALE, Listing, amount_text, cost_of
-from ztb.testing.exchange.orders import Fill, Order, OrderType, Print, Side
+from ztb.testing.exchange.orders import ExchangeOrder, ExchangeOrderType, Fill, Print, Side
 from ztb.testing.exchange.venue import Market
 
 Json = dict[str, Any]
@@ -47,7 +47,7 @@ def _symbol(listing: Listing) -> Json:
         "quoteAssetPrecision": 8,
         "baseCommissionPrecision": 8,
         "quoteCommissionPrecision": 8,
-        "orderTypes": [kind.value for kind in OrderType],
+        "orderTypes": [kind.value for kind in ExchangeOrderType],
         "icebergAllowed": False,
         "ocoAllowed": False,
         "quoteOrderQtyMarketAllowed": True,
@@ -203,7 +203,7 @@ def day_ticker(market: Market, day: Candle | None, now_ms: int) -> Json:
     }
 
 
-def order(found: Order) -> Json:
+def order(found: ExchangeOrder) -> Json:
     """One row of `GET order`, `openOrders` and `allOrders`."""
     return order_identity(found) | {
         "stopPrice": amount_text(0),
@@ -215,7 +215,7 @@ def order(found: Order) -> Json:
     }
 
 
-def order_identity(found: Order) -> Json:
+def order_identity(found: ExchangeOrder) -> Json:
     """What every answer about an order says."""
     request = found.request
     return {
@@ -236,7 +236,7 @@ def order_identity(found: Order) -> Json:
     }
 
 
-def placed(found: Order, fills: Sequence[Fill], form: str) -> Json:
+def placed(found: ExchangeOrder, fills: Sequence[Fill], form: str) -> Json:
     """The answer to `POST order` of the form ACK, RESULT or FULL."""
     if form == "ACK":
         whole = order_identity(found)
@@ -256,7 +256,7 @@ def _fill_of_order(fill: Fill) -> Json:
     }
 
 
-def canceled(found: Order, cancel_id: str) -> Json:
+def canceled(found: ExchangeOrder, cancel_id: str) -> Json:
     """The answer to `DELETE order`."""
     return order_identity(found) | {
         "origClientOrderId": found.request.client_id,

@@ -31,14 +31,14 @@ class Validation:
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
+class HoldoutScore:
     """Mean rewards a decision on the held-out part: as they were, and less the luck in them (see `Luck`)."""
 
     reward: float
     less_luck: float
 
 
-class Examination:
+class HoldoutEvaluator:
     """The held-out part, passed by some paths with the same random numbers every time.
 
     `innovations` (K,) are those of the log returns after its decisions; None: nothing is held to be luck.
@@ -60,7 +60,7 @@ class Examination:
         self._flat = settings.bridge.ladder.index(0.0)
         self._logprobs = np.zeros(lanes, np.float32)
 
-    def policy(self, policy: BatchPolicy) -> Examined:
+    def policy(self, policy: BatchPolicy) -> HoldoutScore:
         """The mean rewards a decision of `policy`."""
         actions = np.zeros((len(self._keys), 2), np.int64)
 
@@ -84,7 +84,7 @@ class Examination:
         """`policy`'s figure beside those of policies that know nothing."""
         return Validation(policy, self.constant(self._flat), self.constant(self._rungs - 1), self.random())
 
-    def _mean(self, choose: Callable[[NDArray[np.float64]], NDArray[np.int64]]) -> Examined:
+    def _mean(self, choose: Callable[[NDArray[np.float64]], NDArray[np.int64]]) -> HoldoutScore:
         simulation = self._simulation
         simulation.reset(self._keys)
         total = lucky = 0.0
@@ -94,4 +94,4 @@ class Examination:
             total += float(outcome.rewards.mean())
             if outcome.terminated.any():
                 simulation.restart(outcome.terminated)
-        return Examined(total / len(self._uniforms), (total - lucky) / len(self._uniforms))
+        return HoldoutScore(total / len(self._uniforms), (total - lucky) / len(self._uniforms))

@@ -25,7 +25,7 @@ def own_touch(bid: float, ask: float, tick_size: float, side: int) -> int:
 
 
 @kernel
-def next_move(
+def order_replacement(
     working: int,
     working_type: int,
     working_price: int,

@@ -27,7 +27,7 @@ _T = TypeVar("_T")
 _MOST = 8  # an update's minibatches have two sizes, and others where memory runs short
 
 
-class Kept(Generic[_T]):
+class BufferCache(Generic[_T]):
     """What `make` made for a size; of the sizes those that were asked for last stay."""
 
     def __init__(self, make: Callable[[int], _T]) -> None:
@@ -141,7 +141,7 @@ class _Head:
         torch.mm(gradient.t(), self._turned, out=self._delta)
 
 
-class _Room:
+class _Workspace:
     """A network's layers for B observations."""
 
     def __init__(self, shape: NetworkShape, parameters: Tensor, gradients: Tensor, batch: int) -> None:
@@ -194,7 +194,7 @@ class TowerNetwork:
         self.gradients = torch.zeros_like(self.parameters)
         self._log_std = self.parameters[sum(_tower_sizes(shape)) :]
         self._by_log_std = self.gradients[sum(_tower_sizes(shape)) :]
-        self._rooms = Kept(partial(_Room, shape, self.parameters, self.gradients))
+        self._rooms = BufferCache(partial(_Workspace, shape, self.parameters, self.gradients))
         self._batch = 0
 
     def forward(self, observations: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Protocol
 from ztb.market.report import DataReport
 
 
-class Witness(Protocol):
+class IssueSink(Protocol):
     """Hears of rows that cannot be taken apart, and of facts worth a line in the report."""
 
     def malformed(self, row: int, text: str) -> None:
@@ -25,7 +25,7 @@ class Witness(Protocol):
 
 
 @dataclass(slots=True)
-class Reporter:
+class ReportingSink:
     """Writes what it hears into a report."""
 
     report: DataReport = field(default_factory=DataReport)

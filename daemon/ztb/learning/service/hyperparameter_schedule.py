@@ -8,23 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ztb.learning.regime import Condition, ConditionDetector, Guidance
+from ztb.learning.regime import Regime, RegimeDetector, ScheduledOptions
 
-PROFILES = tuple(Condition)
+PROFILES = tuple(Regime)
 """Place k of the learner's profiles is that of PROFILES[k - 1]; place 0 holds the configured options."""
 
 Note = Callable[[str, Mapping[str, Any]], None]
 """Journals (kind, detail)."""
 
 
-class Guide:
+class HyperparameterSchedule:
     """`see` each decision; `guidance` is what its transition carries, and while `paused` there is nothing to carry.
 
     `detector` chooses the profile, if there is one; else it is `profile` throughout.
     """
 
     def __init__(
-        self, note: Note, profile: str | None = None, detector: ConditionDetector | None = None
+        self, note: Note, profile: str | None = None, detector: RegimeDetector | None = None
     ) -> None:
         self.paused = False
         self.checkpoint: Callable[[], None] = lambda: None
@@ -35,8 +35,8 @@ class Guide:
         self._halvings = 0
 
     @property
-    def guidance(self) -> Guidance:
-        return Guidance(self._profile, self._halvings)
+    def guidance(self) -> ScheduledOptions:
+        return ScheduledOptions(self._profile, self._halvings)
 
     def see(self, mid: float) -> None:
         """A decision was made at `mid`, quote currency."""
@@ -67,4 +67,4 @@ class Guide:
 
 
 def _place(profile: str | None) -> int:
-    return 0 if profile is None else 1 + PROFILES.index(Condition(profile))
+    return 0 if profile is None else 1 + PROFILES.index(Regime(profile))

@@ -10,12 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 from learning.gate.test_gate_evidence import clustered, gauss, heavy, skewed
-from ztb.learning.helping import Comparison, Helping, Pairing
+from ztb.learning.benchmarks import BenchmarkTracker, Comparison, PairedDifference
 
 
 def paired(differences: NDArray[np.float64], every: int = 32) -> list[Comparison]:
     """Comparisons after each block of accounts whose log equities drift apart by `differences`."""
-    pairing, found, ahead = Pairing(), [], 0.0
+    pairing, found, ahead = PairedDifference(), [], 0.0
     pairing.add(100.0, 50.0)
     for k, difference in enumerate(differences.tolist(), 1):
         ahead += difference
@@ -63,25 +63,25 @@ def test_correlation_within_a_block_widens_the_interval():
 def test_accounts_that_never_differ_and_accounts_used_up_have_no_interval():
     same = paired(np.zeros(2048))[-1]
     assert same.difference == 0.0 and same.low is None and same.answer == "too_early"
-    pairing = Pairing()
+    pairing = PairedDifference()
     for equity in (1.0, 2.0, 0.0, 5.0):
         pairing.add(equity, 1.0)
     assert pairing.comparison("hold").difference is None
 
 
 def test_flat_is_compared_with_as_money_that_stays_where_it_is():
-    helping = Helping()
+    helping = BenchmarkTracker()
     for equity in (100.0, 110.0):
         helping.follow(equity, {"hold": equity, "frozen": equity / 1.1})
     found = {c.baseline: c.difference for c in helping.comparisons()}
     assert list(found) == ["frozen", "hold", "flat"]
     assert found["flat"] == pytest.approx(0.1) and found["hold"] == pytest.approx(0.0)
-    assert helping.answer == "too_early" and Helping().answer == "too_early"
+    assert helping.answer == "too_early" and BenchmarkTracker().answer == "too_early"
 
 
 def test_what_the_size_of_the_account_did_is_not_credited_to_learning():
     """Generation 0 at full size loses steadily, the account hardly: but so it would have with nothing learnt."""
-    helping, rng = Helping(), np.random.default_rng(5)
+    helping, rng = BenchmarkTracker(), np.random.default_rng(5)
     lost = np.exp(np.cumsum(rng.normal(-1e-3, 1e-4, 2048)))
     for theirs in lost.tolist():
         helping.follow(1.0, {"frozen": theirs, "unlearnt": 1.0})

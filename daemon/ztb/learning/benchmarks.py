@@ -52,7 +52,7 @@ class Comparison:
         }  # fmt: skip
 
 
-class Pairing:
+class PairedDifference:
     """Our equity and theirs, decision by decision."""
 
     def __init__(self) -> None:
@@ -112,13 +112,13 @@ UNLEARNT = "unlearnt"
 """The account as the same allocator would have had it, had nothing been learnt after generation 0."""
 
 
-class Helping:
+class BenchmarkTracker:
     """The live account against others on the same ticks: `unlearnt` (above), generation 0 never updated at full size
     (`frozen`), hold, and flat, as far as there are such accounts.
     """
 
     def __init__(self) -> None:
-        self._pairings: defaultdict[str, Pairing] = defaultdict(Pairing)
+        self._pairings: defaultdict[str, PairedDifference] = defaultdict(PairedDifference)
 
     def follow(self, equity: float, others: Mapping[str, float]) -> None:
         """Equities at a decision: our own, and those of the accounts beside it."""
@@ -134,7 +134,7 @@ class Helping:
 
     def against(self, name: str) -> Comparison:
         """The comparison with one account, whether there is one or not."""
-        return self._pairings.get(name, Pairing()).comparison(name)
+        return self._pairings.get(name, PairedDifference()).comparison(name)
 
     @property
     def learning(self) -> Comparison:

@@ -27,7 +27,7 @@ _PANELS = ((8, 148), (156, 296), (304, 392))
 _MARGIN = 8
 
 
-class Trail:
+class EpisodeRenderer:
     """What an episode looked like at each of its decisions: mid, equity, exposure."""
 
     def __init__(self) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ztb.learning.gate.candidate import Entrant, GateRules, Verdict
+from ztb.learning.gate.candidate import Candidate, GateRules, Verdict
 from ztb.learning.gate.gate import Gate
-from ztb.learning.gate.shadow import Terms
+from ztb.learning.gate.shadow import ShadowTerms
 from ztb.learning.recent import RecentRollouts
 from ztb.trading.policy.weights import NetworkShape, Weights
 from ztb.trading.recording import Recording
@@ -21,7 +21,7 @@ _SEED_OFFSET = 0x67617465  # the gate's random numbers are not those of the roll
 
 
 @dataclass(frozen=True, slots=True)
-class ContestConfig:
+class CandidateEvaluationConfig:
     """The gate's rules, how often it looks, what candidates must be trained to see, and whether they sample."""
 
     rules: GateRules
@@ -31,7 +31,7 @@ class ContestConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
+class Incumbent:
     """Who serves from now on, and what the learner is to go on from where it is to forget what it has learnt since.
 
     `number` is that of the update that made the weights, 0 for generation 0. `era` counts how often the learner
@@ -56,28 +56,28 @@ class Serving:
             learner.set_back(self.weights, self.updater_state)
 
 
-def first_serving(weights: Weights) -> Serving:
+def first_serving(weights: Weights) -> Incumbent:
     """Generation 0 before the first decision."""
-    return Serving(0, weights, -1, 0)
+    return Incumbent(0, weights, -1, 0)
 
 
-class Contest:
+class CandidateEvaluation:
     """The gate, and the pieces on their way to it. `recent` is where they are cut."""
 
     def __init__(
         self,
-        config: ContestConfig,
+        config: CandidateEvaluationConfig,
         recent: RecentRollouts,
         shape: NetworkShape,
         seed: int,
-        serving: Serving,
+        serving: Incumbent,
     ) -> None:
         self._config = config
         self._recent = recent
         self._pieces: deque[Recording] = deque()
         recent.on_piece = self._pieces.append
         given = recent.config
-        terms = Terms(
+        terms = ShadowTerms(
             shape, given.bridge, given.paper, given.start_cash, config.sample, recent.make, recent.own_reward
         )
         entrant = self._entrant(serving.number, serving.weights, serving.trained_to, serving.trained_to_ns)
@@ -103,7 +103,7 @@ class Contest:
         """A candidate has been made; see `Gate.submit`."""
         return self._gate.submit(self._entrant(number, weights, trained_to, trained_to_ns))
 
-    def serve(self, serving: Serving) -> list[Verdict]:
+    def serve(self, serving: Incumbent) -> list[Verdict]:
         """See `Gate.serve`."""
         if serving.set_back:
             self._gate.dismiss()
@@ -111,5 +111,5 @@ class Contest:
             self._entrant(serving.number, serving.weights, serving.trained_to, serving.trained_to_ns)
         )
 
-    def _entrant(self, number: int, weights: Weights, trained_to: int, trained_to_ns: int) -> Entrant:
-        return Entrant(number, weights, trained_to, trained_to_ns, self._config.schema)
+    def _entrant(self, number: int, weights: Weights, trained_to: int, trained_to_ns: int) -> Candidate:
+        return Candidate(number, weights, trained_to, trained_to_ns, self._config.schema)
