@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,7 @@ def test_they_lie_in_the_working_folder_or_beside_a_run_elsewhere(tmp_path, monk
     monkeypatch.chdir(here)
     assert Looks.beside(Path("runs/one")).path == here / "looks.jsonl"
     assert Looks.beside(Path("studies/deep/er")).path == here / "looks.jsonl"
+    assert Looks.beside(Path(tempfile.gettempdir()) / "run").path == here / "looks.jsonl"
     assert Looks.beside(there / "run").path == there / "looks.jsonl"
 
 

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import json
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
@@ -45,9 +46,12 @@ class Looks:
 
     @classmethod
     def beside(cls, folder: Path) -> Looks:
-        """Those of the runs among which `folder` lies: in the working folder, if it lies below that, else beside it."""
+        """Those of the runs among which `folder` lies: in the working folder, if it lies below that or is a temporary
+        one, else beside it.
+        """
         place, here = folder.resolve(), Path.cwd()
-        return cls((here if place.is_relative_to(here) else place.parent) / "looks.jsonl")
+        near = place.is_relative_to(here) or place.parent == Path(tempfile.gettempdir()).resolve()
+        return cls((here if near else place.parent) / "looks.jsonl")
 
     def add(self, looks: Iterable[Look]) -> None:
         """Keep those whose keys are new, durable on return.

@@ -116,6 +116,11 @@ def _utc(table: pa.Table) -> pa.Table:
     return table
 
 
+def load_study(path: str | Path) -> LoadedStudy:
+    """The study in a folder, finished or not. DataError: there is none."""
+    return LoadedStudy(path)
+
+
 def make_executor(name: ExecutorName, workers: int | None) -> Executor:
     """Who runs the trials: `workers` at a time, as many as there are cores by default."""
     if workers is not None and workers < 1:

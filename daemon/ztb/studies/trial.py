@@ -5,7 +5,6 @@ An order and its result are plain data, so that they can go to another process o
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import shutil
 import time
@@ -15,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-from ztb.errors import ConfigError, ResourceError
+from ztb.errors import ConfigError, ResourceError, expected_error
 from ztb.studies.folds import Fold
 
 Kind = Literal["trial", "rule"]
@@ -108,8 +107,8 @@ def run_trial(order: TrialOrder) -> TrialResult:
 
 
 def _said(failure: BaseException) -> str:
-    while isinstance(failure, BaseExceptionGroup):
-        failure = failure.exceptions[0]
+    if isinstance(failure, BaseExceptionGroup):
+        failure = expected_error(failure) or failure
     return f"{type(failure).__name__}: {failure}"
 
 
@@ -132,6 +131,7 @@ def _replayed(order: TrialOrder, folder: Path) -> tuple[dict[str, Any], list[int
 
     from ztb.config import Config, with_settings
     from ztb.ledger.run_directory import create_run_directory
+    from ztb.runs.replaying import await_anywhere
     from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data, run_to_end
     from ztb.telemetry.logs import set_log_level
     from ztb.utils.installation import code_version
@@ -152,7 +152,7 @@ def _replayed(order: TrialOrder, folder: Path) -> tuple[dict[str, Any], list[int
         embargo_ns=fold.embargo_ns,
     )
     run = Replay(request, open_data(request), create_run_directory(folder, "replay"))
-    summary = asyncio.run(run_to_end(run, is_look=False))
+    summary = await_anywhere(run_to_end(run, is_look=False))
     decided: dict[str, list[Any]] = pq.read_table(
         run.directory.decisions, columns=["ts_ns", "equity"]
     ).to_pydict()
