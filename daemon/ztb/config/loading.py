@@ -33,9 +33,15 @@ _Tree = dict[str, Any]
 
 
 def load_config(
-    path: Path | None, flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] = os.environ
+    path: Path | None,
+    flags: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] = os.environ,
+    origin: str = "flag",
 ) -> Loaded:
-    """Read `path` (None: no file), then apply environment and flags (dotted keys). ConfigError says what to mend."""
+    """Read `path` (None: no file), then apply environment and flags (dotted keys), which errors call `origin`.
+
+    ConfigError says what to mend.
+    """
     tree: _Tree = Config().model_dump(mode="json")
     origins: dict[str, str] = {}
     if path is not None:
@@ -44,7 +50,7 @@ def load_config(
             _require_known(section, tree, str(path), "section")
         _overlay(tree, _flatten(content), str(path), origins)
     _overlay(tree, _from_environment(environment), "environment", origins)
-    _overlay(tree, dict(flags or {}), "flag", origins)
+    _overlay(tree, dict(flags or {}), origin, origins)
     try:
         return Loaded(Config.model_validate(tree), origins)
     except ValidationError as error:

@@ -21,7 +21,6 @@ from ztb.execution.paper import PaperExchange
 from ztb.execution.risk import RiskLimits, unbounded
 from ztb.learning.alarms import Alarms
 from ztb.learning.allocation import Experts, name_of
-from ztb.learning.gate.behaviour import greatest_entropy
 from ztb.learning.generations import GenerationInfo, Lineage, ServedPolicy
 from ztb.learning.service.base import Learning
 from ztb.learning.service.generation_store import GenerationStore
@@ -44,6 +43,7 @@ from ztb.runtime.recovery.resuming import open_account, resume, resume_lineage, 
 from ztb.runtime.summary import Ending, allocation, remark, summarise
 from ztb.telemetry.report import write_report
 from ztb.trading.lane import Lane
+from ztb.trading.policy.categorical import greatest_entropy
 from ztb.trading.policy.weights import NetworkShape
 from ztb.utils import CheckpointManager
 from ztb.utils.background import peak_rss_bytes

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from ztb.config import Config
-from ztb.learning.service.initial_policy import InitialPolicy, load_origin, random_origin
+from ztb.learning.service.initial_policy import InitialPolicy, load_origin, parse_span, random_origin
 from ztb.ledger.run_directory import RunDirectory
 from ztb.market.history import YEAR_NS, History, open_history
 from ztb.market.instrument import Instrument
@@ -18,9 +20,13 @@ from ztb.runtime.clock import SystemClock
 from ztb.runtime.session import MakeInitialPolicy, RunContext, Session, status_of
 from ztb.runtime.sources.history import HistorySource, trading_start
 from ztb.trading.policy.weights import NetworkShape
+from ztb.utils.moments import when
 
 Progress = Callable[[str, float], None]
 """(what is going on, fraction done)."""
+
+SHIPPED_PRETRAIN_NS = parse_span("180d")
+"""What trains generation 0 where nothing else is said and the shipped history is replayed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,23 @@ class ReplayRequest:
     end_ns: int | None = None
     pretrain_ns: int = 0
     from_generation: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        config: Config,
+        paths: tuple[Path, ...],
+        seed: int,
+        *,
+        span_ns: tuple[int | None, int | None] = (None, None),
+        pretrain_ns: int | None = None,
+        from_generation: str | None = None,
+    ) -> Self:
+        """As a person asks for it: no `paths` is the shipped history, whose beginning trains generation 0."""
+        if pretrain_ns is None:
+            shipped = not paths and from_generation is None
+            pretrain_ns = SHIPPED_PRETRAIN_NS if shipped else 0
+        return cls(config, paths, seed, *span_ns, pretrain_ns, from_generation)
 
     def facts(self, history: History) -> dict[str, Any]:
         """What `run.json` says of the data, so that the run can be repeated."""
@@ -133,3 +156,18 @@ async def run_to_end(run: Replay) -> dict[str, Any]:
         run.abandon(status_of(error), run.dropped)
         raise
     return run.finish("complete", run.dropped)
+
+
+def seen_in_training(generation: str | None, summary: dict[str, Any]) -> str | None:
+    """What is to be said of a replay over a span that its `generation` was trained on; None where it was not."""
+    if generation is None:
+        return None
+    told = Path(re.sub(r":\d+$", "", generation)) / "summary.json"
+    trained = json.loads(told.read_text(encoding="utf-8")).get("trained_on") if told.is_file() else None
+    began = summary["trade_first_ts"]
+    if not trained or began is None or began > trained["last_ts"]:
+        return None
+    return (
+        f"{generation} was trained on what happened until {when(trained['last_ts'])}: what it does before, "
+        "here too, says nothing of what it can do"
+    )
