@@ -94,6 +94,7 @@ def repeat_run(run: Path, out: Path | None, as_json: bool, relearn: bool = False
         end_ns=manifest["end_ns"],
         pretrain_ns=manifest["pretrain_ns"],
         from_generation=manifest["from_generation"],
+        embargo_ns=manifest.get("embargo_ns", 0),  # runs of earlier releases do not say
     )
     directory = create_run_directory(out, "replay")
     summary = _run(request, directory, as_json)

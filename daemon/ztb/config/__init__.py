@@ -3,7 +3,7 @@
 Precedence: flags, environment, file, default; every value knows where it came from.
 """
 
-from ztb.config.loading import Loaded, load_config, recorded_config
+from ztb.config.loading import Loaded, load_config, recorded_config, with_settings
 from ztb.config.market import MarketSection
 from ztb.config.model import Config, config_hash, schema
 from ztb.config.running import MqttSection, TelemetrySection
@@ -18,4 +18,5 @@ __all__ = [
     "load_config",
     "recorded_config",
     "schema",
+    "with_settings",
 ]

@@ -89,6 +89,32 @@ def recorded_config(facts: Mapping[str, Any], where: str) -> Config:
         ) from None
 
 
+STRATEGY_OPTION = "strategy.options."
+"""Before the name of one of a strategy's own options."""
+
+
+def is_own(setting: str) -> bool:
+    """Whether a dotted key names one of a strategy's own options."""
+    return setting.startswith(STRATEGY_OPTION)
+
+
+def with_settings(config: Config, settings: Mapping[str, Any], origin: str) -> Config:
+    """`config` with `settings` (dotted keys; `strategy.options.NAME` for one of a strategy's own). ConfigError says
+    what to mend, and that it came from `origin`.
+    """
+    tree: _Tree = config.model_dump(mode="json")
+    own = {name.removeprefix(STRATEGY_OPTION): value for name, value in settings.items() if is_own(name)}
+    flat = {name: value for name, value in settings.items() if not is_own(name)}
+    if own:
+        flat["strategy.options"] = {**tree["strategy"]["options"], **own}
+    origins: dict[str, str] = {}
+    _overlay(tree, flat, origin, origins)
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, origins)) from None
+
+
 def _read(path: Path) -> _Tree:
     try:
         text = path.read_text(encoding="utf-8-sig")
