@@ -43,7 +43,7 @@ def test_the_only_one_that_runs_is_asked_though_a_dead_one_left_its_socket(place
 
 
 def test_several_or_none_are_told_apart(place):
-    with pytest.raises(UsageError, match="no daemon runs below runs/; start one with `ztb run`"):
+    with pytest.raises(VenueError, match="no daemon runs below runs/; start one with `ztb run`"):
         find_run(None)
     with listening(place / "a"), listening(place / "b"):
         with pytest.raises(
@@ -64,7 +64,7 @@ def test_one_that_starts_is_found_and_said_to_start(place):
     with RunDirectory(place / "paper-ztb").make().held():
         with pytest.raises(VenueError, match="runs/paper-ztb: the daemon there is starting or stopping"):
             ask(find_run(None), Status())
-    with pytest.raises(UsageError, match="no daemon runs below"):
+    with pytest.raises(VenueError, match="no daemon runs below"):
         find_run(None)
 
 

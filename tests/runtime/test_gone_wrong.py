@@ -23,9 +23,6 @@ from ztb.ledger.run_directory import RunDirectory
 from ztb.trading.ppo.finite import unsound
 from ztb.utils import CheckpointManager
 
-NO_LIMITS = {"risk__max_daily_loss_fraction": 1.0, "risk__max_drawdown_fraction": 1.0}
-"""Or what trades the whole account at random is soon told to learn no more."""
-
 REWARD = """
 import numpy as np
 
@@ -104,7 +101,6 @@ def test_one_reward_that_is_no_number_costs_one_update_and_is_said(
         "online__update_every_decisions": 64,
         "checkpoint__interval_updates": 2,
         "allocation__by": "none",
-        **NO_LIMITS,
         "strategy__sample": True,
     }
     summary, directory = run(write_bars(900), out, **settings)

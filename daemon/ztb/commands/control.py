@@ -37,7 +37,7 @@ def find_run(run: Path | None) -> Path:
     if run is not None and not found:
         return run
     if not found:
-        raise UsageError(
+        raise VenueError(
             f"no daemon runs below {folder}/; start one with `ztb run`, or say where with --run DIR"
         )
     names = ", ".join(map(str, found))

@@ -97,7 +97,13 @@ class Session:
         self.patience_s: float | None = None
         self.bound: Callable[[RiskLimits], RiskLimits] = lambda limits: limits
         self._started = time.perf_counter()
-        self._build(make_origin)
+        try:
+            self._build(make_origin)
+        except ZtbError:
+            self.journal.close()
+            if frame.past is None:  # nothing has happened yet
+                frame.directory.remove_begun()
+            raise
 
     def _write_manifest(self, features: tuple[str, ...]) -> None:
         """`run.json`: what the run was made of."""
