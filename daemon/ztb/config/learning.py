@@ -72,7 +72,9 @@ class OnlineSection(Section):
         default=ONLINE_PROFILES,
         description="what each changes in ppo; the network and the rollouts cannot change",
     )
-    reward: Literal["log_return", "differential_sharpe", "sortino"] = "log_return"
+    reward: Literal["log_return", "differential_sharpe", "sortino"] = Field(
+        default="log_return", description="what a decision is rewarded by"
+    )
     reward_rate: float = Field(
         default=0.01, gt=0, le=1, description="rate of the moving moments of ratio rewards"
     )

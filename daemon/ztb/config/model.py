@@ -25,7 +25,7 @@ from ztb.trading.ppo.config import BOUNDS as PPO_BOUNDS
 from ztb.trading.ppo.config import PPOConfig
 
 for _outside in (PPOConfig, PaperConfig, RiskLimits):
-    with_config(ConfigDict(extra="forbid"))(_outside)
+    with_config(ConfigDict(extra="forbid", use_attribute_docstrings=True))(_outside)
 
 
 class Config(Section):
