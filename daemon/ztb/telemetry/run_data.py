@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.errors import DataError
+from ztb.ledger.executions import Execution, executions, movements
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import (
     DecisionRow,
@@ -24,6 +25,7 @@ from ztb.ledger.records import (
     RefusalRow,
     UpdateRow,
 )  # fmt: skip
+from ztb.ledger.round_trips import Movement
 from ztb.ledger.run_directory import RunDirectory
 from ztb.telemetry.experts import ExpertCourse, expert_courses
 
@@ -73,7 +75,10 @@ class Decisions:
 
 @dataclass(frozen=True, slots=True)
 class RunData:
-    """A run as far as it got. `summary` is None while it runs and after a kill; `manifest` empty if it is missing."""
+    """A run as far as it got. `summary` is None while it runs and after a kill; `manifest` empty if it is missing.
+
+    `movements` is everything that changed the account, `executions` are its fills; both in order.
+    """
 
     name: str
     manifest: dict[str, Any]
@@ -83,12 +88,18 @@ class RunData:
     decisions: Decisions
     orders: list[OrderRow]
     events: list[OrderEventRow]
-    fills: list[FillRow]
+    executions: list[Execution]
+    movements: list[Movement]
     refusals: list[RefusalRow]
     generations: list[GenerationRow]
     updates: list[UpdateRow]
     notes: list[NoteRow]
     experts: tuple[ExpertCourse, ...] = ()
+
+    @property
+    def fills(self) -> list[FillRow]:
+        """As they were reported."""
+        return [one.row for one in self.executions]
 
     @property
     def ladder(self) -> tuple[float, ...]:
@@ -123,7 +134,8 @@ def load_run(directory: RunDirectory) -> RunData:
             decisions=decisions,
             orders=list(reader.rows(OrderRow)),
             events=list(reader.rows(OrderEventRow)),
-            fills=list(reader.rows(FillRow)),
+            executions=executions(reader),
+            movements=movements(reader),
             refusals=list(reader.rows(RefusalRow)),
             generations=list(reader.rows(GenerationRow)),
             updates=list(reader.rows(UpdateRow)),
