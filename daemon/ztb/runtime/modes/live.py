@@ -16,6 +16,7 @@ from ztb.config import MarketSection, config_hash
 from ztb.errors import ConfigError, VenueError
 from ztb.execution.risk import RiskLimits
 from ztb.ledger.bookkeeper import client_prefix
+from ztb.ledger.capital import Adoption, Opening
 from ztb.ledger.records import COLLECTED, GenerationRow, Record
 from ztb.market.live.instrument import refuse_contracts
 from ztb.market.live.rest import Backoff, Rest
@@ -41,8 +42,8 @@ from ztb.runtime.modes.paper import (
     origin_of,
     run_id_of,
 )
-from ztb.runtime.recovery.adoption import Adoption, adopt
-from ztb.runtime.recovery.past import Opening, Past, read_past
+from ztb.runtime.recovery.adoption import adopt
+from ztb.runtime.recovery.past import Past, read_past
 from ztb.runtime.session import RunContext, Session
 from ztb.runtime.sources.live import LiveMarket, traded_symbol
 from ztb.runtime.venue.broker import BrokerCallbacks, VenueBroker
