@@ -26,7 +26,7 @@ from trading.markets import HOUR_NS, PERPETUAL, SPOT, START_NS, bars, quoted
 from ztb.config import Config, load_config, schema
 from ztb.errors import ConfigError, ResourceError
 from ztb.execution.paper import PaperExchange
-from ztb.execution.risk import OrderFacts, Proposal, RiskGate, RiskMemory
+from ztb.execution.risk import OrderFacts, Permission, Proposal, RiskGate
 from ztb.learning.alarms import Alarms, Expectation
 from ztb.learning.allocation import Allocator, GrowthEvidence
 from ztb.learning.online import OnlineLearner, Transition
@@ -44,10 +44,11 @@ from ztb.ledger.records import (
 from ztb.ledger.run_directory import RunDirectory
 from ztb.market.instrument import Instrument
 from ztb.runtime.build.assembly import assemble
+from ztb.runtime.build.context import configured_instrument
 from ztb.runtime.build.pretraining import training_settings
 from ztb.runtime.guards import MarketGuard, MemoryGuard
 from ztb.runtime.modes.live import _dead_man
-from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data, run_to_end, traded_instrument
+from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data, run_to_end
 from ztb.runtime.sources import live
 from ztb.runtime.venue.client import patience_of
 from ztb.telemetry.logs import configure_logging
@@ -132,7 +133,9 @@ def described(config: Config, folder: Path) -> Any:
     """The instrument that a history is read as, and the blocks in which it is read."""
     path = folder / "bars.csv" if (folder / "bars.csv").exists() else data(folder)
     history = open_data(ReplayRequest(config, (path,), 0))
-    return traded_instrument(history, config), [len(b) for b in history.blocks(config.market.block_rows)]
+    return configured_instrument(history.instrument, config.market), [
+        len(b) for b in history.blocks(config.market.block_rows)
+    ]
 
 
 ROWS = (DecisionRow, FillRow, RefusalRow, UpdateRow, GenerationRow, AllocationRow)
@@ -144,7 +147,7 @@ def replayed(config: Config, folder: Path) -> Any:
     path, out = data(folder), RunDirectory(folder / f"run-{len(list(folder.iterdir()))}")
     out.path.mkdir()
     request = ReplayRequest(config, (path,), seed=0)
-    summary = asyncio.run(run_to_end(Replay(request, open_data(request), out)))
+    summary = asyncio.run(run_to_end(Replay.over(request, open_data(request), out)))
     reader = JournalReader(out.journal)
     rows = [repr(row) for kind in ROWS for row in reader.rows(kind)]
     notes = [row.kind for row in reader.rows(NoteRow)]
@@ -283,14 +286,14 @@ def _closed_over(function: Any) -> list[str]:
 
 def guarded(config: Config, _folder: Path) -> Any:
     """What holds new risk back, and whether the run leaves for want of memory."""
-    memory = RiskMemory()
+    permission = Permission()
     source = SimpleNamespace(health=(), clock=SimpleNamespace(skew_ms=500.0))
-    MarketGuard(SimpleNamespace(source=source), memory, config.execution.max_clock_skew_ms, lambda *_: None)()  # type: ignore[arg-type]
+    MarketGuard(SimpleNamespace(source=source), permission, config.execution.max_clock_skew_ms)()  # type: ignore[arg-type]
     try:
         MemoryGuard(config.limits.max_memory_gb, None, lambda: 10**9, lambda: None)()
     except ResourceError:
-        return memory.holds, "left"
-    return memory.holds, "stays"
+        return permission.holds, "left"
+    return permission.holds, "stays"
 
 
 def venue(config: Config, _folder: Path) -> Any:

@@ -116,6 +116,7 @@ class Conditions:
         if key not in _TROUBLE:
             return False
         self._trouble[_TROUBLE[key]] = text
+        self._tell(ordered(self._found()))  # at once: it may be over before anybody looks
         return True
 
     def _tell(self, found: tuple[Condition, ...]) -> None:
