@@ -161,9 +161,9 @@ class Wording:
                      ends_with="a higher limits.max_memory_gb, and a restart,")  # fmt: skip
 
     def learner(self, kind: Kind, cause: str, since_ns: int) -> Condition:
-        """Something that goes on, or went wrong, where the learner is."""
+        """Something that goes on, or went wrong, where the learner is; `cause` is a sentence, or nothing."""
         severity: Severity = "info" if kind == "learner_compiling" else "warning"
-        return _made(kind, severity, None, _LEARNER[kind], cause, since_ns)
+        return _made(kind, severity, None, cause or _LEARNER[kind], "", since_ns)
 
 
 _PEOPLE = frozenset({"socket", "mqtt", "signal", "file", "operator", "test"})
