@@ -77,15 +77,16 @@ def replay(
         ConfigError: A setting is wrong, or there is no such strategy, or it is broken.
         DataError: The data cannot be read or cannot be traded on; the run's folder keeps how far it came.
 
-    >>> run = ztb.replay(strategy="trend", start="2019-03-01")
-    >>> run.summary["status"], run.summary["symbol"], run.path.name.startswith("ztb-replay-")
-    ('complete', 'BTC/USD', True)
-    >>> run.trades.column_names[:6]
-    ['side', 'quantity', 'entry_time', 'entry_price', 'exit_time', 'exit_price']
-    >>> ztb.replay(config={"risk": {"max_exposur": 0.5}})
-    Traceback (most recent call last):
-    ...
-    ztb.errors.ConfigError: config: unknown key in risk: 'max_exposur'; did you mean 'max_exposure'?
+    Examples:
+        >>> run = ztb.replay(strategy="trend", start="2019-03-01")
+        >>> run.summary["status"], run.summary["symbol"], run.path.name.startswith("ztb-replay-")
+        ('complete', 'BTC/USD', True)
+        >>> run.trades.column_names[:6]
+        ['side', 'quantity', 'entry_time', 'entry_price', 'exit_time', 'exit_price']
+        >>> ztb.replay(config={"risk": {"max_exposur": 0.5}})
+        Traceback (most recent call last):
+        ...
+        ztb.errors.ConfigError: config: unknown key in risk: 'max_exposur'; did you mean 'max_exposure'?
     """
     settings = _given(
         {
