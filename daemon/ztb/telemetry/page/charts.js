@@ -541,7 +541,7 @@ const ztbCharts = (() => {
   }
 
   // Draws `spec` into `host`: {x, lines, form, time, events, shades, gaps, fills, candles, low, high, base, logs, why}.
-  // `place` takes legend and buttons. Returns the plot; `update(spec)` shows other figures at the same zoom.
+  // `place` takes legend and buttons. Returns the plot; `update(spec)` shows other figures at the same zoom, `leave()` ends it.
   function chart(host, spec, { name, height, place = host.parentElement, say }) {
     const plot = { u: null, spec, host, height, say, zoomed: false, quiet: false };
     plot.tip = tooltip(plot);
@@ -571,7 +571,15 @@ const ztbCharts = (() => {
     make(false);
     reachable(plot, name);
     plots.push(plot);
-    new ResizeObserver(() => host.clientWidth && plot.u.setSize({ width: host.clientWidth, height: height() })).observe(host);
+    const resized = new ResizeObserver(() => host.clientWidth && plot.u.setSize({ width: host.clientWidth, height: height() }));
+    resized.observe(host);
+    plot.leave = () => {
+      resized.disconnect();
+      plots.splice(plots.indexOf(plot), 1);
+      plot.u.destroy();
+      plot.tip.tip.remove();
+      if (box.matches(".legend")) box.remove();
+    };
     return plot;
   }
 
