@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from telemetry.made_up import START_NS, fill_row, snapshot
+from telemetry.made_up import HALTED, SECOND_NS, START_NS, WORDS, fill_row, snapshot
+from telemetry.seeing import FAULTS, FOCUSED, REACHABLE
 from telemetry.web.served import Served
 
 playwright = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
@@ -70,10 +71,10 @@ async def test_everything_is_drawn_and_nothing_is_asked_of_others():
             await page.wait_for_selector("#link.good")
             for chart in CHARTS:
                 assert await page.evaluate(COLOURS, chart) > 2, chart
-            assert await page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
-            text = await page.inner_text("body")
+            assert await page.evaluate(FAULTS) == []
+            text = (await page.inner_text("body")).replace("\xa0", " ")
             for words in ("10,012.60", "Against hold", "Against generation 0, full size", "What capital each expert has", "trend",
-                          "12.50 %", "generation 3, leads", "7.389", "Learning", "interval \u22120.20 % to 0.40 %", "orders per minute", "55 of 60",
+                          "12.50 %", "generation 3, leads", "7.389", "nobody: flat", "62.50 %", "Candles of", "Learning", "interval \u22120.20 % to 0.40 %", "orders per minute", "55 of 60",
                           "rolled back", "drawdown 18 % is near the limit", "Generation 3 serves", "stale"):  # fmt: skip
                 assert words in text, words
             assert await page.locator("#limits progress.near").count() == 1
@@ -85,9 +86,7 @@ async def test_what_happens_is_shown_within_seconds():
     served.live_a_day()
     async with opened(served) as page:
         await page.wait_for_selector("#link.good")
-        served.now = snapshot(
-            state="halted", halted_because="going on holiday", equity=9_000.0, last_tick_ns=START_NS + 10**14
-        )
+        served.now = snapshot(conditions=(HALTED,), equity=9_000.0, last_tick_ns=START_NS + 10**14)
         served.observer.record(fill_row(77, -1, START_NS + 10**14))
         await page.get_by_text("going on holiday").wait_for()
         assert "going on holiday" in await page.inner_text("#halted")
@@ -97,7 +96,7 @@ async def test_what_happens_is_shown_within_seconds():
 async def test_nasty_words_run_nothing():
     served = Served()
     nasty = "<img src=x onerror=alert(1)><script>console.log('out')</script>"
-    served.now = snapshot(strategy=nasty, halted_because=nasty, state="halted")
+    served.now = snapshot(strategy=nasty, conditions=(WORDS.halted(nasty, "socket", 0),))
     async with opened(served) as page:
         await page.wait_for_selector("#link.good")
         assert "since 13 Sept 2020" in await page.inner_text("#serving")
@@ -125,3 +124,49 @@ async def test_a_daemon_that_has_just_started_is_shown_as_it_is():
         await page.wait_for_selector("#link.good")
         assert "No alerts." in await page.inner_text("body") and page.faults == []
         assert not await page.locator("#h-learning").is_visible()
+
+
+async def test_who_halted_it_why_and_the_command_that_ends_it_stand_on_top():
+    served = Served()
+    served.live_a_day()
+    served.now = snapshot(conditions=(HALTED,))
+    async with chromium(served) as browser:
+        for size in SIZES:
+            page = await open_page(browser, served, size)
+            await page.wait_for_selector("#link.good")
+            assert await page.inner_text("#state") == "halted"
+            assert await page.inner_text("#halted code") == HALTED.ends_with
+            assert (await page.inner_text("#halted")).replace("\n", "") == HALTED.text.replace("`", "")
+            assert (await page.locator("#halted").bounding_box())["y"] < 400
+            assert await page.evaluate(FAULTS) == []
+
+
+async def test_a_keyboard_reaches_everything_in_order_and_is_seen_there():
+    served = Served()
+    served.live_a_day()
+    async with opened(served) as page:
+        await page.wait_for_selector("#link.good")
+        count = await page.evaluate(REACHABLE)
+        assert count >= len(CHARTS)
+        for expected in range(count):
+            await page.keyboard.press("Tab")
+            assert await page.evaluate(FOCUSED) == [expected, True]
+        await page.focus("#price")
+        await page.keyboard.press("PageDown")
+        await page.wait_for_selector("#price .tip:not([hidden])")
+        assert "sold 0.01 at" in await page.inner_text("#price .tip")
+
+
+async def test_a_gap_is_a_gap():
+    served = Served()
+    for minute in (*range(60), *range(600, 660)):
+        served.observer._feed.sample(snapshot(last_tick_ns=START_NS + minute * 60 * SECOND_NS))
+    async with opened(served) as page:
+        await page.wait_for_selector("#link.good")
+        await page.focus("#equity")
+        # The cursor stands in the middle of the rows, which is the row that breaks the lines.
+        await page.keyboard.press("ArrowRight")
+        await page.keyboard.press("ArrowLeft")
+        assert "account" not in await page.inner_text("#equity .tip")
+        await page.keyboard.press("ArrowRight")
+        assert "account" in await page.inner_text("#equity .tip")

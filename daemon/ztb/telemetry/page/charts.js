@@ -30,7 +30,7 @@ const ztbCharts = (() => {
   const format = (value, digits) => minus(value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
   const short = (value) => minus(String(Number(value.toPrecision(4))));
   const signed = (value, words) => (value > 0 ? "+" : "") + words(value);
-  const percent = (value, digits = 1) => `${format(value * 100, digits)} %`;
+  const percent = (value, digits = 1) => `${format(value * 100, digits)}\u00a0%`;
   const price = (value) => (Math.abs(value) >= 100 ? format(value, 2) : minus(String(Number(value.toPrecision(6)))));
   const forms = { money: (v) => `${price(v)} ${settings.quote}`.trim(), percent, plain: short };
 
@@ -173,6 +173,7 @@ const ztbCharts = (() => {
   }
 
   function candles(u, spec) {
+    if (!spec.shown) return;
     const { ctx } = u;
     const { x, open, high, low, close, step } = spec.shown;
     const wide = Math.max(1, Math.abs(u.valToPos(step, "x", true) - u.valToPos(0, "x", true)) * 0.7);
@@ -232,7 +233,11 @@ const ztbCharts = (() => {
 
   function dates(u, splits, axis, space, step) {
     const form = dateForms.find(([least]) => step >= least)[1];
-    return splits.map((x) => (step < 86400 && x % 86400 === 0 ? dateForms[2][1] : form).format(new Date(x * 1000)));
+    const room = u.width - u.bbox.left / devicePixelRatio;
+    return splits.map((x) => {
+      const label = (step < 86400 && x % 86400 === 0 ? dateForms[2][1] : form).format(new Date(x * 1000));
+      return u.valToPos(x, "x") + label.length * 3.3 > room ? "" : label; // it would be cut
+    });
   }
 
   function axes(spec, logarithmic) {

@@ -1,6 +1,6 @@
 (() => {
   "use strict";
-  const { chart, usual, element, short, signed, settings, format: number, moment: at } = ztbCharts;
+  const { chart, usual, element, short, signed, settings, format, moment: at } = ztbCharts;
   const byId = (id) => document.getElementById(id);
   const CURVES = ["marks", "updates"];
   const MOST = { marks: 4000, updates: 4000, fills: 500, generations: 200, alerts: 100 };
@@ -9,6 +9,7 @@
   let now = null;
 
   // Words for figures.
+  const number = (v, digits = 2) => format(v, digits);
   const percent = (v, digits = 2) => ztbCharts.percent(v, digits);
   const when = (seconds) => (seconds ? at(seconds) : "at the start");
   function span(seconds) {
@@ -25,10 +26,10 @@
   const column = (rows, i) => rows.map((row) => row[i]);
   const some = (values) => values.some((value) => value !== null);
 
-  // Where nothing was marked for much longer than usual, nothing is drawn.
+  // Where nothing was marked for much longer than before and after, nothing is drawn: old marks lie further apart.
   function gaps(x) {
-    const least = Math.max(30, 12 * usual(x));
-    return x.flatMap((from, i) => (i + 1 < x.length && x[i + 1] - from > least ? [[from, x[i + 1]]] : []));
+    const step = (i) => (i > 0 && i < x.length ? x[i] - x[i - 1] : 0);
+    return x.flatMap((to, i) => (step(i) > Math.max(30, 12 * step(i - 1), 12 * step(i + 1)) ? [[x[i - 1], to]] : []));
   }
 
   function specs() {
@@ -90,7 +91,8 @@
     const difference = (now.equity - other) / now.start_equity;
     const found = now.helping.find((item) => item.baseline === name);
     const sure = found && found.low !== null ? `interval ${percent(found.low)} to ${percent(found.high)}` : "of the start, same ticks and costs";
-    return [card(`Against ${name === "frozen" ? generationZero() : name}`, signed(difference, percent), sure, sign(difference))];
+    const clear = found && found.low !== null && (found.low > 0 || found.high < 0);
+    return [card(`Against ${name === "frozen" ? generationZero() : name}`, signed(difference, percent), sure, clear ? sign(difference) : "")];
   }
 
   const generationZero = () => (now.experts.length ? "generation 0, full size" : "generation 0, frozen");
