@@ -32,6 +32,7 @@ const ztbCharts = (() => {
   const signed = (value, words) => (value > 0 ? "+" : "") + words(value);
   const percent = (value, digits = 1) => `${format(value * 100, digits)}\u00a0%`;
   const price = (value) => (Math.abs(value) >= 100 ? format(value, 2) : minus(String(Number(value.toPrecision(6)))));
+  const sum = (value) => `${format(value, 2)} ${settings.quote}`.trim();
   const forms = { money: (v) => `${price(v)} ${settings.quote}`.trim(), percent, plain: short };
 
   // Digits that tell neighbours `step` apart.
@@ -348,7 +349,7 @@ const ztbCharts = (() => {
   function fillText(spec, i) {
     const { price: prices, side, quantity, profit, who, names } = spec.fills;
     const did = `${side[i] > 0 ? "bought" : "sold"} ${short(quantity[i])} at ${price(prices[i])}`;
-    const earned = profit?.[i] === undefined || profit[i] === null ? "" : `, earned ${signed(profit[i], forms.money)}`;
+    const earned = profit?.[i] === undefined || profit[i] === null ? "" : `, earned ${signed(profit[i], sum)}`;
     return `${did}${earned}${who && who[i] >= 0 ? `, for ${names[who[i]]}` : ""}`;
   }
 
@@ -488,8 +489,10 @@ const ztbCharts = (() => {
     const { min, max } = u.scales.x;
     const [first, last] = ends(spec);
     const middle = u.cursor.left >= 0 ? u.posToVal(u.cursor.left, "x") : (min + max) / 2;
-    const half = Math.max(((max - min) / 2) * share, spec.time ? 1 : 0.5);
-    u.setScale("x", { min: Math.max(first, middle - half), max: Math.min(last, middle + half) });
+    const least = spec.candles ? 12 * spec.candles.usual : spec.time ? 10 : 2;
+    const wide = Math.min(Math.max((max - min) * share, least), last - first);
+    const from = Math.min(Math.max(first, middle - wide / 2), last - wide);
+    u.setScale("x", { min: from, max: from + wide });
   }
 
   function move(plot, way) {
@@ -630,5 +633,5 @@ const ztbCharts = (() => {
   dark.addEventListener("change", () => repaint(false));
   addEventListener("beforeprint", () => repaint(true));
   addEventListener("afterprint", () => repaint(false));
-  return { settings, chart, unpacked, usual, element, css, color, format, short, signed, percent, price, forms, moment, span, minus };
+  return { settings, chart, unpacked, usual, element, css, color, format, short, signed, percent, price, sum, moment, span, minus };
 })();
