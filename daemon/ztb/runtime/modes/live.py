@@ -114,7 +114,7 @@ async def _connected(
     context = market_context("live", request, market, clock.now_ns(), past)
     venue = _venue(request, clock, environment, market, client_prefix(context.run_id))
     try:
-        await refuse_withdrawal_rights(venue.client, venue.rest)
+        rights_known = await refuse_withdrawal_rights(venue.client, venue.rest)
         opening = past.opening if past and past.opening else await _opening(venue, market)
     except BaseException:
         await venue.client.close()
@@ -128,9 +128,22 @@ async def _connected(
     daemon = Daemon(session, market.source, clock, options)
     attend(daemon, market, clock, warnings)
     warnings.daemon = daemon
+    if not rights_known:
+        text = f"{venue.client.id} cannot tell what the key may do: make sure that it cannot withdraw"
+        _alert_at_first_look(daemon, "key_rights_unknown", text)
     since_ns = past.unsettled_ns if past and past.opening else clock.now_ns()
     _trade(daemon, request, venue, warnings, clock, environment, since_ns)
     return daemon
+
+
+def _alert_at_first_look(daemon: Daemon, key: str, text: str) -> None:
+    """Once, when whoever watches is there to hear it."""
+
+    def look() -> None:
+        daemon.looks.remove(look)
+        daemon.alert("warning", key, text)
+
+    daemon.looks.append(look)
 
 
 def limited(limits: RiskLimits, limit_quote: float, equity: float) -> RiskLimits:
