@@ -129,14 +129,14 @@ async def test_a_daemon_that_has_just_started_is_shown_as_it_is():
 async def test_why_it_halted_stands_on_top_and_commands_are_marked():
     served = Served()
     served.live_a_day()
-    served.now = snapshot(state="halted", halted_because="going on holiday; `ztb resume` ends it")
+    served.now = snapshot(conditions=(HALTED,))
     async with chromium(served) as browser:
         for size in SIZES:
             page = await open_page(browser, served, size)
             await page.wait_for_selector("#link.good")
             assert await page.inner_text("#state") == "halted"
-            assert await page.inner_text("#halted code") == "ztb resume"
-            assert await page.inner_text("#halted") == "going on holiday; ztb resume ends it"
+            assert await page.inner_text("#halted code") == "ztb resume --run runs/paper"
+            assert await page.inner_text("#halted") == HALTED.text.replace("`", "")
             assert (await page.locator("#halted").bounding_box())["y"] < 400
             assert await page.evaluate(FAULTS) == []
 

@@ -154,27 +154,9 @@
     state.className = `pill ${worst("critical") || now.state === "halted" ? "bad" : now.state === "trading" && !worst("warning") ? "good" : "warn"}`;
     const age = now.last_tick_ns === null ? "no tick yet" : now.mode === "replay" ? `replaying ${at(now.last_tick_ns / 1e9)}` : `last tick ${span((now.now_ns - now.last_tick_ns) / 1e9)} ago`;
     byId("since").textContent = `Up ${span((now.now_ns - now.started_ns) / 1e9)} \u00b7 ${age} \u00b7 ${now.decisions.toLocaleString("en")} decisions \u00b7 ${now.fills.toLocaleString("en")} fills`;
-<<<<<<< HEAD
     const said = now.conditions.filter((one) => one.severity !== "info" || one.state);
     byId("halted").hidden = said.length === 0;
-    byId("halted").replaceChildren(...said.map((one) => element("span", one.severity, one.text)));
-  }
-
-  function key(id, entries) {
-    byId(id).replaceChildren(...entries.map(([kind, dot, name, value]) => element("span", kind, element("i", dot), element("b", "", value === undefined ? name : `${name} ${value}`))));
-  }
-
-  function keys() {
-    const lines = [["ours", "", "ours", number(now.equity)]];
-    if (now.hold_equity !== null) lines.push(["hold", "", "hold", number(now.hold_equity)]);
-    if (now.frozen_equity !== null) lines.push(["frozen", "", generationZero(), number(now.frozen_equity)]);
-    lines.push(["flat", "", "flat", number(now.start_equity)]);
-    key("k-equity", lines);
-    key("k-price", [["ours", "", "mid"], ["good", "dot", "bought"], ["bad", "dot", "sold"]]);
-=======
-    byId("halted").hidden = !now.halted_because;
-    byId("halted").replaceChildren(element("li", "", ...words(now.halted_because)));
->>>>>>> main
+    byId("halted").replaceChildren(...said.map((one) => element("li", one.severity, ...words(one.text))));
   }
 
   function meter(name, share, amount) {
