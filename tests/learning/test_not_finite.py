@@ -160,7 +160,7 @@ def test_a_learner_whose_own_state_has_turned_bad_says_so_and_holds_nothing_bad_
     if part == "weight":
         updater.network.parameters[7] = math.nan
     else:
-        updater._adam._mean[7] = math.inf
+        updater._optimizer._mean[7] = math.inf
     bench.learn(1)
     dropped = bench.done[-1]
     assert isinstance(dropped, Dropped) and dropped.astray and part in dropped.why

@@ -62,12 +62,15 @@ def pretrain(
     `on_progress` hears the fraction done after each update. DataError: too few ticks.
     """
     training, _, normaliser_state = begin_training(ticks, instrument, settings, seed)
-    while not training.over:
-        training.update()
+    for _ in training.run():
         if on_progress is not None:
             on_progress(training.updates / settings.updates)
     best = training.best
     return Pretrained(
-        best.weights, best.updater_state, normaliser_state, tuple(training.curve), training.validation(),
-        best.update,
-    )  # fmt: skip
+        weights=best.weights,
+        updater_state=best.updater_state,
+        normaliser_state=normaliser_state,
+        curve=tuple(training.curve),
+        validation=training.validation(),
+        best_update=best.update,
+    )

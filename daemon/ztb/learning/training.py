@@ -6,6 +6,7 @@ All training on history is this: generation 0 of a run, and `ztb train`.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from ztb.trading.episodes import Episodes
 from ztb.trading.policy.network import first_weights
 from ztb.trading.policy.torch_network import build_module
 from ztb.trading.policy.weights import Weights
+from ztb.trading.ppo.loop import TrainingLoop
 from ztb.trading.ppo.rollout import Rollout, UpdateStats
 from ztb.trading.ppo.update import PPOUpdater
 from ztb.trading.recording import Recording
@@ -111,11 +113,12 @@ class Training:
         environments = SimulatedEnvironments(
             simulation, settings.reward_scale, settings.own_reward, innovations=trained
         )
-        self._collector = simulated_rollouts(
+        collector = simulated_rollouts(
             shape, weights, environments, steps=ppo.num_steps, seed=seed, make=settings.network
         )
         module = build_module(shape, settings.network, seed) if settings.network else None
         self.updater = PPOUpdater(shape, ppo, weights, seed, device=settings.device, module=module)
+        self._loop = TrainingLoop(collector, self.updater)
         self._actor = new_actor(shape, weights, settings.validation_lanes, settings.network)
         self._examination = HoldoutEvaluator(held_out, settings, seed, examined)
         self.best = Best(-np.inf, -np.inf, 0, weights, self.updater.state())
@@ -123,7 +126,7 @@ class Training:
 
     @property
     def updates(self) -> int:
-        return len(self.curve)
+        return self._loop.updates
 
     @property
     def stale(self) -> bool:
@@ -143,15 +146,30 @@ class Training:
         """
         settings, number = self.settings, self.updates + 1
         try:
-            rollout = self._collector.collect(weights=self.updater.weights())
-            stats = self.updater.update(rollout, 1.0 - (number - 1) / settings.updates)
+            remaining = 1.0 - self.updates / settings.updates
+            rollout, stats = self._loop.iterate(remaining, weights=self.updater.weights())
         except NonFiniteError as error:
             raise self._explained(error, number) from None
         due = number % settings.validate_every == 0 or number == settings.updates
         found = self._examine(number) if due else None
-        point = CurvePoint(number, number * rollout.rewards.size, self._mean_reward(rollout), found, stats)
+        point = CurvePoint(
+            update=number,
+            steps=self._loop.steps,
+            mean_reward=self._mean_reward(rollout),
+            validation=found,
+            stats=stats,
+        )
         self.curve.append(point)
         return point
+
+    def run(
+        self,
+        stop: Callable[[], bool] = lambda: False,
+        save: Callable[[], None] = lambda: None,
+        every: int = 1,
+    ) -> Iterator[CurvePoint]:
+        """Update until the end, or until `stop` says so; see `TrainingLoop.run`."""
+        return self._loop.run(self.update, lambda: self.over or stop(), save, every)
 
     def _explained(self, error: NonFiniteError, number: int) -> StrategyError | NonFiniteError:
         """What is wrong, for whoever can mend it."""
@@ -192,8 +210,8 @@ class Training:
         return {
             "updater": self.updater.state(),
             "collector": {
-                "generator": self._collector.generator.bit_generator.state,
-                "simulation": self._collector.environments.simulation.state(),
+                "generator": self._loop.collector.generator.bit_generator.state,
+                "simulation": self._loop.collector.environments.simulation.state(),
             },
             "best": best,
             "curve": [point.plain() for point in self.curve],
@@ -202,13 +220,15 @@ class Training:
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from `state()`."""
         self.updater.load_state(state["updater"])
-        self._collector.generator.bit_generator.state = state["collector"]["generator"]
-        self._collector.environments.simulation.load_state(state["collector"]["simulation"])
+        self._loop.collector.generator.bit_generator.state = state["collector"]["generator"]
+        self._loop.collector.environments.simulation.load_state(state["collector"]["simulation"])
         best: dict[str, Any] = dict(state["best"])
         for name in ("validation", "reward"):
             best[name] = -np.inf if best[name] is None else best[name]
         self.best = Best(**best)
         self.curve = [_point(**point) for point in state["curve"]]
+        self._loop.updates = len(self.curve)
+        self._loop.steps = self.curve[-1].steps if self.curve else 0
 
 
 def _known(value: Any) -> Any:

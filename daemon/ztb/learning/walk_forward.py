@@ -69,8 +69,8 @@ def walk_forward(
 
 def _trained(recording: Recording, settings: PretrainSettings, seed: int) -> Weights:
     training = Training(*split(recording, settings), settings, seed)
-    while not training.over:
-        training.update()
+    for _ in training.run():
+        pass
     return training.best.weights
 
 

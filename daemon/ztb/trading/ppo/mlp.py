@@ -1,7 +1,8 @@
 """The shipped kind of network, as it learns: one or two towers of tanh layers, gradients by formulas written out.
 
 Two towers of the same widths are a stack: one batched product is a layer of both. All buffers, and the views of them
-that BLAS and the kernels take, are made once for each size of a minibatch.
+that BLAS and the kernels take, are made once for each size of a minibatch. Only here is back-propagation written by
+hand, for speed; `tests/trading/ppo/test_ppo_mlp.py` holds it to autograd.
 
 Also here: buffers by the size of a minibatch, made once and kept: as many sizes as an update has, not as a life of
 updates.
