@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -126,6 +127,17 @@ class Dropped:
     astray: bool
 
 
+class Restart(StrEnum):
+    """How the learner goes on when another generation serves."""
+
+    NONE = ""
+    """As it is."""
+    SET_BACK = "set_back"
+    """From the generation that serves; what was learnt since that was made is forgotten."""
+    ANEW = "anew"
+    """The same, and without the optimiser's moments: the learner had gone wrong."""
+
+
 @dataclass(slots=True)
 class LearnerCounts:
     """What was left out of training, and why: transitions, save where another thing is named."""
@@ -207,6 +219,15 @@ class OnlineLearner:
         """What comes next does not follow on what came last: that cannot be trained on, nor flow back over it."""
         if self._waiting:
             self._waiting[-1] = replace(self._waiting[-1], tainted=True)
+
+    def restart(
+        self, restart: Restart, weights: Weights, updater_state: Mapping[str, Any] | None = None
+    ) -> None:
+        """Go on from `weights` as `restart` says."""
+        if restart is Restart.ANEW:
+            self.begin_anew(weights)
+        elif restart is Restart.SET_BACK:
+            self.set_back(weights, updater_state)
 
     def set_back(self, weights: Weights, updater_state: Mapping[str, Any] | None) -> None:
         """Forget what has been learnt since `weights` were made; without a state the optimiser's moments stay."""

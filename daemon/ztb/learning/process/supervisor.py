@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ztb.errors import InvariantError
-from ztb.learning.candidate_evaluation import Incumbent
-from ztb.learning.gate.candidate import Verdict
-from ztb.learning.online import LearnerCounts
+from ztb.learning.gate.candidate import Candidate, Verdict
+from ztb.learning.online import LearnerCounts, Restart
 from ztb.learning.process import channel as channels
 from ztb.learning.process import memory
 from ztb.learning.process.channel import Doing, SharedChannel
@@ -200,9 +199,9 @@ class LearnerProcess:
             ring.commit(ring.cursor)
             yield read_verdict(record)
 
-    def serve(self, serving: Incumbent) -> None:
+    def serve(self, serving: Candidate, restart: Restart = Restart.NONE) -> None:
         """Tell the learner who serves from now on."""
-        self._channel.serving.publish(pack_serving(serving))
+        self._channel.serving.publish(pack_serving(serving, restart))
         os.eventfd_write(self._wake, 1)
 
     def candidate(self, number: int) -> dict[str, Any] | None:

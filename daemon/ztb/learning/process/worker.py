@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ztb.errors import InvariantError
-from ztb.learning.candidate_evaluation import CandidateEvaluation, Incumbent
-from ztb.learning.gate.candidate import Verdict
-from ztb.learning.online import Dropped, LearnerCounts, OnlineLearner, Updated
+from ztb.learning.candidate_evaluation import CandidateEvaluation
+from ztb.learning.gate.candidate import Candidate, Verdict
+from ztb.learning.online import Dropped, LearnerCounts, OnlineLearner, Restart, Updated
 from ztb.learning.process.channel import Doing, SharedChannel
 from ztb.learning.process.feed import FeedReader
 from ztb.learning.process.messages import (
@@ -80,15 +80,15 @@ class LearnerWorker:
         channel = self._channel
         if channel.serving.newest == self._heard or (found := channel.serving.read()) is None:
             return
-        self._heard, serving = found[0], unpack_serving(found[1])
-        if serving.set_back and serving.era > self._era:
-            serving.guide(self._learner)
+        self._heard, (serving, restart) = found[0], unpack_serving(found[1])
+        if restart is not Restart.NONE and serving.era > self._era:
+            self._learner.restart(restart, serving.weights, serving.updater_state)
             self._to_tell = True
         self._era = serving.era
         if self._contest is None:
             self._contest = _contest(channel, self._learner.recent, serving)
         else:
-            self._tell(self._contest.serve(serving))
+            self._tell(self._contest.serve(serving, restart))
 
     def run(self) -> None:
         """Until the end; see the class."""
@@ -149,7 +149,14 @@ class LearnerWorker:
             self._send(channel.reports, record)
         if updated is not None and updated.candidate is not None and self._contest is not None:
             self._tell(
-                self._contest.submit(updated.update, updated.candidate, completed.decision, completed.ts_ns)
+                self._contest.submit(
+                    Candidate(
+                        number=updated.update,
+                        weights=updated.candidate,
+                        trained_to=completed.decision,
+                        trained_to_ns=completed.ts_ns,
+                    )
+                )
             )
         channel.transitions.commit(channel.transitions.cursor)
         if self._reader is not None:
@@ -173,7 +180,15 @@ def _report(
     dropped = done if isinstance(done, Dropped) else None
     stats, reward = (done.stats, done.mean_reward) if isinstance(done, Updated) else (None, 0.0)
     return LearnerReport(
-        done.update, completed.decision, completed.ts_ns, reward, candidate, stats, era, set_back, dropped
+        update=done.update,
+        decision=completed.decision,
+        ts_ns=completed.ts_ns,
+        mean_reward=reward,
+        candidate=candidate,
+        stats=stats,
+        era=era,
+        set_back=set_back,
+        dropped=dropped,
     )
 
 
@@ -239,7 +254,7 @@ def _recent(channel: SharedChannel, kept: dict[str, Any] | None) -> RecentRollou
 
 
 def _contest(
-    channel: SharedChannel, recent: RecentRollouts | None, serving: Incumbent
+    channel: SharedChannel, recent: RecentRollouts | None, serving: Candidate
 ) -> CandidateEvaluation | None:
     settings = channel.settings
     if settings.contest is None or recent is None:
