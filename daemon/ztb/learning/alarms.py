@@ -18,7 +18,7 @@ _CLIP = 4.0
 
 @dataclass(frozen=True, slots=True)
 class AlarmRules:
-    """When to roll back. The defaults raise a false alarm of shifted rewards in about one probation of a hundred."""
+    """Thresholds of a rollback. The defaults falsely find rewards shifted in about one probation of a hundred."""
 
     probation_decisions: int = 4096
     max_drawdown: float = 0.25
@@ -26,13 +26,13 @@ class AlarmRules:
     shift_slack_sd: float = 0.1
     """A mean reward this much below the expected one is let pass, in standard deviations a decision."""
     shift_limit_sd: float = 50.0
-    """What may be missing in all beyond that, in standard deviations."""
+    """Sum of shortfalls beyond that which is let pass, in standard deviations."""
     min_entropy_fraction: float = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What a generation must earn a decision, at least, to be worth its promotion; the standard deviation of a
+    """The least that a generation must earn a decision to be worth its promotion; the standard deviation of a
     decision's reward and the mean log growth of equity, as found in shadow.
     """
 
@@ -43,7 +43,7 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """What was found wrong, and the figures: `drawdown`, `reward_shift`, `non_finite` or `entropy`."""
+    """A fault of the generation that serves, with figures: `drawdown`, `reward_shift`, `non_finite` or `entropy`."""
 
     kind: str
     figures: dict[str, float | int | None]
@@ -70,7 +70,7 @@ class Alarms:
 
     @property
     def on_probation(self) -> bool:
-        """Whether the generation may still turn out not to have been worth its promotion."""
+        """True if the generation may still turn out not to have been worth its promotion."""
         return self._left > 0
 
     def follow(

@@ -145,5 +145,5 @@ class BenchmarkTracker:
 
     @property
     def answer(self) -> Answer:
-        """Whether learning helps."""
+        """True if learning helps."""
         return self.learning.answer

@@ -76,7 +76,7 @@ class Transition:
 
     @property
     def account(self) -> AccountState:
-        """What the account was worth."""
+        """The account's worth when the decision was made."""
         return AccountState(self.equity, drawdown_seen(self.observation))
 
 
@@ -128,7 +128,7 @@ class Dropped:
 
 
 class Restart(StrEnum):
-    """How the learner goes on when another generation serves."""
+    """The learner's way on when another generation serves."""
 
     NONE = ""
     """As it is."""
@@ -140,7 +140,7 @@ class Restart(StrEnum):
 
 @dataclass(slots=True)
 class LearnerCounts:
-    """What was left out of training, and why: transitions, save where another thing is named."""
+    """Counts of what was left out of training: transitions, save where another thing is named."""
 
     tainted: int = 0
     stale: int = 0
@@ -216,7 +216,7 @@ class OnlineLearner:
         return len(self._waiting)
 
     def interrupt(self) -> None:
-        """What comes next does not follow on what came last: that cannot be trained on, nor flow back over it."""
+        """Bar the last transition from training: what comes next does not follow on it, nor may flow back over it."""
         if self._waiting:
             self._waiting[-1] = replace(self._waiting[-1], tainted=True)
 

@@ -45,7 +45,14 @@ def begin_training(
     """
     features = settings.features()
     normaliser = settings.normaliser(features.size)
-    recording = record(ticks, instrument, settings.period_ns, settings.clock(), features, normaliser)
+    recording = record(
+        ticks=ticks,
+        instrument=instrument,
+        period_ns=settings.period_ns,
+        clock=settings.clock(),
+        features=features,
+        normaliser=normaliser,
+    )
     parts = split(recording, settings)
     return Training(*parts, settings, seed), parts, normaliser.state()
 

@@ -36,8 +36,10 @@ class AccountState:
 
 @dataclass(frozen=True, slots=True)
 class RecentConfig:
-    """How the policy is rolled out: `lanes` accounts from as many moments of the last `window_decisions`, each for
-    `horizon_decisions`, starting with a rung of the ladder drawn uniformly. `strategy`: whose own reward is used.
+    """Settings of rollouts over the recent window.
+
+    `lanes` accounts begin at as many moments of the last `window_decisions`, each with a rung of the ladder drawn
+    uniformly, and live for `horizon_decisions`. `strategy`: whose own reward is used.
     """
 
     instrument: Instrument
@@ -86,7 +88,7 @@ class RecentRollouts:
     def collector(
         self, weights: Weights, account: AccountState
     ) -> RolloutCollector[SimulatedEnvironments] | None:
-        """What fills rollouts over the window; None while that is too short for one.
+        """A collector of rollouts over the window; None while that is too short for one.
 
         Its accounts are worth what `account` is, since what a lot is of that matters to small ones; a ruined one is
         given start cash. Their drawdowns are drawn from 0 to beyond the present one: without, a policy knows how to
@@ -98,7 +100,14 @@ class RecentRollouts:
         fallen = min(_BEYOND * account.drawdown + _LEAST_DRAWDOWN, _MOST_DRAWDOWN)
         episodes = Episodes(config.horizon_decisions, True, random_account=True, most_drawdown=fallen)
         cash = account.equity if account.equity > 0.0 else config.start_cash
-        simulation = Simulation(recording, config.bridge, config.paper, cash, episodes, config.lanes)
+        simulation = Simulation(
+            recording=recording,
+            bridge=config.bridge,
+            paper=config.paper,
+            start_cash=cash,
+            episodes=episodes,
+            num_lanes=config.lanes,
+        )
         return simulated_rollouts(
             self._shape,
             weights,

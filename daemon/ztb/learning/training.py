@@ -52,7 +52,7 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """What did best on the held-out part: the update it came from, and the optimiser's state.
+    """The policy that did best on the held-out part: the update it came from, and the optimiser's state.
 
     `validation` is its mean reward there less the luck in it, by which it was chosen, `reward` with it.
     """
@@ -65,7 +65,7 @@ class Best:
 
 
 def split(recording: Recording, settings: PretrainSettings) -> tuple[Recording, Recording]:
-    """What is trained on, and what is held out. DataError: one of them has no two decisions."""
+    """The part to train on, and the part held out. DataError: one of them has no two decisions."""
     n = recording.decisions
     first = n - int(n * settings.validation_fraction)
     if settings.validation_from_ns is not None:
@@ -106,7 +106,12 @@ class Training:
         weights = first_weights(shape, seed, settings.network, ppo.orthogonal_init)
         episodes = Episodes(2 * ppo.num_steps, random_start=True, random_account=True)
         simulation = Simulation(
-            recording, settings.bridge, settings.paper, settings.start_cash, episodes, ppo.num_envs
+            recording=recording,
+            bridge=settings.bridge,
+            paper=settings.paper,
+            start_cash=settings.start_cash,
+            episodes=episodes,
+            num_lanes=ppo.num_envs,
         )
         self.settings = settings
         trained, examined = _innovations(recording, held_out, settings)
@@ -121,7 +126,9 @@ class Training:
         self._loop = TrainingLoop(collector, self.updater)
         self._actor = new_actor(shape, weights, settings.validation_lanes, settings.network)
         self._examination = HoldoutEvaluator(held_out, settings, seed, examined)
-        self.best = Best(-np.inf, -np.inf, 0, weights, self.updater.state())
+        self.best = Best(
+            validation=-np.inf, reward=-np.inf, update=0, weights=weights, updater_state=self.updater.state()
+        )
         self.curve: list[CurvePoint] = []
 
     @property
@@ -130,7 +137,7 @@ class Training:
 
     @property
     def stale(self) -> bool:
-        """Whether too many looks in a row have found nothing better."""
+        """True if too many looks in a row have found nothing better."""
         patience = self.settings.patience * self.settings.validate_every
         return 0 < patience <= self.updates - self.best.update
 
@@ -172,7 +179,7 @@ class Training:
         return self._loop.run(self.update, lambda: self.over or stop(), save, every)
 
     def _explained(self, error: NonFiniteError, number: int) -> StrategyError | NonFiniteError:
-        """What is wrong, for whoever can mend it."""
+        """The error as told to whoever can mend it."""
         if error.what == "reward" and self.settings.own_reward is not None:
             return StrategyError(str(error))
         said = f"{error}, of update {number}: it was not learnt from"
@@ -195,7 +202,13 @@ class Training:
             )
         if found.less_luck > self.best.validation:
             state = self.updater.state()
-            self.best = Best(found.less_luck, found.reward, number, weights, state)
+            self.best = Best(
+                validation=found.less_luck,
+                reward=found.reward,
+                update=number,
+                weights=weights,
+                updater_state=state,
+            )
         return found.less_luck
 
     def validation(self) -> Validation:

@@ -1,4 +1,4 @@
-"""What an environment can be told, and the recorded history it is made on."""
+"""Options of an environment, and the recorded history that it is made on."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class EnvironmentOptions:
     features: tuple[str, ...] = SHIPPED
     """Names of the features observed."""
     decide_every: Literal["auto", "bar", "ticks", "time"] = "auto"
-    """When a decision is due; auto: at each bar, or every `interval_ms` on other ticks."""
+    """Moments of decisions; auto: at each bar, or every `interval_ms` on other ticks."""
     decision_ticks: int = 1000
     """Ticks between decisions, for `decide_every="ticks"`."""
     interval_ms: int = 10_000
@@ -50,7 +50,7 @@ class EnvironmentOptions:
     """Of a purchase, kept back for slippage."""
 
     reward: Literal["log_return", "differential_sharpe", "sortino"] = "log_return"
-    """What is rewarded; see ztb.trading.rewards."""
+    """The kind of reward; see ztb.trading.rewards."""
     reward_rate: float = 0.01
     """Rate of the moving moments of the two ratios, per decision."""
     drawdown_weight: float = 0.0
@@ -109,18 +109,23 @@ class EnvironmentOptions:
         if ladder[0] < 0.0 and not instrument.short:
             raise ConfigError(f"ladder: {ladder[0]} is short, but {instrument.symbol} cannot be sold short")
         return BridgeConfig(
-            ladder, self.band_fraction, self.cost_reserve_fraction, RewardKind[self.reward.upper()],
-            self.reward_rate, self.drawdown_weight, self.turnover_weight,
-        )  # fmt: skip
+            ladder=ladder,
+            band_fraction=self.band_fraction,
+            cost_reserve_fraction=self.cost_reserve_fraction,
+            reward=RewardKind[self.reward.upper()],
+            reward_rate=self.reward_rate,
+            drawdown_weight=self.drawdown_weight,
+            turnover_weight=self.turnover_weight,
+        )
 
     def episodes(self) -> Episodes:
         return Episodes(
-            self.episode_decisions,
-            self.random_start,
-            self.random_account,
-            self.most_drawdown,
-            self.fee_factors,
-            self.latency_factors,
+            length=self.episode_decisions,
+            random_start=self.random_start,
+            random_account=self.random_account,
+            most_drawdown=self.most_drawdown,
+            fee_factors=self.fee_factors,
+            latency_factors=self.latency_factors,
         )
 
 
@@ -130,7 +135,14 @@ def make_simulation(
     """A simulation of `lanes` lanes. DataError: unusable or too short history; ConfigError: see the options."""
     recording = _recording(ticks, instrument, options)
     bridge = options.bridge(recording.instrument)
-    return Simulation(recording, bridge, options.paper, options.start_cash, options.episodes(), lanes)
+    return Simulation(
+        recording=recording,
+        bridge=bridge,
+        paper=options.paper,
+        start_cash=options.start_cash,
+        episodes=options.episodes(),
+        num_lanes=lanes,
+    )
 
 
 def _recording(ticks: TickSource, instrument: Instrument | None, options: EnvironmentOptions) -> Recording:
@@ -142,8 +154,14 @@ def _recording(ticks: TickSource, instrument: Instrument | None, options: Enviro
         raise ConfigError("an instrument is given with ticks as an array alone; files have their own")
     given = [SHIPPED_HISTORY] if ticks is None else [ticks] if isinstance(ticks, str | Path) else ticks
     paths = tuple(Path(path) for path in given)
-    return _recording_of_files(paths, tuple(map(_stamp, paths)), options.features, options.decide_every,
-                               options.decision_ticks, options.interval_ms)  # fmt: skip
+    return _recording_of_files(
+        paths=paths,
+        stamps=tuple(map(_stamp, paths)),
+        features=options.features,
+        decide_every=options.decide_every,
+        decision_ticks=options.decision_ticks,
+        interval_ms=options.interval_ms,
+    )
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -185,4 +203,11 @@ def _record(ticks: Ticks, instrument: Instrument, options: EnvironmentOptions) -
     step = options.decision_ticks if every == "ticks" else options.interval_ms * 1_000_000
     features = FeatureSet(instrument, period_ns, options.features)
     clock = DecisionClock(Every[every.upper()], step)
-    return record(ticks, instrument, period_ns, clock, features, Normaliser(features.size))
+    return record(
+        ticks=ticks,
+        instrument=instrument,
+        period_ns=period_ns,
+        clock=clock,
+        features=features,
+        normaliser=Normaliser(features.size),
+    )

@@ -71,7 +71,14 @@ class PPOTrainer:
         seeds = [int(word) for word in np.random.SeedSequence(seed).generate_state(5)]
         self._actions = actions_of(self.envs.single_action_space, self.config.squash_actions)
         self.shape = self._network_shape()
-        self.updater = PPOUpdater(self.shape, self.config, self._start(seeds[0]), seeds[1], device, module)
+        self.updater = PPOUpdater(
+            shape=self.shape,
+            config=self.config,
+            weights=self._start(seeds[0]),
+            seed=seeds[1],
+            device=device,
+            module=module,
+        )
         self._actor = Actor(self.shape, self.updater.evaluator())
         self._stepper = Stepper(self.envs, seeds[2])
         self._generator, self._predicting = (np.random.Generator(np.random.PCG64(word)) for word in seeds[3:])
@@ -84,11 +91,11 @@ class PPOTrainer:
 
     def _network_shape(self) -> NetworkShape:
         return NetworkShape(
-            observation_size(self.envs.single_observation_space),
-            self._actions.heads,
-            self.config.hidden,
-            self.config.shared_trunk,
-            self._actions.continuous,
+            observation_size=observation_size(self.envs.single_observation_space),
+            heads=self._actions.heads,
+            hidden=self.config.hidden,
+            shared_trunk=self.config.shared_trunk,
+            continuous=self._actions.continuous,
         )
 
     def _start(self, seed: int) -> Weights:

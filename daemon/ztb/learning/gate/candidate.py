@@ -44,7 +44,7 @@ class Verdict:
 
 
 def fault(weights: Weights, shapes: dict[str, tuple[int, ...]]) -> str:
-    """Why `weights` can never trade in a network of `shapes`: `network`, `non_finite`, or nothing."""
+    """The reason why `weights` can never trade in a network of `shapes`: `network`, `non_finite`, or ""."""
     if {name: array.shape for name, array in weights.items()} != shapes:
         return "network"
     if any(array.dtype != np.float32 or not np.isfinite(array).all() for array in weights.values()):

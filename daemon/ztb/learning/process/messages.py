@@ -1,4 +1,4 @@
-"""What goes through the rings: a transition to the learner, a report of an update back."""
+"""Messages of the rings: a transition to the learner, a report of an update back."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def write_transition(completed: Completed, record: Records) -> None:
 
 
 def read_transition(record: Records) -> Completed:
-    """What was written into `record` (1,)."""
+    """The message written into `record` (1,)."""
     row: Any = record[0]
     transition = Transition(
         observation=row["observation"].copy(),
@@ -130,7 +130,7 @@ def write_report(report: LearnerReport, record: Records) -> None:
 
 
 def read_report(record: Records) -> LearnerReport:
-    """What was written into `record` (1,)."""
+    """The message written into `record` (1,)."""
     row: Any = record[0]
     update, why = int(row["update"]), row["dropped"].decode(errors="ignore")
     stats = None if why else UpdateStats(**{name: row[name].item() for name, _ in _STATS})
@@ -157,7 +157,7 @@ def write_verdict(verdict: Verdict, record: Records) -> None:
 
 
 def read_verdict(record: Records) -> Verdict:
-    """What was written into `record` (1,)."""
+    """The message written into `record` (1,)."""
     row: Any = record[0]
     reason, figures = msgspec.json.decode(row["detail"][: row["length"]].tobytes())
     return Verdict(int(row["number"]), bool(row["passed"]), reason, figures)

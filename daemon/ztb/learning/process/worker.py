@@ -76,7 +76,7 @@ class LearnerWorker:
             self._send(channel.reports, state["report"].view(channel.reports.record().dtype))
 
     def _hear(self) -> None:
-        """Who serves, if that has changed: whom candidates are tested against, and whether to go back to it."""
+        """Take in which generation serves, if that has changed: the gate's incumbent, and perhaps to go back to."""
         channel = self._channel
         if channel.serving.newest == self._heard or (found := channel.serving.read()) is None:
             return
@@ -135,13 +135,24 @@ class LearnerWorker:
         set_back = self._set_back
         self._set_back = NEVER if done is not None else set_back
         updated = done if isinstance(done, Updated) else None
-        state = _state(self._learner, channel.transitions.cursor, completed, self._era, self._set_back)
+        state = _state(
+            learner=self._learner,
+            consumed=channel.transitions.cursor,
+            completed=completed,
+            era=self._era,
+            set_back=self._set_back,
+        )
         record, candidate = None, 0
         if updated is not None and updated.candidate is not None:
             candidate = channel.candidates.publish(pack(state))
         if done is not None:
             record = channel.reports.record()
-            write_report(_report(done, completed, candidate, self._era, set_back), record)
+            write_report(
+                _report(
+                    done=done, completed=completed, candidate=candidate, era=self._era, set_back=set_back
+                ),
+                record,
+            )
             state["report"] = record.view(np.uint8)
         channel.states.publish(pack(state))
         channel.left_out = self._learner.counts
@@ -193,7 +204,7 @@ def _report(
 
 
 def first_state(updater_state: dict[str, Any] | None, weights: dict[str, Any], updates: int = 0) -> bytes:
-    """What a learner starts from that has learnt nothing yet, packed; its updates are numbered after `updates`."""
+    """The packed state of a learner that has learnt nothing yet; its updates are numbered after `updates`."""
     return pack(
         {
             "updater": updater_state,
@@ -259,7 +270,9 @@ def _contest(
     settings = channel.settings
     if settings.contest is None or recent is None:
         return None
-    return CandidateEvaluation(settings.contest, recent, settings.shape, settings.seed, serving)
+    return CandidateEvaluation(
+        config=settings.contest, recent=recent, shape=settings.shape, seed=settings.seed, serving=serving
+    )
 
 
 def _last_state(channel: SharedChannel) -> dict[str, Any]:

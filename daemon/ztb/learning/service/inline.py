@@ -122,7 +122,7 @@ class InlineLearning(LearnerBase):
         self._verdicts.extend(self._contest.serve(serving, restart))
 
     def _checkpoint(self) -> None:
-        """What was learnt since the last generation is kept, without a trial."""
+        """Keep what was learnt since the last generation, without a trial."""
         updater = self._learner.updater
         self.promotion.keep(updater.weights(), self.updates, updater.state())
 

@@ -31,7 +31,7 @@ _FAILURES = 3  # in a row, after which a replay does not wait for the learner an
 
 
 def _said(event: Event) -> str:
-    """What happened to the learner, for a person."""
+    """An event in the learner's life, in words."""
     told = event.detail
     again = f"it is started again in {told['restart_in_s']:g} s; trading goes on with what serves"
     match event.kind:

@@ -1,4 +1,4 @@
-"""What becomes of the learner's work, wherever it runs: updates journaled, verdicts carried out, generations swapped.
+"""Promotion of the learner's work, wherever it runs: updates journaled, verdicts carried out, generations swapped.
 
 The same for a learner in step with the ticks and for one in a process of its own. What is swapped in is checked
 again here, alarms are watched for after every decision, and what has been quarantined never serves.
@@ -32,7 +32,7 @@ from ztb.trading.ppo.rollout import UpdateStats
 
 @dataclass(frozen=True, slots=True)
 class DecisionPoint:
-    """When something happened: event time, and the number of the last decision."""
+    """A moment of the run: event time, and the number of the last decision."""
 
     ts_ns: int
     decision: int
@@ -67,7 +67,7 @@ UPDATE_DROPPED, MADE_ANEW = "update_dropped", "learner_made_anew"
 """Kinds of the notes that an update was dropped since something was not finite, and that the learner begins anew from
 a generation, as of an era."""
 FROZEN = "frozen"
-"""Why a candidate that passed is not promoted: learning was frozen by then."""
+"""Reason for which a candidate that passed is not promoted: learning was frozen by then."""
 _LINE = 8
 """Generations that served, kept in memory to go back to; older ones are on disk."""
 
@@ -133,7 +133,9 @@ class Promotion:
 
     def record(self, update: int, ts_ns: int, decisions: int, stats: UpdateStats, mean_reward: float) -> None:
         """Journal an update."""
-        self._journal.append(update_row(update, ts_ns, decisions, stats, mean_reward))
+        self._journal.append(
+            update_row(update=update, ts_ns=ts_ns, decisions=decisions, stats=stats, mean_reward=mean_reward)
+        )
 
     def note(self, kind: str, detail: Mapping[str, Any]) -> None:
         """Journal something that happened to the learner."""
@@ -311,7 +313,7 @@ class Promotion:
         self._serve(target, None, probation=False, restart=Restart.SET_BACK)
 
     def _last_good(self) -> _Made | None:
-        """Who served before the present generation, in this life of the run or an earlier one, and is good and kept."""
+        """The last generation that served before the present one, at any start of the run, and is good and kept."""
         gone = self._lineage.descent(self.policy.info.number) | self._lineage.quarantined
         for number in reversed(self._lineage.served):
             if number not in gone:
@@ -356,7 +358,14 @@ class Promotion:
     def _write(self, generation: int, event: str, detail: Mapping[str, Any]) -> None:
         descent, text = self._lineage.known[generation], detail_text(detail)
         self._journal.append(
-            GenerationRow(generation, self._now.ts_ns, event, descent.parent, descent.sha256, text)
+            GenerationRow(
+                generation=generation,
+                ts_ns=self._now.ts_ns,
+                event=event,
+                parent=descent.parent,
+                weights_sha256=descent.sha256,
+                detail=text,
+            )
         )
 
     def _save(self, made: _Made, metrics: dict[str, float], marks: tuple[str, ...]) -> None:
@@ -393,7 +402,7 @@ def _training(candidate: Candidate) -> dict[str, int]:
 
 
 def _log(key: str, text: str) -> None:
-    """Where nobody else is told."""
+    """Log an alert, where nobody else is told."""
     structlog.get_logger().warning("alert", severity="warning", key=key, text=text)
 
 
@@ -402,7 +411,7 @@ _STANDARD_ERRORS = 3.0
 
 
 def _expectation(figures: Mapping[str, Any]) -> Expectation | None:
-    """What the promoted generation has to earn: as much as the incumbent did beside it, less the error of the test.
+    """The earnings expected of a promoted generation: what the incumbent's were beside it, less the test's error.
 
     Not what it earned itself: whoever passes had luck (the winner's curse), and with less than that, but more than
     the incumbent, going back would lose.

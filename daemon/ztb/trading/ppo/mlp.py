@@ -29,7 +29,7 @@ _MOST = 8  # an update's minibatches have two sizes, and others where memory run
 
 
 class BufferCache(Generic[_T]):
-    """What `make` made for a size; of the sizes those that were asked for last stay."""
+    """Objects made by `make`, one for each size; those of the sizes asked for last are kept."""
 
     def __init__(self, make: Callable[[int], _T]) -> None:
         self._make = make
@@ -161,7 +161,7 @@ class _Workspace:
 
 
 def _tower_sizes(shape: NetworkShape) -> list[int]:
-    """How many parameters each tower has; they lie one tower after the other in the flat vector."""
+    """Parameters of each tower; they lie one tower after the other in the flat vector."""
     return [sum((inputs + 1) * outputs for inputs, outputs in pairwise(sizes)) for _, sizes in shape.towers()]
 
 
