@@ -9,10 +9,11 @@ from ztb.lazy import attach
 if TYPE_CHECKING:
     from ztb.learning.alarms import Alarms
     from ztb.learning.benchmarks import BenchmarkTracker, Comparison
-    from ztb.learning.gate.candidate import Candidate, GateRules, Verdict
+    from ztb.learning.gate.candidate import Candidate, Verdict
     from ztb.learning.gate.gate import Gate
     from ztb.learning.generations import GenerationInfo, Lineage, ServedPolicy
-    from ztb.learning.online import OnlineConfig, OnlineLearner, Transition
+    from ztb.learning.online import OnlineLearner, Transition
+    from ztb.learning.settings import GateRules, OnlineConfig
     from ztb.learning.training import Training
     from ztb.learning.training_settings import PretrainSettings
 
@@ -42,10 +43,10 @@ __getattr__, __dir__ = attach(
         "Candidate": "gate.candidate",
         "Comparison": "benchmarks",
         "Gate": "gate.gate",
-        "GateRules": "gate.candidate",
+        "GateRules": "settings",
         "GenerationInfo": "generations",
         "Lineage": "generations",
-        "OnlineConfig": "online",
+        "OnlineConfig": "settings",
         "OnlineLearner": "online",
         "PretrainSettings": "training_settings",
         "ServedPolicy": "generations",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, replace
 
-from ztb.learning.gate.candidate import Candidate, GateRules, Verdict
+from ztb.learning.gate.candidate import Candidate, Verdict
 from ztb.learning.gate.gate import Gate
 from ztb.learning.gate.shadow import ShadowTerms
 from ztb.learning.online import Restart
 from ztb.learning.recent import RecentRollouts
+from ztb.learning.settings import GateRules
 from ztb.trading.policy.weights import NetworkShape
 from ztb.trading.recording import Recording
 
@@ -18,10 +19,9 @@ _SEED_OFFSET = 0x67617465  # the gate's random numbers are not those of the roll
 
 @dataclass(frozen=True, slots=True)
 class CandidateEvaluationConfig:
-    """The gate's rules, how often it looks, what candidates must be trained to see, and whether they sample."""
+    """The gate's rules, what candidates must be trained to see, and whether they sample."""
 
     rules: GateRules
-    piece_decisions: int
     schema: str
     sample: bool
 
@@ -61,7 +61,7 @@ class CandidateEvaluation:
 
     def follow(self, decision: int) -> list[Verdict]:
         """The window knows of everything up to `decision`: judge what is new, where it is time to."""
-        if decision % self._config.piece_decisions == 0:
+        if decision % self._config.rules.piece_decisions == 0:
             self._recent.advance()
         verdicts: list[Verdict] = []
         while self._pieces:
@@ -70,7 +70,7 @@ class CandidateEvaluation:
 
     def rest(self, decision: int) -> list[Verdict]:
         """In place of `follow` while learning is frozen: the window hears of everything, and nobody is judged."""
-        if decision % self._config.piece_decisions == 0:
+        if decision % self._config.rules.piece_decisions == 0:
             self._recent.advance()
         self._pieces.clear()
         return []

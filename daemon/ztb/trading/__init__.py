@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ztb.lazy import attach
 
 if TYPE_CHECKING:
-    from ztb.trading.bridge import BridgeConfig, TradingBridge
+    from ztb.trading.bridge import TradingBridge
     from ztb.trading.decision_clock import DecisionClock
     from ztb.trading.environment import TradingEnvironment, VectorTradingEnvironment
     from ztb.trading.policy.weights import NetworkShape, Weights
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ztb.trading.ppo_trainer import PPOTrainer
     from ztb.trading.recording import Recording, record
     from ztb.trading.rewards import RewardKind
+    from ztb.trading.settings import BridgeConfig, DecisionConfig
     from ztb.trading.simulation import Simulation
     from ztb.trading.strategy import Action, Moment, Strategy, StrategyContext
 
@@ -22,6 +23,7 @@ __all__ = [
     "Action",
     "BridgeConfig",
     "DecisionClock",
+    "DecisionConfig",
     "Moment",
     "NetworkShape",
     "PPOConfig",
@@ -42,8 +44,9 @@ __getattr__, __dir__ = attach(
     __name__,
     {
         "Action": "strategy",
-        "BridgeConfig": "bridge",
+        "BridgeConfig": "settings",
         "DecisionClock": "decision_clock",
+        "DecisionConfig": "settings",
         "Moment": "strategy",
         "NetworkShape": "policy.weights",
         "PPOConfig": "ppo.config",

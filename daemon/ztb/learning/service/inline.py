@@ -16,7 +16,7 @@ from ztb.learning.service.hyperparameter_schedule import HyperparameterSchedule
 from ztb.learning.service.promotion import Promotion, transition_of
 from ztb.market.ticks import Ticks
 from ztb.trading.lane import Decided
-from ztb.trading.ppo.config import PPOConfig
+from ztb.trading.ppo.config import PPOOptions
 
 
 class InlineLearning(LearnerBase):
@@ -28,7 +28,7 @@ class InlineLearning(LearnerBase):
         learner: OnlineLearner,
         contest: CandidateEvaluation,
         guide: HyperparameterSchedule,
-        options: tuple[PPOConfig, ...],
+        options: tuple[PPOOptions, ...],
     ) -> None:
         """`options`: what the guide chooses from."""
         self.guide = self._guide = guide
