@@ -91,7 +91,7 @@ class EnvironmentOptions(SizingConfig, RewardConfig):
 
     @property
     def decision(self) -> DecisionConfig:
-        """When decisions are due, and between which exposures they choose."""
+        """Moments of decisions, and the exposures they choose between."""
         return DecisionConfig(
             every=self.decide_every,
             ticks=self.decision_ticks,
