@@ -311,7 +311,7 @@ def test_a_candidate_that_is_not_finite_is_refused_at_once_and_never_saved(desk,
     weights, state = initial_weights(SHAPE, 1), {"adam": {"mean": np.zeros(3, np.float32)}}
     array = weights["trunk.0.bias"] if part == "weights" else state["adam"]["mean"]
     array[0] = math.nan
-    assert not desk.promotion.made(Candidate(weights, 1, 0.0, state, 10, 10))
+    assert not desk.promotion.made(Candidate(1, weights, 10, 10, updater_state=state))
     assert desk.events(1) == [("made", ""), ("rejected", "non_finite")] and 1 not in desk.shelf.states
     desk.promotion.keep(weights, 2, state)
     assert desk.lineage.made == 2 and [key for key, _ in desk.alerts] == ["not_kept"]
