@@ -14,11 +14,10 @@ each name is imported from where it lives when it is first asked for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ztb.lazy import attach
 from ztb.trading.registration import register_with_gymnasium
 
+TYPE_CHECKING = False  # typing itself would take longer to import than all the rest
 if TYPE_CHECKING:
     from ztb.runs.replaying import replay
     from ztb.runs.run import Run, load_run

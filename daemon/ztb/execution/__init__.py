@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ztb.lazy import attach
 
+TYPE_CHECKING = False  # see ztb/__init__.py
 if TYPE_CHECKING:
     from ztb.execution.account import ACCOUNT
     from ztb.execution.orders import Filled, OrderEvent, OrderRequest, OrderType, TimeInForce

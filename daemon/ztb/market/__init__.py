@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ztb.lazy import attach
 
+TYPE_CHECKING = False  # see ztb/__init__.py
 if TYPE_CHECKING:
     from ztb.market.history import History, open_history
     from ztb.market.instrument import Instrument
