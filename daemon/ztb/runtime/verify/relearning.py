@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.config import recorded_config
-from ztb.learning.online import Dropped, Updated, transition_of
+from ztb.learning.online import Dropped, Updated, transition_of, update_row
 from ztb.learning.recent import RecentRollouts
 from ztb.learning.regime import ScheduledOptions, guided
 from ztb.learning.service.initial_policy import InitialPolicy
