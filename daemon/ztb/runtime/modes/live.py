@@ -117,7 +117,7 @@ async def _connected(
     context = market_context("live", request, market, clock.now_ns(), past, broadcast)
     venue = _venue(request, clock, environment, market, client_prefix(context.run_id))
     try:
-        await refuse_withdrawal_rights(venue.client, venue.rest)
+        rights_known = await refuse_withdrawal_rights(venue.client, venue.rest)
         opening = past.opening if past and past.opening else await _opening(venue, market)
     except BaseException:
         await venue.client.close()
@@ -129,7 +129,7 @@ async def _connected(
         fills = {booked.fill.fill_id for booked in past.booked}
         venue.broker.resume(past.open_orders, past.client_ids, fills)
     since_ns = past.unsettled_ns if past and past.opening else clock.now_ns()
-    account = VenueAccount(session, request, venue, clock, environment, since_ns)
+    account = VenueAccount(session, request, venue, clock, environment, since_ns, rights_known)
     watch = MarketWatch(session, market, clock)
     return Daemon(session, market.source, clock, options, components=[watch], account=account)
 
@@ -213,13 +213,15 @@ class VenueAccount(AccountKeeper):
         clock: Clock,
         environment: Mapping[str, str],
         since_ns: int,
+        rights_known: bool,
     ) -> None:
-        """`since_ns`: trades of the venue from then on are looked at."""
+        """`since_ns`: trades of the venue from then on are looked at. `rights_known`: the venue told what the key may."""
         config, lane, wanted = request.config, session.engine.live, asyncio.Event()
         self._session = session
         self._venue = venue
         self._memory = lane.gate.memory
         self._controls: SessionControls | None = None
+        self._rights_known = rights_known
         self._cancel = config.execution.orders_at_start == "cancel"
         self._stream = _user_stream(
             venue=venue,
@@ -277,6 +279,12 @@ class VenueAccount(AccountKeeper):
 
     def tick(self) -> None:
         """See `Component`: orders of before are cancelled, if so configured, once the books agree."""
+        if not self._rights_known:
+            self._rights_known = True  # said once, when whoever watches is there to hear it
+            text = (
+                f"{self._venue.client.id} cannot tell what the key may do: make sure that it cannot withdraw"
+            )
+            self._session.context.broadcast.warn("key_rights_unknown", text)
         if not self._reconciler.done.is_set():
             self._memory.holds.add(NOT_RECONCILED)
             return
