@@ -215,7 +215,7 @@ class VenueAccount(AccountKeeper):
         since_ns: int,
         rights_known: bool,
     ) -> None:
-        """`since_ns`: trades of the venue from then on are looked at. `rights_known`: the venue told what the key may."""
+        """`since_ns`: the venue's trades from then on are looked at. `rights_known`: it told what the key may do."""
         config, lane, wanted = request.config, session.engine.live, asyncio.Event()
         self._session = session
         self._venue = venue
