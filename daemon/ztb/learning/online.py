@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from ztb.errors import NonFiniteError
 from ztb.learning.recent import AccountState, RecentRollouts
 from ztb.learning.settings import OnlineConfig
+from ztb.ledger.performance import finite
+from ztb.ledger.records import UpdateRow
+from ztb.trading.lane import Decided
 from ztb.trading.observation import drawdown_seen
 from ztb.trading.policy.weights import Weights
 from ztb.trading.ppo.rollout import Rollout, UpdateStats
@@ -81,6 +84,24 @@ class Transition:
         return AccountState(self.equity, drawdown_seen(self.observation))
 
 
+def transition_of(before: Decided, generation: int, reward: float, tainted: bool) -> Transition:
+    """The decision `before`, by `generation`, as the learner wants it.
+
+    An action without a log-prob is not the policy's own (a rule overruled it) and is not trained on.
+    """
+    action = before.action
+    return Transition(
+        observation=before.observation,
+        actions=(action.size, action.timing),
+        logprob=float(action.logprob or 0.0),
+        value=float(action.value or 0.0),
+        reward=reward,
+        generation=generation,
+        tainted=tainted or action.logprob is None,
+        equity=before.equity,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Updated:
     """An update happened: its number, the statistics of its last pass, the mean own reward, and a candidate's
@@ -91,6 +112,22 @@ class Updated:
     stats: UpdateStats
     mean_reward: float
     candidate: Weights | None
+
+
+def update_row(update: int, ts_ns: int, decisions: int, stats: UpdateStats, mean_reward: float) -> UpdateRow:
+    """An update as it is journaled."""
+    return UpdateRow(
+        number=update,
+        ts_ns=ts_ns,
+        decisions=decisions,
+        policy_loss=stats.policy_loss,
+        value_loss=stats.value_loss,
+        entropy=stats.entropy,
+        approx_kl=stats.approx_kl,
+        clip_fraction=stats.clip_fraction,
+        explained_variance=finite(stats.explained_variance),
+        mean_reward=mean_reward,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,19 +10,16 @@ import contextlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
-
-import structlog
+from typing import Any, NamedTuple, Protocol
 
 from ztb.errors import InvariantError, UsageError
 from ztb.learning.alarms import Alarms, Expectation
 from ztb.learning.gate.candidate import SUPERSEDED, Candidate, Verdict, fault
 from ztb.learning.generations import GenerationInfo, Lineage, ServedPolicy
-from ztb.learning.online import Dropped, Restart, Transition
+from ztb.learning.online import Dropped, Restart, update_row
 from ztb.learning.service.generation_store import PROMOTED, TESTING, GenerationStore
 from ztb.ledger.journal import Journal
-from ztb.ledger.performance import finite
-from ztb.ledger.records import GenerationRow, NoteRow, UpdateRow, detail_text
+from ztb.ledger.records import GenerationRow, NoteRow, detail_text
 from ztb.trading.lane import Decided
 from ztb.trading.policy.network import weight_shapes
 from ztb.trading.policy.weights import Weights
@@ -45,24 +42,6 @@ class _Made(NamedTuple):
     candidate: Candidate
 
 
-def transition_of(before: Decided, generation: int, reward: float, tainted: bool) -> Transition:
-    """The decision `before`, by `generation`, as the learner wants it.
-
-    An action without a log-prob is not the policy's own (a rule overruled it) and is not trained on.
-    """
-    action = before.action
-    return Transition(
-        observation=before.observation,
-        actions=(action.size, action.timing),
-        logprob=float(action.logprob or 0.0),
-        value=float(action.value or 0.0),
-        reward=reward,
-        generation=generation,
-        tainted=tainted or action.logprob is None,
-        equity=before.equity,
-    )
-
-
 UPDATE_DROPPED, MADE_ANEW = "update_dropped", "learner_made_anew"
 """Kinds of the notes that an update was dropped since something was not finite, and that the learner begins anew from
 a generation, as of an era."""
@@ -72,11 +51,17 @@ _LINE = 8
 """Generations that served, kept in memory to go back to; older ones are on disk."""
 
 
+class ToldWhoServes(Protocol):
+    """A learner, or the process that it is in."""
+
+    def serve(self, serving: Candidate, restart: Restart) -> object:
+        """Another generation serves from the next decision on; how the learner is to go on."""
+
+
 class Promotion:
     """Carries out verdicts and alarms, swaps the policy, journals, and hands generations to the store.
 
-    `on_serving` is told who serves, whenever that changes, and how the learner goes on; `alert` (key, text) what
-    somebody should look at. While `frozen`, nobody is promoted but by hand.
+    `alert` (key, text) hears what somebody should look at. While `frozen`, nobody is promoted but by hand.
     """
 
     def __init__(
@@ -87,14 +72,15 @@ class Promotion:
         journal: Journal,
         store: GenerationStore,
         extra_state: Callable[[], dict[str, Any]],
+        alert: Callable[[str, str], None],
         stop_if_not_helping: bool = False,
     ) -> None:
         self.policy = policy
         self.stop_if_not_helping = stop_if_not_helping
         self.store = store
         self.frozen = False
-        self.on_serving: Callable[[Candidate, Restart], None] = lambda _serving, _restart: None
-        self.alert: Callable[[str, str], None] = _log
+        self.alert = alert
+        self._learner: ToldWhoServes | None = None
         self._lineage = lineage
         self._alarms = alarms
         self._journal = journal
@@ -109,8 +95,17 @@ class Promotion:
     def _era(self) -> int:
         return len(self._trails) - 1
 
-    def begin(self, ts_ns: int, origin: str, updater_state: dict[str, Any] | None) -> None:
-        """Journal and save generation 0, made before the first decision; `origin` says how."""
+    def begin(
+        self,
+        ts_ns: int,
+        origin: str,
+        updater_state: dict[str, Any] | None = None,
+        learner: ToldWhoServes | None = None,
+    ) -> None:
+        """Journal and save generation 0, made before the first decision; `origin` says how. `learner` hears of others
+        that come to serve.
+        """
+        self._learner = learner
         info = self.policy.info
         self._line = [
             _Made(info, Candidate(0, info.weights, trained_to_ns=ts_ns, updater_state=updater_state))
@@ -160,7 +155,7 @@ class Promotion:
         self.alert(
             MADE_ANEW, f"the learner had gone wrong and begins anew from generation {good.info.number}"
         )
-        self.on_serving(replace(good.candidate, era=self._era, updater_state=None), Restart.ANEW)
+        self._tell(replace(good.candidate, era=self._era, updater_state=None), Restart.ANEW)
 
     def made(self, candidate: Candidate) -> bool:
         """A candidate has been made: number, journal and save it. Whether it may be tested at all.
@@ -333,7 +328,7 @@ class Promotion:
         self._line = [*self._line[1 - _LINE :], made]
         self._alarms.begin(expectation, probation)
         kept = made.candidate.updater_state if restart is Restart.SET_BACK else None
-        self.on_serving(replace(made.candidate, era=self._era, updater_state=kept), restart)
+        self._tell(replace(made.candidate, era=self._era, updater_state=kept), restart)
 
     def _find(self, generation: int) -> _Made:
         """A generation of this run, from memory or from disk."""
@@ -354,6 +349,10 @@ class Promotion:
             updater_state=state["updater"],
         )
         return _Made(info, candidate)
+
+    def _tell(self, serving: Candidate, restart: Restart) -> None:
+        if self._learner is not None:
+            self._learner.serve(serving, restart)
 
     def _write(self, generation: int, event: str, detail: Mapping[str, Any]) -> None:
         descent, text = self._lineage.known[generation], detail_text(detail)
@@ -381,29 +380,8 @@ class Promotion:
         self.store.put(made.info, state, marks, metrics)
 
 
-def update_row(update: int, ts_ns: int, decisions: int, stats: UpdateStats, mean_reward: float) -> UpdateRow:
-    """An update as it is journaled."""
-    return UpdateRow(
-        number=update,
-        ts_ns=ts_ns,
-        decisions=decisions,
-        policy_loss=stats.policy_loss,
-        value_loss=stats.value_loss,
-        entropy=stats.entropy,
-        approx_kl=stats.approx_kl,
-        clip_fraction=stats.clip_fraction,
-        explained_variance=finite(stats.explained_variance),
-        mean_reward=mean_reward,
-    )
-
-
 def _training(candidate: Candidate) -> dict[str, int]:
     return {"trained_to_decision": candidate.trained_to, "trained_to_ns": candidate.trained_to_ns}
-
-
-def _log(key: str, text: str) -> None:
-    """Log an alert, where nobody else is told."""
-    structlog.get_logger().warning("alert", severity="warning", key=key, text=text)
 
 
 _STANDARD_ERRORS = 3.0
