@@ -165,7 +165,7 @@ def test_what_is_named_and_not_there_has_one_exit_code():
         "report gone",
         "generations list gone",
         "generations show gone",
-        "99999",
+        "why 99999",
         "fill:999",
         "study show",
     )

@@ -93,7 +93,7 @@ class Conditions:
                 return word
         if learning.freezes:
             return "frozen"
-        if learning.guide is not None and learning.guide.paused:
+        if learning.paused:
             return "paused"
         return _DOING.get(
             learning.doing, "learning" if self._session.assembly.learner == "inline" else "starting"
@@ -200,7 +200,7 @@ class Conditions:
         why = learning.freezes - {NEAR_A_LIMIT}
         if why:
             yield words.learner_frozen(why, self._since("learner_frozen"))
-        if learning.guide is not None and learning.guide.paused:
+        if learning.paused:
             yield words.learner_paused(self._since("learner_paused"))
         if learning.doing == "compiling":
             yield words.learner("learner_compiling", "", self._since("learner_compiling"))
