@@ -23,9 +23,13 @@ class InlineLearning(LearnerBase):
     """Feeds the learner and lets its candidates be judged, all between two decisions."""
 
     def __init__(
-        self, promotion: Promotion, learner: OnlineLearner, contest: CandidateEvaluation, guide: HyperparameterSchedule,
+        self,
+        promotion: Promotion,
+        learner: OnlineLearner,
+        contest: CandidateEvaluation,
+        guide: HyperparameterSchedule,
         options: tuple[PPOOptions, ...],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """`options`: what the guide chooses from."""
         self._options = options
         super().__init__(promotion, guide)
@@ -86,9 +90,14 @@ class InlineLearning(LearnerBase):
         if updated.candidate is None:
             return
         candidate = Candidate(
-            updated.candidate, updated.update, updated.mean_reward, self._learner.updater.state(),
-            after.decision, after.ts_ns, self._era,
-        )  # fmt: skip
+            weights=updated.candidate,
+            update=updated.update,
+            mean_reward=updated.mean_reward,
+            updater_state=self._learner.updater.state(),
+            trained_to=after.decision,
+            trained_to_ns=after.ts_ns,
+            era=self._era,
+        )
         if promotion.made(candidate):
             self._carry_out(
                 self._contest.submit(updated.update, updated.candidate, after.decision, after.ts_ns)

@@ -113,11 +113,15 @@ class ProcessLearning(LearnerBase):
         transition = transition_of(before, generation, reward, tainted)
         value = float(after.action.value or 0.0)
         if not self._guide.paused:
-            self.process.push(
-                Completed(
-                    transition, value, self.generation, after.decision, after.ts_ns, self._guide.guidance
-                )
-            )  # fmt: skip
+            completed = Completed(
+                transition=transition,
+                next_value=value,
+                serving=self.generation,
+                decision=after.decision,
+                ts_ns=after.ts_ns,
+                guidance=self._guide.guidance,
+            )
+            self.process.push(completed)
         self._now_ns = after.ts_ns
         self._poll()
 
@@ -223,9 +227,13 @@ class ProcessLearning(LearnerBase):
             self.promotion.note("candidate_superseded", {"update": report.update})
             return
         updater = state["updater"]
-        self.promotion.made(
-            Candidate(
-                updater["weights"], report.update, report.mean_reward, updater, report.decision, report.ts_ns,
-                state["era"],
-            )
-        )  # fmt: skip
+        candidate = Candidate(
+            weights=updater["weights"],
+            update=report.update,
+            mean_reward=report.mean_reward,
+            updater_state=updater,
+            trained_to=report.decision,
+            trained_to_ns=report.ts_ns,
+            era=state["era"],
+        )
+        self.promotion.made(candidate)

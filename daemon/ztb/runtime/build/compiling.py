@@ -25,9 +25,18 @@ from ztb.runtime.venue.broker import MarketViewBroker
 from ztb.trading.strategy import Action, Moment, StrategyContext
 
 _INSTRUMENT = Instrument(
-    "BASE/QUOTE", "BASE", "QUOTE", "nowhere", Decimal("0.01"), Decimal("0.00001"), Decimal(5), Decimal("0.001"),
-    Decimal("0.001"), 1.0, short=True,
-)  # fmt: skip
+    symbol="BASE/QUOTE",
+    base="BASE",
+    quote="QUOTE",
+    venue="nowhere",
+    tick_size=Decimal("0.01"),
+    lot_size=Decimal("0.00001"),
+    min_notional=Decimal(5),
+    maker_fee=Decimal("0.001"),
+    taker_fee=Decimal("0.001"),
+    spread_bps=1.0,
+    short=True,
+)
 _CASH, _PRICE, _SIZE = 10_000.0, 100.0, 1.0
 _MINUTE_NS = 60_000_000_000
 _DECISIONS = 4  # each timing, and what becomes of its orders

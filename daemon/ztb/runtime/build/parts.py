@@ -81,12 +81,20 @@ def open_parts(context: RunContext) -> SessionParts:
     learning, limit_gb = learner.learning, assembly.config.limits.max_memory_gb
     experts = lanes.experts()
     engine = Engine(
-        features, normaliser, assembly.clock(), live, lanes.shadows(frozen=experts is None), books, learning,
-        assembly.instrument.symbol, context.trade_from_ns,
-        MemoryGuard(limit_gb, learning.relief, lambda: resident_bytes(learning.process_ids)), experts,
-    )  # fmt: skip
+        features=features,
+        normaliser=normaliser,
+        clock=assembly.clock(),
+        live=live,
+        shadows=lanes.shadows(frozen=experts is None),
+        books=books,
+        learning=learning,
+        symbol=assembly.instrument.symbol,
+        trade_from_ns=context.trade_from_ns,
+        watch=MemoryGuard(limit_gb, learning.relief, lambda: resident_bytes(learning.process_ids)),
+        experts=experts,
+    )
     _resume(context, journal, engine)
-    return SessionParts(opening, journal, books, learner, engine)
+    return SessionParts(opening=opening, journal=journal, books=books, learner=learner, engine=engine)
 
 
 def _write_manifest(context: RunContext, features: tuple[str, ...]) -> None:
@@ -190,9 +198,8 @@ class _Lanes:
 
     def experts(self) -> Experts | None:
         """Who trades beside the account and leads it; None where the strategy itself trades it."""
-        assembly, policy, origin, past = (
-            self._assembly, self._learner.policy, self._learner.origin, self._context.past,
-        )  # fmt: skip
+        assembly, past = self._assembly, self._context.past
+        policy, origin = self._learner.policy, self._learner.origin
         if policy is None or origin is None or not assembly.allocates:
             return None
         told = past.allocations if past is not None else {}
