@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ztb.learning.gate.candidate import Candidate
 from ztb.learning.online import LearnerCounts, transition_of
 from ztb.learning.process.messages import NEVER, Completed, LearnerReport
 from ztb.learning.process.supervisor import Event, LearnerProcess
 from ztb.learning.service.base import LearnerBase
 from ztb.learning.service.hyperparameter_schedule import HyperparameterSchedule
-from ztb.learning.service.promotion import Candidate, Promotion
+from ztb.learning.service.promotion import Promotion
 from ztb.market.ticks import Ticks
 from ztb.trading.lane import Decided
 
@@ -30,7 +31,7 @@ _FAILURES = 3  # in a row, after which a replay does not wait for the learner an
 
 
 def _said(event: Event) -> str:
-    """What happened to the learner, for a person."""
+    """An event in the learner's life, in words."""
     told = event.detail
     again = f"it is started again in {told['restart_in_s']:g} s; trading goes on with what serves"
     match event.kind:
@@ -113,15 +114,16 @@ class ProcessLearning(LearnerBase):
         transition = transition_of(before, generation, reward, tainted)
         value = float(after.action.value or 0.0)
         if not self._guide.paused:
-            completed = Completed(
-                transition=transition,
-                next_value=value,
-                serving=self.generation,
-                decision=after.decision,
-                ts_ns=after.ts_ns,
-                guidance=self._guide.guidance,
+            self.process.push(
+                Completed(
+                    transition=transition,
+                    next_value=value,
+                    serving=self.generation,
+                    decision=after.decision,
+                    ts_ns=after.ts_ns,
+                    guidance=self._guide.guidance,
+                )
             )
-            self.process.push(completed)
         self._now_ns = after.ts_ns
         self._poll()
 
@@ -218,7 +220,11 @@ class ProcessLearning(LearnerBase):
             self.promotion.dropped(report.dropped, report.decision, report.era)
         if report.stats is not None:
             self.promotion.record(
-                report.update, self._now_ns, report.decision, report.stats, report.mean_reward
+                update=report.update,
+                ts_ns=self._now_ns,
+                decisions=report.decision,
+                stats=report.stats,
+                mean_reward=report.mean_reward,
             )
         if report.candidate == 0:
             return
@@ -227,13 +233,14 @@ class ProcessLearning(LearnerBase):
             self.promotion.note("candidate_superseded", {"update": report.update})
             return
         updater = state["updater"]
-        candidate = Candidate(
-            weights=updater["weights"],
-            update=report.update,
-            mean_reward=report.mean_reward,
-            updater_state=updater,
-            trained_to=report.decision,
-            trained_to_ns=report.ts_ns,
-            era=state["era"],
+        self.promotion.made(
+            Candidate(
+                number=report.update,
+                weights=updater["weights"],
+                trained_to=report.decision,
+                trained_to_ns=report.ts_ns,
+                mean_reward=report.mean_reward,
+                updater_state=updater,
+                era=state["era"],
+            )
         )
-        self.promotion.made(candidate)

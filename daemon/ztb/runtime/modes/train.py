@@ -8,11 +8,12 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from ztb.config import Config, config_hash, recorded_config
-from ztb.errors import ConfigError, DataError, NonFiniteError, ResourceError, StrategyError, UsageError
+from ztb.errors import ConfigError, DataError, ResourceError, UsageError
 from ztb.learning.pretrain import begin_training
 from ztb.learning.regime import ScheduledOptions, guided
 from ztb.learning.service.initial_policy import CHECKPOINT_NAME
@@ -217,18 +218,11 @@ class TrainingRun:
         training, every = self.training, self.request.config.checkpoint.interval_updates
         began = time.monotonic()
         with background_saver() as saver:
-            while not training.over and not stop():
-                try:
-                    point = training.update()
-                except (StrategyError, NonFiniteError):
-                    if training.updates:
-                        self._save(saver)
-                    raise
+            save = partial(self._save, saver)
+            for point in training.run(stop, save, every):
                 on_update(self._progress(point, time.monotonic() - began))
-                if training.updates % every == 0:
-                    self._save(saver)
-                self._relief(lambda: self._save(saver))
-            self._save(saver)
+                self._relief(save)
+            save()
         return training.over
 
     @property
