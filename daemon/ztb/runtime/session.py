@@ -129,17 +129,18 @@ class Session:
         )
         if self.origin is not None and self.origin.normaliser_state is not None:
             normaliser.load_state(self.origin.normaliser_state)
+        self.floor = assembly.floor(features.size)
         live = assembly.lane(
-            features.size, assembly.strategy, self.policy, self.frame.broker or self._exchange(), self.books
+            self.floor, assembly.strategy, self.policy, self.frame.broker or self._exchange(), self.books
         )
         open_account(self.books.account, live.broker, self.opening)
         shadows: dict[str, Lane] = {
-            "hold": assembly.lane(features.size, hold_strategy(), None, self._exchange("hold"))
+            "hold": assembly.lane(self.floor, hold_strategy(), None, self._exchange("hold"))
         }
-        experts = self._experts(features.size)
+        experts = self._experts()
         if frozen is not None and experts is None:
             exchange = self._exchange("frozen")
-            shadows["frozen"] = assembly.lane(features.size, assembly.strategy, frozen, exchange)
+            shadows["frozen"] = assembly.lane(self.floor, assembly.strategy, frozen, exchange)
         self.engine = Engine(
             features, normaliser, assembly.clock(), live, shadows, self.books, learning,
             assembly.instrument.symbol, self.frame.trade_from_ns,
@@ -181,7 +182,7 @@ class Session:
         reason = self.engine.experts.allocator.awaited
         return f"nothing has earned a share of the account, so no order is sent: {reason}"
 
-    def _experts(self, feature_size: int) -> Experts | None:
+    def _experts(self) -> Experts | None:
         """Who trades beside the account and leads it; None where the strategy itself trades it."""
         assembly, policy, past = self.assembly, self.policy, self.frame.past
         if policy is None or self.origin is None or not assembly.allocates:
@@ -192,14 +193,14 @@ class Session:
         def of_generation(info: GenerationInfo, cash: float) -> Lane:
             served = ServedPolicy(policy.shape, info, assembly.config.strategy.sample, policy.make)
             exchange = assembly.exchange(cash)
-            return assembly.lane(feature_size, assembly.strategy, served, exchange, limits=limits)
+            return assembly.lane(self.floor, assembly.strategy, served, exchange, limits=limits)
 
         def like_the_account(cash: float) -> Lane:
-            return assembly.lane(feature_size, assembly.strategy, policy, assembly.exchange(cash))
+            return assembly.lane(self.floor, assembly.strategy, policy, assembly.exchange(cash))
 
         rules = {
             file.name: assembly.lane(
-                feature_size, file, None,
+                self.floor, file, None,
                 assembly.exchange(told[file.name].equity if file.name in told else cash), limits=limits,
             )
             for file in assembly.rules()

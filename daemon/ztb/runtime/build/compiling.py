@@ -37,11 +37,9 @@ class _EveryTiming:
     """Stands in for the strategy, which must not take what is made up for a market."""
 
     def __init__(self, context: StrategyContext) -> None:
-        self._policy, self._rungs = context.policy, len(context.ladder)
+        self._rungs = len(context.ladder)
 
     def decide(self, moment: Moment) -> Action:
-        if self._policy is not None:
-            self._policy.act(moment.observation, moment.uniforms)
         return Action(moment.decision % self._rungs, moment.decision % 3)
 
 
@@ -63,7 +61,8 @@ def _trade(assembly: Assembly) -> None:
     if assembly.strategy.learns:
         shape = assembly.shape(features.size)
         policy = serve(assembly, shape, Lineage(), random_origin(shape, 0, assembly.strategy.network))
-    lane = assembly.lane(features.size, assembly.strategy, policy, assembly.exchange(_CASH))
+    floor = assembly.floor(features.size)
+    lane = assembly.lane(floor, assembly.strategy, policy, assembly.exchange(_CASH))
     ticks = _ticks(features.warm_up + _DECISIONS, assembly.period_ns)
     index = {name: i for i, name in enumerate(features.names)}
     normal = np.zeros(features.size, np.float32)

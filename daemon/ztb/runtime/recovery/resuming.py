@@ -79,7 +79,7 @@ def resume_paper(engine: Engine, past: Past, adopt: bool) -> None:
     broker.resume(books.account.lots, max(fills, default=0))
     for order in past.open_orders:
         if not adopt:
-            books.event(Cancelled(order.order_id, past.last_ts_ns, order.remaining_lots), order.request)
+            books.event(Cancelled(order.order_id, past.last_ts_ns, order.remaining_lots), order.side)
     left = [
         msgspec.structs.replace(order.request, lots=order.remaining_lots)
         for order in past.open_orders
