@@ -31,6 +31,7 @@ from ztb.commands.options import (
     given,
     instrument_flags,
 )
+from ztb.commands.study_verbs import study_app
 from ztb.errors import ConfigError, UsageError, ZtbError, expected_error
 from ztb.secrets import Redactor, known_secrets
 
@@ -47,6 +48,7 @@ app.add_typer(daemon_app)
 app.add_typer(data_app, name="data")
 app.add_typer(config_app, name="config")
 app.add_typer(generations_app, name="generations")
+app.add_typer(study_app, name="study")
 
 _INTERRUPTED = 130
 

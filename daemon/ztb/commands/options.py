@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -106,5 +105,7 @@ _SAID = "compiling, this first time: about a minute, on a busy machine more"
 
 def say_if_it_compiles(say: Callable[[str], None]) -> None:
     """Call `say` where nothing is compiled yet: new on this machine, or updated."""
-    if not any(Path(os.environ["NUMBA_CACHE_DIR"]).rglob("*.nbc")):
+    from ztb.utils.kernel import anything_compiled
+
+    if not anything_compiled():
         say(_SAID)

@@ -73,12 +73,14 @@ class RunDirectory:
         return self
 
     @contextlib.contextmanager
-    def held(self) -> Generator[None]:
+    def held(
+        self, busy: str = "a daemon runs there already; `ztb status --run {}` asks it"
+    ) -> Generator[None]:
         """While the context lasts no other process may hold it; the kernel lets go of it, however ours ends.
 
-        UsageError if another one holds it, or if it is not ours to write.
+        UsageError if another one holds it, which `busy` says, or if it is not ours to write.
         """
-        lock = self._lock()
+        lock = self._lock(busy.format(self.path))
         try:
             yield
         finally:
@@ -96,7 +98,7 @@ class RunDirectory:
             return False
         return False
 
-    def _lock(self) -> int:
+    def _lock(self, busy: str) -> int:
         try:
             lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -107,15 +109,18 @@ class RunDirectory:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(lock)
-            raise UsageError(
-                f"{self.path}: a daemon runs there already; `ztb status --run {self.path}` asks it"
-            ) from None
+            raise UsageError(f"{self.path}: {busy}") from None
         return lock
+
+
+def next_free(folder: Path, name: str) -> Path:
+    """The next free `folder/<name>-NNN`, from 001 on."""
+    return _free(folder, f"{name}-", 1)
 
 
 def create_run_directory(out: Path | None, mode: str) -> RunDirectory:
     """`out`, or the next free `runs/<mode>-NNN`. UsageError if a run is there already."""
-    directory = RunDirectory(out or _free(Path("runs"), f"{mode}-", 1))
+    directory = RunDirectory(out or next_free(Path("runs"), mode))
     if directory.holds_run:
         raise UsageError(f"{out}: holds a run already; choose another --out, or remove it")
     return directory.make()

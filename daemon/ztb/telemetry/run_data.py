@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ztb.errors import DataError
 from ztb.ledger.journal import JournalReader
+from ztb.ledger.looks import Look, Looks
 from ztb.ledger.records import (
     DecisionRow,
     FillRow,
@@ -71,7 +72,10 @@ class Decisions:
 
 @dataclass(frozen=True, slots=True)
 class RunData:
-    """A run as far as it got. `summary` is None while it runs and after a kill; `manifest` empty if it is missing."""
+    """A run as far as it got. `summary` is None while it runs and after a kill; `manifest` empty if it is missing.
+
+    `looks`: all that saw anything of the span that it traded, itself included where it came to its end.
+    """
 
     name: str
     manifest: dict[str, Any]
@@ -87,6 +91,7 @@ class RunData:
     updates: list[UpdateRow]
     notes: list[NoteRow]
     experts: tuple[ExpertCourse, ...] = ()
+    looks: tuple[Look, ...] = ()
 
     @property
     def ladder(self) -> tuple[float, ...]:
@@ -112,12 +117,13 @@ def load_run(directory: RunDirectory) -> RunData:
     with contextlib.closing(reader):
         symbol, decisions = _decisions(reader)
         manifest = _json(directory, "manifest") or {}
+        marks = _marks(reader)
         return RunData(
             name=directory.path.resolve().name,
             manifest=manifest,
             summary=_json(directory, "summary"),
             symbol=symbol or str(manifest.get("instrument", {}).get("symbol", "")),
-            marks=_marks(reader),
+            marks=marks,
             decisions=decisions,
             orders=list(reader.rows(OrderRow)),
             events=list(reader.rows(OrderEventRow)),
@@ -127,6 +133,7 @@ def load_run(directory: RunDirectory) -> RunData:
             updates=list(reader.rows(UpdateRow)),
             notes=list(reader.rows(NoteRow)),
             experts=expert_courses(reader),
+            looks=_looks(directory, manifest, marks),
         )
 
 
@@ -134,6 +141,13 @@ def _json(directory: RunDirectory, which: str) -> dict[str, Any] | None:
     """A JSON file of the run, or None if it was never written. A damaged one is an error."""
     path = getattr(directory, which)
     return directory.read_json(path) if path.exists() else None
+
+
+def _looks(directory: RunDirectory, manifest: dict[str, Any], marks: Marks) -> tuple[Look, ...]:
+    data = manifest.get("content_digest")
+    if data is None or not len(marks.ts_ns):
+        return ()
+    return tuple(Looks.beside(directory.path).at(data, int(marks.ts_ns[0]), int(marks.ts_ns[-1])))
 
 
 _DTYPES: dict[str, type] = {"int": np.int64, "float": np.float64, "bool": np.bool_, "str": np.object_}

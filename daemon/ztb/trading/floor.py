@@ -19,7 +19,7 @@ from ztb.market.book import BOOK
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import Ticks, empty_ticks, plain_ticks
 from ztb.market.view import VIEW
-from ztb.trading.bridge import FACT_EQUITY, BridgeConfig
+from ztb.trading.bridge import FACT_EQUITY
 from ztb.trading.lane_kernels import (
     LOG_ROWS,
     Lanes,
@@ -36,6 +36,7 @@ from ztb.trading.lane_kernels import (
 from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.policy.serving import Program, compile_program, decide_one
 from ztb.trading.policy.weights import NetworkShape, parameter_shapes
+from ztb.trading.settings import BridgeConfig
 from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMING_WAIT
 from ztb.utils.kernel import entry, kernel
 from ztb.utils.rng import STREAM_ACTION, STREAM_TIMING, uniform

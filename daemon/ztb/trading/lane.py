@@ -219,7 +219,8 @@ class Lane:
     @property
     def aim(self) -> float:
         """The exposure that the lane last wanted: waiting changes nothing."""
-        return self.floor.lanes.lane["aim"].item(self.place)
+        aim: float = self.floor.lanes.lane["aim"].item(self.place)
+        return aim
 
     @property
     def equity(self) -> float:

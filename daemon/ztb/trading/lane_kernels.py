@@ -1,8 +1,8 @@
 """The flow of a lane, once for all who trade: observe, act, risk gate, order, advance. Kernels.
 
 A lane is one account on shared ticks and features. At most one order works at a time, or two where one order turned
-the position: an order that is not what is wanted any more is cancelled first, and its replacement is sized and sent when
-the venue has confirmed, so that both can never fill. Live account, experts, environments, rollouts and the gate's
+the position: an order that is not what is wanted any more is cancelled first, and its replacement is sized and sent
+when the venue has confirmed, so that both can never fill. Live account, experts, environments, rollouts and the gate's
 shadows call these kernels; what they do not share is who draws the actions, and whether a risk gate stands before the
 venue.
 
@@ -42,13 +42,13 @@ from ztb.trading.bridge import (
     LAST_TIMING,
     SCALARS,
     WORKING,
-    BridgeConfig,
     begin_decision,
     order_towards,
     purchase_costs,
 )
 from ztb.trading.order_replacement import CANCEL, KEEP, LIMIT, order_replacement
 from ztb.trading.rewards import new_reward
+from ztb.trading.settings import BridgeConfig
 from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMING_WAIT, whole_lots
 from ztb.utils.kernel import inlined_kernel, kernel
 
@@ -189,7 +189,7 @@ def new_lanes(
     view, lane = np.repeat(new_view(instrument), n), np.zeros(n, LANE)
     lane["period_ns"], lane["venue"], lane["band"] = period_ns, 1, bridge.band_fraction
     lane["costs"] = purchase_costs(instrument, bridge)
-    reward = new_reward(bridge.reward, bridge.reward_rate, bridge.drawdown_weight, bridge.turnover_weight)
+    reward = new_reward(bridge)
     return Lanes(
         ladder=np.array(bridge.ladder, np.float64),
         exchange=np.repeat(exchange, n),
@@ -215,7 +215,7 @@ class Own(NamedTuple):
     exchange: np.void
     orders: NDArray[np.void]
     events: NDArray[np.void]
-    view: np.void
+    market: np.void
     account: np.void
     lane: np.void
     working: NDArray[np.void]
@@ -293,7 +293,7 @@ def _proposal(own: Own, order: Order, lots: int, mid: float) -> Proposal:
 
 @kernel
 def _facts(own: Own, now_ns: int, open_buys: float, open_sells: float) -> OrderFacts:
-    account, view = own.account, own.view
+    account, view = own.account, own.market
     mid = float(view["mid"])
     position = float(account["position"])
     equity = float(account["cash"] + position * mid)
@@ -397,7 +397,7 @@ def prepare(own: Own, exposure: float, timing: int, now_ns: int) -> int:
     if timing == TIMING_WAIT:
         return NO_ORDER
     lane["next_timing"] = TIMING_WAIT
-    account, view, terms = own.account, own.view, own.exchange
+    account, view, terms = own.account, own.market, own.exchange
     side, lots, order_type, price = order_towards(
         account["cash"], account["position"], view["mid"], view["bid"], view["ask"], exposure, timing,
         terms["tick_size"], terms["lot_size"], terms["min_notional"], lane["costs"], lane["band"], terms["short"],
@@ -552,7 +552,7 @@ def follow(own: Own) -> bool:
         kind, order_id, known_ns = (
             entry["kind"],
             entry["order_id"],
-            int(max(entry["ts_ns"], own.view["ts_ns"])),
+            int(max(entry["ts_ns"], own.market["ts_ns"])),
         )
         if lane["told"] == 1:
             _tell(own, entry)
@@ -583,7 +583,7 @@ def live_rows(ticks: Ticks, i0: int, i1: int, own: Own) -> int:
     if follow(own):
         return -1 - i
     while i < i1:
-        i = advance(ticks, i, i1, own.exchange, own.orders, own.events, own.view, own.account)
+        i = advance(ticks, i, i1, own.exchange, own.orders, own.events, own.market, own.account)
         if follow(own):
             return -1 - i
     return i1
@@ -604,7 +604,7 @@ def live_through(
         if _idle(own.exchange, until_ns):
             see_market(market, on_bars, own.exchange, view_bytes)
             return
-        i = advance(ticks, i, i1, own.exchange, own.orders, own.events, own.view, own.account)
+        i = advance(ticks, i, i1, own.exchange, own.orders, own.events, own.market, own.account)
         follow(own)
 
 

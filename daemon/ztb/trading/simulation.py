@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from ztb.errors import ConfigError, InvariantError
 from ztb.execution.paper import new_exchange, new_orders
 from ztb.execution.paper_config import PaperConfig
-from ztb.trading.bridge import FACT_EQUITY, FACT_REWARD, BridgeConfig, purchase_costs
+from ztb.trading.bridge import FACT_EQUITY, FACT_REWARD, purchase_costs
 from ztb.trading.episodes import Beginnings, Episodes, begin_episode, new_rules
 from ztb.trading.lane_kernels import Lanes, LaneSizes, act, choose, live_through, new_lanes, observe, own_of
 from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.recording import Recording, Shared
+from ztb.trading.settings import BridgeConfig
 from ztb.trading.sizing import TIMINGS
 from ztb.utils.kernel import kernel
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from ztb.config import Config
 from ztb.learning.service.initial_policy import InitialPolicy, load_origin, parse_span, random_origin
+from ztb.ledger.looks import Look, Looks
 from ztb.ledger.run_directory import RunDirectory
 from ztb.market.history import YEAR_NS, History, open_history
 from ztb.market.instrument import Instrument
@@ -31,7 +32,9 @@ SHIPPED_PRETRAIN_NS = parse_span("180d")
 
 @dataclass(frozen=True, slots=True)
 class ReplayRequest:
-    """What to replay. The first `pretrain_ns` of the data train generation 0 and are not traded."""
+    """What to replay. The first `pretrain_ns` of the data are not traded; but for the last `embargo_ns` of them, they
+    train generation 0.
+    """
 
     config: Config
     paths: tuple[Path, ...]
@@ -40,6 +43,7 @@ class ReplayRequest:
     end_ns: int | None = None
     pretrain_ns: int = 0
     from_generation: str | None = None
+    embargo_ns: int = 0
 
     @classmethod
     def of(
@@ -62,11 +66,13 @@ class ReplayRequest:
         """What `run.json` says of the data, so that the run can be repeated."""
         return {
             "data_digest": history.digest,
+            "content_digest": history.content_digest,
             "data": [str(path.resolve()) for path in self.paths],
             "start_ns": self.start_ns,
             "end_ns": self.end_ns,
             "pretrain_ns": self.pretrain_ns,
             "from_generation": self.from_generation,
+            "embargo_ns": self.embargo_ns,
         }
 
 
@@ -97,7 +103,10 @@ def frame_of(request: ReplayRequest, history: History, directory: RunDirectory) 
     """The frame of a session over `history`; its run id is a function of all that can change a result."""
     config = request.config
     assembly = assemble(config, traded_instrument(history, config), history.bar_ns, request.seed)
-    run_id = assembly.run_id(history.digest, str(request.pretrain_ns), str(request.from_generation))
+    origin = [str(request.pretrain_ns), str(request.from_generation)]
+    if request.embargo_ns:
+        origin.append(str(request.embargo_ns))
+    run_id = assembly.run_id(history.digest, *origin)
     trade_from_ns = trading_start(history, request.pretrain_ns)
     return RunContext("replay", assembly, directory, run_id, request.facts(history), trade_from_ns)
 
@@ -117,7 +126,7 @@ def origin_for(
             from ztb.runtime.build.pretraining import pretrained_origin
 
             return pretrained_origin(
-                assembly, history, frame.trade_from_ns, request.seed,
+                assembly, history, frame.trade_from_ns - request.embargo_ns, request.seed,
                 lambda done: on_progress("pretrain", done),
             )  # fmt: skip
         return random_origin(shape, request.seed, network, assembly.config.ppo.orthogonal_init)
@@ -142,16 +151,29 @@ class Replay(Session):
         )
         super().__init__(frame, origin_for(request, history, frame, on_progress))
 
+    def look(self) -> Look:
+        """What it has seen the results of."""
+        progress = self.engine.progress
+        return Look(
+            self.history.content_digest, progress.trade_first_ts_ns or progress.first_ts_ns, progress.last_ts_ns,
+            "replay", self.run_id, str(self.directory.path),
+        )  # fmt: skip
+
     @property
     def dropped(self) -> int:
         """Rows of the data that were left out so far."""
         return sum(self.history.report.dropped.values())
 
 
-async def run_to_end(run: Replay) -> dict[str, Any]:
-    """Run to the end, or to the error or interrupt that ends it; the summary is written in any case."""
+async def run_to_end(run: Replay, is_look: bool = True) -> dict[str, Any]:
+    """Run to the end, or to the error or interrupt that ends it; the summary is written in any case.
+
+    `is_look`: it is counted among the looks at what it traded; a trial of a study is, by its study.
+    """
     try:
         await run.run(run.source)
+        if is_look:
+            Looks.beside(run.directory.path).add([run.look()])
     except BaseException as error:
         run.abandon(status_of(error), run.dropped)
         raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import time
 from collections.abc import Callable
@@ -9,12 +11,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from ztb.config import Config, config_hash
+from ztb.config import Config, config_hash, recorded_config
 from ztb.errors import ConfigError, DataError, NonFiniteError, ResourceError, StrategyError, UsageError
 from ztb.learning.pretrain import begin_training
 from ztb.learning.regime import ScheduledOptions, guided
 from ztb.learning.service.initial_policy import CHECKPOINT_NAME
 from ztb.learning.training import CurvePoint, Training
+from ztb.ledger.looks import Look, Looks
 from ztb.ledger.run_directory import RunDirectory
 from ztb.runtime.build.assembly import assemble, describe
 from ztb.runtime.build.pretraining import ticks_before, training_settings
@@ -129,10 +132,10 @@ class TrainRequest:
         return {**plain, "data": data, "config": self.config.model_dump(mode="json")}
 
     @classmethod
-    def of(cls, manifest: _Json) -> Self:
-        """What `manifest` wrote down."""
+    def of(cls, manifest: _Json, where: str) -> Self:
+        """What `manifest`, of the training in `where`, wrote down. DataError: this version cannot read it."""
         plain = {name: manifest[name] for name in cls.__slots__ if name not in ("config", "paths")}
-        config = Config.model_validate(manifest["config"])
+        config = recorded_config(manifest, where)
         return cls(config=config, paths=tuple(Path(path) for path in manifest["data"]), **plain)
 
 
@@ -302,7 +305,17 @@ class TrainingRun:
             "curve": [point.plain() for point in training.curve],
         }
         self.directory.write_json(self.directory.summary, summary)
+        Looks.beside(self.directory.path).add([self._look()])
         return summary
+
+    def _look(self) -> Look:
+        """It has seen what it was trained on, and how that does on what was held out. The same training is one."""
+        asked = json.dumps(self.request.manifest() | {"data": self.history.digest}, sort_keys=True)
+        key = hashlib.sha256(f"{asked}\n{code_version()}".encode()).hexdigest()[:32]
+        return Look(
+            self.history.content_digest, self._spans["trained_on"]["first_ts"], self._spans["held_out"]["last_ts"],
+            "train", key, str(self.directory.path),
+        )  # fmt: skip
 
     def close(self) -> None:
         """Give the checkpoints' lock back."""
@@ -320,7 +333,7 @@ def load_request(directory: RunDirectory) -> TrainRequest:
         raise UsageError(
             f"{directory.path}: this training is finished; serve it with ztb replay --from-generation"
         )
-    return TrainRequest.of(manifest)
+    return TrainRequest.of(manifest, str(directory.path))
 
 
 def check_device(name: str) -> None:
