@@ -9,21 +9,24 @@ import numpy as np
 import pytest
 
 from trading.markets import HOUR_NS, PERPETUAL, bars, trades
-from ztb.errors import InvariantError
+from ztb.errors import ConfigError, InvariantError, StrategyError
 from ztb.execution.orders import Filled, OrderEvent, OrderRequest
 from ztb.execution.paper import PaperExchange
 from ztb.execution.paper_config import PaperConfig
 from ztb.execution.risk import Proposal, RefusalReason, RiskLimits
 from ztb.learning.generations import GenerationInfo, ServedPolicy
 from ztb.market.ticks import Ticks
+from ztb.strategies.loader import load_strategy
 from ztb.trading.bridge import TradingBridge, Wanted
 from ztb.trading.floor import TradingFloor
+from ztb.trading.kernel_rule import KernelRule, choice, nearest
 from ztb.trading.lane import Decided, Lane, LaneGroup
 from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.policy.weights import NetworkShape, initial_weights
 from ztb.trading.settings import BridgeConfig
 from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMING_PASSIVE, TIMINGS
-from ztb.trading.strategy import Action, Moment, Strategy
+from ztb.trading.strategy import Action, Moment, Strategy, StrategyContext, nearest_rung
+from ztb.utils.kernel import COMPILED
 
 LADDER = (-1.0, -0.5, 0.0, 0.5, 1.0)
 BRIDGE = BridgeConfig(LADDER)
@@ -56,13 +59,15 @@ class Follows:
 
 
 class Asks:
-    """The policy, by way of Python."""
+    """A policy, or a strategy, by way of Python."""
 
-    def __init__(self, served: ServedPolicy) -> None:
-        self._served = served
+    def __init__(self, asked: ServedPolicy | Strategy) -> None:
+        self._asked = asked
 
     def decide(self, moment: Moment) -> Action:
-        return self._served.act(moment.observation, moment.uniforms)
+        if isinstance(self._asked, ServedPolicy):
+            return self._asked.act(moment.observation, moment.uniforms)
+        return self._asked.decide(moment)
 
 
 class Heard:
@@ -244,3 +249,83 @@ def test_the_bridge_wants_the_order_that_a_lane_sends(timing):
     wanted = bridge.order(Wanted(1.0, timing), sending.broker.view, 1)
     sending.decide(int(ticks["ts_ns"][9]), 0, np.zeros(FEATURES), {}, features)
     assert heard.told[0][1] == wanted
+
+
+class Crosses:
+    """`ema_cross`, written in Python."""
+
+    def __init__(self, ladder: tuple[float, ...], fast: float, slow: float) -> None:
+        self._weights = 2.0 / (fast + 1.0), 2.0 / (slow + 1.0)
+        self._averages: tuple[float, float] | None = None
+        self._warm_up, self._rungs = int(slow), len(ladder)
+
+    def decide(self, moment: Moment) -> Action:
+        fast, slow = self._averages or (moment.mid, moment.mid)
+        fast += self._weights[0] * (moment.mid - fast)
+        slow += self._weights[1] * (moment.mid - slow)
+        self._averages = fast, slow
+        if self._warm_up > 0:
+            self._warm_up -= 1
+            return Action(moment.ladder.index(0.0))
+        return Action(self._rungs - 1 if fast > slow else 0)
+
+
+@pytest.mark.parametrize("market", MARKETS)
+def test_a_rule_that_is_a_kernel_trades_as_the_same_rule_in_python(market):
+    ticks, every = MARKETS[market]
+    given = StrategyContext("BTC/USDT", LADDER, SEED, {"fast": 3, "slow": 8})
+    make = load_strategy("ema_cross").make
+    kernel, python = lane(floor(1), make(given)), lane(floor(1), Crosses(LADDER, 3.0, 8.0))
+    assert python.asked and not kernel.asked
+    expected = alone(ticks, every, python)
+    assert all(map(same, alone(ticks, every, kernel), expected))
+    assert len({decided.action.size for decided in expected}) == 3
+    asked = make(given)  # its `decide`, from Python
+    by_hand = lane(floor(1), Asks(asked))
+    assert all(map(same, alone(ticks, every, by_hand), expected))
+
+
+def sees_all(state: Any, moment: Any, features: Any, ladder: Any) -> int:
+    """Notes what it is told, and chooses by it."""
+    state[0] += moment[0]["decision"] + moment[0]["exposure"] + features[1]
+    state[1] = moment[0]["ts_ns"]
+    return choice(nearest(ladder, 2.0 * moment[0]["uniforms"][0] - 1.0), TIMING_PASSIVE)
+
+
+class SeesAll:
+    def __init__(self) -> None:
+        self.state = np.zeros(2)
+
+    def decide(self, moment: Moment) -> Action:
+        self.state[0] += moment.decision + moment.exposure + moment.features[1]
+        self.state[1] = moment.ts_ns
+        return Action(nearest_rung(moment.ladder, 2.0 * moment.uniforms[0] - 1.0), TIMING_PASSIVE)
+
+
+def test_a_rule_that_is_a_kernel_is_told_what_a_strategy_in_python_is():
+    ticks, every = MARKETS["trades"]
+    rule, python = KernelRule(sees_all, np.zeros(2)), SeesAll()
+    in_kernel = alone(ticks, every, lane(floor(2), Follows(rule)))
+    assert all(map(same, in_kernel, alone(ticks, every, lane(floor(1), python))))
+    assert rule.state.tolist() == python.state.tolist() and rule.state[0] != 0.0
+
+
+def answers_nonsense(state: Any, moment: Any, features: Any, ladder: Any) -> int:
+    return len(ladder) * 3
+
+
+def test_a_rule_that_answers_what_is_no_choice_is_named_with_its_line():
+    made = lane(floor(1), Follows(KernelRule(answers_nonsense, np.zeros(1))))
+    with pytest.raises(StrategyError, match=r"test_floor.py:\d+: decide must answer choice\(rung, timing\)"):
+        alone(MARKETS["bars"][0], 1, made)
+
+
+@pytest.mark.skipif(not COMPILED, reason="needs the compiler")
+def test_a_rule_that_does_not_compile_is_named_with_its_line():
+    def prints(state: Any, moment: Any, features: Any, ladder: Any) -> int:
+        return open("somewhere")  # type: ignore[return-value]
+
+    with pytest.raises(ConfigError, match=r"test_floor.py:\d+: decide does not compile"):
+        KernelRule(prints, np.zeros(1))
+    with pytest.raises(ConfigError, match="keeps 512 numbers at most"):
+        KernelRule(answers_nonsense, np.zeros(513))

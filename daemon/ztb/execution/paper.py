@@ -5,7 +5,8 @@ Everything happens in the kernels of `simulator`; here are its settings, its arr
 
 from __future__ import annotations
 
-from typing import assert_never
+from functools import cached_property
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,7 +179,6 @@ class PaperExchange:
         self.reports = new_reports()
         self._look()
         self._block = empty_ticks(0)
-        self._entry = entry(_advance, self._block, 0, 0, *self._market)
 
     def _look(self) -> None:
         """Views of fields, and the compiled code itself, save most of a call that finds nothing new."""
@@ -204,6 +204,11 @@ class PaperExchange:
         )
         self._look()
 
+    @cached_property
+    def _entry(self) -> Any:
+        """Compiled when it is called first: an exchange that moves to a trading floor never calls it."""
+        return entry(_advance, self._block, 0, 0, *self._market)
+
     def submit(self, order: OrderRequest, now_ns: int) -> None:
         """Send `order`, decided on at `now_ns`. InvariantError if an open order has its id."""
         sent = _submit(
@@ -225,7 +230,7 @@ class PaperExchange:
         """
         if ticks is not self._block:
             self._block = plain_ticks(ticks)
-        row = self._entry(self._block, i0, i1, *self._market)
+        row: int = self._entry(self._block, i0, i1, *self._market)
         if self._overflowed.item():
             raise InvariantError(f"{MAX_REPORTS} order events were not collected: call events()")
         return row

@@ -77,7 +77,12 @@ class Engine:
         self.clock = clock
         self.live = live
         self.shadows = shadows
-        self._shadows = LaneGroup(shadows.values())
+        on_paper = [lane for lane in (live, *shadows.values()) if lane.on_paper]
+        self._living: LaneGroup | Experts = LaneGroup(on_paper)
+        self._deciding = LaneGroup([live, *shadows.values()])
+        if experts is not None:
+            experts.accompany(shadows.values(), on_paper)
+            self._living = experts
         self.books = books
         self.learning = learning
         self.symbol = symbol
@@ -180,10 +185,9 @@ class Engine:
     def _advance(self, ticks: Ticks, i0: int, i1: int) -> None:
         self.progress.rows += i1 - i0
         self.learning.ticks(ticks[i0:i1], self.live.broker.view)
-        self.live.advance(ticks, i0, i1)
-        self._shadows.advance(ticks, i0, i1)
-        if self.experts is not None:
-            self.experts.advance(ticks, i0, i1)
+        if not self.live.on_paper:
+            self.live.advance(ticks, i0, i1)
+        self._living.advance(ticks, i0, i1)
         if self._taints and np.any(ticks["flags"][i0:i1] & _TAINT):
             self._tainted = True
 
@@ -196,7 +200,6 @@ class Engine:
         number = self.progress.decisions
         self.books.generation = self.learning.generation
         decided, learnt_from = self._choose(ts_ns, number, raw)
-        self._shadows.decide(ts_ns, number, raw, self._index, self._normal)
         for name, lane in self.shadows.items():
             self.shadow_equity[name] = lane.marked
         self.helping.follow(decided.equity, self.shadow_equity)
@@ -229,7 +232,8 @@ class Engine:
         Where experts trade beside the account, it goes where their weights lead.
         """
         if self.experts is None:
-            decided = self.live.decide(ts_ns, number, raw, self._index, self._normal)
+            self._deciding.decide(ts_ns, number, raw, self._index, self._normal)
+            decided = self.live.decided()
             return decided, decided
         experts, equity = self.experts, self.live.equity
         if experts.decide(ts_ns, number, raw, self._index, self._normal):

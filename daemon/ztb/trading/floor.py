@@ -1,6 +1,7 @@
 """The trading floor: lanes side by side in arrays, which one kernel call lets live, and another decide.
 
-What decides in a lane is a policy of the shipped kind or a fixed action, which kernels serve, or a strategy in Python.
+What decides in a lane is a policy of the shipped kind, a rule that is a kernel, or a fixed action, all without a call
+of Python; or a strategy written in Python.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from ztb.market.book import BOOK
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import Ticks, empty_ticks, plain_ticks
 from ztb.market.view import VIEW
-from ztb.trading.bridge import FACT_EQUITY
+from ztb.trading.bridge import FACT_EQUITY, FACT_EXPOSURE, FACT_MID
+from ztb.trading.kernel_rule import MOMENT, MOST_STATE, call_rule
 from ztb.trading.lane_kernels import (
     LOG_ROWS,
     Lanes,
@@ -37,15 +39,19 @@ from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.policy.serving import Program, compile_program, decide_one
 from ztb.trading.policy.weights import NetworkShape, parameter_shapes
 from ztb.trading.settings import BridgeConfig
-from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMING_WAIT
+from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMINGS
 from ztb.utils.kernel import entry, kernel
 from ztb.utils.rng import STREAM_ACTION, STREAM_TIMING, uniform
 
 _BOOK_OFFSET = VIEW.itemsize - BOOK.itemsize
 
 
-class Networks(NamedTuple):
-    """The policies of N lanes, all of one shape (`trading.policy.serving.Program`)."""
+ASKED, NETWORK, RULE, PURSUES = range(4)
+"""What decides in a lane: Python, a policy, a rule that is a kernel; or somebody else."""
+
+
+class Deciders(NamedTuple):
+    """What decides in N lanes: policies, all of one shape (`trading.policy.serving.Program`), and rules."""
 
     parameters: NDArray[np.float32]
     """(N, P)"""
@@ -55,7 +61,13 @@ class Networks(NamedTuple):
     greedy: NDArray[np.int64]
     """(N,) whether the most probable action is taken, not a drawn one"""
     decides: NDArray[np.int64]
-    """(N,) whether the lane has a policy, which decides"""
+    """(N,) ASKED, NETWORK, RULE or PURSUES"""
+    addresses: NDArray[np.int64]
+    """(N,) of rules that are kernels"""
+    states: NDArray[np.float64]
+    """(N × MOST_STATE,) what they keep, ..."""
+    sizes: NDArray[np.int64]
+    """(N,) ... each so many numbers"""
 
 
 class Choices(NamedTuple):
@@ -65,6 +77,8 @@ class Choices(NamedTuple):
     """(N, D)"""
     uniforms: NDArray[np.float64]
     """(N, 2)"""
+    moments: NDArray[np.void]
+    """(N,) MOMENT, for rules"""
     actions: NDArray[np.int64]
     """(N, 2) rungs of the ladder, and timings"""
     values: NDArray[np.float64]
@@ -76,43 +90,88 @@ class Choices(NamedTuple):
 
 
 @kernel
-def _observe_all(
-    lanes: Lanes, networks: Networks, choices: Choices, places: NDArray[np.int64], features: NDArray[np.float32],
-    ts_ns: int, decision: int, seed: int,
-) -> None:  # fmt: skip
-    """Lanes at `places` see the decision, draw its random numbers, and choose where they have a policy."""
-    for place in range(len(places)):
-        i = places[place]
-        observation, uniforms = choices.observations[i], choices.uniforms[i]
-        observe(lanes, i, features, ts_ns, observation)
-        uniforms[0] = uniform(seed, STREAM_ACTION, decision)
-        uniforms[1] = uniform(seed, STREAM_TIMING, decision)
-        if networks.decides[i] == 1:
-            scratch = networks.scratch
-            for d in range(len(observation)):
-                scratch[d] = observation[d]
-            logprob, value = decide_one(
-                networks.parameters[i], networks.layers, networks.heads, scratch, uniforms, networks.greedy[i],
-                choices.actions[i],
-            )  # fmt: skip
-            choices.values[i, 0] = logprob
-            choices.values[i, 1] = value
+def _serve(deciders: Deciders, choices: Choices, i: int) -> None:
+    """The policy of lane `i` chooses."""
+    observation, scratch = choices.observations[i], deciders.scratch
+    for d in range(len(observation)):
+        scratch[d] = observation[d]
+    logprob, value = decide_one(
+        deciders.parameters[i], deciders.layers, deciders.heads, scratch, choices.uniforms[i], deciders.greedy[i],
+        choices.actions[i],
+    )  # fmt: skip
+    choices.values[i, 0] = logprob
+    choices.values[i, 1] = value
 
 
 @kernel
-def _act_all(lanes: Lanes, choices: Choices, places: NDArray[np.int64], ts_ns: int) -> None:
-    """Lanes at `places`, whom nobody is asked about, act on what they chose."""
+def _rule(
+    lanes: Lanes,
+    deciders: Deciders,
+    choices: Choices,
+    i: int,
+    raw: NDArray[np.float64],
+    ts_ns: int,
+    decision: int,
+) -> int:
+    """The rule of lane `i` chooses; 1 if its answer is no choice."""
+    moment, start = choices.moments[i], i * MOST_STATE
+    moment["ts_ns"] = ts_ns
+    moment["decision"] = decision
+    moment["exposure"] = lanes.facts[i, FACT_EXPOSURE]
+    moment["mid"] = lanes.facts[i, FACT_MID]
+    moment["uniforms"][0] = choices.uniforms[i, 0]
+    moment["uniforms"][1] = choices.uniforms[i, 1]
+    state = deciders.states[start : start + deciders.sizes[i]]
+    answer = call_rule(deciders.addresses[i], state, choices.moments[i : i + 1], raw, lanes.ladder)
+    if answer < 0 or answer >= len(lanes.ladder) * TIMINGS:
+        choices.actions[i, 0] = -1
+        return 1
+    choices.actions[i, 0] = answer // TIMINGS
+    choices.actions[i, 1] = answer % TIMINGS
+    return 0
+
+
+@kernel
+def _observe_all(
+    lanes: Lanes, deciders: Deciders, choices: Choices, places: NDArray[np.int64], raw: NDArray[np.float64],
+    features: NDArray[np.float32], ts_ns: int, decision: int, seed: int,
+) -> int:  # fmt: skip
+    """Lanes at `places` see the decision, draw its random numbers, and choose where nobody is asked.
+
+    Returns how many rules answered what is no choice.
+    """
+    wrong = 0
     for place in range(len(places)):
         i = places[place]
-        action = choices.actions[i]
-        if lanes.lane[i]["flattening"] == 1:
-            choices.values[i, :] = np.nan
-        exposure = choose(lanes, i, action)
-        choices.targets[i] = exposure
-        aim(lanes, i, exposure, action[1], ts_ns, lanes.facts[i, FACT_EQUITY])
+        observe(lanes, i, features, ts_ns, choices.observations[i])
+        choices.uniforms[i, 0] = uniform(seed, STREAM_ACTION, decision)
+        choices.uniforms[i, 1] = uniform(seed, STREAM_TIMING, decision)
+        if deciders.decides[i] == NETWORK:
+            _serve(deciders, choices, i)
+        elif deciders.decides[i] == RULE:
+            wrong += _rule(lanes, deciders, choices, i, raw, ts_ns, decision)
+    return wrong
+
+
+@kernel
+def _act_all(
+    lanes: Lanes, deciders: Deciders, choices: Choices, places: NDArray[np.int64], ts_ns: int
+) -> None:
+    """Lanes at `places` act on what they chose, or pursue what somebody else wants, unless orders wait for a guard."""
+    for place in range(len(places)):
+        i = places[place]
+        action, equity = choices.actions[i], lanes.facts[i, FACT_EQUITY]
+        if deciders.decides[i] == PURSUES:
+            if lanes.lane[i]["flattening"] == 1:
+                choices.targets[i], action[1] = 0.0, TIMING_AGGRESSIVE
+            aim(lanes, i, choices.targets[i], TIMING_AGGRESSIVE, ts_ns, equity)
+        else:
+            if lanes.lane[i]["flattening"] == 1:
+                choices.values[i, :] = np.nan
+            choices.targets[i] = choose(lanes, i, action)
+            aim(lanes, i, choices.targets[i], action[1], ts_ns, equity)
         if lanes.lane[i]["guarded"] == 0:
-            own = own_of(lanes, i)
-            choices.verdicts[i] = act(own, exposure, int(action[1]), ts_ns)
+            choices.verdicts[i] = act(own_of(lanes, i), choices.targets[i], int(action[1]), ts_ns)
 
 
 @kernel
@@ -129,9 +188,10 @@ def _see_as(lanes: Lanes, first: int, i: int, ticks: Ticks, i0: int, i1: int) ->
 
 @kernel
 def _live_all(ticks: Ticks, i0: int, i1: int, lanes: Lanes, places: NDArray[np.int64]) -> int:
-    """Rows [i0, i1) happen to lanes at `places`, to whom nobody listens; returns reports lost for want of room.
+    """Rows [i0, i1) happen to lanes at `places`; returns reports lost for want of room.
 
     One lives through them row by row; who has seen the same market, and has no order under way, sees what it has seen.
+    Where Python is to look in between, `stopped` says at which row it is to go on.
     """
     first, lost = -1, 0
     for place in range(len(places)):
@@ -139,39 +199,12 @@ def _live_all(ticks: Ticks, i0: int, i1: int, lanes: Lanes, places: NDArray[np.i
         if first >= 0 and lanes.lane[i]["in_step"] == 1:
             _see_as(lanes, first, i, ticks, i0, i1)
         else:
-            live_rows(ticks, i0, i1, own_of(lanes, i))
-            if lanes.lane[i]["in_step"] == 1:
+            row = live_rows(ticks, i0, i1, own_of(lanes, i))
+            lanes.lane[i]["stopped"] = -1 - row
+            if row == i1 and lanes.lane[i]["in_step"] == 1:
                 first = i
         lost += lanes.exchange[i]["overflowed"]
     return lost
-
-
-@kernel
-def _pursue(
-    lanes: Lanes,
-    choices: Choices,
-    i: int,
-    features: NDArray[np.float32],
-    ts_ns: int,
-    exposure: float,
-    timing: int,
-) -> None:
-    """Lane `i` sees the decision, and acts on what somebody else wants; while it is flattening it closes."""
-    observe(lanes, i, features, ts_ns, choices.observations[i])
-    if lanes.lane[i]["flattening"] == 1:
-        exposure, timing = 0.0, TIMING_AGGRESSIVE
-    aim(lanes, i, exposure, timing, ts_ns, lanes.facts[i, FACT_EQUITY])
-    lanes.lane[i]["aim"] = exposure
-    choices.targets[i] = exposure
-    choices.actions[i, 1] = timing
-    if lanes.lane[i]["guarded"] == 0:
-        choices.verdicts[i] = act(own_of(lanes, i), exposure, timing, ts_ns)
-
-
-@kernel
-def _live_told(ticks: Ticks, i0: int, i1: int, lanes: Lanes, i: int) -> int:
-    """As `live_rows`, for lane `i`."""
-    return int(live_rows(ticks, i0, i1, own_of(lanes, i)))
 
 
 class TradingFloor:
@@ -191,15 +224,17 @@ class TradingFloor:
         network: NetworkShape | None = None,
     ) -> None:
         self.instrument = instrument
+        self.feature_size = feature_size
         self.seed = seed
         template = new_exchange(instrument, PaperConfig(), 0, 0.0)
         sizes = LaneSizes(MAX_OPEN_ORDERS, MAX_REPORTS, LOG_ROWS, MOST_A_MINUTE)
         self.lanes = new_lanes(instrument, bridge, template, period_ns, places, sizes)
         self.ladder = bridge.ladder
-        self.networks = _new_networks(network, places)
+        self.deciders = _new_deciders(network, places)
         self.choices = Choices(
             np.zeros((places, feature_size + ACCOUNT_SIZE), np.float32), np.zeros((places, 2)),
-            np.zeros((places, 2), np.int64), np.full((places, 2), np.nan), np.zeros(places), np.zeros(places, np.int64),
+            np.zeros(places, MOMENT), np.zeros((places, 2), np.int64), np.full((places, 2), np.nan),
+            np.zeros(places), np.zeros(places, np.int64),
         )  # fmt: skip
         self.decision = 0
         self.ts_ns = 0
@@ -207,13 +242,15 @@ class TradingFloor:
         self._block = empty_ticks(0)
         self._begun = False
         self._free = list(range(places - 1, -1, -1))
-        nobody, unseen = np.zeros(0, np.int64), np.zeros(feature_size, np.float32)
+        nobody, unseen, raw = (
+            np.zeros(0, np.int64),
+            np.zeros(feature_size, np.float32),
+            np.zeros(feature_size),
+        )
         block, lanes, choices = self._block, self.lanes, self.choices
         self._live_all = entry(_live_all, block, 0, 0, lanes, nobody)
-        self._live_told = entry(_live_told, block, 0, 0, lanes, 0)
-        self._observe = entry(_observe_all, lanes, self.networks, choices, nobody, unseen, 0, 0, seed)
-        self._act = entry(_act_all, lanes, choices, nobody, 0)
-        self._pursue = entry(_pursue, lanes, choices, 0, unseen, 0, 0.0, TIMING_WAIT)
+        self._observe = entry(_observe_all, lanes, self.deciders, choices, nobody, raw, unseen, 0, 0, seed)
+        self._act = entry(_act_all, lanes, self.deciders, choices, nobody, 0)
         self.leave(self.enter())
 
     def enter(self) -> int:
@@ -224,7 +261,7 @@ class TradingFloor:
         lanes.lane[place], lanes.reward[place] = self._blank, self._blank_reward
         lanes.lane["in_step"][place] = not self._begun
         lanes.scalars[place] = 0.0
-        self.networks.decides[place] = 0
+        self.deciders.decides[place] = ASKED
         self.choices.values[place] = np.nan
         return place
 
@@ -238,45 +275,37 @@ class TradingFloor:
         return self._block
 
     def live(self, ticks: Ticks, i0: int, i1: int, places: NDArray[np.int64]) -> None:
-        """Rows [i0, i1) happen to lanes to whom nobody listens. InvariantError: reports were lost."""
+        """Rows [i0, i1) happen to lanes on paper. InvariantError: reports were lost."""
         self._begun = True
         if self._live_all(self._here(ticks), i0, i1, self.lanes, places):
             raise InvariantError(f"more than {MAX_REPORTS} reports of orders at once: some were lost")
 
-    def live_told(self, ticks: Ticks, i0: int, i1: int, place: int) -> int:
-        """Rows [i0, i1) happen to one lane, see `lane_kernels.live_rows`."""
-        self._begun = True
-        row = self._live_told(self._here(ticks), i0, i1, self.lanes, place)
-        if self.lanes.exchange["overflowed"].item(place):
-            raise InvariantError(f"more than {MAX_REPORTS} reports of orders at once: some were lost")
-        return row
-
     def observe(
-        self, places: NDArray[np.int64], features: NDArray[np.float32], ts_ns: int, decision: int
-    ) -> None:
-        """Lanes see decision number `decision`, on normalised `features` (F,); those with a policy choose."""
+        self, places: NDArray[np.int64], raw: NDArray[np.float64], features: NDArray[np.float32], ts_ns: int,
+        decision: int,
+    ) -> bool:  # fmt: skip
+        """Lanes see decision number `decision`, on `raw` features (F,) and the same normalised; who is not to be asked
+        chooses.
+
+        False: a rule has answered what is no choice.
+        """
         self.ts_ns, self.decision = ts_ns, decision
-        self._observe(self.lanes, self.networks, self.choices, places, features, ts_ns, decision, self.seed)
+        wrong = self._observe(
+            self.lanes, self.deciders, self.choices, places, raw, features, ts_ns, decision, self.seed
+        )
+        return not wrong
 
     def act(self, places: NDArray[np.int64]) -> None:
         """Lanes act on what was chosen."""
-        self._act(self.lanes, self.choices, places, self.ts_ns)
+        self._act(self.lanes, self.deciders, self.choices, places, self.ts_ns)
 
-    def pursue(
-        self,
-        place: int,
-        features: NDArray[np.float32],
-        ts_ns: int,
-        decision: int,
-        exposure: float,
-        timing: int,
-    ) -> None:
-        """One lane sees the decision, and acts on what somebody else wants."""
-        self.ts_ns, self.decision = ts_ns, decision
-        self._pursue(self.lanes, self.choices, place, features, ts_ns, exposure, timing)
+    def want(self, place: int, exposure: float, timing: int) -> None:
+        """The lane at `place` is to act on what somebody else wants."""
+        self.choices.targets[place], self.choices.actions[place, 1] = exposure, timing
+        self.deciders.decides[place] = PURSUES
 
 
-def _new_networks(shape: NetworkShape | None, places: int) -> Networks:
+def _new_deciders(shape: NetworkShape | None, places: int) -> Deciders:
     if shape is None:
         nothing = np.zeros((0, 6), np.int64)
         program = Program(nothing, np.zeros(0, np.int64), np.zeros(1, np.float32))
@@ -286,7 +315,8 @@ def _new_networks(shape: NetworkShape | None, places: int) -> Networks:
             compile_program(shape),
             sum(math.prod(size) for size in parameter_shapes(shape).values()),
         )
-    return Networks(
+    return Deciders(
         np.zeros((places, width), np.float32), program.layers, program.heads, program.scratch,
-        np.zeros(places, np.int64), np.zeros(places, np.int64),
+        np.zeros(places, np.int64), np.zeros(places, np.int64), np.zeros(places, np.int64),
+        np.zeros(places * MOST_STATE), np.zeros(places, np.int64),
     )  # fmt: skip

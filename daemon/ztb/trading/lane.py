@@ -42,7 +42,8 @@ from ztb.trading.bridge import (
     FACT_REWARD,
     Wanted,
 )
-from ztb.trading.floor import TradingFloor
+from ztb.trading.floor import NETWORK, RULE, TradingFloor
+from ztb.trading.kernel_rule import MOST_STATE, KernelRule
 from ztb.trading.lane_kernels import MOST_AT_WORK, OFFERING, REFUSED, REPORTED, SENT, Lanes, own_of
 from ztb.trading.sizing import TIMING_AGGRESSIVE
 from ztb.trading.strategy import (
@@ -152,13 +153,18 @@ class Lane:
         self.policy = (
             follows if isinstance(follows, NetworkPolicy) and follows.parameters is not None else None
         )
-        self.asked = self.policy is None and not isinstance(follows, Action)
+        self.rule = follows if isinstance(follows, KernelRule) else None
+        self.asked = self.policy is None and self.rule is None and not isinstance(follows, Action)
+        if self.rule is not None:
+            self._give_rule(self.rule)
         if isinstance(follows, Action):
             self._choose(checked_action(follows, len(floor.ladder), 0))
         reward: OwnReward | None = getattr(strategy, "reward", None)
         self._own_reward = None if reward is None else checked_reward(reward)
         self._equity_before: float | None = None  # until it has decided, there is nothing to be rewarded
         self._rewarded = 0.0
+        self._here = np.array([self.place])
+        self._nothing = np.zeros(floor.feature_size)
         self._alone = LaneGroup([self])
 
     def _move_in(self) -> None:
@@ -176,13 +182,17 @@ class Lane:
         else:
             lanes.market[here], lanes.account[here] = broker.view, broker.account
             broker.view, broker.account = lanes.market[here], lanes.account[here]
-        paper = isinstance(broker, PaperExchange)
-        self._lane["venue"], self._lane["gated"] = paper, 1
-        self._lane["told"] = self._listener is not None or not paper
+        self._lane["venue"], self._lane["gated"] = self.on_paper, 1
+        self._lane["told"] = self._listener is not None or not self.on_paper
 
     def leave(self) -> None:
         """Give the place on the floor to somebody else; the lane is of no use any more."""
         self.floor.leave(self.place)
+
+    @property
+    def on_paper(self) -> bool:
+        """Whether its venue is the paper exchange beside it on the floor."""
+        return isinstance(self.broker, PaperExchange)
 
     @property
     def told(self) -> bool:
@@ -244,21 +254,16 @@ class Lane:
 
     def advance(self, ticks: Ticks, i0: int, i1: int) -> None:
         """Let rows [i0, i1) happen to the lane's orders."""
-        if not self._lane["venue"][0]:
+        if not self.on_paper:
             self.broker.advance(ticks, i0, i1)
             self.collect()
-        elif not self.told:
-            self._alone.advance(ticks, i0, i1)
         else:
-            row = -1 - i0
-            while row < 0:
-                row = self.floor.live_told(ticks, -1 - row, i1, self.place)
-                self._settle()
+            self._alone.advance(ticks, i0, i1)
 
     def collect(self) -> None:
         """Take note of what a venue has said of our orders."""
         for event in self.broker.events():
-            self._follow(event)
+            self.hear(event)
 
     @property
     def working(self) -> list[OpenOrder]:
@@ -334,8 +339,12 @@ class Lane:
 
         `features` (F,) normalised. No strategy is asked, and nothing is drawn.
         """
-        self.floor.pursue(self.place, features, ts_ns, decision, wanted.exposure, wanted.timing)
-        self.finish_decision()
+        floor = self.floor
+        floor.want(self.place, wanted.exposure, wanted.timing)
+        floor.observe(self._here, self._nothing, features, ts_ns, decision)
+        floor.act(self._here)
+        if self.told:
+            self.finish_decision()
 
     def decided(self, seen: Decided | None = None) -> Decided:
         """What it last decided; of one that pursued what another wanted, the choice to be told of is `seen`."""
@@ -346,7 +355,8 @@ class Lane:
             action = self._action()
         else:
             observation, uniforms, action = seen.observation, seen.uniforms, seen.action
-        reward = facts[FACT_REWARD] if self._own_reward is None else self._rewarded
+        own = self._own_reward is not None and seen is None
+        reward = self._rewarded if own else facts[FACT_REWARD]
         return Decided(
             floor.ts_ns, floor.decision, observation, uniforms, action, choices.targets.item(place),
             facts[FACT_CASH], facts[FACT_POSITION], facts[FACT_MID], facts[FACT_EQUITY], reward,
@@ -366,9 +376,17 @@ class Lane:
         if policy is None or policy.info is self._served:
             return
         self._served = policy.info
-        networks, place = self.floor.networks, self.place
-        networks.parameters[place], networks.greedy[place] = policy.parameters, policy.greedy
-        networks.decides[place] = 1
+        deciders, place = self.floor.deciders, self.place
+        deciders.parameters[place], deciders.greedy[place] = policy.parameters, policy.greedy
+        deciders.decides[place] = NETWORK
+
+    def _give_rule(self, rule: KernelRule) -> None:
+        """Let the kernels decide by `rule`, whose numbers are kept on the floor from now on."""
+        deciders, place, size = self.floor.deciders, self.place, len(rule.state)
+        kept = deciders.states[place * MOST_STATE :][:size]
+        kept[:] = rule.state
+        rule.state = kept
+        deciders.addresses[place], deciders.sizes[place], deciders.decides[place] = rule.address, size, RULE
 
     def ask(self, raw: NDArray[np.float64], index: Mapping[str, int]) -> None:
         """Have the strategy choose, given what was observed. StrategyError if its code raises or the answer is none."""
@@ -423,11 +441,14 @@ class Lane:
         self._tell()
         return found
 
-    def _settle(self) -> None:
-        """Look at what the kernels came back for: the log, and what is to be offered."""
+    def settle(self, ticks: Ticks, i1: int) -> None:
+        """Look at what the kernels came back for, the log and what is to be offered, and go on to row `i1`."""
         self._tell()
-        if self._lane["offers"].item():
-            self._offer_all(OFFERING)
+        while (row := self._lane["stopped"].item()) >= 0:
+            if self._lane["offers"].item():
+                self._offer_all(OFFERING)
+            self.floor.live(ticks, row, i1, self._here)
+            self._tell()
 
     def _tell(self) -> None:
         """Send, and tell whoever listens, what the kernels have logged."""
@@ -451,7 +472,7 @@ class Lane:
             )  # fmt: skip
             if listener is not None:
                 listener.intent(order, decision, ts_ns)
-            if not self._lane["venue"].item():
+            if not self.on_paper:
                 self.broker.submit(order, ts_ns)
         elif what == REPORTED and listener is not None:
             done = order_event(
@@ -473,7 +494,7 @@ class Lane:
             del self._fills[next(iter(self._fills))]
         return False
 
-    def _follow(self, event: OrderEvent) -> None:
+    def hear(self, event: OrderEvent) -> None:
         """Take note of a venue's word; what the last decision wanted is sent once the order in its way is gone."""
         if isinstance(event, Filled) and self._known(event):
             return
@@ -486,8 +507,11 @@ class Lane:
             return
         cumulative = event.cumulative_lots if isinstance(event, Filled) else 0
         if _hear(self.floor.lanes, self.place, kind, order_id, cumulative):
-            known_ns = max(event.ts_ns, self.broker.view["ts_ns"].item())
-            self._offer_all(int(_prepare_next(self.floor.lanes, self.place, known_ns)))
+            self.follow_up(max(event.ts_ns, self.broker.view["ts_ns"].item()))
+
+    def follow_up(self, known_ns: int) -> None:
+        """Send what the last decision wanted, if it waits."""
+        self._offer_all(int(_prepare_next(self.floor.lanes, self.place, known_ns)))
 
 
 def _request(row: tuple[int, ...]) -> OrderRequest:
@@ -500,19 +524,23 @@ def _request(row: tuple[int, ...]) -> OrderRequest:
 
 
 class LaneGroup:
-    """Lanes of one floor that live and decide together; nobody is told of those that live here."""
+    """Lanes of one floor that live, on paper, and decide together."""
 
     def __init__(self, lanes: Iterable[Lane]) -> None:
         self._lanes = tuple(lanes)
         self._places = np.array([lane.place for lane in self._lanes], np.int64)
+        self._told = [lane for lane in self._lanes if lane.told]
         self._served = [lane for lane in self._lanes if lane.policy is not None]
         self._asked = [lane for lane in self._lanes if lane.asked]
         self._rewarded = [lane for lane in self._lanes if getattr(lane.strategy, "reward", None) is not None]
 
     def advance(self, ticks: Ticks, i0: int, i1: int) -> None:
         """Let rows [i0, i1) happen to everybody's orders."""
-        if self._lanes:
-            self._lanes[0].floor.live(ticks, i0, i1, self._places)
+        if not self._lanes:
+            return
+        self._lanes[0].floor.live(ticks, i0, i1, self._places)
+        for lane in self._told:
+            lane.settle(ticks, i1)
 
     def decide(
         self, ts_ns: int, decision: int, raw: NDArray[np.float64], index: Mapping[str, int],
@@ -524,12 +552,19 @@ class LaneGroup:
         floor = self._lanes[0].floor
         for lane in self._served:
             lane.serve()
-        floor.observe(self._places, features, ts_ns, decision)
+        if not floor.observe(self._places, raw, features, ts_ns, decision):
+            self._complain()
         for lane in self._rewarded:
             lane.reward()
         for lane in self._asked:
             lane.ask(raw, index)
         floor.act(self._places)
+        for lane in self._told:
+            lane.finish_decision()
+
+    def _complain(self) -> None:
+        """StrategyError of the first rule that answered what is no choice."""
         for lane in self._lanes:
-            if lane.told:
-                lane.finish_decision()
+            floor = lane.floor
+            if lane.rule is not None and floor.choices.actions[lane.place, 0] < 0:
+                raise lane.rule.wrong(floor.decision, len(floor.ladder))

@@ -77,6 +77,7 @@ LANE: np.dtype[np.void] = np.dtype(
         ("aim", "<f8"),  # the exposure that it last wanted: waiting changes nothing
         ("rejects", "<i8"),
         ("logged", "<i8"),  # rows of the log
+        ("stopped", "<i8"),  # the row to go on at once Python has looked, below 0: none
         # what is prepared to be offered to the gate, one after the other
         ("offers", "<i8"),  # left
         ("offer_lots", "<i8", (2,)),

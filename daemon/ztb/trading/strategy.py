@@ -7,7 +7,8 @@ A strategy file defines a class `Strategy`:
 
 and may define: `features`, a tuple of shipped feature names and `UserFeature`s (default: all shipped);
 `on_tick(self, tick: TickView) -> bool`, called for every tick with its features, True asks for a decision now;
-`follows`, an attribute: an `Action`, always the same, or `context.policy`, which then decides without a call of Python;
+`follows`, an attribute, which then decides without a call of Python: an `Action`, always the same, `context.policy`, or
+a `KernelRule` (`trading.kernel_rule`);
 `warm_up(self, ts_ns: int, mid: float) -> None`, called in place of `decide` at each due moment before trading begins;
 `learns = True` if its decisions come from the policy that the learner trains (`context.policy`), and then also,
 as static methods, `reward(before, after)`, in place of the configured reward (see `OwnReward`), and

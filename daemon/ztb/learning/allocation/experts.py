@@ -90,6 +90,8 @@ class Experts:
         self._rules = tuple(rules)
         self._together = together
         self._rule_lanes = together(rules.values())
+        self._deciding_too: tuple[Lane, ...] = ()
+        self._living_too: tuple[Lane, ...] = ()
         self._generations: list[int] = []
         self._rehearsed = 0
         self._pursued: float | None = None  # nothing yet: what the account held before is not touched
@@ -140,9 +142,14 @@ class Experts:
         self._share()
 
     def _regroup(self) -> None:
-        self._deciding = self._together(self.lanes.values())
         account = [self.account_unlearnt] if self.account_unlearnt is not None else []
-        self._living = self._together([*self.lanes.values(), *account])
+        self._deciding = self._together([*self._deciding_too, *self.lanes.values()])
+        self._living = self._together([*self._living_too, *self.lanes.values(), *account])
+
+    def accompany(self, deciding: Iterable[Lane], living: Iterable[Lane]) -> None:
+        """Have other lanes, on paper, decide and live in the same calls."""
+        self._deciding_too, self._living_too = tuple(deciding), tuple(living)
+        self._regroup()
 
     def _share(self) -> None:
         experts = self.allocator.experts

@@ -13,7 +13,8 @@ import numpy as np
 from ztb.config import Config
 from ztb.execution.account import new_account
 from ztb.execution.booking import book, show_price
-from ztb.execution.orders import Filled
+from ztb.execution.orders import Filled, Rejected
+from ztb.execution.risk import OrderFacts, Proposal
 from ztb.learning.generations import Lineage
 from ztb.learning.service.initial_policy import random_origin
 from ztb.market.instrument import Instrument
@@ -22,6 +23,7 @@ from ztb.market.view import new_view
 from ztb.runtime.build.assembly import Assembly, assemble
 from ztb.runtime.build.learning_setup import serve
 from ztb.runtime.venue.broker import MarketViewBroker
+from ztb.trading.lane import Lane
 from ztb.trading.strategy import Action, Moment, StrategyContext
 
 _INSTRUMENT = Instrument(
@@ -76,6 +78,20 @@ def _trade(assembly: Assembly) -> None:
             normaliser.apply(features.values, normal)
             number = i + _DECISIONS - len(ticks)
             lane.decide(int(ticks["ts_ns"][i]), number, features.values, index, normal)
+    _be_asked(lane, int(ticks["ts_ns"][-1]))
+
+
+def _be_asked(lane: Lane, ts_ns: int) -> None:
+    """What happens only where somebody is to be asked, a venue speaks, or a past is lived through once more."""
+    lane.guard = lambda: None
+    lane.flatten(ts_ns)
+    lane.cancel_all(ts_ns)
+    lane.hear(Rejected(0, ts_ns, ""))
+    lane.follow_up(ts_ns)
+    order = Proposal(1, _SIZE, _PRICE)
+    lane.gate.mark(ts_ns, _CASH)
+    lane.gate.record(order, ts_ns)
+    lane.gate.check(order, OrderFacts(ts_ns, ts_ns, _PRICE, 0.0, _CASH, 0.0, 0.0))
 
 
 def _ticks(n: int, period_ns: int) -> Ticks:
