@@ -45,6 +45,10 @@ class MarketSection(Section):
     streams: tuple[Literal["trades", "quotes", "depth", "bars"], ...] = Field(
         default=("trades", "quotes"), min_length=1, description="what is read live"
     )
+    decoders: bool = Field(
+        default=True,
+        description="trades, quotes and books of known venues are decoded without ccxt: the same rows, sooner",
+    )
     timeframe: str = Field(default="1m", description="length of live bars, as ccxt writes it")
     depth_levels: int = Field(default=20, ge=1, le=200, description="levels a side of live books")
     poll_s: float = Field(
