@@ -20,7 +20,8 @@ from ztb.strategies.loader import load_strategy
 from ztb.trading.bridge import TradingBridge, Wanted
 from ztb.trading.floor import TradingFloor
 from ztb.trading.kernel_rule import KernelRule, choice, nearest
-from ztb.trading.lane import Decided, Lane, LaneGroup
+from ztb.trading.lane import Decided, Lane
+from ztb.trading.lane_group import LaneGroup
 from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.policy.weights import NetworkShape, initial_weights
 from ztb.trading.settings import BridgeConfig
@@ -109,7 +110,13 @@ def through(
 
 def alone(ticks: Ticks, every: int, made: Lane) -> list[Decided]:
     found: list[Decided] = []
-    through(ticks, every, made.advance, lambda *given: found.append(made.decide(*given)))
+    group = LaneGroup([made])
+
+    def decide(*given: Any) -> None:
+        group.decide(*given)
+        found.append(made.decided())
+
+    through(ticks, every, group.advance, decide)
     return found
 
 
@@ -166,16 +173,17 @@ def test_a_policy_decides_in_a_kernel_as_it_does_by_way_of_python(market, sample
 def test_another_generation_serves_from_the_next_decision_on():
     served = policy(1, False)
     changing, ticks = lane(floor(1), Follows(served)), MARKETS["bars"][0]
-    other = policy(9, False)
+    other, group = policy(9, False), LaneGroup([changing])
 
     def decide(ts_ns: int, decision: int, *given: Any) -> None:
         if decision == 200:
             served.swap(other.info)
-        found = changing.decide(ts_ns, decision, *given)
+        group.decide(ts_ns, decision, *given)
+        found = changing.decided()
         expected = served.act(found.observation, found.uniforms)
         assert found.action == expected
 
-    through(ticks, 1, changing.advance, decide)
+    through(ticks, 1, group.advance, decide)
 
 
 @pytest.mark.parametrize("market", MARKETS)
@@ -242,12 +250,13 @@ def test_the_bridge_wants_the_order_that_a_lane_sends(timing):
     ticks = MARKETS["bars"][0]
     heard = Heard()
     sending = lane(floor(1), Follows(Action(4, timing)), heard, RiskLimits())
-    sending.advance(ticks, 0, 10)
+    group = LaneGroup([sending])
+    group.advance(ticks, 0, 10)
     bridge = TradingBridge(PERPETUAL, BRIDGE, FEATURES, HOUR_NS)
     features = np.zeros(FEATURES, np.float32)
     bridge.observe(sending.broker.account, sending.broker.view, features, 0.0, int(ticks["ts_ns"][9]))
     wanted = bridge.order(Wanted(1.0, timing), sending.broker.view, 1)
-    sending.decide(int(ticks["ts_ns"][9]), 0, np.zeros(FEATURES), {}, features)
+    group.decide(int(ticks["ts_ns"][9]), 0, np.zeros(FEATURES), {}, features)
     assert heard.told[0][1] == wanted
 
 

@@ -19,7 +19,8 @@ from ztb.ledger.records import DecisionRow, MarkRow
 from ztb.market.ticks import BAR, DEPTH, GAP, LAST, Flag, Ticks, plain_ticks
 from ztb.ports import Source
 from ztb.trading.decision_clock import DecisionClock
-from ztb.trading.lane import Decided, Lane, LaneGroup
+from ztb.trading.lane import Decided, Lane
+from ztb.trading.lane_group import LaneGroup
 from ztb.trading.strategy import OnTick, WarmsUp, tick_views
 
 _TAINT = GAP | int(Flag.TAINTED)
@@ -77,12 +78,9 @@ class Engine:
         self.clock = clock
         self.live = live
         self.shadows = shadows
-        on_paper = [lane for lane in (live, *shadows.values()) if lane.on_paper]
-        self._living: LaneGroup | Experts = LaneGroup(on_paper)
-        self._deciding = LaneGroup([live, *shadows.values()])
+        self._together = LaneGroup([live, *shadows.values()])
         if experts is not None:
-            experts.accompany(shadows.values(), on_paper)
-            self._living = experts
+            experts.accompany(shadows.values(), [live, *shadows.values()])
         self.books = books
         self.learning = learning
         self.symbol = symbol
@@ -185,9 +183,7 @@ class Engine:
     def _advance(self, ticks: Ticks, i0: int, i1: int) -> None:
         self.progress.rows += i1 - i0
         self.learning.ticks(ticks[i0:i1], self.live.broker.view)
-        if not self.live.on_paper:
-            self.live.advance(ticks, i0, i1)
-        self._living.advance(ticks, i0, i1)
+        (self.experts or self._together).advance(ticks, i0, i1)
         if self._taints and np.any(ticks["flags"][i0:i1] & _TAINT):
             self._tainted = True
 
@@ -232,7 +228,7 @@ class Engine:
         Where experts trade beside the account, it goes where their weights lead.
         """
         if self.experts is None:
-            self._deciding.decide(ts_ns, number, raw, self._index, self._normal)
+            self._together.decide(ts_ns, number, raw, self._index, self._normal)
             decided = self.live.decided()
             return decided, decided
         experts, equity = self.experts, self.live.equity

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ztb.errors import ConfigError
 from ztb.execution.account import book_fill, reset_account
 from ztb.trading.bridge import LAST_EXPOSURE, LAST_TIMING, WORKING
-from ztb.trading.lane_kernels import Lanes, see_market
+from ztb.trading.lane_kernels import see_market
+from ztb.trading.lane_state import Lanes
 from ztb.trading.recording import Shared
 from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMING_WAIT, whole_lots
 from ztb.utils.kernel import kernel

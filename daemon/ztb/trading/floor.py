@@ -22,19 +22,9 @@ from ztb.market.ticks import Ticks, empty_ticks, plain_ticks
 from ztb.market.view import VIEW
 from ztb.trading.bridge import FACT_EQUITY, FACT_EXPOSURE, FACT_MID
 from ztb.trading.kernel_rule import MOMENT, MOST_STATE, call_rule
-from ztb.trading.lane_kernels import (
-    LOG_ROWS,
-    Lanes,
-    LaneSizes,
-    act,
-    aim,
-    choose,
-    live_rows,
-    live_through,
-    new_lanes,
-    observe,
-    own_of,
-)
+from ztb.trading.lane_kernels import aim, choose, live_rows, live_through, observe
+from ztb.trading.lane_orders import act
+from ztb.trading.lane_state import LOG_ROWS, Lanes, LaneSizes, new_lanes, own_of
 from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.policy.serving import Program, compile_program, decide_one
 from ztb.trading.policy.weights import NetworkShape, parameter_shapes

@@ -8,7 +8,7 @@ generation 0, candidates at the gate) are the same with accounts of their own an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -27,12 +27,12 @@ from ztb.execution.orders import (
     Rejected,
     TimeInForce,
 )
-from ztb.execution.paper import PaperExchange, order_event
+from ztb.execution.paper import PaperExchange
 from ztb.execution.paper_state import CANCEL_REJECTED, CANCELLED, EXPIRED, FILLED, REJECTED
-from ztb.execution.risk import REASONS, Proposal, RefusalReason, RiskGate, RiskLimits
+from ztb.execution.risk import REASONS, RiskGate, RiskLimits
 from ztb.market.ticks import Ticks
 from ztb.ports import Broker
-from ztb.trading import lane_kernels
+from ztb.trading import lane_kernels, lane_orders
 from ztb.trading.bridge import (
     FACT_CASH,
     FACT_EQUITY,
@@ -44,7 +44,9 @@ from ztb.trading.bridge import (
 )
 from ztb.trading.floor import NETWORK, RULE, TradingFloor
 from ztb.trading.kernel_rule import MOST_STATE, KernelRule
-from ztb.trading.lane_kernels import MOST_AT_WORK, OFFERING, REFUSED, REPORTED, SENT, Lanes, own_of
+from ztb.trading.lane_log import LaneListener, order_sent, refused, reported
+from ztb.trading.lane_orders import OFFERING
+from ztb.trading.lane_state import CANCEL_ASKED, MOST_AT_WORK, REPORTED, SENT, Lanes, own_of
 from ztb.trading.sizing import TIMING_AGGRESSIVE
 from ztb.trading.strategy import (
     Action,
@@ -60,7 +62,7 @@ from ztb.utils.kernel import kernel
 
 NO_ORDER = "no_order"
 REPLACING = "replacing"
-_WORDS = {lane_kernels.NO_ORDER: NO_ORDER, lane_kernels.REPLACING: REPLACING}
+_WORDS = {lane_orders.NO_ORDER: NO_ORDER, lane_orders.REPLACING: REPLACING}
 _WORDS |= {number: str(reason) for number, reason in enumerate(REASONS)}
 _FILLS_REMEMBERED = 4096
 _KINDS: dict[type[Any], int] = {
@@ -85,32 +87,20 @@ class Decided(msgspec.Struct, frozen=True):
     verdict: str
 
 
-class LaneListener(Protocol):
-    """Who is told what a lane does, in order. `side`: of the order that an event is about, 0 if none of ours works."""
-
-    def intent(self, order: OrderRequest, decision: int, ts_ns: int) -> None: ...
-
-    def refusal(
-        self, order: Proposal, lots: int, reason: RefusalReason, decision: int, ts_ns: int
-    ) -> None: ...
-
-    def event(self, event: OrderEvent, side: int) -> None: ...
-
-
 # From Python, kernels get arrays: a lane's own memory passes only between kernels.
 @kernel
 def _prepare(lanes: Lanes, i: int, exposure: float, timing: int, now_ns: int) -> int:
-    return int(lane_kernels.prepare(own_of(lanes, i), exposure, timing, now_ns))
+    return int(lane_orders.prepare(own_of(lanes, i), exposure, timing, now_ns))
 
 
 @kernel
 def _prepare_next(lanes: Lanes, i: int, known_ns: int) -> int:
-    return int(lane_kernels.prepare_next(own_of(lanes, i), known_ns))
+    return int(lane_orders.prepare_next(own_of(lanes, i), known_ns))
 
 
 @kernel
 def _offer(lanes: Lanes, i: int) -> int:
-    return int(lane_kernels.offer(own_of(lanes, i)))
+    return int(lane_orders.offer(own_of(lanes, i)))
 
 
 @kernel
@@ -120,7 +110,7 @@ def _hear(lanes: Lanes, i: int, kind: int, order_id: int, cumulative_lots: int) 
 
 @kernel
 def _cancel_all(lanes: Lanes, i: int, now_ns: int) -> None:
-    lane_kernels.cancel_all(own_of(lanes, i), now_ns)
+    lane_orders.cancel_all(own_of(lanes, i), now_ns)
 
 
 class Lane:
@@ -165,7 +155,6 @@ class Lane:
         self._rewarded = 0.0
         self._here = np.array([self.place])
         self._nothing = np.zeros(floor.feature_size)
-        self._alone = LaneGroup([self])
 
     def _move_in(self) -> None:
         lanes, place, broker = self.floor.lanes, self.place, self.broker
@@ -252,14 +241,6 @@ class Lane:
         """Of its last decision, see `trading.sizing`."""
         return self.floor.choices.actions.item(self.place, 1)
 
-    def advance(self, ticks: Ticks, i0: int, i1: int) -> None:
-        """Let rows [i0, i1) happen to the lane's orders."""
-        if not self.on_paper:
-            self.broker.advance(ticks, i0, i1)
-            self.collect()
-        else:
-            self._alone.advance(ticks, i0, i1)
-
     def collect(self) -> None:
         """Take note of what a venue has said of our orders."""
         for event in self.broker.events():
@@ -317,22 +298,10 @@ class Lane:
         if self.broker.account["position"].item() and not self.broker.view["mid"].item():
             return False  # no price yet, and so no telling what could be sold
         verdict = _prepare(self.floor.lanes, self.place, 0.0, TIMING_AGGRESSIVE, ts_ns)
-        if verdict == lane_kernels.NO_ORDER and not self._lane["working"][0]:
+        if verdict == lane_orders.NO_ORDER and not self._lane["working"][0]:
             return True
         self._offer_all(verdict)
         return False
-
-    def decide(
-        self,
-        ts_ns: int,
-        decision: int,
-        raw: NDArray[np.float64],
-        index: Mapping[str, int],
-        features: NDArray[np.float32],
-    ) -> Decided:
-        """Observe, choose, pass the gate, send. `raw` (F,) feature values, `features` (F,) the same normalised."""
-        self._alone.decide(ts_ns, decision, raw, index, features)
-        return self.decided()
 
     def pursue(self, ts_ns: int, decision: int, features: NDArray[np.float32], wanted: Wanted) -> None:
         """Pass the gate and send what leads to `wanted`, whoever wanted it.
@@ -458,32 +427,25 @@ class Lane:
         rows = self.floor.lanes.log[self.place, :logged].tolist()
         self._lane["logged"] = 0
         for row in rows:
-            self._tell_row(*row)
+            self._pass_on(row)
 
-    def _tell_row(
-        self, what: int, kind: int, order_id: int, ts_ns: int, side: int, lots: int, order_type: int, price_ticks: int,
-        reduce_only: int, reason: int, fill_id: int, maker: int, cumulative_lots: int, price: float, amount: float,
-    ) -> None:  # fmt: skip
-        listener, decision = self._listener, self.floor.decision
+    def _pass_on(self, row: tuple[Any, ...]) -> None:
+        """Send or tell one row of the log."""
+        listener, floor = self._listener, self.floor
+        what, ts_ns = row[0], row[3]
         if what == SENT:
-            order = OrderRequest(
-                order_id, side, lots, OrderType(order_type), price_ticks, TimeInForce.GTC,
-                post_only=order_type == OrderType.LIMIT, reduce_only=bool(reduce_only),
-            )  # fmt: skip
+            order = order_sent(row)
             if listener is not None:
-                listener.intent(order, decision, ts_ns)
+                listener.intent(order, floor.decision, ts_ns)
             if not self.on_paper:
                 self.broker.submit(order, ts_ns)
-        elif what == REPORTED and listener is not None:
-            done = order_event(
-                kind, order_id, ts_ns, reason, lots, price_ticks, fill_id, maker, cumulative_lots, amount
-            )
-            listener.event(done, side)
-        elif what == REFUSED and listener is not None:
-            proposal = Proposal(side, lots * float(self.floor.instrument.lot_size), price)
-            listener.refusal(proposal, lots, REASONS[reason], decision, ts_ns)
-        elif what == lane_kernels.CANCEL_ASKED:
-            self.broker.cancel(order_id, ts_ns)
+        elif what == CANCEL_ASKED:
+            self.broker.cancel(row[2], ts_ns)
+        elif listener is not None and what == REPORTED:
+            listener.event(*reported(row))
+        elif listener is not None:
+            proposal, lots, reason = refused(row, float(floor.instrument.lot_size))
+            listener.refusal(proposal, lots, reason, floor.decision, ts_ns)
 
     def _known(self, fill: Filled) -> bool:
         """Whether this fill was reported before; the last `_FILLS_REMEMBERED` are remembered."""
@@ -521,50 +483,3 @@ def _request(row: tuple[int, ...]) -> OrderRequest:
         order_id, side, lots, OrderType(order_type), price, TimeInForce(time_in_force), bool(post_only),
         bool(reduce_only),
     )  # fmt: skip
-
-
-class LaneGroup:
-    """Lanes of one floor that live, on paper, and decide together."""
-
-    def __init__(self, lanes: Iterable[Lane]) -> None:
-        self._lanes = tuple(lanes)
-        self._places = np.array([lane.place for lane in self._lanes], np.int64)
-        self._told = [lane for lane in self._lanes if lane.told]
-        self._served = [lane for lane in self._lanes if lane.policy is not None]
-        self._asked = [lane for lane in self._lanes if lane.asked]
-        self._rewarded = [lane for lane in self._lanes if getattr(lane.strategy, "reward", None) is not None]
-
-    def advance(self, ticks: Ticks, i0: int, i1: int) -> None:
-        """Let rows [i0, i1) happen to everybody's orders."""
-        if not self._lanes:
-            return
-        self._lanes[0].floor.live(ticks, i0, i1, self._places)
-        for lane in self._told:
-            lane.settle(ticks, i1)
-
-    def decide(
-        self, ts_ns: int, decision: int, raw: NDArray[np.float64], index: Mapping[str, int],
-        features: NDArray[np.float32],
-    ) -> None:  # fmt: skip
-        """Everybody decides, see `Lane.decide`."""
-        if not self._lanes:
-            return
-        floor = self._lanes[0].floor
-        for lane in self._served:
-            lane.serve()
-        if not floor.observe(self._places, raw, features, ts_ns, decision):
-            self._complain()
-        for lane in self._rewarded:
-            lane.reward()
-        for lane in self._asked:
-            lane.ask(raw, index)
-        floor.act(self._places)
-        for lane in self._told:
-            lane.finish_decision()
-
-    def _complain(self) -> None:
-        """StrategyError of the first rule that answered what is no choice."""
-        for lane in self._lanes:
-            floor = lane.floor
-            if lane.rule is not None and floor.choices.actions[lane.place, 0] < 0:
-                raise lane.rule.wrong(floor.decision, len(floor.ladder))

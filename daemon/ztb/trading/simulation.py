@@ -17,7 +17,9 @@ from ztb.execution.paper import new_exchange, new_orders
 from ztb.execution.paper_config import PaperConfig
 from ztb.trading.bridge import FACT_EQUITY, FACT_REWARD, purchase_costs
 from ztb.trading.episodes import Beginnings, Episodes, begin_episode, new_rules
-from ztb.trading.lane_kernels import Lanes, LaneSizes, act, choose, live_through, new_lanes, observe, own_of
+from ztb.trading.lane_kernels import choose, live_through, observe
+from ztb.trading.lane_orders import act
+from ztb.trading.lane_state import Lanes, LaneSizes, new_lanes, own_of
 from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.recording import Recording, Shared
 from ztb.trading.settings import BridgeConfig

@@ -21,7 +21,8 @@ from ztb.learning.settings import AllocationConfig
 from ztb.ledger.records import AllocationRow, detail_text
 from ztb.market.ticks import Ticks
 from ztb.trading.bridge import Wanted
-from ztb.trading.lane import Lane, LaneGroup
+from ztb.trading.lane import Lane
+from ztb.trading.lane_group import LaneGroup
 from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMING_WAIT
 from ztb.trading.strategy import WarmsUp
 
@@ -147,7 +148,7 @@ class Experts:
         self._living = self._together([*self._living_too, *self.lanes.values(), *account])
 
     def accompany(self, deciding: Iterable[Lane], living: Iterable[Lane]) -> None:
-        """Have other lanes, on paper, decide and live in the same calls."""
+        """Have other lanes decide and live in the same calls."""
         self._deciding_too, self._living_too = tuple(deciding), tuple(living)
         self._regroup()
 

@@ -20,7 +20,7 @@ from ztb.execution.paper_config import PaperConfig
 from ztb.learning.rollouts import new_actor
 from ztb.trading.bridge import FACT_EQUITY
 from ztb.trading.episodes import Episodes
-from ztb.trading.lane_kernels import Lanes
+from ztb.trading.lane_state import Lanes
 from ztb.trading.policy.categorical import sample_batch
 from ztb.trading.policy.evaluator import MlpEvaluator
 from ztb.trading.policy.layers import forward

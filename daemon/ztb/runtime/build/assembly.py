@@ -18,7 +18,8 @@ from ztb.ports import Broker
 from ztb.strategies.loader import StrategyFile, load_strategy
 from ztb.trading.decision_clock import DecisionClock
 from ztb.trading.floor import TradingFloor
-from ztb.trading.lane import Lane, LaneListener
+from ztb.trading.lane import Lane
+from ztb.trading.lane_log import LaneListener
 from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.policy.weights import NetworkShape
 from ztb.trading.settings import BridgeConfig

@@ -24,6 +24,7 @@ from ztb.runtime.build.assembly import Assembly, assemble
 from ztb.runtime.build.learning_setup import serve
 from ztb.runtime.venue.broker import MarketViewBroker
 from ztb.trading.lane import Lane
+from ztb.trading.lane_group import LaneGroup
 from ztb.trading.strategy import Action, Moment, StrategyContext
 
 _INSTRUMENT = Instrument(
@@ -65,6 +66,7 @@ def _trade(assembly: Assembly) -> None:
         policy = serve(assembly, shape, Lineage(), random_origin(shape, 0, assembly.strategy.network))
     floor = assembly.floor(features.size)
     lane = assembly.lane(floor, assembly.strategy, policy, assembly.exchange(_CASH))
+    alone = LaneGroup([lane])
     ticks = _ticks(features.warm_up + _DECISIONS, assembly.period_ns)
     index = {name: i for i, name in enumerate(features.names)}
     normal = np.zeros(features.size, np.float32)
@@ -72,12 +74,12 @@ def _trade(assembly: Assembly) -> None:
     for i in range(1, len(ticks)):
         clock.find_due(ticks, i, i + 1)
         features.advance(ticks, i, i + 1)
-        lane.advance(ticks, i, i + 1)
+        alone.advance(ticks, i, i + 1)
         normaliser.update(features.values)
         if i >= len(ticks) - _DECISIONS:
             normaliser.apply(features.values, normal)
             number = i + _DECISIONS - len(ticks)
-            lane.decide(int(ticks["ts_ns"][i]), number, features.values, index, normal)
+            alone.decide(int(ticks["ts_ns"][i]), number, features.values, index, normal)
     _be_asked(lane, int(ticks["ts_ns"][-1]))
 
 
