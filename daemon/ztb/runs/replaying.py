@@ -108,7 +108,7 @@ def replay(
 def _run(request: ReplayRequest, history: History, directory: RunDirectory, told: Progress) -> dict[str, Any]:
     """The summary. What goes wrong on the way is raised as itself, with where to find how far it came."""
     try:
-        return await_anywhere(run_to_end(Replay(request, history, directory, told)))
+        return await_anywhere(run_to_end(Replay.over(request, history, directory, told)))
     except BaseExceptionGroup as group:
         error: BaseException = expected_error(group) or group
     except BaseException as single:  # noqa: BLE001 (raised again below)

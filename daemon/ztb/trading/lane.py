@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.errors import InvariantError, StrategyError, ZtbError
+from ztb.execution.booking import show_price
 from ztb.execution.orders import (
     Cancelled,
     CancelRejected,
@@ -251,6 +252,11 @@ class Lane:
         """Orders that may still fill, oldest first."""
         rows = self.floor.lanes.working[self.place, : self._lane["working"][0]].tolist()
         return [OpenOrder(_request(row), row[3]) for row in rows]
+
+    def remember_price(self, ts_ns: int, mid: float) -> None:
+        """Show the lane the last price (quote currency) of an earlier start, which no other lane has seen."""
+        show_price(self.broker.view, ts_ns, mid)
+        self._lane["in_step"] = 0
 
     def resume(self, next_order_id: int, fills: Iterable[int], working: Iterable[OpenOrder]) -> None:
         """Go on after a restart: the orders that still work, and the latest fills, so that none counts twice.

@@ -63,7 +63,8 @@ def _trade(assembly: Assembly) -> None:
     policy = None
     if assembly.strategy.learns:
         shape = assembly.shape(features.size)
-        policy = serve(assembly, shape, Lineage(), random_origin(shape, 0, assembly.strategy.network))
+        chance = random_origin(shape, 0, assembly.strategy.network, assembly.config.ppo.orthogonal_init)
+        policy = serve(assembly, shape, Lineage(), chance)
     floor = assembly.floor(features.size)
     lane = assembly.lane(floor, assembly.strategy, policy, assembly.exchange(_CASH))
     alone = LaneGroup([lane])

@@ -79,8 +79,8 @@ class Daemon:
         self._stopping = False
         self._turns_left = 0
         self._watch = StatusCollector()
-        if session.frame.past is not None:
-            self._watch.recall(session.frame.past)
+        if session.context.past is not None:
+            self._watch.recall(session.context.past)
         self._guard = MemoryGuard(session.assembly.config.limits.max_memory_gb)
         session.journal.tap = self._record
         if session.promotion is not None:
@@ -118,7 +118,7 @@ class Daemon:
         if self._stopping:
             return
         self._stopping = True
-        self.session.patience_s = _PATIENCE_S
+        self.session.hurry(_PATIENCE_S)
         lane, last_ns = self.session.engine.live, self.session.engine.progress.last_ts_ns
         self.session.journal.append(NoteRow(last_ns, STOPPING, ""))
         lane.gate.memory.halted = True

@@ -35,16 +35,13 @@ from ztb.runtime.modes.arming import (
 from ztb.runtime.modes.paper import (
     TradingRequest,
     Warnings,
-    assembly_of,
     attend,
-    facts_of,
+    market_context,
     open_market,
-    origin_of,
-    run_id_of,
 )
 from ztb.runtime.recovery.adoption import adopt
 from ztb.runtime.recovery.past import Past, read_past
-from ztb.runtime.session import RunContext, Session
+from ztb.runtime.session import Session
 from ztb.runtime.sources.live import LiveMarket, traded_symbol
 from ztb.runtime.venue.broker import BrokerCallbacks, VenueBroker
 from ztb.runtime.venue.client import PrivateClient, patience_of, private_client, refuse_withdrawal_rights
@@ -115,31 +112,39 @@ async def _connected(
     request: TradingRequest, options: DaemonOptions, clock: Clock, environment: Mapping[str, str],
     warnings: Warnings, market: LiveMarket, past: Past | None, arming: Arming,
 ) -> Daemon:  # fmt: skip
-    assembly, run_id = assembly_of(request, market), run_id_of(request, past, clock)
-    venue = _venue(request, clock, environment, market, client_prefix(run_id))
+    context = market_context("live", request, market, clock.now_ns(), past)
+    venue = _venue(request, clock, environment, market, client_prefix(context.run_id))
     try:
-        await refuse_withdrawal_rights(venue.client, venue.rest)
+        rights_known = await refuse_withdrawal_rights(venue.client, venue.rest)
         opening = past.opening if past and past.opening else await _opening(venue, market)
     except BaseException:
         await venue.client.close()
         raise
-    now_ns = clock.now_ns()
-    frame = RunContext(
-        "live", assembly, request.directory, run_id, facts_of(request, now_ns), now_ns, False, past, opening,
-        venue.broker,
-    )  # fmt: skip
-    session = Session(frame, origin_of(request, frame))
-    session.bound = partial(limited, limit_quote=arming.limit_quote, equity=opening.equity)
-    session.limit(assembly.config.risk)
+    bound = partial(limited, limit_quote=arming.limit_quote, equity=opening.equity)
+    session = Session.open(replace(context, opening=opening, broker=venue.broker, bound=bound))
+    session.limit(request.config.risk)
     if past is not None:
         fills = {booked.fill.fill_id for booked in past.booked}
         venue.broker.resume(past.open_orders, past.client_ids, fills)
     daemon = Daemon(session, market.source, clock, options)
     attend(daemon, market, clock, warnings)
     warnings.daemon = daemon
+    if not rights_known:
+        text = f"{venue.client.id} cannot tell what the key may do: make sure that it cannot withdraw"
+        _alert_at_first_look(daemon, "key_rights_unknown", text)
     since_ns = past.unsettled_ns if past and past.opening else clock.now_ns()
     _trade(daemon, request, venue, warnings, clock, environment, since_ns)
     return daemon
+
+
+def _alert_at_first_look(daemon: Daemon, key: str, text: str) -> None:
+    """Once, when whoever watches is there to hear it."""
+
+    def look() -> None:
+        daemon.looks.remove(look)
+        daemon.alert("warning", key, text)
+
+    daemon.looks.append(look)
 
 
 def limited(limits: RiskLimits, limit_quote: float, equity: float) -> RiskLimits:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -10,25 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from ztb.config import Config, config_hash
-from ztb.learning.service.initial_policy import InitialPolicy, load_origin, random_origin
+from ztb.config import Config
 from ztb.ledger.capital import Opening
 from ztb.ledger.journal import Journal
 from ztb.ledger.records import RECORDING_LOST, NoteRow
 from ztb.ledger.run_directory import RunDirectory
-from ztb.market.instrument import Instrument
 from ztb.market.recorder import Recorder, next_number
 from ztb.ports import Clock
-from ztb.runtime.build.assembly import Assembly, assemble
+from ztb.runtime.build.assembly import assemble
+from ztb.runtime.build.context import RunContext, configured_instrument, initial_policy, run_id_of
 from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
 from ztb.runtime.engine import RunProgress
 from ztb.runtime.guards import MarketGuard
 from ztb.runtime.recovery.past import Past, read_past
-from ztb.runtime.recovery.resuming import resumed_origin
-from ztb.runtime.session import MakeInitialPolicy, RunContext, Session
+from ztb.runtime.session import Session
 from ztb.runtime.sources.live import LiveMarket, open_live_market
-from ztb.trading.policy.weights import NetworkShape
-from ztb.utils.installation import code_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +52,40 @@ async def paper_daemon(request: TradingRequest, options: DaemonOptions, clock: C
     warnings = Warnings()
     market = await open_market(request, clock, warnings)
     past = read_past(request.directory.journal)
-    assembly = assembly_of(request, market)
-    opening = Opening(Decimal(repr(request.config.execution.start_cash_quote)))
-    now_ns = clock.now_ns()
-    frame = RunContext(
-        "paper", assembly, request.directory, run_id_of(request, past, clock), facts_of(request, now_ns),
-        now_ns, False, past,
-        past.opening if past and past.opening else opening,
-    )  # fmt: skip
-    daemon = Daemon(Session(frame, origin_of(request, frame)), market.source, clock, options)
+    context = market_context("paper", request, market, clock.now_ns(), past)
+    opening = context.opening or Opening(Decimal(repr(request.config.execution.start_cash_quote)))
+    daemon = Daemon(Session.open(replace(context, opening=opening)), market.source, clock, options)
     attend(daemon, market, clock, warnings)
     warnings.daemon = daemon
     return daemon
+
+
+def market_context(
+    mode: str, request: TradingRequest, market: LiveMarket, now_ns: int, past: Past | None
+) -> RunContext:
+    """What a session on `market` that starts now stands in. Its run id is that of the run it goes on with, or nobody
+    else's, since no two begin in the same folder at the same moment.
+    Its account begins with what it began with then, if there is a past.
+    """
+    config, directory, source = request.config, request.directory, market.source
+    instrument = configured_instrument(source.instrument, config.market)
+    assembly = assemble(config, instrument, source.bar_ns, request.seed, live=True)
+    if past is not None and directory.manifest.exists():
+        run_id = str(directory.read_json(directory.manifest)["run_id"])
+    else:
+        run_id = run_id_of(config, request.seed, str(now_ns), str(directory.path.resolve()))
+    return RunContext(
+        mode=mode,
+        assembly=assembly,
+        directory=directory,
+        run_id=run_id,
+        facts=facts_of(request, now_ns),
+        initial_policy=initial_policy(assembly, request.from_generation, directory=directory, past=past),
+        trade_from_ns=now_ns,
+        paced=False,
+        past=past,
+        opening=past.opening if past else None,
+    )
 
 
 def facts_of(request: TradingRequest, now_ns: int) -> dict[str, Any]:
@@ -117,47 +134,3 @@ async def open_market(request: TradingRequest, clock: Clock, warn: Warnings) -> 
     return await open_live_market(
         request.config, ticks_of(request.directory), clock.now_ns, lambda: float(uniform()), warn
     )
-
-
-def assembly_of(request: TradingRequest, market: LiveMarket) -> Assembly:
-    """What the lanes share, for the market's instrument."""
-    source = market.source
-    return assemble(
-        request.config, configured(source.instrument, request.config), source.bar_ns, request.seed, live=True
-    )
-
-
-def configured(instrument: Instrument, config: Config) -> Instrument:
-    """The venue's instrument, with the fees and the spread that the configuration gives."""
-    market = config.market
-    return replace(
-        instrument,
-        maker_fee=instrument.maker_fee if market.maker_fee is None else market.maker_fee,
-        taker_fee=instrument.taker_fee if market.taker_fee is None else market.taker_fee,
-        spread_bps=instrument.spread_bps if market.spread_bps is None else market.spread_bps,
-    )
-
-
-def run_id_of(request: TradingRequest, past: Past | None, clock: Clock) -> str:
-    """Of the run that is gone on with, or a new one: nobody else's, since no two begin at the same time."""
-    directory = request.directory
-    if past is not None and directory.manifest.exists():
-        return str(directory.read_json(directory.manifest)["run_id"])
-    parts = [config_hash(request.config), str(request.seed), code_version(), str(clock.now_ns())]
-    return hashlib.sha256("\n".join([*parts, str(directory.path.resolve())]).encode()).hexdigest()[:32]
-
-
-def origin_of(request: TradingRequest, frame: RunContext) -> MakeInitialPolicy:
-    """The generation that served last; where there is no past, the one asked for, or a random one."""
-
-    def make(shape: NetworkShape, schema_hash: str) -> InitialPolicy:
-        network = frame.assembly.strategy.network
-        if frame.past is not None:
-            found = resumed_origin(frame.directory, frame.past, shape, schema_hash, network)
-            if found is not None:
-                return found
-        if request.from_generation is not None:
-            return load_origin(request.from_generation, shape, schema_hash, network)
-        return random_origin(shape, request.seed, network)
-
-    return make

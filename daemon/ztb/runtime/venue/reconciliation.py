@@ -156,7 +156,7 @@ class Reconciler:
                 self._take(trade)
             if len(page) < _PAGE:
                 break
-            since_ms = max(since_ms + 1, int(page[-1]["timestamp"]))
+            since_ms = max(since_ms + 1, int(page[-1].get("timestamp") or 0))
         self._since_ms = max(self._since_ms, since_ms - _OVERLAP_MS)
         self._heard()
 

@@ -136,7 +136,7 @@ class Relearning(KeptSwaps):
         settings = learner_settings(assembly, shape, session.engine.features.schema_hash)
         recent = recent_rollouts(assembly, settings)
         self._record = record = learner_record(start)
-        past = session.frame.past
+        past = session.context.past
         self._learner = online_learner(assembly, settings, origin, recent, past.updates if past else 0)
         self._options = (settings.ppo, *settings.profiles)
         self._guide = guide_of(config.online.profile, lambda _kind, _detail: None)
