@@ -138,7 +138,7 @@ def _time_decisions(run: Replay, source: PacedSource, latencies: list[float]) ->
             latencies.append(time.perf_counter() - source.sent)
         return decided
 
-    run.engine.live.decided = timed  # type: ignore[method-assign]
+    run.engine.live.decided = timed  # type: ignore[assignment, method-assign]
 
 
 def _time_swaps(policy: ServedPolicy | None, swaps: list[float]) -> None:
