@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ztb.execution.risk import DAY_NS, OrderFacts, Proposal, RefusalReason, RiskGate, RiskLimits, reduces
+from ztb.execution.risk import DAY_NS, RefusalReason, RiskLimits
+from ztb.execution.risk_gate import OrderFacts, Proposal, RiskGate, reduces
 
 NOW = 10 * DAY_NS
 FACTS = OrderFacts(

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from ztb.execution import risk
-from ztb.execution.risk import DAY_NS, OrderFacts, Proposal, RefusalReason, RiskGate, RiskLimits
+from ztb.execution import risk_gate
+from ztb.execution.risk import DAY_NS, RefusalReason, RiskLimits
+from ztb.execution.risk_gate import OrderFacts, Proposal, RiskGate
 
 NOW = 10 * DAY_NS
 FACTS = OrderFacts(
@@ -67,13 +68,13 @@ class _Deletes(ast.NodeTransformer):
 def without(reason: RefusalReason) -> dict[str, Any]:
     """The gate's module, as plain Python, with the check for `reason` deleted from its source."""
     deletes = _Deletes(reason.name)
-    tree = ast.fix_missing_locations(deletes.visit(ast.parse(inspect.getsource(risk))))
+    tree = ast.fix_missing_locations(deletes.visit(ast.parse(inspect.getsource(risk_gate))))
     assert deletes.found == 1
-    made: dict[str, Any] = {"__name__": risk.__name__, "kernel": lambda function: function}
+    made: dict[str, Any] = {"__name__": risk_gate.__name__, "kernel": lambda function: function}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module == "ztb.utils.kernel":
             tree.body.remove(node)
-    exec(compile(tree, risk.__file__, "exec"), made)
+    exec(compile(tree, risk_gate.__file__, "exec"), made)
     return made
 
 
@@ -88,4 +89,4 @@ def test_without_its_check_the_order_passes(reason):
     if reason is RefusalReason.REPEATED_SIDE:
         gate.record(order, NOW)
     assert gate.check(order, facts) is reason
-    assert without(reason)["check_order"](gate.row[0], order, facts) == risk.PASSED
+    assert without(reason)["check_order"](gate.row[0], order, facts) == risk_gate.PASSED

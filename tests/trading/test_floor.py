@@ -13,7 +13,8 @@ from ztb.errors import ConfigError, InvariantError, StrategyError
 from ztb.execution.orders import Filled, OrderEvent, OrderRequest
 from ztb.execution.paper import PaperExchange
 from ztb.execution.paper_config import PaperConfig
-from ztb.execution.risk import Proposal, RefusalReason, RiskLimits
+from ztb.execution.risk import RefusalReason, RiskLimits
+from ztb.execution.risk_gate import Proposal
 from ztb.learning.generations import GenerationInfo, ServedPolicy
 from ztb.market.ticks import Ticks
 from ztb.strategies.loader import load_strategy

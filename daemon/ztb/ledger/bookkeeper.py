@@ -8,7 +8,8 @@ from decimal import Decimal
 from ztb.errors import InvariantError
 from ztb.execution.order_states import TERMINAL, OrderProgress, progress_after
 from ztb.execution.orders import Filled, Funded, OrderEvent, OrderRequest
-from ztb.execution.risk import Proposal, RefusalReason
+from ztb.execution.risk import RefusalReason
+from ztb.execution.risk_gate import Proposal
 from ztb.ledger.accounts import Account
 from ztb.ledger.journal import Journal
 from ztb.ledger.records import FillRow, OrderEventRow, OrderRow, RefusalRow

@@ -33,7 +33,7 @@ class Wanted(NamedTuple):
 
 
 def purchase_costs(instrument: Instrument, config: BridgeConfig) -> float:
-    """What a purchase may cost beyond the mid, as a fraction: kept back when it is sized."""
+    """Cost of a purchase beyond the mid at most, as a fraction: kept back when it is sized."""
     return float(instrument.taker_fee) + instrument.spread_bps * 1e-4 + config.cost_reserve_fraction
 
 
@@ -117,9 +117,17 @@ class TradingBridge:
         self._short = int(instrument.short)
         self._costs = purchase_costs(instrument, config)
         self._entry = entry(
-            begin_decision, new_account(0.0), new_view(instrument), self.reward_state.copy(),
-            np.zeros(feature_size, np.float32), self._scalars, 0, period_ns, self.observation, self._facts,
-        )  # fmt: skip
+            begin_decision,
+            new_account(0.0),
+            new_view(instrument),
+            self.reward_state.copy(),
+            np.zeros(feature_size, np.float32),
+            self._scalars,
+            0,
+            period_ns,
+            self.observation,
+            self._facts,
+        )
 
     def observe(
         self,
@@ -135,9 +143,16 @@ class TradingBridge:
         """
         self._scalars[WORKING] = working
         self._entry(
-            account, view, self.reward_state, features, self._scalars, ts_ns, self.period_ns,
-            self.observation, self._facts,
-        )  # fmt: skip
+            account,
+            view,
+            self.reward_state,
+            features,
+            self._scalars,
+            ts_ns,
+            self.period_ns,
+            self.observation,
+            self._facts,
+        )
         self.facts = self._facts.tolist()
         return self.facts[FACT_REWARD]
 

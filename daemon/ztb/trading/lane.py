@@ -30,7 +30,8 @@ from ztb.execution.orders import (
 )
 from ztb.execution.paper import PaperExchange
 from ztb.execution.paper_state import CANCEL_REJECTED, CANCELLED, EXPIRED, FILLED, REJECTED
-from ztb.execution.risk import REASONS, RiskGate, RiskLimits
+from ztb.execution.risk import RiskLimits
+from ztb.execution.risk_gate import BY_NUMBER, RiskGate
 from ztb.market.ticks import Ticks
 from ztb.ports import Broker
 from ztb.trading import lane_kernels, lane_orders
@@ -64,7 +65,7 @@ from ztb.utils.kernel import kernel
 NO_ORDER = "no_order"
 REPLACING = "replacing"
 _WORDS = {lane_orders.NO_ORDER: NO_ORDER, lane_orders.REPLACING: REPLACING}
-_WORDS |= {number: str(reason) for number, reason in enumerate(REASONS)}
+_WORDS |= {number: str(reason) for number, reason in enumerate(BY_NUMBER)}
 _FILLS_REMEMBERED = 4096
 _KINDS: dict[type[Any], int] = {
     Filled: FILLED, CancelRejected: CANCEL_REJECTED, Rejected: REJECTED, Cancelled: CANCELLED, Expired: EXPIRED,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.execution.paper_state import CANCEL_REJECTED, CANCELLED, EXPIRED, FILLED, REJECTED
-from ztb.execution.risk import mark_risk
+from ztb.execution.risk_gate import mark_risk
 from ztb.execution.simulator import advance
 from ztb.market.ticks import Ticks
 from ztb.trading.bridge import LAST_EXPOSURE, LAST_TIMING, WORKING, begin_decision

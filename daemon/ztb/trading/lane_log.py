@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from ztb.execution.orders import OrderEvent, OrderRequest, OrderType, TimeInForce
 from ztb.execution.paper import order_event
-from ztb.execution.risk import REASONS, Proposal, RefusalReason
+from ztb.execution.risk import RefusalReason
+from ztb.execution.risk_gate import BY_NUMBER, Proposal
 
 Row = tuple[Any, ...]
 
@@ -38,7 +39,7 @@ def order_sent(row: Row) -> OrderRequest:
 def refused(row: Row, lot_size: float) -> tuple[Proposal, int, RefusalReason]:
     """What the gate saw, its lots, and why it was refused."""
     _, _, _, _, side, lots, _, _, _, reason, _, _, _, price, _ = row
-    return Proposal(side, lots * lot_size, price), lots, REASONS[reason]
+    return Proposal(side, lots * lot_size, price), lots, BY_NUMBER[reason]
 
 
 def reported(row: Row) -> tuple[OrderEvent, int]:

@@ -10,7 +10,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ztb.execution.risk import PASSED, OrderFacts, Proposal, check_order, record_order, reducible, too_large
+from ztb.execution.risk_gate import (
+    PASSED,
+    OrderFacts,
+    Proposal,
+    check_order,
+    record_order,
+    reducible,
+    too_large,
+)
 from ztb.execution.simulator import cancel_order, submit_order
 from ztb.trading.bridge import order_towards
 from ztb.trading.lane_state import CANCEL_ASKED, REFUSED, SENT, Own

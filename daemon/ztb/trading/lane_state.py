@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ztb.execution.account import ACCOUNT
 from ztb.execution.paper import new_orders
 from ztb.execution.paper_state import REPORT
-from ztb.execution.risk import GATE
+from ztb.execution.risk_gate import GATE
 from ztb.market.instrument import Instrument
 from ztb.market.view import new_view
 from ztb.trading.bridge import FACTS, SCALARS, purchase_costs

@@ -44,7 +44,7 @@ _MEMORY = (
 
 
 class StepOutcome(NamedTuple):
-    """What a step of N lanes brought; overwritten by the next."""
+    """Results of a step of N lanes; overwritten by the next."""
 
     observations: NDArray[np.float32]
     """(N, D)"""
@@ -138,9 +138,12 @@ class Simulation:
             self.lanes.exchange.view(np.uint8).reshape(num_lanes, -1),
         )  # fmt: skip
         self.outcome = StepOutcome(
-            np.zeros((num_lanes, self.observation_size), np.float32), np.zeros(num_lanes),
-            np.zeros(num_lanes, np.bool_), np.zeros(num_lanes, np.bool_), np.zeros(num_lanes, np.bool_),
-        )  # fmt: skip
+            observations=np.zeros((num_lanes, self.observation_size), np.float32),
+            rewards=np.zeros(num_lanes),
+            terminated=np.zeros(num_lanes, np.bool_),
+            truncated=np.zeros(num_lanes, np.bool_),
+            tainted=np.zeros(num_lanes, np.bool_),
+        )
 
     def reset(self, keys: NDArray[np.int64], chosen: NDArray[np.bool_] | None = None) -> None:
         """Begin the first episodes of `keys` (N,), in the lanes `chosen` (N,), all by default."""

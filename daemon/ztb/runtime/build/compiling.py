@@ -14,7 +14,7 @@ from ztb.config import Config
 from ztb.execution.account import new_account
 from ztb.execution.booking import book, show_price
 from ztb.execution.orders import Filled, Rejected
-from ztb.execution.risk import OrderFacts, Proposal
+from ztb.execution.risk_gate import OrderFacts, Proposal
 from ztb.learning.generations import Lineage
 from ztb.learning.service.initial_policy import random_origin
 from ztb.market.instrument import Instrument
