@@ -14,8 +14,8 @@ from ztb.studies.statistics import Floats
 from ztb.studies.trial import TrialResult
 from ztb.telemetry import texts
 from ztb.telemetry.charts import ChartLine, Scale, equity_svg
-from ztb.telemetry.markup import Html, card, cards, facts, fill, join, table, text, tone
-from ztb.telemetry.report import style
+from ztb.telemetry.markup import Html, card, cards, facts, join, table, text, tone
+from ztb.telemetry.report import static_page
 
 _MOST_ROWS = 200
 _COLORS = ("hold", "expert-1", "expert-2", "expert-3", "expert-4", "expert-5")
@@ -36,11 +36,8 @@ def page(study: LoadedStudy) -> str:
         view.provenance(),
     ]  # fmt: skip
     state = study.facts()["state"]
-    template = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
-    return fill(
-        template,
+    return static_page(
         {
-            "style": style(),
             "title": text(view.title),
             "eyebrow": text("ztb study"),
             "status": Html(
