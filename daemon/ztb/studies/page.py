@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ztb.ledger.performance import finite
-from ztb.studies.evidence import Outcome, outcomes
+from ztb.studies.evidence import STRICT, Outcome, outcomes
 from ztb.studies.reading import LoadedStudy
 from ztb.studies.statistics import Floats
 from ztb.studies.trial import TrialResult
@@ -104,7 +104,7 @@ class _View:
             card(
                 "Deflated Sharpe ratio",
                 texts.percent(told.deflated_sharpe, 0, signed=False),
-                "wanted: 95 % or more",
+                f"wanted: {texts.percent(1.0 - STRICT, signed=False)} or more",
             ),
         ]
         if told.overfitting is not None:
