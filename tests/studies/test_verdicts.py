@@ -31,7 +31,7 @@ def noise(seed: int, periods: int = 240, n: int = 1) -> Floats:
 
 
 def test_a_strong_edge_works_and_after_a_thousand_looks_a_weak_one_no_more():
-    edge = noise(1) + 0.002
+    edge = noise(1) + 0.0025
     assert judged(edge).verdict == "works" and "It works" in judged(edge).sentence
     assert judged(edge, looks=1_000_000).verdict == "unproven"
     assert judged(edge).deflated_sharpe > judged(edge, looks=1000).deflated_sharpe
@@ -55,7 +55,7 @@ def test_what_is_not_better_than_holding_is_said():
 
 
 def test_a_failed_trial_keeps_it_from_working():
-    edge = noise(1) + 0.002
+    edge = noise(1) + 0.0025
     assert judged(edge, failed=1).best is None and judged(edge, failed=1).verdict == "too_short"
 
 
