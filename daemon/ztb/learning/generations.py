@@ -48,7 +48,7 @@ class ServedPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Descent:
-    """Where a generation comes from: the one from whose learner it was trained on, and its digest."""
+    """The origin of a generation: the one from whose learner it was trained on, and its digest."""
 
     parent: int | None
     sha256: str
@@ -67,7 +67,7 @@ class Lineage:
     served: list[int] = field(default_factory=list[int])
     """In the order in which they did, some more than once."""
     resumed: bool = False
-    """Whether the first generation that serves was made by an earlier run on the same folder."""
+    """True if the first generation that serves was made by an earlier run on the same folder."""
 
     def make(self, parent: int | None, weights: Weights) -> GenerationInfo:
         """A new generation with the next number, from 0."""
@@ -91,7 +91,7 @@ class Lineage:
         return gone
 
     def barred(self, info: GenerationInfo) -> bool:
-        """Whether `info` is in quarantine, descends from what is, or is the same weights."""
+        """True if `info` is in quarantine, descends from what is, or is the same weights."""
         if info.number in self.quarantined or info.parent in self.quarantined:
             return True
         return any(self.known[number].sha256 == info.sha256 for number in self.quarantined)

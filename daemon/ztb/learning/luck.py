@@ -1,4 +1,4 @@
-"""What of a reward was luck: the exposure held, times what of the return nobody could foresee.
+"""Luck, a part of a reward: the exposure held, times what of the return nobody could foresee.
 
 A control variate (Glasserman 2004, "Monte Carlo Methods in Financial Engineering", section 4.1): its mean is 0 for
 every policy that knows no more than the forecast, so that rewards less luck rank such policies alike, and their noise

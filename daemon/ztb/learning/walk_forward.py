@@ -1,4 +1,4 @@
-"""What a way of learning has earned on history that it had not seen: a purged walk-forward before the first decision.
+"""A purged walk-forward: the growth that a way of learning earned on history that it had not seen.
 
 Half of the history is cut into `folds` parts, one after the other; each is traded, greedily and from nothing, by a
 policy that was trained as generation 0 is on all that came before the part, less an embargo (López de Prado 2018,
@@ -44,7 +44,12 @@ def walk_forward(
     """The evidence for a policy trained as `settings` say, from `ticks` alone; none where they are too few."""
     features = settings.features()
     recording = record(
-        ticks, instrument, settings.period_ns, settings.clock(), features, settings.normaliser(features.size)
+        ticks=ticks,
+        instrument=instrument,
+        period_ns=settings.period_ns,
+        clock=settings.clock(),
+        features=features,
+        normaliser=settings.normaliser(features.size),
     )
     evidence, n = GrowthEvidence(plan.forgetting), recording.decisions
     length = n // 2 // max(plan.folds, 1)
@@ -63,8 +68,8 @@ def walk_forward(
 
 def _trained(recording: Recording, settings: PretrainSettings, seed: int) -> Weights:
     training = Training(*split(recording, settings), settings, seed)
-    while not training.over:
-        training.update()
+    for _ in training.run():
+        pass
     return training.best.weights
 
 
@@ -77,7 +82,12 @@ def own_growths(
     """
     shape = settings.shape(recording.feature_size)
     terms = ShadowTerms(
-        shape, settings.bridge, settings.paper, settings.start_cash, settings.sample, settings.network
+        shape=shape,
+        bridge=settings.bridge,
+        paper=settings.paper,
+        start_cash=settings.start_cash,
+        sample=settings.sample,
+        make=settings.network,
     )
     generator = np.random.Generator(np.random.PCG64(0))
     uniforms = generator.random((recording.decisions - 1, 1, len(shape.heads)))

@@ -33,7 +33,7 @@ class Wanted(NamedTuple):
 
 
 def purchase_costs(instrument: Instrument, config: BridgeConfig) -> float:
-    """What a purchase may cost beyond the mid, as a fraction: kept back when it is sized."""
+    """Cost of a purchase beyond the mid at most, as a fraction: kept back when it is sized."""
     return float(instrument.taker_fee) + instrument.spread_bps * 1e-4 + config.cost_reserve_fraction
 
 
@@ -101,9 +101,17 @@ class TradingBridge:
         self._short = int(instrument.short)
         self._costs = purchase_costs(instrument, config)
         self._entry = entry(
-            begin_decision, new_account(0.0), new_view(instrument), self.reward_state.copy(),
-            np.zeros(feature_size, np.float32), self._scalars, 0, period_ns, self.observation, self._facts,
-        )  # fmt: skip
+            begin_decision,
+            new_account(0.0),
+            new_view(instrument),
+            self.reward_state.copy(),
+            np.zeros(feature_size, np.float32),
+            self._scalars,
+            0,
+            period_ns,
+            self.observation,
+            self._facts,
+        )
 
     def observe(
         self,
@@ -119,9 +127,16 @@ class TradingBridge:
         """
         self._scalars[WORKING] = working
         self._entry(
-            account, view, self.reward_state, features, self._scalars, ts_ns, self.period_ns,
-            self.observation, self._facts,
-        )  # fmt: skip
+            account,
+            view,
+            self.reward_state,
+            features,
+            self._scalars,
+            ts_ns,
+            self.period_ns,
+            self.observation,
+            self._facts,
+        )
         self.facts = self._facts.tolist()
         return self.facts[FACT_REWARD]
 
@@ -144,15 +159,28 @@ class TradingBridge:
             return None
         facts = self.facts
         lots = order_lots(
-            facts[FACT_CASH], facts[FACT_POSITION], facts[FACT_MID], wanted.exposure,
-            self._lot_size, self._min_notional, self._costs, self.config.band_fraction, self._short,
-        )  # fmt: skip
+            facts[FACT_CASH],
+            facts[FACT_POSITION],
+            facts[FACT_MID],
+            wanted.exposure,
+            self._lot_size,
+            self._min_notional,
+            self._costs,
+            self.config.band_fraction,
+            self._short,
+        )
         if lots == 0:
             return None
         side = 1 if lots > 0 else -1
         if wanted.timing == TIMING_PASSIVE:
             price = own_touch(view["bid"].item(), view["ask"].item(), self._tick_size, side)
             return OrderRequest(
-                order_id, side, abs(lots), OrderType.LIMIT, price, TimeInForce.GTC, post_only=True
+                order_id=order_id,
+                side=side,
+                lots=abs(lots),
+                order_type=OrderType.LIMIT,
+                price_ticks=price,
+                time_in_force=TimeInForce.GTC,
+                post_only=True,
             )
         return OrderRequest(order_id, side, abs(lots), OrderType.MARKET)

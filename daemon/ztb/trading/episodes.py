@@ -1,4 +1,4 @@
-"""How an episode begins: where in the recording, with what account, at what costs. Kernels and their rules."""
+"""The beginning of an episode: its place in the recording, its account, its costs. Kernels and their rules."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SEEDS = 2.0**53
 
 @dataclass(frozen=True, slots=True)
 class Episodes:
-    """How episodes begin and end. Ranges are of factors, one drawn uniformly for each episode."""
+    """Rules by which episodes begin and end. Ranges are of factors, one drawn uniformly for each episode."""
 
     length: int | None = None
     """Decisions an episode; None: to the end of the recording."""
@@ -128,7 +128,7 @@ def _between(bounds: NDArray[np.float64], u: float) -> float:
 
 @kernel
 def _place(lane: np.void, rules: np.void, decisions: int) -> None:
-    """Where the episode begins and ends."""
+    """Set the first and the last decision of the episode."""
     lane["decision"] = 0
     if rules["random_start"] == 1:
         lane["decision"] = int(_draw(lane, _START) * (decisions - rules["length"]))
@@ -155,9 +155,13 @@ def _vary(exchange: np.void, lane: np.void, rules: np.void) -> None:
 
 @kernel
 def _endow(
-    exchange: np.void, account: np.void, lane: np.void, ladder: NDArray[np.float64],
-    mids: NDArray[np.float64], times_ns: NDArray[np.int64],
-) -> float:  # fmt: skip
+    exchange: np.void,
+    account: np.void,
+    lane: np.void,
+    ladder: NDArray[np.float64],
+    mids: NDArray[np.float64],
+    times_ns: NDArray[np.int64],
+) -> float:
     """A position entered some decisions ago, without fees, worth start cash today with the cash left.
 
     Returns the rung of `ladder` that was meant, 0 if it comes to no lot.

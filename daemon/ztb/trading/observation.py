@@ -1,4 +1,4 @@
-"""What the policy is told: normalised features, then our own state. Kernels.
+"""The observation: normalised features, then our own state. Kernels.
 
 The account part, `ACCOUNT_SIZE` numbers behind the features, each of order one:
 

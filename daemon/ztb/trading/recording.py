@@ -31,7 +31,7 @@ _BOOK_OFFSET = VIEW.itemsize - BOOK.itemsize
 
 
 class Shared(NamedTuple):
-    """What all lanes on a recording of K decisions over n ticks share; never changed."""
+    """The arrays that all lanes on a recording of K decisions over n ticks share; never changed."""
 
     ticks: Ticks
     """(n,)"""
@@ -99,11 +99,18 @@ def _normalise(
 
 @kernel
 def _watch(
-    ticks: Ticks, rows: NDArray[np.int64],
-    exchange: NDArray[np.void], orders: NDArray[np.void], reports: NDArray[np.void],
-    view: NDArray[np.void], view_bytes: NDArray[np.uint8], account: NDArray[np.void],
-    markets: NDArray[np.uint8], on_bars: NDArray[np.int64], mids: NDArray[np.float64],
-) -> None:  # fmt: skip
+    ticks: Ticks,
+    rows: NDArray[np.int64],
+    exchange: NDArray[np.void],
+    orders: NDArray[np.void],
+    reports: NDArray[np.void],
+    view: NDArray[np.void],
+    view_bytes: NDArray[np.uint8],
+    account: NDArray[np.void],
+    markets: NDArray[np.uint8],
+    on_bars: NDArray[np.int64],
+    mids: NDArray[np.float64],
+) -> None:
     """Run the market past an exchange without orders, and note its view at each of `rows`."""
     done = 0
     for k in range(len(rows)):
@@ -154,7 +161,9 @@ def record(
     raw[first + 1 :] = features.batch_at(ticks[after:], rows[first + 1 :] - after)
     normal = np.empty(raw.shape, np.float32)
     _normalise(normaliser.moments, normaliser.horizon, raw, normal)
-    return watch(ticks, instrument, period_ns, rows, normal, first)
+    return watch(
+        ticks=ticks, instrument=instrument, period_ns=period_ns, rows=rows, features=normal, first=first
+    )
 
 
 def watch(
@@ -180,13 +189,28 @@ def watch(
     exchange = new_exchange(instrument, PaperConfig(), 0, 0.0)
     exchange["on_bars"] = last_on_bars
     _watch(
-        ticks, rows, exchange, new_orders(1), new_reports(4), seen, seen.view(np.uint8), new_account(0.0),
-        markets, on_bars, mids,
-    )  # fmt: skip
+        ticks,
+        rows,
+        exchange,
+        new_orders(1),
+        new_reports(4),
+        seen,
+        seen.view(np.uint8),
+        new_account(0.0),
+        markets,
+        on_bars,
+        mids,
+    )
     starts = np.concatenate([[0], rows[:-1] + 1])
     tainted = np.logical_or.reduceat((ticks["flags"] & _TAINT) != 0, starts)
     shared = Shared(
-        ticks, rows[first:], np.ascontiguousarray(ticks["ts_ns"][rows[first:]]), features[first:], markets[first:],
-        on_bars[first:], mids[first:], tainted[first:],
-    )  # fmt: skip
+        ticks=ticks,
+        rows=rows[first:],
+        times_ns=np.ascontiguousarray(ticks["ts_ns"][rows[first:]]),
+        features=features[first:],
+        markets=markets[first:],
+        on_bars=on_bars[first:],
+        mids=mids[first:],
+        tainted=tainted[first:],
+    )
     return Recording(instrument, period_ns, shared)

@@ -46,7 +46,7 @@ _MEMORY = ("exchange", "orders", "events", "market", "account", "lane", "reward"
 
 
 class StepOutcome(NamedTuple):
-    """What a step of N lanes brought; overwritten by the next."""
+    """Results of a step of N lanes; overwritten by the next."""
 
     observations: NDArray[np.float32]
     """(N, D)"""
@@ -66,9 +66,16 @@ def _observe(shared: Shared, lanes: Lanes, i: int, observation: NDArray[np.float
     k: int = lanes.lane[i]["decision"]
     lanes.scalars[i, WORKING] = lanes.lane[i]["remaining"] * lanes.exchange[i]["lot_size"]
     begin_decision(
-        lanes.account[i : i + 1], lanes.market[i : i + 1], lanes.reward[i : i + 1], shared.features[k],
-        lanes.scalars[i], shared.times_ns[k], lanes.rules[0]["period_ns"], observation, lanes.facts[i],
-    )  # fmt: skip
+        lanes.account[i : i + 1],
+        lanes.market[i : i + 1],
+        lanes.reward[i : i + 1],
+        shared.features[k],
+        lanes.scalars[i],
+        shared.times_ns[k],
+        lanes.rules[0]["period_ns"],
+        observation,
+        lanes.facts[i],
+    )
 
 
 @kernel
@@ -82,9 +89,19 @@ def _step(shared: Shared, lanes: Lanes, i: int, size: int, timing: int) -> None:
     lanes.scalars[i, LAST_TIMING] = timing
     act(exchange, orders, events, view, account, lane, exposure, timing, shared.times_ns[k])
     live_through(
-        shared.ticks, shared.rows[k] + 1, shared.rows[k + 1] + 1, shared.markets[k + 1], shared.on_bars[k + 1],
-        exchange, orders, events, view, lanes.market_bytes[i], account, lane,
-    )  # fmt: skip
+        shared.ticks,
+        shared.rows[k] + 1,
+        shared.rows[k + 1] + 1,
+        shared.markets[k + 1],
+        shared.on_bars[k + 1],
+        exchange,
+        orders,
+        events,
+        view,
+        lanes.market_bytes[i],
+        account,
+        lane,
+    )
     lane["decision"] = k + 1
 
 
@@ -137,13 +154,23 @@ class Simulation:
         self.observation_size = recording.feature_size + ACCOUNT_SIZE
         costs = purchase_costs(recording.instrument, bridge)
         rules = new_rules(
-            episodes, recording.decisions, start_cash, costs, bridge.band_fraction, recording.period_ns
+            episodes=episodes,
+            decisions=recording.decisions,
+            start_cash=start_cash,
+            costs=costs,
+            band=bridge.band_fraction,
+            period_ns=recording.period_ns,
         )
-        self.lanes = _new_lanes(recording.instrument, bridge, paper, rules, num_lanes)
+        self.lanes = _new_lanes(
+            instrument=recording.instrument, bridge=bridge, paper=paper, rules=rules, n=num_lanes
+        )
         self.outcome = StepOutcome(
-            np.zeros((num_lanes, self.observation_size), np.float32), np.zeros(num_lanes),
-            np.zeros(num_lanes, np.bool_), np.zeros(num_lanes, np.bool_), np.zeros(num_lanes, np.bool_),
-        )  # fmt: skip
+            observations=np.zeros((num_lanes, self.observation_size), np.float32),
+            rewards=np.zeros(num_lanes),
+            terminated=np.zeros(num_lanes, np.bool_),
+            truncated=np.zeros(num_lanes, np.bool_),
+            tainted=np.zeros(num_lanes, np.bool_),
+        )
 
     def reset(self, keys: NDArray[np.int64], chosen: NDArray[np.bool_] | None = None) -> None:
         """Begin the first episodes of `keys` (N,), in the lanes `chosen` (N,), all by default."""

@@ -43,7 +43,7 @@ class Action(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Moment:
-    """What a strategy may know when it decides. Arrays are views: copy what is to be kept.
+    """The facts that a strategy may know when it decides. Arrays are views: copy what is to be kept.
 
     `features` (F,) float64 raw values, `names` their names; `observation` (D,) float32 is what a policy gets;
     `ladder` the target exposures; `exposure` the present one; `uniforms` (2,) random numbers of this decision.
@@ -154,7 +154,7 @@ def _given(equity: Any) -> str:
 
 
 class Policy(Protocol):
-    """What serves the learner's weights: observation and uniforms in, `Action` out."""
+    """The learner's weights as they serve: observation and uniforms in, `Action` out."""
 
     def act(self, observation: NDArray[np.float32], uniforms: NDArray[np.float64]) -> Action:
         """The action for an observation (D,); `uniforms` (2,) decide where it is drawn."""
@@ -163,7 +163,7 @@ class Policy(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StrategyContext:
-    """What a strategy is made with. `options` is `strategy.options` of the configuration."""
+    """The arguments that a strategy is made with. `options` is `strategy.options` of the configuration."""
 
     symbol: str
     ladder: tuple[float, ...]

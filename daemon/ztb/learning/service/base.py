@@ -1,4 +1,4 @@
-"""What the engine asks of a learner, and what both ways of learning share."""
+"""The learner as the engine sees it, and the base of both ways of learning."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ztb.trading.lane import Decided
 
 
 class Learning:
-    """What the engine tells the learner, and when; the base class does not learn."""
+    """The calls that the engine makes to a learner; the base class does not learn."""
 
     generation = 0
     updates = 0
-    guide: HyperparameterSchedule | None = None
-    """Who guides the learner, and can make it need less memory."""
+    relief: LearnerBase | None = None
+    """The part that can make the learner need less memory."""
     process_ids: tuple[int, ...] = ()
     """Processes that learn for this one."""
     waiting = 0
@@ -27,11 +27,11 @@ class Learning:
     dropped = 0
     """Transitions that never reached the learner, for want of room."""
     doing = ""
-    """What a learner in a process of its own is at, in a word."""
+    """Occupation of a learner in a process of its own, in a word."""
     left_out = LearnerCounts()
-    """What the learner left out of training."""
+    """Counts of what the learner left out of training."""
     frozen = False
-    """Whether learning is told to rest; what serves goes on serving."""
+    """True if learning is told to rest; what serves goes on serving."""
 
     def begin(self, ts_ns: int, origin: str) -> None:
         """Before the first decision: `origin` says where generation 0 came from."""
@@ -54,7 +54,7 @@ class Learning:
         """The decision `before` is complete: it earned `reward` by the time of `after`."""
 
     def heed(self, helping: BenchmarkTracker) -> None:
-        """Whether it has helped so far, after each decision."""
+        """Take in whether it has helped so far, after each decision."""
 
     async def settle(self) -> None:
         """Called between segments: wait where the background cannot keep up."""
@@ -67,10 +67,30 @@ class Learning:
 
 
 class LearnerBase(Learning):
-    """Learning whose generations `promotion` carries out; told to, it freezes itself when it is clear that it hurts."""
+    """Learning whose generations `promotion` carries out, guided by `guide`; told to, it freezes itself when it is
+    clear that it hurts.
+    """
 
-    def __init__(self, promotion: Promotion) -> None:
+    def __init__(self, promotion: Promotion, guide: HyperparameterSchedule) -> None:
         self.promotion = promotion
+        self.relief = self
+        self._guide = guide
+
+    def shrink(self, used_gb: float) -> None:
+        """See `guards.Relief`."""
+        self._guide.shrink(used_gb)
+
+    def pause(self, used_gb: float) -> None:
+        """See `guards.Relief`."""
+        self._guide.pause(used_gb)
+        self.checkpoint()
+
+    def resume(self, used_gb: float) -> None:
+        """See `guards.Relief`."""
+        self._guide.resume(used_gb)
+
+    def checkpoint(self) -> None:
+        """Save what was learnt since the last candidate."""
 
     @property
     def frozen(self) -> bool:

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.learning.online import LearnerCounts
+from ztb.learning.gate.candidate import Candidate
+from ztb.learning.online import LearnerCounts, transition_of
 from ztb.learning.process.messages import NEVER, Completed, LearnerReport
 from ztb.learning.process.supervisor import Event, LearnerProcess
 from ztb.learning.service.base import LearnerBase
 from ztb.learning.service.hyperparameter_schedule import HyperparameterSchedule
-from ztb.learning.service.promotion import Candidate, Promotion, transition_of
+from ztb.learning.service.promotion import Promotion
 from ztb.market.ticks import Ticks
 from ztb.trading.lane import Decided
 
@@ -30,7 +31,7 @@ _FAILURES = 3  # in a row, after which a replay does not wait for the learner an
 
 
 def _said(event: Event) -> str:
-    """What happened to the learner, for a person."""
+    """An event in the learner's life, in words."""
     told = event.detail
     again = f"it is started again in {told['restart_in_s']:g} s; trading goes on with what serves"
     match event.kind:
@@ -77,9 +78,7 @@ class ProcessLearning(LearnerBase):
         self.updates = 0
         self._updater_state = updater_state
         self.process = process
-        self.guide = self._guide = guide or HyperparameterSchedule(promotion.note)
-        self._guide.checkpoint = self._checkpoint
-        super().__init__(promotion)
+        super().__init__(promotion, guide or HyperparameterSchedule(promotion.note))
         self._least_waiting = least_waiting
         self._watch_every_s = watch_every_s
         self._clock = clock
@@ -87,12 +86,11 @@ class ProcessLearning(LearnerBase):
         self._now_ns = 0
         self._watch_at = 0.0
         self._finished = False
-        promotion.on_serving = process.serve
 
     def begin(self, ts_ns: int, origin: str) -> None:
         """See `Learning`."""
         self._now_ns = ts_ns
-        self.promotion.begin(ts_ns, origin, self._updater_state)
+        self.promotion.begin(ts_ns, origin, self._updater_state, self.process)
         self._watch()
 
     def ticks(self, ticks: Ticks, view: NDArray[np.void]) -> None:
@@ -118,9 +116,14 @@ class ProcessLearning(LearnerBase):
         if not self._guide.paused:
             self.process.push(
                 Completed(
-                    transition, value, self.generation, after.decision, after.ts_ns, self._guide.guidance
+                    transition=transition,
+                    next_value=value,
+                    serving=self.generation,
+                    decision=after.decision,
+                    ts_ns=after.ts_ns,
+                    guidance=self._guide.guidance,
                 )
-            )  # fmt: skip
+            )
         self._now_ns = after.ts_ns
         self._poll()
 
@@ -144,7 +147,7 @@ class ProcessLearning(LearnerBase):
     def left_out(self) -> LearnerCounts:  # type: ignore[override]
         return self.process.left_out
 
-    def _checkpoint(self) -> None:
+    def checkpoint(self) -> None:
         """The learner's last state is kept as a generation, without a trial."""
         state = self.process.state()
         if state["updater"] is not None:
@@ -217,7 +220,11 @@ class ProcessLearning(LearnerBase):
             self.promotion.dropped(report.dropped, report.decision, report.era)
         if report.stats is not None:
             self.promotion.record(
-                report.update, self._now_ns, report.decision, report.stats, report.mean_reward
+                update=report.update,
+                ts_ns=self._now_ns,
+                decisions=report.decision,
+                stats=report.stats,
+                mean_reward=report.mean_reward,
             )
         if report.candidate == 0:
             return
@@ -228,7 +235,12 @@ class ProcessLearning(LearnerBase):
         updater = state["updater"]
         self.promotion.made(
             Candidate(
-                updater["weights"], report.update, report.mean_reward, updater, report.decision, report.ts_ns,
-                state["era"],
+                number=report.update,
+                weights=updater["weights"],
+                trained_to=report.decision,
+                trained_to_ns=report.ts_ns,
+                mean_reward=report.mean_reward,
+                updater_state=updater,
+                era=state["era"],
             )
-        )  # fmt: skip
+        )

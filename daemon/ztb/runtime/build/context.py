@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ztb.config import Config, MarketSection, config_hash
@@ -14,6 +14,7 @@ from ztb.ledger.capital import Opening
 from ztb.ledger.run_directory import RunDirectory
 from ztb.market.instrument import Instrument
 from ztb.ports import Broker
+from ztb.runtime.broadcast import Broadcast
 from ztb.runtime.build.assembly import Assembly
 from ztb.runtime.recovery.past import Past
 from ztb.runtime.recovery.resuming import resumed_origin
@@ -51,6 +52,8 @@ class RunContext:
     """The live lane's; None: a paper exchange."""
     unproven: bool | None = None
     """Whether generation 0 is random, where its file does not say."""
+    broadcast: Broadcast = field(default_factory=Broadcast)
+    """Tells of the run to whoever watches it."""
     bound: Callable[[RiskLimits], RiskLimits] = as_configured
     """Narrows limits on risk to what the run may at most."""
 

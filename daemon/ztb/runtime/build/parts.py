@@ -67,7 +67,9 @@ def open_parts(context: RunContext) -> SessionParts:
     opening = context.opening or Opening(Decimal(repr(assembly.config.execution.start_cash_quote)))
     features = assembly.features()
     _write_manifest(context, features.names)
-    journal = Journal(context.directory.journal, reopen=context.past is not None)
+    journal = Journal(
+        context.directory.journal, reopen=context.past is not None, tell=context.broadcast.record
+    )
     books = Bookkeeper(journal, Account(assembly.instrument, opening.cash), context.run_id)
     normaliser = assembly.normaliser(features.size)
     learner = _learner(context, journal, features.size, features.schema_hash, normaliser.state)
@@ -81,7 +83,7 @@ def open_parts(context: RunContext) -> SessionParts:
     engine = Engine(
         features, normaliser, assembly.clock(), live, lanes.shadows(frozen=experts is None), books, learning,
         assembly.instrument.symbol, context.trade_from_ns,
-        MemoryGuard(limit_gb, learning.guide, lambda: resident_bytes(learning.process_ids)), experts,
+        MemoryGuard(limit_gb, learning.relief, lambda: resident_bytes(learning.process_ids)), experts,
     )  # fmt: skip
     _resume(context, journal, engine)
     return SessionParts(opening, journal, books, learner, engine)
@@ -127,10 +129,15 @@ def _learner(
         {"run_id": context.run_id, "feature_schema": schema_hash},
     )
     promotion = Promotion(
-        policy, lineage, Alarms(config.gate, greatest_entropy(shape.heads)), journal, store,
-        lambda: {"normaliser": normaliser_state(), "feature_schema": schema_hash},
-        config.online.stop_if_not_helping,
-    )  # fmt: skip
+        policy=policy,
+        lineage=lineage,
+        alarms=Alarms(config.gate, greatest_entropy(shape.heads)),
+        journal=journal,
+        store=store,
+        extra_state=lambda: {"normaliser": normaliser_state(), "feature_schema": schema_hash},
+        alert=context.broadcast.warn,
+        stop_if_not_helping=config.online.stop_if_not_helping,
+    )
     made, learns = past.updates if past else 0, assembly.learner != "off"
     return Learner(
         learning=learn(assembly, origin, promotion, schema_hash, context.paced, made),

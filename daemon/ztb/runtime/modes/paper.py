@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -11,19 +12,20 @@ import numpy as np
 
 from ztb.config import Config
 from ztb.ledger.capital import Opening
-from ztb.ledger.journal import Journal
 from ztb.ledger.records import RECORDING_LOST, NoteRow
 from ztb.ledger.run_directory import RunDirectory
-from ztb.market.recorder import Recorder, next_number
+from ztb.market.recorder import Report, next_number
 from ztb.ports import Clock
+from ztb.runtime.broadcast import Broadcast
 from ztb.runtime.build.assembly import assemble
 from ztb.runtime.build.context import RunContext, configured_instrument, initial_policy, run_id_of
+from ztb.runtime.daemon.component import Component
 from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
-from ztb.runtime.engine import RunProgress
 from ztb.runtime.guards import MarketGuard
 from ztb.runtime.recovery.past import Past, read_past
 from ztb.runtime.session import Session
 from ztb.runtime.sources.live import LiveMarket, open_live_market
+from ztb.telemetry.snapshot import StreamFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,32 +38,24 @@ class TradingRequest:
     from_generation: str | None = None
 
 
-class Warnings:
-    """Hands on what goes wrong to the daemon, once there is one."""
-
-    def __init__(self) -> None:
-        self.daemon: Daemon | None = None
-
-    def __call__(self, key: str, text: str) -> None:
-        if self.daemon is not None:
-            self.daemon.alert("warning", key, text)
-
-
 async def paper_daemon(request: TradingRequest, options: DaemonOptions, clock: Clock) -> Daemon:
     """Live market data, a paper exchange. ConfigError, VenueError."""
-    warnings = Warnings()
-    market = await open_market(request, clock, warnings)
+    broadcast = Broadcast()
+    market = await open_market(request, clock, broadcast.warn)
     past = read_past(request.directory.journal)
-    context = market_context("paper", request, market, clock.now_ns(), past)
+    context = market_context("paper", request, market, clock.now_ns(), past, broadcast)
     opening = context.opening or Opening(Decimal(repr(request.config.execution.start_cash_quote)))
-    daemon = Daemon(Session.open(replace(context, opening=opening)), market.source, clock, options)
-    attend(daemon, market, clock, warnings)
-    warnings.daemon = daemon
-    return daemon
+    session = Session.open(replace(context, opening=opening))
+    return Daemon(session, market.source, clock, options, components=[MarketWatch(session, market, clock)])
 
 
 def market_context(
-    mode: str, request: TradingRequest, market: LiveMarket, now_ns: int, past: Past | None
+    mode: str,
+    request: TradingRequest,
+    market: LiveMarket,
+    now_ns: int,
+    past: Past | None,
+    broadcast: Broadcast,
 ) -> RunContext:
     """What a session on `market` that starts now stands in. Its run id is that of the run it goes on with, or nobody
     else's, since no two begin in the same folder at the same moment.
@@ -85,6 +79,7 @@ def market_context(
         paced=False,
         past=past,
         opening=past.opening if past else None,
+        broadcast=broadcast,
     )
 
 
@@ -98,37 +93,49 @@ def ticks_of(directory: RunDirectory) -> Path:
     return directory.path / "ticks"
 
 
-class RecordingWatch:
-    """Called a few times a second: journals when ticks were lost to the recording, so that nobody repeats over it."""
+class MarketWatch(Component):
+    """The market that a session reads: its streams and their recording run beside the engine; while it is not to be
+    seen new risk is held back, and what was lost to the recording is journaled, so that nobody repeats over it.
+    """
 
-    def __init__(self, recorder: Recorder, journal: Journal, progress: RunProgress) -> None:
-        self._recorder = recorder
-        self._journal = journal
-        self._progress = progress
+    name = "market"
+
+    def __init__(self, session: Session, market: LiveMarket, clock: Clock) -> None:
+        self._session = session
+        self._market = market
+        self._clock = clock
+        memory, execution = session.engine.live.gate.memory, session.assembly.config.execution
+        self._guard = MarketGuard(market, memory, execution.max_clock_skew_ms, session.context.broadcast.warn)
         self._lost = 0
 
-    def __call__(self) -> None:
-        recorder = self._recorder
-        if recorder.lost > self._lost:
+    def jobs(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
+        """See `Component`."""
+        return self._market.jobs()
+
+    def tick(self) -> None:
+        """See `Component`."""
+        self._guard()
+        recorder = self._market.recorder
+        if recorder is not None and recorder.lost > self._lost:
             self._lost = recorder.lost
-            self._journal.append(NoteRow(self._progress.last_ts_ns, RECORDING_LOST, str(recorder.rows)))
+            last_ns = self._session.engine.progress.last_ts_ns
+            self._session.journal.append(NoteRow(last_ns, RECORDING_LOST, str(recorder.rows)))
+
+    def stop(self) -> None:
+        """See `Component`."""
+        self._market.source.close()
+
+    def streams(self) -> tuple[StreamFact, ...]:
+        """See `Component`."""
+        return self._market.streams(self._clock.now_ns())
+
+    @property
+    def recording(self) -> bool:
+        """See `Component`."""
+        return self._market.recording
 
 
-def attend(daemon: Daemon, market: LiveMarket, clock: Clock, warn: Warnings) -> None:
-    """Let `daemon` read `market`, and hold new risk back while it is not to be seen."""
-    execution = daemon.session.assembly.config.execution
-    memory = daemon.session.engine.live.gate.memory
-    daemon.jobs |= market.jobs()
-    daemon.streams = lambda: market.streams(clock.now_ns())
-    daemon.recording = lambda: market.recording
-    daemon.looks.append(MarketGuard(market, memory, execution.max_clock_skew_ms, warn))
-    daemon.closing.append(market.source.close)
-    if market.recorder is not None:
-        session = daemon.session
-        daemon.looks.append(RecordingWatch(market.recorder, session.journal, session.engine.progress))
-
-
-async def open_market(request: TradingRequest, clock: Clock, warn: Warnings) -> LiveMarket:
+async def open_market(request: TradingRequest, clock: Clock, warn: Report) -> LiveMarket:
     """Connect to the market, recording into the run's folder."""
     uniform = np.random.default_rng(request.seed).random
     return await open_live_market(

@@ -8,11 +8,12 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from ztb.config import Config, config_hash, recorded_config
-from ztb.errors import ConfigError, DataError, NonFiniteError, ResourceError, StrategyError, UsageError
+from ztb.errors import ConfigError, DataError, ResourceError, UsageError
 from ztb.learning.pretrain import begin_training
 from ztb.learning.regime import ScheduledOptions, guided
 from ztb.learning.service.initial_policy import CHECKPOINT_NAME
@@ -211,18 +212,11 @@ class TrainingRun:
         training, every = self.training, self.request.config.checkpoint.interval_updates
         began = time.monotonic()
         with background_saver() as saver:
-            while not training.over and not stop():
-                try:
-                    point = training.update()
-                except (StrategyError, NonFiniteError):
-                    if training.updates:
-                        self._save(saver)
-                    raise
+            save = partial(self._save, saver)
+            for point in training.run(stop, save, every):
                 on_update(self._progress(point, time.monotonic() - began))
-                if training.updates % every == 0:
-                    self._save(saver)
-                self._relief(lambda: self._save(saver))
-            self._save(saver)
+                self._relief(save)
+            save()
         return training.over
 
     @property
@@ -233,9 +227,15 @@ class TrainingRun:
         speed = (point.steps - self._steps_before) / seconds
         best = self.training.best.validation
         return TrainingProgress(
-            point.steps, self.total_steps, point.update, speed, math.nan, math.nan, point.stats,
-            best if math.isfinite(best) else None,
-        )  # fmt: skip
+            steps=point.steps,
+            total_steps=self.total_steps,
+            updates=point.update,
+            steps_per_s=speed,
+            mean_return=math.nan,
+            mean_length=math.nan,
+            stats=point.stats,
+            validation=best if math.isfinite(best) else None,
+        )
 
     @property
     def total_steps(self) -> int:

@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.config import recorded_config
-from ztb.learning.online import Dropped, Updated
+from ztb.learning.online import Dropped, Updated, transition_of, update_row
 from ztb.learning.recent import RecentRollouts
 from ztb.learning.regime import ScheduledOptions, guided
 from ztb.learning.service.initial_policy import InitialPolicy
-from ztb.learning.service.promotion import transition_of, update_row
 from ztb.ledger.records import UpdateRow
 from ztb.market.ticks import Ticks, join_ticks
 from ztb.runtime.build.learning_setup import guide_of, learner_settings, online_learner, recent_rollouts
