@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 import structlog
 
-from ztb.execution.risk import RiskMemory, Rung
+from ztb.execution.risk import Rung
+from ztb.execution.risk_gate import RiskMemory
 from ztb.learning.service.base import NEAR_A_LIMIT
 from ztb.ledger.records import NoteRow, OrderRow, Record, RefusalRow, UpdateRow
 from ztb.runtime.daemon.kill_switch import KillSwitch
@@ -184,7 +185,7 @@ class Conditions:
             yield words.loss_limit("drawdown", memory.drawdown.rung, memory.drawdown.since_ns)
         if memory.day >= 0 and memory.orders_today >= limits.max_orders_per_day:
             yield words.orders_per_day(limits.max_orders_per_day, memory.day, self._since("orders_per_day"))
-        if memory.day >= 0 and len(memory.recent_orders_ns) >= limits.max_orders_per_minute:
+        if memory.day >= 0 and memory.orders_this_minute >= limits.max_orders_per_minute:
             yield words.orders_per_minute(limits.max_orders_per_minute, self._since("orders_per_minute"))
         if memory.last_side and memory.repeated >= limits.max_repeated_side:
             since_ns = self._since("repeated_side")

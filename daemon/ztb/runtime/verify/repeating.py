@@ -8,7 +8,7 @@ from typing import Any
 
 from ztb.config import recorded_config
 from ztb.errors import DataError, InvariantError
-from ztb.execution.risk import Permission
+from ztb.execution.risk_gate import Permission
 from ztb.learning.generations import GenerationInfo
 from ztb.learning.service.initial_policy import CHECKPOINT_NAME, InitialPolicy, load_origin
 from ztb.ledger.records import DecisionRow, Record
