@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from ztb.execution.orders import Filled, OrderEvent, OrderRequest, OrderType, TimeInForce
     from ztb.execution.paper import PaperExchange
     from ztb.execution.paper_config import PaperConfig
-    from ztb.execution.risk import RefusalReason, RiskGate, RiskLimits
+    from ztb.execution.risk import RefusalReason, RiskLimits
+    from ztb.execution.risk_gate import RiskGate
 
 __all__ = [
     "ACCOUNT",
@@ -37,7 +38,7 @@ __getattr__, __dir__ = attach(
         "PaperConfig": "paper_config",
         "PaperExchange": "paper",
         "RefusalReason": "risk",
-        "RiskGate": "risk",
+        "RiskGate": "risk_gate",
         "RiskLimits": "risk",
         "TimeInForce": "orders",
     },

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.trading.policy.network import MakeNetwork, new_serving
+from ztb.trading.policy.serving import ServingPolicy
 from ztb.trading.policy.weights import NetworkShape, Weights, weights_sha256
 from ztb.trading.strategy import Action
 
@@ -31,12 +32,17 @@ class ServedPolicy:
         self.shape = shape
         self.make = make
         self.info = info
-        self._sample = sample
+        self.greedy = not sample
         self._serving = new_serving(shape, info.weights, make)
+
+    @property
+    def parameters(self) -> NDArray[np.float32] | None:
+        """See `trading.strategy.NetworkPolicy`."""
+        return self._serving.parameters if isinstance(self._serving, ServingPolicy) else None
 
     def act(self, observation: NDArray[np.float32], uniforms: NDArray[np.float64]) -> Action:
         """Sampled (or greedy) action with its log-prob and value; see `trading.strategy.Policy`."""
-        choice = self._serving.decide(observation, uniforms, deterministic=not self._sample)
+        choice = self._serving.decide(observation, uniforms, deterministic=self.greedy)
         size, timing = choice.actions
         return Action(size, timing, choice.logprob, choice.value)
 

@@ -35,7 +35,7 @@ class Luck:
         at = lanes.lane["decision"].copy()
         worth = lanes.facts[:, FACT_MID] / lanes.facts[:, FACT_EQUITY]
         held = lanes.account["position"].copy()
-        settled = (lanes.lane["remaining"] == 0) & (actions[:, 1] == TIMING_AGGRESSIVE)
+        settled = (lanes.lane["working"] == 0) & (actions[:, 1] == TIMING_AGGRESSIVE)
         self._simulation.step(actions)
         held[settled] = lanes.account["position"][settled]
         return np.asarray(held * worth * self._innovations[at], np.float64)

@@ -7,6 +7,8 @@ A strategy file defines a class `Strategy`:
 
 and may define: `features`, a tuple of shipped feature names and `UserFeature`s (default: all shipped);
 `on_tick(self, tick: TickView) -> bool`, called for every tick with its features, True asks for a decision now;
+`follows`, an attribute, which then decides without a call of Python: an `Action`, always the same, `context.policy`, or
+a `KernelRule` (`trading.kernel_rule`);
 `warm_up(self, ts_ns: int, mid: float) -> None`, called in place of `decide` at each due moment before trading begins;
 `learns = True` if its decisions come from the policy that the learner trains (`context.policy`), and then also,
 as static methods, `reward(before, after)`, in place of the configured reward (see `OwnReward`), and
@@ -158,6 +160,26 @@ class Policy(Protocol):
 
     def act(self, observation: NDArray[np.float32], uniforms: NDArray[np.float64]) -> Action:
         """The action for an observation (D,); `uniforms` (2,) decide where it is drawn."""
+        ...
+
+
+@runtime_checkable
+class NetworkPolicy(Policy, Protocol):
+    """A policy whose network kernels can serve, where it is of the shipped kind."""
+
+    @property
+    def info(self) -> object:
+        """Another object whenever another network serves."""
+        ...
+
+    @property
+    def parameters(self) -> NDArray[np.float32] | None:
+        """(P,) of the network that serves, see `policy.weights.flatten`; None where it is of another kind."""
+        ...
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the most probable action is taken, not a drawn one."""
         ...
 
 

@@ -73,8 +73,12 @@ class LearnerBase(Learning):
 
     def __init__(self, promotion: Promotion, guide: HyperparameterSchedule) -> None:
         self.promotion = promotion
-        self.relief = self
         self._guide = guide
+
+    @property
+    def relief(self) -> LearnerBase:  # type: ignore[override]
+        """See `Learning`. No attribute: what refers to itself would keep its process's pipes until it is collected."""
+        return self
 
     def shrink(self, used_gb: float) -> None:
         """See `guards.Relief`."""

@@ -158,17 +158,23 @@ class TrainingRun:
         if not self.assembly.strategy.learns:
             raise ConfigError(f"strategy {config.strategy.name!r} learns nothing: train one that does")
         ticks = ticks_before(self.history, None)
+        held_out_ns = int(ticks["ts_ns"][-1]) - request.validation_ns + 1 if request.validation_ns else None
         settings = replace(
-            training_settings(self.assembly), updates=request.updates, patience=request.patience,
+            training_settings(self.assembly),
+            updates=request.updates,
+            patience=request.patience,
             device=request.device,
-            validation_from_ns=int(ticks["ts_ns"][-1]) - request.validation_ns + 1 if request.validation_ns else None,
-        )  # fmt: skip
+            validation_from_ns=held_out_ns,
+        )
         self.training, parts, self._normaliser = begin_training(ticks, instrument, settings, request.seed)
         self._spans = {
-            name: {"decisions": part.decisions, "first_ts": int(part.shared.times_ns[0]),
-                   "last_ts": int(part.shared.times_ns[-1])}
+            name: {
+                "decisions": part.decisions,
+                "first_ts": int(part.shared.times_ns[0]),
+                "last_ts": int(part.shared.times_ns[-1]),
+            }
             for name, part in zip(("trained_on", "held_out"), parts, strict=True)
-        }  # fmt: skip
+        }
         self._manager = CheckpointManager(directory.checkpoints, config.checkpoint.max_generations)
         self._schema = self.assembly.features().schema_hash
         self._relief = TrainingRelief(self.training, config.limits.max_memory_gb, time.sleep)
@@ -314,9 +320,13 @@ class TrainingRun:
         asked = json.dumps(self.request.manifest() | {"data": self.history.digest}, sort_keys=True)
         key = hashlib.sha256(f"{asked}\n{code_version()}".encode()).hexdigest()[:32]
         return Look(
-            self.history.content_digest, self._spans["trained_on"]["first_ts"], self._spans["held_out"]["last_ts"],
-            "train", key, str(self.directory.path),
-        )  # fmt: skip
+            data=self.history.content_digest,
+            first_ns=self._spans["trained_on"]["first_ts"],
+            last_ns=self._spans["held_out"]["last_ts"],
+            kind="train",
+            key=key,
+            run=str(self.directory.path),
+        )
 
     def close(self) -> None:
         """Give the checkpoints' lock back."""
