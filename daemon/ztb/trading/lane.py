@@ -198,7 +198,7 @@ class Lane:
     @guard.setter
     def guard(self, guard: Callable[[], None]) -> None:
         self._guard = guard
-        self._lane["guarded"] = 1
+        self._lane["guarded"] = self._lane["told"] = 1
 
     @property
     def flattening(self) -> bool:
