@@ -73,10 +73,11 @@ def run_daemon(options: RunOptions) -> int:
     log = structlog.get_logger("ztb.run")
     log.info("starting", mode=options.mode, run=str(directory.path))
     say_if_it_compiles(log.info)
-    with directory.kept_if_begun(), directory.held():
+    with directory.kept_if_begun():
         if options.mode != "replay":
             compile_ahead(config)
-        summary = asyncio.run(run())
+        with directory.held():
+            summary = asyncio.run(run())
     if options.as_json:
         typer.echo(json.dumps({**summary, "run": str(directory.path)}))
     else:
