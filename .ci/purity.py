@@ -20,8 +20,8 @@ SHELL = {
     "trading/environment.py", "trading/environment_options.py",
     # The learner beside the daemon: tasks, a process, checkpoints.
     "learning/process", "learning/service",
-    # The journal's thread and database; a run's folder.
-    "ledger/journal.py", "ledger/export.py", "ledger/run_directory.py",
+    # The journal's thread and database; a run's folder; looks.
+    "ledger/journal.py", "ledger/export.py", "ledger/run_directory.py", "ledger/looks.py",
     # Files and venues.
     "market/importers", "market/live", "market/history.py", "market/recorder.py", "market/recording.py",
 }  # fmt: skip

@@ -17,6 +17,8 @@ SHOW = (
     "import ztb, json\n"
     "from ztb.strategies.loader import available, load_strategy\n"
     "from ztb.market.history import open_history\n"
+    "from importlib.resources import files\n"
+    "assert (files('ztb') / 'py.typed').is_file()\n"
     "facts = [ztb.__file__, sorted(available()), load_strategy('hold').path.as_posix(), open_history(None).digest]\n"
     "print(json.dumps(facts))\n"
 )

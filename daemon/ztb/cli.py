@@ -31,7 +31,8 @@ from ztb.commands.options import (
     given,
     instrument_flags,
 )
-from ztb.errors import ConfigError, UsageError, ZtbError
+from ztb.commands.study_verbs import study_app
+from ztb.errors import ConfigError, UsageError, ZtbError, expected_error
 from ztb.secrets import Redactor, known_secrets
 
 app = typer.Typer(
@@ -47,8 +48,26 @@ app.add_typer(daemon_app)
 app.add_typer(data_app, name="data")
 app.add_typer(config_app, name="config")
 app.add_typer(generations_app, name="generations")
+app.add_typer(study_app, name="study")
 
 _INTERRUPTED = 130
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from ztb.utils.installation import code_version
+
+        typer.echo(code_version())
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    """What all verbs share."""
 
 
 @app.command()
@@ -216,15 +235,6 @@ def init(
     return write(folder, system, root, as_json)
 
 
-@app.command()
-def version() -> int:
-    """Print the version."""
-    from ztb.utils.installation import code_version
-
-    typer.echo(code_version())
-    return 0
-
-
 @config_app.command("check")
 def config_check(config: ConfigFile = None, as_json: Json = False) -> int:
     """Say whether the configuration is sound."""
@@ -272,7 +282,7 @@ def run(arguments: list[str]) -> int:
     except ZtbError as error:
         return _say(error)
     except BaseExceptionGroup as group:
-        expected = _expected(group)
+        expected = expected_error(group)
         if expected is None:
             raise
         return _say(expected)
@@ -293,15 +303,6 @@ def run(arguments: list[str]) -> int:
 def _interrupted() -> int:
     typer.echo("ztb: interrupted; what was done so far is kept", err=True)
     return _INTERRUPTED
-
-
-def _expected(group: BaseExceptionGroup[BaseException]) -> ZtbError | None:
-    """The first error of a group that was raised on purpose."""
-    for error in group.exceptions:
-        found = _expected(error) if isinstance(error, BaseExceptionGroup) else error
-        if isinstance(found, ZtbError):
-            return found
-    return None
 
 
 def _say(error: ZtbError) -> int:

@@ -63,3 +63,12 @@ class ResourceError(ZtbError):
 
 class InvariantError(ZtbError):
     """The program contradicts itself: stop, exit, never continue; the daemon's next start flattens and halts."""
+
+
+def expected_error(group: BaseExceptionGroup[BaseException]) -> ZtbError | None:
+    """The first error of a group that was raised on purpose; None if there is none."""
+    for error in group.exceptions:
+        found = expected_error(error) if isinstance(error, BaseExceptionGroup) else error
+        if isinstance(found, ZtbError):
+            return found
+    return None

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from trading.markets import HOUR_NS, START_NS
 from ztb.execution.paper_config import PaperConfig
 from ztb.features import FeatureSet, Normaliser
-from ztb.learning.rollouts import BatchPolicy, episode_keys
+from ztb.learning.rollouts import episode_keys, new_actor
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import BAR, Ticks, empty_ticks
 from ztb.trading.bridge import FACT_EXPOSURE, BridgeConfig
@@ -179,11 +179,11 @@ class Examination:
 
     def _chooser(self, weights: Weights, greedy: bool) -> Choose:
         lanes = self.simulation.num_lanes
-        policy = BatchPolicy(SHAPE, weights, lanes, greedy=greedy)
+        actor = new_actor(SHAPE, weights, lanes)
         actions, logprobs = np.zeros((lanes, 2), np.int64), np.zeros(lanes, np.float32)
 
         def choose(seen: NDArray[np.float32], uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
-            policy.decide(seen, uniforms, actions, logprobs)
+            actor.act(seen, uniforms, actions, logprobs, greedy=greedy)
             return actions
 
         return choose

@@ -15,12 +15,12 @@ from ztb.learning.benchmarks import BenchmarkTracker, Comparison, PairedDifferen
 
 def paired(differences: NDArray[np.float64], every: int = 32) -> list[Comparison]:
     """Comparisons after each block of accounts whose log equities drift apart by `differences`."""
-    pairing, found, ahead = PairedDifference(), [], 0.0
-    pairing.add(100.0, 50.0)
-    for k, difference in enumerate(differences.tolist(), 1):
-        ahead += difference
-        pairing.add(100.0 * math.exp(ahead), 50.0)
-        if k % every == 0:
+    pairing, found = PairedDifference(), []
+    ours = 100.0 * np.exp(np.concatenate([[0.0], np.cumsum(differences)]))
+    pairing.add(ours[:1], np.full(1, 50.0))
+    for block in np.split(ours[1:], range(every, len(differences), every)):
+        pairing.add(block, np.full(len(block), 50.0))
+        if len(block) == every:
             found.append(pairing.comparison("frozen"))
     return found
 
@@ -64,8 +64,7 @@ def test_accounts_that_never_differ_and_accounts_used_up_have_no_interval():
     same = paired(np.zeros(2048))[-1]
     assert same.difference == 0.0 and same.low is None and same.answer == "too_early"
     pairing = PairedDifference()
-    for equity in (1.0, 2.0, 0.0, 5.0):
-        pairing.add(equity, 1.0)
+    pairing.add(np.array([1.0, 2.0, 0.0, 5.0]), np.ones(4))
     assert pairing.comparison("hold").difference is None
 
 
@@ -88,3 +87,15 @@ def test_what_the_size_of_the_account_did_is_not_credited_to_learning():
     assert helping.against("frozen").answer == "helps"
     assert helping.answer == "too_early" and helping.learning.baseline == "unlearnt"
     assert [one.baseline for one in helping.comparisons()] == ["unlearnt", "frozen", "flat"]
+
+
+def test_decisions_told_one_by_one_compare_as_those_told_together():
+    rng = np.random.default_rng(6)
+    ours, hold = np.exp(np.cumsum(0.01 * rng.standard_normal((2, 1500)), axis=1))
+    one, all_ = BenchmarkTracker(), BenchmarkTracker()
+    for k in range(1500):
+        one.follow(ours[k], {"hold": hold[k]})
+        if k == 700:
+            assert one.against("hold").decisions == 701  # asked in between, what waits is told first
+    all_.follow_all(ours, {"hold": hold})
+    assert one.comparisons() == all_.comparisons() and one.against("hold").low is not None

@@ -26,7 +26,7 @@ from learning.made_markets import (
 )
 from utils.checkpoint_states import proof_sample
 from ztb.execution.paper_config import PaperConfig
-from ztb.learning.rollouts import WindowCollector
+from ztb.learning.rollouts import SimulatedEnvironments, simulated_rollouts
 from ztb.trading.episodes import Episodes
 from ztb.trading.policy.weights import Weights, initial_weights
 from ztb.trading.ppo.config import PPOConfig
@@ -47,7 +47,9 @@ def trained(rho: float, seed: int, updates: int, bars: int = 200_000) -> Weights
     episodes = Episodes(2 * PPO.num_steps, random_start=True, random_account=True)
     simulation = Simulation(recording, BRIDGE, PaperConfig(), CASH, episodes, PPO.num_envs)
     weights = initial_weights(SHAPE, seed)
-    collector = WindowCollector(SHAPE, weights, simulation, PPO.num_steps, seed, 1.0 / SIGMA)
+    collector = simulated_rollouts(
+        SHAPE, weights, SimulatedEnvironments(simulation, 1.0 / SIGMA), steps=PPO.num_steps, seed=seed
+    )
     updater = PPOUpdater(SHAPE, PPO, weights, seed)
     for update in range(updates):
         updater.update(collector.collect(updater.weights()), 1.0 - update / updates)

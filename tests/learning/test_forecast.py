@@ -12,7 +12,7 @@ from ztb.features import FeatureSet, Normaliser
 from ztb.learning import forecast
 from ztb.learning.forecast import Forecast, fit_forecast
 from ztb.learning.luck import Luck
-from ztb.learning.rollouts import WindowCollector
+from ztb.learning.rollouts import SimulatedEnvironments, simulated_rollouts
 from ztb.trading.bridge import FACT_EQUITY, FACT_MID, BridgeConfig
 from ztb.trading.decision_clock import DecisionClock, Every
 from ztb.trading.episodes import Episodes
@@ -226,7 +226,9 @@ def test_a_collector_takes_the_luck_out_of_what_it_scales():
     weights = initial_weights(shape, 0)
     plainly, without = simulation(4), simulation(4)
     innovations = np.append(np.diff(np.log(without.recording.shared.mids)), 0.0)
-    one = WindowCollector(shape, weights, plainly, 16, 0, 100.0).collect(weights)
-    other = WindowCollector(shape, weights, without, 16, 0, 100.0, innovations=innovations).collect(weights)
+    one = simulated_rollouts(shape, weights, SimulatedEnvironments(plainly, 100.0), 16, 0).collect()
+    other = simulated_rollouts(
+        shape, weights, SimulatedEnvironments(without, 100.0, innovations=innovations), 16, 0
+    ).collect()
     assert np.array_equal(one.actions, other.actions) and not np.array_equal(one.rewards, other.rewards)
     assert np.std(other.rewards) < np.std(one.rewards)

@@ -136,7 +136,7 @@ def test_one_bad_reward_in_one_lane_of_one_rollout_costs_that_update_with_all_it
     dropped = bench.done[-1]
     assert isinstance(dropped, Dropped) and not dropped.astray
     assert "reward: not finite at decision" in dropped.why
-    assert f"in environment 2 at step {step % 8}" in dropped.why
+    assert "in environment 2" in dropped.why
     assert bench.state == before
     bench.learn(1)
     assert isinstance(bench.done[-1], Updated) and bench.done[-1].update == 4

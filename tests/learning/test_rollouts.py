@@ -8,7 +8,7 @@ import pytest
 from trading.markets import HOUR_NS, SPOT, bars
 from ztb.execution.paper_config import PaperConfig
 from ztb.features import FeatureSet, Normaliser
-from ztb.learning.rollouts import WindowCollector
+from ztb.learning.rollouts import SimulatedEnvironments, simulated_rollouts
 from ztb.market.ticks import GAP, Ticks
 from ztb.trading.bridge import BridgeConfig
 from ztb.trading.decision_clock import DecisionClock, Every
@@ -16,6 +16,7 @@ from ztb.trading.episodes import Episodes
 from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.policy.serving import ServingPolicy
 from ztb.trading.policy.weights import NetworkShape, Weights, initial_weights
+from ztb.trading.ppo.collector import RolloutCollector
 from ztb.trading.ppo.rollout import Rollout
 from ztb.trading.recording import Recording, record
 from ztb.trading.simulation import Simulation
@@ -41,9 +42,11 @@ def weights(seed: int = 0) -> Weights:
     return {name: array * np.float32(4.0) for name, array in initial_weights(SHAPE, seed).items()}
 
 
-def collector(seed: int = 0, ticks: Ticks | None = None) -> WindowCollector:
+def collector(seed: int = 0, ticks: Ticks | None = None) -> RolloutCollector[SimulatedEnvironments]:
     recording = recording_of(bars(200) if ticks is None else ticks)
-    return WindowCollector(SHAPE, weights(), simulation_of(recording), STEPS, seed, 100.0)
+    return simulated_rollouts(
+        SHAPE, weights(), SimulatedEnvironments(simulation_of(recording), 100.0), STEPS, seed
+    )
 
 
 def bits(rollout: Rollout) -> list[bytes]:
@@ -66,8 +69,8 @@ def test_actions_log_probs_and_values_are_the_serving_policys():
 
 def test_the_same_actions_by_hand_give_the_same_rollout_and_the_true_last_observations():
     made = collector()
-    twin = simulation_of(made.simulation.recording)
-    twin.load_state(made.simulation.state())
+    twin = simulation_of(made.environments.simulation.recording)
+    twin.load_state(made.environments.simulation.state())
     rollout = made.collect(weights())
     serving = ServingPolicy(SHAPE, weights())
     for t in range(STEPS):
@@ -96,7 +99,8 @@ def test_a_seed_fixes_the_rollouts_and_episodes_go_on_between_them():
 def test_a_saved_state_goes_on_bit_for_bit():
     one, two = collector(3), collector(4)
     one.collect(weights())
-    two.load_state(one.state())
+    two.generator.bit_generator.state = one.generator.bit_generator.state
+    two.environments.simulation.load_state(one.environments.simulation.state())
     assert bits(one.collect(weights(1))) == bits(two.collect(weights(1)))
 
 
@@ -106,7 +110,7 @@ def test_what_spans_a_gap_is_not_trained_on():
     made = collector(0, ticks)
     gap_ns = ticks["ts_ns"][40]
     rollout = made.collect(weights())
-    twin = simulation_of(made.simulation.recording)
+    twin = simulation_of(made.environments.simulation.recording)
     twin.reset(np.random.Generator(np.random.PCG64(0)).integers(0, 2**62, LANES))
     for t in range(STEPS):
         outcome = twin.step(rollout.actions[t])
@@ -119,7 +123,7 @@ def test_what_spans_a_gap_is_not_trained_on():
 def test_a_window_of_decisions_is_never_left():
     recording = recording_of(bars(200)).window(50, 90)
     simulation = simulation_of(recording)
-    made = WindowCollector(SHAPE, weights(), simulation, STEPS, 0)
+    made = simulated_rollouts(SHAPE, weights(), SimulatedEnvironments(simulation), STEPS, 0)
     times = recording.shared.times_ns
     for _ in range(10):
         made.collect(weights())

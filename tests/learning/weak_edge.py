@@ -21,7 +21,7 @@ from ztb.config import Config
 from ztb.execution.paper_config import PaperConfig
 from ztb.features import SHIPPED, FeatureSet
 from ztb.learning.luck import Luck
-from ztb.learning.rollouts import BatchPolicy
+from ztb.learning.rollouts import new_actor
 from ztb.learning.training import Training, split
 from ztb.learning.training_settings import PretrainSettings
 from ztb.market.history import open_history
@@ -169,11 +169,11 @@ class Trial:
     def greedy(self, weights: Weights, settings: PretrainSettings) -> Result:
         """Of the most probable action of `weights`."""
         simulation = self._simulation()
-        policy = BatchPolicy(settings.shape(self._ahead.feature_size), weights, 1, greedy=True)
+        actor = new_actor(settings.shape(self._ahead.feature_size), weights, 1)
         actions, uniforms, logprobs = np.zeros((1, 2), np.int64), np.zeros((1, 2)), np.zeros(1, np.float32)
 
         def choose(_: int, seen: NDArray[np.float32]) -> NDArray[np.int64]:
-            policy.decide(seen, uniforms, actions, logprobs)
+            actor.act(seen, uniforms, actions, logprobs, greedy=True)
             return actions
 
         return self._run(simulation, choose)

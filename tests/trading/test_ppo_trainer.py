@@ -82,7 +82,7 @@ def test_a_resumed_training_ends_with_the_same_bits(env: Any) -> None:
     resumed.train(total)
     assert digest(resumed) == digest(straight)
     assert resumed.state()["episodes"] is not None
-    assert list(resumed._collector.episodes.returns) == list(straight._collector.episodes.returns)
+    assert list(resumed._environments.episodes.returns) == list(straight._environments.episodes.returns)
 
 
 def test_each_part_of_the_state_matters() -> None:

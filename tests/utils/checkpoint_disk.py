@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ztb.utils.checkpoint import files
+from ztb.utils import files
 from ztb.utils.checkpoint.store import Store
 
 
@@ -92,7 +92,7 @@ class Disk:
         else:
             self._named[path] = inode
 
-    def _files_create(self, descriptor: int, path: Path) -> None:
+    def _files_create(self, descriptor: int, path: Path, _mode: int = 0o644) -> None:
         self._open[descriptor] = next(self._inodes)
         self._name(path, self._open[descriptor])
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from ztb.utils import CheckpointManager
-from ztb.utils.checkpoint import NoGeneration, files
+from ztb.utils import CheckpointManager, files
+from ztb.utils.checkpoint import NoGeneration
 
 OPERATIONS = (
     "create",

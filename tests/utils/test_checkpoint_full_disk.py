@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from utils.checkpoint_states import child_environment
-from ztb.utils import CheckpointManager
-from ztb.utils.checkpoint import SaveFailed, files
+from ztb.utils import CheckpointManager, files
+from ztb.utils.checkpoint import SaveFailed
 
 MEGABYTE = 1 << 20
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from ztb.errors import UsageError
-from ztb.utils import CheckpointManager
-from ztb.utils.checkpoint import Generation, files
+from ztb.utils import CheckpointManager, files
+from ztb.utils.checkpoint import Generation
 from ztb.utils.checkpoint.arena import ALIGNMENT, Arena
 from ztb.utils.checkpoint.snapshot import copy
 from ztb.utils.checkpoint.worker import WriterThread

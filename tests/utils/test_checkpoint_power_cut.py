@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from utils.checkpoint_disk import Disk, Fact, Files, Name, lay_out, power_cuts
-from ztb.utils import CheckpointManager
-from ztb.utils.checkpoint import NoGeneration, files
+from ztb.utils import CheckpointManager, files
+from ztb.utils.checkpoint import NoGeneration
 
 
 def state(number: int) -> dict[str, Any]:

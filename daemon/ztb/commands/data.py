@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ztb.errors import DataError
+from ztb.utils.moments import when
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -217,13 +217,6 @@ def findings(report: Mapping[str, Any]) -> Iterator[str]:
         if report[name]:
             yield f"{report[name]:,} {what}"
     yield from report["notes"]
-
-
-def when(ts_ns: int | None) -> str:
-    """A time as people read it, in UTC to the second."""
-    if ts_ns is None:
-        return "never"
-    return datetime.fromtimestamp(ts_ns // 10**9, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _show_verdicts(results: Sequence[Mapping[str, Any]]) -> None:

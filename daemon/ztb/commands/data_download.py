@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from ztb.commands.data import when
 from ztb.config import MarketSection, load_config
 from ztb.errors import UsageError
 from ztb.runtime.clock import SystemClock
+from ztb.utils.moments import when
 
 if TYPE_CHECKING:
     from collections.abc import Generator

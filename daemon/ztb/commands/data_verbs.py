@@ -69,7 +69,7 @@ def download(
     """Fetch a venue's history through ccxt into recordings that replay and train read."""
     from ztb.commands.data_download import DownloadOptions
     from ztb.commands.data_download import download as fetch
-    from ztb.commands.moments import parse_span_of
+    from ztb.utils.moments import parse_span_of
 
     flags = given(market__venue=venue, market__symbol=symbol, market__timeframe=timeframe)
     moments = parse_span_of(start, end)

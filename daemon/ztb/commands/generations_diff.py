@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from ztb.commands.generations import print_facts
 from ztb.errors import UsageError
-from ztb.learning.gate.behaviour import compare
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import DecisionRow, GenerationRow
 from ztb.ledger.run_directory import RunDirectory
 from ztb.strategies.loader import load_strategy
 from ztb.telemetry.why.explanation import ancestors
 from ztb.telemetry.why.recomputation import kept_generations, load_weights, observation_of
-from ztb.trading.policy.network import new_outputs
+from ztb.trading.policy.categorical import divergence
+from ztb.trading.policy.network import new_evaluator
 from ztb.trading.policy.weights import NetworkShape, Weights
 from ztb.trading.sizing import TIMINGS
 
@@ -95,8 +95,8 @@ def _divergence(
     ppo, heads = manifest["config"]["ppo"], (len(manifest["ladder"]), TIMINGS)
     shape = NetworkShape(seen.shape[1], heads, tuple(ppo["hidden"]), ppo["shared_trunk"])
     make = load_strategy(manifest["config"]["strategy"]["name"]).network
-    logits = [new_outputs(shape, each, make, len(seen))(seen)[:, :-1].copy() for each in weights]
-    return {"observations": len(seen), "kl": compare(logits[0], logits[1], heads).kl}
+    logits = [new_evaluator(shape, each, make, len(seen))(seen)[:, :-1].copy() for each in weights]
+    return {"observations": len(seen), "kl": divergence(logits[0], logits[1], heads).kl}
 
 
 def _table(facts: dict[str, Any]) -> Table:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from ztb.errors import UsageError
+from ztb.market.instrument import parse_increment
 
 Data: TypeAlias = Annotated[
     list[Path] | None,
@@ -97,16 +96,8 @@ def instrument_flags(
 
 
 def increment(text: str | None, flag: str) -> Decimal | None:
-    """An exact decimal above 0, or None if `text` is. UsageError otherwise."""
-    if text is None:
-        return None
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        raise UsageError(f"{flag} {text!r}: not a decimal number, such as 0.01") from None
-    if not number.is_finite() or number <= 0:
-        raise UsageError(f"{flag} {text!r}: must be above 0")
-    return number
+    """What a flag gives, or None if it was not given. UsageError for an increment that is none."""
+    return None if text is None else parse_increment(text, flag)
 
 
 _SAID = "compiling, this first time: about a minute, on a busy machine more"
@@ -114,5 +105,7 @@ _SAID = "compiling, this first time: about a minute, on a busy machine more"
 
 def say_if_it_compiles(say: Callable[[str], None]) -> None:
     """Call `say` where nothing is compiled yet: new on this machine, or updated."""
-    if not any(Path(os.environ["NUMBA_CACHE_DIR"]).rglob("*.nbc")):
+    from ztb.utils.kernel import anything_compiled
+
+    if not anything_compiled():
         say(_SAID)

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ztb.commands.data import when
-from ztb.commands.moments import parse_span_of
 from ztb.commands.options import say_if_it_compiles
 from ztb.config import Config, load_config
 from ztb.errors import DataError, UsageError
 from ztb.learning.service.initial_policy import parse_span
 from ztb.ledger.run_directory import RunDirectory, create_run_directory
-from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data, run_to_end
+from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data, run_to_end, seen_in_training
 from ztb.secrets import known_secrets
 from ztb.telemetry.logs import configure_logging
+from ztb.utils.moments import parse_span_of
 
 if TYPE_CHECKING:
     from ztb.runtime.verify.record import Recorded
     from ztb.runtime.verify.repeating import Repeated
 
-SHIPPED_PRETRAIN = "180d"
 _IN_STEP = "; a replay learns in step with its ticks, so every generation was made again too"
 _LEARNERS = {
     "off": "; nothing was learnt in it",
@@ -59,37 +56,20 @@ def run_replay(options: ReplayOptions) -> int:
     directory = create_run_directory(options.out, "replay")
     summary = _run(request, directory, options.as_json)
     _print(summary, directory, options.as_json)
-    _say_what_was_seen(options.from_generation, summary)
+    seen = seen_in_training(options.from_generation, summary)
+    if seen is not None:
+        # On the error stream: such a replay is no evidence.
+        typer.echo(f"ztb: {seen}", err=True)
     return 0
 
 
-def _say_what_was_seen(generation: str | None, summary: dict[str, Any]) -> None:
-    """On the error stream: the replayed span is one that the policy was trained on, which is no evidence."""
-    if generation is None:
-        return
-    told = Path(re.sub(r":\d+$", "", generation)) / "summary.json"
-    trained = json.loads(told.read_text(encoding="utf-8")).get("trained_on") if told.is_file() else None
-    began = summary["trade_first_ts"]
-    if trained and began is not None and began <= trained["last_ts"]:
-        typer.echo(
-            f"ztb: {generation} was trained on what happened until {when(trained['last_ts'])}: what it does before, "
-            "here too, says nothing of what it can do",
-            err=True,
-        )
-
-
 def _request(options: ReplayOptions) -> ReplayRequest:
-    pretrain = options.pretrain
-    if pretrain is None and not options.paths and options.from_generation is None:
-        pretrain = SHIPPED_PRETRAIN
-    start_ns, end_ns = parse_span_of(options.start, options.end)
-    return ReplayRequest(
-        config=load_config(options.config_path, options.flags).config,
-        paths=options.paths,
-        seed=options.seed,
-        start_ns=start_ns,
-        end_ns=end_ns,
-        pretrain_ns=parse_span(pretrain),
+    return ReplayRequest.of(
+        load_config(options.config_path, options.flags).config,
+        options.paths,
+        options.seed,
+        span_ns=parse_span_of(options.start, options.end),
+        pretrain_ns=None if options.pretrain is None else parse_span(options.pretrain),
         from_generation=options.from_generation,
     )
 
@@ -114,6 +94,7 @@ def repeat_run(run: Path, out: Path | None, as_json: bool, relearn: bool = False
         end_ns=manifest["end_ns"],
         pretrain_ns=manifest["pretrain_ns"],
         from_generation=manifest["from_generation"],
+        embargo_ns=manifest.get("embargo_ns", 0),  # runs of earlier releases do not say
     )
     directory = create_run_directory(out, "replay")
     summary = _run(request, directory, as_json)

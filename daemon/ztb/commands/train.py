@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ztb.commands.moments import parse_span_of
 from ztb.commands.options import say_if_it_compiles
 from ztb.config import load_config
 from ztb.errors import UsageError
 from ztb.learning.service.initial_policy import parse_span
 from ztb.ledger.run_directory import RunDirectory, create_run_directory
 from ztb.telemetry.logs import set_log_level
+from ztb.utils.moments import parse_span_of
 
 if TYPE_CHECKING:
     from ztb.runtime.modes.train import TrainingRun, TrainRequest

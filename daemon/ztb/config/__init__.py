@@ -4,7 +4,7 @@ Precedence: flags, environment, file, default; every value knows where it came f
 """
 
 from ztb.config.learning import ONLINE_PROFILES, PPO_DEFAULTS, GateSection
-from ztb.config.loading import Loaded, load_config
+from ztb.config.loading import Loaded, load_config, with_settings
 from ztb.config.market import MarketSection
 from ztb.config.model import Config, config_hash, schema
 from ztb.config.running import MqttSection, TelemetrySection
@@ -21,4 +21,5 @@ __all__ = [
     "config_hash",
     "load_config",
     "schema",
+    "with_settings",
 ]

@@ -33,9 +33,15 @@ _Tree = dict[str, Any]
 
 
 def load_config(
-    path: Path | None, flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] = os.environ
+    path: Path | None,
+    flags: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] = os.environ,
+    origin: str = "flag",
 ) -> Loaded:
-    """Read `path` (None: no file), then apply environment and flags (dotted keys). ConfigError says what to mend."""
+    """Read `path` (None: no file), then apply environment and flags (dotted keys), which errors call `origin`.
+
+    ConfigError says what to mend.
+    """
     tree: _Tree = Config().model_dump(mode="json")
     origins: dict[str, str] = {}
     if path is not None:
@@ -44,9 +50,35 @@ def load_config(
             _require_known(section, tree, str(path), "section")
         _overlay(tree, _flatten(content), str(path), origins)
     _overlay(tree, _from_environment(environment), "environment", origins)
-    _overlay(tree, dict(flags or {}), "flag", origins)
+    _overlay(tree, dict(flags or {}), origin, origins)
     try:
         return Loaded(Config.model_validate(tree), origins)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, origins)) from None
+
+
+STRATEGY_OPTION = "strategy.options."
+"""Before the name of one of a strategy's own options."""
+
+
+def is_own(setting: str) -> bool:
+    """Whether a dotted key names one of a strategy's own options."""
+    return setting.startswith(STRATEGY_OPTION)
+
+
+def with_settings(config: Config, settings: Mapping[str, Any], origin: str) -> Config:
+    """`config` with `settings` (dotted keys; `strategy.options.NAME` for one of a strategy's own). ConfigError says
+    what to mend, and that it came from `origin`.
+    """
+    tree: _Tree = config.model_dump(mode="json")
+    own = {name.removeprefix(STRATEGY_OPTION): value for name, value in settings.items() if is_own(name)}
+    flat = {name: value for name, value in settings.items() if not is_own(name)}
+    if own:
+        flat["strategy.options"] = {**tree["strategy"]["options"], **own}
+    origins: dict[str, str] = {}
+    _overlay(tree, flat, origin, origins)
+    try:
+        return Config.model_validate(tree)
     except ValidationError as error:
         raise ConfigError(_explain(error, origins)) from None
 

@@ -16,9 +16,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ztb.utils.kernel import kernel
+
 CONFIDENCE = 0.95
 _BLOCK = 32
 _LEAST_BLOCKS = 16
+_TOGETHER = 256  # decisions that enter the comparisons at once
 _SHARPEST_AT = 256.0
 """Blocks at which the interval is as narrow as it can be made for any one n."""
 
@@ -52,43 +58,68 @@ class Comparison:
         }  # fmt: skip
 
 
+_PAIRING: np.dtype[np.void] = np.dtype(
+    [
+        ("decisions", "<i8"),
+        ("over", "<i8"),  # one of the equities was used up: nothing is compared any more
+        ("last", "<f8"),  # log ratios: at the last decision, the first, and where the present block began
+        ("first", "<f8"),
+        ("opened", "<f8"),
+        ("blocks", "<i8"),
+        ("mean", "<f8"),
+        ("squares", "<f8"),
+    ]
+)
+
+
+@kernel
+def _add(pairing: np.void, ours: float, theirs: float) -> None:
+    """The equities at the next decision; a block that ends enters mean and squares by Welford's recurrence."""
+    if pairing["over"] == 1:
+        return
+    if not (ours > 0.0 and theirs > 0.0):
+        pairing["over"] = 1
+        return
+    last = math.log(ours / theirs)
+    pairing["last"] = last
+    if pairing["decisions"] == 0:
+        pairing["first"] = last
+        pairing["opened"] = last
+    elif pairing["decisions"] % _BLOCK == 0:
+        pairing["blocks"] += 1
+        apart = last - pairing["opened"] - pairing["mean"]
+        pairing["mean"] += apart / pairing["blocks"]
+        pairing["squares"] += apart * (last - pairing["opened"] - pairing["mean"])
+        pairing["opened"] = last
+    pairing["decisions"] += 1
+
+
+@kernel
+def _add_all(pairing: NDArray[np.void], ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> None:
+    for k in range(len(ours)):
+        _add(pairing[0], ours[k], theirs[k])
+
+
 class PairedDifference:
     """Our equity and theirs, decision by decision."""
 
     def __init__(self) -> None:
-        self.decisions = 0
-        self._last: float | None = 0.0
-        self._first = self._opened = 0.0
-        self._blocks = 0
-        self._mean = self._squares = 0.0
+        self._pairing = np.zeros(1, _PAIRING)
 
-    def add(self, ours: float, theirs: float) -> None:
-        """The equities at the next decision; nothing is compared any more once one is used up."""
-        if self._last is None:
-            return
-        if ours <= 0.0 or theirs <= 0.0:
-            self._last = None
-            return
-        self._last = math.log(ours / theirs)
-        if self.decisions == 0:
-            self._first = self._opened = self._last
-        elif self.decisions % _BLOCK == 0:
-            self._close_block(self._last - self._opened)
-            self._opened = self._last
-        self.decisions += 1
+    @property
+    def decisions(self) -> int:
+        return int(self._pairing["decisions"][0])
 
-    def _close_block(self, difference: float) -> None:
-        """Welford's recurrence."""
-        self._blocks += 1
-        apart = difference - self._mean
-        self._mean += apart / self._blocks
-        self._squares += apart * (difference - self._mean)
+    def add(self, ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> None:
+        """The equities (N,) at the next decisions; nothing is compared any more once one is used up."""
+        _add_all(self._pairing, ours, theirs)
 
     def comparison(self, baseline: str) -> Comparison:
         """What there is to say so far."""
-        if self._last is None or self.decisions == 0:
+        pairing = self._pairing[0]
+        if pairing["over"] or self.decisions == 0:
             return Comparison(baseline, self.decisions, None, None, None)
-        total, width = self._last - self._first, self._half_width()
+        total, width = float(pairing["last"] - pairing["first"]), self._half_width()
         if width is None:
             return Comparison(baseline, self.decisions, math.expm1(total), None, None)
         return Comparison(
@@ -97,13 +128,13 @@ class PairedDifference:
 
     def _half_width(self) -> float | None:
         """Of the interval of the sum over all blocks; None while there are too few, or nothing ever differed."""
-        n = self._blocks
-        if n < _LEAST_BLOCKS or self._squares == 0.0:
+        n, squares = int(self._pairing["blocks"][0]), float(self._pairing["squares"][0])
+        if n < _LEAST_BLOCKS or squares == 0.0:
             return None
         alpha = 1.0 - CONFIDENCE
         narrow = -2.0 * math.log(alpha)
         grown = n * (narrow + math.log(narrow + 1.0)) / _SHARPEST_AT + 1.0
-        deviation = math.sqrt(self._squares / (n - 1))
+        deviation = math.sqrt(squares / (n - 1))
         factor = 2.0 * grown / (grown - 1.0) * math.log(math.sqrt(grown) / alpha)
         return deviation * math.sqrt(n * factor)
 
@@ -119,21 +150,43 @@ class BenchmarkTracker:
 
     def __init__(self) -> None:
         self._pairings: defaultdict[str, PairedDifference] = defaultdict(PairedDifference)
+        self._waiting: list[tuple[float, Mapping[str, float]]] = []
 
     def follow(self, equity: float, others: Mapping[str, float]) -> None:
         """Equities at a decision: our own, and those of the accounts beside it."""
+        self._waiting.append((equity, dict(others)))
+        if len(self._waiting) == _TOGETHER:
+            self._settle()
+
+    def follow_all(self, equity: NDArray[np.float64], others: Mapping[str, NDArray[np.float64]]) -> None:
+        """As `follow`, at N decisions: every array (N,)."""
+        self._settle()
         for name, theirs in others.items():
             self._pairings[name].add(equity, theirs)
-        self._pairings["flat"].add(equity, 1.0)
+        self._pairings["flat"].add(equity, np.ones_like(equity))
+
+    def _settle(self) -> None:
+        """Enter what waits: a kernel's call for each decision would cost more than what it does."""
+        told: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+        for equity, others in self._waiting:
+            for name, theirs in others.items():
+                told[name].append((equity, theirs))
+            told["flat"].append((equity, 1.0))
+        self._waiting.clear()
+        for name, pairs in told.items():
+            ours, theirs = np.array(pairs).T.copy()
+            self._pairings[name].add(ours, theirs)
 
     def comparisons(self) -> tuple[Comparison, ...]:
         """One with each account, that which says whether learning helps first, flat last."""
+        self._settle()
         order = {name: place for place, name in enumerate((UNLEARNT, "frozen", "hold"))}
         names = sorted(self._pairings, key=lambda name: order.get(name, len(order)))
         return tuple(self._pairings[name].comparison(name) for name in names)
 
     def against(self, name: str) -> Comparison:
         """The comparison with one account, whether there is one or not."""
+        self._settle()
         return self._pairings.get(name, PairedDifference()).comparison(name)
 
     @property
@@ -141,6 +194,7 @@ class BenchmarkTracker:
         """What says whether learning helps: where experts share the account, the same without what was learnt, since
         the size that it gave generation 0 is no merit of learning; else generation 0 never updated.
         """
+        self._settle()
         return self.against(UNLEARNT if UNLEARNT in self._pairings else "frozen")
 
     @property

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.learning.luck import Luck
-from ztb.learning.rollouts import BatchPolicy, episode_keys
+from ztb.learning.rollouts import episode_keys
 from ztb.learning.training_settings import PretrainSettings
 from ztb.trading.episodes import Episodes
+from ztb.trading.policy.evaluator import Actor
 from ztb.trading.recording import Recording
 from ztb.trading.simulation import Simulation
 from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMINGS
@@ -59,14 +60,15 @@ class HoldoutEvaluator:
         self._rungs = len(settings.bridge.ladder)
         self._flat = settings.bridge.ladder.index(0.0)
         self._logprobs = np.zeros(lanes, np.float32)
+        self._greedy = not settings.sample
 
-    def policy(self, policy: BatchPolicy) -> HoldoutScore:
-        """The mean rewards a decision of `policy`."""
+    def policy(self, actor: Actor) -> HoldoutScore:
+        """The mean rewards a decision of `actor`, acting as it will serve."""
         actions = np.zeros((len(self._keys), 2), np.int64)
 
         def choose(uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
             seen = self._simulation.outcome.observations
-            policy.decide(seen, uniforms, actions, self._logprobs)
+            actor.act(seen, uniforms, actions, self._logprobs, greedy=self._greedy)
             return actions
 
         return self._mean(choose)

@@ -239,7 +239,7 @@ class OnlineLearner:
             raise NonFiniteError("reward", "the reward of a decision of our own is not finite")
         if collector is None:
             return self.updater.update(own) if self.config.own_share > 0.0 and own.mask.any() else None
-        own_lanes = self.config.own_lanes(collector.simulation.num_lanes)
+        own_lanes = self.config.own_lanes(collector.environments.num_envs)
         kept = [newest_lanes(fold(own, len(collector.rollout.rewards)), own_lanes)] if own_lanes else []
         stats = None
         for _ in range(self.config.passes):

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from ztb.execution.paper_config import PaperConfig
-from ztb.learning.rollouts import WindowCollector
+from ztb.learning.rollouts import SimulatedEnvironments, simulated_rollouts
 from ztb.learning.window import RecentWindow
 from ztb.market.instrument import Instrument
 from ztb.trading.bridge import BridgeConfig
 from ztb.trading.episodes import Episodes
 from ztb.trading.policy.network import MakeNetwork
 from ztb.trading.policy.weights import NetworkShape, Weights
+from ztb.trading.ppo.collector import RolloutCollector
 from ztb.trading.recording import Recording
 from ztb.trading.simulation import Simulation
 from ztb.trading.strategy import OwnReward
@@ -82,7 +83,9 @@ class RecentRollouts:
         if piece is not None:
             self.on_piece(piece)
 
-    def collector(self, weights: Weights, account: AccountState) -> WindowCollector | None:
+    def collector(
+        self, weights: Weights, account: AccountState
+    ) -> RolloutCollector[SimulatedEnvironments] | None:
         """What fills rollouts over the window; None while that is too short for one.
 
         Its accounts are worth what `account` is, since what a lot is of that matters to small ones; a ruined one is
@@ -96,10 +99,14 @@ class RecentRollouts:
         episodes = Episodes(config.horizon_decisions, True, random_account=True, most_drawdown=fallen)
         cash = account.equity if account.equity > 0.0 else config.start_cash
         simulation = Simulation(recording, config.bridge, config.paper, cash, episodes, config.lanes)
-        return WindowCollector(
-            self._shape, weights, simulation, config.horizon_decisions, int(self._generator.integers(_SEEDS)),
-            self._reward_scale, self.make, self.own_reward,
-        )  # fmt: skip
+        return simulated_rollouts(
+            self._shape,
+            weights,
+            SimulatedEnvironments(simulation, self._reward_scale, self.own_reward),
+            steps=config.horizon_decisions,
+            seed=int(self._generator.integers(_SEEDS)),
+            make=self.make,
+        )
 
     def state(self) -> dict[str, Any]:
         """Everything that the next rollouts depend on, save weights and window."""

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from ztb.errors import DataError, NonFiniteError, StrategyError
 from ztb.learning.forecast import fit_forecast
 from ztb.learning.holdout import HoldoutEvaluator, Validation
-from ztb.learning.rollouts import BatchPolicy, WindowCollector
+from ztb.learning.rollouts import SimulatedEnvironments, new_actor, simulated_rollouts
 from ztb.learning.training_settings import PretrainSettings
 from ztb.trading.episodes import Episodes
-from ztb.trading.policy.network import build_module, first_weights
+from ztb.trading.policy.network import first_weights
+from ztb.trading.policy.torch_network import build_module
 from ztb.trading.policy.weights import Weights
 from ztb.trading.ppo.rollout import Rollout, UpdateStats
 from ztb.trading.ppo.update import PPOUpdater
@@ -107,15 +108,15 @@ class Training:
         )
         self.settings = settings
         trained, examined = _innovations(recording, held_out, settings)
-        self._collector = WindowCollector(
-            shape, weights, simulation, ppo.num_steps, seed, settings.reward_scale, settings.network,
-            settings.own_reward, trained,
-        )  # fmt: skip
-        module = build_module(shape, settings.network, seed) if settings.network else None
-        self.updater = PPOUpdater(shape, ppo, weights, seed, settings.device, module)
-        self._policy = BatchPolicy(
-            shape, weights, settings.validation_lanes, settings.network, greedy=not settings.sample
+        environments = SimulatedEnvironments(
+            simulation, settings.reward_scale, settings.own_reward, innovations=trained
         )
+        self._collector = simulated_rollouts(
+            shape, weights, environments, steps=ppo.num_steps, seed=seed, make=settings.network
+        )
+        module = build_module(shape, settings.network, seed) if settings.network else None
+        self.updater = PPOUpdater(shape, ppo, weights, seed, device=settings.device, module=module)
+        self._actor = new_actor(shape, weights, settings.validation_lanes, settings.network)
         self._examination = HoldoutEvaluator(held_out, settings, seed, examined)
         self.best = Best(-np.inf, -np.inf, 0, weights, self.updater.state())
         self.curve: list[CurvePoint] = []
@@ -142,7 +143,7 @@ class Training:
         """
         settings, number = self.settings, self.updates + 1
         try:
-            rollout = self._collector.collect(self.updater.weights())
+            rollout = self._collector.collect(weights=self.updater.weights())
             stats = self.updater.update(rollout, 1.0 - (number - 1) / settings.updates)
         except NonFiniteError as error:
             raise self._explained(error, number) from None
@@ -168,8 +169,8 @@ class Training:
 
     def _examine(self, number: int) -> float:
         weights = self.updater.weights()
-        self._policy.load(weights)
-        found = self._examination.policy(self._policy)
+        self._actor.evaluator.load(weights)
+        found = self._examination.policy(self._actor)
         if not math.isfinite(found.less_luck):
             raise NonFiniteError(
                 "reward", f"the mean reward on the held-out part is {found.less_luck} at update {number}"
@@ -190,7 +191,10 @@ class Training:
             best[name] = _known(best[name])
         return {
             "updater": self.updater.state(),
-            "collector": self._collector.state(),
+            "collector": {
+                "generator": self._collector.generator.bit_generator.state,
+                "simulation": self._collector.environments.simulation.state(),
+            },
             "best": best,
             "curve": [point.plain() for point in self.curve],
         }
@@ -198,7 +202,8 @@ class Training:
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from `state()`."""
         self.updater.load_state(state["updater"])
-        self._collector.load_state(state["collector"])
+        self._collector.generator.bit_generator.state = state["collector"]["generator"]
+        self._collector.environments.simulation.load_state(state["collector"]["simulation"])
         best: dict[str, Any] = dict(state["best"])
         for name in ("validation", "reward"):
             best[name] = -np.inf if best[name] is None else best[name]

@@ -27,7 +27,6 @@ _FIELDS: list[pa.Field[Any]] = [
     pa.field("verdict", pa.string(), nullable=False),
 ]
 DECISIONS_SCHEMA = pa.schema(_FIELDS)
-_BATCH = 8192
 
 
 def export_decisions(journal: Path, out: Path) -> int:
@@ -36,19 +35,14 @@ def export_decisions(journal: Path, out: Path) -> int:
     partial = out.with_suffix(".partial")
     count = 0
     with pq.ParquetWriter(partial, DECISIONS_SCHEMA, compression="zstd") as writer:
-        batch: list[DecisionRow] = []
-        for row in reader.rows(DecisionRow):
-            batch.append(row)
-            if len(batch) == _BATCH:
-                writer.write_batch(_record_batch(batch))
-                count += len(batch)
-                batch.clear()
-        writer.write_batch(_record_batch(batch))
+        for columns in reader.columns(DecisionRow, tuple(DECISIONS_SCHEMA.names)):
+            writer.write_batch(_record_batch(columns))
+            count += len(columns[0])
     reader.close()
     partial.replace(out)
-    return count + len(batch)
+    return count
 
 
-def _record_batch(rows: list[DecisionRow]) -> pa.RecordBatch:
-    columns = [pa.array([getattr(row, field.name) for row in rows], field.type) for field in DECISIONS_SCHEMA]
-    return pa.RecordBatch.from_arrays(columns, schema=DECISIONS_SCHEMA)
+def _record_batch(columns: tuple[tuple[Any, ...], ...]) -> pa.RecordBatch:
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, DECISIONS_SCHEMA, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=DECISIONS_SCHEMA)

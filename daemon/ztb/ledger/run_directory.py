@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ztb.errors import DataError, UsageError
+from ztb.utils import files
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,7 @@ class RunDirectory:
 
     def write_json(self, path: Path, content: Mapping[str, Any]) -> None:
         """Write `content` in one step: complete or not at all, durable on return."""
-        partial = path.with_suffix(".partial")
-        with partial.open("w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2, allow_nan=False)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        files.write_durably(path, f"{json.dumps(content, indent=2, allow_nan=False)}\n".encode())
 
     def read_json(self, path: Path) -> dict[str, Any]:
         """The content of one of the run's JSON files. DataError if it is missing or damaged."""
@@ -70,7 +65,7 @@ class RunDirectory:
     def make(self) -> RunDirectory:
         """Itself, the folder made where it is missing. UsageError if it cannot be."""
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            files.make_folder(self.path)
         except OSError as error:
             raise UsageError(
                 f"{self.path}: cannot be created ({error.strerror}); choose another --out"
@@ -78,12 +73,14 @@ class RunDirectory:
         return self
 
     @contextlib.contextmanager
-    def held(self) -> Generator[None]:
+    def held(
+        self, busy: str = "a daemon runs there already; `ztb status --run {}` asks it"
+    ) -> Generator[None]:
         """While the context lasts no other process may hold it; the kernel lets go of it, however ours ends.
 
-        UsageError if another one holds it, or if it is not ours to write.
+        UsageError if another one holds it, which `busy` says, or if it is not ours to write.
         """
-        lock = self._lock()
+        lock = self._lock(busy.format(self.path))
         try:
             yield
         finally:
@@ -101,7 +98,7 @@ class RunDirectory:
             return False
         return False
 
-    def _lock(self) -> int:
+    def _lock(self, busy: str) -> int:
         try:
             lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -112,15 +109,18 @@ class RunDirectory:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(lock)
-            raise UsageError(
-                f"{self.path}: a daemon runs there already; `ztb status --run {self.path}` asks it"
-            ) from None
+            raise UsageError(f"{self.path}: {busy}") from None
         return lock
+
+
+def next_free(folder: Path, name: str) -> Path:
+    """The next free `folder/<name>-NNN`, from 001 on."""
+    return _free(folder, f"{name}-", 1)
 
 
 def create_run_directory(out: Path | None, mode: str) -> RunDirectory:
     """`out`, or the next free `runs/<mode>-NNN`. UsageError if a run is there already."""
-    directory = RunDirectory(out or _free(Path("runs"), f"{mode}-", 1))
+    directory = RunDirectory(out or next_free(Path("runs"), mode))
     if directory.holds_run:
         raise UsageError(f"{out}: holds a run already; choose another --out, or remove it")
     return directory.make()

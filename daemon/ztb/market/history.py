@@ -40,7 +40,9 @@ SHIPPED = Path(__file__).parent / "shipped" / "coinbase_BTCUSD_1h_20170701-20191
 YEAR_NS = 366 * 86_400 * 10**9
 """How far beyond the present a time may lie: further is no time."""
 
-_NO_DATA = re.compile(r"^\.|^README|^LICEN[CS]E|\.(md|py|html|sha256|CHECKSUM|part)$", re.IGNORECASE)
+_NO_DATA = re.compile(
+    r"^\.|^README|^LICEN[CS]E|^looks\.jsonl$|\.(md|py|html|sha256|CHECKSUM|part)$", re.IGNORECASE
+)
 
 
 def open_history(
@@ -180,12 +182,23 @@ class History:
         return [source.facts.path for stream in self.streams for source in stream.sources]
 
     @cached_property
-    def digest(self) -> str:
-        """sha256, hexadecimal, over the files' bytes and the options that change rows; not over names."""
+    def _content(self) -> hashlib._Hash:
+        """Over the files' bytes."""
         total = hashlib.sha256()
         for path in self.files:
             with blame(path), path.open("rb") as file:
                 total.update(hashlib.file_digest(file, "sha256").digest())
+        return total
+
+    @property
+    def content_digest(self) -> str:
+        """sha256, hexadecimal, over the files' bytes alone: the same whatever part of them is read."""
+        return self._content.hexdigest()
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256, hexadecimal, over the files' bytes and the options that change rows; not over names."""
+        total = self._content.copy()
         contracts = [stream.terms.unit.quotes for stream in self.streams]
         options = (self.span.start_ns, self.span.end_ns, self.given.tick_size, self.given.lot_size, contracts)
         total.update("|".join(map(str, options)).encode())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+
+from ztb.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +40,14 @@ class Instrument:
 
 def _nearest(value: Decimal, increment: Decimal) -> int:
     return int((value / increment).to_integral_value(ROUND_HALF_EVEN))
+
+
+def parse_increment(text: str, name: str) -> Decimal:
+    """An exact decimal above 0, as a person gives it under `name`. UsageError for anything else."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise UsageError(f"{name} {text!r}: not a decimal number, such as 0.01") from None
+    if not number.is_finite() or number <= 0:
+        raise UsageError(f"{name} {text!r}: must be above 0")
+    return number

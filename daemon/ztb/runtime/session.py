@@ -21,7 +21,6 @@ from ztb.execution.paper import PaperExchange
 from ztb.execution.risk import RiskLimits, unbounded
 from ztb.learning.alarms import Alarms
 from ztb.learning.allocation import Experts, name_of
-from ztb.learning.gate.behaviour import greatest_entropy
 from ztb.learning.generations import GenerationInfo, Lineage, ServedPolicy
 from ztb.learning.service.base import Learning
 from ztb.learning.service.generation_store import GenerationStore
@@ -29,6 +28,7 @@ from ztb.learning.service.initial_policy import CHECKPOINT_NAME, RANDOM, Initial
 from ztb.learning.service.promotion import Promotion
 from ztb.ledger.accounts import Account
 from ztb.ledger.bookkeeper import Bookkeeper
+from ztb.ledger.capital import Opening
 from ztb.ledger.export import export_decisions
 from ztb.ledger.journal import Journal
 from ztb.ledger.records import BEGAN, CANCEL_ALL, CONSUMED, FLATTEN, GONE_ON, LIMITS, NoteRow
@@ -38,11 +38,12 @@ from ztb.runtime.build.assembly import Assembly, describe, hold_strategy
 from ztb.runtime.build.learning_setup import alarm_rules, learn, serve
 from ztb.runtime.engine import Engine
 from ztb.runtime.guards import MemoryGuard, resident_bytes
-from ztb.runtime.recovery.past import Opening, Past
+from ztb.runtime.recovery.past import Past
 from ztb.runtime.recovery.resuming import open_account, resume, resume_lineage, resume_paper
 from ztb.runtime.summary import Ending, allocation, remark, summarise
 from ztb.telemetry.report import write_report
 from ztb.trading.lane import Lane
+from ztb.trading.policy.categorical import greatest_entropy
 from ztb.trading.policy.weights import NetworkShape
 from ztb.utils import CheckpointManager
 from ztb.utils.background import peak_rss_bytes

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -47,6 +49,25 @@ def available() -> dict[str, Path]:
                 raise ConfigError(f"{path}: a strategy {name!r} exists already ({found[name]}); rename yours")
             found[name] = path
     return found
+
+
+def add_file(path: Path) -> str:
+    """Make the strategy in the file `path` known, with its neighbours, in this process and those it starts; its name.
+
+    ConfigError: there is no such file, or it is none of Python's. A file that was loaded before is read again.
+    """
+    whole = path.expanduser().resolve()
+    if not whole.is_file() or whole.suffix != ".py":
+        raise ConfigError(
+            f"{path}: no file of a strategy is there; give the path of one, such as mine/momentum.py"
+        )
+    if whole.parent not in [mount.SHIPPED, *mount.user_folders()]:
+        added = [os.environ.get("ZTB_STRATEGY_PATH", ""), str(whole.parent)]
+        os.environ["ZTB_STRATEGY_PATH"] = ":".join(filter(None, added))
+        mount.__path__.append(str(whole.parent))
+    importlib.invalidate_caches()
+    sys.modules.pop(f"{mount.__name__}.{whole.stem}", None)
+    return whole.stem
 
 
 def load_strategy(name: str) -> StrategyFile:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ztb.errors import DataError
 from ztb.ledger.journal import JournalReader
+from ztb.ledger.looks import Look, Looks
 from ztb.ledger.records import (
     DecisionRow,
     FillRow,
@@ -29,7 +29,6 @@ from ztb.telemetry.experts import ExpertCourse, expert_courses
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-_R = TypeVar("_R", bound=Record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,10 @@ class Decisions:
 
 @dataclass(frozen=True, slots=True)
 class RunData:
-    """A run as far as it got. `summary` is None while it runs and after a kill; `manifest` empty if it is missing."""
+    """A run as far as it got. `summary` is None while it runs and after a kill; `manifest` empty if it is missing.
+
+    `looks`: all that saw anything of the span that it traded, itself included where it came to its end.
+    """
 
     name: str
     manifest: dict[str, Any]
@@ -89,6 +91,7 @@ class RunData:
     updates: list[UpdateRow]
     notes: list[NoteRow]
     experts: tuple[ExpertCourse, ...] = ()
+    looks: tuple[Look, ...] = ()
 
     @property
     def ladder(self) -> tuple[float, ...]:
@@ -114,12 +117,13 @@ def load_run(directory: RunDirectory) -> RunData:
     with contextlib.closing(reader):
         symbol, decisions = _decisions(reader)
         manifest = _json(directory, "manifest") or {}
+        marks = _marks(reader)
         return RunData(
             name=directory.path.resolve().name,
             manifest=manifest,
             summary=_json(directory, "summary"),
             symbol=symbol or str(manifest.get("instrument", {}).get("symbol", "")),
-            marks=_marks(reader),
+            marks=marks,
             decisions=decisions,
             orders=list(reader.rows(OrderRow)),
             events=list(reader.rows(OrderEventRow)),
@@ -129,6 +133,7 @@ def load_run(directory: RunDirectory) -> RunData:
             updates=list(reader.rows(UpdateRow)),
             notes=list(reader.rows(NoteRow)),
             experts=expert_courses(reader),
+            looks=_looks(directory, manifest, marks),
         )
 
 
@@ -138,36 +143,35 @@ def _json(directory: RunDirectory, which: str) -> dict[str, Any] | None:
     return directory.read_json(path) if path.exists() else None
 
 
-def _columns(rows: Iterator[_R], names: tuple[str, ...]) -> dict[str, list[Any]]:
-    columns: dict[str, list[Any]] = {name: [] for name in names}
-    for row in rows:
-        for name, column in columns.items():
-            column.append(getattr(row, name))
-    return columns
+def _looks(directory: RunDirectory, manifest: dict[str, Any], marks: Marks) -> tuple[Look, ...]:
+    data = manifest.get("content_digest")
+    if data is None or not len(marks.ts_ns):
+        return ()
+    return tuple(Looks.beside(directory.path).at(data, int(marks.ts_ns[0]), int(marks.ts_ns[-1])))
 
 
-def _floats(values: list[Any]) -> Floats:
-    return np.array(values, np.float64)
+_DTYPES: dict[str, type] = {"int": np.int64, "float": np.float64, "bool": np.bool_, "str": np.object_}
 
 
-def _ints(values: list[Any]) -> Ints:
-    return np.array(values, np.int64)
+def _columns(reader: JournalReader, record: type[Record], names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    """Columns of a table by name, each (N,): numbers, nan where there is none, or text."""
+    dtypes = [_DTYPES[str(record.__annotations__[name]).split(" | ")[0]] for name in names]
+    parts: list[list[NDArray[Any]]] = [[np.empty(0, dtype)] for dtype in dtypes]
+    for batch in reader.columns(record, names):
+        for part, values, dtype in zip(parts, batch, dtypes, strict=True):
+            part.append(np.array(values, dtype))
+    return {name: np.concatenate(part) for name, part in zip(names, parts, strict=True)}
 
 
 def _marks(reader: JournalReader) -> Marks:
     names = ("ts_ns", "mid", "position", "equity", "fees", "hold_equity", "frozen_equity")
-    columns = _columns(reader.rows(MarkRow), names)
-    return Marks(_ints(columns["ts_ns"]), *(_floats(columns[name]) for name in names[1:]))
+    return Marks(*_columns(reader, MarkRow, names).values())
 
 
 def _decisions(reader: JournalReader) -> tuple[str, Decisions]:
     names = ("ts_ns", "decision", "generation", "action_size", "action_timing", "target", "mid", "tainted")
-    columns = _columns(reader.rows(DecisionRow), (*names, "symbol"))
-    symbols = sorted(set(columns["symbol"]))
+    columns = _columns(reader, DecisionRow, (*names, "symbol"))
+    symbols = sorted(set(columns.pop("symbol")))
     if len(symbols) > 1:
         raise DataError(f"{reader.path}: decisions on {', '.join(symbols)}; a run has one symbol")
-    number, generation, size, timing = (_ints(columns[name]) for name in names[1:5])
-    return (symbols or [""])[0], Decisions(
-        _ints(columns["ts_ns"]), number, generation, size, timing,
-        _floats(columns["target"]), _floats(columns["mid"]), np.array(columns["tainted"], np.bool_),
-    )  # fmt: skip
+    return (symbols or [""])[0], Decisions(*columns.values())

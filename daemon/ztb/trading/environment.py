@@ -1,6 +1,6 @@
 """The Gymnasium environments: trading recorded history on the kernels that replay, paper and live trade on.
 
-Importing this module registers `ztb/Trading-v0`.
+They are known to Gymnasium as `ztb/Trading-v0` once `ztb` was imported (ztb.trading.registration).
 
 Also here: many trading environments side by side, in one compiled loop.
 """
@@ -24,6 +24,7 @@ from ztb.market.instrument import Instrument
 from ztb.trading.bridge import FACT_CASH, FACT_EQUITY, FACT_EXPOSURE, FACT_MID, FACT_POSITION
 from ztb.trading.environment_options import EnvironmentOptions, TickSource, make_simulation
 from ztb.trading.episode_renderer import EpisodeRenderer, png
+from ztb.trading.registration import ENVIRONMENT_ID
 from ztb.trading.simulation import Simulation
 from ztb.trading.sizing import TIMINGS
 
@@ -185,8 +186,6 @@ def check_render_mode(render_mode: str | None) -> None:
 
 __all__ = ["ENVIRONMENT_ID", "EnvironmentOptions", "TradingEnvironment", "VectorTradingEnvironment"]
 
-ENVIRONMENT_ID = "ztb/Trading-v0"
-
 
 class TradingEnvironment(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
     """One account trading recorded history: the vector environment with one.
@@ -272,10 +271,3 @@ class TradingEnvironment(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
         self.simulation.load_state(state["simulation"])
         self.np_random.bit_generator.state = state["np_random"]
         self._over = bool(state["over"])
-
-
-gym.register(
-    ENVIRONMENT_ID,
-    entry_point="ztb.trading.environment:TradingEnvironment",
-    vector_entry_point="ztb.trading.environment:VectorTradingEnvironment",
-)

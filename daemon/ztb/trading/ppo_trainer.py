@@ -20,17 +20,19 @@ from rich.console import Console
 from torch import nn
 
 from ztb.errors import NonFiniteError
+from ztb.trading.policy.evaluator import Actor
 from ztb.trading.policy.weights import NetworkShape, Weights, initial_weights
-from ztb.trading.ppo.collector import Actor, RolloutCollector
+from ztb.trading.ppo.collector import RolloutCollector
 from ztb.trading.ppo.config import PROFILES, PPOConfig
 from ztb.trading.ppo.environment_state import environment_state, load_environment_state
 from ztb.trading.ppo.finite import check_state
 from ztb.trading.ppo.normalizer import Normalizer
 from ztb.trading.ppo.progress import Display, TensorBoard, TrainingProgress, progress_bar
+from ztb.trading.ppo.rollout import empty_rollout
 from ztb.trading.ppo.saving import Checkpoints, background_saver, checkpoint_interval
 from ztb.trading.ppo.spaces import actions_of, flat, observation_size
 from ztb.trading.ppo.update import PPOUpdater
-from ztb.trading.ppo.vector import EnvSource, Stepper, as_vector
+from ztb.trading.ppo.vector import EnvSource, GymEnvironments, Stepper, as_vector
 
 __all__ = ["PROFILES", "PPOConfig", "PPOTrainer", "TrainingProgress"]
 
@@ -70,10 +72,14 @@ class PPOTrainer:
         self._actions = actions_of(self.envs.single_action_space, self.config.squash_actions)
         self.shape = self._network_shape()
         self.updater = PPOUpdater(self.shape, self.config, self._start(seeds[0]), seeds[1], device, module)
-        self._actor = Actor(self.shape, self.updater.network)
+        self._actor = Actor(self.shape, self.updater.evaluator())
         self._stepper = Stepper(self.envs, seeds[2])
         self._generator, self._predicting = (np.random.Generator(np.random.PCG64(word)) for word in seeds[3:])
-        self._collector = self._new_collector(alone=self.envs.num_envs == 1)
+        normalizer = Normalizer(self.shape.observation_size, self.envs.num_envs, self.config)
+        self._environments = GymEnvironments(self._stepper, self._actions, normalizer)
+        steps = self.config.num_steps * (self.config.num_envs if self.envs.num_envs == 1 else 1)
+        rollout = empty_rollout(self.shape, steps, self.envs.num_envs)
+        self._collector = RolloutCollector(self._environments, self._actor, rollout, self._generator)
 
     def _network_shape(self) -> NetworkShape:
         return NetworkShape(
@@ -89,14 +95,6 @@ class PPOTrainer:
         if self.shape.continuous:
             weights["log_std"][:] = self.config.log_std
         return weights
-
-    def _new_collector(self, alone: bool) -> RolloutCollector:
-        config, size = self.config, self.shape.observation_size
-        steps = config.num_steps * (config.num_envs if alone else 1)
-        normalizer = Normalizer(size, self.envs.num_envs, config)
-        return RolloutCollector(
-            self._stepper, self._actor, self._actions, normalizer, (self.shape, steps), self._generator
-        )
 
     def train(
         self, total_steps: int, on_update: Callable[[TrainingProgress], bool | None] | None = None
@@ -154,11 +152,11 @@ class PPOTrainer:
     def _learn(self, total_steps: int, speed: Callable[[], float]) -> TrainingProgress:
         """One rollout and one update."""
         remaining = 1 - self.steps / total_steps
-        rollout = self._collector.collect(total_steps - self.steps)
+        rollout = self._collector.collect(most=total_steps - self.steps)
         stats = self.updater.update(rollout, remaining)
         self.steps += rollout.rewards.size
         self.updates += 1
-        episodes = self._collector.episodes
+        episodes = self._environments.episodes
         return TrainingProgress(
             self.steps,
             total_steps,
@@ -176,8 +174,10 @@ class PPOTrainer:
         """
         seen = np.asarray(observation)
         single = seen.shape == self.envs.single_observation_space.shape
-        rows = self._collector.normalizer.observations(flat(seen, self.shape.observation_size))
-        chosen, _ = self._actor.draw(self._actor.evaluate(rows), self._predicting, deterministic)
+        rows = self._environments.normalizer.observations(flat(seen, self.shape.observation_size))
+        random = self._actor.random(self._predicting, len(rows))
+        chosen = np.empty(random.shape, np.float32 if self.shape.continuous else np.int64)
+        self._actor.act(rows, random, chosen, np.empty(len(rows), np.float32), greedy=deterministic)
         actions = self._actions.to_env(chosen)
         return actions[0] if single else actions
 
@@ -196,8 +196,8 @@ class PPOTrainer:
             "steps": self.steps,
             "updates": self.updates,
             "updater": self.updater.state(),
-            "normalizer": self._collector.normalizer.state(),
-            "episodes": self._collector.episodes.state(),
+            "normalizer": self._environments.normalizer.state(),
+            "episodes": self._environments.episodes.state(),
             "generators": [part.bit_generator.state for part in (self._generator, self._predicting)],
             "observations": self._stepper.observations.copy(),
             "resetting": self._stepper.resetting.copy(),
@@ -211,8 +211,8 @@ class PPOTrainer:
         """
         self.updater.load_state(state["updater"])
         self.steps, self.updates = int(state["steps"]), int(state["updates"])
-        self._collector.normalizer.load_state(state["normalizer"])
-        self._collector.episodes.load_state(state["episodes"])
+        self._environments.normalizer.load_state(state["normalizer"])
+        self._environments.episodes.load_state(state["episodes"])
         for generator, kept in zip((self._generator, self._predicting), state["generators"], strict=True):
             generator.bit_generator.state = kept
         self._stepper.taken = self.steps // self.envs.num_envs

@@ -53,6 +53,11 @@ if not COMPILED:
     np.seterr(divide="ignore", invalid="ignore", over="ignore")
 
 
+def anything_compiled() -> bool:
+    """Whether there is compiled code on this machine already: not where it is new, or just updated."""
+    return any(Path(os.environ["NUMBA_CACHE_DIR"]).rglob("*.nbc"))
+
+
 _OPTIONS: dict[str, Any] = {
     "cache": True,
     "error_model": "numpy",

@@ -25,10 +25,10 @@ from learning.gate_support import (
     pieces,
 )  # fmt: skip
 from utils.checkpoint_states import proof_sample
-from ztb.learning.gate.behaviour import Behaviour
 from ztb.learning.gate.candidate import Candidate, GateRules, Verdict
 from ztb.learning.gate.shadow import Shadow, Traded
 from ztb.learning.gate.trial import Trial
+from ztb.trading.policy.categorical import Divergence
 from ztb.trading.policy.weights import NetworkShape, Weights, initial_weights
 from ztb.trading.recording import Recording
 
@@ -334,10 +334,10 @@ def test_where_the_incumbents_own_reward_does_not_exist_nothing_is_compared_and_
     theirs[[3, 40], [0, 2]] = np.nan
     made = trial()
     for _ in range(3):
-        assert made.follow(traded(own), traded(theirs), Behaviour(0.0, 2.0)) == ""
+        assert made.follow(traded(own), traded(theirs), Divergence(0.0, 2.0)) == ""
     figures = made.figures()
     assert made.decisions == 3 * 62 and all(
         figures[name] is not None for name in ("difference", "incumbent_reward")
     )
     assert made.evidence.log_better > 0.0
-    assert trial().follow(traded(theirs), traded(own), Behaviour(0.0, 2.0)) == "non_finite"
+    assert trial().follow(traded(theirs), traded(own), Divergence(0.0, 2.0)) == "non_finite"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from learning.gate_support import LADDER, PIECE, SHAPE, TERMS, follower, holder, market, pieces
-from ztb.learning.gate.behaviour import compare, greatest_entropy
 from ztb.learning.gate.shadow import Shadow, Traded
+from ztb.trading.policy.categorical import divergence, greatest_entropy
 from ztb.trading.policy.serving import ServingPolicy
 from ztb.trading.policy.weights import initial_weights
 from ztb.trading.recording import Recording
@@ -81,7 +81,7 @@ def test_divergence_and_entropy_are_those_of_the_serving_policys_probabilities()
     observations = rng.standard_normal((40, SHAPE.observation_size)).astype(np.float32)
     old, new = initial_weights(SHAPE, 1), follower(1.0)
     logits = [Shadow(TERMS, weights, KEYS).logits(observations) for weights in (old, new)]
-    found = compare(logits[0], logits[1], SHAPE.heads)
+    found = divergence(logits[0], logits[1], SHAPE.heads)
     pairs = [
         [ServingPolicy(SHAPE, weights).probabilities(seen) for weights in (old, new)] for seen in observations
     ]
@@ -102,8 +102,8 @@ def test_step_by_step_is_the_same_as_in_one_kernel():
     """As for a strategy's own network, which no kernel knows."""
     recording = market(130, 8, 0.3)
     at_once, step_by_step = (Shadow(TERMS, initial_weights(SHAPE, 2), KEYS) for _ in range(2))
-    outputs = step_by_step._policy.outputs
-    step_by_step._policy.outputs = lambda observations: outputs(observations)
+    evaluator = step_by_step._actor.evaluator
+    step_by_step._actor.evaluator = lambda observations: evaluator(observations)
     (one,), (other,) = (traded(shadow, [(recording, 129)]) for shadow in (at_once, step_by_step))
     for name in ("rewards", "equity", "turnover", "observations", "tainted"):
         assert np.array_equal(getattr(one, name), getattr(other, name))

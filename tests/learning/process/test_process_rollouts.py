@@ -104,7 +104,7 @@ def test_accounts_that_are_rolled_out_are_worth_the_own_one_and_in_drawdowns_aro
     def accounts(account: AccountState) -> tuple[float, float, float]:
         collector = recent.collector(WEIGHTS, account)
         assert collector is not None
-        lanes = collector.simulation.lanes
+        lanes = collector.environments.simulation.lanes
         worth = lanes.facts[:, FACT_EQUITY]
         assert worth == pytest.approx(worth[0])
         fallen = 1.0 - worth / lanes.account["peak_equity"]

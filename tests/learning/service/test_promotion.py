@@ -17,7 +17,6 @@ from runtime.modes.test_replay import run
 from ztb.errors import InvariantError, UsageError
 from ztb.learning.alarms import AlarmRules, Alarms
 from ztb.learning.candidate_evaluation import Incumbent
-from ztb.learning.gate.behaviour import greatest_entropy
 from ztb.learning.gate.candidate import Verdict
 from ztb.learning.generations import GenerationInfo, Lineage, ServedPolicy
 from ztb.learning.online import Dropped
@@ -25,6 +24,7 @@ from ztb.learning.service.promotion import Candidate, Promotion
 from ztb.ledger.records import DecisionRow, GenerationRow, NoteRow
 from ztb.runtime.modes.replay import run_to_end
 from ztb.trading.lane import Decided
+from ztb.trading.policy.categorical import greatest_entropy
 from ztb.trading.policy.weights import NetworkShape, Weights, initial_weights
 from ztb.trading.strategy import Action
 

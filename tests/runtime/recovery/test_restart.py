@@ -13,6 +13,7 @@ import pytest
 from runtime.daemons import Gated, running, until
 from ztb.config import load_config
 from ztb.errors import ConfigError
+from ztb.ledger.capital import Opening
 from ztb.ledger.journal import Journal, JournalReader
 from ztb.ledger.records import DecisionRow, FillRow, GenerationRow, MarkRow, OrderRow, UpdateRow
 from ztb.ledger.run_directory import RunDirectory
@@ -20,7 +21,7 @@ from ztb.runtime.clock import SystemClock
 from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
 from ztb.runtime.daemon.observers import configured_observers
 from ztb.runtime.modes.replay import ReplayRequest, frame_of, open_data, origin_for
-from ztb.runtime.recovery.past import Opening, read_past
+from ztb.runtime.recovery.past import read_past
 from ztb.runtime.recovery.resuming import resumed_origin
 from ztb.runtime.session import Session
 from ztb.runtime.sources.history import HistorySource

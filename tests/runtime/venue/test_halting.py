@@ -14,7 +14,7 @@ from ztb.testing.exchange.faults import Fault, FaultKind
 from ztb.testing.exchange.venue import USER
 from ztb.testing.virtual_time import run_virtual
 
-SEED = 3
+SEED = 1
 
 
 def open_at_venue(it: Stage) -> int:

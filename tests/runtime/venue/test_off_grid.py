@@ -15,9 +15,9 @@ from runtime.venue.live_runs import ledger_of
 from ztb.execution.orders import OrderRequest, OrderType
 from ztb.ledger.accounts import Account
 from ztb.ledger.bookkeeper import Bookkeeper
+from ztb.ledger.capital import Opening
 from ztb.ledger.journal import Journal, JournalReader
 from ztb.ledger.records import OrderEventRow
-from ztb.runtime.recovery.past import Opening
 from ztb.runtime.venue.broker import VenueBroker
 from ztb.runtime.venue.orders import OrderTable
 

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ztb.errors import ConfigError, InvariantError
+from ztb.trading.policy.categorical import sample, sample_batch
 from ztb.trading.policy.layers import forward, run_program
-from ztb.trading.policy.serving import ServingPolicy, compile_program, sample, sample_batch
+from ztb.trading.policy.serving import ServingPolicy, compile_program
 from ztb.trading.policy.weights import (
     NetworkShape,
     flatten,

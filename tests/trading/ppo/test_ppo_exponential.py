@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from ztb.trading.ppo.losses import exp
+from ztb.trading.policy.categorical import exp
 
 
 def test_it_is_within_1e_15_of_libms() -> None:

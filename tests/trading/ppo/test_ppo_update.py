@@ -14,12 +14,12 @@ from torch import nn
 
 from ztb.errors import ConfigError, InvariantError
 from ztb.trading.policy.serving import ServingPolicy
+from ztb.trading.policy.torch_network import ModuleNetwork
 from ztb.trading.policy.weights import NetworkShape, parameter_shapes, weights_sha256
-from ztb.trading.ppo.actor_critic import ModuleNetwork
 from ztb.trading.ppo.adam import Adam
 from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.ppo.losses import ENTROPY, POLICY_LOSS, VALUE_LOSS, loss_of, total_loss
-from ztb.trading.ppo.mlp import TowerNetwork, _through_tanh, through_tanh
+from ztb.trading.ppo.mlp import MlpNetwork, _through_tanh, through_tanh
 from ztb.trading.ppo.rollout import Rollout, empty_rollout
 from ztb.trading.ppo.update import PPOUpdater, explained_variance
 
@@ -88,7 +88,7 @@ def loss_and_gradient(
     shape: NetworkShape, config: PPOConfig, weights: dict[str, np.ndarray], batch: Minibatch
 ) -> tuple[float, torch.Tensor]:
     """By the code under test."""
-    network = TowerNetwork(shape, weights, "cpu")
+    network = MlpNetwork(shape, weights, "cpu")
     outputs = network.forward(torch.from_numpy(batch.observations[batch.indices]))
     gradient, figures, by_log_std = loss_of(shape, config)(
         outputs.numpy(), batch.indices, batch.actions, batch.known, network.log_std().numpy()
@@ -211,7 +211,7 @@ def test_a_module_that_cannot_be_saved_whole_is_refused() -> None:
 def test_serving_gives_what_torch_gives_within_1e_5() -> None:
     for shape in (SHARED, SEPARATE):
         weights = moved(shape, 8)
-        policy, network = ServingPolicy(shape, weights), TowerNetwork(shape, weights, "cpu")
+        policy, network = ServingPolicy(shape, weights), MlpNetwork(shape, weights, "cpu")
         generator = np.random.default_rng(1)
         seen = generator.standard_normal((500, 6)).astype(np.float32)
         outputs = network.forward(torch.from_numpy(seen)).double()
@@ -381,7 +381,7 @@ import numpy as np
 from ztb.trading.policy.weights import NetworkShape, initial_weights, weights_sha256
 from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.ppo.rollout import empty_rollout
-from ztb.trading.ppo.mlp import TowerNetwork, _through_tanh, through_tanh
+from ztb.trading.ppo.mlp import MlpNetwork, _through_tanh, through_tanh
 from ztb.trading.ppo.update import PPOUpdater
 shape = NetworkShape(33, (5, 3))
 rollout = empty_rollout(shape, 32, 8)

@@ -10,14 +10,15 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from ztb.errors import ConfigError
-from ztb.trading.policy.weights import NetworkShape, initial_weights
-from ztb.trading.ppo.collector import Actor, RolloutCollector
+from ztb.trading.policy.evaluator import Actor, MlpEvaluator
+from ztb.trading.policy.weights import NetworkShape, flatten, initial_weights
+from ztb.trading.ppo.collector import RolloutCollector
 from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.ppo.gae import advantages_of
-from ztb.trading.ppo.mlp import TowerNetwork
 from ztb.trading.ppo.normalizer import Normalizer
+from ztb.trading.ppo.rollout import empty_rollout
 from ztb.trading.ppo.spaces import actions_of
-from ztb.trading.ppo.vector import Stepper, as_vector
+from ztb.trading.ppo.vector import GymEnvironments, Stepper, as_vector
 
 MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED]
 
@@ -45,22 +46,18 @@ class Counter(gym.Env[np.ndarray, int]):
         return seen, float(self.count), ended and not self.truncates, ended and self.truncates, {}
 
 
-def collector_of(envs: SyncVectorEnv, steps: int) -> tuple[RolloutCollector, Actor]:
+def collector_of(envs: SyncVectorEnv, steps: int) -> tuple[RolloutCollector[GymEnvironments], Actor]:
     shape = NetworkShape(1, (2,), (4,))
-    actor = Actor(shape, TowerNetwork(shape, initial_weights(shape, 1), "cpu"))
-    collector = RolloutCollector(
-        Stepper(envs, 0),
-        actor,
-        actions_of(envs.single_action_space),
-        Normalizer(1, envs.num_envs, PPOConfig(gamma=0.9, normalize_rewards=False)),
-        (shape, steps),
-        np.random.default_rng(0),
-    )
+    actor = Actor(shape, MlpEvaluator(shape, flatten(shape, initial_weights(shape, 1))))
+    normalizer = Normalizer(1, envs.num_envs, PPOConfig(gamma=0.9, normalize_rewards=False))
+    environments = GymEnvironments(Stepper(envs, 0), actions_of(envs.single_action_space), normalizer)
+    rollout = empty_rollout(shape, steps, envs.num_envs)
+    collector = RolloutCollector(environments, actor, rollout, np.random.default_rng(0))
     return collector, actor
 
 
 def value(actor: Actor, observation: float) -> float:
-    return float(actor.evaluate(np.array([[observation]], np.float32))[0, -1])
+    return float(actor.values(np.array([[observation]], np.float32))[0])
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -68,7 +65,7 @@ def value(actor: Actor, observation: float) -> float:
 def test_every_autoreset_mode_gives_the_same_transitions(mode: AutoresetMode, truncates: bool) -> None:
     envs = SyncVectorEnv([lambda: Counter(3, truncates), lambda: Counter(5, truncates)], autoreset_mode=mode)
     collector, actor = collector_of(envs, 30)
-    rollout = collector.collect(1000)
+    rollout = collector.collect()
     for env, length in enumerate((3, 5)):
         live = rollout.mask[:, env]
         assert live.all() == (mode != AutoresetMode.NEXT_STEP)
@@ -80,15 +77,15 @@ def test_every_autoreset_mode_gives_the_same_transitions(mode: AutoresetMode, tr
         )
         ended = rollout.truncated[:, env]
         np.testing.assert_allclose(rollout.next_values[ended, env], value(actor, length), rtol=1e-6)
-    assert list(collector.episodes.lengths)[:3] == [3, 5, 3]
-    assert collector.episodes.returns[0] == 6.0
+    assert list(collector.environments.episodes.lengths)[:3] == [3, 5, 3]
+    assert collector.environments.episodes.returns[0] == 6.0
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_advantages_at_a_truncation_bootstrap_from_the_last_observation(mode: AutoresetMode) -> None:
     envs = SyncVectorEnv([lambda: Counter(3, truncates=True)], autoreset_mode=mode)
     collector, actor = collector_of(envs, 9)
-    rollout = collector.collect(1000)
+    rollout = collector.collect()
     advantages = advantages_of(rollout, 0.9, 0.8)[:, 0]
     deltas = [t + 1 + 0.9 * value(actor, t + 1) - value(actor, t) for t in range(3)]
     expected = [deltas[0] + 0.72 * deltas[1] + 0.72**2 * deltas[2], deltas[1] + 0.72 * deltas[2], deltas[2]]
@@ -97,21 +94,21 @@ def test_advantages_at_a_truncation_bootstrap_from_the_last_observation(mode: Au
 
 def test_a_rollout_goes_on_where_the_last_one_stopped() -> None:
     collector, _ = collector_of(SyncVectorEnv([lambda: Counter(7)]), 4)
-    first = collector.collect(1000).observations[:, 0, 0].tolist()
-    assert first + collector.collect(1000).observations[:, 0, 0].tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
+    first = collector.collect().observations[:, 0, 0].tolist()
+    assert first + collector.collect().observations[:, 0, 0].tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
 
 
 def test_a_short_rollout_bootstraps_at_its_own_end() -> None:
     collector, actor = collector_of(SyncVectorEnv([lambda: Counter(50)] * 2), 30)
-    rollout = collector.collect(11)
+    rollout = collector.collect(most=11)
     assert rollout.rewards.shape == (6, 2)
     np.testing.assert_allclose(rollout.next_values[-1], value(actor, 6), rtol=1e-6)
 
 
 def test_the_reset_step_of_a_rollouts_first_row_is_masked() -> None:
     collector, _ = collector_of(SyncVectorEnv([lambda: Counter(4)]), 4)
-    assert collector.collect(1000).mask.all()
-    assert collector.collect(1000).mask[:, 0].tolist() == [False, True, True, True]
+    assert collector.collect().mask.all()
+    assert collector.collect().mask[:, 0].tolist() == [False, True, True, True]
 
 
 def test_rewards_and_observations_are_normalised_and_reset_steps_teach_nothing() -> None:

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from ztb.errors import InvariantError
 from ztb.execution.paper_config import PaperConfig
-from ztb.learning.rollouts import BatchPolicy
+from ztb.learning.rollouts import new_actor
 from ztb.trading.bridge import FACT_EQUITY, BridgeConfig
 from ztb.trading.episodes import Episodes, Lanes
+from ztb.trading.policy.categorical import sample_batch
+from ztb.trading.policy.evaluator import MlpEvaluator
 from ztb.trading.policy.layers import forward
-from ztb.trading.policy.network import MakeNetwork, TowerOutputs
-from ztb.trading.policy.serving import sample_batch
+from ztb.trading.policy.network import MakeNetwork
 from ztb.trading.policy.weights import NetworkShape, Weights
 from ztb.trading.recording import Recording, Shared
 from ztb.trading.simulation import Simulation, StepOutcome, step_all
@@ -131,7 +132,7 @@ class Shadow:
     def __init__(self, terms: ShadowTerms, weights: Weights, keys: NDArray[np.int64]) -> None:
         self._terms = terms
         self._keys = keys
-        self._policy = BatchPolicy(terms.shape, weights, len(keys), terms.make, greedy=not terms.sample)
+        self._actor = new_actor(terms.shape, weights, len(keys), terms.make)
         self._actions = np.zeros((len(keys), len(terms.shape.heads)), np.int64)
         self._logprobs = np.zeros(len(keys), np.float32)
         self._simulation: Simulation | None = None
@@ -151,7 +152,9 @@ class Shadow:
     def logits(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N, A) of the policy for `observations` (N, D), copied."""
         n = len(self._keys)
-        parts = [self._policy.outputs(observations[i : i + n]).copy() for i in range(0, len(observations), n)]
+        parts = [
+            self._actor.evaluator(observations[i : i + n]).copy() for i in range(0, len(observations), n)
+        ]
         return np.concatenate(parts)[:, :-1]
 
     def trade(self, piece: Recording, uniforms: NDArray[np.float64]) -> Traded:
@@ -171,22 +174,21 @@ class Shadow:
     def _live(self, simulation: Simulation, uniforms: NDArray[np.float64], lived: Trajectory) -> int:
         """All steps in one kernel where the network is of the shipped kind, else one by one; the same either way."""
         shared, lanes, outcome = simulation.recording.shared, simulation.lanes, simulation.outcome
-        outputs = self._policy.outputs
-        if isinstance(outputs, TowerOutputs):
-            program = outputs.program
+        evaluator, greedy = self._actor.evaluator, not self._terms.sample
+        if isinstance(evaluator, MlpEvaluator):
+            program = evaluator.program
             brain = PolicyArrays(
-                outputs.parameters,
-                program.layers,
-                program.heads,
-                program.scratch,
-                outputs.rows,
-                self._logprobs,
+                parameters=evaluator.parameters,
+                layers=program.layers,
+                heads=program.heads,
+                scratch=program.scratch,
+                outputs=evaluator.outputs,
+                logprobs=self._logprobs,
             )
-            greedy = int(not self._terms.sample)
-            return rollout_segment(shared, lanes, outcome, brain, uniforms, greedy, self._actions, lived)
+            return rollout_segment(shared, lanes, outcome, brain, uniforms, int(greedy), self._actions, lived)
         lost = 0
         for t, drawn in enumerate(uniforms):
-            self._policy.decide(outcome.observations, drawn, self._actions, self._logprobs)
+            self._actor.act(outcome.observations, drawn, self._actions, self._logprobs, greedy=greedy)
             lost += rollout_step(shared, lanes, outcome, self._actions, t, lived)
         return lost
 

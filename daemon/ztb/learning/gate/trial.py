@@ -7,10 +7,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.learning.gate.behaviour import Behaviour, compare, greatest_entropy
 from ztb.learning.gate.candidate import PASSED, Candidate, GateRules, Verdict
 from ztb.learning.gate.evidence import Evidence
 from ztb.learning.gate.shadow import Shadow, ShadowTerms, Traded
+from ztb.trading.policy.categorical import Divergence, divergence, greatest_entropy
 
 _REFUSE = 0.05
 """Probability, at most, that a candidate better than the incumbent is refused as worse."""
@@ -84,7 +84,7 @@ class Trial:
         self._better = self._worse = 0.0  # the greatest evidence so far
         self._course: list[float] = []
 
-    def follow(self, own: Traded, incumbent: Traded, behaviour: Behaviour) -> str:
+    def follow(self, own: Traded, incumbent: Traded, behaviour: Divergence) -> str:
         """Take what both did on a piece; the reason why the test is over, or nothing.
 
         Where the incumbent's own reward is not finite, nothing can be compared; a candidate's ends its test.
@@ -97,9 +97,9 @@ class Trial:
         self._entropy += behaviour.entropy * len(counted)
         return self._broken(own, behaviour) or self._weigh((own.rewards - incumbent.rewards)[counted])
 
-    def compare(self, incumbent: NDArray[np.float32], observations: NDArray[np.float32]) -> Behaviour:
+    def compare(self, incumbent: NDArray[np.float32], observations: NDArray[np.float32]) -> Divergence:
         """Against the incumbent's logits (N, A) for `observations` (N, D)."""
-        return compare(incumbent, self.shadow.logits(observations), self._heads)
+        return divergence(incumbent, self.shadow.logits(observations), self._heads)
 
     def _weigh(self, differences: NDArray[np.float64]) -> str:
         """Add differences (T, P) block by block, looking after each; what has come of it."""
@@ -123,7 +123,7 @@ class Trial:
         self._worse = max(self._worse, evidence.log_worse)
         self._course.append(self._difference)
 
-    def _broken(self, own: Traded, behaviour: Behaviour) -> str:
+    def _broken(self, own: Traded, behaviour: Divergence) -> str:
         """The limit that the candidate breaks, whatever it earns."""
         rules = self._rules
         if not (math.isfinite(behaviour.kl) and np.isfinite(own.rewards).all()):

@@ -25,7 +25,6 @@ from ztb.learning.service.process import Pace, ProcessLearning
 from ztb.learning.service.promotion import Promotion
 from ztb.runtime.build.assembly import Assembly
 from ztb.trading.observation import ACCOUNT_SIZE
-from ztb.trading.policy.network import build_module
 from ztb.trading.policy.weights import NetworkShape
 
 _UPDATES_WAITING = 2  # updates' worth of transitions that a replay lets wait
@@ -145,6 +144,7 @@ def online_learner(
 ) -> OnlineLearner:
     """A learner in this process that begins with `origin`, its updates numbered after `made`."""
     # Imported here alone: where the learner has a process of its own, this one never needs torch.
+    from ztb.trading.policy.torch_network import build_module
     from ztb.trading.ppo.update import PPOUpdater
 
     shape, make = settings.shape, assembly.strategy.network

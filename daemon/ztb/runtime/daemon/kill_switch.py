@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from ztb.errors import DataError
+from ztb.utils import files
 
 Stop: TypeAlias = Literal["halted", "reduce_only", "flattening"]
 
@@ -38,27 +39,12 @@ class KillSwitch:
     def set(self, latch: Latch) -> None:
         """Latch; durable on return."""
         self.latch = latch
-        partial = self._latch_file.with_suffix(".partial")
-        with partial.open("wb") as file:
-            file.write(msgspec.json.encode(latch))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self._latch_file)
-        self._sync_folder()
+        files.write_durably(self._latch_file, msgspec.json.encode(latch))
 
     def clear(self) -> None:
         """Unlatch and take the file `halt` away; durable on return."""
         self.latch = None
-        self._latch_file.unlink(missing_ok=True)
-        self.file.unlink(missing_ok=True)
-        self._sync_folder()
-
-    def _sync_folder(self) -> None:
-        folder = os.open(self._latch_file.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        files.remove_durably(self._latch_file, self.file)
 
     def _read(self) -> Latch | None:
         try:

@@ -7,12 +7,12 @@ stay armed. So do generations that passed the gate, and rollbacks; one promoted 
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import msgspec
 
 from ztb.errors import ConfigError
+from ztb.utils import files
 
 NOT_ARMED = "not armed"
 
@@ -48,19 +48,13 @@ def arming_file(folder: Path) -> Path:
 
 def write_arming(folder: Path, arming: Arming) -> None:
     """Durable on return; readable by its owner alone."""
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = arming_file(folder).with_suffix(".partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(arming))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(arming_file(folder))
+    files.make_folder(folder)
+    files.write_durably(arming_file(folder), msgspec.json.encode(arming), mode=0o600)
 
 
 def disarm(folder: Path) -> None:
-    """Take the permission away."""
-    arming_file(folder).unlink(missing_ok=True)
+    """Take the permission away, durably."""
+    files.remove_durably(arming_file(folder))
 
 
 def read_arming(folder: Path) -> Arming | None:

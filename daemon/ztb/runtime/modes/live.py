@@ -16,6 +16,7 @@ from ztb.config import MarketSection, config_hash
 from ztb.errors import ConfigError, VenueError
 from ztb.execution.risk import RiskLimits
 from ztb.ledger.bookkeeper import client_prefix
+from ztb.ledger.capital import Adoption, Opening
 from ztb.ledger.records import COLLECTED, GenerationRow, Record
 from ztb.market.live.instrument import refuse_contracts
 from ztb.market.live.rest import Backoff, Rest
@@ -41,14 +42,15 @@ from ztb.runtime.modes.paper import (
     origin_of,
     run_id_of,
 )
-from ztb.runtime.recovery.adoption import Adoption, adopt
-from ztb.runtime.recovery.past import Opening, Past, read_past
+from ztb.runtime.recovery.adoption import adopt
+from ztb.runtime.recovery.past import Past, read_past
 from ztb.runtime.session import RunContext, Session
 from ztb.runtime.sources.live import LiveMarket, traded_symbol
 from ztb.runtime.venue.broker import BrokerCallbacks, VenueBroker
 from ztb.runtime.venue.client import PrivateClient, patience_of, private_client, refuse_withdrawal_rights
 from ztb.runtime.venue.dead_man import VenueSwitch, Watchdog
 from ztb.runtime.venue.reconciliation import Reconciler, fetch_balances
+from ztb.runtime.venue.throttle import OrdersFirst, keep_warm
 from ztb.runtime.venue.user_stream import UserStream
 from ztb.secrets import require_secret
 from ztb.utils.installation import code_version
@@ -162,6 +164,7 @@ def _venue(
 
     client = private_client(config.market, environment)
     client.set_markets_from_exchange(market.source.rest.client)
+    client.throttler = OrdersFirst(client.tokenBucket)
     rest = Rest(client, backoff)
     patience_s = patience_of(client, config.execution.unknown_order_s)
     broker = VenueBroker(client, rest, market.source.instrument, prefix, clock, patience_s)
@@ -206,7 +209,7 @@ def _trade(
     dead_man = _dead_man(request, venue)
     daemon.jobs |= {
         "broker": broker.run, "user-stream": stream.run, "reconciliation": reconciler.run,
-        "dead-man": dead_man.run,
+        "dead-man": dead_man.run, "warm-connections": partial(keep_warm, venue.client),
     }  # fmt: skip
     memory.holds.add(NOT_RECONCILED)
     daemon.looks.append(_Reconciled(daemon, reconciler, config.execution.orders_at_start == "cancel"))

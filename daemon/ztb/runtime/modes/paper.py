@@ -12,6 +12,7 @@ import numpy as np
 
 from ztb.config import Config, config_hash
 from ztb.learning.service.initial_policy import InitialPolicy, load_origin, random_origin
+from ztb.ledger.capital import Opening
 from ztb.ledger.journal import Journal
 from ztb.ledger.records import RECORDING_LOST, NoteRow
 from ztb.ledger.run_directory import RunDirectory
@@ -22,7 +23,7 @@ from ztb.runtime.build.assembly import Assembly, assemble
 from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
 from ztb.runtime.engine import RunProgress
 from ztb.runtime.guards import MarketGuard
-from ztb.runtime.recovery.past import Opening, Past, read_past
+from ztb.runtime.recovery.past import Past, read_past
 from ztb.runtime.recovery.resuming import resumed_origin
 from ztb.runtime.session import MakeInitialPolicy, RunContext, Session
 from ztb.runtime.sources.live import LiveMarket, open_live_market

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from ztb.config import Config
-from ztb.learning.service.initial_policy import InitialPolicy, load_origin, random_origin
+from ztb.learning.service.initial_policy import InitialPolicy, load_origin, parse_span, random_origin
+from ztb.ledger.looks import Look, Looks
 from ztb.ledger.run_directory import RunDirectory
 from ztb.market.history import YEAR_NS, History, open_history
 from ztb.market.instrument import Instrument
@@ -18,14 +21,20 @@ from ztb.runtime.clock import SystemClock
 from ztb.runtime.session import MakeInitialPolicy, RunContext, Session, status_of
 from ztb.runtime.sources.history import HistorySource, trading_start
 from ztb.trading.policy.weights import NetworkShape
+from ztb.utils.moments import when
 
 Progress = Callable[[str, float], None]
 """(what is going on, fraction done)."""
 
+SHIPPED_PRETRAIN_NS = parse_span("180d")
+"""What trains generation 0 where nothing else is said and the shipped history is replayed."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReplayRequest:
-    """What to replay. The first `pretrain_ns` of the data train generation 0 and are not traded."""
+    """What to replay. The first `pretrain_ns` of the data are not traded; but for the last `embargo_ns` of them, they
+    train generation 0.
+    """
 
     config: Config
     paths: tuple[Path, ...]
@@ -34,16 +43,36 @@ class ReplayRequest:
     end_ns: int | None = None
     pretrain_ns: int = 0
     from_generation: str | None = None
+    embargo_ns: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        config: Config,
+        paths: tuple[Path, ...],
+        seed: int,
+        *,
+        span_ns: tuple[int | None, int | None] = (None, None),
+        pretrain_ns: int | None = None,
+        from_generation: str | None = None,
+    ) -> Self:
+        """As a person asks for it: no `paths` is the shipped history, whose beginning trains generation 0."""
+        if pretrain_ns is None:
+            shipped = not paths and from_generation is None
+            pretrain_ns = SHIPPED_PRETRAIN_NS if shipped else 0
+        return cls(config, paths, seed, *span_ns, pretrain_ns, from_generation)
 
     def facts(self, history: History) -> dict[str, Any]:
         """What `run.json` says of the data, so that the run can be repeated."""
         return {
             "data_digest": history.digest,
+            "content_digest": history.content_digest,
             "data": [str(path.resolve()) for path in self.paths],
             "start_ns": self.start_ns,
             "end_ns": self.end_ns,
             "pretrain_ns": self.pretrain_ns,
             "from_generation": self.from_generation,
+            "embargo_ns": self.embargo_ns,
         }
 
 
@@ -74,7 +103,10 @@ def frame_of(request: ReplayRequest, history: History, directory: RunDirectory) 
     """The frame of a session over `history`; its run id is a function of all that can change a result."""
     config = request.config
     assembly = assemble(config, traded_instrument(history, config), history.bar_ns, request.seed)
-    run_id = assembly.run_id(history.digest, str(request.pretrain_ns), str(request.from_generation))
+    origin = [str(request.pretrain_ns), str(request.from_generation)]
+    if request.embargo_ns:
+        origin.append(str(request.embargo_ns))
+    run_id = assembly.run_id(history.digest, *origin)
     trade_from_ns = trading_start(history, request.pretrain_ns)
     return RunContext("replay", assembly, directory, run_id, request.facts(history), trade_from_ns)
 
@@ -94,7 +126,7 @@ def origin_for(
             from ztb.runtime.build.pretraining import pretrained_origin
 
             return pretrained_origin(
-                assembly, history, frame.trade_from_ns, request.seed,
+                assembly, history, frame.trade_from_ns - request.embargo_ns, request.seed,
                 lambda done: on_progress("pretrain", done),
             )  # fmt: skip
         return random_origin(shape, request.seed, network, assembly.config.ppo.orthogonal_init)
@@ -119,17 +151,45 @@ class Replay(Session):
         )
         super().__init__(frame, origin_for(request, history, frame, on_progress))
 
+    def look(self) -> Look:
+        """What it has seen the results of."""
+        progress = self.engine.progress
+        return Look(
+            self.history.content_digest, progress.trade_first_ts_ns or progress.first_ts_ns, progress.last_ts_ns,
+            "replay", self.run_id, str(self.directory.path),
+        )  # fmt: skip
+
     @property
     def dropped(self) -> int:
         """Rows of the data that were left out so far."""
         return sum(self.history.report.dropped.values())
 
 
-async def run_to_end(run: Replay) -> dict[str, Any]:
-    """Run to the end, or to the error or interrupt that ends it; the summary is written in any case."""
+async def run_to_end(run: Replay, is_look: bool = True) -> dict[str, Any]:
+    """Run to the end, or to the error or interrupt that ends it; the summary is written in any case.
+
+    `is_look`: it is counted among the looks at what it traded; a trial of a study is, by its study.
+    """
     try:
         await run.run(run.source)
+        if is_look:
+            Looks.beside(run.directory.path).add([run.look()])
     except BaseException as error:
         run.abandon(status_of(error), run.dropped)
         raise
     return run.finish("complete", run.dropped)
+
+
+def seen_in_training(generation: str | None, summary: dict[str, Any]) -> str | None:
+    """What is to be said of a replay over a span that its `generation` was trained on; None where it was not."""
+    if generation is None:
+        return None
+    told = Path(re.sub(r":\d+$", "", generation)) / "summary.json"
+    trained = json.loads(told.read_text(encoding="utf-8")).get("trained_on") if told.is_file() else None
+    began = summary["trade_first_ts"]
+    if not trained or began is None or began > trained["last_ts"]:
+        return None
+    return (
+        f"{generation} was trained on what happened until {when(trained['last_ts'])}: what it does before, "
+        "here too, says nothing of what it can do"
+    )

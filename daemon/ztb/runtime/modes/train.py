@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import time
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from ztb.learning.pretrain import begin_training
 from ztb.learning.regime import ScheduledOptions, guided
 from ztb.learning.service.initial_policy import CHECKPOINT_NAME
 from ztb.learning.training import CurvePoint, Training
+from ztb.ledger.looks import Look, Looks
 from ztb.ledger.run_directory import RunDirectory
 from ztb.runtime.build.assembly import assemble, describe
 from ztb.runtime.build.pretraining import ticks_before, training_settings
@@ -302,7 +305,17 @@ class TrainingRun:
             "curve": [point.plain() for point in training.curve],
         }
         self.directory.write_json(self.directory.summary, summary)
+        Looks.beside(self.directory.path).add([self._look()])
         return summary
+
+    def _look(self) -> Look:
+        """It has seen what it was trained on, and how that does on what was held out. The same training is one."""
+        asked = json.dumps(self.request.manifest() | {"data": self.history.digest}, sort_keys=True)
+        key = hashlib.sha256(f"{asked}\n{code_version()}".encode()).hexdigest()[:32]
+        return Look(
+            self.history.content_digest, self._spans["trained_on"]["first_ts"], self._spans["held_out"]["last_ts"],
+            "train", key, str(self.directory.path),
+        )  # fmt: skip
 
     def close(self) -> None:
         """Give the checkpoints' lock back."""

@@ -6,45 +6,11 @@ along, and the decision during which it happened is not trained on.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any, Self
-
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.ledger.records import ADOPTED, NoteRow
+from ztb.ledger.capital import Adoption
 from ztb.runtime.engine import Engine
-
-
-@dataclass(frozen=True, slots=True)
-class Adoption:
-    """`cash` quote and `position` base currency, worth `price` each, that came (or went, below 0) at `ts_ns`."""
-
-    ts_ns: int
-    cash: Decimal
-    position: Decimal
-    price: float
-
-    @property
-    def value(self) -> float:
-        """Quote currency."""
-        return float(self.cash) + float(self.position) * self.price
-
-    def note(self, rows: int, evidence: Mapping[str, Any]) -> NoteRow:
-        """As it is journaled, with why, and after how many rows of ticks of this start."""
-        facts = {
-            "cash": f"{self.cash:f}", "position": f"{self.position:f}", "price": self.price, "rows": rows,
-        }  # fmt: skip
-        return NoteRow(self.ts_ns, ADOPTED, json.dumps({**facts, "evidence": evidence}, sort_keys=True))
-
-    @classmethod
-    def of(cls, note: NoteRow) -> Self:
-        """What `note` wrote down."""
-        told = json.loads(note.detail)
-        return cls(note.ts_ns, Decimal(told["cash"]), Decimal(told["position"]), told["price"])
 
 
 def enter(adoption: Adoption, account: NDArray[np.void], position: float) -> None:

@@ -5,7 +5,6 @@ Also here: the marks of a past: of each its time and equity, which is all that a
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from ztb.execution.order_states import OrderProgress, OrderState
 from ztb.execution.orders import Filled, OpenOrder, OrderRequest, OrderType, TimeInForce
 from ztb.execution.risk import Proposal, RiskGate
 from ztb.ledger.bookkeeper import BASE_FEE
+from ztb.ledger.capital import OPENING, Adoption, Opening
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import (
     ADOPTED,
@@ -34,7 +34,6 @@ from ztb.ledger.records import (
     UpdateRow,
 )
 from ztb.runtime.engine import RunProgress
-from ztb.runtime.recovery.adoption import Adoption
 
 _MARKED = np.dtype([("ts_ns", "<i8"), ("equity", "<f8")])
 
@@ -84,9 +83,6 @@ def _since(mark: MarkRow, value: float) -> MarkRow:
     )
 
 
-OPENING = "opening"
-"""Kind of the note that says what an account began with."""
-
 _ALL = 2**62
 _OVER = frozenset({"rejected", "cancelled", "expired"})
 
@@ -97,31 +93,6 @@ class Booked:
 
     side: int
     fill: Filled
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """What an account began with: `cash` quote and `position` base currency, exact, worth `price` each."""
-
-    cash: Decimal
-    position: Decimal = Decimal(0)
-    price: float = 0.0
-
-    @property
-    def equity(self) -> float:
-        """Quote currency."""
-        return float(self.cash) + float(self.position) * self.price
-
-    def note(self, ts_ns: int) -> NoteRow:
-        """As it is journaled."""
-        facts = {"cash": f"{self.cash:f}", "position": f"{self.position:f}", "price": self.price}
-        return NoteRow(ts_ns, OPENING, json.dumps(facts, sort_keys=True))
-
-    @classmethod
-    def of(cls, note: NoteRow) -> Opening:
-        """What `note` says."""
-        told = json.loads(note.detail)
-        return cls(Decimal(told["cash"]), Decimal(told["position"]), told["price"])
 
 
 @dataclass(slots=True)

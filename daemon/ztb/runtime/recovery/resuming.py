@@ -13,11 +13,12 @@ from ztb.execution.paper import PaperExchange
 from ztb.learning.generations import Descent, GenerationInfo, Lineage
 from ztb.learning.service.initial_policy import CHECKPOINT_NAME, InitialPolicy, load_origin
 from ztb.ledger.accounts import Account
+from ztb.ledger.capital import Opening
 from ztb.ledger.run_directory import RunDirectory
 from ztb.ports import Broker
 from ztb.runtime.engine import Engine
 from ztb.runtime.recovery.adoption import enter
-from ztb.runtime.recovery.past import Opening, Past, progress_of, progress_of_order, remember_risk
+from ztb.runtime.recovery.past import Past, progress_of, progress_of_order, remember_risk
 from ztb.trading.policy.network import MakeNetwork
 from ztb.trading.policy.weights import NetworkShape
 from ztb.utils import CheckpointManager

@@ -27,6 +27,7 @@ from ztb.market.view import apply_tick, new_view
 from ztb.ports import Clock
 from ztb.runtime.venue.client import PrivateClient, is_unknown_order, outcome_of
 from ztb.runtime.venue.orders import OrderTable, VenueOrder
+from ztb.runtime.venue.throttle import as_order
 from ztb.runtime.venue.translation import sending
 from ztb.utils.kernel import entry, kernel
 
@@ -163,9 +164,10 @@ class VenueBroker(MarketViewBroker):
         call = sending(order.request, self.instrument, order.client_id, self._worst(order.request))
         try:
             self.sent += 1
-            row = await self.client.create_order(
-                self.instrument.symbol, call.type, call.side, call.amount, call.price, call.params
-            )
+            with as_order():
+                row = await self.client.create_order(
+                    self.instrument.symbol, call.type, call.side, call.amount, call.price, call.params
+                )
         except Exception as error:  # noqa: BLE001 (ccxt raises what it likes: what is not a refusal is unknown)
             return self._not_sent(order, error)
         self.table.told({**row, "clientOrderId": order.client_id}, self._now_ns())
@@ -234,7 +236,8 @@ class VenueBroker(MarketViewBroker):
         """False if the venue does not know the order, or not as an open one. Raises what ccxt does."""
         params = {"clientOrderId": order.client_id}
         try:
-            row = await self.client.cancel_order(order.venue_id, self.instrument.symbol, params)
+            with as_order():
+                row = await self.client.cancel_order(order.venue_id, self.instrument.symbol, params)
         except Exception as error:
             if is_unknown_order(error):
                 return False

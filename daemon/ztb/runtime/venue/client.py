@@ -32,6 +32,7 @@ class PrivateClient(VenueClient, Protocol):
     """Times are milliseconds since 1970. `clients` are the open websockets by URL."""
 
     clients: dict[str, Socket]
+    tokenBucket: dict[str, Any]  # noqa: N815 (ccxt's name)
     options: dict[str, Any]
     apiKey: str  # noqa: N815 (ccxt's name)
 

@@ -21,6 +21,7 @@ from ztb.execution.orders import (
     SubmitUnknown,
 )
 from ztb.ledger.bookkeeper import BASE_FEE, OTHER_FEE
+from ztb.ledger.capital import Adoption
 from ztb.ledger.records import (
     ADOPTED,
     CANCEL_ALL,
@@ -31,7 +32,6 @@ from ztb.ledger.records import (
     NoteRow,
     OrderEventRow,
 )
-from ztb.runtime.recovery.adoption import Adoption
 from ztb.runtime.recovery.past import Past, progress_of
 from ztb.runtime.verify.record import RecordedStart
 

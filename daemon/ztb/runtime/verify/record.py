@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ztb.errors import DataError
+from ztb.ledger.capital import OPENING, Opening
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import (
     BEGAN,
@@ -27,7 +28,6 @@ from ztb.ledger.records import (
 from ztb.ledger.run_directory import RunDirectory
 from ztb.market.recorder import recordings
 from ztb.runtime.modes.paper import ticks_of
-from ztb.runtime.recovery.past import OPENING, Opening
 
 Rows: TypeAlias = list[tuple[int, Record]]
 """Rows of the journal, each with its sequence number."""

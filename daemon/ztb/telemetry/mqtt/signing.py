@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +15,7 @@ import msgspec
 
 from ztb.control import Command, Disarm, Flatten, Freeze, Halt, Resume, Rollback, Status, Unfreeze
 from ztb.errors import ConfigError
+from ztb.utils import files
 
 MAXIMUM_BYTES = 4096
 MAXIMUM_AHEAD_MS = 600_000
@@ -142,15 +142,5 @@ class SequenceFile:
 
     def advance(self, sequence: int) -> None:
         """Remember `sequence`; durable on return."""
-        partial = self._path.with_suffix(".partial")
-        with partial.open("w", encoding="ascii") as file:
-            file.write(f"{sequence}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        files.write_durably(self._path, f"{sequence}\n".encode("ascii"))
         self.highest = sequence

@@ -175,8 +175,7 @@ def comparisons(run: RunData) -> tuple[Comparison, ...]:
     made, marks = BenchmarkTracker(), run.marks
     others = {"frozen": marks.frozen, "hold": marks.hold}
     known = {name: values for name, values in others.items() if not np.isnan(values).any()}
-    for k in range(len(marks.ts_ns)):
-        made.follow(float(marks.equity[k]), {name: float(values[k]) for name, values in known.items()})
+    made.follow_all(marks.equity, known)
     return (*_unlearnt(run), *made.comparisons())
 
 

@@ -64,7 +64,7 @@ def key_cards(run: RunData, figures: KeyFigures) -> Html:
             *_rules(figures),
             *_capital(run),
             *([] if run.experts else [card("Flat", texts.percent(0.0), "no position, no cost")]),
-            card("Sharpe ratio", texts.number(figures.sharpe), "annualised, risk-free rate 0"),
+            card("Sharpe ratio", texts.number(figures.sharpe), _looked(run)),
             card("Max drawdown", texts.percent(figures.max_drawdown, signed=False), "of equity at decisions"),
             card("Fees", f"{texts.number(figures.fees)} {quote}", _of_start(figures)),
             card("Turnover", f"{texts.number(figures.turnover, 1)} ×", "traded notional over mean equity"),
@@ -72,6 +72,12 @@ def key_cards(run: RunData, figures: KeyFigures) -> Html:
             *_generations(figures.generations),
         ]
     )
+
+
+def _looked(run: RunData) -> str:
+    """What a ratio is worth depends on how often one looked."""
+    times = f"; {len(run.looks):,} look{'' if len(run.looks) == 1 else 's'} at this span" if run.looks else ""
+    return f"annualised, risk-free rate 0{times}"
 
 
 def _of_start(figures: KeyFigures) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ztb.ledger.looks import said as looks_said
 from ztb.ledger.records import HOUSEKEEPING
 from ztb.telemetry import texts
 from ztb.telemetry.markup import Html, facts, join, table, text
@@ -55,7 +56,9 @@ def provenance(run: RunData) -> Html:
         ("Run", said.get("run_id")), ("Folder", run.name), ("Mode", said.get("mode")),
         ("Instrument", _instrument(run.manifest)), ("Data", _data(run.manifest)), ("Seed", said.get("seed")),
         ("Generation 0", said.get("generation_0")), ("Code", said.get("code_version")),
-        ("Configuration", said.get("config_hash")), ("Digest of the data", said.get("data_digest")),
+        ("Configuration", said.get("config_hash")),
+        ("Looks at what was traded", looks_said(run.looks) if run.looks else None),
+        ("Digest of the data", said.get("data_digest")),
         ("Journal, SHA-256", said.get("journal_sha256")), ("Weights, SHA-256", said.get("weights_sha256")),
     ]  # fmt: skip
     return facts([(name, str(value)) for name, value in rows if value not in (None, "")])

@@ -1,12 +1,7 @@
-"""The policy as it serves: networks as plain float32 arrays, decided on by compiled loops (`layers`). No torch.
-
-An action is drawn from each discrete head by inverting its cumulative distribution at a given uniform number,
-so that pairs of policies can be compared on common random numbers.
-"""
+"""The policy as it serves: networks as plain float32 arrays, decided on by compiled loops (`layers`). No torch."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -15,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.errors import ConfigError, InvariantError
+from ztb.trading.policy.categorical import probabilities, sample
 from ztb.trading.policy.layers import run_program
 from ztb.trading.policy.weights import NetworkShape, Weights, flatten
 from ztb.utils.kernel import entry, kernel
@@ -52,46 +48,6 @@ def compile_program(shape: NetworkShape) -> Program:
 
 
 @kernel
-def sample(
-    logits: np.ndarray, heads: np.ndarray, uniforms: np.ndarray, deterministic: int, actions: np.ndarray
-) -> float:
-    """One action a head into `actions` (H,) and their joint log-prob, in float64, from `logits` (A,).
-
-    Each head's cumulative distribution is inverted at `uniforms` (H,) in [0, 1); `deterministic` 1 takes the
-    most probable (the first of equals).
-    """
-    logprob, start = 0.0, 0
-    for head in range(heads.shape[0]):
-        size = heads[head]
-        best = 0
-        for a in range(1, size):
-            if logits[start + a] > logits[start + best]:
-                best = a
-        top = np.float64(logits[start + best])
-        total = 0.0
-        for a in range(size):
-            total += math.exp(np.float64(logits[start + a]) - top)
-        chosen = best
-        if deterministic == 0:
-            chosen = _invert(logits, start, size, top, uniforms[head] * total)
-        actions[head] = chosen
-        logprob += np.float64(logits[start + chosen]) - top - math.log(total)
-        start += size
-    return logprob
-
-
-@kernel
-def _invert(logits: np.ndarray, start: int, size: int, top: float, level: float) -> int:
-    """The first action whose cumulative unnormalised probability exceeds `level`."""
-    cumulative = 0.0
-    for a in range(size - 1):
-        cumulative += math.exp(np.float64(logits[start + a]) - top)
-        if level < cumulative:
-            return a
-    return size - 1
-
-
-@kernel
 def decide_one(
     parameters: np.ndarray,
     layers: np.ndarray,
@@ -106,20 +62,6 @@ def decide_one(
     outputs = scratch[scratch.shape[0] - heads.sum() - 1 :]
     logprob = sample(outputs, heads, uniforms, deterministic, actions)
     return logprob, np.float64(outputs[outputs.shape[0] - 1])
-
-
-@kernel
-def sample_batch(
-    outputs: np.ndarray,
-    heads: np.ndarray,
-    uniforms: np.ndarray,
-    deterministic: int,
-    actions: np.ndarray,
-    logprobs: np.ndarray,
-) -> None:
-    """`sample` for each row of `outputs` (N, A + 1): into `actions` (N, H) and `logprobs` (N,)."""
-    for n in range(outputs.shape[0]):
-        logprobs[n] = sample(outputs[n], heads, uniforms[n], deterministic, actions[n])
 
 
 class PolicyDecision(NamedTuple):
@@ -176,10 +118,7 @@ class ServingPolicy:
         """The probability of each action of each head."""
         self._see(observation)
         run_program(self._parameters, self._program.layers, self._program.scratch)
-        logits = self._outputs[:-1].astype(np.float64)
-        parts = np.split(logits, np.cumsum(self.shape.heads)[:-1])
-        exponentials = [np.exp(part - part.max()) for part in parts]
-        return [part / part.sum() for part in exponentials]
+        return probabilities(self._outputs[:-1], self.shape.heads)
 
     def swap(self, weights: Weights) -> None:
         """Serve `weights` from the next decision on; they are copied. ConfigError: not of this network."""

@@ -3,8 +3,6 @@
 loss = mean(-min(A r, A clip(r, 1 - c, 1 + c))) - entropy_coef * mean(H) + value_coef * mean((V - R)²),
 Schulman et al. 2017, equations 7 and 9; r is the ratio of new to old probability, A the advantage, R the
 value's target, H the entropy. In float64, on outputs (A + 1, B): a row for each of the policy's, then one of values.
-
-Also here: e^x in additions and products only: it vectorises, and no libm can change its bits.
 """
 
 from __future__ import annotations
@@ -15,39 +13,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ztb.trading.policy.categorical import exp, softmax
 from ztb.trading.policy.weights import NetworkShape
 from ztb.trading.ppo.config import PPOConfig
 from ztb.utils.kernel import kernel
-
-_LIMIT = 700.0
-# log 2 in two parts, of which the first has zeros enough that its product with a small integer is exact.
-_LOG_2_HIGH, _LOG_2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
-_PER_LOG_2 = 1.0 / math.log(2.0)
-_TAYLOR = tuple(1.0 / math.factorial(k) for k in range(13))
-# A number so large that adding it rounds to an integer, which the lowest bits of the sum then hold.
-_ROUND = 1.5 * 2.0**52
-_BIAS, _MANTISSA_BITS = 1023, 52
-
-
-@kernel
-def exp(x: float) -> float:
-    """e^x, within 1e-15 of itself, for `x` cut off at ±700; nan stays nan.
-
-    2^n e^r with the integer n nearest to x / log 2, e^r by its Taylor series, and n written into the exponent.
-    """
-    if x > _LIMIT:
-        x = _LIMIT
-    if x < -_LIMIT:
-        x = -_LIMIT
-    rounded = np.float64(x * _PER_LOG_2 + _ROUND)
-    n = rounded - _ROUND
-    r = (x - n * _LOG_2_HIGH) - n * _LOG_2_LOW
-    high = ((_TAYLOR[12] * r + _TAYLOR[11]) * r + _TAYLOR[10]) * r + _TAYLOR[9]
-    middle = (((high * r + _TAYLOR[8]) * r + _TAYLOR[7]) * r + _TAYLOR[6]) * r + _TAYLOR[5]
-    series = ((((middle * r + _TAYLOR[4]) * r + _TAYLOR[3]) * r + _TAYLOR[2]) * r + 1.0) * r + 1.0
-    power = np.int64((rounded.view(np.int64) + _BIAS) << _MANTISSA_BITS)
-    return series * power.view(np.float64)
-
 
 # Columns of `known` (S, 4): what the rollout knows of each transition. RETURN: what its value should have been.
 LOGPROB, ADVANTAGE, RETURN, VALUE = range(4)
@@ -125,33 +94,6 @@ def _transition(
 
 
 @kernel
-def _softmax(logits: np.ndarray, probabilities: np.ndarray, norms: np.ndarray, entropies: np.ndarray) -> None:
-    """Of one head's `logits` (A, B): `probabilities` (A, B), the logs of their normalisers and their entropies (B,)."""
-    actions, count = logits.shape
-    totals = np.zeros(count)
-    entropies[:] = 0.0
-    norms[:] = logits[0]
-    for a in range(1, actions):
-        for b in range(count):
-            norms[b] = max(norms[b], logits[a, b])
-    for a in range(actions):
-        for b in range(count):
-            logit = logits[a, b] - norms[b]
-            mass = exp(logit)
-            totals[b] += mass
-            entropies[b] -= mass * logit
-            probabilities[a, b] = mass
-    for b in range(count):
-        spread = math.log(totals[b])
-        totals[b] = 1.0 / totals[b]
-        norms[b] += spread
-        entropies[b] = spread + entropies[b] * totals[b]
-    for a in range(actions):
-        for b in range(count):
-            probabilities[a, b] *= totals[b]
-
-
-@kernel
 def _transitions(
     values: np.ndarray,
     indices: np.ndarray,
@@ -204,7 +146,7 @@ def categorical_loss(
     logprobs, entropy, start = np.zeros(count), np.zeros(count), 0
     for head in range(heads.shape[0]):
         stop = start + heads[head]
-        _softmax(outputs[start:stop], gradient[start:stop], norms[head], entropies[head])
+        softmax(outputs[start:stop], gradient[start:stop], norms[head], entropies[head])
         for b in range(count):
             logprobs[b] += outputs[start + actions[indices[b], head], b] - norms[head, b]
             entropy[b] += entropies[head, b]

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from ztb.trading.policy.layers import tanh
+from ztb.trading.policy.torch_network import copy_of
 from ztb.trading.policy.weights import NetworkShape, Weights, flatten, unflatten
-from ztb.trading.ppo.actor_critic import copy_of
 from ztb.utils.kernel import kernel
 
 _T = TypeVar("_T")
@@ -185,7 +185,7 @@ def _heads(shape: NetworkShape, vector: Tensor) -> list[_Affine]:
     return views
 
 
-class TowerNetwork:
+class MlpNetwork:
     """The shipped network kind: one or two tanh towers, gradients by hand."""
 
     def __init__(self, shape: NetworkShape, weights: Weights, device: str) -> None:
@@ -196,6 +196,10 @@ class TowerNetwork:
         self._by_log_std = self.gradients[sum(_tower_sizes(shape)) :]
         self._rooms = BufferCache(partial(_Workspace, shape, self.parameters, self.gradients))
         self._batch = 0
+
+    def evaluate(self, observations: Tensor) -> Tensor:
+        """See Network."""
+        return self.forward(observations)
 
     def forward(self, observations: Tensor) -> Tensor:
         """See Network."""

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ztb.errors import InvariantError, NonFiniteError
-from ztb.trading.policy.network import single_threaded
+from ztb.trading.policy.evaluator import Evaluator, MlpEvaluator
+from ztb.trading.policy.torch_network import ModuleNetwork, Network, TorchEvaluator, single_threaded
 from ztb.trading.policy.weights import NetworkShape, Weights
-from ztb.trading.ppo.actor_critic import ModuleNetwork, Network
 from ztb.trading.ppo.adam import Adam
 from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.ppo.finite import check_rollout, check_state
@@ -29,7 +29,7 @@ from ztb.trading.ppo.losses import (
     VALUE_LOSS,
     loss_of,
 )
-from ztb.trading.ppo.mlp import BufferCache, TowerNetwork
+from ztb.trading.ppo.mlp import BufferCache, MlpNetwork
 from ztb.trading.ppo.rollout import Rollout, UpdateStats
 from ztb.utils.kernel import kernel
 
@@ -107,7 +107,7 @@ class PPOUpdater:
         self.config = config
         self._device = torch.device(device)
         self.network: Network = (
-            ModuleNetwork(module, device) if module else TowerNetwork(shape, weights, device)
+            ModuleNetwork(module, device) if module else MlpNetwork(shape, weights, device)
         )
         self._loss = loss_of(shape, config)
         self._buffers = BufferCache(self._buffer)
@@ -200,6 +200,12 @@ class PPOUpdater:
 
     def _buffer(self, count: int) -> Tensor:
         return torch.empty((count, self.shape.observation_size), device=self._device)
+
+    def evaluator(self) -> Evaluator:
+        """The network as it is at each call: by the serving kernels where they can reach it, else by torch."""
+        if isinstance(self.network, MlpNetwork) and self._device.type == "cpu":
+            return MlpEvaluator(self.shape, self.network.parameters.numpy())
+        return TorchEvaluator(self.network)
 
     def weights(self) -> Weights:
         """Copies of the weights by name."""

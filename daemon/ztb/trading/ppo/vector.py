@@ -1,7 +1,11 @@
-"""One way to step any environment: whatever is given becomes a VectorEnv, and autoreset modes become one."""
+"""Gymnasium's environments as rollouts want them: any becomes a VectorEnv, and autoreset modes become one.
+
+Around them, as wrappers: observations flat and normalised, rewards normalised, the statistics of episodes.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,9 +17,14 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
 from ztb.errors import ConfigError, NonFiniteError
+from ztb.trading.ppo.collector import Step
+from ztb.trading.ppo.normalizer import Normalizer
+from ztb.trading.ppo.spaces import Actions, flat, observation_size
 
 AnyEnv = gym.Env[Any, Any] | VectorEnv[Any, Any, Any]
 EnvSource = str | AnyEnv | Callable[[], AnyEnv]
+
+_KEPT_EPISODES = 100
 
 
 def as_vector(source: EnvSource, num_envs: int) -> VectorEnv[Any, Any, Any]:
@@ -44,8 +53,8 @@ def _one(made: AnyEnv) -> gym.Env[Any, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What a step of N environments gave; observations as the environment has them."""
+class RawStep:
+    """The answer of N environments to a step; observations as the environment has them."""
 
     observations: NDArray[Any]
     """What to act on next."""
@@ -80,7 +89,7 @@ class Stepper:
         self.resetting: NDArray[np.bool_] = np.zeros(self.envs.num_envs, np.bool_)
         self.failed = False
 
-    def step(self, actions: NDArray[Any]) -> Step:
+    def step(self, actions: NDArray[Any]) -> RawStep:
         """Take `actions`, a batch as VectorEnv.step takes it."""
         self.failed = True
         observations, rewards, terminated, truncated, infos = self.envs.step(actions)
@@ -96,7 +105,14 @@ class Stepper:
         self.observations = np.array(observations)
         self.taken += 1
         self.failed = False
-        return Step(self.observations, final, np.asarray(rewards, np.float64), terminated, truncated, live)
+        return RawStep(
+            observations=self.observations,
+            final=final,
+            rewards=np.asarray(rewards, np.float64),
+            terminated=terminated,
+            truncated=truncated,
+            live=live,
+        )
 
     def _check(self, what: str, given: NDArray[Any], when: str) -> None:
         """NonFiniteError: one of `given` (N, …) is not finite, or too large to be learnt from."""
@@ -131,3 +147,70 @@ def _as_learnt(given: NDArray[Any]) -> NDArray[Any]:
     """As rollouts hold them: float32, infinite where that is too small for a number."""
     with np.errstate(over="ignore"):
         return given.astype(np.float32, copy=False)
+
+
+class EpisodeStatistics:
+    """Returns and lengths of the last finished episodes, in rewards as the environment gives them."""
+
+    def __init__(self, envs: int) -> None:
+        self.returns: deque[float] = deque(maxlen=_KEPT_EPISODES)
+        self.lengths: deque[int] = deque(maxlen=_KEPT_EPISODES)
+        self._running = np.zeros(envs)
+        self._steps = np.zeros(envs, np.int64)
+
+    def see(self, step: RawStep) -> None:
+        """Add a step's rewards, and close the episodes that it ended."""
+        self._running += step.rewards * step.live
+        self._steps += step.live
+        for env in np.flatnonzero((step.terminated | step.truncated) & step.live):
+            self.returns.append(float(self._running[env]))
+            self.lengths.append(int(self._steps[env]))
+            self._running[env] = self._steps[env] = 0
+
+    def state(self) -> dict[str, Any]:
+        """Plain data and arrays."""
+        return {
+            "returns": list(self.returns),
+            "lengths": list(self.lengths),
+            "running": self._running.copy(),
+            "steps": self._steps.copy(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self.returns = deque(state["returns"], _KEPT_EPISODES)
+        self.lengths = deque(state["lengths"], _KEPT_EPISODES)
+        self._running, self._steps = np.array(state["running"]), np.array(state["steps"])
+
+
+class GymEnvironments:
+    """A VectorEnv as rollouts want it (`trading.ppo.collector.Environments`)."""
+
+    def __init__(self, stepper: Stepper, actions: Actions, normalizer: Normalizer) -> None:
+        self.normalizer = normalizer
+        self.episodes = EpisodeStatistics(stepper.envs.num_envs)
+        self._stepper, self._actions = stepper, actions
+        self._size = observation_size(stepper.envs.single_observation_space)
+
+    @property
+    def num_envs(self) -> int:
+        """See Environments."""
+        return self._stepper.envs.num_envs
+
+    def observe(self) -> NDArray[np.float32]:
+        """See Environments; the normaliser learns from it."""
+        seen = flat(self._stepper.observations, self._size)
+        self.normalizer.see(seen, ~self._stepper.resetting)
+        return self.normalizer.observations(seen)
+
+    def step(self, actions: NDArray[Any]) -> Step:
+        """See Environments."""
+        raw = self._stepper.step(self._actions.to_env(actions))
+        self.episodes.see(raw)
+        return Step(
+            final=self.normalizer.observations(flat(raw.final, self._size)),
+            rewards=self.normalizer.rewards(raw.rewards, raw.terminated | raw.truncated, raw.live),
+            terminated=raw.terminated,
+            truncated=raw.truncated,
+            mask=raw.live,
+        )

@@ -20,7 +20,7 @@ from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 
-from ztb.utils.checkpoint import files
+from ztb.utils import files
 from ztb.utils.checkpoint.errors import Damaged, FolderInUse, NewerVersion
 from ztb.utils.checkpoint.generation import Generation, describe
 from ztb.utils.checkpoint.names import DATA, LOCK, Contents, file_name, read_folder

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from ztb.utils.checkpoint import arrays, codec, files, tensors
+from ztb.utils import files
+from ztb.utils.checkpoint import arrays, codec, tensors
 from ztb.utils.checkpoint.arena import Bytes, view
 from ztb.utils.checkpoint.errors import Damaged, Malformed, NewerVersion
 from ztb.utils.checkpoint.layout import (

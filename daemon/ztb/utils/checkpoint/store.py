@@ -17,7 +17,8 @@ import xxhash
 
 from ztb import __version__
 from ztb.errors import UsageError
-from ztb.utils.checkpoint import codec, files
+from ztb.utils import files
+from ztb.utils.checkpoint import codec
 from ztb.utils.checkpoint.arena import Bytes
 from ztb.utils.checkpoint.catalogue import Catalogue
 from ztb.utils.checkpoint.codec import Compression

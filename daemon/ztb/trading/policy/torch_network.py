@@ -1,12 +1,14 @@
-"""Networks that learn, on torch: all parameters in one flat vector, all gradients in another.
+"""Networks on torch: what learning and evaluation ask of one, and a user's own module as one.
 
-Outputs are (A + 1, B), a column for each observation: policy outputs, then the value. The gradient of the loss
-comes in at the outputs in the same layout; `towers` carries it back by formulas written out, a user's own module by
-autograd.
+All parameters are in one flat vector, all gradients in another. Outputs are (A + 1, B), a column for each
+observation: policy outputs, then the value. The gradient of the loss comes in at the outputs in the same layout;
+the shipped kind (`trading.ppo.mlp`) carries it back by formulas written out, a user's own module by autograd.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
@@ -14,18 +16,33 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ztb.errors import ConfigError
-from ztb.trading.policy.weights import Weights
+from ztb.errors import ConfigError, StrategyError
+from ztb.trading.policy.weights import NetworkShape, Weights
+
+
+@contextmanager
+def single_threaded() -> Generator[None]:
+    """One torch thread inside: sums in one order, and no stolen cores. Small networks are slower on two."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class Network(Protocol):
-    """What the update needs of a network; `parameters` and `gradients` are (P,) float32 of one device."""
+    """A network that learns; `parameters` and `gradients` are (P,) float32 of one device."""
 
     parameters: Tensor
     gradients: Tensor
 
+    def evaluate(self, observations: Tensor) -> Tensor:
+        """Outputs (A + 1, B) of `observations` (B, D), valid until the next call of this or `forward`."""
+        ...
+
     def forward(self, observations: Tensor) -> Tensor:
-        """Outputs (A + 1, B) of `observations` (B, D), valid and kept for `backward` until the next call."""
+        """The same, contiguous, and kept for `backward`."""
         ...
 
     def backward(self, gradient: Tensor, by_log_std: Tensor) -> None:
@@ -51,7 +68,7 @@ class ModuleNetwork:
     Its parameters must be float32; one named `log_std` (A,) belongs to Gaussian actions. Gradients: autograd.
     """
 
-    def __init__(self, module: nn.Module, device: str) -> None:
+    def __init__(self, module: nn.Module, device: str = "cpu") -> None:
         self.module = module.to(device)
         named = dict(module.named_parameters())
         if any(parameter.dtype != torch.float32 for parameter in named.values()) or list(module.buffers()):
@@ -68,11 +85,15 @@ class ModuleNetwork:
             start = part.stop
         self._deviations = self._places.get("log_std", slice(0, 0))
 
+    def evaluate(self, observations: Tensor) -> Tensor:
+        """See Network."""
+        policy, values = self.module(observations)
+        return torch.cat((policy, values.reshape(-1, 1)), dim=1).t()
+
     def forward(self, observations: Tensor) -> Tensor:
         """See Network."""
         with torch.enable_grad():
-            policy, values = self.module(observations)
-            self._outputs = torch.cat((policy, values.reshape(-1, 1)), dim=1).t().contiguous()
+            self._outputs = self.evaluate(observations).contiguous()
         return self._outputs.detach()
 
     def backward(self, gradient: Tensor, by_log_std: Tensor) -> None:
@@ -101,6 +122,50 @@ class ModuleNetwork:
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         return {name: tuple(parameter.shape) for name, parameter in self.module.named_parameters()}
+
+
+class TorchEvaluator:
+    """Any torch network run on batches, on its own device; see `trading.policy.evaluator.Evaluator`."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    def __call__(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See Evaluator."""
+        with single_threaded(), torch.no_grad():
+            seen = torch.from_numpy(np.ascontiguousarray(observations)).to(self._network.parameters.device)
+            outputs: NDArray[np.float32] = self._network.evaluate(seen).t().contiguous().cpu().numpy()
+        return outputs
+
+    def load(self, weights: Weights) -> None:
+        """See Evaluator."""
+        self._network.load(weights)
+
+    @property
+    def log_std(self) -> NDArray[np.float32]:
+        """See Evaluator."""
+        log_std: NDArray[np.float32] = self._network.log_std().cpu().numpy()
+        return log_std
+
+
+def build_module(
+    shape: NetworkShape, make: Callable[[int, tuple[int, ...]], nn.Module], seed: int
+) -> nn.Module:
+    """A strategy's module, its own random initialisation drawn from `seed`. StrategyError: it fails."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            module = make(shape.observation_size, shape.heads)
+            with torch.no_grad():
+                logits, values = module(torch.zeros(2, shape.observation_size))
+        except Exception as error:
+            raise StrategyError(f"network(): {type(error).__name__}: {error}") from error
+    if tuple(logits.shape) != (2, sum(shape.heads)) or values.reshape(-1).shape[0] != 2:
+        raise StrategyError(
+            f"network(): for 2 observations it must return logits (2, {sum(shape.heads)}) and values (2,), "
+            f"not {tuple(logits.shape)} and {tuple(values.shape)}"
+        )
+    return module
 
 
 def copy_of(vector: Tensor) -> NDArray[np.float32]:

@@ -20,9 +20,9 @@ def make_folder(folder: Path) -> None:
     sync_folder(folder.parent)
 
 
-def create(path: Path) -> int:
+def create(path: Path, mode: int = 0o644) -> int:
     """A new empty file, open for writing."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
 
 
 def preallocate(descriptor: int, nbytes: int) -> None:
@@ -77,6 +77,30 @@ def touch(path: Path) -> None:
     """An empty file whose name is a fact, durable on return."""
     close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644))
     sync_folder(path.parent)
+
+
+def write_durably(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Let `path` hold `data`, durable on return. Whatever ends the process or the machine before that, it is whole: as
+    it was, or as it shall be.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    remove(partial)  # left by one that was killed
+    descriptor = create(partial, mode)
+    try:
+        write_at(descriptor, [data], 0)
+        sync(descriptor)
+    finally:
+        close(descriptor)
+    rename(partial, path)
+    sync_folder(path.parent)
+
+
+def remove_durably(*paths: Path) -> None:
+    """Take files of one folder away, in this order, durable on return; those that are not there are none the less."""
+    for path in paths:
+        remove(path)
+    if paths[0].parent.is_dir():
+        sync_folder(paths[0].parent)
 
 
 @contextmanager

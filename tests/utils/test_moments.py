@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ztb.commands.moments import parse_moment, parse_span_of
 from ztb.errors import UsageError
+from ztb.utils.moments import parse_moment, parse_span_of
 
 _S = 1_704_150_000
 

@@ -1,4 +1,4 @@
-"""Moments as people write them."""
+"""Moments as people write and read them."""
 
 from __future__ import annotations
 
@@ -28,11 +28,16 @@ def parse_moment(text: str | None, flag: str) -> int | None:
     return _nanoseconds(moment)
 
 
-def parse_span_of(start: str | None, end: str | None) -> tuple[int | None, int | None]:
-    """(--from, --to) in nanoseconds since 1970. UsageError if the end is not after the beginning."""
-    start_ns, end_ns = parse_moment(start, "--from"), parse_moment(end, "--to")
+def parse_span_of(
+    start: str | None, end: str | None, names: tuple[str, str] = ("--from", "--to")
+) -> tuple[int | None, int | None]:
+    """(start, end) in nanoseconds since 1970; `names`: what the caller calls them.
+
+    UsageError if the end is not after the beginning.
+    """
+    start_ns, end_ns = parse_moment(start, names[0]), parse_moment(end, names[1])
     if start_ns is not None and end_ns is not None and start_ns >= end_ns:
-        raise UsageError(f"--from {start!r} is not before --to {end!r}: nothing lies between them")
+        raise UsageError(f"{names[0]} {start!r} is not before {names[1]} {end!r}: nothing lies between them")
     return start_ns, end_ns
 
 
@@ -59,3 +64,10 @@ def _unreadable(text: str, flag: str) -> UsageError:
         f"{flag} {text!r}: neither ISO 8601, such as 2019-01-31T12:00, nor seconds, milliseconds or nanoseconds "
         "since 1970"
     )
+
+
+def when(ts_ns: int | None) -> str:
+    """A time as people read it, in UTC to the second."""
+    if ts_ns is None:
+        return "never"
+    return datetime.fromtimestamp(ts_ns // 10**9, UTC).strftime("%Y-%m-%d %H:%M:%S")
