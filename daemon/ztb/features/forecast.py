@@ -8,15 +8,16 @@ significant as the best of so many that carry nothing would be one time in a hun
 and others 1993; Bonferroni). Each regression at its whole size and at half of it, and "nothing is to be foreseen", are
 models of the next return; and so are the last few regressions that were once believed and differ, so that what comes
 back need not be learnt again. How much each is believed follows how likely it made the returns that came, and a small
-share goes back to all at each decision, so that a turn of the market shows soon (fixed share, Herbster and Warmuth 1998).
-The forecast is the mean of the models by belief. It is made before the return that it is of, always: that it is right is
-evidence as good as any.
+share goes back to all at each decision, so that a turn of the market shows soon (fixed share; Herbster and Warmuth
+1998). The forecast is the mean of the models by belief. It is always made before the return that it is of: that it is
+right is evidence as good as any.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,10 @@ _MOST_TERMS = 6
 _REFIT = 32
 _LEAST = 256
 """Decisions before anything is forecast."""
+BOUND = 5.0
+"""What a policy is told lies within ± this."""
+_LEAST_COST = 0.05
+"""Of the deviation of a return, added to the cost that a forecast is told in."""
 _TAIL = 3.0
 """Standard deviations beyond which a return counts no more."""
 _MOST = 1.0
@@ -42,6 +47,8 @@ _MOST = 1.0
 _SHARE = 1.0 / 4096.0
 """Of the belief in each model, what goes back to all at each decision."""
 _SCALE_HORIZON = 128.0
+_MOST_SQUARE = 25.0
+"""Of the mean square of returns, what one counts for in it at most."""
 _REMEMBER = 512
 """Decisions between two looks at what is to be remembered."""
 _BELIEVED = 0.5
@@ -49,11 +56,40 @@ _ALIKE = 0.25
 """Of its mean square, by which two regressions' forecasts differ that are taken for the same."""
 _SINGULAR = 1e-6
 
-_COUNT, _MID, _VARIANCE, _MEAN, _DEVIATION = range(5)
+_FALSE_FIND = 0.01
+"""Probability at most that columns that carry nothing give a term."""
+
+COUNT, MID, VARIANCE, MEAN, DEVIATION = range(5)
+"""Of `Learnt.state`: decisions so far, the last mid, the mean square of returns, the forecast, its deviation."""
+
+
+class Learnt(NamedTuple):
+    """All that the next forecast depends on, of P columns, K horizons, S memories and M models."""
+
+    state: FloatArray
+    """(5,)"""
+    grams: FloatArray
+    """(K, P, P) faded sums of products of the columns"""
+    crosses: FloatArray
+    """(K, P) and of the columns with the return that followed"""
+    sums: FloatArray
+    """(K, 3) of 1, of the squared fading, of the squared return"""
+    weights: FloatArray
+    """(K + S, P) the regressions"""
+    beliefs: FloatArray
+    """(M,)"""
+    kept: FloatArray
+    """(S,) the decision at which each memory was last made"""
+    told: FloatArray
+    """(P,) the columns at the last decision"""
+    foreseen: FloatArray
+    """(M,) what each model said then, in deviations"""
 
 
 @kernel
-def _solve(gram: FloatArray, cross: FloatArray, chosen: NDArray[np.int64], count: int, out: FloatArray) -> bool:
+def _solve(
+    gram: FloatArray, cross: FloatArray, chosen: NDArray[np.int64], count: int, out: FloatArray
+) -> bool:
     """Least squares of `count` `chosen` columns into `out`, by Cholesky's method; False: they are not independent."""
     lower = np.zeros((count, count))
     for i in range(count):
@@ -84,7 +120,7 @@ def _solve(gram: FloatArray, cross: FloatArray, chosen: NDArray[np.int64], count
 def fit(gram: FloatArray, cross: FloatArray, sums: FloatArray, threshold: float, weights: FloatArray) -> None:
     """Regression `weights` (P,) on the significant ones of P columns, 0 for the rest.
 
-    `gram` (P, P) and `cross` (P,) are faded sums of products; `sums` (3,) of 1, of the squared fading and of the squared
+    `gram` (P, P) and `cross` (P,) are faded sums of products; `sums` (3,) of 1, of the squared fading, of the squared
     return: a sum of products has the variance of the return times that of the column times the second.
     """
     size = len(cross)
@@ -115,117 +151,141 @@ def fit(gram: FloatArray, cross: FloatArray, sums: FloatArray, threshold: float,
 
 
 @kernel
-def learn(
-    state: FloatArray, grams: FloatArray, crosses: FloatArray, sums: FloatArray, beliefs: FloatArray,
-    told: FloatArray, foreseen: FloatArray, mid: float,
-) -> None:  # fmt: skip
-    """Take in the return to `mid` since `told` (P,) was seen and `foreseen` (M,) were forecast."""
-    change = math.log(mid / state[_MID])
-    bounded = min(max(change / math.sqrt(state[_VARIANCE]), -_TAIL), _TAIL)
+def _learn(learnt: Learnt, mid: float) -> None:
+    """Take in the return to `mid` since the last decision."""
+    state, beliefs, foreseen, told = learnt.state, learnt.beliefs, learnt.foreseen, learnt.told
+    change = math.log(mid / state[MID])
+    bounded = min(max(change / math.sqrt(state[VARIANCE]), -_TAIL), _TAIL)
     total = 0.0
     for m in range(MODELS):
         beliefs[m] *= math.exp(foreseen[m] * (bounded - 0.5 * foreseen[m]))
         total += beliefs[m]
     for m in range(MODELS):
         beliefs[m] = (1.0 - _SHARE) * beliefs[m] / total + _SHARE / MODELS
-    size = len(told)
     for k in range(len(HORIZONS)):
         fading = 1.0 - 1.0 / HORIZONS[k]
-        for i in range(size):
-            value = told[i]
-            for j in range(size):
-                grams[k, i, j] = fading * grams[k, i, j] + value * told[j]
-            crosses[k, i] = fading * crosses[k, i] + value * bounded
-        sums[k, 0] = fading * sums[k, 0] + 1.0
-        sums[k, 1] = fading * fading * sums[k, 1] + 1.0
-        sums[k, 2] = fading * sums[k, 2] + bounded * bounded
-    most = 25.0 * state[_VARIANCE]
-    state[_VARIANCE] += (min(change * change, most) - state[_VARIANCE]) / _SCALE_HORIZON
+        for i in range(len(told)):
+            for j in range(len(told)):
+                learnt.grams[k, i, j] = fading * learnt.grams[k, i, j] + told[i] * told[j]
+            learnt.crosses[k, i] = fading * learnt.crosses[k, i] + told[i] * bounded
+        learnt.sums[k, 0] = fading * learnt.sums[k, 0] + 1.0
+        learnt.sums[k, 1] = fading * fading * learnt.sums[k, 1] + 1.0
+        learnt.sums[k, 2] = fading * learnt.sums[k, 2] + bounded * bounded
+    most = _MOST_SQUARE * state[VARIANCE]
+    state[VARIANCE] += (min(change * change, most) - state[VARIANCE]) / _SCALE_HORIZON
 
 
 @kernel
-def remember(grams: FloatArray, weights: FloatArray, beliefs: FloatArray, kept: FloatArray, count: int) -> None:
-    """Keep the regression that is believed now, in the place of one that is like it, or else of the oldest.
-
-    `weights` (K + S, P): those of the K horizons, and S that are remembered, the last time at decisions `kept` (S,).
-    """
-    horizons = len(HORIZONS)
+def _remember(learnt: Learnt) -> None:
+    """Keep the regression that is believed now, in the place of one that is like it, or else of the oldest."""
+    horizons, beliefs, weights = len(HORIZONS), learnt.beliefs, learnt.weights
     best = 0
     for k in range(horizons):
         if beliefs[2 * k] + beliefs[2 * k + 1] > beliefs[2 * best] + beliefs[2 * best + 1]:
             best = k
     if beliefs[2 * best] + beliefs[2 * best + 1] < _BELIEVED:
         return
-    gram, size = grams[best], weights.shape[1]
-    place, oldest = 0, np.inf
+    place, oldest, size = 0, np.inf, len(learnt.told)
     for s in range(MEMORIES):
         apart = whole = 0.0
         for i in range(size):
             for j in range(size):
                 first = weights[best, i] - weights[horizons + s, i]
                 second = weights[best, j] - weights[horizons + s, j]
-                apart += first * second * gram[i, j]
-                whole += weights[best, i] * weights[best, j] * gram[i, j]
-        age = -1.0 if apart <= _ALIKE * whole else kept[s]
+                apart += first * second * learnt.grams[best, i, j]
+                whole += weights[best, i] * weights[best, j] * learnt.grams[best, i, j]
+        age = -1.0 if apart <= _ALIKE * whole else learnt.kept[s]
         if age < oldest:
             place, oldest = s, age
     weights[horizons + place] = weights[best]
-    kept[place] = count
+    learnt.kept[place] = learnt.state[COUNT]
 
 
 @kernel
-def follow(
-    state: FloatArray, grams: FloatArray, crosses: FloatArray, sums: FloatArray, weights: FloatArray,
-    beliefs: FloatArray, kept: FloatArray, told: FloatArray, foreseen: FloatArray, features: NDArray[np.float32], mid: float,
-    gap: bool, threshold: float,
-) -> None:  # fmt: skip
-    """A decision at `mid` with normalised `features` (F,): learn from the return that led here, forecast the next.
-
-    The forecast and the deviation that it is measured in go into `state`, in log returns. After a `gap` nothing is learnt.
-    """
-    count = int(state[_COUNT])
-    if count > 0 and not gap and mid > 0.0 and state[_MID] > 0.0:
-        change = math.log(mid / state[_MID])
-        if state[_VARIANCE] == 0.0:
-            state[_VARIANCE] = change * change
-        else:
-            learn(state, grams, crosses, sums, beliefs, told, foreseen, mid)
-    for j in range(len(features)):
-        told[j] = features[j]
-    told[len(features)] = 1.0
-    if count >= _LEAST and count % _REFIT == 0:
-        for k in range(len(HORIZONS)):
-            fit(grams[k], crosses[k], sums[k], threshold, weights[k])
-    if count >= _LEAST and count % _REMEMBER == 0:
-        remember(grams, weights, beliefs, kept, count)
-    mean = 0.0
+def _foresee(learnt: Learnt) -> float:
+    """What each model says of the next return, into `learnt.foreseen`; their mean by belief, in deviations."""
+    foreseen, weights = learnt.foreseen, learnt.weights
     for k in range(len(weights)):
         expected = 0.0
-        for j in range(len(told)):
-            expected += weights[k, j] * told[j]
+        for j in range(len(learnt.told)):
+            expected += weights[k, j] * learnt.told[j]
         expected = min(max(expected, -_MOST), _MOST)
         if k < len(HORIZONS):
             foreseen[2 * k], foreseen[2 * k + 1] = expected, 0.5 * expected
         else:
             foreseen[_FRESH + k - len(HORIZONS)] = expected
+    mean = 0.0
     for m in range(MODELS):
-        mean += beliefs[m] * foreseen[m]
-    state[_COUNT] = count + 1.0
-    state[_MID] = mid
-    state[_DEVIATION] = math.sqrt(state[_VARIANCE])
-    state[_MEAN] = mean * state[_DEVIATION]
+        mean += learnt.beliefs[m] * foreseen[m]
+    return mean
 
 
 @kernel
-def follow_all(
-    state: FloatArray, grams: FloatArray, crosses: FloatArray, sums: FloatArray, weights: FloatArray,
-    beliefs: FloatArray, kept: FloatArray, told: FloatArray, foreseen: FloatArray, features: NDArray[np.float32], mids: FloatArray,
-    gaps: NDArray[np.bool_], threshold: float, out: FloatArray, deviations: FloatArray,
-) -> None:  # fmt: skip
-    """`follow` for each of K decisions: `features` (K, F), `mids` (K,), `gaps` (K,); forecasts into `out` (K,)."""
-    for k in range(len(mids)):
-        follow(
-            state, grams, crosses, sums, weights, beliefs, kept, told, foreseen, features[k], mids[k], gaps[k],
-            threshold,
-        )  # fmt: skip
-        out[k], deviations[k] = state[_MEAN], state[_DEVIATION]
+def follow(learnt: Learnt, scores: NDArray[np.float32], mid: float, gap: bool, threshold: float) -> None:
+    """A decision at `mid` with z-`scores` (F,): learn from the return that led here, forecast the next.
+
+    The forecast, a log return, and the deviation of returns go into `learnt.state`. After a `gap` nothing is learnt.
+    """
+    state, told = learnt.state, learnt.told
+    count = int(state[COUNT])
+    if count > 0 and not gap and mid > 0.0 and state[MID] > 0.0:
+        if state[VARIANCE] > 0.0:
+            _learn(learnt, mid)
+        else:
+            state[VARIANCE] = math.log(mid / state[MID]) ** 2
+    for j in range(len(scores)):
+        told[j] = scores[j]
+    told[len(scores)] = 1.0
+    if count >= _LEAST and count % _REFIT == 0:
+        for k in range(len(HORIZONS)):
+            fit(learnt.grams[k], learnt.crosses[k], learnt.sums[k], threshold, learnt.weights[k])
+        if count % _REMEMBER == 0:
+            _remember(learnt)
+    state[COUNT] = count + 1.0
+    state[MID] = mid
+    state[DEVIATION] = math.sqrt(state[VARIANCE])
+    state[MEAN] = _foresee(learnt) * state[DEVIATION]
+
+
+@kernel
+def signal_of(state: FloatArray, cost: float) -> float:
+    """The forecast as the policy is told it: by what a trade costs, and a little of the deviation; within ±5.
+
+    `cost` is that of a unit of turnover. Of order one where a trade begins to be worth it.
+    """
+    scale = cost + _LEAST_COST * state[DEVIATION]
+    return max(-BOUND, min(BOUND, state[MEAN] / scale)) if scale > 0.0 else 0.0
+
+
+class OnlineForecast:
+    """A forecast of the next log return from `size` columns, where a unit of turnover costs `cost`."""
+
+    def __init__(self, size: int, cost: float) -> None:
+        columns, horizons = size + 1, len(HORIZONS)
+        self.cost = cost
+        self.threshold = NormalDist().inv_cdf(1.0 - _FALSE_FIND / (2 * columns))
+        self.learnt = Learnt(
+            state=np.zeros(5),
+            grams=np.zeros((horizons, columns, columns)),
+            crosses=np.zeros((horizons, columns)),
+            sums=np.zeros((horizons, 3)),
+            weights=np.zeros((horizons + MEMORIES, columns)),
+            beliefs=np.full(MODELS, 1.0 / MODELS),
+            kept=np.zeros(MEMORIES),
+            told=np.zeros(columns),
+            foreseen=np.zeros(MODELS),
+        )
+
+    def follow(self, scores: NDArray[np.float32], mid: float, gap: bool) -> None:
+        """See the function; `scores` (size,)."""
+        follow(self.learnt, scores, mid, gap, self.threshold)
+
+    @property
+    def mean(self) -> float:
+        """Of the log return from the last decision to the next."""
+        return float(self.learnt.state[MEAN])
+
+    @property
+    def deviation(self) -> float:
+        """Of such returns."""
+        return float(self.learnt.state[DEVIATION])

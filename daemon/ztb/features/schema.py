@@ -21,6 +21,7 @@ from ztb.features import (
     calendar,
     emit,
     flow,
+    forecast,
     normaliser,
     state,
     touch,
@@ -33,7 +34,7 @@ from ztb.market import book, view
 _DIGITS = 10
 _PARTS = ("names or formulas of the features", "code of the feature kernels", "period", "normaliser")
 _KERNELS = (
-    averages, bucket, calendar, emit, flow, normaliser, state, touch, trend, update, volatility, book, view
+    averages, bucket, calendar, emit, flow, forecast, normaliser, state, touch, trend, update, volatility, book, view
 )  # fmt: skip
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 

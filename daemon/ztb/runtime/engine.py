@@ -87,10 +87,11 @@ class Engine:
         self._watch = watch
         self._due = 0
         self._index = {name: i for i, name in enumerate(features.names)}
-        self._normal = np.zeros(features.size, np.float32)
+        self._normal = np.zeros(normaliser.width, np.float32)
         self.shadow_equity: dict[str, float] = {}  # of the shadows, at the present decision
         self._before: tuple[Decided, int] | None = None
         self._tainted = False
+        self._gap = False  # whether anything is missing since a moment was due
         self._taints = False  # whether any row of the present block does
         self._on_tick: OnTick | None = getattr(live.strategy, "on_tick", None)
         self._called_to = 0
@@ -185,10 +186,11 @@ class Engine:
         if self.experts is not None:
             self.experts.advance(ticks, i0, i1)
         if self._taints and np.any(ticks["flags"][i0:i1] & _TAINT):
-            self._tainted = True
+            self._tainted = self._gap = True
 
     def _decide(self, ts_ns: int, raw: NDArray[np.float64]) -> None:
-        self.normaliser.update(raw)
+        self.normaliser.update(raw, self.live.broker.view["mid"].item(), self._gap)
+        self._gap = False
         if ts_ns < self.trade_from_ns or not self.features.ready:
             self._look_on(ts_ns, raw)
             return

@@ -125,21 +125,25 @@ class Session:
         normaliser = assembly.normaliser(features.size)
         self.books = Bookkeeper(self.journal, Account(assembly.instrument, self.opening.cash), self.run_id)
         self.policy, frozen, learning = self._learning(
-            features.size, normaliser.state, features.schema_hash, make_origin
+            normaliser.width, normaliser.state, features.schema_hash, make_origin
         )
         if self.origin is not None and self.origin.normaliser_state is not None:
             normaliser.load_state(self.origin.normaliser_state)
         live = assembly.lane(
-            features.size, assembly.strategy, self.policy, self.frame.broker or self._exchange(), self.books
+            normaliser.width,
+            assembly.strategy,
+            self.policy,
+            self.frame.broker or self._exchange(),
+            self.books,
         )
         open_account(self.books.account, live.broker, self.opening)
         shadows: dict[str, Lane] = {
-            "hold": assembly.lane(features.size, hold_strategy(), None, self._exchange("hold"))
+            "hold": assembly.lane(normaliser.width, hold_strategy(), None, self._exchange("hold"))
         }
-        experts = self._experts(features.size)
+        experts = self._experts(normaliser.width)
         if frozen is not None and experts is None:
             exchange = self._exchange("frozen")
-            shadows["frozen"] = assembly.lane(features.size, assembly.strategy, frozen, exchange)
+            shadows["frozen"] = assembly.lane(normaliser.width, assembly.strategy, frozen, exchange)
         self.engine = Engine(
             features, normaliser, assembly.clock(), live, shadows, self.books, learning,
             assembly.instrument.symbol, self.frame.trade_from_ns,

@@ -13,7 +13,7 @@ import numpy as np
 
 from ztb.errors import ConfigError, DataError
 from ztb.execution.paper_config import PaperConfig
-from ztb.features import SHIPPED, FeatureSet, Normaliser
+from ztb.features import SHIPPED, FeatureSet, Normaliser, OnlineForecast
 from ztb.market.history import SHIPPED as SHIPPED_HISTORY
 from ztb.market.history import open_history
 from ztb.market.instrument import Instrument
@@ -185,4 +185,5 @@ def _record(ticks: Ticks, instrument: Instrument, options: EnvironmentOptions) -
     step = options.decision_ticks if every == "ticks" else options.interval_ms * 1_000_000
     features = FeatureSet(instrument, period_ns, options.features)
     clock = DecisionClock(Every[every.upper()], step)
-    return record(ticks, instrument, period_ns, clock, features, Normaliser(features.size))
+    normaliser = Normaliser(features.size, forecast=OnlineForecast(features.size, instrument.turnover_cost))
+    return record(ticks, instrument, period_ns, clock, features, normaliser)

@@ -11,7 +11,7 @@ from ztb.config import Config, config_hash
 from ztb.errors import ConfigError
 from ztb.execution.paper import PaperExchange
 from ztb.execution.risk import RiskGate, RiskLimits
-from ztb.features import SHIPPED, FeatureSet, Normaliser
+from ztb.features import SHIPPED, FeatureSet, Normaliser, OnlineForecast
 from ztb.learning.allocation import AllocatorConfig, ExpertsConfig, pursuit_band
 from ztb.market.instrument import Instrument
 from ztb.ports import Broker
@@ -64,7 +64,10 @@ class Assembly:
         return FeatureSet(self.instrument, self.period_ns, names or SHIPPED, user)
 
     def normaliser(self, size: int) -> Normaliser:
-        return Normaliser(size)
+        """Of `size` features; a policy that learns is told a forecast from them beside them."""
+        if not self.strategy.learns:
+            return Normaliser(size)
+        return Normaliser(size, forecast=OnlineForecast(size, self.instrument.turnover_cost))
 
     def clock(self) -> DecisionClock:
         decision = self.config.decision
