@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
 
-from ztb.config import Config, config_hash, load_config, schema
-from ztb.errors import ConfigError
+from ztb.config import Config, config_hash, load_config, recorded_config, schema
+from ztb.errors import ConfigError, DataError
 
 FOLDER = Path(__file__).resolve().parents[1] / "config"
 SECTIONS = {
@@ -82,8 +83,22 @@ def test_the_hash_sees_what_can_change_a_result_and_nothing_else():
 
 
 def test_it_is_frozen():
-    with pytest.raises(ValueError, match="frozen"):
+    with pytest.raises(FrozenInstanceError):
         Config().online.reward_scale = 3.0  # type: ignore[misc]
+    with pytest.raises(ValueError, match="frozen"):
+        Config().market.symbol = "BTC/USD"  # type: ignore[misc]
+
+
+def test_sections_that_are_settings_are_as_strict_as_the_others():
+    for flag, reason in (
+        ({"gate.slots": 0}, "gate.slots: Input should be greater"),
+        ({"online.reward_scale": "inf"}, "online.reward_scale: Input should be a finite number"),
+        ({"allocation.prior": 0.6}, "allocation.prior: Input should be less"),
+        ({"execution.band_fractio": 0.1}, "did you mean 'band_fraction'"),
+        ({"online.profiles": {"mad": {}}}, "online.profiles: no profile 'mad'"),
+    ):
+        with pytest.raises(ConfigError, match=reason):
+            load_config(None, flag, {})
 
 
 @pytest.mark.parametrize(
@@ -122,3 +137,31 @@ def test_a_byte_order_mark_is_no_part_of_the_configuration(tmp_path, encoding):
 def test_a_fee_of_ten_per_cent_is_a_slip(fee):
     with pytest.raises(ConfigError, match=r"market\.taker_fee"):
         load_config(None, {"market.taker_fee": fee}, {})
+
+
+RETIRED = (
+    "normalize_observations",
+    "clip_observations",
+    "normalize_rewards",
+    "clip_rewards",
+    "log_std",
+    "squash_actions",
+)
+
+
+@pytest.mark.parametrize("key", RETIRED)
+def test_an_option_that_never_did_anything_is_named_with_what_to_do(key, tmp_path):
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps({"ppo": {"gamma": 0.9, key: 0}}))
+    with pytest.raises(ConfigError, match=rf"old\.json: ppo\.{key} never did anything: .*; remove it"):
+        load_config(path, environment={})
+
+
+def test_what_a_run_wrote_down_is_read_without_what_never_did_anything():
+    tree = Config().model_dump(mode="json")
+    tree["ppo"] |= {**dict.fromkeys(RETIRED, 0), "gamma": 0.9}
+    config = recorded_config({"config": tree, "code_version": "0.0.9"}, "runs/old")
+    assert config == load_config(None, {"ppo.gamma": 0.9}, {}).config
+    tree["ppo"]["momentum"] = 0.9
+    with pytest.raises(DataError, match=r"runs/old: made by version 0\.0\.9, .*: ppo\.momentum"):
+        recorded_config({"config": tree, "code_version": "0.0.9"}, "runs/old")

@@ -3,8 +3,8 @@
 `PYTHONPATH=daemon:tests python tests/benchmarks/bench_ingest.py TAPE [--rounds N] [--burst FOLDER --speed S]`.
 
 The messages of a recording of Binance's streams go through an unmodified ccxt client in memory, first read by nobody
-but ccxt's own `watch_*`, then by the live source, which makes blocks of ticks of them and checks every trade id. CPU
-time counts. `--burst` plays the tape over sockets to a whole paper daemon that learns, and tells the lag of its
+but ccxt's own `watch_*`, then by the live source, which makes blocks of ticks of them and checks every trade id, by way
+of ccxt's messages and by its own decoders. CPU time counts. `--burst` plays the tape over sockets to a whole paper daemon that learns, and tells the lag of its
 trades: compare ratios, not microseconds.
 """
 
@@ -14,7 +14,8 @@ import argparse
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +54,15 @@ class TapeVenue:
         socket.heard = heard
 
     async def play(self) -> None:
-        """Everything, as fast as it is read."""
+        """Everything, as fast as it is read, and until it was."""
         while len(self.sockets) < 3:  # noqa: ASYNC110 (nobody tells)
             await asyncio.sleep(0.01)
         for i, (kind, text) in enumerate(self.messages):
             self.sockets[kind].say(text)
             if i % _BATCH == 0:
                 await asyncio.sleep(0)
+        while any(socket.unread for socket in self.sockets.values()):  # noqa: ASYNC110 (nobody tells)
+            await asyncio.sleep(0.002)
 
     def make(self) -> Any:
         inner = {"fetchMarkets": {"types": ["spot"]}, "fetchMargins": False, "fetchCurrencies": False}
@@ -98,26 +101,26 @@ async def by_ccxt(venue: TapeVenue, trades: int) -> float:
     return spent
 
 
-async def by_ztb(venue: TapeVenue, trades: int) -> float:
+async def by_ztb(venue: TapeVenue, trades: int, decoders: bool) -> float:
     """CPU seconds until the live source has handed on all trades as blocks."""
-    settings = FeedSettings(streams=("trades", "quotes", "depth"))
+    settings = FeedSettings(streams=("trades", "quotes", "depth"), decoders=decoders)
     source = await open_live_source(venue.make(), SYMBOL, settings, time.time_ns, lambda: 0.5)
-    told = 0
+    told, all_told = 0, asyncio.Event()
 
     async def consume() -> None:
         nonlocal told
         async for block in source.blocks():
             told += int((block["kind"] == TRADE).sum())
             if told >= trades:
-                return
+                all_told.set()
 
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(source.run())
-        consuming = tasks.create_task(consume())
+        tasks.create_task(consume())
         await asyncio.sleep(0.2)
         begun = time.process_time()
         await venue.play()
-        await consuming
+        await all_told.wait()
         spent = time.process_time() - begun
         running.cancel()
     assert told == trades
@@ -127,16 +130,22 @@ async def by_ztb(venue: TapeVenue, trades: int) -> float:
 def rates(tape: Path, rounds: int) -> None:
     messages, snapshot = read_tape(tape)
     trades = len(trades_of(messages))
-    spent: dict[str, list[float]] = {"ccxt": [], "ztb": []}
+    measures: dict[str, Callable[[TapeVenue, int], Coroutine[Any, Any, float]]] = {
+        "ccxt alone": by_ccxt,
+        "the live source by way of ccxt": partial(by_ztb, decoders=False),
+        "the live source by its decoders": partial(by_ztb, decoders=True),
+    }
+    spent: dict[str, list[float]] = {name: [] for name in measures}
     for _ in range(rounds):
-        for name, measure in (("ccxt", by_ccxt), ("ztb", by_ztb)):
+        for name, measure in measures.items():
             spent[name].append(asyncio.run(measure(TapeVenue(messages, snapshot), trades)))
-    ccxt, ztb = float(np.median(spent["ccxt"])), float(np.median(spent["ztb"]))
-    n = len(messages)
+    ccxt, n = float(np.median(spent["ccxt alone"])), len(messages)
     print(f"{tape.name}: {n:,} messages, {trades:,} trades, {rounds} rounds alternated, medians of CPU time")
-    print(f"  ccxt alone       {n / ccxt:9,.0f} messages/s  {1e6 * ccxt / n:6.1f} us a message")
-    print(f"  the live source  {n / ztb:9,.0f} messages/s  {1e6 * ztb / n:6.1f} us a message")
-    print(f"  ccxt's share {min(1.0, ccxt / ztb):.0%}; ratio {ztb / ccxt:.2f}")
+    for name, seconds in spent.items():
+        mine = float(np.median(seconds))
+        print(
+            f"  {name:32} {n / mine:9,.0f} messages/s  {1e6 * mine / n:6.1f} us each, ratio {mine / ccxt:.2f}"
+        )
 
 
 def burst(tape: Path, speed: float, folder: Path) -> None:

@@ -30,8 +30,8 @@ from ccxt.async_support.base.ws.client import Client
 
 from runtime.made_policy import made_policy
 from runtime.venue.live_runs import ExchangeProcess, instrument_at, make_live, trading, write_config
-from ztb.market.live.channel import ChannelRunner
 from ztb.market.live.intake import Intake
+from ztb.market.live.runner import ChannelRunner
 from ztb.runtime.build.assembly import Assembly
 from ztb.runtime.engine import Engine
 from ztb.runtime.modes import live
@@ -50,6 +50,7 @@ class Stopwatch:
     def __init__(self) -> None:
         self.orders: list[tuple[float, ...]] = []
         self._frames: dict[int, float] = {}
+        self._clients: dict[int, Any] = {}
         self._heard = (0.0, 0.0)
         self._arrived: list[tuple[float, float]] = []
         self._blocks: deque[tuple[float, float]] = deque()
@@ -61,7 +62,7 @@ class Stopwatch:
     def reading(self) -> Iterator[None]:
         """Clocks are read while it lasts; one order works at a time, so that moments are of the same one."""
         hooks = (
-            (Client, "handle_message", self._frame), (ChannelRunner, "_next", self._message), (Intake, "put", self._put),
+            (Client, "handle_message", self._frame), (ChannelRunner, "_serve", self._serve), (ChannelRunner, "_next", self._message), (Intake, "put", self._put),
             (Intake, "take", self._take), (Engine, "consume", self._consume), (VenueBroker, "submit", self._submit),
             (ccxt.pro.binance, "create_order", self._call), (aiohttp.ClientSession, "_request", self._leave),
         )  # fmt: skip
@@ -77,10 +78,18 @@ class Stopwatch:
 
         return handle_message
 
+    def _serve(self, inner: Any) -> Any:
+        async def serve(runner: Any, client: Any) -> None:
+            self._clients[id(runner)] = client
+            await inner(runner, client)
+
+        return serve
+
     def _message(self, inner: Any) -> Any:
-        async def following(feed: Any, client: Any) -> Any:
-            message = await inner(feed, client)
-            came = [self._frames.get(id(socket), 0.0) for socket in client.clients.values()]
+        async def following(runner: Any, read: Any) -> Any:
+            message = await inner(runner, read)
+            sockets = self._clients[id(runner)].clients.values()
+            came = [self._frames.get(id(socket), 0.0) for socket in sockets]
             self._heard = max(came, default=0.0), perf_counter()
             return message
 

@@ -22,6 +22,7 @@ import numpy as np
 from learning.weak_edge import Trial, seen_only, weak_settings
 from ztb.learning import forecast, training
 from ztb.learning.forecast import fit_forecast
+from ztb.learning.settings import OnlineConfig
 
 Change = Callable[[Trial], Any]
 """What a variant does to a trial before it trains; undone by what it returns, if that is a context."""
@@ -60,15 +61,15 @@ def _only_the_forecasts_columns(trial: Trial) -> Any:
     return ExitStack()
 
 
-_ALL_LUCK = {"luck_weight": 1.0}
+_ALL_LUCK = {"online": OnlineConfig(luck_weight=1.0)}
 _BEFORE = {"minibatch_size": 1024, "entropy_coef": 0.005}
 VARIANTS = {
     "default": Variant(),
     "as before": Variant(_ALL_LUCK, _BEFORE),
     "PPO as before": Variant(ppo=_BEFORE),
     "all luck": Variant(_ALL_LUCK),
-    "half of it": Variant({"luck_weight": 0.5}),
-    "a tenth of it": Variant({"luck_weight": 0.1}),
+    "half of it": Variant({"online": OnlineConfig(luck_weight=0.5)}),
+    "a tenth of it": Variant({"online": OnlineConfig(luck_weight=0.1)}),
     "all luck, three features": Variant(_ALL_LUCK, features=("return_1", "return_2", "volatility_8")),
     "all luck, only the forecast's columns": Variant(_ALL_LUCK, patches=(_only_the_forecasts_columns,)),
     "all luck, 144 updates": Variant({**_ALL_LUCK, "updates": 144}),

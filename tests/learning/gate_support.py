@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 
 from trading.markets import HOUR_NS, PERPETUAL, START_NS
 from ztb.execution.paper_config import PaperConfig
-from ztb.learning.gate.candidate import Candidate, GateRules, Verdict
+from ztb.learning.gate.candidate import Candidate, Verdict
 from ztb.learning.gate.gate import Gate
 from ztb.learning.gate.shadow import ShadowTerms
+from ztb.learning.settings import GateRules
 from ztb.market.ticks import BAR, Ticks, empty_ticks
-from ztb.trading.bridge import BridgeConfig
 from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.policy.weights import NetworkShape, Weights, initial_weights
 from ztb.trading.recording import Recording, watch
+from ztb.trading.settings import BridgeConfig
 
 LADDER = (-1.0, -0.5, 0.0, 0.5, 1.0)
 SHAPE = NetworkShape(1 + ACCOUNT_SIZE, (len(LADDER), 3), (8,))

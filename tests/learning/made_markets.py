@@ -21,12 +21,13 @@ from ztb.features import FeatureSet, Normaliser
 from ztb.learning.rollouts import episode_keys, new_actor
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import BAR, Ticks, empty_ticks
-from ztb.trading.bridge import FACT_EXPOSURE, BridgeConfig
+from ztb.trading.bridge import FACT_EXPOSURE
 from ztb.trading.decision_clock import DecisionClock, Every
 from ztb.trading.episodes import Episodes
 from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.policy.weights import NetworkShape, Weights
 from ztb.trading.recording import Recording, record
+from ztb.trading.settings import BridgeConfig
 from ztb.trading.simulation import Simulation
 from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMINGS
 

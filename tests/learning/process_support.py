@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from ztb.learning.online import Dropped, OnlineConfig, OnlineLearner, Transition, Updated
+from ztb.learning.online import Dropped, OnlineLearner, Transition, Updated
 from ztb.learning.process.messages import Completed
 from ztb.learning.process.settings import LearnerSettings
 from ztb.learning.regime import UNGUIDED, ScheduledOptions, guided
+from ztb.learning.settings import OnlineConfig
 from ztb.trading.policy.weights import NetworkShape, initial_weights
 from ztb.trading.ppo.config import PPOConfig
 
@@ -26,7 +27,12 @@ SHAPE = NetworkShape(6, (3, 2), (8,))
 EVERY = 16
 PPO = PPOConfig(minibatch_size=16, epochs=2, anneal_learning_rate=False)
 SETTINGS = LearnerSettings(
-    SHAPE, PPO, OnlineConfig(EVERY, 2), seed=5, profiles=(replace(PPO, learning_rate=3e-3, gamma=0.9),)
+    shape=SHAPE,
+    ppo=PPO,
+    online=OnlineConfig(update_every_decisions=EVERY, passes=1),
+    updates_per_generation=2,
+    seed=5,
+    profiles=(replace(PPO, learning_rate=3e-3, gamma=0.9),),
 )
 WEIGHTS = initial_weights(SHAPE, 1)
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ztb.learning.alarms import Alarm, AlarmRules, Alarms, Expectation
+from ztb.learning.alarms import Alarm, Alarms, Expectation
+from ztb.learning.settings import GateRules
 
-RULES = AlarmRules()
+RULES = GateRules()
 GREATEST = math.log(15.0)
 EXPECTED = Expectation(1e-4, 1e-3, 1e-4)
 
@@ -45,7 +46,7 @@ def test_rewards_far_below_the_shadows_raise_one_within_a_few_hundred_decisions(
     for _ in range(20):
         found = first(alarms(), -4e-4 + 1e-3 * rng.standard_normal(1000))
         assert found is not None and found[0] < 300 and found[1].kind == "reward_shift"
-        assert found[1].figures["missing_sd"] > RULES.shift_limit_sd
+        assert found[1].figures["missing_sd"] > RULES.alarm_shift_limit_sd
 
 
 def test_a_deep_fall_raises_one_in_the_very_decision():

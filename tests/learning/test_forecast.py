@@ -13,12 +13,13 @@ from ztb.learning import forecast
 from ztb.learning.forecast import Forecast, fit_forecast
 from ztb.learning.luck import Luck
 from ztb.learning.rollouts import SimulatedEnvironments, simulated_rollouts
-from ztb.trading.bridge import FACT_EQUITY, FACT_MID, BridgeConfig
+from ztb.trading.bridge import FACT_EQUITY, FACT_MID
 from ztb.trading.decision_clock import DecisionClock, Every
 from ztb.trading.episodes import Episodes
 from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.policy.weights import NetworkShape, initial_weights
 from ztb.trading.recording import Recording, record
+from ztb.trading.settings import BridgeConfig
 from ztb.trading.simulation import Simulation
 
 NAMES = ("return_1", "volatility_8")

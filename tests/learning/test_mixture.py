@@ -7,7 +7,8 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from ztb.learning.online import OnlineConfig, fold, newest_lanes, side_by_side
+from ztb.learning.online import fold, newest_lanes, side_by_side
+from ztb.learning.settings import OnlineConfig
 from ztb.trading.policy.weights import NetworkShape
 from ztb.trading.ppo.gae import advantages_of
 from ztb.trading.ppo.rollout import Rollout, empty_rollout

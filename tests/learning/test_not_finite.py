@@ -60,11 +60,17 @@ class OwnReward:
 class Bench:
     """A learner in this process, with what came of each update; `passes` and rollouts as in its settings."""
 
-    def __init__(self, reward: OwnReward | None = None, rollouts: bool = True, **online: Any) -> None:
+    def __init__(
+        self,
+        reward: OwnReward | None = None,
+        rollouts: bool = True,
+        updates_per_generation: int = 1,
+        **online: Any,
+    ) -> None:
         config = replace(SETTINGS.online, **online)
-        recent = RecentRollouts(SHAPE, RECENT, SETTINGS.seed, config.reward_scale, own_reward=reward)
+        recent = RecentRollouts(SHAPE, RECENT, config, SETTINGS.seed, own_reward=reward)
         updater = PPOUpdater(SHAPE, SETTINGS.ppo, WEIGHTS, SETTINGS.seed)
-        self.learner = OnlineLearner(updater, config, recent if rollouts else None)
+        self.learner = OnlineLearner(updater, config, updates_per_generation, recent if rollouts else None)
         self.recent = recent
         self.done: list[Updated | Dropped] = []
         self.told = 0

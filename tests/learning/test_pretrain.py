@@ -14,11 +14,12 @@ from ztb.errors import DataError
 from ztb.execution.paper_config import PaperConfig
 from ztb.features import FeatureSet, Normaliser
 from ztb.learning.pretrain import Pretrained, PretrainSettings, pretrain
+from ztb.learning.settings import OnlineConfig
 from ztb.market.ticks import Ticks
-from ztb.trading.bridge import BridgeConfig
 from ztb.trading.decision_clock import DecisionClock, Every
 from ztb.trading.policy.weights import weights_sha256
 from ztb.trading.ppo.config import PPOConfig
+from ztb.trading.settings import BridgeConfig
 
 FEATURES = ("return_1", "return_4", "return_16", "ema_deviation_32", "rsi_14", "volatility_8")
 PPO = PPOConfig(
@@ -34,7 +35,7 @@ SETTINGS = PretrainSettings(
     paper=PaperConfig(),
     ppo=PPO,
     start_cash=10_000.0,
-    reward_scale=100.0,
+    online=OnlineConfig(),
     updates=6,
     validate_every=2,
 )
@@ -87,7 +88,7 @@ def test_progress_and_the_curve_tell_what_happened():
 
 
 def test_with_all_luck_left_in_the_curve_tells_what_the_policy_earned():
-    found = run(trending(400), luck_weight=1.0)
+    found = run(trending(400), online=OnlineConfig(luck_weight=1.0))
     assert found.validation.policy == max(p.validation for p in found.curve if p.validation is not None)
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from learning.process_support import SHAPE, WEIGHTS
-from ztb.config import ONLINE_PROFILES, PPO_DEFAULTS, load_config
+from ztb.config import load_config
 from ztb.errors import ConfigError
 from ztb.learning.regime import CHANGEABLE, UNGUIDED, ScheduledOptions, guided, profile_options
+from ztb.learning.settings import ONLINE_PROFILES, PPO_DEFAULTS
 from ztb.trading.policy.weights import weights_sha256
 from ztb.trading.ppo.config import PPOConfig
 from ztb.trading.ppo.rollout import Rollout, empty_rollout

@@ -10,7 +10,6 @@ from ztb.execution.paper_config import PaperConfig
 from ztb.features import FeatureSet, Normaliser
 from ztb.learning.rollouts import SimulatedEnvironments, simulated_rollouts
 from ztb.market.ticks import GAP, Ticks
-from ztb.trading.bridge import BridgeConfig
 from ztb.trading.decision_clock import DecisionClock, Every
 from ztb.trading.episodes import Episodes
 from ztb.trading.observation import ACCOUNT_SIZE
@@ -19,6 +18,7 @@ from ztb.trading.policy.weights import NetworkShape, Weights, initial_weights
 from ztb.trading.ppo.collector import RolloutCollector
 from ztb.trading.ppo.rollout import Rollout
 from ztb.trading.recording import Recording, record
+from ztb.trading.settings import BridgeConfig
 from ztb.trading.simulation import Simulation
 
 LADDER = (0.0, 0.5, 1.0)

@@ -14,26 +14,27 @@ from ztb.execution.paper_config import PaperConfig
 from ztb.features import FeatureSet, Normaliser
 from ztb.learning import walk_forward as module
 from ztb.learning.allocation import GrowthEvidence
+from ztb.learning.settings import AllocationConfig, OnlineConfig
 from ztb.learning.training import Training
 from ztb.learning.training_settings import PretrainSettings
-from ztb.learning.walk_forward import WalkForward, walk_forward
-from ztb.trading.bridge import BridgeConfig
+from ztb.learning.walk_forward import EMBARGO_DECISIONS, walk_forward
 from ztb.trading.decision_clock import DecisionClock, Every
 from ztb.trading.ppo.config import PPOConfig
+from ztb.trading.settings import BridgeConfig
 
-PLAN = WalkForward(folds=2, block_decisions=16, forgetting=0.9995)
+PLAN = AllocationConfig(folds=2, block_decisions=16, forgetting=0.9995)
 SETTINGS = PretrainSettings(
     features=partial(FeatureSet, made.MARKET, HOUR_NS, made.FEATURES), normaliser=Normaliser,
     clock=partial(DecisionClock, Every.BAR, 0), period_ns=HOUR_NS, bridge=made.BRIDGE, paper=PaperConfig(),
     ppo=PPOConfig(
         num_envs=64, num_steps=32, minibatch_size=512, epochs=4, gamma=0.5, learning_rate=3e-3, entropy_coef=0.003,
     ),
-    start_cash=made.CASH, reward_scale=1.0 / made.SIGMA, updates=24,
+    start_cash=made.CASH, online=OnlineConfig(reward_scale=1.0 / made.SIGMA), updates=24,
 )  # fmt: skip
 
 
 def evidence(
-    prices: np.ndarray, settings: PretrainSettings = SETTINGS, plan: WalkForward = PLAN
+    prices: np.ndarray, settings: PretrainSettings = SETTINGS, plan: AllocationConfig = PLAN
 ) -> GrowthEvidence:
     return walk_forward(made.bars_of(prices), made.MARKET, settings, plan, 0, lambda _: None)
 
@@ -70,7 +71,7 @@ def test_nobody_is_judged_on_what_trained_it_nor_on_what_came_just_after(monkeyp
     evidence(made.closes([(0.0, 2400)], 4), replace(SETTINGS, updates=1))
     assert len(trained) == len(judged) == 2
     for (begin, end), (first, last) in zip(trained, judged, strict=True):
-        assert begin < end and first - end > PLAN.embargo_decisions * HOUR_NS and last > first
+        assert begin < end and first - end > EMBARGO_DECISIONS * HOUR_NS and last > first
     assert judged[0][1] < judged[1][0] and trained[0][0] == trained[1][0]
 
 

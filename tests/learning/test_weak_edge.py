@@ -12,10 +12,9 @@ from learning.weak_edge import FUTURES, LADDER, SIGMA, Trial, optimum, share, we
 from trading.markets import HOUR_NS
 from utils.checkpoint_states import proof_sample
 from ztb.config import Config
-from ztb.config.learning import OnlineSection
+from ztb.learning.settings import OnlineConfig
 from ztb.runtime.build.assembly import assemble
 from ztb.runtime.build.pretraining import training_settings
-from ztb.trading.rewards import RewardKind
 
 SEEDS = 5
 GOALS = {0.3: 0.95, 0.1: 0.80, 0.05: 0.20}
@@ -38,14 +37,14 @@ def test_the_optimum_earns_on_the_exchange_what_dynamic_programming_says(rho: fl
 
 def test_a_weak_edge_is_learnt_and_with_luck_left_in_the_rewards_it_is_not():
     trial, settings = Trial(0.1, 50), weak_settings()
-    with_luck = replace(settings, luck_weight=1.0)
+    with_luck = replace(settings, online=OnlineConfig(luck_weight=1.0))
     assert share(trial, trial.train(50, settings), settings) > 0.8
     assert share(trial, trial.train(50, with_luck), with_luck) < 0.6
 
 
 def test_a_runs_configuration_says_how_much_luck_counts():
-    config = Config(online=OnlineSection(luck_weight=0.25))
-    assert training_settings(assemble(config, FUTURES, HOUR_NS, 0)).luck_weight == 0.25
+    config = Config(online=OnlineConfig(luck_weight=0.25))
+    assert training_settings(assemble(config, FUTURES, HOUR_NS, 0)).online.luck_weight == 0.25
 
 
 def test_where_there_is_no_edge_nothing_is_traded():
@@ -58,11 +57,15 @@ def test_a_reward_that_is_no_log_return_is_trained_on_as_it_is():
     short = replace(settings, updates=1)
     for same in (
         replace(short, own_reward=lambda before, after: np.log(after / before)),
-        replace(short, bridge=replace(short.bridge, reward=RewardKind.SORTINO)),
+        replace(short, bridge=replace(short.bridge, reward="sortino")),
     ):
-        one, other = (trial.train(0, replace(same, luck_weight=weight)) for weight in (0.0, 1.0))
+        one, other = (
+            trial.train(0, replace(same, online=OnlineConfig(luck_weight=weight))) for weight in (0.0, 1.0)
+        )
         assert all(np.array_equal(one[name], other[name]) for name in one)
-    one, other = (trial.train(0, replace(short, luck_weight=weight)) for weight in (0.0, 1.0))
+    one, other = (
+        trial.train(0, replace(short, online=OnlineConfig(luck_weight=weight))) for weight in (0.0, 1.0)
+    )
     assert not all(np.array_equal(one[name], other[name]) for name in one)
 
 

@@ -29,10 +29,11 @@ from ztb.market.instrument import Instrument
 from ztb.market.ticks import BAR, Ticks, empty_ticks
 from ztb.runtime.build.assembly import assemble
 from ztb.runtime.build.pretraining import training_settings
-from ztb.trading.bridge import FACT_EXPOSURE, BridgeConfig
+from ztb.trading.bridge import FACT_EXPOSURE
 from ztb.trading.episodes import Episodes
 from ztb.trading.policy.weights import Weights
 from ztb.trading.recording import Recording, record
+from ztb.trading.settings import BridgeConfig
 from ztb.trading.simulation import Simulation
 from ztb.trading.sizing import TIMING_AGGRESSIVE
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import xxhash
 
-from ztb.learning.allocation import Allocator, AllocatorConfig, shares_of_prior
+from ztb.learning.allocation import Allocator, shares_of_prior
+from ztb.learning.settings import AllocationConfig
 from ztb.ledger.journal import Journal
 from ztb.ledger.records import (
     AllocationRow,
@@ -79,7 +80,7 @@ class Writer:
 
         self.paper = 1000.0 * np.exp(np.cumsum(rng.normal(0.002, 0.005, (n, 3)), axis=0))
         self.wants = np.repeat(rng.choice(LADDER, (n // 3 + 1, 3)), 3, axis=0)
-        self.allocator = Allocator(AllocatorConfig(prior=PRIOR, block_decisions=2))
+        self.allocator = Allocator(AllocationConfig(prior=PRIOR, block_decisions=2))
         self.pursued: float | None = None
 
     def write(self) -> RunDirectory:

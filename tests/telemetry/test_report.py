@@ -46,7 +46,8 @@ class Reader(HTMLParser):
             self.scripts.append("")
         if tag == "meta" and given.get("http-equiv") == "Content-Security-Policy":
             self.policy = str(given["content"])
-        self.loaded += [value for name, value in attrs if name in ("src", "href", "data", "action") and value]
+        asked = [value for name, value in attrs if name in ("src", "href", "data", "action") and value]
+        self.loaded += [value for value in asked if not value.startswith("#")]
 
     def handle_endtag(self, tag: str) -> None:
         if tag in self._in:
@@ -119,13 +120,13 @@ def test_the_page_loads_nothing_and_allows_no_script_but_its_own(make_run):
         for script in page.scripts[1:]
     ]
     assert re.search(r"script-src (.*)$", page.policy)[1].split() == digests
-    assert len(page.scripts) == 3
+    assert len(page.scripts) == 4
 
 
 def test_a_name_or_a_note_cannot_become_code(make_run):
     directory = make_run(strategy=NASTY, note=NASTY)
     page = read(directory)
-    assert len(page.scripts) == 3
+    assert len(page.scripts) == 4
     assert page.data["charts"]["equity"]["lines"][0]["name"] == NASTY
     assert f"{NASTY} on BTC/USD" in page.text
     assert "alert(1)</script>" not in directory.report.read_text()
@@ -142,7 +143,10 @@ def test_twenty_thousand_decisions_make_a_page_below_a_megabyte_that_says_it_is_
     page = read(directory)
     assert directory.report.stat().st_size < 1_000_000
     assert "20,000 decisions, so that no extreme is lost" in page.text
-    assert len(page.data["charts"]["price"]["points"]) <= 900
+    price = page.data["charts"]["price"]
+    assert price["candles"]["count"] == 20_000 and len(price["fills"]["x"]) == 1_500
+    assert "The 1,500 newest of 5,000 fills" in page.text
+    assert "The 750 newest of" in page.text
 
 
 @pytest.mark.parametrize("decisions", [0, 1, 2])

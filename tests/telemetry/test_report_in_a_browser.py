@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from telemetry.seeing import FAULTS, FOCUSED, PAPER, REACHABLE
 from ztb.ledger.run_directory import RunDirectory
 from ztb.telemetry.report import write_report
+from ztb.telemetry.run_data import load_run
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium")
@@ -55,6 +57,8 @@ def show(browser: Any) -> Iterator[Callable[..., Any]]:
             lambda request: page.faults.append(request.url) if not request.url.startswith("file:") else None,
         )
         page.goto(write_report(directory).as_uri())
+        if options.get("java_script_enabled", True):
+            page.wait_for_selector("html[data-drawn]", state="attached")
         return page
 
     yield show
@@ -124,3 +128,128 @@ def test_a_run_that_hardly_began_complains_of_nothing(make_run, show):
     assert page.faults == [] and page.evaluate(DRAWN) == []
     assert page.get_by_text("This run is unfinished").is_visible()
     assert page.get_by_text("There is nothing to draw before the second decision").is_visible()
+
+
+@pytest.fixture
+def busy(make_run) -> RunDirectory:
+    """Two hundred round trips over ten weeks: every section has something to show."""
+    return make_run(decisions=1_700, experts=True, tainted=range(3, 6))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_nothing_is_cut_overlaps_scrolls_sideways_or_is_faint(busy, show, size, scheme):
+    page = show(busy, size, color_scheme=scheme)
+    assert page.evaluate(FAULTS) == []
+    page.get_by_role("button", name="Show all").first.click()
+    assert page.evaluate(FAULTS) == []
+    page.locator("a[href^='#order-']").first.click()
+    page.locator("dialog[open]").wait_for()
+    box = page.locator("dialog").bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= SIZES[size][0]
+    assert page.faults == []
+
+
+def test_paper_has_all_of_it(busy, show):
+    page = show(busy, color_scheme="dark")
+    page.set_viewport_size(PAPER)
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(FAULTS) == []
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(23, 26, 33)", "paper is white"
+
+
+def test_a_keyboard_reaches_everything_in_order_and_is_seen_there(busy, show):
+    page = show(busy)
+    count = page.evaluate(REACHABLE)
+    assert count > 80
+    for expected in range(count):
+        page.keyboard.press("Tab")
+        assert page.evaluate(FOCUSED) == [expected, True]
+
+
+def test_candles_are_as_fine_as_the_zoom_and_fills_lie_on_the_price(busy, show):
+    page = show(busy)
+    host = page.locator("figure[data-chart=price] .plot")
+    step = page.locator("figure[data-chart=price] .step")
+    assert step.inner_text() == "Candles of 12 h."
+    host.focus()
+    tip = page.locator("figure[data-chart=price] .tip")
+    for words in ("bought 0.5 at", "sold 0.5 at"):
+        page.keyboard.press("PageDown")
+        page.wait_for_function(
+            "(words) => document.querySelector('figure[data-chart=price] .tip').innerText.includes(words)",
+            arg=words,
+        )
+    assert "earned" in tip.inner_text() and "high" in tip.inner_text()
+    for _ in range(8):
+        page.keyboard.press("ArrowUp")
+    page.wait_for_function(
+        "() => document.querySelector('figure[data-chart=price] .step').innerText === 'Candles of 1 h.'"
+    )
+    page.keyboard.press("Home")
+    page.wait_for_function(
+        "() => document.querySelector('figure[data-chart=price] .step').innerText === 'Candles of 12 h.'"
+    )
+    assert page.faults == []
+
+
+def test_the_prices_of_the_page_are_those_of_the_journal(busy, show):
+    page = show(busy)
+    made = """async () => {
+      const { count, times, prices, unit } = JSON.parse(document.getElementById("data").textContent).charts.price.candles;
+      const [at, steps] = await Promise.all([ztbCharts.unpacked(times, count), ztbCharts.unpacked(prices, count)]);
+      return [[...at], [...steps].map((step) => step * unit)];
+    }"""
+    times, prices = page.evaluate(made)
+    marks = load_run(busy).marks
+    assert times == (marks.ts_ns // 1_000_000).tolist()
+    assert prices == pytest.approx(marks.mid.tolist(), abs=0.005)
+
+
+def test_a_fill_says_why_and_how_to_have_it_computed_again(busy, show):
+    page = show(busy)
+    page.locator("figure[data-chart=price] .plot").focus()
+    page.keyboard.press("PageDown")
+    page.wait_for_function(
+        "() => document.querySelector('figure[data-chart=price] .tip').innerText.includes('bought')"
+    )
+    page.keyboard.press("Enter")
+    page.locator("dialog[open]").wait_for()
+    told = page.locator("dialog").inner_text()
+    for words in (
+        "Why order 1",
+        "Fill 101, bought",
+        "Target exposure",
+        "trend wanted",
+        "ztb why 1 --run run",
+    ):
+        assert words in told
+    page.keyboard.press("Escape")
+    assert page.locator("dialog[open]").count() == 0 and "#" not in page.url
+
+
+def test_round_trips_sort_by_any_column(busy, show):
+    page = show(busy)
+    table = page.locator("table.sorts").first
+    button = table.get_by_role("button", name="Net profit")
+    shown = "(table) => [...table.rows].slice(1).map((row) => Number(row.cells[8].textContent.replace('\u2212', '-').replace(',', '')))"
+    button.click()
+    falling = table.evaluate(shown)
+    assert falling == sorted(falling, reverse=True) and len(falling) > 200
+    button.click()
+    assert table.evaluate(shown) == sorted(falling)
+    assert table.locator("th[aria-sort=ascending]").count() == 1
+    assert page.locator("tbody tr:visible").count() < 200, "long tables begin short"
+
+
+def test_a_gap_in_the_data_is_a_gap_in_the_lines(show, make_run):
+    page = show(make_run())
+    rows = page.evaluate("""() => {
+      const host = document.createElement("div");
+      document.body.append(host);
+      const lines = [{ name: "one", color: "ours", values: [1, 2, 3, 4] }];
+      const plot = ztbCharts.chart(host, { x: [0, 10, 500, 510], lines, form: "plain", time: true, gaps: [[10, 500]] }, { name: "x", height: () => 100 });
+      return plot.u.data.map((column) => [...column]);
+    }""")
+    assert rows == [[0, 10, 255, 500, 510], [1, 2, None, 3, 4]]

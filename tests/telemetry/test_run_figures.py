@@ -56,10 +56,15 @@ def test_what_generations_earned_compounds_to_what_the_run_earned(run):
     assert third.earned is None
 
 
-def test_slippage_is_price_against_the_mid_of_the_decision(run):
+def test_what_fills_were_worse_than_the_mid_is_spread_and_latency(run):
     spent = costs(run, key_figures(run))
     # Every fill is 0.5 at one above its mid: a purchase loses 0.5, a sale gains it; five of each.
-    assert math.isclose(spent.slippage, 0.0, abs_tol=1e-9)
+    assert math.isclose(spent.shortfall.total, 0.0, abs_tol=1e-9)
+    mids = np.array([float(fill.price) - 1.0 for fill in run.fills])
+    # Purchases take and sales make, at a spread of 2 basis points; each order is one fill, so none walks the book.
+    spread = 0.5 * 1e-4 * (mids[::2].sum() - mids[1::2].sum())
+    assert math.isclose(spent.shortfall.spread, spread, rel_tol=1e-9) and spent.shortfall.slippage == 0.0
+    assert math.isclose(spent.shortfall.latency, -spread, rel_tol=1e-9)
     result = run.marks.equity[-1] - run.marks.equity[0]
     assert math.isclose(spent.before_costs, result + run.marks.fees[-1], rel_tol=1e-9)
     prices = np.array([float(fill.price) for fill in run.fills])
@@ -83,9 +88,10 @@ def test_charts_show_generations_fills_and_every_yardstick(run):
         ("rejected", 2),
     ]
     assert charts["equity"]["lines"][0]["values"] == pytest.approx(run.marks.equity.tolist(), rel=1e-6)
-    points = charts["price"]["points"]
-    assert len(points) == 10 and points[0]["text"].startswith("bought 0.5 BTC at ")
-    assert [point["side"] for point in points] == [1, -1] * 5
+    fills = charts["price"]["fills"]
+    assert fills["side"] == [1, -1] * 5 and fills["quantity"] == [0.5] * 10
+    assert fills["price"] == [float(fill.price) for fill in run.fills]
+    assert fills["x"] == [fill.ts_ns / 1e9 for fill in run.fills]
 
 
 def test_shares_of_actions_add_up_in_every_stretch(run):
@@ -101,16 +107,3 @@ def test_a_strategy_that_does_not_learn_has_no_frozen_yardstick(make_run):
     assert "generation 0, frozen" not in [
         line["name"] for line in time_charts(run, key_figures(run))["equity"]["lines"]
     ]
-
-
-def test_marks_of_fills_over_years_lie_where_the_fills_were(make_run):
-    run = load_run(make_run(decisions=20_000, learns=False))
-    points = time_charts(run, key_figures(run))["price"]["points"]
-    # Fills happen a second after every fourth decision, one above its mid; two sides share each stretch.
-    ts_ns = np.array([fill.ts_ns for fill in run.fills])
-    width = (run.marks.ts_ns[-1] - run.marks.ts_ns[0]) / len(points) * 2
-    assert 800 <= len(points) <= 902
-    for point in points:
-        near = np.abs(ts_ns / 1e9 - point["x"]) <= width / 1e9
-        prices = [float(fill.price) for fill, close in zip(run.fills, near, strict=True) if close]
-        assert min(prices) - 0.01 <= point["y"] <= max(prices) + 0.01

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from ztb.market.ticks import BAR, DEPTH, LAST, QUOTE, TRADE, Ticks, empty_ticks
 from ztb.trading.decision_clock import DecisionClock, Every
+from ztb.trading.settings import DecisionConfig
 
 
 def ticks(times: list[int], kinds: list[int] | None = None) -> Ticks:
@@ -56,3 +57,12 @@ def test_blocks_change_nothing(gaps, cuts, step, every):
     block = ticks(list(np.cumsum(gaps)))
     cuts = [cut for cut in cuts if cut <= len(block)]
     assert due(DecisionClock(every, step), block, cuts) == due(DecisionClock(every, step), block)
+
+
+def test_on_bars_too_time_waits_for_the_interval_that_was_asked_for():
+    """Of bars of one hour, every fourth; the features' period stays the bar's."""
+    hour_ns = 3_600_000_000_000
+    config = DecisionConfig(every="time", interval_ms=4 * 3_600_000)
+    block = ticks([k * hour_ns for k in range(1, 13)], [BAR] * 12)
+    assert due(DecisionClock.of(config, hour_ns), block) == [3, 7, 11]
+    assert config.clock_terms(hour_ns)[2] == hour_ns

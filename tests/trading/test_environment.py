@@ -21,7 +21,6 @@ from ztb.errors import ConfigError, DataError, InvariantError
 from ztb.market.ticks import GAP
 from ztb.trading.environment import TradingEnvironment, VectorTradingEnvironment
 from ztb.trading.environment_options import EnvironmentOptions, make_simulation
-from ztb.trading.rewards import RewardKind
 from ztb.trading.sizing import TIMING_AGGRESSIVE
 
 ID = "ztb.trading.environment:ztb/Trading-v0"
@@ -350,7 +349,7 @@ def test_options_reach_what_they_name():
         reward="sortino", reward_rate=0.1, drawdown_weight=0.2, turnover_weight=0.3, band_fraction=0.4,
         ladder=(0, 0.5), cost_reserve_fraction=0.01,
     ).simulation.bridge  # fmt: skip
-    assert bridge.reward is RewardKind.SORTINO and bridge.ladder == (0.0, 0.5)
+    assert bridge.reward == "sortino" and bridge.ladder == (0.0, 0.5)
     assert (bridge.reward_rate, bridge.drawdown_weight, bridge.turnover_weight) == (0.1, 0.2, 0.3)
     assert (bridge.band_fraction, bridge.cost_reserve_fraction) == (0.4, 0.01)
     assert single(features=("return_1", "rsi_14")).observation_space.shape == (9,)

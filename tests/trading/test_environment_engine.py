@@ -25,12 +25,12 @@ from ztb.ledger.records import DecisionRow, FillRow
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import Ticks
 from ztb.runtime.engine import Engine
-from ztb.trading.bridge import FACT_EQUITY, BridgeConfig, TradingBridge
+from ztb.trading.bridge import FACT_EQUITY, TradingBridge
 from ztb.trading.decision_clock import DecisionClock, Every
 from ztb.trading.episodes import Episodes
 from ztb.trading.lane import Lane
 from ztb.trading.recording import record
-from ztb.trading.rewards import RewardKind
+from ztb.trading.settings import BridgeConfig
 from ztb.trading.simulation import Simulation
 from ztb.trading.strategy import Action, Moment
 
@@ -136,11 +136,11 @@ CASES = {
     "bars": Case(bars(600), SPOT, Every.BAR, 0, PaperConfig(), BridgeConfig(SPOT_LADDER)),
     "bars, short, faults": Case(
         bars(600, 1), PERPETUAL, Every.BAR, 0, FAULTY,
-        BridgeConfig(SHORT_LADDER, reward=RewardKind.DIFFERENTIAL_SHARPE, **RISKY),
+        BridgeConfig(SHORT_LADDER, reward="differential_sharpe", **RISKY),
     ),
     "trades": Case(trades(12_000), SPOT, Every.TIME, 200_000_000, PaperConfig(), BridgeConfig(SPOT_LADDER)),
     "trades, every 3": Case(
-        trades(4_000, 2), SPOT, Every.TICKS, 3, SLOW, BridgeConfig(SPOT_LADDER, reward=RewardKind.SORTINO, **RISKY)
+        trades(4_000, 2), SPOT, Every.TICKS, 3, SLOW, BridgeConfig(SPOT_LADDER, reward="sortino", **RISKY)
     ),
     "depth": Case(
         depth(6_000, 4), PERPETUAL, Every.TIME, 200_000_000, PaperConfig(queue_model="proportional"),

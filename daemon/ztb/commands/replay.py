@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ztb.commands.options import say_if_it_compiles
-from ztb.config import Config, load_config
+from ztb.config import load_config, recorded_config
 from ztb.errors import DataError, UsageError
 from ztb.learning.service.initial_policy import parse_span
 from ztb.ledger.run_directory import RunDirectory, create_run_directory
@@ -87,7 +87,7 @@ def repeat_run(run: Path, out: Path | None, as_json: bool, relearn: bool = False
         return _repeat_recorded(recorded, out, as_json, relearn)
     before = recorded.read_json(recorded.summary)
     request = ReplayRequest(
-        config=Config.model_validate(manifest["config"]),
+        config=recorded_config(manifest, str(run)),
         paths=tuple(Path(path) for path in manifest["data"]),
         seed=manifest["seed"],
         start_ns=manifest["start_ns"],

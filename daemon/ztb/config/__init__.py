@@ -3,23 +3,20 @@
 Precedence: flags, environment, file, default; every value knows where it came from.
 """
 
-from ztb.config.learning import ONLINE_PROFILES, PPO_DEFAULTS, GateSection
-from ztb.config.loading import Loaded, load_config, with_settings
+from ztb.config.loading import Loaded, load_config, recorded_config, with_settings
 from ztb.config.market import MarketSection
 from ztb.config.model import Config, config_hash, schema
 from ztb.config.running import MqttSection, TelemetrySection
 
 __all__ = [
-    "ONLINE_PROFILES",
-    "PPO_DEFAULTS",
     "Config",
-    "GateSection",
     "Loaded",
     "MarketSection",
     "MqttSection",
     "TelemetrySection",
     "config_hash",
     "load_config",
+    "recorded_config",
     "schema",
     "with_settings",
 ]

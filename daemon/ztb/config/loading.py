@@ -14,7 +14,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from ztb.config.model import Config
-from ztb.errors import ConfigError
+from ztb.errors import ConfigError, DataError
+from ztb.utils.installation import code_version
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,6 +30,18 @@ _SHORT_ENVIRONMENT = {
     "ZTB_CHECKPOINT_INTERVAL": "checkpoint.interval_updates",
     "ZTB_MAX_MEMORY_GB": "limits.max_memory_gb",
 }
+_FEATURES = "a run normalises its features in its own way, which it does not change"
+_REWARDS = "a run scales its rewards by online.reward_scale, and cuts none off"
+_DISCRETE = "a run's actions are discrete"
+_RETIRED = {
+    "ppo.normalize_observations": _FEATURES,
+    "ppo.clip_observations": _FEATURES,
+    "ppo.normalize_rewards": _REWARDS,
+    "ppo.clip_rewards": _REWARDS,
+    "ppo.log_std": _DISCRETE,
+    "ppo.squash_actions": _DISCRETE,
+}
+"""Settings that there were and that never did anything, and why: a run is the same without them."""
 _Tree = dict[str, Any]
 
 
@@ -55,6 +68,25 @@ def load_config(
         return Loaded(Config.model_validate(tree), origins)
     except ValidationError as error:
         raise ConfigError(_explain(error, origins)) from None
+
+
+def recorded_config(facts: Mapping[str, Any], where: str) -> Config:
+    """The `config` in what a run wrote down of itself, less what never did anything. `facts`: its `code_version` too.
+
+    DataError: this version cannot read it.
+    """
+    kept = {
+        section: {key: value for key, value in values.items() if f"{section}.{key}" not in _RETIRED}
+        for section, values in facts["config"].items()
+    }
+    try:
+        return Config.model_validate(kept)
+    except (ValidationError, ConfigError) as error:
+        said = _explain(error, {}) if isinstance(error, ValidationError) else str(error)
+        raise DataError(
+            f"{where}: made by version {facts['code_version']}, with a configuration that version {code_version()} "
+            f"does not read: {said}; use the version that made it"
+        ) from None
 
 
 STRATEGY_OPTION = "strategy.options."
@@ -161,6 +193,8 @@ def _overlay(tree: _Tree, flat: Mapping[str, Any], origin: str, origins: dict[st
         _require_known(section, tree, origin, "section")
         if not key:
             raise ConfigError(f"{origin}: {section} must be an object of settings, not {value!r}")
+        if dotted in _RETIRED:
+            raise ConfigError(f"{origin}: {dotted} never did anything: {_RETIRED[dotted]}; remove it")
         _require_known(key, tree[section], origin, f"key in {section}")
         tree[section][key] = value
         origins[dotted] = origin

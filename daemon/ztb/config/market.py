@@ -1,4 +1,4 @@
-"""Sections on what is traded, what is seen of it, and when and by whom it is decided."""
+"""Sections on what is traded, what is seen of it, and by whom it is decided."""
 
 from __future__ import annotations
 
@@ -45,6 +45,10 @@ class MarketSection(Section):
     streams: tuple[Literal["trades", "quotes", "depth", "bars"], ...] = Field(
         default=("trades", "quotes"), min_length=1, description="what is read live"
     )
+    decoders: bool = Field(
+        default=True,
+        description="trades, quotes and books of known venues are decoded without ccxt: the same rows, sooner",
+    )
     timeframe: str = Field(default="1m", description="length of live bars, as ccxt writes it")
     depth_levels: int = Field(default=20, ge=1, le=200, description="levels a side of live books")
     poll_s: float = Field(
@@ -71,20 +75,6 @@ class FeaturesSection(Section):
     """Which features the policy sees."""
 
     names: tuple[str, ...] | None = Field(default=None, description="default: the strategy's, or all shipped")
-
-
-class DecisionSection(Section):
-    """When decisions are due, and between which exposures they choose."""
-
-    every: Literal["auto", "bar", "ticks", "time"] = Field(
-        default="auto", description="auto: bars at each bar, else time"
-    )
-    ticks: int = Field(default=1000, ge=1, description="for every=ticks")
-    interval_ms: int = Field(default=10_000, ge=1, description="for every=time, exchange time")
-    ladder: tuple[float, ...] | None = Field(
-        default=None,
-        description="target exposures, rising, with 0; default 0 to 1, or -1 to 1 where shorting exists",
-    )
 
 
 class StrategySection(Section):

@@ -6,13 +6,12 @@ import hashlib
 import json
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, with_config
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, with_config
 
-from ztb.config.learning import PPO_DEFAULTS, AllocationSection, GateSection, OnlineSection
-from ztb.config.market import DecisionSection, FeaturesSection, MarketSection, StrategySection
+from ztb.config.market import FeaturesSection, MarketSection, StrategySection
 from ztb.config.running import (
     CheckpointSection,
-    ExecutionSection,
+    ExecutionConfig,
     LimitsSection,
     MqttSection,
     TelemetrySection,
@@ -21,11 +20,17 @@ from ztb.config.section import NO_EFFECT, Section
 from ztb.execution.paper_config import BOUNDS as PAPER_BOUNDS
 from ztb.execution.paper_config import PaperConfig
 from ztb.execution.risk import RiskLimits
+from ztb.learning.settings import PPO_DEFAULTS, AllocationConfig, GateRules, OnlineConfig
 from ztb.trading.ppo.config import BOUNDS as PPO_BOUNDS
-from ztb.trading.ppo.config import PPOConfig
+from ztb.trading.ppo.config import PPOOptions
+from ztb.trading.settings import DecisionConfig, RewardConfig, SizingConfig
 
-for _outside in (PPOConfig, PaperConfig, RiskLimits):
-    with_config(ConfigDict(extra="forbid"))(_outside)
+_STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+_BASES = (SizingConfig, RewardConfig)
+for _unbounded in (PPOOptions, PaperConfig, RiskLimits):
+    with_config(_STRICT)(_unbounded)
+for _settings in (*_BASES, DecisionConfig, OnlineConfig, GateRules, AllocationConfig, ExecutionConfig):
+    with_config({**_STRICT, "allow_inf_nan": False})(_settings)
 
 
 class Config(Section):
@@ -33,14 +38,14 @@ class Config(Section):
 
     market: MarketSection = Field(default_factory=MarketSection)
     features: FeaturesSection = Field(default_factory=FeaturesSection)
-    decision: DecisionSection = Field(default_factory=DecisionSection)
+    decision: DecisionConfig = DecisionConfig()
     strategy: StrategySection = Field(default_factory=StrategySection)
-    ppo: PPOConfig = PPO_DEFAULTS
-    online: OnlineSection = Field(default_factory=OnlineSection)
-    gate: GateSection = Field(default_factory=GateSection)
-    allocation: AllocationSection = Field(default_factory=AllocationSection)
+    ppo: PPOOptions = PPO_DEFAULTS
+    online: OnlineConfig = OnlineConfig()
+    gate: GateRules = GateRules()
+    allocation: AllocationConfig = AllocationConfig()
     risk: RiskLimits = RiskLimits()
-    execution: ExecutionSection = Field(default_factory=ExecutionSection)
+    execution: ExecutionConfig = ExecutionConfig()
     paper: PaperConfig = PaperConfig()
     checkpoint: CheckpointSection = Field(default_factory=CheckpointSection)
     telemetry: TelemetrySection = Field(default_factory=TelemetrySection)
@@ -63,10 +68,23 @@ def config_hash(config: Config) -> str:
 def schema() -> dict[str, Any]:
     """The JSON Schema of the file, bounds included."""
     made = Config.model_json_schema()
-    for name, bounds in (("PPOConfig", PPO_BOUNDS), ("PaperConfig", PAPER_BOUNDS)):
+    for name, bounds in (("PPOOptions", PPO_BOUNDS), ("PaperConfig", PAPER_BOUNDS)):
         for key, limits in bounds.items():
             _publish(made["$defs"][name]["properties"].get(key), *limits)
+    _describe(made["$defs"])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+
+
+def _describe(sections: dict[str, dict[str, Any]]) -> None:
+    """Write the descriptions of inherited settings too, each on one line."""
+    inherited: dict[str, Any] = {}
+    for base in _BASES:
+        inherited |= TypeAdapter(base).json_schema()["properties"]
+    for section in sections.values():
+        for key, item in section.get("properties", {}).items():
+            told = item.get("description") or inherited.get(key, {}).get("description")
+            if told:
+                item["description"] = " ".join(told.split())
 
 
 def _publish(item: dict[str, Any] | None, low: float, high: float) -> None:

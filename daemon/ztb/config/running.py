@@ -2,49 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
+from annotated_types import Ge, Gt, Le
 from pydantic import Field
 
 from ztb.config.section import NO_EFFECT, Section
+from ztb.trading.settings import SizingConfig
 
 
-class ExecutionSection(Section):
-    """How targets become orders."""
+@dataclass(frozen=True, kw_only=True)
+class ExecutionConfig(SizingConfig):
+    """How targets become orders: the section `execution`."""
 
-    start_cash_quote: float = Field(
-        default=10_000.0, gt=0, description="paper money at the start, quote currency"
-    )
-    band_fraction: float = Field(
-        default=0.02, ge=0, le=1, description="changes below this share of equity are left"
-    )
-    cost_reserve_fraction: float = Field(
-        default=0.002, ge=0, le=0.5, description="of a purchase kept back for slippage"
-    )
-    max_clock_skew_ms: float = Field(
-        default=1000.0, gt=0, le=60_000, description="of the venue's clock from ours; beyond it no new risk"
-    )
-    reconcile_every_s: float = Field(
-        default=30.0, ge=0.5, le=3600, description="live: between two comparisons with the venue"
-    )
-    unknown_order_s: float = Field(
-        default=7.0,
-        ge=1,
-        le=120,
-        description="live: after it the venue cannot take an unanswered order any more",
-    )
-    dead_man_s: float = Field(
-        default=30.0,
-        ge=3,
-        le=600,
-        description="live: the venue cancels all when it hears nothing for so long",
-    )
-    orders_at_start: Literal["adopt", "cancel"] = Field(
-        default="adopt", description="what becomes of orders that a restart finds open"
-    )
-    orders_at_stop: Literal["cancel", "leave"] = Field(
-        default="cancel", description="what becomes of open orders when the daemon ends"
-    )
+    start_cash_quote: Annotated[float, Gt(0)] = 10_000.0
+    """Paper money at the start, quote currency."""
+    max_clock_skew_ms: Annotated[float, Gt(0), Le(60_000)] = 1000.0
+    """Of the venue's clock from ours; beyond it no new risk."""
+    reconcile_every_s: Annotated[float, Ge(0.5), Le(3600)] = 30.0
+    """Live: between two comparisons with the venue."""
+    unknown_order_s: Annotated[float, Ge(1), Le(120)] = 7.0
+    """Live: after it the venue cannot take an unanswered order any more."""
+    dead_man_s: Annotated[float, Ge(3), Le(600)] = 30.0
+    """Live: the venue cancels all when it hears nothing for so long."""
+    orders_at_start: Literal["adopt", "cancel"] = "adopt"
+    """What becomes of orders that a restart finds open."""
+    orders_at_stop: Literal["cancel", "leave"] = "cancel"
+    """What becomes of open orders when the daemon ends."""
 
 
 class CheckpointSection(Section):

@@ -10,24 +10,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ztb.learning.settings import GateRules
+
 _HORIZON = 256
 """Decisions that moving means look back over; none is believed before as many."""
 _CLIP = 4.0
 """Standard deviations that one reward counts for at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class AlarmRules:
-    """When to roll back. The defaults raise a false alarm of shifted rewards in about one probation of a hundred."""
-
-    probation_decisions: int = 4096
-    max_drawdown: float = 0.25
-    """Of equity, since the promotion, beyond the losses that the shadow made the generation be expected to make."""
-    shift_slack_sd: float = 0.1
-    """A mean reward this much below the expected one is let pass, in standard deviations a decision."""
-    shift_limit_sd: float = 50.0
-    """What may be missing in all beyond that, in standard deviations."""
-    min_entropy_fraction: float = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +40,7 @@ class Alarm:
 class Alarms:
     """Watches the generation that serves. `greatest_entropy` of the policy's heads, nats."""
 
-    def __init__(self, rules: AlarmRules, greatest_entropy: float) -> None:
+    def __init__(self, rules: GateRules, greatest_entropy: float) -> None:
         self._rules = rules
         self._greatest_entropy = greatest_entropy
         self.begin(None, probation=False)
@@ -94,7 +82,7 @@ class Alarms:
         beyond = equity * math.exp(-losing * self._served)
         self._peak = max(self._peak, beyond)
         drawdown = 1.0 - beyond / self._peak if self._peak > 0.0 else 1.0
-        if drawdown <= self._rules.max_drawdown:
+        if drawdown <= self._rules.alarm_drawdown_fraction:
             return None
         return Alarm("drawdown", {"drawdown": drawdown, "decisions": self._served})
 
@@ -111,8 +99,8 @@ class Alarms:
         if deviation == 0.0:
             return None
         short = min(max((expected.reward - reward) / deviation, -_CLIP), _CLIP)
-        self._missing = max(0.0, self._missing + short - rules.shift_slack_sd)
-        if self._missing <= rules.shift_limit_sd:
+        self._missing = max(0.0, self._missing + short - rules.alarm_shift_slack_sd)
+        if self._missing <= rules.alarm_shift_limit_sd:
             return None
         return Alarm("reward_shift", {"missing_sd": self._missing, "decisions": self._served})
 

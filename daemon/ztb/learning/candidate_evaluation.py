@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ztb.learning.gate.candidate import Candidate, GateRules, Verdict
+from ztb.learning.gate.candidate import Candidate, Verdict
 from ztb.learning.gate.gate import Gate
 from ztb.learning.gate.shadow import ShadowTerms
 from ztb.learning.recent import RecentRollouts
+from ztb.learning.settings import GateRules
 from ztb.trading.policy.weights import NetworkShape, Weights
 from ztb.trading.recording import Recording
 
@@ -22,10 +23,9 @@ _SEED_OFFSET = 0x67617465  # the gate's random numbers are not those of the roll
 
 @dataclass(frozen=True, slots=True)
 class CandidateEvaluationConfig:
-    """The gate's rules, how often it looks, what candidates must be trained to see, and whether they sample."""
+    """The gate's rules, what candidates must be trained to see, and whether they sample."""
 
     rules: GateRules
-    piece_decisions: int
     schema: str
     sample: bool
 
@@ -85,7 +85,7 @@ class CandidateEvaluation:
 
     def follow(self, decision: int) -> list[Verdict]:
         """The window knows of everything up to `decision`: judge what is new, where it is time to."""
-        if decision % self._config.piece_decisions == 0:
+        if decision % self._config.rules.piece_decisions == 0:
             self._recent.advance()
         verdicts: list[Verdict] = []
         while self._pieces:
@@ -94,7 +94,7 @@ class CandidateEvaluation:
 
     def rest(self, decision: int) -> list[Verdict]:
         """In place of `follow` while learning is frozen: the window hears of everything, and nobody is judged."""
-        if decision % self._config.piece_decisions == 0:
+        if decision % self._config.rules.piece_decisions == 0:
             self._recent.advance()
         self._pieces.clear()
         return []

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ztb.errors import NonFiniteError
 from ztb.learning.recent import AccountState, RecentRollouts
+from ztb.learning.settings import OnlineConfig
 from ztb.trading.observation import drawdown_seen
 from ztb.trading.policy.weights import Weights
 from ztb.trading.ppo.rollout import Rollout, UpdateStats
@@ -80,29 +81,6 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True)
-class OnlineConfig:
-    """`update_every_decisions` transitions make an update, `updates_per_generation` updates a candidate.
-
-    Rewards are multiplied by `reward_scale` for the learner, so that log returns of 10⁻³ are of order one. An
-    update is `passes` of PPO, each over rollouts of its own and own transitions, which are up to `own_share` of
-    what it learns from.
-    """
-
-    update_every_decisions: int = 256
-    updates_per_generation: int = 4
-    reward_scale: float = 100.0
-    max_generation_age: int = 2
-    passes: int = 1
-    own_share: float = 0.2
-
-    def own_lanes(self, rollout_lanes: int) -> int:
-        """Lanes of own transitions beside those of rollouts."""
-        if self.own_share >= 1.0:
-            return self.update_every_decisions
-        return round(rollout_lanes * self.own_share / (1.0 - self.own_share))
-
-
-@dataclass(frozen=True, slots=True)
 class Updated:
     """An update happened: its number, the statistics of its last pass, the mean own reward, and a candidate's
     weights if one is due.
@@ -146,12 +124,15 @@ _MOST_ASTRAY = 2
 class OnlineLearner:
     """Collects transitions in order and updates the policy in step with them. Owns no clock and no thread.
 
+    `updates_per_generation` updates make a candidate.
+
     An update is learnt from whole or not at all: whatever is not finite in it, or comes of it, leaves the learner as it
     was after the update before. Should its own state turn bad meanwhile, it goes back to that one too.
     """
 
     updater: PPOUpdater
     config: OnlineConfig
+    updates_per_generation: int
     recent: RecentRollouts | None = None
     counts: LearnerCounts = field(default_factory=LearnerCounts)
     updates: int = 0
@@ -186,7 +167,7 @@ class OnlineLearner:
         self._astray = 0
         self._sound = self.updater.state()
         self.updates += 1
-        due = (self.updates - self.counts.non_finite) % self.config.updates_per_generation == 0
+        due = (self.updates - self.counts.non_finite) % self.updates_per_generation == 0
         return Updated(self.updates, stats, float(np.mean(rewards)), self.updater.weights() if due else None)
 
     def _drop(self, error: NonFiniteError) -> Dropped:

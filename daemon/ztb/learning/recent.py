@@ -10,14 +10,15 @@ import numpy as np
 
 from ztb.execution.paper_config import PaperConfig
 from ztb.learning.rollouts import SimulatedEnvironments, simulated_rollouts
+from ztb.learning.settings import OnlineConfig
 from ztb.learning.window import RecentWindow
 from ztb.market.instrument import Instrument
-from ztb.trading.bridge import BridgeConfig
 from ztb.trading.episodes import Episodes
 from ztb.trading.policy.network import MakeNetwork
 from ztb.trading.policy.weights import NetworkShape, Weights
 from ztb.trading.ppo.collector import RolloutCollector
 from ztb.trading.recording import Recording
+from ztb.trading.settings import BridgeConfig
 from ztb.trading.simulation import Simulation
 from ztb.trading.strategy import OwnReward
 
@@ -36,9 +37,7 @@ class AccountState:
 
 @dataclass(frozen=True, slots=True)
 class RecentConfig:
-    """How the policy is rolled out: `lanes` accounts from as many moments of the last `window_decisions`, each for
-    `horizon_decisions`, starting with a rung of the ladder drawn uniformly. `strategy`: whose own reward is used.
-    """
+    """What the policy is rolled out on. `strategy`: whose own reward is used."""
 
     instrument: Instrument
     period_ns: int
@@ -46,14 +45,7 @@ class RecentConfig:
     bridge: BridgeConfig
     paper: PaperConfig
     start_cash: float
-    window_decisions: int = 4096
-    lanes: int = 64
-    horizon_decisions: int = 32
     strategy: str | None = None
-
-    def window(self) -> RecentWindow:
-        """An empty window."""
-        return RecentWindow(self.instrument, self.period_ns, self.window_decisions)
 
 
 class RecentRollouts:
@@ -63,16 +55,16 @@ class RecentRollouts:
         self,
         shape: NetworkShape,
         config: RecentConfig,
+        online: OnlineConfig,
         seed: int,
-        reward_scale: float,
         make: MakeNetwork | None = None,
         own_reward: OwnReward | None = None,
     ) -> None:
         self.config = config
-        self.window = config.window()
+        self.window = RecentWindow(config.instrument, config.period_ns, online.window_decisions)
         self.on_piece: Callable[[Recording], None] = lambda _piece: None
         self._shape = shape
-        self._reward_scale = reward_scale
+        self._online = online
         self.make = make
         self.own_reward = own_reward
         self._generator = np.random.Generator(np.random.PCG64(seed))
@@ -93,17 +85,18 @@ class RecentRollouts:
         trade in none, and once in one stops trading, or what it has learnt is never seen.
         """
         config, recording = self.config, self.window.recording()
-        if recording is None or recording.decisions <= config.horizon_decisions:
+        lanes, horizon = self._online.rollout_lanes, self._online.rollout_horizon_decisions
+        if recording is None or recording.decisions <= horizon:
             return None
         fallen = min(_BEYOND * account.drawdown + _LEAST_DRAWDOWN, _MOST_DRAWDOWN)
-        episodes = Episodes(config.horizon_decisions, True, random_account=True, most_drawdown=fallen)
+        episodes = Episodes(horizon, True, random_account=True, most_drawdown=fallen)
         cash = account.equity if account.equity > 0.0 else config.start_cash
-        simulation = Simulation(recording, config.bridge, config.paper, cash, episodes, config.lanes)
+        simulation = Simulation(recording, config.bridge, config.paper, cash, episodes, lanes)
         return simulated_rollouts(
             self._shape,
             weights,
-            SimulatedEnvironments(simulation, self._reward_scale, self.own_reward),
-            steps=config.horizon_decisions,
+            SimulatedEnvironments(simulation, self._online.reward_scale, self.own_reward),
+            steps=horizon,
             seed=int(self._generator.integers(_SEEDS)),
             make=self.make,
         )

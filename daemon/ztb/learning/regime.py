@@ -18,7 +18,7 @@ from enum import StrEnum
 from typing import Any
 
 from ztb.errors import ConfigError
-from ztb.trading.ppo.config import PPOConfig
+from ztb.trading.ppo.config import PPOOptions
 
 _TINY = 1e-300
 
@@ -119,7 +119,7 @@ UNGUIDED = ScheduledOptions()
 """As configured."""
 
 
-def profile_options(base: PPOConfig, name: str, changes: Mapping[str, Any]) -> PPOConfig:
+def profile_options(base: PPOOptions, name: str, changes: Mapping[str, Any]) -> PPOOptions:
     """`base` with the `changes` of the profile `name`. ConfigError: one cannot change, or to that value."""
     for option in changes:
         if option not in CHANGEABLE:
@@ -133,7 +133,7 @@ def profile_options(base: PPOConfig, name: str, changes: Mapping[str, Any]) -> P
         raise ConfigError(f"online.profiles.{name}: {error}") from None
 
 
-def guided(profiles: tuple[PPOConfig, ...], guidance: ScheduledOptions) -> PPOConfig:
+def guided(profiles: tuple[PPOOptions, ...], guidance: ScheduledOptions) -> PPOOptions:
     """The options of an update under `guidance`."""
     options = profiles[guidance.profile]
     if guidance.halvings == 0:

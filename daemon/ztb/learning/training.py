@@ -24,7 +24,6 @@ from ztb.trading.policy.weights import Weights
 from ztb.trading.ppo.rollout import Rollout, UpdateStats
 from ztb.trading.ppo.update import PPOUpdater
 from ztb.trading.recording import Recording
-from ztb.trading.rewards import RewardKind
 from ztb.trading.simulation import Simulation
 
 
@@ -83,8 +82,8 @@ def _innovations(
 
     None where a reward is not a log return.
     """
-    share = 1.0 - settings.luck_weight
-    if not share or settings.own_reward is not None or settings.bridge.reward is not RewardKind.LOG_RETURN:
+    share = 1.0 - settings.online.luck_weight
+    if not share or settings.own_reward is not None or settings.bridge.reward != "log_return":
         return None, None
     forecast = fit_forecast(recording)
     return share * forecast.innovations(recording), share * forecast.innovations(held_out)
@@ -109,7 +108,7 @@ class Training:
         self.settings = settings
         trained, examined = _innovations(recording, held_out, settings)
         environments = SimulatedEnvironments(
-            simulation, settings.reward_scale, settings.own_reward, innovations=trained
+            simulation, settings.online.reward_scale, settings.own_reward, innovations=trained
         )
         self._collector = simulated_rollouts(
             shape, weights, environments, steps=ppo.num_steps, seed=seed, make=settings.network
@@ -165,7 +164,7 @@ class Training:
         return NonFiniteError(error.what, said, error.env, error.step)
 
     def _mean_reward(self, rollout: Rollout) -> float:
-        return float(np.mean(rollout.rewards, dtype=np.float64)) / self.settings.reward_scale
+        return float(np.mean(rollout.rewards, dtype=np.float64)) / self.settings.online.reward_scale
 
     def _examine(self, number: int) -> float:
         weights = self.updater.weights()

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from ztb.execution.paper_config import PaperConfig
 from ztb.features import FeatureSet, Normaliser
-from ztb.trading.bridge import BridgeConfig
+from ztb.learning.settings import OnlineConfig
 from ztb.trading.decision_clock import DecisionClock
 from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.policy.network import MakeNetwork
 from ztb.trading.policy.weights import NetworkShape
-from ztb.trading.ppo.config import PPOConfig
+from ztb.trading.ppo.config import PPOOptions
+from ztb.trading.settings import BridgeConfig
 from ztb.trading.sizing import TIMINGS
 from ztb.trading.strategy import OwnReward
 
@@ -27,15 +28,14 @@ class PretrainSettings:
     period_ns: int
     bridge: BridgeConfig
     paper: PaperConfig
-    ppo: PPOConfig
+    ppo: PPOOptions
     start_cash: float
-    reward_scale: float
+    online: OnlineConfig
+    """Its reward scale, and how much luck counts."""
     sample: bool = False
     """Whether the policy's actions are drawn where it serves; the held-out part is traded as it will serve."""
     network: MakeNetwork | None = None
     own_reward: OwnReward | None = None
-    luck_weight: float = 0.0
-    """How much what no forecast saw of a return counts in the rewards; 1: they are trained on as they are."""
     updates: int = 48
     validate_every: int = 4
     """Updates between two looks at the held-out part; the last update is always followed by one."""

@@ -12,12 +12,12 @@ held against what was trained on more: it begins with nothing for it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from ztb.learning.allocation.evidence import GrowthEvidence
 from ztb.learning.gate.shadow import Shadow, ShadowTerms
+from ztb.learning.settings import AllocationConfig
 from ztb.learning.training import Training, split
 from ztb.learning.training_settings import PretrainSettings
 from ztb.market.instrument import Instrument
@@ -29,21 +29,15 @@ _LEAST_DECISIONS = 256
 """Of a fold: what fewer say is worth no training."""
 
 
-@dataclass(frozen=True, slots=True)
-class WalkForward:
-    """`folds` parts, judged by growth over `block_decisions`; `embargo_decisions` before each train nobody."""
-
-    folds: int
-    block_decisions: int
-    forgetting: float
-    embargo_decisions: int = 64
+EMBARGO_DECISIONS = 64
+"""Before each fold; they train nobody."""
 
 
 def walk_forward(
     ticks: Ticks,
     instrument: Instrument,
     settings: PretrainSettings,
-    plan: WalkForward,
+    plan: AllocationConfig,
     seed: int,
     on_progress: Callable[[float], None],
 ) -> GrowthEvidence:
@@ -58,7 +52,7 @@ def walk_forward(
         return evidence
     for fold in range(plan.folds):
         begin = n - (plan.folds - fold) * length
-        weights = _trained(recording.window(0, begin - plan.embargo_decisions), settings, seed + fold)
+        weights = _trained(recording.window(0, begin - EMBARGO_DECISIONS), settings, seed + fold)
         for growth in own_growths(
             recording.window(begin, begin + length), settings, weights, plan.block_decisions
         ):

@@ -35,7 +35,7 @@ from ztb.ledger.records import BEGAN, CANCEL_ALL, CONSUMED, FLATTEN, GONE_ON, LI
 from ztb.ledger.run_directory import RunDirectory
 from ztb.ports import Broker, Source
 from ztb.runtime.build.assembly import Assembly, describe, hold_strategy
-from ztb.runtime.build.learning_setup import alarm_rules, learn, serve
+from ztb.runtime.build.learning_setup import learn, serve
 from ztb.runtime.engine import Engine
 from ztb.runtime.guards import MemoryGuard, resident_bytes
 from ztb.runtime.recovery.past import Past
@@ -209,7 +209,13 @@ class Session:
             for file in assembly.rules()
         }  # fmt: skip
         experts = Experts(
-            assembly.experts(), rules, of_generation, like_the_account, lambda: policy.info, self.unproven
+            config=assembly.config.allocation,
+            band=assembly.pursuit_band,
+            rules=rules,
+            make=of_generation,
+            make_account=like_the_account,
+            serving=lambda: policy.info,
+            unproven=self.unproven,
         )
         experts.recall(told)
         first = self.origin.first or policy.info
@@ -248,7 +254,7 @@ class Session:
         self.store = GenerationStore(
             manager, CHECKPOINT_NAME, {"run_id": self.run_id, "feature_schema": schema_hash}
         )
-        alarms = Alarms(alarm_rules(config.gate), greatest_entropy(shape.heads))
+        alarms = Alarms(config.gate, greatest_entropy(shape.heads))
         self.promotion = Promotion(
             policy, self.lineage, alarms, self.journal, self.store,
             lambda: {"normaliser": normaliser_state(), "feature_schema": schema_hash},

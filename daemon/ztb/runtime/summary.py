@@ -15,7 +15,6 @@ from ztb.ledger.performance import finite, sharpe, simple_return
 from ztb.ledger.records import AllocationRow
 from ztb.runtime.build.assembly import Assembly
 from ztb.runtime.engine import Engine
-from ztb.trading.decision_clock import Every
 from ztb.utils.installation import code_version
 
 
@@ -112,7 +111,7 @@ def remark(assembly: Assembly, engine: Engine) -> str | None:
         return (
             "no decision was due: the data end before trading begins; give more data or a shorter --pretrain"
         )
-    help_ = "" if assembly.every is Every.BAR else " or a shorter decision.interval_ms"
+    help_ = "" if assembly.bar_ns is not None else " or a shorter decision.interval_ms"
     return (
         f"no decision was made: the features need {features.warm_up} complete periods of "
         f"{assembly.period_ns / 1e9:g} s, the data hold {features.buckets}; give more data{help_}"

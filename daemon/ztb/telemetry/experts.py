@@ -21,13 +21,15 @@ Floats = NDArray[np.float64]
 class ExpertCourse:
     """One expert at each of N decisions, every array (N,): `weight` 0 and the others nan where it was none.
 
-    `log_evidence` and `equity` (at full size, quote currency) are those that were journaled last.
+    `aim` is the exposure that it wanted; `log_evidence` and `equity` (at full size, quote currency) are those that
+    were journaled last.
     """
 
     name: str
     weight: Floats
     log_evidence: Floats
     equity: Floats
+    aim: Floats
 
     @property
     def generation(self) -> int | None:
@@ -54,27 +56,24 @@ def expert_courses(reader: JournalReader) -> tuple[ExpertCourse, ...]:
         told[row.expert].append(row)
     if not told:
         return ()
-    numbers, there = _wanting(reader, tuple(told))
-    return tuple(_course(name, rows, numbers, there[:, k]) for k, (name, rows) in enumerate(told.items()))
+    numbers, aims = _wanting(reader, tuple(told))
+    return tuple(_course(name, rows, numbers, aims[:, k]) for k, (name, rows) in enumerate(told.items()))
 
 
-def _wanting(reader: JournalReader, names: tuple[str, ...]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """(decisions (N,), who was an expert at each, (N, K))."""
-    place = {name: k for k, name in enumerate(names)}
+def _wanting(reader: JournalReader, names: tuple[str, ...]) -> tuple[NDArray[np.int64], Floats]:
+    """(decisions (N,), what each wanted at each, (N, K)); nan for who was no expert then."""
     numbers: list[int] = []
-    there: list[list[bool]] = []
+    wanted: list[list[float]] = []
     for row in reader.rows(DecisionRow):
         aims = msgspec.json.decode(row.aims, type=dict[str, float]) if row.aims else {}
         numbers.append(row.decision)
-        there.append([name in aims for name in place])
-    return np.array(numbers, np.int64), np.array(there, np.bool_).reshape(len(numbers), len(names))
+        wanted.append([aims.get(name, np.nan) for name in names])
+    return np.array(numbers, np.int64), np.array(wanted, np.float64).reshape(len(numbers), len(names))
 
 
-def _course(
-    name: str, rows: list[AllocationRow], numbers: NDArray[np.int64], there: NDArray[np.bool_]
-) -> ExpertCourse:
+def _course(name: str, rows: list[AllocationRow], numbers: NDArray[np.int64], aims: Floats) -> ExpertCourse:
     newest = np.searchsorted([row.decision for row in rows], numbers, side="right") - 1
-    known = there & (newest >= 0)
+    known = ~np.isnan(aims) & (newest >= 0)
 
     def filled(values: list[float], absent: float) -> Floats:
         return np.where(known, np.array(values, np.float64)[newest], absent)
@@ -84,4 +83,5 @@ def _course(
         filled([row.weight for row in rows], 0.0),
         filled([row.log_evidence for row in rows], np.nan),
         filled([row.equity for row in rows], np.nan),
+        aims,
     )

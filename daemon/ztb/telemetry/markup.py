@@ -54,21 +54,46 @@ def cards(items: Sequence[Html]) -> Html:
     return Html(f'<dl class="cards">{join(items)}</dl>')
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[Html]], caption: str, words: int = 1) -> Html:
-    """A table that scrolls sideways where it must. The first `words` columns are words, the others figures."""
-    head = "".join(
-        f'<th scope="col"{"" if i < words else " class=figure"}>{text(name)}</th>'
-        for i, name in enumerate(heads)
-    )
-    body = "".join(f"<tr>{''.join(_cell(cell, i, words) for i, cell in enumerate(row))}</tr>" for row in rows)
+def table(
+    heads: Sequence[str], rows: Sequence[Sequence[Html]], caption: str, words: int = 1, sorts: bool = False,
+    wide: bool = False, kind: str = "",
+) -> Html:  # fmt: skip
+    """A table of which narrow screens and paper show each row as a block of named cells.
+
+    The first `words` columns are words, the others figures. `sorts`: by any column, on demand. `wide`: one that needs
+    a wide screen to be a table. `kind`: a further class.
+    """
+    head = "".join(f'<th scope="col">{text(name)}</th>' for name in heads)
+    body = [f"<tr>{''.join(f'<td>{cell}' for cell in row)}" for row in rows]
+    later = f"<tbody hidden>{''.join(body[_FEW:])}</tbody>" if len(body) > _FEW else ""
+    chosen = (("sorts", sorts), ("wide", wide or len(heads) > _NARROW), (kind, bool(kind)))
+    classes = " ".join((f"words-{words}", *(name for name, on in chosen if on)))
     return Html(
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{text(caption)}">'
-        f"<table><caption>{text(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f'<div class="sheet"><table class="{classes}"><caption>{text(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body[:_FEW])}</tbody>{later}</table></div>"
     )
 
 
-def _cell(cell: Html, place: int, words: int) -> str:
-    return f"<td>{cell}</td>" if place < words else f"<td class=figure>{cell}</td>"
+_FEW = 25  # rows that are seen before one asks for all
+_NARROW = 6  # columns that a tablet or a sheet of paper has room for
+
+
+def sort_key(value: float, shown: str) -> Html:
+    """A cell that sorts by `value` and says `shown`."""
+    return Html(f'<data value="{value}">{text(shown)}</data>')
+
+
+def columns(names: Sequence[str], values: Sequence[float], said: Sequence[str]) -> Html:
+    """Bars up and down from a common zero; `said` is each value in words."""
+    most, least = max(0.0, *values), min(0.0, *values)
+    whole = (most - least) or 1.0
+    bars = [
+        f'<li class="{tone(value)}" style="--from:{100 * (most - max(value, 0.0)) / whole:.1f}%;'
+        f'--tall:{100 * abs(value) / whole:.1f}%" title="{text(f"{name}: {what}")}"><i></i>'
+        f'<span>{text(name)}</span><b class="unseen">{text(what)}</b></li>'
+        for name, value, what in zip(names, values, said, strict=True)
+    ]
+    return Html(f'<ol class="columns" style="--count:{len(names)}">{join(bars)}</ol>')
 
 
 def bar(share: float, label: str) -> Html:

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.learning.allocation import name_of
-from ztb.ledger.records import FillRow
 from ztb.telemetry import texts
-from ztb.telemetry.charts import BUCKETS, Chart, ChartLine, numbers, seconds
+from ztb.telemetry.charts import BUCKETS, Chart, ChartLine, extremes, numbers, packed, seconds
 from ztb.telemetry.figures import KeyFigures
+from ztb.telemetry.periods import WINDOW_NS, rolling_sharpe
 from ztb.telemetry.run_data import Floats, RunData
+from ztb.telemetry.trades import entered_by, profits_of_fills
 
 _STRETCHES = 60
 _LEAST_DECISIONS = 8
@@ -108,11 +109,10 @@ def time_charts(run: RunData, figures: KeyFigures) -> dict[str, dict[str, Any]]:
     if len(marks.ts_ns) < 2:
         return {}
     x = seconds(marks.ts_ns)
-    common: dict[str, Any] = {"time": True, "shades": _tainted_spans(run)}
+    common: dict[str, Any] = {"time": True, "shades": _tainted_spans(run), "gaps": gaps(run)}
     events = {"events": _events(run)}
     drawdown = ChartLine("drawdown", "bad", -marks.drawdown, filled=True)
     fees = ChartLine("fees so far", "ours", marks.fees, filled=True)
-    price = ChartLine("mid price", "muted", marks.mid)
     base: dict[str, Any] = {"base": figures.start_equity, "logs": True}
     learns = {"adaptation": adaptation(run, equity_lines(run, figures), common | events).encode()}
     shares = {"capital": capital(run, common | events).encode()} if run.experts else {}
@@ -123,9 +123,8 @@ def time_charts(run: RunData, figures: KeyFigures) -> dict[str, dict[str, Any]]:
             "equity": Chart(x, equity_lines(run, figures), "money", common | events | base).encode(),
             "drawdown": Chart(x, [drawdown], "percent", common | {"high": 0}).encode(),
             "exposure": _exposure(run, common).encode(),
-            "price": Chart(
-                x, [price], "money", common | {"points": _fill_points(run), "logs": True}
-            ).encode(),
+            "price": price_chart(run, common | {"logs": True}),
+            **rolling_sharpe_chart(run, common),
             "fees": Chart(x, [fees], "money", common | {"low": 0}).encode(),
             "actions": action_mix(run),
         }
@@ -141,8 +140,7 @@ def _exposure(run: RunData, common: dict[str, Any]) -> Chart:
         exposure = np.add.reduceat(exposure, starts[:-1]) / np.diff(starts)
         ts_ns, name = ts_ns[starts[:-1]], "mean exposure"
     line = ChartLine(name, "ours", exposure, filled=True, stepped=True)
-    sight = {"low": min(0.0, *run.ladder), "high": max(0.0, *run.ladder)}
-    return Chart(seconds(ts_ns), [line], "percent", common | sight)
+    return Chart(seconds(ts_ns), [line], "percent", common | {"low": 0, "high": 0})
 
 
 def tainted_spans(run: RunData) -> list[tuple[int, int, int]]:
@@ -159,6 +157,17 @@ def _tainted_spans(run: RunData) -> list[list[float]]:
     return [[first / 1e9, last / 1e9] for first, last, _ in tainted_spans(run)]
 
 
+_GAP = 12  # times the usual distance of two decisions
+
+
+def gaps(run: RunData) -> list[list[float]]:
+    """(from, to), seconds, of every stretch without a decision that is much longer than usual: not drawn over."""
+    ts_ns = run.marks.ts_ns
+    steps = np.diff(ts_ns)
+    wide = np.flatnonzero(steps > _GAP * np.median(steps)) if len(steps) else steps
+    return [[int(ts_ns[k]) / 1e9, int(ts_ns[k + 1]) / 1e9] for k in wide.tolist()]
+
+
 def _events(run: RunData) -> list[dict[str, Any]]:
     """Promotions, refusals and rollbacks after the first decision."""
     return [
@@ -168,29 +177,81 @@ def _events(run: RunData) -> list[dict[str, Any]]:
     ]
 
 
-def _fill_points(run: RunData) -> list[dict[str, Any]]:
-    """Our fills as marks on the price; those of one side in one stretch of time as one, at their mean price."""
-    if not run.fills:
-        return []
-    ts_ns = np.array([fill.ts_ns for fill in run.fills], np.int64)
-    start, end = int(run.marks.ts_ns[0]), int(run.marks.ts_ns[-1])
-    # Not multiplied first: nanoseconds of years times a few hundred do not fit 64 bits.
-    bucket = (ts_ns - start) // max((end - start) // (BUCKETS // 2), 1)
-    side = np.array([fill.side for fill in run.fills], np.int64)
-    return [
-        _point([run.fills[i] for i in np.flatnonzero((bucket == b) & (side == s)).tolist()], run)
-        for b, s in np.unique(np.stack([bucket, side], axis=1), axis=0).tolist()
-    ]
+_MOST_PRICES = 600_000
+MOST_FILLS = 1_500
+"""Fills that the page knows one by one, the newest."""
+_FINEST = 3e-5  # of the price: a third of a basis point is nowhere seen
 
 
-def _point(fills: list[FillRow], run: RunData) -> dict[str, Any]:
-    quantity = np.array([float(fill.quantity) for fill in fills])
-    price = float((np.array([float(fill.price) for fill in fills]) * quantity).sum() / quantity.sum())
-    done = "bought" if fills[0].side > 0 else "sold"
-    many = f" in {len(fills)} fills" if len(fills) > 1 else ""
-    moment = float(np.mean([fill.ts_ns for fill in fills])) / 1e9
-    label = f"{done} {texts.significant(float(quantity.sum()))} {run.base_quote[0]}{many} at {texts.number(price)}"
-    return {"x": round(moment, 3), "y": float(f"{price:.7g}"), "side": fills[0].side, "text": label}
+def price_chart(run: RunData, common: dict[str, Any]) -> dict[str, Any]:
+    """The mid at every decision, from which the page makes candles, and the newest fills where they happened.
+
+    Where there are too many decisions, the lowest and highest of each stretch.
+    """
+    rows = extremes([run.marks.mid], _MOST_PRICES // 2)
+    mid = run.marks.mid[rows]
+    tick = float(run.manifest.get("instrument", {}).get("tick_size", 0.0)) / 2.0
+    unit = max(tick, float(f"{float(np.nanmin(mid)) * _FINEST:.1g}"))
+    return common | {
+        "form": "money",
+        "candles": {
+            "count": len(rows), "unit": unit, "times": packed(run.marks.ts_ns[rows] // 1_000_000),
+            "prices": packed(np.round(mid / unit).astype(np.int64)),
+        },
+        "fills": _fills(run),
+    }  # fmt: skip
+
+
+def _fills(run: RunData) -> dict[str, Any]:
+    """Columns of the newest fills; `who` is a place in `names`, and of those who wanted the fill's order."""
+    profits, who = profits_of_fills(run.movements), entered_by(run)
+    shown = list(zip(run.executions, profits, strict=True))[-MOST_FILLS:]
+    names = sorted(set(who.values()))
+    place = {order: names.index(name) for order, name in who.items()}
+    fills = [one.row for one, _ in shown]
+    return {
+        "fill": [row.fill_id for row in fills],
+        "x": [round(row.ts_ns / 1e9, 3) for row in fills],
+        "price": [float(row.price) for row in fills],
+        "side": [row.side for row in fills],
+        "quantity": [float(row.quantity) for row in fills],
+        "profit": [None if profit is None else round(profit, 4) for _, profit in shown],
+        "fee": [round(float(one.fee), 4) for one, _ in shown],
+        "order": [row.order_id for row in fills],
+        "who": [place.get(row.order_id, -1) for row in fills],
+        "names": names,
+        "orders": _reasons(run, {row.order_id for row in fills}),
+    }
+
+
+def _reasons(run: RunData, orders: set[int]) -> dict[str, list[Any]]:
+    """Of each order: decision, seconds, generation, target, exposure before, experts as [name, wanted, weight]."""
+    place = {number: k for k, number in enumerate(run.decisions.number.tolist())}
+    exposure = run.marks.exposure
+    found: dict[str, list[Any]] = {}
+    for order in run.orders:
+        k = place.get(order.decision)
+        if order.order_id not in orders or k is None or k >= len(exposure):
+            continue
+        wanted = [
+            [one.name, round(float(one.aim[k]), 4), float(f"{one.weight[k]:.3g}")]
+            for one in run.experts
+            if np.isfinite(one.aim[k])
+        ]
+        found[str(order.order_id)] = [
+            order.decision, int(run.decisions.ts_ns[k] // 10**9), order.generation,
+            round(float(run.decisions.target[k]), 5), round(float(exposure[k]), 5), wanted,
+        ]  # fmt: skip
+    return found
+
+
+def rolling_sharpe_chart(run: RunData, common: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Of the last 30 days at each decision; nothing where the run is not twice as long."""
+    ts_ns = run.marks.ts_ns
+    if ts_ns[-1] - ts_ns[0] < 2 * WINDOW_NS:
+        return {}
+    line = ChartLine("Sharpe ratio of 30 days", "ours", rolling_sharpe(ts_ns, run.marks.equity))
+    return {"sharpe": Chart(seconds(ts_ns), [line], "plain", common).encode()}
 
 
 def action_mix(run: RunData) -> dict[str, Any]:

@@ -14,9 +14,18 @@ from ztb.telemetry.charts import BUCKETS, equity_svg
 from ztb.telemetry.costs import costs
 from ztb.telemetry.figures import KeyFigures, key_figures
 from ztb.telemetry.markup import Html, embedded_json, fill, join, text
-from ztb.telemetry.plots import equity_lines, learning_charts, learning_labels, time_charts
+from ztb.telemetry.plots import MOST_FILLS, equity_lines, learning_charts, learning_labels, time_charts
 from ztb.telemetry.run_data import RunData, load_run
-from ztb.telemetry.sections import capital, gate, generations, overview, provenance, trading
+from ztb.telemetry.sections import (
+    capital,
+    gate,
+    generations,
+    overview,
+    periods,
+    provenance,
+    round_trips,
+    trading,
+)
 
 _HERE = Path(__file__).parent
 
@@ -93,6 +102,11 @@ def _body(run: RunData, figures: KeyFigures) -> dict[str, Html]:
         "equity_svg": _static_equity(run, figures),
         "capital": capital.capital(run),
         "capital_chart": capital.chart(run),
+        "round_trips": round_trips.round_trips(run),
+        "months": periods.months(run),
+        "drawdowns": periods.drawdown_periods(run),
+        "clock": periods.clock(run),
+        "fills_left": text(_fills_left(run)),
         "chosen": text(_CHOSEN_ON_PAPER if run.experts else _CHOSEN),
         "helping": gate.helping(run),
         "generations": generations.generations(run),
@@ -108,6 +122,11 @@ def _body(run: RunData, figures: KeyFigures) -> dict[str, Html]:
         "sampling": text(_sampling(figures)),
         "quote": text(run.base_quote[1]),
     }
+
+
+def _fills_left(run: RunData) -> str:
+    left = len(run.fills) - MOST_FILLS
+    return f" The {MOST_FILLS:,} newest of {len(run.fills):,} fills." if left > 0 else ""
 
 
 def _static_equity(run: RunData, figures: KeyFigures) -> Html:
@@ -134,16 +153,21 @@ def _sampling(figures: KeyFigures) -> str:
     return (
         f"Charts show the lowest and the highest value in each of {BUCKETS} stretches of the "
         f"{figures.decisions:,} decisions, so that no extreme is lost (exposure: the mean of each stretch); "
-        "fills close together share a mark. Figures and tables are exact. Times are UTC."
+        "candles, figures and tables are made of all. Times are UTC."
     )
 
 
 def _code(run: RunData, figures: KeyFigures) -> dict[str, Html]:
     """Style and scripts; the page allows no script but these, by their digests."""
-    scripts = {"plotter": _asset("vendor/uPlot.iife.min.js"), "script": _asset("page/report.js")}
+    scripts = {
+        "plotter": _asset("vendor/uPlot.iife.min.js"),
+        "charts": _asset("page/charts.js"),
+        "script": _asset("page/report.js"),
+    }
     data: dict[str, Any] = {
         "charts": time_charts(run, figures) | learning_charts(run),
         "quote": run.base_quote[1],
+        "run": run.name,
     }
     return {
         "style": Html(_asset("vendor/uPlot.min.css") + _asset("page/report.css")),

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.errors import DataError
+from ztb.ledger.executions import Execution, executions, movements
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.looks import Look, Looks
 from ztb.ledger.records import (
@@ -24,6 +25,7 @@ from ztb.ledger.records import (
     RefusalRow,
     UpdateRow,
 )  # fmt: skip
+from ztb.ledger.round_trips import Movement
 from ztb.ledger.run_directory import RunDirectory
 from ztb.telemetry.experts import ExpertCourse, expert_courses
 
@@ -74,6 +76,7 @@ class Decisions:
 class RunData:
     """A run as far as it got. `summary` is None while it runs and after a kill; `manifest` empty if it is missing.
 
+    `movements` is everything that changed the account, `executions` are its fills; both in order.
     `looks`: all that saw anything of the span that it traded, itself included where it came to its end.
     """
 
@@ -85,13 +88,19 @@ class RunData:
     decisions: Decisions
     orders: list[OrderRow]
     events: list[OrderEventRow]
-    fills: list[FillRow]
+    executions: list[Execution]
+    movements: list[Movement]
     refusals: list[RefusalRow]
     generations: list[GenerationRow]
     updates: list[UpdateRow]
     notes: list[NoteRow]
     experts: tuple[ExpertCourse, ...] = ()
     looks: tuple[Look, ...] = ()
+
+    @property
+    def fills(self) -> list[FillRow]:
+        """As they were reported."""
+        return [one.row for one in self.executions]
 
     @property
     def ladder(self) -> tuple[float, ...]:
@@ -127,7 +136,8 @@ def load_run(directory: RunDirectory) -> RunData:
             decisions=decisions,
             orders=list(reader.rows(OrderRow)),
             events=list(reader.rows(OrderEventRow)),
-            fills=list(reader.rows(FillRow)),
+            executions=executions(reader),
+            movements=movements(reader),
             refusals=list(reader.rows(RefusalRow)),
             generations=list(reader.rows(GenerationRow)),
             updates=list(reader.rows(UpdateRow)),

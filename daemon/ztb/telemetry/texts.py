@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from decimal import Decimal
 
 MISSING = "–"
 _MINUS = "\N{MINUS SIGN}"
@@ -35,6 +36,18 @@ def number(value: float | None, digits: int = 2) -> str:
     return _proper(f"{round(value, digits) + 0.0:,.{digits}f}")
 
 
+def signed(value: float, digits: int = 2) -> str:
+    """As `number`, with a plus sign."""
+    said = number(value, digits)
+    return f"+{said}" if round(value, digits) > 0 else said
+
+
+def price(value: Decimal) -> str:
+    """With as many digits as tell prices of its size apart: two from 100 on, else six significant ones."""
+    size = float(value)
+    return number(size) if abs(size) >= 100 else significant(size, 6)
+
+
 def significant(value: float | None, digits: int = 4) -> str:
     """To so many significant digits, in plain or exponent notation, whichever is shorter."""
     if value is None or not math.isfinite(value):
@@ -53,6 +66,15 @@ def moment(ts_ns: int | None, seconds: bool = False) -> str:
         return MISSING
     form = "%-d %b %Y, %H:%M:%S" if seconds else "%-d %b %Y, %H:%M"
     return datetime.fromtimestamp(ts_ns // 1_000_000_000, UTC).strftime(form)
+
+
+def stamp(ts_ns: int | None) -> str:
+    """UTC to the minute, in a form that sorts as text."""
+    return (
+        MISSING
+        if not ts_ns
+        else datetime.fromtimestamp(ts_ns // 1_000_000_000, UTC).strftime("%Y-%m-%d %H:%M")
+    )
 
 
 def day(ts_ns: int | None) -> str:

@@ -68,6 +68,11 @@ class MemorySocket:
         if not self.closed:
             self._queue.put_nowait(WSMessage(WSMsgType.TEXT, text, None))
 
+    @property
+    def unread(self) -> int:
+        """How many messages the client has not read yet."""
+        return self._queue.qsize()
+
     def hang_up(self, code: int = _NORMAL) -> None:
         """The venue closes the connection."""
         self._queue.put_nowait(WSMessage(WSMsgType.CLOSE, code, None))

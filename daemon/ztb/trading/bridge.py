@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +13,8 @@ from ztb.market.instrument import Instrument
 from ztb.market.view import new_view
 from ztb.trading.observation import ACCOUNT_SIZE, observe_account
 from ztb.trading.order_replacement import own_touch
-from ztb.trading.rewards import RewardKind, begin_reward, new_reward, next_reward
+from ztb.trading.rewards import begin_reward, new_reward, next_reward
+from ztb.trading.settings import BridgeConfig
 from ztb.trading.sizing import TIMING_PASSIVE, TIMING_WAIT, order_lots
 from ztb.trading.strategy import Action
 from ztb.utils.kernel import entry, kernel
@@ -23,19 +23,6 @@ FACT_MID, FACT_CASH, FACT_POSITION, FACT_EQUITY, FACT_EXPOSURE, FACT_REWARD, FAC
 FACTS = 8
 WORKING, LAST_EXPOSURE, LAST_TIMING = range(3)
 SCALARS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class BridgeConfig:
-    """How actions become orders and fills rewards. Changes below `band_fraction` of equity are left undone."""
-
-    ladder: tuple[float, ...]
-    band_fraction: float = 0.02
-    cost_reserve_fraction: float = 0.002
-    reward: RewardKind = RewardKind.LOG_RETURN
-    reward_rate: float = 0.01
-    drawdown_weight: float = 0.0
-    turnover_weight: float = 0.0
 
 
 class Wanted(NamedTuple):
@@ -105,9 +92,7 @@ class TradingBridge:
         self.period_ns = period_ns
         self.observation = np.zeros(feature_size + ACCOUNT_SIZE, np.float32)
         self.facts = [0.0] * FACTS
-        self.reward_state = new_reward(
-            config.reward, config.reward_rate, config.drawdown_weight, config.turnover_weight
-        )
+        self.reward_state = new_reward(config)
         self._facts = np.zeros(FACTS, np.float64)
         self._scalars = np.zeros(SCALARS, np.float64)
         self._tick_size = float(instrument.tick_size)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.market.ticks import BAR, DEPTH, LAST, Ticks, empty_ticks, plain_ticks
+from ztb.trading.settings import DecisionConfig
 from ztb.utils.kernel import entry, kernel
 
 
@@ -51,7 +52,7 @@ def find_due(ticks: Ticks, i0: int, i1: int, state: NDArray[np.void]) -> int:
 
 
 class DecisionClock:
-    """`step` is ticks for TICKS, nanoseconds for TIME, unused for BAR."""
+    """Says when decisions are due. `step` is ticks for TICKS, nanoseconds for TIME, unused for BAR."""
 
     def __init__(self, every: Every, step: int) -> None:
         self.state = np.zeros(1, CLOCK)
@@ -59,6 +60,12 @@ class DecisionClock:
         self.state["step"] = step
         self._block = empty_ticks(0)
         self._entry = entry(find_due, self._block, 0, 0, self.state)
+
+    @classmethod
+    def of(cls, config: DecisionConfig, bar_ns: int | None) -> DecisionClock:
+        """As configured, on bars of `bar_ns` or, None, on other ticks. ConfigError: see `DecisionConfig`."""
+        every, step, _ = config.clock_terms(bar_ns)
+        return cls(Every[every.upper()], step)
 
     def find_due(self, ticks: Ticks, i0: int, i1: int) -> int:
         """See the kernel."""

@@ -18,20 +18,20 @@ from ztb.market.history import SHIPPED as SHIPPED_HISTORY
 from ztb.market.history import open_history
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import BAR, TICK, Ticks, join_ticks
-from ztb.trading.bridge import BridgeConfig
-from ztb.trading.decision_clock import DecisionClock, Every
+from ztb.trading.decision_clock import DecisionClock
 from ztb.trading.episodes import Episodes
 from ztb.trading.recording import Recording, record
 from ztb.trading.rewards import RewardKind
+from ztb.trading.settings import BridgeConfig, DecisionConfig, RewardConfig, SizingConfig
 from ztb.trading.simulation import Simulation
 
 TickSource = Ticks | str | Path | Sequence[str | Path] | None
 """Rows of TICK; a file or folder of recorded history, or several; None: the history that is shipped."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnvironmentOptions:
-    """Options of the environments. ConfigError: one out of its bounds."""
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentOptions(SizingConfig, RewardConfig):
+    """Options of the environments, those of sizing and reward among them. ConfigError: one out of its bounds."""
 
     features: tuple[str, ...] = SHIPPED
     """Names of the features observed."""
@@ -44,19 +44,6 @@ class EnvironmentOptions:
 
     ladder: tuple[float, ...] | None = None
     """Target exposures, rising, 0 among them; None: 0 to 1 in quarters, -1 to 1 in halves where shorting exists."""
-    band_fraction: float = 0.02
-    """Changes of position below this share of equity are left undone."""
-    cost_reserve_fraction: float = 0.002
-    """Of a purchase, kept back for slippage."""
-
-    reward: Literal["log_return", "differential_sharpe", "sortino"] = "log_return"
-    """What is rewarded; see ztb.trading.rewards."""
-    reward_rate: float = 0.01
-    """Rate of the moving moments of the two ratios, per decision."""
-    drawdown_weight: float = 0.0
-    """The reward is less this times the rise of drawdown."""
-    turnover_weight: float = 0.0
-    """The reward is less this times traded notional over equity."""
 
     paper: PaperConfig = field(default_factory=PaperConfig)
     """Latencies, queues, depth and faults of the simulated venue. Fees and spread are the instrument's."""
@@ -100,18 +87,17 @@ class EnvironmentOptions:
 
     def bridge(self, instrument: Instrument) -> BridgeConfig:
         """The bridge between actions and orders of `instrument`. ConfigError: a ladder that cannot be traded."""
-        default = (-1.0, -0.5, 0.0, 0.5, 1.0) if instrument.short else (0.0, 0.25, 0.5, 0.75, 1.0)
-        ladder = default if self.ladder is None else tuple(map(float, self.ladder))
-        if list(ladder) != sorted(set(ladder)) or 0.0 not in ladder or len(ladder) < 2:
-            raise ConfigError(
-                f"ladder must rise and hold 0 and at least one more exposure, not {list(ladder)}"
-            )
-        if ladder[0] < 0.0 and not instrument.short:
-            raise ConfigError(f"ladder: {ladder[0]} is short, but {instrument.symbol} cannot be sold short")
-        return BridgeConfig(
-            ladder, self.band_fraction, self.cost_reserve_fraction, RewardKind[self.reward.upper()],
-            self.reward_rate, self.drawdown_weight, self.turnover_weight,
-        )  # fmt: skip
+        return BridgeConfig.of(self.decision.ladder_of(instrument), self, self)
+
+    @property
+    def decision(self) -> DecisionConfig:
+        """When decisions are due, and between which exposures they choose."""
+        return DecisionConfig(
+            every=self.decide_every,
+            ticks=self.decision_ticks,
+            interval_ms=self.interval_ms,
+            ladder=self.ladder,
+        )
 
     def episodes(self) -> Episodes:
         return Episodes(
@@ -175,15 +161,15 @@ def _recording_of_files(
 
 
 def _record(ticks: Ticks, instrument: Instrument, options: EnvironmentOptions) -> Recording:
-    on_bars = bool(ticks["kind"][0] == BAR)
-    every = options.decide_every
-    if every == "auto":
-        every = "bar" if on_bars else "time"
-    if every == "bar" and not on_bars:
-        raise ConfigError("decide_every is 'bar', but the ticks are no bars: give 'time' or 'ticks'")
-    period_ns = int(ticks["span_ns"][0]) if on_bars else options.interval_ms * 1_000_000
-    step = options.decision_ticks if every == "ticks" else options.interval_ms * 1_000_000
+    bar_ns = int(ticks["span_ns"][0]) if ticks["kind"][0] == BAR else None
+    *_, period_ns = options.decision.clock_terms(bar_ns)
     features = FeatureSet(instrument, period_ns, options.features)
-    clock = DecisionClock(Every[every.upper()], step)
-    normaliser = Normaliser(features.size, forecast=OnlineForecast(features.size, instrument.turnover_cost))
-    return record(ticks, instrument, period_ns, clock, features, normaliser)
+    forecast = OnlineForecast(features.size, instrument.turnover_cost)
+    return record(
+        ticks=ticks,
+        instrument=instrument,
+        period_ns=period_ns,
+        clock=DecisionClock.of(options.decision, bar_ns),
+        features=features,
+        normaliser=Normaliser(features.size, forecast=forecast),
+    )

@@ -9,6 +9,7 @@ from enum import IntEnum
 
 import numpy as np
 
+from ztb.trading.settings import RewardConfig
 from ztb.utils.kernel import kernel
 
 
@@ -37,15 +38,13 @@ _SHARPE = int(RewardKind.DIFFERENTIAL_SHARPE)
 _FLOOR = 1e-8  # variance below which a ratio is not formed: per-decision returns are larger than 1e-4
 
 
-def new_reward(
-    kind: RewardKind, rate: float, drawdown_weight: float, turnover_weight: float
-) -> np.ndarray[tuple[int], np.dtype[np.void]]:
+def new_reward(config: RewardConfig) -> np.ndarray[tuple[int], np.dtype[np.void]]:
     """Reward state before the first decision, shape (1,)."""
     state = np.zeros(1, REWARD)
-    state["kind"] = int(kind)
-    state["rate"] = rate
-    state["drawdown_weight"] = drawdown_weight
-    state["turnover_weight"] = turnover_weight
+    state["kind"] = int(RewardKind[config.reward.upper()])
+    state["rate"] = config.reward_rate
+    state["drawdown_weight"] = config.drawdown_weight
+    state["turnover_weight"] = config.turnover_weight
     return state
 
 

@@ -27,7 +27,6 @@ from ztb.trading.bridge import (
     LAST_TIMING,
     SCALARS,
     WORKING,
-    BridgeConfig,
     begin_decision,
     purchase_costs,
 )
@@ -36,6 +35,7 @@ from ztb.trading.lane_kernels import LANE, act, live_through
 from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.recording import Recording, Shared
 from ztb.trading.rewards import new_reward
+from ztb.trading.settings import BridgeConfig
 from ztb.trading.sizing import TIMINGS
 from ztb.utils.kernel import kernel
 
@@ -199,7 +199,7 @@ def _new_lanes(
     template = new_exchange(instrument, paper, 0, float(rules["start_cash"][0]))
     blank = new_orders(ORDER_SLOTS)
     exchange, view = np.repeat(template, n), np.repeat(new_view(instrument), n)
-    reward = new_reward(bridge.reward, bridge.reward_rate, bridge.drawdown_weight, bridge.turnover_weight)
+    reward = new_reward(bridge)
     return Lanes(
         rules=rules,
         ladder=np.array(bridge.ladder, np.float64),

@@ -8,16 +8,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ztb.learning.allocation import Allocator, AllocatorConfig, GrowthEvidence
+from ztb.learning.allocation import Allocator, GrowthEvidence
+from ztb.learning.allocation.allocator import CERTAINTY, DOUBT
+from ztb.learning.settings import AllocationConfig
 
 DEVIATION = 0.006  # of hourly bitcoin
 
 
 def account(
-    growth: np.ndarray, config: AllocatorConfig | None = None, evidence: GrowthEvidence | None = None
+    growth: np.ndarray, config: AllocationConfig | None = None, evidence: GrowthEvidence | None = None
 ) -> tuple[np.ndarray, Allocator]:
     """(T + 1,) equities of an account that follows one expert of `growth` (T,) log growth a decision at full size."""
-    allocator = Allocator(config or AllocatorConfig())
+    allocator = Allocator(config or AllocationConfig())
     allocator.add("expert", evidence=evidence)
     equities, theirs = [1.0], 1.0
     allocator.follow({"expert": theirs}, 1.0)
@@ -33,7 +35,7 @@ def drawdown(equities: np.ndarray) -> float:
 
 
 def test_at_first_the_experts_share_the_prior():
-    allocator = Allocator(AllocatorConfig(prior=0.1))
+    allocator = Allocator(AllocationConfig(prior=0.1))
     allocator.add("policy", share=3.0)
     allocator.add("trend", share=1.0)
     assert [each.weight for each in allocator.experts.values()] == pytest.approx([0.075, 0.025])
@@ -41,7 +43,7 @@ def test_at_first_the_experts_share_the_prior():
 
 
 def test_weights_are_the_posterior_shares_of_a_mixture_with_staying_flat():
-    allocator = Allocator(AllocatorConfig(prior=0.2))
+    allocator = Allocator(AllocationConfig(prior=0.2))
     first, second = (allocator.add(name) for name in ("first", "second"))
     for growth in (0.01, -0.005, 0.012, 0.008) * 8:
         first.evidence.add(growth)
@@ -73,23 +75,23 @@ def test_chance_costs_little():
 
 
 def test_the_cushion_ends_at_the_drawdown_that_the_evidence_allows():
-    config = AllocatorConfig()
+    config = AllocationConfig()
     rng = np.random.default_rng(2)
     falling = rng.normal(-0.2 * DEVIATION, DEVIATION, 2000)
     strong = GrowthEvidence(config.forgetting, blocks=400, s=52.0, v=330.0, square=16 * DEVIATION**2)
-    assert 1.0 < strong.log_e < math.log(config.doubt)
+    assert 1.0 < strong.log_e < math.log(DOUBT)
     equities, allocator = account(falling, config, strong.copy())
     free, _ = account(falling, replace(config, drawdown_fraction=1.0), strong.copy())
     assert drawdown(equities) < config.drawdown_fraction < drawdown(free) and allocator.cushion < 0.9
     proved = GrowthEvidence(config.forgetting, blocks=400, s=110.0, v=330.0, square=16 * DEVIATION**2)
-    assert proved.log_e > math.log(config.certainty)
+    assert proved.log_e > math.log(CERTAINTY)
     falls, trusted = account(falling[:400], config, proved)
     assert drawdown(falls) > config.drawdown_fraction and trusted.cushion > 0.6
 
 
 def test_below_doubt_a_new_height_of_the_evidence_gives_nothing_new_to_lose():
     """Luck that comes twice, as in a market that rises for years, must not be paid for twice."""
-    config = AllocatorConfig(block_decisions=1)
+    config = AllocationConfig(block_decisions=1)
 
     def falling(strengths: np.ndarray) -> float:
         """The cushion of an account that loses 10 % while the evidence of its expert rises from one height to the next."""
@@ -103,7 +105,7 @@ def test_below_doubt_a_new_height_of_the_evidence_gives_nothing_new_to_lose():
 
     doubted, trusted = np.linspace(40.0, 55.0, 11), np.linspace(75.0, 80.0, 11)
     heights = [GrowthEvidence(1.0, 1000, s, 300.0, 1.0).log_e for s in (doubted[0], doubted[-1], trusted[0])]
-    assert 0.0 < heights[0] < heights[1] < math.log(config.doubt) < heights[2]
+    assert 0.0 < heights[0] < heights[1] < math.log(DOUBT) < heights[2]
     assert falling(doubted) == 0.0
     assert falling(trusted) > 0.9
 
@@ -112,13 +114,13 @@ def test_after_a_turn_what_was_earned_before_is_forgotten():
     rng = np.random.default_rng(3)
     rise = rng.normal(0.1 * DEVIATION, DEVIATION, 8000)
     fall = rng.normal(-0.1 * DEVIATION, DEVIATION, 2000)
-    forgets = account(np.concatenate([rise, fall]), AllocatorConfig(forgetting=0.99))[1]
-    keeps = account(np.concatenate([rise, fall]), AllocatorConfig(forgetting=0.99999))[1]
+    forgets = account(np.concatenate([rise, fall]), AllocationConfig(forgetting=0.99))[1]
+    keeps = account(np.concatenate([rise, fall]), AllocationConfig(forgetting=0.99999))[1]
     assert forgets.invested < 0.05 and keeps.invested > 0.3
 
 
 def test_what_begins_with_nothing_behind_it_has_no_weight_before_it_has_earned_it():
-    allocator = Allocator(AllocatorConfig())
+    allocator = Allocator(AllocationConfig())
     chance = allocator.add("random", unproven=True)
     rng, equity, seen = np.random.default_rng(4), 1.0, []
     for growth in rng.normal(0.1 * DEVIATION, DEVIATION, 8000):
@@ -142,7 +144,7 @@ def test_a_block_in_which_nothing_was_held_says_nothing():
 def test_it_goes_on_from_its_state_bit_for_bit():
     rng = np.random.default_rng(5)
     growths = rng.normal(0.0, DEVIATION, 700)
-    whole, equity, own = Allocator(AllocatorConfig()), 1.0, 1.0
+    whole, equity, own = Allocator(AllocationConfig()), 1.0, 1.0
     whole.add("expert")
     again: Allocator | None = None
     for i, growth in enumerate(growths):
@@ -153,7 +155,7 @@ def test_it_goes_on_from_its_state_bit_for_bit():
             again.follow({"expert": equity}, own)
             assert again.experts["expert"].weight == whole.experts["expert"].weight
         elif i == 352:  # the first decision of a block
-            again = Allocator(AllocatorConfig())
+            again = Allocator(AllocationConfig())
             expert = again.add("expert", evidence=GrowthEvidence(**whole.experts["expert"].evidence.state()))
             expert.opened = whole.experts["expert"].opened
             again.load_state(whole.state())

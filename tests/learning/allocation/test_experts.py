@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ztb.learning.allocation import AllocatorConfig, Experts, ExpertsConfig, GrowthEvidence
+from ztb.learning.allocation import Experts, GrowthEvidence
 from ztb.learning.generations import GenerationInfo
+from ztb.learning.settings import AllocationConfig
 from ztb.trading.lane import Decided
 from ztb.trading.strategy import Action
 
@@ -46,11 +47,11 @@ class Stage:
 
     def __init__(self, library: int = 2) -> None:
         self.serving = 0
-        config = ExpertsConfig(AllocatorConfig(), library, 0.01)
+        config = AllocationConfig(library=library)
         rules: dict[str, Any] = {"rule": Paper(1.0)}
         make: Any = lambda _info, cash: Paper(cash)  # noqa: E731
         account: Any = Paper
-        self.experts = Experts(config, rules, make, account, lambda: info(self.serving), False)
+        self.experts = Experts(config, 0.01, rules, make, account, lambda: info(self.serving), False)
 
     def decide(self, serving: int) -> None:
         self.serving = serving

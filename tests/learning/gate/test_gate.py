@@ -25,9 +25,10 @@ from learning.gate_support import (
     pieces,
 )  # fmt: skip
 from utils.checkpoint_states import proof_sample
-from ztb.learning.gate.candidate import Candidate, GateRules, Verdict
+from ztb.learning.gate.candidate import Candidate, Verdict
 from ztb.learning.gate.shadow import Shadow, Traded
 from ztb.learning.gate.trial import Trial
+from ztb.learning.settings import GateRules
 from ztb.trading.policy.categorical import Divergence
 from ztb.trading.policy.weights import NetworkShape, Weights, initial_weights
 from ztb.trading.recording import Recording
@@ -70,7 +71,7 @@ def test_better_policies_pass_in_at_least_eight_of_ten_windows():
 
 def wrongly_passed(seeds: Sequence[int]) -> int:
     """How many of two policies that are worth the same pass: nothing to know, nothing to pay."""
-    rules = replace(RULES, window_decisions=1024, max_excess_drawdown=1.0)
+    rules = replace(RULES, window_decisions=1024, max_excess_drawdown_fraction=1.0)
     passed = 0
     for seed in seeds:
         incumbent, candidate = (scaled(initial_weights(SHAPE, 1000 + 2 * seed + k), 4.0) for k in (0, 1))
@@ -199,13 +200,13 @@ def test_none_of_a_thousand_poisoned_candidates_trades(seed: int):
 )  # fmt: skip
 def test_each_limit_refuses_by_its_own_name(poison: Callable[[int], Candidate], reason: str):
     """The other limits being wide open."""
-    rules = replace(RULES, max_kl=RULES.max_kl if reason == "kl" else 1e9, max_excess_drawdown=1.0)
+    rules = replace(RULES, max_kl=RULES.max_kl if reason == "kl" else 1e9, max_excess_drawdown_fraction=1.0)
     verdict = verdict_on(poison(0), market(1000, 4, EDGE), 0, rules)
     assert verdict is not None and verdict.reason == reason, verdict
 
 
 def test_a_fall_deeper_than_the_incumbents_ends_the_test():
-    rules = replace(RULES, max_excess_drawdown=0.1)
+    rules = replace(RULES, max_excess_drawdown_fraction=0.1)
     verdict = judge(new_gate(holder(0.0, 4.0), rules), holder(1.0, 4.0), market(1000, 5))
     assert verdict is not None and verdict.reason == "drawdown"
     assert verdict.figures["drawdown"] > 0.1 + verdict.figures["incumbent_drawdown"]

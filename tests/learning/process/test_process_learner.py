@@ -83,7 +83,7 @@ def inline():
     """Reports and states of the same transitions learnt from in this process."""
     from ztb.trading.ppo.update import PPOUpdater
 
-    learner = OnlineLearner(PPOUpdater(SHAPE, SETTINGS.ppo, WEIGHTS, SETTINGS.seed), SETTINGS.online)
+    learner = OnlineLearner(PPOUpdater(SHAPE, SETTINGS.ppo, WEIGHTS, SETTINGS.seed), SETTINGS.online, 2)
     stats, states = [], {}
     for number in range(UPDATES * EVERY):
         one = completed(number)
@@ -154,7 +154,7 @@ def test_what_follows_a_gap_is_no_successor_of_what_came_before(learner):
     learner.wait(1)
     from ztb.trading.ppo.update import PPOUpdater
 
-    known = OnlineLearner(PPOUpdater(SHAPE, SETTINGS.ppo, WEIGHTS, SETTINGS.seed), SETTINGS.online)
+    known = OnlineLearner(PPOUpdater(SHAPE, SETTINGS.ppo, WEIGHTS, SETTINGS.seed), SETTINGS.online, 2)
     for number in (*range(5), *range(50, 50 + EVERY - 5)):
         if number == 50:
             known.interrupt()

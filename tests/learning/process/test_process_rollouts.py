@@ -13,29 +13,35 @@ from learning.process_support import Clock, nothing_left, until
 from learning.test_window import FEATURES, views_of, whole
 from trading.markets import HOUR_NS, SPOT, bars
 from ztb.execution.paper_config import PaperConfig
-from ztb.learning.online import OnlineConfig, OnlineLearner, Transition
+from ztb.learning.online import OnlineLearner, Transition
 from ztb.learning.process.messages import Completed
 from ztb.learning.process.settings import Care, LearnerSettings
 from ztb.learning.process.supervisor import LearnerProcess
 from ztb.learning.process.worker import first_state
 from ztb.learning.recent import AccountState, RecentConfig, RecentRollouts
-from ztb.trading.bridge import FACT_EQUITY, BridgeConfig
+from ztb.learning.settings import OnlineConfig
+from ztb.trading.bridge import FACT_EQUITY
 from ztb.trading.decision_clock import Every
 from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.policy.weights import NetworkShape, initial_weights
 from ztb.trading.ppo.config import PPOConfig
+from ztb.trading.settings import BridgeConfig
 
 EVERY, UPDATES = 16, 8
 LADDER = (0.0, 0.5, 1.0)
 SHAPE = NetworkShape(len(FEATURES) + ACCOUNT_SIZE, (len(LADDER), 3), (8,))
-RECENT = RecentConfig(
-    SPOT, HOUR_NS, len(FEATURES), BridgeConfig(LADDER), PaperConfig(), 1000.0, window_decisions=40, lanes=6,
-    horizon_decisions=8,
-)  # fmt: skip
+RECENT = RecentConfig(SPOT, HOUR_NS, len(FEATURES), BridgeConfig(LADDER), PaperConfig(), 1000.0)
+ONLINE = OnlineConfig(
+    update_every_decisions=EVERY, window_decisions=40, rollout_lanes=6, rollout_horizon_decisions=8
+)
 SETTINGS = LearnerSettings(
-    SHAPE, PPOConfig(minibatch_size=16, epochs=2, anneal_learning_rate=False), OnlineConfig(EVERY, 1, passes=2),
-    5, RECENT,
-)  # fmt: skip
+    shape=SHAPE,
+    ppo=PPOConfig(minibatch_size=16, epochs=2, anneal_learning_rate=False),
+    online=ONLINE,
+    updates_per_generation=1,
+    seed=5,
+    recent=RECENT,
+)
 WEIGHTS = initial_weights(SHAPE, 1)
 KNOWN = whole(bars(300), Every.BAR, HOUR_NS)
 
@@ -72,8 +78,8 @@ def inline():
     """Figures and states of each update of a learner in this process."""
     from ztb.trading.ppo.update import PPOUpdater
 
-    recent = RecentRollouts(SHAPE, RECENT, SETTINGS.seed, SETTINGS.online.reward_scale)
-    learner = OnlineLearner(PPOUpdater(SHAPE, SETTINGS.ppo, WEIGHTS, SETTINGS.seed), SETTINGS.online, recent)
+    recent = RecentRollouts(SHAPE, RECENT, ONLINE, SETTINGS.seed)
+    learner = OnlineLearner(PPOUpdater(SHAPE, SETTINGS.ppo, WEIGHTS, SETTINGS.seed), ONLINE, 1, recent)
     found = {}
 
     def tell(k, ticks, view):
@@ -92,7 +98,7 @@ def inline():
 
 def test_accounts_that_are_rolled_out_are_worth_the_own_one_and_in_drawdowns_around_its_own():
     """Of 5 % of 700 left 40 lanes know up to 12 %; with no drawdown yet, a little; who is ruined begins anew."""
-    recent = RecentRollouts(SHAPE, replace(RECENT, lanes=40), 5, 1.0)
+    recent = RecentRollouts(SHAPE, RECENT, replace(ONLINE, rollout_lanes=40, reward_scale=1.0), 5)
 
     def tell(k, ticks, view):
         recent.window.add(ticks, view)
@@ -198,9 +204,9 @@ def test_own_transitions_are_a_part_of_what_is_learnt_from(inline):
 
     results = set()
     for share in (0.0, 0.1, 0.2):
-        online = replace(SETTINGS.online, own_share=share)
-        recent = RecentRollouts(SHAPE, RECENT, SETTINGS.seed, online.reward_scale)
-        learner = OnlineLearner(PPOUpdater(SHAPE, SETTINGS.ppo, WEIGHTS, SETTINGS.seed), online, recent)
+        online = replace(ONLINE, own_share=share)
+        recent = RecentRollouts(SHAPE, RECENT, online, SETTINGS.seed)
+        learner = OnlineLearner(PPOUpdater(SHAPE, SETTINGS.ppo, WEIGHTS, SETTINGS.seed), online, 1, recent)
 
         def tell(k, ticks, view, learner=learner, recent=recent):
             recent.window.add(ticks, view)

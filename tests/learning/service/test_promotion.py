@@ -15,12 +15,13 @@ from learning.service.test_process_learning import check_forward_only, prepare, 
 from runtime.lenient import LENIENT
 from runtime.modes.test_replay import run
 from ztb.errors import InvariantError, UsageError
-from ztb.learning.alarms import AlarmRules, Alarms
+from ztb.learning.alarms import Alarms
 from ztb.learning.candidate_evaluation import Incumbent
 from ztb.learning.gate.candidate import Verdict
 from ztb.learning.generations import GenerationInfo, Lineage, ServedPolicy
 from ztb.learning.online import Dropped
 from ztb.learning.service.promotion import Candidate, Promotion
+from ztb.learning.settings import GateRules
 from ztb.ledger.records import DecisionRow, GenerationRow, NoteRow
 from ztb.runtime.modes.replay import run_to_end
 from ztb.trading.lane import Decided
@@ -29,7 +30,7 @@ from ztb.trading.policy.weights import NetworkShape, Weights, initial_weights
 from ztb.trading.strategy import Action
 
 SHAPE = NetworkShape(4, (3, 3), (8,))
-RULES = AlarmRules(max_drawdown=0.1)
+RULES = GateRules(alarm_drawdown_fraction=0.1)
 FIGURES = {
     "reward": 1e-4, "incumbent_reward": -5e-4, "reward_sd": 1e-3, "growth": 1e-4, "tested_decisions": 400,
 }  # fmt: skip

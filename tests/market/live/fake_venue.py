@@ -62,7 +62,7 @@ class FakeVenue:
 class FakeClient:
     """One client. `deaf` hears nothing any more; `fault` is raised by the next read."""
 
-    id = "binance"
+    id = "fake"
     precisionMode = 4
 
     def __init__(self, venue: FakeVenue) -> None:

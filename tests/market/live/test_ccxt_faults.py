@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from market.live.memory_binance import SYMBOL, MemoryBinance, refused
 from ztb.market.live.client import ClientSettings, client_factory
+from ztb.market.live.messages import trade_of
 from ztb.market.live.source import FeedSettings, LiveSource, open_live_source
 from ztb.market.ticks import DEPTH, SNAPSHOT, TRADE, Flag, Ticks, join_ticks
 from ztb.testing.virtual_time import VirtualTimeLoop, run_virtual
@@ -65,14 +67,20 @@ class Market:
         return left[0], left[1]
 
 
+@pytest.fixture(autouse=True, params=[True, False], ids=["decoded", "by_ccxt"])
+def decoders(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each fault, with messages decoded here and with ccxt's."""
+    monkeypatch.setitem(globals(), "ALL", replace(ALL, decoders=request.param))
+
+
 @asynccontextmanager
-async def market(settings: FeedSettings = ALL):
+async def market():
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualTimeLoop)
     loop.set_exception_handler(lambda _loop, context: None)  # ccxt's receive loop dies with a line in the log
     venue = MemoryBinance(loop.now_ns)
     make = client_factory(ClientSettings("binance", venue.options()))
-    it = Market(venue, await open_live_source(make, SYMBOL, settings, loop.now_ns, lambda: 0.5))
+    it = Market(venue, await open_live_source(make, SYMBOL, ALL, loop.now_ns, lambda: 0.5))
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(it.source.run(), name="source")
         tasks.create_task(it.consume(), name="consumer")
@@ -177,7 +185,7 @@ async def test_trades_that_come_in_the_wrong_order_count_once():
         channel = it.source.feeds[0].channel
         it.venue.trade(2, deliver=False)
         told = await channel.line.rest.call(lambda client: client.fetch_trades(SYMBOL, None, 1000))
-        await channel.accept([told[-1], told[-2]], it.venue.now_ns())
+        await channel.accept([trade_of(told[-1]), trade_of(told[-2])], it.venue.now_ns())
         await it.live(2.0)
     it.nothing_is_lost()
 

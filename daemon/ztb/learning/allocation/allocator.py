@@ -9,8 +9,8 @@ in a mixture with staying flat (Bayes' rule with e-values for likelihood ratios;
 so that at first the experts share `prior`, what loses fades, and what keeps growing after costs gets everything. Chance
 alone makes e large now and then. Therefore all weights are multiplied by a cushion (Grossman and Zhou 1993, "Optimal
 investment strategies for controlling drawdowns"): it falls to 0 as the account loses a fraction D of its peak, and D
-grows with the highest evidence of the whole so far, e = sum_j (p_j / p) e_j, from `drawdown_fraction` below `doubt` to
-no limit beyond `certainty`. Beyond `doubt` a new height of e begins a new peak: what was cut back may trade again.
+grows with the highest evidence of the whole so far, e = sum_j (p_j / p) e_j, from `drawdown_fraction` below `DOUBT` to
+no limit beyond `CERTAINTY`. Beyond `DOUBT` a new height of e begins a new peak: what was cut back may trade again.
 """
 
 from __future__ import annotations
@@ -21,28 +21,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from ztb.learning.allocation.evidence import GrowthEvidence
+from ztb.learning.settings import AllocationConfig
 
 _FAR = 500.0
 """Log evidence beyond which a float would not hold it: all is said long before."""
 
 
-@dataclass(frozen=True, slots=True)
-class AllocatorConfig:
-    """`prior` of the account at most for what nothing speaks for, over all experts; see the module."""
-
-    prior: float = 0.1
-    block_decisions: int = 16
-    forgetting: float = 0.9995
-    drawdown_fraction: float = 0.03
-    doubt: float = 55.0
-    certainty: float = 1100.0
-    earned: float = 20.0
-    """Evidence before which an expert that begins with nothing behind it has no weight at all."""
+DOUBT, CERTAINTY = 55.0, 1100.0
+"""Evidence of the whole from which on more than `drawdown_fraction` may be lost, and from which on anything."""
+EARNED = 20.0
+"""Evidence before which an expert that begins with nothing behind it has no weight at all."""
 
 
 @dataclass(slots=True)
 class Expert:
-    """One who trades beside the account. `unproven`: no weight before `AllocatorConfig.earned`."""
+    """One who trades beside the account. `unproven`: no weight before `EARNED`."""
 
     name: str
     share: float
@@ -57,7 +50,7 @@ class Expert:
 class Allocator:
     """Weighs experts, block by block. Made of plain sums: the same calls give the same weights, bit for bit."""
 
-    def __init__(self, config: AllocatorConfig) -> None:
+    def __init__(self, config: AllocationConfig) -> None:
         self.config = config
         self.experts: dict[str, Expert] = {}
         self.cushion = 1.0
@@ -129,7 +122,7 @@ class Allocator:
         nearest = max(self.experts.values(), key=lambda expert: expert.evidence.log_e)
         return (
             f"the growth of {nearest.name} on paper has an evidence of {_e(nearest):.2g}; it takes "
-            f"{self.config.earned:g} where nothing was trained"
+            f"{EARNED:g} where nothing was trained"
         )
 
     @property
@@ -143,7 +136,7 @@ class Allocator:
     def _look_back(self, account: float) -> None:
         """Move the cushion: what was lost since the evidence stood highest, against what may be lost."""
         config, log_e = self.config, self.log_e
-        doubt, certainty = math.log(config.doubt), math.log(config.certainty)
+        doubt, certainty = math.log(DOUBT), math.log(CERTAINTY)
         begun = self._reference == 0.0 or log_e > max(self._highest, doubt)
         self._reference = account if begun else max(self._reference, account)
         self._highest = max(self._highest, log_e)
@@ -165,7 +158,7 @@ class Allocator:
             expert.weight = self.cushion * spoken[name] / whole
 
     def _admitted(self, expert: Expert) -> bool:
-        if expert.unproven and expert.evidence.log_e >= math.log(self.config.earned):
+        if expert.unproven and expert.evidence.log_e >= math.log(EARNED):
             expert.unproven = False  # it has earned its place, and keeps it as all others do
         return not expert.unproven
 

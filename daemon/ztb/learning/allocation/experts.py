@@ -9,15 +9,15 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.learning.allocation.allocator import Allocator, AllocatorConfig
+from ztb.learning.allocation.allocator import Allocator
 from ztb.learning.allocation.evidence import GrowthEvidence
 from ztb.learning.generations import GenerationInfo
+from ztb.learning.settings import AllocationConfig
 from ztb.ledger.records import AllocationRow, detail_text
 from ztb.market.ticks import Ticks
 from ztb.trading.bridge import Wanted
@@ -30,17 +30,6 @@ LaneOfGeneration = Callable[[GenerationInfo, float], Lane]
 
 _LEARNT_SHARE = 0.5
 """Of the prior: what was learnt; the rules share the rest."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExpertsConfig:
-    """`library`: generations kept as experts beside the one that leads and generation 0. `band`: the account's target
-    moves by so much or not at all, as a fraction of equity: what trembles pays for it.
-    """
-
-    allocator: AllocatorConfig
-    library: int
-    band: float
 
 
 _BAND_COSTS = 20.0
@@ -73,23 +62,27 @@ class Experts:
 
     def __init__(
         self,
-        config: ExpertsConfig,
+        config: AllocationConfig,
+        band: float,
         rules: Mapping[str, Lane],
         make: LaneOfGeneration,
         make_account: Callable[[float], Lane],
         serving: Callable[[], GenerationInfo],
         unproven: bool,
     ) -> None:
-        """`make_account` makes a lane like the account's, on paper, from so much cash (quote currency). `unproven`:
+        """The account's target moves by `band`, a fraction of equity, or not at all: what trembles pays for it.
+
+        `make_account` makes a lane like the account's, on paper, from so much cash (quote currency). `unproven`:
         there was no history before the first decision, so that nobody has a share before it has earned one.
         """
-        self.allocator = Allocator(config.allocator)
+        self.allocator = Allocator(config)
         self.unlearnt: Allocator | None = None
         """What would be weighed had nothing been learnt after generation 0, once something was."""
         self.account_unlearnt: Lane | None = None
         self.lanes: dict[str, Lane] = {}
         self.decided: dict[str, Decided] = {}
         self._config = config
+        self._band = band
         self._make = make
         self._make_account = make_account
         self._serving = serving
@@ -202,7 +195,7 @@ class Experts:
         equities = {
             name: self.lanes[name].decide(ts_ns, number, raw, index, features).equity for name in self._rules
         }
-        self.allocator.rehearse(equities, number % self._config.allocator.block_decisions == 0)
+        self.allocator.rehearse(equities, number % self._config.block_decisions == 0)
 
     def decide(
         self, ts_ns: int, decision: int, raw: NDArray[np.float64], index: Mapping[str, int],
@@ -269,7 +262,7 @@ class Experts:
             if allocator.invested == 0.0:
                 return None, Wanted(0.0, TIMING_WAIT)
             return target, Wanted(target, timing)
-        if abs(target - pursued) >= self._config.band or (target == 0.0 and pursued != 0.0):
+        if abs(target - pursued) >= self._band or (target == 0.0 and pursued != 0.0):
             return target, Wanted(target, TIMING_AGGRESSIVE if timing == TIMING_WAIT else timing)
         return pursued, Wanted(pursued, timing)
 

@@ -1,4 +1,4 @@
-"""Who comes to the gate, what they must pass in numbers, what is checked at the door, and what is said of them."""
+"""Who comes to the gate, what is checked at the door, and what is said of them."""
 
 from __future__ import annotations
 
@@ -45,28 +45,3 @@ def fault(weights: Weights, shapes: dict[str, tuple[int, ...]]) -> str:
     if any(array.dtype != np.float32 or not np.isfinite(array).all() for array in weights.values()):
         return "non_finite"
     return ""
-
-
-@dataclass(frozen=True, slots=True)
-class GateRules:
-    """Bounds of the gate. Entropies and turnovers are fractions of the greatest possible ones."""
-
-    slots: int = 4
-    """Candidates in test at the same time."""
-    paths: int = 4
-    """Accounts on which a policy's actions are sampled, each with the same random numbers for all policies."""
-    block_decisions: int = 16
-    """Paired differences are averaged over this many decisions before they count as one observation."""
-    window_decisions: int = 4096
-    """A test that has not concluded by then ends for want of evidence."""
-    most_false_promotion: float = 0.05
-    """Probability, at most, that one candidate no better than the incumbent is promoted."""
-    false_promotions_per_month: float = 0.5
-    """Expected number of them in 30 days of event time, beside one `most_false_promotion` at the start."""
-    max_kl: float = 8.0
-    """Mean KL(incumbent ‖ candidate) over the observations of the test, nats."""
-    min_entropy_fraction: float = 0.02
-    max_turnover_fraction: float = 0.6
-    """Mean notional traded a decision, of a trip from the lowest rung of the ladder to the highest."""
-    max_excess_drawdown: float = 0.25
-    """Mean over the accounts of the greatest drawdown in the test, less the incumbent's."""

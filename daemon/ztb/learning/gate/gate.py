@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ztb.learning.gate.candidate import PASSED, SUPERSEDED, Candidate, GateRules, Verdict, fault
+from ztb.learning.gate.candidate import PASSED, SUPERSEDED, Candidate, Verdict, fault
 from ztb.learning.gate.shadow import Shadow, ShadowTerms
 from ztb.learning.gate.trial import Trial
+from ztb.learning.settings import GateRules
 from ztb.trading.policy.network import weight_shapes
 from ztb.trading.recording import Recording
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ztb.errors import InvariantError
 from ztb.execution.paper_config import PaperConfig
 from ztb.learning.rollouts import new_actor
-from ztb.trading.bridge import FACT_EQUITY, BridgeConfig
+from ztb.trading.bridge import FACT_EQUITY
 from ztb.trading.episodes import Episodes, Lanes
 from ztb.trading.policy.categorical import sample_batch
 from ztb.trading.policy.evaluator import MlpEvaluator
@@ -26,6 +26,7 @@ from ztb.trading.policy.layers import forward
 from ztb.trading.policy.network import MakeNetwork
 from ztb.trading.policy.weights import NetworkShape, Weights
 from ztb.trading.recording import Recording, Shared
+from ztb.trading.settings import BridgeConfig
 from ztb.trading.simulation import Simulation, StepOutcome, step_all
 from ztb.trading.strategy import OwnReward
 from ztb.utils.kernel import kernel

@@ -7,9 +7,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.learning.gate.candidate import PASSED, Candidate, GateRules, Verdict
+from ztb.learning.gate.candidate import PASSED, Candidate, Verdict
 from ztb.learning.gate.evidence import Evidence
 from ztb.learning.gate.shadow import Shadow, ShadowTerms, Traded
+from ztb.learning.settings import GateRules
 from ztb.trading.policy.categorical import Divergence, divergence, greatest_entropy
 
 _REFUSE = 0.05
@@ -134,7 +135,7 @@ class Trial:
             return "entropy"
         if self._full_block and self._turnover(self._own) > rules.max_turnover_fraction * self._span:
             return "turnover"
-        if self._own.fall.mean - self._incumbent.fall.mean > rules.max_excess_drawdown:
+        if self._own.fall.mean - self._incumbent.fall.mean > rules.max_excess_drawdown_fraction:
             return "drawdown"
         return ""
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import msgspec
 
 from ztb.learning.candidate_evaluation import CandidateEvaluationConfig
-from ztb.learning.online import OnlineConfig
 from ztb.learning.process.feed import FeedSize
 from ztb.learning.recent import RecentConfig
+from ztb.learning.settings import OnlineConfig
 from ztb.trading.policy.weights import NetworkShape, parameter_shapes
-from ztb.trading.ppo.config import PPOConfig
+from ztb.trading.ppo.config import PPOOptions
 from ztb.utils.background import BACKGROUND_NICE
 
 _PARAMETER_SETS = 4  # a state holds the weights and two moments of each; one set for growth
@@ -24,12 +24,13 @@ class LearnerSettings(msgspec.Struct, frozen=True):
     """Everything that a learner's results depend on, apart from its state and the transitions."""
 
     shape: NetworkShape
-    ppo: PPOConfig
+    ppo: PPOOptions
     online: OnlineConfig
+    updates_per_generation: int
     seed: int
     recent: RecentConfig | None = None
     contest: CandidateEvaluationConfig | None = None
-    profiles: tuple[PPOConfig, ...] = ()
+    profiles: tuple[PPOOptions, ...] = ()
     """What the guidance of a transition may choose from, after `ppo`."""
 
     def transitions(self) -> int:
@@ -38,8 +39,10 @@ class LearnerSettings(msgspec.Struct, frozen=True):
 
     def feed(self) -> FeedSize | None:
         """Room for ticks and decisions on their way to the window; None where nothing is rolled out."""
-        recent, piece = self.recent, self.online.update_every_decisions
-        return FeedSize(recent.window_decisions, recent.feature_size, piece) if recent else None
+        recent, online = self.recent, self.online
+        if recent is None:
+            return None
+        return FeedSize(online.window_decisions, recent.feature_size, online.update_every_decisions)
 
     def state_bytes(self) -> int:
         """Bytes that a packed state takes at most."""

@@ -57,7 +57,9 @@ class LearnerWorker:
         self._decision: int | None = None
         state = _last_state(channel)
         recent = _recent(channel, state["recent"])
-        self._learner = OnlineLearner(_updater(channel, state), channel.settings.online, recent)
+        self._learner = OnlineLearner(
+            _updater(channel, state), channel.settings.online, channel.settings.updates_per_generation, recent
+        )
         self._learner.updates = state["updates"]
         self._learner.counts = LearnerCounts(**state["counts"])
         self._options = (channel.settings.ppo, *channel.settings.profiles)
@@ -227,7 +229,7 @@ def _recent(channel: SharedChannel, kept: dict[str, Any] | None) -> RecentRollou
         return None
     own_reward = load_strategy(settings.recent.strategy).reward if settings.recent.strategy else None
     recent = RecentRollouts(
-        settings.shape, settings.recent, settings.seed, settings.online.reward_scale, own_reward=own_reward
+        settings.shape, settings.recent, settings.online, settings.seed, own_reward=own_reward
     )
     start = RolloutStart(feed.moments.tail, new_view(settings.recent.instrument))
     if kept is not None:

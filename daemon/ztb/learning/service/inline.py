@@ -16,7 +16,7 @@ from ztb.learning.service.hyperparameter_schedule import HyperparameterSchedule
 from ztb.learning.service.promotion import Candidate, Promotion, transition_of
 from ztb.market.ticks import Ticks
 from ztb.trading.lane import Decided
-from ztb.trading.ppo.config import PPOConfig
+from ztb.trading.ppo.config import PPOOptions
 
 
 class InlineLearning(LearnerBase):
@@ -24,7 +24,7 @@ class InlineLearning(LearnerBase):
 
     def __init__(
         self, promotion: Promotion, learner: OnlineLearner, contest: CandidateEvaluation, guide: HyperparameterSchedule,
-        options: tuple[PPOConfig, ...],
+        options: tuple[PPOOptions, ...],
     ) -> None:  # fmt: skip
         """`options`: what the guide chooses from."""
         self.guide = self._guide = guide

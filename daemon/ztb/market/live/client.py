@@ -64,6 +64,7 @@ class VenueClient(Protocol):
     precisionMode: int  # noqa: N815 (ccxt's name)
     trades: dict[str, Any]
     bidsasks: dict[str, Row]
+    orderbooks: dict[str, Row]
     throttler: Any
 
     async def load_markets(self, reload: bool = False) -> dict[str, Row]: ...

@@ -15,8 +15,9 @@ import numpy as np
 
 from ztb.errors import DataError
 from ztb.market.instrument import Instrument
-from ztb.market.live.client import Bar, Row
-from ztb.market.live.missed_trades import trade_ms, trades_page
+from ztb.market.live.client import Bar
+from ztb.market.live.messages import Trade
+from ztb.market.live.missed_trades import trades_page
 from ztb.market.live.rest import Rest
 from ztb.market.live.rows import bar_rows, trade_rows
 from ztb.market.live.trade_ids import TradeIds, id_number
@@ -128,25 +129,25 @@ class Download:
 
     async def _trades(self) -> None:
         """Pages in order. The trades of a page's last millisecond wait for the next page, which may hold more."""
-        known, held = TradeIds(), list[Row]()
+        known, held = TradeIds(), list[Trade]()
         while self._next_ms < self._wanted.until_ms:
             page = await trades_page(self._rest, self._wanted.instrument.symbol, self._next_ms)
             fresh = known.unseen(page)
             known.see(fresh)
             held += fresh
             if fresh:
-                last_ms = trade_ms(held[-1])
-                self._write_trades([trade for trade in held if trade_ms(trade) < last_ms])
-                held = [trade for trade in held if trade_ms(trade) == last_ms]
+                last_ms = held[-1].ms
+                self._write_trades([trade for trade in held if trade.ms < last_ms])
+                held = [trade for trade in held if trade.ms == last_ms]
                 self._reach(last_ms)
             else:
                 self._write_trades(held)
                 held = []
                 self._reach(self._next_ms + (1 if page else _WINDOW_MS))
 
-    def _write_trades(self, trades: Sequence[Row]) -> None:
-        wanted = [trade for trade in trades if trade_ms(trade) < self._wanted.until_ms]
-        if any(trade.get("id") is None for trade in wanted):
+    def _write_trades(self, trades: Sequence[Trade]) -> None:
+        wanted = [trade for trade in trades if trade.ms < self._wanted.until_ms]
+        if any(trade.id is None for trade in wanted):
             raise DataError(
                 f"{self._wanted.instrument.venue}: gives trades no ids, so that none can be told from another: "
                 "download bars"

@@ -1,4 +1,4 @@
-"""ccxt's unified structures as TICK rows; `ts_ns` is still the venue's own time, -1 where it gave none.
+"""What venues tell as TICK rows; `ts_ns` is still the venue's own time, -1 where it gave none.
 
 What cannot be true (a price that is not positive, a quantity below zero, a crossed quote) gives no row.
 """
@@ -6,53 +6,45 @@ What cannot be true (a price that is not positive, a quantity below zero, a cros
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ztb.market.live.client import Bar, Row
+from ztb.market.live.client import Bar
+from ztb.market.live.messages import Best, Touch, Trade
 from ztb.market.ticks import BAR, DEPTH, LAST, QUOTE, SNAPSHOT, TRADE, Ticks, empty_ticks
 
 UNTIMED = -1
-_SIDES = {"buy": 1, "sell": -1}
 
 
-def time_ns(milliseconds: Any) -> int:
-    """ccxt's time in nanoseconds, -1 if there is none."""
-    return UNTIMED if not milliseconds else int(milliseconds) * 1_000_000
+def time_ns(milliseconds: int) -> int:
+    """Nanoseconds since 1970, -1 for a time of 0: there is none."""
+    return milliseconds * 1_000_000 if milliseconds else UNTIMED
 
 
-def trade_rows(trades: Sequence[Row], unit: float = 1.0) -> Ticks:
+def trade_rows(trades: Sequence[Trade], unit: float = 1.0) -> Ticks:
     """A row for each trade that can be true; `unit` is base currency in a unit of quantity."""
-    sound = [t for t in trades if positive(t.get("price")) and positive(t.get("amount"))]
+    sound = [t for t in trades if 0.0 < t.price < math.inf and 0.0 < t.size < math.inf]
     ticks = empty_ticks(len(sound))
     ticks["kind"] = TRADE
-    ticks["ts_ns"] = [time_ns(t.get("timestamp")) for t in sound]
-    ticks["side"] = [_SIDES.get(str(t.get("side")), 0) for t in sound]
-    ticks["price"] = [t["price"] for t in sound]
-    ticks["size"] = [t["amount"] * unit for t in sound]
+    ticks["ts_ns"] = [time_ns(t.ms) for t in sound]
+    ticks["side"] = [t.side for t in sound]
+    ticks["price"] = [t.price for t in sound]
+    ticks["size"] = [t.size * unit for t in sound]
     return ticks
 
 
-def quote_row(ticker: Row, unit: float = 1.0) -> Ticks | None:
-    """The touch of a ticker as one row, None if it has none or is crossed."""
-    return touch_row(
-        ticker.get("bid"), ticker.get("bidVolume"), ticker.get("ask"), ticker.get("askVolume"),
-        ticker.get("timestamp"), unit,
-    )  # fmt: skip
-
-
-def touch_row(bid: Any, bid_size: Any, ask: Any, ask_size: Any, ms: Any, unit: float) -> Ticks | None:
-    """A QUOTE row; quantities that the venue does not tell are 0."""
-    if not positive(bid) or not positive(ask) or bid >= ask:
+def touch_row(touch: Touch, unit: float = 1.0) -> Ticks | None:
+    """A QUOTE row, None if it is no touch or a crossed one."""
+    if not 0.0 < touch.bid < touch.ask < math.inf:
         return None
     ticks = empty_ticks(1)
     ticks["kind"] = QUOTE
-    ticks["ts_ns"] = time_ns(ms)
-    ticks["price"] = 0.5 * (bid + ask)
-    ticks["bid"], ticks["ask"] = bid, ask
-    ticks["bid_size"], ticks["ask_size"] = (bid_size or 0.0) * unit, (ask_size or 0.0) * unit
+    ticks["ts_ns"] = time_ns(touch.ms)
+    ticks["price"] = 0.5 * (touch.bid + touch.ask)
+    ticks["bid"], ticks["ask"] = touch.bid, touch.ask
+    ticks["bid_size"], ticks["ask_size"] = touch.bid_size * unit, touch.ask_size * unit
     return ticks
 
 
@@ -71,28 +63,20 @@ def bar_rows(bars: Sequence[Bar], span_ns: int, unit: float = 1.0) -> Ticks:
     return ticks
 
 
-Levels = Mapping[float, float]
-
-
-def book_side(levels: Sequence[Sequence[float]], most: int) -> dict[float, float]:
-    """Price to quantity of the best `most` levels."""
-    return {level[0]: level[1] for level in levels[:most] if level[1]}
-
-
-def depth_rows(
-    before: tuple[Levels, Levels] | None, now: tuple[Levels, Levels], ms: Any, unit: float
-) -> Ticks:
-    """What changed between two books, (bids, asks) each; all of `now` as a snapshot if there was none before."""
+def depth_rows(before: Best | None, now: Best, unit: float) -> Ticks:
+    """What changed between two books; all of `now` as a snapshot if there was none before."""
     changes: list[tuple[int, float, float]] = []
-    for i, side in enumerate((1, -1)):
-        old = before[i] if before is not None else {}
-        gone = [(side, price, 0.0) for price in old if price not in now[i]]
-        changes += gone + [(side, p, s) for p, s in now[i].items() if old.get(p) != s]
+    for side, is_now, was in (
+        (1, now.bids, before.bids if before else {}),
+        (-1, now.asks, before.asks if before else {}),
+    ):
+        changes += [(side, price, 0.0) for price in was if price not in is_now]
+        changes += [(side, price, size) for price, size in is_now.items() if was.get(price) != size]
     ticks = empty_ticks(len(changes))
     if not changes:
         return ticks
     ticks["kind"] = DEPTH
-    ticks["ts_ns"] = time_ns(ms)
+    ticks["ts_ns"] = time_ns(now.ms)
     ticks["side"], ticks["price"], ticks["size"] = (list(c) for c in zip(*changes, strict=True))
     ticks["size"] *= unit
     ticks["flags"][-1] = LAST

@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from ztb.market.instrument import Instrument
 from ztb.market.live.bars import Bars, bar_span_ns
-from ztb.market.live.channel import ChannelRunner, Health, MarketChannel, SymbolContext
+from ztb.market.live.channel import Health, MarketChannel, SymbolContext
 from ztb.market.live.client import ClientFactory, VenueClient
+from ztb.market.live.decoding.venues import decoder_of
 from ztb.market.live.instrument import contract_size, instrument_of
 from ztb.market.live.intake import Intake
 from ztb.market.live.rest import Backoff, Rest
+from ztb.market.live.runner import ChannelRunner
 from ztb.market.live.streams import Depth, Quotes, Trades
 from ztb.market.live.venue_clock import VenueClock
 from ztb.market.ticks import Ticks
@@ -34,7 +36,8 @@ class FeedSettings:
 
     A stream silent for `stale_s` (bars: a bar longer) is checked by REST. Rows wait at most `flush_ms` before they
     are handed on, in blocks of at most `block_rows`; at most `capacity_rows` wait. `cache_trades` is how many
-    trades ccxt keeps while nobody reads. `warm_up_s` of history is fetched at the start. Reconnecting waits
+    trades a stream keeps while nobody reads. `decoders`: messages of known venues are decoded here, and not by ccxt.
+    `warm_up_s` of history is fetched at the start. Reconnecting waits
     `backoff_s`, doubled each time up to `backoff_most_s`, with jitter.
     """
 
@@ -47,6 +50,7 @@ class FeedSettings:
     block_rows: int = 4096
     capacity_rows: int = 65_536
     cache_trades: int = 100_000
+    decoders: bool = True
     warm_up_s: float = 0.0
     backoff_s: float = 0.25
     backoff_most_s: float = 30.0
@@ -170,7 +174,10 @@ async def open_live_source(
 
     return LiveSource(
         instrument, settings, line.intake, rest, VenueClock(rest, now_ns, _CLOCK_EVERY_S),
-        [ChannelRunner(channel, connect, backoff(), settings.poll_s) for channel in channels], keep,
+        [
+            ChannelRunner(channel, connect, backoff(), settings.poll_s, settings.cache_trades)
+            for channel in channels
+        ], keep,
         bar_ns=bar_span_ns(rest.client, settings.timeframe) if settings.streams == ("bars",) else None,
     )  # fmt: skip
 
@@ -191,4 +198,9 @@ def _channels(line: SymbolContext, settings: FeedSettings) -> list[MarketChannel
         "depth": lambda: Depth(line, stale_s, settings.depth_levels),
         "bars": lambda: Bars(line, stale_s + span_ns / 1e9, settings.timeframe, span_ns),
     }
-    return [made[name]() for name in settings.streams]
+    channels = [made[name]() for name in settings.streams]
+    if settings.decoders:
+        client = line.rest.client
+        for channel in channels:
+            channel.decoder = decoder_of(client.id, channel.health.name, client.markets[line.symbol])
+    return channels

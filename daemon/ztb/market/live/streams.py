@@ -7,8 +7,10 @@ from typing import Any
 
 from ztb.market.live.channel import GAP, TAINTED, MarketChannel, SymbolContext
 from ztb.market.live.client import Row, VenueClient
-from ztb.market.live.missed_trades import Missed, missed_trades, trade_ms, trades_page
-from ztb.market.live.rows import Levels, book_side, depth_rows, quote_row, touch_row, trade_rows
+from ztb.market.live.local_book import LocalBook
+from ztb.market.live.messages import Best, Touch, Trade, best_of, touch_in, touch_of, trade_of
+from ztb.market.live.missed_trades import Missed, missed_trades, trades_page
+from ztb.market.live.rows import depth_rows, touch_row, trade_rows
 from ztb.market.live.trade_ids import TradeIds
 
 _LEVELS = 5
@@ -25,7 +27,16 @@ class Quotes(MarketChannel):
     def streams(self, client: VenueClient) -> bool:
         return bool(client.has.get("watchBidsAsks") or client.has.get("watchTicker"))
 
-    async def read(self, client: VenueClient) -> Row:
+    async def read(self, client: VenueClient) -> Touch:
+        while (row := await self._row(client)) is self._told:
+            pass
+        self._told = row
+        return touch_of(row)
+
+    def of_book(self, book: LocalBook) -> Touch | None:
+        return touch_in(book.best(1))
+
+    async def _row(self, client: VenueClient) -> Row:
         symbol = self.line.symbol
         if not client.has.get("watchBidsAsks"):
             return await client.watch_ticker(symbol)
@@ -33,40 +44,27 @@ class Quotes(MarketChannel):
         # While we waited to run, later ones may have come: only the latest counts.
         return client.bidsasks.get(symbol) or answer.get(symbol) or {}
 
-    async def accept(self, message: Row, recv_ns: int) -> None:
-        if message is self._told:
-            return
-        self._told = message
-        row = quote_row(message, self.line.unit)
+    async def accept(self, message: Touch, recv_ns: int) -> None:
+        row = touch_row(message, self.line.unit)
         if row is None:
             self.health.bad += 1
             return
-        self._touch = float(row["bid"][0]), float(row["ask"][0])
+        self._touch = message.bid, message.ask
         self.put(row, recv_ns, self.take_marks())
 
     async def check(self, marks: int) -> bool:
         symbol = self.line.symbol
         book = await self.line.rest.call(lambda client: client.fetch_order_book(symbol, _LEVELS))
-        row = _touch_of(book, self.line.unit)
-        if row is None:
+        touch = touch_in(best_of(book, 1))
+        row = None if touch is None else touch_row(touch, self.line.unit)
+        if touch is None or row is None:
             self.health.bad += 1
             return False
-        touch = float(row["bid"][0]), float(row["ask"][0])
-        if touch == self._touch:
+        if (touch.bid, touch.ask) == self._touch:
             return False
-        self._touch = touch
+        self._touch = touch.bid, touch.ask
         self.put(row, self.line.now_ns(), marks)
         return True
-
-
-def _touch_of(book: Row, unit: float) -> Any:
-    bids, asks = book.get("bids"), book.get("asks")
-    if not bids or not asks:
-        return None
-    return touch_row(bids[0][0], bids[0][1], asks[0][0], asks[0][1], book.get("timestamp"), unit)
-
-
-_Book = tuple[Levels, Levels]
 
 
 class Depth(MarketChannel):
@@ -75,34 +73,36 @@ class Depth(MarketChannel):
     def __init__(self, line: SymbolContext, stale_s: float, levels: int) -> None:
         super().__init__("depth", line, stale_s)
         self._levels = levels
-        self._book: _Book | None = None
+        self._best: Best | None = None
 
     def streams(self, client: VenueClient) -> bool:
         return bool(client.has.get("watchOrderBook"))
 
-    async def read(self, client: VenueClient) -> Row:
-        return await client.watch_order_book(self.line.symbol)
+    async def read(self, client: VenueClient) -> Best:
+        return best_of(await client.watch_order_book(self.line.symbol), self._levels)
 
-    async def accept(self, message: Row, recv_ns: int) -> None:
+    def of_book(self, book: LocalBook) -> Best:
+        return book.best(self._levels)
+
+    async def accept(self, message: Best, recv_ns: int) -> None:
         self._hand_on(message, recv_ns, self.take_marks)
 
     async def check(self, marks: int) -> bool:
         symbol, levels = self.line.symbol, self._levels
         book = await self.line.rest.call(lambda client: client.fetch_order_book(symbol, levels))
-        return self._hand_on(book, self.line.now_ns(), lambda: marks)
+        return self._hand_on(best_of(book, levels), self.line.now_ns(), lambda: marks)
 
     def interrupted(self) -> None:
         super().interrupted()
-        self._book = None
+        self._best = None
 
-    def _hand_on(self, book: Row, recv_ns: int, marks: Callable[[], int]) -> bool:
+    def _hand_on(self, now: Best, recv_ns: int, marks: Callable[[], int]) -> bool:
         """Hand on what changed; whether anything did. A crossed book is not handed on, and takes no marks."""
-        now = book_side(book["bids"], self._levels), book_side(book["asks"], self._levels)
-        if not now[0] or not now[1] or max(now[0]) >= min(now[1]):
+        if not now.bids or not now.asks or max(now.bids) >= min(now.asks):
             self.health.bad += 1
             return False
-        rows = depth_rows(self._book, now, book.get("timestamp"), self.line.unit)
-        self._book = now
+        rows = depth_rows(self._best, now, self.line.unit)
+        self._best = now
         self.put(rows, recv_ns, marks())
         return len(rows) > 0
 
@@ -119,15 +119,15 @@ class Trades(MarketChannel):
     def streams(self, client: VenueClient) -> bool:
         return bool(client.has.get("watchTrades"))
 
-    async def read(self, client: VenueClient) -> list[Row]:
-        trades = await client.watch_trades(self.line.symbol)
+    async def read(self, client: VenueClient) -> list[Trade]:
+        trades = [trade_of(row) for row in await client.watch_trades(self.line.symbol)]
         # What was read is ours: ccxt's cache holds the backlog alone, and overflows only by it.
         cache: Any = client.trades.get(self.line.symbol)
         if cache is not None:
             cache.clear()
         return trades
 
-    async def accept(self, message: Sequence[Row], recv_ns: int) -> None:
+    async def accept(self, message: Sequence[Trade], recv_ns: int) -> None:
         fresh = self.ids.unseen(message)
         if not self._joined:
             self._joined = True
@@ -158,13 +158,13 @@ class Trades(MarketChannel):
         missed = await self._missed(now_ms)
         self._put_trades(missed.trades, self.line.now_ns(), 0)
 
-    async def _join(self, first: Sequence[Row]) -> None:
+    async def _join(self, first: Sequence[Trade]) -> None:
         """History and stream meet: what happened between the two belongs to history."""
         if first and self._last_ms and self.ids.missing_before(first[0]):
             missed = await self._missed(first[0])
             self._put_trades(missed.trades, self.line.now_ns(), 0)
 
-    async def _mend(self, until: Row) -> int:
+    async def _mend(self, until: Trade) -> int:
         """Hand on what is missing before `until`, tainted, as far as REST has it; returns marks for `until`."""
         resumed, self.resuming = self.resuming, False
         if self._last_ms == 0:
@@ -183,19 +183,19 @@ class Trades(MarketChannel):
         self.health.lost += lost
         return GAP | TAINTED if lost or not missed.reached else 0
 
-    async def _missed(self, until: Row | int) -> Missed:
+    async def _missed(self, until: Trade | int) -> Missed:
         return await missed_trades(self.line.rest, self.line.symbol, self.ids, self._last_ms, until)
 
     def _now_ms(self) -> int:
         return self.line.now_ns() // 1_000_000
 
-    def _put_trades(self, trades: Sequence[Row], recv_ns: int, marks: int, registered: bool = True) -> None:
+    def _put_trades(self, trades: Sequence[Trade], recv_ns: int, marks: int, registered: bool = True) -> None:
         """Hand on `trades`; their ids are remembered if `registered`."""
         if not trades:
             return
         if registered:
             self.ids.see(trades)
-        self._last_ms = max(self._last_ms, max(map(trade_ms, trades)))
+        self._last_ms = max(self._last_ms, max(trade.ms for trade in trades))
         ticks = trade_rows(trades, self.line.unit)
         self.health.bad += len(trades) - len(ticks)
         self.put(ticks, recv_ns, marks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ztb.market.live.client import Row
+from ztb.market.live.messages import Trade
 
 _WINDOW = 131_072
 _FALSE_ALARMS = 3
@@ -23,25 +23,25 @@ class TradeIds:
         self._numbered = True
         self._false_alarms = 0
 
-    def unseen(self, trades: Iterable[Row]) -> list[Row]:
+    def unseen(self, trades: Iterable[Trade]) -> list[Trade]:
         """The trades not seen before, in order, each once. One without an id is always new."""
-        fresh: dict[object, Row] = {}
+        fresh: dict[object, Trade] = {}
         for trade in trades:
-            key = trade.get("id")
+            key = trade.id
             if key is None or key not in self._seen:
                 fresh.setdefault(key if key is not None else id(trade), trade)
         return list(fresh.values())
 
-    def see(self, trades: Iterable[Row]) -> None:
+    def see(self, trades: Iterable[Trade]) -> None:
         """Remember `trades`."""
         for trade in trades:
-            key = trade.get("id")
+            key = trade.id
             if key is not None:
                 self._see(key)
         while len(self._seen) > _WINDOW:
             del self._seen[next(iter(self._seen))]
 
-    def jump(self, trades: Sequence[Row]) -> int:
+    def jump(self, trades: Sequence[Trade]) -> int:
         """Index of the first trade before which ids are missing, `len(trades)` if none is."""
         before = self.highest
         if before is None or not self.believed:
@@ -53,16 +53,16 @@ class TradeIds:
             before = before if number is None else max(before, number)
         return len(trades)
 
-    def missing_before(self, trade: Row) -> int:
+    def missing_before(self, trade: Trade) -> int:
         """How many ids lie between the highest seen and that of `trade`, 0 if ids do not tell."""
         number = id_number(trade)
         if number is None or self.highest is None or not self.believed:
             return 0
         return max(0, number - self.highest - 1)
 
-    def knows_any(self, trades: Iterable[Row]) -> bool:
+    def knows_any(self, trades: Iterable[Trade]) -> bool:
         """Whether any of `trades` was seen."""
-        return any(trade.get("id") in self._seen for trade in trades)
+        return any(trade.id in self._seen for trade in trades)
 
     def hid_nothing(self) -> None:
         """A jump was looked into, and no trade was missing."""
@@ -81,7 +81,7 @@ class TradeIds:
             self.highest = int(key)
 
 
-def id_number(trade: Row) -> int | None:
+def id_number(trade: Trade) -> int | None:
     """The trade's id where it is a whole number."""
-    key = trade.get("id")
-    return int(key) if isinstance(key, str) and key.isdecimal() else None
+    key = trade.id
+    return int(key) if key is not None and key.isdecimal() else None

@@ -12,27 +12,19 @@ from ztb.errors import ConfigError
 from ztb.execution.paper import PaperExchange
 from ztb.execution.risk import RiskGate, RiskLimits
 from ztb.features import SHIPPED, FeatureSet, Normaliser, OnlineForecast
-from ztb.learning.allocation import AllocatorConfig, ExpertsConfig, pursuit_band
+from ztb.learning.allocation import pursuit_band
 from ztb.market.instrument import Instrument
 from ztb.ports import Broker
 from ztb.strategies.loader import StrategyFile, load_strategy
-from ztb.trading.bridge import BridgeConfig, TradingBridge
-from ztb.trading.decision_clock import DecisionClock, Every
+from ztb.trading.bridge import TradingBridge
+from ztb.trading.decision_clock import DecisionClock
 from ztb.trading.lane import Lane, LaneListener
 from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.policy.weights import NetworkShape
-from ztb.trading.rewards import RewardKind
+from ztb.trading.settings import BridgeConfig
 from ztb.trading.sizing import TIMINGS
 from ztb.trading.strategy import Policy, StrategyContext
 from ztb.utils.installation import code_version
-
-_SPOT_LADDER = (0.0, 0.25, 0.5, 0.75, 1.0)
-_SHORT_LADDER = (-1.0, -0.5, 0.0, 0.5, 1.0)
-_REWARDS = {
-    "log_return": RewardKind.LOG_RETURN,
-    "differential_sharpe": RewardKind.DIFFERENTIAL_SHARPE,
-    "sortino": RewardKind.SORTINO,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +35,8 @@ class Assembly:
     instrument: Instrument
     strategy: StrategyFile
     seed: int
+    bar_ns: int | None
     period_ns: int
-    every: Every
     bridge: BridgeConfig
     live: bool = False
 
@@ -70,9 +62,7 @@ class Assembly:
         return Normaliser(size, forecast=OnlineForecast(size, self.instrument.turnover_cost))
 
     def clock(self) -> DecisionClock:
-        decision = self.config.decision
-        step = decision.ticks if self.every is Every.TICKS else self.period_ns
-        return DecisionClock(self.every, step)
+        return DecisionClock.of(self.config.decision, self.bar_ns)
 
     def shape(self, feature_size: int) -> NetworkShape:
         """The network of the shipped kind for this run's observations and actions."""
@@ -116,16 +106,11 @@ class Assembly:
             raise ConfigError(f"allocation.rules: {learning[0]} learns; only rules are experts of their own")
         return files
 
-    def experts(self) -> ExpertsConfig:
-        """How experts are weighed."""
-        given, instrument = self.config.allocation, self.instrument
-        fee = float(instrument.taker_fee)
-        band = pursuit_band(self.bridge.band_fraction, fee, instrument.spread_bps)
-        allocator = AllocatorConfig(
-            prior=given.prior, block_decisions=given.block_decisions, forgetting=given.forgetting,
-            drawdown_fraction=given.drawdown_fraction,
-        )  # fmt: skip
-        return ExpertsConfig(allocator, given.library, band)
+    @property
+    def pursuit_band(self) -> float:
+        """By how much the account's target moves, or not at all, as a fraction of equity."""
+        instrument = self.instrument
+        return pursuit_band(self.bridge.band_fraction, float(instrument.taker_fee), instrument.spread_bps)
 
     def exchange(self, cash: float) -> PaperExchange:
         """A paper exchange with `cash` quote currency."""
@@ -141,40 +126,19 @@ def assemble(
     config: Config, instrument: Instrument, bar_ns: int | None, seed: int, live: bool = False
 ) -> Assembly:
     """Resolve what the configuration leaves open from the data. ConfigError if the two do not go together."""
-    every = _every(config, bar_ns)
-    period_ns = bar_ns if bar_ns is not None else config.decision.interval_ms * 1_000_000
+    *_, period_ns = config.decision.clock_terms(bar_ns)
     strategy = load_strategy(config.strategy.name)
-    ladder = _ladder(config, instrument)
-    online = config.online
-    bridge = BridgeConfig(
-        ladder, config.execution.band_fraction, config.execution.cost_reserve_fraction,
-        _REWARDS[online.reward], online.reward_rate, online.drawdown_weight, online.turnover_weight,
-    )  # fmt: skip
-    return Assembly(config, instrument, strategy, seed, period_ns, every, bridge, live)
-
-
-def _every(config: Config, bar_ns: int | None) -> Every:
-    wanted = config.decision.every
-    if wanted == "auto":
-        return Every.TIME if bar_ns is None else Every.BAR
-    if wanted == "bar" and bar_ns is None:
-        raise ConfigError("decision.every is 'bar', but the data are no bars; use 'time' or 'ticks'")
-    return {"bar": Every.BAR, "ticks": Every.TICKS, "time": Every.TIME}[wanted]
-
-
-def _ladder(config: Config, instrument: Instrument) -> tuple[float, ...]:
-    ladder = config.decision.ladder
-    if ladder is None:
-        return _SHORT_LADDER if instrument.short else _SPOT_LADDER
-    if list(ladder) != sorted(set(ladder)) or 0.0 not in ladder or len(ladder) < 2:
-        raise ConfigError(
-            f"decision.ladder: must rise, hold 0 and at least one more exposure; got {list(ladder)}"
-        )
-    if ladder[0] < 0.0 and not instrument.short:
-        raise ConfigError(
-            f"decision.ladder: {ladder[0]} is short, but {instrument.symbol} cannot be sold short here"
-        )
-    return ladder
+    bridge = BridgeConfig.of(config.decision.ladder_of(instrument), config.execution, config.online)
+    return Assembly(
+        config=config,
+        instrument=instrument,
+        strategy=strategy,
+        seed=seed,
+        bar_ns=bar_ns,
+        period_ns=period_ns,
+        bridge=bridge,
+        live=live,
+    )
 
 
 def hold_strategy() -> StrategyFile:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from ztb.config import Config, GateSection
+from ztb.config import Config
 from ztb.errors import ConfigError
-from ztb.learning.alarms import AlarmRules
 from ztb.learning.candidate_evaluation import CandidateEvaluation, CandidateEvaluationConfig, first_serving
-from ztb.learning.gate.candidate import GateRules
 from ztb.learning.generations import Lineage, ServedPolicy
-from ztb.learning.online import OnlineConfig, OnlineLearner
+from ztb.learning.online import OnlineLearner
 from ztb.learning.process.settings import Care, LearnerSettings
 from ztb.learning.process.supervisor import LearnerProcess
 from ztb.learning.process.worker import first_state
@@ -81,16 +79,19 @@ def learner_settings(assembly: Assembly, shape: NetworkShape, schema_hash: str) 
             "online.own_share: 1 learns from own transitions alone, and there are none to learn from where no action "
             "is drawn; give less, or set strategy.sample"
         )
-    online = OnlineConfig(
-        config.online.update_every_decisions, config.checkpoint.interval_updates,
-        config.online.reward_scale, config.online.max_generation_age, config.online.passes,
-        # What was not drawn says nothing of what else might have been done: it cannot be learnt from.
-        config.online.own_share if config.strategy.sample else 0.0,
-    )  # fmt: skip
+    # What was not drawn says nothing of what else might have been done: it cannot be learnt from.
+    online = config.online if config.strategy.sample else replace(config.online, own_share=0.0)
     ppo = replace(config.ppo, entropy_coef=config.online.entropy_coef)
     profiles = tuple(profile_options(ppo, name, config.online.profiles.get(name, {})) for name in PROFILES)
     return LearnerSettings(
-        shape, ppo, online, assembly.seed, _recent(assembly, shape), _contest(config, schema_hash), profiles
+        shape=shape,
+        ppo=ppo,
+        online=online,
+        updates_per_generation=config.checkpoint.interval_updates,
+        seed=assembly.seed,
+        recent=_recent(assembly, shape),
+        contest=_contest(config, schema_hash),
+        profiles=profiles,
     )
 
 
@@ -101,42 +102,35 @@ def guide_of(profile: str, note: Note) -> HyperparameterSchedule:
     return HyperparameterSchedule(note, None if profile == "none" else profile)
 
 
-def alarm_rules(gate: GateSection) -> AlarmRules:
-    """When a promotion is taken back, as configured."""
-    return AlarmRules(
-        gate.probation_decisions, gate.alarm_drawdown_fraction, gate.alarm_shift_slack_sd,
-        gate.alarm_shift_limit_sd, gate.min_entropy_fraction,
-    )  # fmt: skip
-
-
 def _contest(config: Config, schema_hash: str) -> CandidateEvaluationConfig:
     """How candidates are judged, as configured."""
-    gate = config.gate
-    rules = GateRules(
-        gate.slots, gate.paths, gate.block_decisions, gate.window_decisions, gate.most_false_promotion,
-        gate.false_promotions_per_month, gate.max_kl, gate.min_entropy_fraction, gate.max_turnover_fraction,
-        gate.max_excess_drawdown_fraction,
-    )  # fmt: skip
-    return CandidateEvaluationConfig(rules, gate.piece_decisions, schema_hash, config.strategy.sample)
+    return CandidateEvaluationConfig(config.gate, schema_hash, config.strategy.sample)
 
 
 def _recent(assembly: Assembly, shape: NetworkShape) -> RecentConfig:
     """The recent past that the policy is rolled out over and candidates are judged on, as configured."""
-    config, online = assembly.config, assembly.config.online
+    config = assembly.config
     return RecentConfig(
-        assembly.instrument, assembly.period_ns, shape.observation_size - ACCOUNT_SIZE,
-        assembly.bridge, config.paper, config.execution.start_cash_quote, online.window_decisions,
-        online.rollout_lanes, online.rollout_horizon_decisions,
-        config.strategy.name if assembly.strategy.reward else None,
-    )  # fmt: skip
+        instrument=assembly.instrument,
+        period_ns=assembly.period_ns,
+        feature_size=shape.observation_size - ACCOUNT_SIZE,
+        bridge=assembly.bridge,
+        paper=config.paper,
+        start_cash=config.execution.start_cash_quote,
+        strategy=config.strategy.name if assembly.strategy.reward else None,
+    )
 
 
 def recent_rollouts(assembly: Assembly, settings: LearnerSettings) -> RecentRollouts:
     """Rollouts on an empty window, for a learner in this process."""
     return RecentRollouts(
-        settings.shape, _recent(assembly, settings.shape), settings.seed, settings.online.reward_scale,
-        assembly.strategy.network, assembly.strategy.reward,
-    )  # fmt: skip
+        shape=settings.shape,
+        config=_recent(assembly, settings.shape),
+        online=settings.online,
+        seed=settings.seed,
+        make=assembly.strategy.network,
+        own_reward=assembly.strategy.reward,
+    )
 
 
 def online_learner(
@@ -153,7 +147,7 @@ def online_learner(
     updater.load_weights(origin.weights)
     if origin.updater_state is not None:
         updater.load_state(origin.updater_state)
-    return OnlineLearner(updater, settings.online, recent, updates=made)
+    return OnlineLearner(updater, settings.online, settings.updates_per_generation, recent, updates=made)
 
 
 def _inline(

@@ -48,8 +48,7 @@ def training_settings(assembly: Assembly) -> PretrainSettings:
         paper=config.paper,
         ppo=config.ppo,
         start_cash=config.execution.start_cash_quote,
-        reward_scale=config.online.reward_scale,
-        luck_weight=config.online.luck_weight,
+        online=config.online,
         sample=config.strategy.sample,
         network=assembly.strategy.network,
         own_reward=assembly.strategy.reward,
@@ -61,18 +60,21 @@ def pretrained_origin(
 ) -> InitialPolicy:
     """Train on the ticks before `end_ns`. The normaliser is not taken over: the run goes through the span itself."""
     from ztb.learning.pretrain import pretrain
-    from ztb.learning.walk_forward import WalkForward, walk_forward
+    from ztb.learning.walk_forward import walk_forward
 
     ticks, settings, evidence = ticks_before(history, end_ns), training_settings(assembly), None
     given = assembly.config.allocation
     folds = given.folds if assembly.allocates else 0
     done = pretrain(ticks, assembly.instrument, settings, seed, lambda done: on_progress(done / (1 + folds)))
     if folds:
-        plan = WalkForward(folds, given.block_decisions, given.forgetting)
         evidence = walk_forward(
-            ticks, assembly.instrument, settings, plan, seed,
-            lambda done: on_progress((1 + folds * done) / (1 + folds)),
-        )  # fmt: skip
+            ticks=ticks,
+            instrument=assembly.instrument,
+            settings=settings,
+            plan=given,
+            seed=seed,
+            on_progress=lambda done: on_progress((1 + folds * done) / (1 + folds)),
+        )
     return InitialPolicy(
         "pretrained", done.weights, done.updater_state, None, _facts(done), evidence=evidence
     )

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from ztb.config import Config, config_hash
+from ztb.config import Config, config_hash, recorded_config
 from ztb.errors import ConfigError, DataError, NonFiniteError, ResourceError, StrategyError, UsageError
 from ztb.learning.pretrain import begin_training
 from ztb.learning.regime import ScheduledOptions, guided
@@ -132,10 +132,10 @@ class TrainRequest:
         return {**plain, "data": data, "config": self.config.model_dump(mode="json")}
 
     @classmethod
-    def of(cls, manifest: _Json) -> Self:
-        """What `manifest` wrote down."""
+    def of(cls, manifest: _Json, where: str) -> Self:
+        """What `manifest`, of the training in `where`, wrote down. DataError: this version cannot read it."""
         plain = {name: manifest[name] for name in cls.__slots__ if name not in ("config", "paths")}
-        config = Config.model_validate(manifest["config"])
+        config = recorded_config(manifest, where)
         return cls(config=config, paths=tuple(Path(path) for path in manifest["data"]), **plain)
 
 
@@ -333,7 +333,7 @@ def load_request(directory: RunDirectory) -> TrainRequest:
         raise UsageError(
             f"{directory.path}: this training is finished; serve it with ztb replay --from-generation"
         )
-    return TrainRequest.of(manifest)
+    return TrainRequest.of(manifest, str(directory.path))
 
 
 def check_device(name: str) -> None:

@@ -100,6 +100,7 @@ def feed_settings(market: MarketSection) -> FeedSettings:
         flush_ms=market.flush_ms,
         block_rows=market.block_rows,
         warm_up_s=market.warm_up_s,
+        decoders=market.decoders,
     )
 
 

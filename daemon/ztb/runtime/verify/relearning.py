@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.config import Config
+from ztb.config import recorded_config
 from ztb.learning.online import Dropped, Updated
 from ztb.learning.recent import RecentRollouts
 from ztb.learning.regime import ScheduledOptions, guided
@@ -130,7 +130,7 @@ class Relearning(KeptSwaps):
         self, start: RecordedStart, kept: RecordedGenerations, session: Session, origin: InitialPolicy
     ) -> None:
         super().__init__(start, kept, session.policy)
-        config = Config.model_validate(start.made_of["config"])
+        config = recorded_config(start.made_of, f"start {start.number}")
         assembly = replace(session.assembly, config=config)
         shape = assembly.shape(session.engine.normaliser.width)
         settings = learner_settings(assembly, shape, session.engine.features.schema_hash)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ztb.config import Config
+from ztb.config import recorded_config
 from ztb.errors import DataError, InvariantError
 from ztb.learning.generations import GenerationInfo
 from ztb.learning.service.initial_policy import CHECKPOINT_NAME, InitialPolicy, load_origin
@@ -114,8 +114,8 @@ def _frame(
     recorded: Recorded, start: RecordedStart, past: Past | None, directory: RunDirectory
 ) -> RunContext:
     made_of = start.made_of
-    config = Config.model_validate(made_of["config"])
-    quiet = config.model_copy(update={"online": config.online.model_copy(update={"learner": "off"})})
+    config = recorded_config(made_of, f"{recorded.directory.path}, start {start.number}")
+    quiet = config.model_copy(update={"online": replace(config.online, learner="off")})
     bar_ns = made_of["period_ns"] if config.market.streams == ("bars",) else None
     assembly = assemble(quiet, configured(instrument_of(start), quiet), bar_ns, made_of["seed"])
     facts = {"repeats": str(recorded.directory.path.resolve()), "start": start.number}

@@ -179,7 +179,7 @@
     byId("experts").hidden = !now.experts.length;
     byId("expert-rows").replaceChildren(...now.experts.map(({ name, weight, log_evidence, equity, leads }) => element("tr", "",
       element("td", "", leads ? `${name}, leads` : name),
-      ...[percent(weight), short(Math.exp(Math.min(log_evidence, 700))), number(equity)].map((figure) => element("td", "figure", figure)))));
+      ...[percent(weight), short(Math.exp(Math.min(log_evidence, 700))), number(equity)].map((figure) => element("td", "", figure)))));
   }
 
   function cards() {

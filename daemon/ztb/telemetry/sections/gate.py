@@ -15,8 +15,8 @@ from ztb.telemetry.markup import Html, join, table, text
 from ztb.telemetry.run_data import RunData
 
 _MOST_ROWS = 100
-_HEADS = ("Generation", "Why", "Differences so far", "Tested on", "Difference", "Lowest", "Highest", "Evidence",
-          "Needed", "KL", "Entropy", "Turnover", "Drawdown")  # fmt: skip
+_HEADS = ("Generation", "Why", "Differences so far", "Tested on", "Difference", "Bounds", "Evidence", "KL", "Entropy",
+          "Turnover", "Drawdown")  # fmt: skip
 WHY = {
     "passed": "better than the incumbent",
     "undecided": "no clear difference in the window",
@@ -54,8 +54,8 @@ def verdicts(run: RunData) -> Html:
     note = (
         "Each candidate traded beside the incumbent, on ticks that came after all it was trained on, with the same "
         "costs and the same random numbers. Differences are in basis points of equity a decision, with the bounds "
-        "that the evidence leaves; evidence passes where it exceeds what is needed, however often one looks. Turnover, "
-        "in equities a decision, and drawdown stand beside the incumbent's."
+        "that the evidence leaves; evidence passes where it exceeds what it stands beside, however often one looks. "
+        "Turnover, in equities a decision, and drawdown stand beside the incumbent's."
     )
     listed = table(_HEADS, [_row(row, detail) for row, detail in shown], "What the gate found", words=3)
     return join([f"<p>{text(note + left)}</p>", listed])
@@ -69,14 +69,18 @@ def _row(row: GenerationRow, found: dict[str, Any]) -> list[Html]:
         Html(f'<span class="mark {text(row.event)}">{text(WHY.get(reason, reason))}</span>'),
         course(found.get("course", []), f"Summed difference of generation {row.generation}"),
         text(texts.count(found.get("tested_decisions"))),
-        *(text(_basis(found.get(name))) for name in ("difference", "difference_low", "difference_high")),
-        text(texts.significant(None if evidence is None else float(np.exp(min(evidence, 700.0))), 3)),
-        text(texts.significant(1.0 / alpha if alpha else None, 3)),
+        text(_basis(found.get("difference"))),
+        text(" … ".join(_basis(found.get(name)) for name in ("difference_low", "difference_high"))),
+        text(" of ".join(texts.significant(value, 3) for value in (_e(evidence), 1.0 / alpha if alpha else None))),
         text(texts.significant(found.get("kl"), 2)),
         text(texts.percent(found.get("entropy_fraction"), 0, signed=False)),
         text(" / ".join(texts.significant(found.get(name), 2) for name in ("turnover", "incumbent_turnover"))),
         text(" / ".join(texts.percent(found.get(n), 1, signed=False) for n in ("drawdown", "incumbent_drawdown"))),
     ]  # fmt: skip
+
+
+def _e(log_evidence: float | None) -> float | None:
+    return None if log_evidence is None else float(np.exp(min(log_evidence, 700.0)))
 
 
 def _basis(value: float | None) -> str:

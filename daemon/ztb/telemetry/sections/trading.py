@@ -1,4 +1,4 @@
-"""TradingCosts, choices, refusals and orders."""
+"""Costs, choices, refusals and orders."""
 
 from __future__ import annotations
 
@@ -15,18 +15,25 @@ _EVENTS = {"cancelrejected": "cancel rejected", "rolled_back": "rolled back"}
 
 
 def cost_cards(run: RunData, spent: TradingCosts) -> Html:
-    """Fees, slippage, and what they took of the result."""
+    """What costs took of the result, in their four parts."""
     quote = run.base_quote[1]
     maker = spent.maker_notional / spent.traded if spent.traded > 0 else None
     share = "no gain" if spent.share is None else texts.percent(spent.share, signed=False)
-    fees, slippage = (texts.number(spent.basis_points(cost)) for cost in (spent.fees, spent.slippage))
+    parts = spent.shortfall
     return cards(
         [
-            card("Result", f"{texts.number(spent.result)} {quote}", "after all costs", tone(spent.result)),
-            card("Before costs", f"{texts.number(spent.before_costs)} {quote}", "without fees and slippage"),
-            card("Fees", f"{texts.number(spent.fees)} {quote}", f"{fees} bp of what was traded"),
-            card("Slippage", f"{texts.number(spent.slippage)} {quote}", f"{slippage} bp from the mid when decided"),
-            card("Taken by costs", share, "fees and slippage over the result before them"),
+            card("Before costs", f"{texts.signed(spent.before_costs)} {quote}", "at the mids of the decisions"),
+            *(
+                card(name, f"{texts.number(cost)} {quote}", f"{texts.number(spent.basis_points(cost))} bp: {what}")
+                for name, cost, what in (
+                    ("Fees", spent.fees, "of what was traded, to the venue"),
+                    ("Spread", parts.spread, "half the typical one, earned by makers"),
+                    ("Slippage", parts.slippage, "beyond an order's first fill"),
+                    ("Latency", parts.latency, "the market moved before the first fill"),
+                )
+            ),
+            card("Result", f"{texts.signed(spent.result)} {quote}", "after all costs", tone(spent.result)),
+            card("Taken by costs", share, "costs over the result before them"),
             card("Filled as maker", texts.percent(maker, signed=False), f"of {texts.number(spent.traded, 0)} {quote}"),
         ]
     )  # fmt: skip

@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 from ztb.learning.allocation import (
     Allocator,
-    AllocatorConfig,
     Expert,
     GrowthEvidence,
     name_of,
     pursuit_band,
     shares_of_prior,
 )
+from ztb.learning.settings import AllocationConfig
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import BEGAN, FLATTEN, AllocationRow, DecisionRow, NoteRow
 
@@ -98,7 +98,7 @@ def _config(reader: JournalReader, manifest: dict[str, Any], seq: int) -> dict[s
 
 def _weighed(rows: dict[str, AllocationRow], config: dict[str, Any]) -> Allocator:
     """The allocator with the experts of `rows`, weighed anew; `config` is the section `allocation`."""
-    allocator = Allocator(AllocatorConfig(prior=config["prior"]))
+    allocator = Allocator(AllocationConfig(prior=config["prior"]))
     parts = shares_of_prior(rows, config["rules"])
     newest = max(rows.values(), key=lambda row: row.decision, default=None)
     if newest is not None:

@@ -22,8 +22,8 @@ from ztb.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PPOConfig:
-    """Options of PPO. The defaults are meant for any task with discrete actions."""
+class PPOOptions:
+    """Options of PPO whatever it is trained on. The defaults are meant for any task with discrete actions."""
 
     # Rollouts.
     num_envs: int = 8
@@ -39,7 +39,8 @@ class PPOConfig:
     learning_rate: float = 1e-3
     """Adam's step size (detail 3)."""
     anneal_learning_rate: bool = True
-    """Let the step size fall linearly to 0 over the training (detail 4)."""
+    """Let the step size fall linearly to 0 over the training (detail 4). Learning while trading has no end to fall
+    towards, and keeps the step size."""
     adam_epsilon: float = 1e-5
     """Adam's denominator floor (detail 3)."""
     minibatch_size: int = 256
@@ -72,23 +73,9 @@ class PPOConfig:
     """Start from orthogonal weights of gain sqrt(2), 0.01 at the policy's head, 1 at the value's (detail 2); else
     uniform in ±1 / sqrt(inputs). Biases start at 0. A network of your own starts as it comes."""
 
-    # Around the environment.
-    normalize_observations: bool = False
-    """Running mean 0 and standard deviation 1 of each number observed (detail 28)."""
-    clip_observations: float = 10.0
-    """Where normalised observations are cut off, in standard deviations (detail 29); inf: nowhere."""
-    normalize_rewards: bool = True
-    """Divide rewards by the running standard deviation of the discounted return (detail 30)."""
-    clip_rewards: float = 10.0
-    """Where normalised rewards are cut off (detail 31); inf: nowhere."""
-    log_std: float = 0.0
-    """Continuous actions: where the log standard deviation starts, in units of half the action's range."""
-    squash_actions: bool = False
-    """Continuous actions: squash by tanh into the range, instead of clipping at its ends (detail 27)."""
-
     def __post_init__(self) -> None:
         for name, (low, high) in BOUNDS.items():
-            value = getattr(self, name)
+            value = getattr(self, name, None)
             if value is not None and not (_is_number(value) and low <= value <= high):
                 raise ConfigError(
                     f"ppo.{name}: {value!r} is not between {low} and {high}; choose one that is"
@@ -117,6 +104,28 @@ class PPOConfig:
         if name not in PROFILES:
             raise ConfigError(f"ppo.profile: no profile {name!r}; there are {', '.join(PROFILES)}")
         return cls.from_mapping({**PROFILES[name], **changes})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PPOConfig(PPOOptions):
+    """Options of PPO, and of what `PPOTrainer` does around the environment.
+
+    A run has no such options: its features are normalised in their own way, its rewards are scaled by
+    `online.reward_scale`, and its actions are discrete.
+    """
+
+    normalize_observations: bool = False
+    """Running mean 0 and standard deviation 1 of each number observed (detail 28)."""
+    clip_observations: float = 10.0
+    """Where normalised observations are cut off, in standard deviations (detail 29); inf: nowhere."""
+    normalize_rewards: bool = True
+    """Divide rewards by the running standard deviation of the discounted return (detail 30)."""
+    clip_rewards: float = 10.0
+    """Where normalised rewards are cut off (detail 31); inf: nowhere."""
+    log_std: float = 0.0
+    """Continuous actions: where the log standard deviation starts, in units of half the action's range."""
+    squash_actions: bool = False
+    """Continuous actions: squash by tanh into the range, instead of clipping at its ends (detail 27)."""
 
 
 def _is_number(value: object) -> bool:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ztb.trading.policy.categorical import exp, softmax
 from ztb.trading.policy.weights import NetworkShape
-from ztb.trading.ppo.config import PPOConfig
+from ztb.trading.ppo.config import PPOOptions
 from ztb.utils.kernel import kernel
 
 # Columns of `known` (S, 4): what the rollout knows of each transition. RETURN: what its value should have been.
@@ -28,14 +28,14 @@ _CLIP, _CLIP_VALUE, _ENTROPY_COEF, _VALUE_COEF, _NORMALIZE = range(5)
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
-def loss_options(config: PPOConfig) -> NDArray[np.float64]:
+def loss_options(config: PPOOptions) -> NDArray[np.float64]:
     """The loss's options for the kernels, (5,)."""
     clip_value = math.inf if config.clip_value is None else config.clip_value
     coefficients = (config.entropy_coef, config.value_coef)
     return np.array([config.clip_range, clip_value, *coefficients, config.normalize_advantage])
 
 
-def total_loss(policy_loss: float, value_loss: float, entropy: float, config: PPOConfig) -> float:
+def total_loss(policy_loss: float, value_loss: float, entropy: float, config: PPOOptions) -> float:
     """The loss itself, from its parts."""
     return policy_loss - config.entropy_coef * entropy + config.value_coef * value_loss
 
@@ -211,7 +211,7 @@ class Loss(Protocol):
         ...
 
 
-def loss_of(shape: NetworkShape, config: PPOConfig) -> Loss:
+def loss_of(shape: NetworkShape, config: PPOOptions) -> Loss:
     """The loss for a network of `shape`."""
     heads, options = np.array(shape.heads, np.int64), loss_options(config)
 

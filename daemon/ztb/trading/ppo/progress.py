@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from ztb.errors import ConfigError
-from ztb.trading.ppo.config import PPOConfig
+from ztb.trading.ppo.config import PPOOptions
 from ztb.trading.ppo.losses import total_loss
 from ztb.trading.ppo.rollout import UpdateStats
 
@@ -83,7 +83,7 @@ def progress_bar(total_steps: int, console: Console) -> Generator[Display]:
         yield _Bar(bar, total_steps)
 
 
-def scalars(progress: TrainingProgress, config: PPOConfig) -> dict[str, float]:
+def scalars(progress: TrainingProgress, config: PPOOptions) -> dict[str, float]:
     """The figures of an update by stable-baselines3's names."""
     stats = progress.stats
     figures = {
@@ -107,7 +107,7 @@ def scalars(progress: TrainingProgress, config: PPOConfig) -> dict[str, float]:
 class TensorBoard:
     """Writes scalars to a folder. ConfigError: tensorboard is not installed."""
 
-    def __init__(self, folder: str | Path, config: PPOConfig) -> None:
+    def __init__(self, folder: str | Path, config: PPOOptions) -> None:
         try:
             module: Any = importlib.import_module("torch.utils.tensorboard")
         except ImportError as error:

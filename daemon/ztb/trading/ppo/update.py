@@ -18,7 +18,7 @@ from ztb.trading.policy.evaluator import Evaluator, MlpEvaluator
 from ztb.trading.policy.torch_network import ModuleNetwork, Network, TorchEvaluator, single_threaded
 from ztb.trading.policy.weights import NetworkShape, Weights
 from ztb.trading.ppo.adam import Adam
-from ztb.trading.ppo.config import PPOConfig
+from ztb.trading.ppo.config import PPOOptions
 from ztb.trading.ppo.finite import check_rollout, check_state
 from ztb.trading.ppo.gae import advantages_of
 from ztb.trading.ppo.losses import (
@@ -96,7 +96,7 @@ class PPOUpdater:
     def __init__(
         self,
         shape: NetworkShape,
-        config: PPOConfig,
+        config: PPOOptions,
         weights: Weights,
         seed: int,
         device: str = "cpu",
@@ -114,7 +114,7 @@ class PPOUpdater:
         self._adam = Adam(self.network.parameters, config.adam_epsilon)
         self._generator = np.random.Generator(np.random.PCG64(seed))
 
-    def reconfigure(self, config: PPOConfig) -> None:
+    def reconfigure(self, config: PPOOptions) -> None:
         """Learn by `config` from the next update on; what it says of the network and of rollouts changes nothing."""
         if config != self.config:
             self.config = config

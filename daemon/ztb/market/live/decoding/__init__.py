@@ -1,0 +1,1 @@
+"""The hot messages of venues, decoded without ccxt."""
