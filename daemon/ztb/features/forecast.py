@@ -235,7 +235,6 @@ def follow(learnt: Learnt, scores: NDArray[np.float32], mid: float, gap: bool, t
             state[VARIANCE] = math.log(mid / state[MID]) ** 2
     for j in range(len(scores)):
         told[j] = scores[j]
-    told[len(scores)] = 1.0
     if count >= _LEAST and count % _REFIT == 0:
         for k in range(len(HORIZONS)):
             fit(learnt.grams[k], learnt.crosses[k], learnt.sums[k], threshold, learnt.weights[k])
@@ -257,11 +256,24 @@ def signal_of(state: FloatArray, cost: float) -> float:
     return max(-BOUND, min(BOUND, state[MEAN] / scale)) if scale > 0.0 else 0.0
 
 
+class Foreseen(NamedTuple):
+    """What was forecast at the price `mid` of the next log return, with its deviation, and the `change` that came.
+
+    `cost` is that of a unit of turnover.
+    """
+
+    mid: float
+    forecast: float
+    deviation: float
+    change: float
+    cost: float
+
+
 class OnlineForecast:
     """A forecast of the next log return from `size` columns, where a unit of turnover costs `cost`."""
 
     def __init__(self, size: int, cost: float) -> None:
-        columns, horizons = size + 1, len(HORIZONS)
+        columns, horizons = size, len(HORIZONS)
         self.cost = cost
         self.threshold = NormalDist().inv_cdf(1.0 - _FALSE_FIND / (2 * columns))
         self.learnt = Learnt(
@@ -279,6 +291,14 @@ class OnlineForecast:
     def follow(self, scores: NDArray[np.float32], mid: float, gap: bool) -> None:
         """See the function; `scores` (size,)."""
         follow(self.learnt, scores, mid, gap, self.threshold)
+
+    def compare(self, mid: float) -> Foreseen | None:
+        """What was forecast at the last decision beside what came of it by now; None: nothing was."""
+        state = self.learnt.state
+        before = float(state[MID])
+        if before <= 0.0 or mid <= 0.0:
+            return None
+        return Foreseen(before, self.mean, self.deviation, math.log(mid / before), self.cost)
 
     @property
     def mean(self) -> float:

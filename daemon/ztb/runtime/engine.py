@@ -11,6 +11,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from ztb.features import FeatureSet, Normaliser
+from ztb.features.forecast import Foreseen
 from ztb.learning.allocation import Experts, name_of
 from ztb.learning.benchmarks import BenchmarkTracker
 from ztb.learning.service.base import Learning
@@ -189,15 +190,14 @@ class Engine:
             self._tainted = self._gap = True
 
     def _decide(self, ts_ns: int, raw: NDArray[np.float64]) -> None:
-        self.normaliser.update(raw, self.live.broker.view["mid"].item(), self._gap)
-        self._gap = False
+        foreseen = self._follow_market(raw)
         if ts_ns < self.trade_from_ns or not self.features.ready:
             self._look_on(ts_ns, raw)
             return
         self.normaliser.apply(raw, self._normal)
         number = self.progress.decisions
         self.books.generation = self.learning.generation
-        decided, learnt_from = self._choose(ts_ns, number, raw)
+        decided, learnt_from = self._choose(ts_ns, number, raw, foreseen)
         for name, lane in self.shadows.items():
             self.shadow_equity[name] = lane.decide(ts_ns, number, raw, self._index, self._normal).equity
         self.helping.follow(decided.equity, self.shadow_equity)
@@ -210,6 +210,14 @@ class Engine:
             self.learning.completed(before, generation, learnt_from.reward, self._tainted, learnt_from)
         self._before = learnt_from, self.books.generation
         self._tainted = False
+
+    def _follow_market(self, raw: NDArray[np.float64]) -> Foreseen | None:
+        """Take `raw` (F,) into what policies are told; what was forecast of the return since the last due moment."""
+        mid, gap, forecast = self.live.broker.view["mid"].item(), self._gap, self.normaliser.forecast
+        foreseen = None if gap or forecast is None else forecast.compare(mid)
+        self.normaliser.update(raw, mid, gap)
+        self._gap = False
+        return foreseen
 
     def _look_on(self, ts_ns: int, raw: NDArray[np.float64]) -> None:
         """A moment is due before trading begins."""
@@ -224,7 +232,9 @@ class Engine:
         else:
             self.experts.warm_up(ts_ns, mid)
 
-    def _choose(self, ts_ns: int, number: int, raw: NDArray[np.float64]) -> tuple[Decided, Decided]:
+    def _choose(
+        self, ts_ns: int, number: int, raw: NDArray[np.float64], foreseen: Foreseen | None
+    ) -> tuple[Decided, Decided]:
         """The account's decision, and that of the policy that serves, which is learnt from; mostly they are the same.
 
         Where experts trade beside the account, it goes where their weights lead.
@@ -235,7 +245,7 @@ class Engine:
         experts, equity = self.experts, self.live.equity
         if experts.decide(ts_ns, number, raw, self._index, self._normal):
             self._tainted = True  # another lane's account: its reward is not that of the decision before
-        wanted, rows = experts.weigh(ts_ns, number, equity)
+        wanted, rows = experts.weigh(ts_ns, number, equity, foreseen)
         for row in rows:
             self.books.journal.append(row)
         led = experts.decided[experts.leader]

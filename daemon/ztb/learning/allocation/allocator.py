@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ztb.features.forecast import Foreseen
 from ztb.learning.allocation.evidence import GrowthEvidence
 from ztb.learning.settings import AllocationConfig
 
@@ -45,6 +46,8 @@ class Expert:
     weight: float = 0.0
     opened: float = 0.0
     """Equity at the beginning of the block, quote currency; 0: it has not begun."""
+    equity: float = 0.0
+    """At the last decision; 0: there was none."""
 
 
 class Allocator:
@@ -77,19 +80,39 @@ class Allocator:
         for name, equity in equities.items():
             self._follow(self.experts[name], equity, last)
 
-    def follow(self, equities: Mapping[str, float], account: float) -> bool:
-        """Equities at a decision, of each expert and of the account, quote currency; whether weights were made anew."""
+    def follow(
+        self,
+        equities: Mapping[str, float],
+        account: float,
+        foreseen: Foreseen | None = None,
+        positions: Mapping[str, float] | None = None,
+    ) -> bool:
+        """Equities at a decision, of each expert and of the account, quote currency; whether weights were made anew.
+
+        `foreseen`: what was forecast of the return since the last one, `positions` what experts held meanwhile, base
+        currency; None: nothing was forecast, or something is missing in between.
+        """
         closes = self._decisions % self.config.block_decisions == 0
         self._decisions += 1
         for name, equity in equities.items():
-            self._follow(self.experts[name], equity, closes)
+            expert = self.experts[name]
+            if foreseen is not None and positions is not None:
+                self._foresee(expert, foreseen, positions[name], equity)
+            self._follow(expert, equity, closes)
         if closes:
             self._look_back(account)
             self.weigh()
         return closes
 
     @staticmethod
+    def _foresee(expert: Expert, foreseen: Foreseen, position: float, equity: float) -> None:
+        before = expert.equity
+        if before > 0.0 and equity > 0.0:
+            expert.evidence.foresee(foreseen, position * foreseen.mid / before, math.log(equity / before))
+
+    @staticmethod
     def _follow(expert: Expert, equity: float, closes: bool) -> None:
+        expert.equity = equity
         if expert.opened == 0.0:
             expert.opened = equity
         elif closes and equity > 0.0:
@@ -102,6 +125,7 @@ class Allocator:
         for expert in self.experts.values():
             if expert.opened > 0.0:
                 expert.opened += value
+                expert.equity += value
 
     def target(self, exposures: Mapping[str, float]) -> float:
         """The account's target exposure, of the experts' target exposures."""

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from ztb.features.forecast import Foreseen
 from ztb.learning.allocation.allocator import Allocator
 from ztb.learning.allocation.evidence import GrowthEvidence
 from ztb.learning.generations import GenerationInfo
@@ -95,6 +96,7 @@ class Experts:
         self._told: dict[str, tuple[float, float]] = {}
         self._remembered: dict[str, AllocationRow] = {}
         self._leader = -1
+        self._foreseen: Foreseen | None = None
         self._unproven = unproven
         for name, lane in rules.items():
             self._enter(name, lane, None)
@@ -207,9 +209,15 @@ class Experts:
             self.decided[name] = lane.decide(ts_ns, decision, raw, index, features)
         return another
 
-    def weigh(self, ts_ns: int, decision: int, account: float) -> tuple[Wanted, list[AllocationRow]]:
-        """What the account of `account` quote currency wants after all have decided, and what to journal of it."""
-        weighed = self.allocator.follow(self._equities(), account)
+    def weigh(
+        self, ts_ns: int, decision: int, account: float, foreseen: Foreseen | None = None
+    ) -> tuple[Wanted, list[AllocationRow]]:
+        """What the account of `account` quote currency wants after all have decided, and what to journal of it.
+
+        `foreseen`: what was forecast of the return that led here.
+        """
+        self._foreseen = foreseen
+        weighed = self.allocator.follow(self._equities(), account, foreseen, self._positions())
         self._pursued, wanted = self._want(self.allocator, self._pursued)
         rows = self._rows(ts_ns, decision) if weighed or self._changed else []
         self._changed = False
@@ -228,7 +236,7 @@ class Experts:
             self.account_unlearnt = self._make_account(account)
         lane, known = self.account_unlearnt, self.unlearnt.experts
         equities = {name: equity for name, equity in self._equities().items() if name in known}
-        self.unlearnt.follow(equities, lane.equity)
+        self.unlearnt.follow(equities, lane.equity, self._foreseen, self._positions())
         self._pursued_unlearnt, wanted = self._want(self.unlearnt, self._pursued_unlearnt)
         return lane.pursue(ts_ns, decision, features, wanted, self.decided[name_of(0)]).equity
 
@@ -248,6 +256,9 @@ class Experts:
 
     def _equities(self) -> dict[str, float]:
         return {name: decided.equity for name, decided in self.decided.items()}
+
+    def _positions(self) -> dict[str, float]:
+        return {name: lane.broker.account["position"].item() for name, lane in self.lanes.items()}
 
     def _want(self, allocator: Allocator, pursued: float | None) -> tuple[float | None, Wanted]:
         """(what is pursued from now on, how): the weighed sum, if it is worth the trade to go there.
