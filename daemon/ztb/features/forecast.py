@@ -28,7 +28,7 @@ FloatArray = NDArray[np.float64]
 
 HORIZONS = np.array([512.0, 4096.0, 32768.0])
 """Decisions after which a sum has faded to 1 / e."""
-MEMORIES = 4
+MEMORIES = 8
 """Regressions that were believed once."""
 _FRESH = 2 * len(HORIZONS)
 MODELS = _FRESH + MEMORIES + 1
@@ -49,9 +49,10 @@ _SHARE = 1.0 / 4096.0
 _SCALE_HORIZON = 128.0
 _MOST_SQUARE = 25.0
 """Of the mean square of returns, what one counts for in it at most."""
-_REMEMBER = 512
+_REMEMBER = 2048
 """Decisions between two looks at what is to be remembered."""
 _BELIEVED = 0.5
+"""In all regressions together, for one to be remembered."""
 _ALIKE = 0.25
 """Of its mean square, by which two regressions' forecasts differ that are taken for the same."""
 _SINGULAR = 1e-6
@@ -177,13 +178,17 @@ def _learn(learnt: Learnt, mid: float) -> None:
 
 @kernel
 def _remember(learnt: Learnt) -> None:
-    """Keep the regression that is believed now, in the place of one that is like it, or else of the oldest."""
+    """Keep the regression that is believed most, where they are believed at all.
+
+    It goes in the place of one that is like it, or else of the oldest.
+    """
     horizons, beliefs, weights = len(HORIZONS), learnt.beliefs, learnt.weights
-    best = 0
+    best, whole_belief = 0, 0.0
     for k in range(horizons):
+        whole_belief += beliefs[2 * k] + beliefs[2 * k + 1]
         if beliefs[2 * k] + beliefs[2 * k + 1] > beliefs[2 * best] + beliefs[2 * best + 1]:
             best = k
-    if beliefs[2 * best] + beliefs[2 * best + 1] < _BELIEVED:
+    if whole_belief < _BELIEVED:
         return
     place, oldest, size = 0, np.inf, len(learnt.told)
     for s in range(MEMORIES):

@@ -2,13 +2,13 @@
 
 Half of the history is cut into `folds` parts, one after the other; each is traded, greedily and from nothing, by a
 policy that was trained as generation 0 is on all that came before the part, less an embargo (López de Prado 2018,
-"Advances in Financial Machine Learning", chapter 7). Its growth after costs, block by block, is evidence for generation
-0, which is made in the same way and has seen more; nobody is judged on what trained it. What the market did to
-everybody is no merit: of each block the growth beyond the market's, times the policy's sensitivity to it, counts
-(Jensen 1968, "The performance of mutual funds", equation 8). What such policies claim of the forecast in those parts,
-and what they pay, is the hurdle against which the forecasts of all of the history are evidence, each made before its
-return. Where what was trained on less does not grow, that is not held against what was trained on more: it begins with nothing
-for it.
+"Advances in Financial Machine Learning", chapter 7). Its growth after costs, block by block, is evidence for
+generation 0, which is made in the same way and has seen more; nobody is judged on what trained it. What the market
+did to everybody is no merit: of each block the growth beyond the market's, times the policy's sensitivity to it,
+counts (Jensen 1968, "The performance of mutual funds", equation 8). What such policies claim of the forecast in those
+parts, and what they pay, is the hurdle against which the forecasts of all of the history are evidence, each made
+before its return. Where what was trained on less does not grow, that is not held against what was trained on more: it
+begins with nothing for it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What the policy is told: normalised features, then our own state. Kernels.
+"""What the policy is told: normalised features and the forecast from them, then our own state. Kernels.
 
-The account part, `ACCOUNT_SIZE` numbers behind the features, each of order one:
+The account part, `ACCOUNT_SIZE` numbers behind those of the market, each of order one:
 
 | offset | number | formula |
 |---|---|---|

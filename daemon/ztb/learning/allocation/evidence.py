@@ -1,24 +1,24 @@
 """Evidence, which forgets, that an account grows after costs: what an expert's weight rests on.
 
 Of what it earned. The growth of each block of decisions, in units of its running root mean square, enters the normal
-mixture of `learning.gate.evidence`: S is the sum of these, V that of their squares, and e(S, V) the evidence against "it
-does not grow". While nothing is forgotten e is an e-process: where an account does not grow (and blocks are symmetric),
-e ever reaches x with probability 1/x at most, however often one looks (Ville's inequality). Both sums are multiplied by
-`forgetting` before each block, so that what was earned in a market that is gone stops speaking; with it the bound holds
-for stretches of about 1 / (1 - forgetting) blocks rather than for ever.
+mixture of `learning.gate.evidence`: S is the sum of these, V that of their squares, and e(S, V) the evidence against
+"it does not grow". While nothing is forgotten e is an e-process: where an account does not grow (and blocks are
+symmetric), e ever reaches x with probability 1/x at most, however often one looks (Ville's inequality). Both sums are
+multiplied by `forgetting` before each block, so that what was earned in a market that is gone stops speaking; with it
+the bound holds for stretches of about 1 / (1 - forgetting) blocks rather than for ever.
 
-Of what the market said. Profit is mostly noise: where a hundredth of the next return's variance is to be foreseen, several
-times as many decisions must be earned on as forecast to be as sure. So the forecast (`features.forecast`), made before
-each return, is evidence too. With h the exposure held and f the forecast, an account claims h f and pays costs c: it grows
-if returns are b f with b above the hurdle b0 = sum c / sum h f. Against each return r, in deviations as f, stands the
-likelihood ratio of b = 1 to b = b0,
+Of what the market said. Profit is mostly noise: where a hundredth of the next return's variance is to be foreseen,
+several times as many decisions must be earned on as forecast to be as sure. So the forecast (`features.forecast`),
+made before each return, is evidence too. With h the exposure held and f the forecast, an account claims h f and pays
+costs c: it grows if returns are b f with b above the hurdle b0 = sum c / sum h f. Against each return r, in
+deviations as f, stands the likelihood ratio of b = 1 to b = b0,
 
     (1 - b0) f (r - f (1 + b0) / 2),
 
-whose exponential has a mean of 1 at most where b is no larger than b0, if the rest of the return is normal (Wald 1947,
-"Sequential Analysis"). Its sum is kept within bounds (Page 1954, "Continuous inspection schemes"), so that neither an old
-fame nor an old shame takes long to undo, and counts while the hurdle is below 1, less what the account's own losses speak
-against it.
+whose exponential has a mean of 1 at most where b is no larger than b0, if the rest of the return is normal (Wald
+1947, "Sequential Analysis"). Its sum is kept within bounds (Page 1954, "Continuous inspection schemes"), so that
+neither an old fame nor an old shame takes long to undo, and counts while the hurdle is below 1, less what the
+account's own losses speak against it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _TAIL = 3.0
 _LEAST, _MOST = -3.0, 16.0
 """Bounds of the evidence of forecasts."""
 _RESERVE = math.log(20.0)
-"""Kept back of it, as it rests on more than profit does: that returns are as the forecast has them, but for a factor."""
+"""Kept back of it, as it rests on more than profit does: on returns that are a multiple of the forecast."""
 
 
 @dataclass(slots=True)
