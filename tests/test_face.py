@@ -43,7 +43,7 @@ def test_every_public_name_is_there_documented_and_listed():
         found = getattr(ztb, name)
         assert name in dir(ztb)
         if name != "__version__":
-            assert found.__doc__ and found.__module__.startswith("ztb.runs.")
+            assert found.__doc__, name
     members = [name for name in vars(ztb.Run) if not name.startswith("_")]
     assert all(getattr(ztb.Run, name).__doc__ for name in members)
     assert set(members) == {

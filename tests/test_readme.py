@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -67,6 +68,17 @@ def test_the_tutorials_strategy_learns_with_its_own_feature_reward_and_network(w
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert why.returncode == 0, why.stderr + why.stdout
+
+
+def test_the_program_makes_a_run_and_shows_it(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", marked("program", "replay")], env=ENVIRONMENT, cwd=tmp_path, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    folder = Path(done.stdout.split()[0])
+    assert (folder / "summary.json").exists() and "net_profit" in done.stdout
+    shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("name", ["replay", "test"])

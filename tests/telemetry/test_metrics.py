@@ -12,7 +12,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from telemetry.made_up import START_NS, alert, fill_row, generation_row, refusal_row, snapshot
-from ztb.telemetry.metrics import Metrics
+from ztb.telemetry.metrics import Metrics, described
 from ztb.telemetry.snapshot import State
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
@@ -115,3 +115,14 @@ def test_every_rule_says_what_is_wrong_and_how_bad_it_is():
             rule["labels"]["severity"] in {"info", "warning", "critical"} and rule["annotations"]["summary"]
         )
         assert rule["expr"].count("(") == rule["expr"].count(")")
+
+
+def test_what_is_described_is_what_is_exported():
+    text = full().exposition(snapshot()).decode()
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    told = {name: (kind, labels, meaning) for name, kind, labels, meaning in described()}
+    assert {name.removesuffix("_total") for name in told} == set(families)
+    for name, (kind, labels, meaning) in told.items():
+        family = families[name.removesuffix("_total")]
+        assert (family.type, family.documentation) == (kind, meaning)
+        assert all(set(sample.labels) == set(labels) for sample in family.samples)

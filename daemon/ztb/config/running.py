@@ -45,7 +45,7 @@ class TelemetrySection(Section):
     """What is said while running."""
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", json_schema_extra=NO_EFFECT
+        default="info", description="lines from this level on", json_schema_extra=NO_EFFECT
     )
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto",
@@ -79,7 +79,9 @@ class MqttSection(Section):
         description="host, or `embedded` for one inside the daemon",
         json_schema_extra=NO_EFFECT,
     )
-    port: int = Field(default=1883, ge=1, le=65535, json_schema_extra=NO_EFFECT)
+    port: int = Field(
+        default=1883, ge=1, le=65535, description="TCP port of the broker", json_schema_extra=NO_EFFECT
+    )
     tls: bool = Field(
         default=False, description="encrypt, and verify the broker", json_schema_extra=NO_EFFECT
     )

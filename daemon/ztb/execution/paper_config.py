@@ -29,36 +29,49 @@ BOUNDS: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True, slots=True)
 class PaperConfig:
-    """How the paper exchange behaves.
-
-    Latencies are uniform in mean ± jitter. A level of a modelled book holds `level_typical_sizes` times the
-    typical trade (on bars `bar_participation` of a quarter of a typical bar's volume), the next lies
-    `level_spacing_spreads` spreads behind it; orders see at most `walk_levels` levels. What we took grows
-    back by half every `impact_half_life_ms`. Each of the four prices of a bar's path brings passive orders
-    `bar_participation` of a quarter of its volume. Probabilities are of injected faults; an order lost on
-    its way is known to be lost after `lost_timeout_ms`. Longs pay `funding_rate_per_8h` on notional.
-    """
+    """How the paper exchange behaves. Latencies are uniform in mean ± jitter; probabilities are of injected faults."""
 
     feed_latency_ms: float = 20.0
+    """From the venue to us, for ticks."""
     feed_jitter_ms: float = 10.0
+    """Either way, uniformly."""
     submit_latency_ms: float = 30.0
+    """From us to the venue, for an order."""
     submit_jitter_ms: float = 15.0
+    """Either way, uniformly."""
     ack_latency_ms: float = 20.0
+    """From the venue to us, for its answer."""
     ack_jitter_ms: float = 10.0
+    """Either way, uniformly."""
     cancel_latency_ms: float = 30.0
+    """From us to the venue, for a cancel."""
     cancel_jitter_ms: float = 15.0
+    """Either way, uniformly."""
     lost_timeout_ms: float = 5000.0
+    """After it an order that was lost on its way is known to be."""
     queue_model: Literal["pessimistic", "proportional"] = "pessimistic"
+    """What shortens the queue before us: pessimistic, trades at our price alone; proportional, cancels too."""
     level_typical_sizes: float = 2.0
+    """What a level of the modelled book holds, in typical trades; on bars `bar_participation` of a quarter of a typical
+    bar's volume."""
     level_spacing_spreads: float = 0.5
+    """From one level to the next, in spreads."""
     walk_levels: int = 64
+    """Levels that an order sees at most."""
     impact_half_life_ms: float = 5000.0
+    """In which half of what we took grows back."""
     bar_participation: float = 0.1
+    """Share of a quarter of a bar's volume that each of its four prices brings to passive orders."""
     submit_lost_probability: float = 0.0
+    """That an order never arrives."""
     submit_rejected_probability: float = 0.0
+    """That the venue rejects an order without a reason."""
     ack_lost_probability: float = 0.0
+    """That an answer never comes."""
     duplicate_probability: float = 0.0
+    """That a report comes twice."""
     funding_rate_per_8h: float = 0.0
+    """What longs pay on notional, as a fraction."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in BOUNDS.items():

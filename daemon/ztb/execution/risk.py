@@ -46,15 +46,25 @@ class RiskLimits:
     """Limits of one symbol. Fractions are of equity; 0 orders a day means none."""
 
     max_order_fraction: Annotated[float, Gt(0), Le(100)] = 1.0
+    """Largest notional of one order over equity."""
     max_order_notional_quote: Annotated[float, Gt(0)] = 1e12
+    """Largest notional of one order, quote currency."""
     max_exposure: Annotated[float, Gt(0), Le(100)] = 1.1
+    """Largest value of the position over equity, should every open order fill."""
     max_daily_loss_fraction: Annotated[float, Gt(0), Le(1)] = 0.05
+    """Of the equity at the day's start (UTC): beyond it only orders that reduce pass."""
     max_drawdown_fraction: Annotated[float, Gt(0), Le(1)] = 0.2
+    """Of the highest equity so far: beyond it only orders that reduce pass."""
     price_band_fraction: Annotated[float, Gt(0), Le(1)] = 0.05
+    """Furthest that an order's price may be from the mid."""
     max_data_age_ms: Annotated[int, Gt(0)] = 60_000
+    """Oldest market data that an order may rest on."""
     max_orders_per_minute: Annotated[int, Ge(0)] = 60
+    """Orders in any minute."""
     max_orders_per_day: Annotated[int, Ge(0)] = 5_000
+    """Orders a day (UTC); 0: none at all."""
     max_repeated_side: Annotated[int, Ge(0)] = 200
+    """Orders to the same side in a row."""
 
 
 def unbounded(limits: RiskLimits) -> RiskLimits:

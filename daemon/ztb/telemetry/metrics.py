@@ -65,6 +65,32 @@ _LEARNER: tuple[tuple[str, str, Callable[[LearnerFact], float | None]], ...] = (
     ("learner_clip_fraction", "of samples that were clipped", lambda f: f.clip_fraction),
 )
 
+_LABELLED: tuple[tuple[Any, str, str, str, Callable[[DaemonSnapshot], dict[str, float]]], ...] = (
+    (GaugeMetricFamily, "state", "1 for the state the daemon is in", "state",
+     lambda s: {state: float(state == s.state) for state in get_args(State)}),
+    (GaugeMetricFamily, "limit_used_ratio", "how near a risk limit is", "limit", lambda s: _use(s)),
+    (GaugeMetricFamily, "stream_age_seconds", "since the last message of a stream", "stream",
+     lambda s: {one.name: one.age_ms / 1e3 for one in s.streams if one.age_ms is not None}),
+    (GaugeMetricFamily, "stream_stale", "1 while a stream is silent for too long", "stream",
+     lambda s: {one.name: float(one.stale) for one in s.streams}),
+    (CounterMetricFamily, "stream_reconnects", "reconnections of a stream", "stream",
+     lambda s: {one.name: float(one.reconnects) for one in s.streams}),
+    (GaugeMetricFamily, "expert_weight", "share of the account that follows an expert", "expert",
+     lambda s: {one.name: one.weight for one in s.experts}),
+    (GaugeMetricFamily, "expert_log_evidence", "natural logarithm of what speaks for it", "expert",
+     lambda s: {one.name: one.log_evidence for one in s.experts}),
+    (GaugeMetricFamily, "helping_ratio", "our return less that of a baseline", "baseline",
+     lambda s: {one.baseline: one.difference for one in s.helping if one.difference is not None}),
+)  # fmt: skip
+_COUNTED = (
+    ("generations", "generations by what became of them", "event"),
+    ("refusals", "orders that the risk gate refused", "reason"),
+    ("fills", "fills", "liquidity"),
+    ("alerts", "alerts", "severity"),
+)
+_ABOUT = ("instance", "mode", "strategy", "symbol", "venue")
+_OWN = "queues and links of the telemetry itself"
+
 
 def _scaled(value: float | None, factor: float) -> float | None:
     return None if value is None else value * factor
@@ -112,19 +138,13 @@ class Metrics:
         return generate_latest(registry)
 
     def _counted(self) -> Iterator[Metric]:
-        for name, text, label, counts in (
-            ("generations", "generations by what became of them", "event", self._generations),
-            ("refusals", "orders that the risk gate refused", "reason", self._refusals),
-            ("fills", "fills", "liquidity", self._fills),
-            ("alerts", "alerts", "severity", self._alerts),
-        ):
+        counted = (self._generations, self._refusals, self._fills, self._alerts)
+        for (name, text, label), counts in zip(_COUNTED, counted, strict=True):
             yield _family(CounterMetricFamily, name, text, label, counts)
 
     def _own(self) -> Iterator[Metric]:
         figures = {name: value for gauges in self._telemetry for name, value in gauges().items()}
-        yield _family(
-            GaugeMetricFamily, "telemetry", "queues and links of the telemetry itself", "name", figures
-        )
+        yield _family(GaugeMetricFamily, "telemetry", _OWN, "name", figures)
 
 
 class _Families(Collector):
@@ -150,28 +170,27 @@ def _single(kind: Any, name: str, text: str, value: float | None) -> Iterator[Me
         yield kind(f"ztb_{name}", text, value=float(value))
 
 
-def _labelled(s: DaemonSnapshot) -> Iterator[Metric]:
-    gauge, counter = GaugeMetricFamily, CounterMetricFamily
-    states = {state: float(state == s.state) for state in get_args(State)}
-    yield _family(gauge, "state", "1 for the state the daemon is in", "state", states)
-    yield _family(gauge, "limit_used_ratio", "how near a risk limit is", "limit", _use(s))
-    ages = {stream.name: stream.age_ms / 1e3 for stream in s.streams if stream.age_ms is not None}
-    yield _family(gauge, "stream_age_seconds", "since the last message of a stream", "stream", ages)
-    stale = {stream.name: float(stream.stale) for stream in s.streams}
-    yield _family(gauge, "stream_stale", "1 while a stream is silent for too long", "stream", stale)
-    reconnects = {stream.name: float(stream.reconnects) for stream in s.streams}
-    yield _family(counter, "stream_reconnects", "reconnections of a stream", "stream", reconnects)
-    weights = {expert.name: expert.weight for expert in s.experts}
-    yield _family(gauge, "expert_weight", "share of the account that follows an expert", "expert", weights)
-    evidence = {expert.name: expert.log_evidence for expert in s.experts}
-    yield _family(gauge, "expert_log_evidence", "natural logarithm of what speaks for it", "expert", evidence)
-    helping = {item.baseline: item.difference for item in s.helping if item.difference is not None}
-    yield _family(gauge, "helping_ratio", "our return less that of a baseline", "baseline", helping)
-    about = GaugeMetricFamily(
-        "ztb_about", "what runs", labels=["instance", "mode", "strategy", "symbol", "venue"]
-    )
-    about.add_metric([s.instance, s.mode, s.strategy, s.symbol, s.venue], 1.0)
+def _labelled(snapshot: DaemonSnapshot) -> Iterator[Metric]:
+    for kind, name, text, label, read in _LABELLED:
+        yield _family(kind, name, text, label, read(snapshot))
+    about = GaugeMetricFamily("ztb_about", "what runs", labels=_ABOUT)
+    about.add_metric([getattr(snapshot, name) for name in _ABOUT], 1.0)
     yield about
+
+
+def described() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
+    """Every metric as Prometheus shows it: name, kind, labels, meaning."""
+    for name, text, _ in (*_GAUGES, *_LEARNER):
+        yield f"ztb_{name}", "gauge", (), text
+    for name, text, _ in _COUNTERS:
+        yield f"ztb_{name}_total", "counter", (), text
+    for kind, name, text, label, _ in _LABELLED:
+        counts = kind is CounterMetricFamily
+        yield f"ztb_{name}{'_total' if counts else ''}", "counter" if counts else "gauge", (label,), text
+    for name, text, label in _COUNTED:
+        yield f"ztb_{name}_total", "counter", (label,), text
+    yield "ztb_telemetry", "gauge", ("name",), _OWN
+    yield "ztb_about", "gauge", _ABOUT, "what runs"
 
 
 def _use(snapshot: DaemonSnapshot) -> dict[str, float]:

@@ -100,6 +100,7 @@ class EnvironmentOptions(SizingConfig, RewardConfig):
         )
 
     def episodes(self) -> Episodes:
+        """How long episodes are, and what is drawn at the beginning of each."""
         return Episodes(
             self.episode_decisions,
             self.random_start,

@@ -156,7 +156,9 @@ def _given(equity: Any) -> str:
 class Policy(Protocol):
     """What serves the learner's weights: observation and uniforms in, `Action` out."""
 
-    def act(self, observation: NDArray[np.float32], uniforms: NDArray[np.float64]) -> Action: ...
+    def act(self, observation: NDArray[np.float32], uniforms: NDArray[np.float64]) -> Action:
+        """The action for an observation (D,); `uniforms` (2,) decide where it is drawn."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,9 @@ class StrategyContext:
 class Strategy(Protocol):
     """See the module."""
 
-    def decide(self, moment: Moment) -> Action: ...
+    def decide(self, moment: Moment) -> Action:
+        """What to do now. StrategyError: what is answered is no Action for the ladder."""
+        ...
 
 
 def checked_action(answer: object, rungs: int, decision: int) -> Action:
