@@ -216,6 +216,7 @@ class Session:
             make_account=like_the_account,
             serving=lambda: policy.info,
             unproven=self.unproven,
+            limit=assembly.config.risk.max_drawdown_fraction,
         )
         experts.recall(told)
         first = self.origin.first or policy.info

@@ -153,6 +153,12 @@ class Lane:
         mid: float = self.broker.view["mid"].item()
         return cash + position * mid
 
+    @property
+    def position(self) -> float:
+        """Base currency held."""
+        held: float = self.broker.account["position"].item()
+        return held
+
     def advance(self, ticks: Ticks, i0: int, i1: int) -> None:
         """Let rows [i0, i1) happen to the lane's orders."""
         i = i0

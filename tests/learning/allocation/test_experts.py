@@ -22,6 +22,7 @@ class Paper:
     def __init__(self, equity: float) -> None:
         self.equity = equity
         self.aim = 1.0
+        self.position = 0.0
         self.pursued: list[float] = []
 
     def _told(self, ts_ns: int, decision: int) -> Decided:

@@ -10,7 +10,7 @@ so that at first the experts share `prior`, what loses fades, and what keeps gro
 alone makes e large now and then. Therefore all weights are multiplied by a cushion (Grossman and Zhou 1993, "Optimal
 investment strategies for controlling drawdowns"): it falls to 0 as the account loses a fraction D of its peak, and D
 grows with the highest evidence of the whole so far, e = sum_j (p_j / p) e_j, from `drawdown_fraction` below `DOUBT` to
-no limit beyond `CERTAINTY`. Beyond `DOUBT` a new height of e begins a new peak: what was cut back may trade again.
+what the account's limits let it lose beyond `CERTAINTY`. Beyond `DOUBT` a new height of e begins a new peak: what was cut back may trade again.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _FAR = 500.0
 """Log evidence beyond which a float would not hold it: all is said long before."""
 
 
-DOUBT, CERTAINTY = 55.0, 1100.0
-"""Evidence of the whole from which on more than `drawdown_fraction` may be lost, and from which on anything."""
+DOUBT, CERTAINTY = 55.0, 22_000.0
+"""Evidence of the whole from which on more than `drawdown_fraction` may be lost, and from which on all that may ever be."""
 EARNED = 20.0
 """Evidence before which an expert that begins with nothing behind it has no weight at all."""
 
@@ -53,13 +53,16 @@ class Expert:
 class Allocator:
     """Weighs experts, block by block. Made of plain sums: the same calls give the same weights, bit for bit."""
 
-    def __init__(self, config: AllocationConfig) -> None:
+    def __init__(self, config: AllocationConfig, limit: float = 1.0) -> None:
+        """`limit`: the fraction of its peak that the account may ever lose."""
         self.config = config
         self.experts: dict[str, Expert] = {}
         self.cushion = 1.0
         self._decisions = 0
         self._highest = 0.0
         self._reference = 0.0
+        self._peak = 0.0
+        self._limit = limit
 
     def add(
         self, name: str, share: float = 1.0, evidence: GrowthEvidence | None = None, unproven: bool = False
@@ -122,6 +125,7 @@ class Allocator:
     def adopted(self, value: float) -> None:
         """Equities were changed by `value` quote currency that nothing earned."""
         self._reference += value
+        self._peak += value
         for expert in self.experts.values():
             if expert.opened > 0.0:
                 expert.opened += value
@@ -166,8 +170,10 @@ class Allocator:
         self._highest = max(self._highest, log_e)
         lost = 1.0 - account / self._reference
         trust = min(max((self._highest - doubt) / (certainty - doubt), 0.0), 1.0)
-        most = config.drawdown_fraction + trust * (1.0 - config.drawdown_fraction)
-        self.cushion = min(max(1.0 - lost / most, 0.0), 1.0)
+        most = config.drawdown_fraction + trust * max(self._limit - config.drawdown_fraction, 0.0)
+        self._peak = max(self._peak, account)
+        below = (1.0 - account / self._peak) / self._limit
+        self.cushion = min(max(1.0 - max(lost / most, below), 0.0), 1.0)
 
     def weigh(self) -> None:
         """Make the weights anew from the evidence as it is."""
@@ -190,14 +196,14 @@ class Allocator:
         """What the next weights depend on beside the experts' evidence."""
         return {
             "decisions": self._decisions, "highest": self._highest, "reference": self._reference,
-            "cushion": self.cushion,
+            "peak": self._peak, "cushion": self.cushion,
         }  # fmt: skip
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from `state()`, with experts that were added with the evidence they had."""
         self._decisions = int(state["decisions"])
         self._highest, self._reference = float(state["highest"]), float(state["reference"])
-        self.cushion = float(state["cushion"])
+        self._peak, self.cushion = float(state.get("peak", 0.0)), float(state["cushion"])
         self.weigh()
 
 

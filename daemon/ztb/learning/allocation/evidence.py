@@ -36,6 +36,8 @@ _MOST_SD = 8.0
 """What one block counts for at most, standard deviations; the same up and down, which keeps the symmetry."""
 _CLAIMS_HORIZON = 512
 """Decisions over which claims and costs are compared."""
+_BY_CHANCE = 3.0
+"""Standard deviations of what one claims who holds something for other reasons than the forecast: it is no claim."""
 _TAIL = 3.0
 """Standard deviations beyond which a return counts no more."""
 _LEAST, _MOST = -3.0, 16.0
@@ -56,6 +58,7 @@ class GrowthEvidence:
     foreseen: float = 0.0
     """The bounded sum of log likelihood ratios."""
     claimed: float = 0.0
+    claimed_squares: float = 0.0
     paid: float = 0.0
     hurdle: float = 1.0
 
@@ -88,11 +91,13 @@ class GrowthEvidence:
     def claim(self, market: Foreseen, held: float, growth: float) -> None:
         """Move the hurdle: what was paid for what was claimed lately, and a trip there and back beside both."""
         fading = 1.0 - 1.0 / _CLAIMS_HORIZON
-        self.claimed = fading * self.claimed + held * market.forecast
+        claim = held * market.forecast
+        self.claimed = fading * self.claimed + claim
+        self.claimed_squares = fading * self.claimed_squares + claim * claim
         self.paid = fading * self.paid + held * market.change - growth
+        meant = self.claimed - _BY_CHANCE * math.sqrt(self.claimed_squares)
         trip = 2.0 * market.cost
-        short = self.claimed <= 0.0 or trip + self.claimed <= 0.0
-        self.hurdle = 1.0 if short else max(0.0, (trip + self.paid) / (trip + self.claimed))
+        self.hurdle = max(0.0, (trip + self.paid) / (trip + meant)) if meant > 0.0 else 1.0
 
     @property
     def log_e(self) -> float:

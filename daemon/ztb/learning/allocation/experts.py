@@ -70,13 +70,15 @@ class Experts:
         make_account: Callable[[float], Lane],
         serving: Callable[[], GenerationInfo],
         unproven: bool,
+        limit: float = 1.0,
     ) -> None:
         """The account's target moves by `band`, a fraction of equity, or not at all: what trembles pays for it.
 
         `make_account` makes a lane like the account's, on paper, from so much cash (quote currency). `unproven`:
-        there was no history before the first decision, so that nobody has a share before it has earned one.
+        there was no history before the first decision, so that nobody has a share before it has earned one. `limit`:
+        the fraction of its peak that the account may ever lose.
         """
-        self.allocator = Allocator(config)
+        self.allocator = Allocator(config, limit)
         self.unlearnt: Allocator | None = None
         """What would be weighed had nothing been learnt after generation 0, once something was."""
         self.account_unlearnt: Lane | None = None
@@ -258,7 +260,7 @@ class Experts:
         return {name: decided.equity for name, decided in self.decided.items()}
 
     def _positions(self) -> dict[str, float]:
-        return {name: lane.broker.account["position"].item() for name, lane in self.lanes.items()}
+        return {name: lane.position for name, lane in self.lanes.items()}
 
     def _want(self, allocator: Allocator, pursued: float | None) -> tuple[float | None, Wanted]:
         """(what is pursued from now on, how): the weighed sum, if it is worth the trade to go there.
