@@ -34,7 +34,7 @@ def told(slope, decisions, seed, held=1.0, paid=0.5):
 
 def test_the_hurdle_is_what_is_paid_of_what_is_claimed():
     evidence, _ = told(1.0, 2_000, 1, paid=0.5)
-    assert evidence.hurdle == pytest.approx(0.5, abs=0.1)
+    assert evidence.hurdle == pytest.approx(0.5, abs=0.02)
 
 
 def test_who_holds_something_for_other_reasons_claims_nothing():

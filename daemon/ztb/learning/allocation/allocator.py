@@ -10,7 +10,8 @@ so that at first the experts share `prior`, what loses fades, and what keeps gro
 alone makes e large now and then. Therefore all weights are multiplied by a cushion (Grossman and Zhou 1993, "Optimal
 investment strategies for controlling drawdowns"): it falls to 0 as the account loses a fraction D of its peak, and D
 grows with the highest evidence of the whole so far, e = sum_j (p_j / p) e_j, from `drawdown_fraction` below `DOUBT` to
-what the account's limits let it lose beyond `CERTAINTY`. Beyond `DOUBT` a new height of e begins a new peak: what was cut back may trade again.
+what the account's limits let it lose beyond `CERTAINTY`. Beyond `DOUBT` a new height of e begins a new peak: what was cut
+back may trade again; the limit itself is of the highest peak, always.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _FAR = 500.0
 
 
 DOUBT, CERTAINTY = 55.0, 22_000.0
-"""Evidence of the whole from which on more than `drawdown_fraction` may be lost, and from which on all that may ever be."""
+"""Evidence of the whole from which on more than `drawdown_fraction` may be lost, and from which on all of the limit."""
 EARNED = 20.0
 """Evidence before which an expert that begins with nothing behind it has no weight at all."""
 

@@ -95,9 +95,9 @@ class GrowthEvidence:
         self.claimed = fading * self.claimed + claim
         self.claimed_squares = fading * self.claimed_squares + claim * claim
         self.paid = fading * self.paid + held * market.change - growth
-        meant = self.claimed - _BY_CHANCE * math.sqrt(self.claimed_squares)
+        meant = self.claimed > _BY_CHANCE * math.sqrt(self.claimed_squares)
         trip = 2.0 * market.cost
-        self.hurdle = max(0.0, (trip + self.paid) / (trip + meant)) if meant > 0.0 else 1.0
+        self.hurdle = max(0.0, (trip + self.paid) / (trip + self.claimed)) if meant else 1.0
 
     @property
     def log_e(self) -> float:
