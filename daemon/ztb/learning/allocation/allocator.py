@@ -10,8 +10,8 @@ so that at first the experts share `prior`, what loses fades, and what keeps gro
 alone makes e large now and then. Therefore all weights are multiplied by a cushion (Grossman and Zhou 1993, "Optimal
 investment strategies for controlling drawdowns"): it falls to 0 as the account loses a fraction D of its peak, and D
 grows with the highest evidence of the whole so far, e = sum_j (p_j / p) e_j, from `drawdown_fraction` below `DOUBT` to
-what the account's limits let it lose beyond `CERTAINTY`. Beyond `DOUBT` a new height of e begins a new peak: what was cut
-back may trade again; the limit itself is of the highest peak, always.
+what the account's limits let it lose beyond `CERTAINTY`. Beyond `DOUBT` a new height of e begins a new peak: what was
+cut back may trade again; the limit itself is of the highest peak, always.
 """
 
 from __future__ import annotations
