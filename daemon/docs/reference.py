@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "reference/metrics.md": "\n".join(metrics()),
         "reference/exit-codes.md": "\n".join(exit_codes()),
         **{page: source.read_text(encoding="utf-8") for page, source in _INCLUDED.items()},
+        **{f"notebooks/{path.stem}.md": notebook(path) for path in (_HERE / "notebooks").glob("*.ipynb")},
     }
     for page, text in made.items():
         files.append(File.generated(config, page, content=text))
@@ -63,6 +65,16 @@ def _undocumented(item: Any) -> Iterator[str]:
         for name, member in item.members.items():
             if not name.startswith("_") and not member.is_alias and not member.is_attribute:
                 yield from _undocumented(member)
+
+
+def notebook(path: Path) -> str:
+    """A notebook as a page: its words, and its code in blocks."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    texts = ["".join(cell["source"]) for cell in cells]
+    return "\n\n".join(
+        text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```"
+        for cell, text in zip(cells, texts, strict=True)
+    )
 
 
 def configuration() -> Iterator[str]:

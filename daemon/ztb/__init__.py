@@ -14,11 +14,11 @@ each name is imported from where it lives when it is first asked for.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING
+from importlib import import_module
 
 from ztb.trading.registration import register_with_gymnasium
 
+TYPE_CHECKING = False  # typing itself would take longer to import than all the rest
 if TYPE_CHECKING:
     from ztb.runs.replaying import replay
     from ztb.runs.run import Run, load_run
@@ -41,7 +41,7 @@ register_with_gymnasium()
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
+    found = globals()[name] = getattr(import_module(_HOMES[name]), name)
     return found
 
 

@@ -36,7 +36,9 @@ def shares(rho: float, seed: int, folder: Path) -> tuple[float, float]:
         writer.append(ticks, ticks["ts_ns"])
     config = load_config(None, _WIDE, {}).config
     request = ReplayRequest(config, (path,), seed, pretrain_ns=(len(ticks) - BARS) * HOUR_NS)
-    run = Replay(request, open_data(request), create_run_directory(folder / f"run-{rho}-{seed}", "replay"))
+    run = Replay.over(
+        request, open_data(request), create_run_directory(folder / f"run-{rho}-{seed}", "replay")
+    )
     summary = asyncio.run(run_to_end(run))
     best = Trial(rho, seed).best().with_luck * (BARS - 1)
     return float(np.log1p(summary["return"]) / best), float(np.log1p(summary["frozen_return"]) / best)

@@ -58,7 +58,9 @@ def replayed(path: Path, parts: int, out: Path, seed: int) -> dict[str, Any]:
     request = ReplayRequest(
         load_config(None, {}, {}).config, (path,), seed, pretrain_ns=(last - first) // parts
     )
-    return asyncio.run(run_to_end(Replay(request, open_data(request), create_run_directory(out, "replay"))))
+    return asyncio.run(
+        run_to_end(Replay.over(request, open_data(request), create_run_directory(out, "replay")))
+    )
 
 
 def main() -> int:

@@ -111,7 +111,7 @@ def measure(mode: str, folder: Path, options: argparse.Namespace, figures: Figur
     flags: dict[str, Any] = {"online.learner": mode, "ppo.epochs": options.epochs, "ppo.target_kl": None}
     request = ReplayRequest(load_config(None, flags, {}).config, (), 0)
     learning_setup.Care = lambda: Care(nice=options.nice)  # type: ignore[attr-defined, assignment, misc]
-    run = Replay(request, open_data(request), create_run_directory(folder, "replay"))
+    run = Replay.over(request, open_data(request), create_run_directory(folder, "replay"))
     learning = run.engine.learning
     if isinstance(learning, ProcessLearning):
         learning._pace = None  # as a live run has none

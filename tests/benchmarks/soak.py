@@ -28,11 +28,11 @@ import psutil
 from learning.process_support import holdings
 from trading.markets import PERPETUAL, START_NS
 from ztb.config import load_config
-from ztb.learning.service.initial_policy import random_origin
 from ztb.ledger.run_directory import RunDirectory
 from ztb.market.ticks import QUOTE, TRADE, Ticks, empty_ticks
 from ztb.runtime.build.assembly import assemble
-from ztb.runtime.session import RunContext, Session
+from ztb.runtime.build.context import RunContext, initial_policy
+from ztb.runtime.session import Session
 
 SECOND_NS = 1_000_000_000
 HOUR_NS = 3600 * SECOND_NS
@@ -126,10 +126,16 @@ def settings(per_decision_s: float) -> dict[str, Any]:
 async def trade(folder: Path, market: Market, memory: Memory, per_decision_s: float) -> dict[str, Any]:
     """The run; its summary."""
     config = load_config(None, settings(per_decision_s), os.environ).config
-    frame = RunContext(
-        "soak", assemble(config, market.instrument, None, 0), RunDirectory(folder), "0" * 32, {}
+    assembly = assemble(config, market.instrument, None, 0)
+    context = RunContext(
+        mode="soak",
+        assembly=assembly,
+        directory=RunDirectory(folder),
+        run_id="0" * 32,
+        facts={},
+        initial_policy=initial_policy(assembly, None),
     )
-    session = Session(frame, lambda shape, _schema: random_origin(shape, 0, None))
+    session = Session.open(context)
     process: Any = session.engine.learning
     memory.pid = lambda: process.process.pid
     try:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 import numpy as np
@@ -68,6 +68,16 @@ async def _flushed(journal: Journal) -> None:
     journal.flush()
 
 
+class _NoSwitch:
+    """In place of the dead man's switch."""
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    async def release(self) -> None:
+        pass
+
+
 class Stage:
     """`exchange` is what really happens; daemons run on `folder`, one after the other. See `stage`.
 
@@ -104,7 +114,7 @@ class Stage:
         options = DaemonOptions("chaos", lambda: self.config)
         if mode == "live":
             daemon = await live_daemon(request, options, self, SECRETS)
-            del daemon.jobs["dead-man"]  # a process of its own
+            cast(Any, daemon.account)._dead_man = _NoSwitch()  # it would be a process of its own
         else:
             daemon = await paper_daemon(request, options, self)
         async with asyncio.TaskGroup() as tasks:

@@ -61,7 +61,7 @@ def test_what_is_trained_is_served_with_its_normaliser_and_features(train, write
     assert summary["trained_on"]["last_ts"] < summary["held_out"]["first_ts"]
     request = ReplayRequest(load_config(None).config, (later,), 0, from_generation=str(out))
     (tmp_path / "served").mkdir()
-    replay = Replay(request, open_data(request), RunDirectory(tmp_path / "served"))
+    replay = Replay.over(request, open_data(request), RunDirectory(tmp_path / "served"))
     saved = CheckpointManager(out / "checkpoints").load("policy")
     assert replay.policy is not None and replay.policy.info.sha256 == summary["weights_sha256"]
     state = replay.engine.normaliser.state()

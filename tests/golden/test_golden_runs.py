@@ -41,7 +41,7 @@ def figures(strategy: str, out: Path) -> dict[str, Any]:
     config = load_config(None, {"strategy.name": strategy} | WHATEVER_IT_LOSES, {}).config
     request = ReplayRequest(config, (), 0, start_ns=MARCH_2019, end_ns=MAY_2019)
     summary = asyncio.run(
-        run_to_end(Replay(request, open_data(request), create_run_directory(out, "replay")))
+        run_to_end(Replay.over(request, open_data(request), create_run_directory(out, "replay")))
     )
     return {name: summary[name] for name in NAMES}
 

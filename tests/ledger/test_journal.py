@@ -205,10 +205,9 @@ def test_a_journal_of_a_newer_schema_is_not_gone_on_with(tmp_path):
         Journal(journal.path, reopen=True)
 
 
-async def test_durable_returns_when_the_rows_are_on_disk_and_a_tap_hears_each_in_order(tmp_path):
-    journal = Journal(tmp_path / "journal.sqlite")
+async def test_durable_returns_when_the_rows_are_on_disk_and_who_is_told_hears_each_in_order(tmp_path):
     heard = []
-    journal.tap = heard.append
+    journal = Journal(tmp_path / "journal.sqlite", tell=heard.append)
     rows = [mark(i) for i in range(3)]
     for row in rows:
         journal.append(row)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import doctest
+import importlib
 import json
 import os
 import signal
@@ -174,8 +176,9 @@ WRONG: list[tuple[dict[str, Any], type[ZtbError], str]] = [
 def test_a_wrong_argument_is_named_with_what_helps(
     arguments: dict[str, Any], kind: type[ZtbError], words: str, bars: Path, tmp_path: Path
 ):
-    with pytest.raises(kind, match=words):
+    with pytest.raises(kind, match=words) as raised:
         ztb.replay(**({"data": bars, "out": tmp_path / "run"} | arguments))
+    assert (tmp_path / "run").exists() == hasattr(raised.value, "__notes__")
 
 
 def test_a_folder_that_holds_a_run_is_left_alone(rule: ztb.Run, bars: Path):
@@ -225,3 +228,11 @@ def test_an_interrupt_ends_it_in_a_notebook_too():
         loop.run_until_complete(cell())
     loop.close()
     assert ended == ["cancelled"]
+
+
+@pytest.mark.parametrize("name", ["ztb.runs.replaying", "ztb.runs.run"])
+def test_the_examples_of_the_docstrings_are_true(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    done = doctest.testmod(importlib.import_module(name), extraglobs={"ztb": ztb})
+    assert done.attempted > 0 and done.failed == 0

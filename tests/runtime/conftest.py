@@ -57,7 +57,7 @@ def replay(tmp_path: Path) -> Callable[..., Ran]:
         files = (paths,) if isinstance(paths, Path) else tuple(paths)
         request = ReplayRequest(load_config(None, flags, {}).config, files, seed=0)
         directory = create_run_directory(tmp_path / f"run-{count}", "replay")
-        made = Replay(request, open_data(request), directory)
+        made = Replay.over(request, open_data(request), directory)
         return Ran(asyncio.run(run_to_end(made)), directory)
 
     return run

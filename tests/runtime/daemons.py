@@ -15,10 +15,12 @@ from typing import Any
 
 from ztb.config import Config, load_config
 from ztb.control import Answer, Command
+from ztb.ledger.records import Record
 from ztb.ledger.run_directory import RunDirectory
 from ztb.market.ticks import Ticks
 from ztb.ports import Source
 from ztb.runtime.clock import SystemClock
+from ztb.runtime.daemon.component import Component
 from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
 from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data
 from ztb.telemetry.snapshot import Observer
@@ -53,6 +55,16 @@ class Gated:
                 yield block[i : i + 1]
 
 
+class Hearing:
+    """Calls `hear` with each row that a run journals."""
+
+    def __init__(self, hear: Callable[[Record], None]) -> None:
+        self.record = hear
+
+    def alert(self, *_: str) -> None:
+        """See `broadcast.Watcher`."""
+
+
 async def until(condition: Callable[[], bool]) -> None:
     """Let the loop turn until `condition` holds."""
     while not condition():  # noqa: ASYNC110 (what is waited for has no event)
@@ -84,16 +96,17 @@ def make_daemon(
     observers: Sequence[Observer] = (),
     load: Callable[[], Config] | None = None,
     redact: Callable[[str], str] = str,
+    components: Sequence[Component] = (),
     **settings: Any,
 ) -> tuple[Daemon, Gated]:
     flags = {key.replace("__", "."): value for key, value in settings.items()} | {"strategy.name": strategy}
     config = load_config(None, flags, {}).config
     request = ReplayRequest(config, (data,), seed=0)
     out.mkdir(parents=True, exist_ok=True)
-    session = Replay(request, open_data(request), RunDirectory(out))
+    session = Replay.over(request, open_data(request), RunDirectory(out))
     source = Gated(session.source)
     options = DaemonOptions("test", load or (lambda: config), redact=redact)
-    return Daemon(session, source, SystemClock(), options, observers), source
+    return Daemon(session, source, SystemClock(), options, observers, components), source
 
 
 @contextlib.asynccontextmanager

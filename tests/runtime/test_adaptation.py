@@ -83,7 +83,7 @@ def replay(regimes: list[tuple[float, int]], pretrain: int, seed: int, folder: P
         load_config(None, flags, {}).config, (path,), seed, pretrain_ns=pretrain * HOUR_NS
     )
     directory = create_run_directory(folder / f"run-{seed}", "replay")
-    asyncio.run(run_to_end(Replay(request, open_data(request), directory)))
+    asyncio.run(run_to_end(Replay.over(request, open_data(request), directory)))
     reader = JournalReader(directory.journal)
     generations = np.array([row.generation for row in reader.rows(DecisionRow)])
     equities = np.array([(row.equity, row.frozen_equity) for row in reader.rows(MarkRow)])

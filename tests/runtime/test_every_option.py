@@ -44,10 +44,11 @@ from ztb.ledger.records import (
 from ztb.ledger.run_directory import RunDirectory
 from ztb.market.instrument import Instrument
 from ztb.runtime.build.assembly import assemble
+from ztb.runtime.build.context import configured_instrument
 from ztb.runtime.build.pretraining import training_settings
 from ztb.runtime.guards import MarketGuard, MemoryGuard
 from ztb.runtime.modes.live import _dead_man
-from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data, run_to_end, traded_instrument
+from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data, run_to_end
 from ztb.runtime.sources import live
 from ztb.runtime.venue.client import patience_of
 from ztb.telemetry.logs import configure_logging
@@ -132,7 +133,9 @@ def described(config: Config, folder: Path) -> Any:
     """The instrument that a history is read as, and the blocks in which it is read."""
     path = folder / "bars.csv" if (folder / "bars.csv").exists() else data(folder)
     history = open_data(ReplayRequest(config, (path,), 0))
-    return traded_instrument(history, config), [len(b) for b in history.blocks(config.market.block_rows)]
+    return configured_instrument(history.instrument, config.market), [
+        len(b) for b in history.blocks(config.market.block_rows)
+    ]
 
 
 ROWS = (DecisionRow, FillRow, RefusalRow, UpdateRow, GenerationRow, AllocationRow)
@@ -144,7 +147,7 @@ def replayed(config: Config, folder: Path) -> Any:
     path, out = data(folder), RunDirectory(folder / f"run-{len(list(folder.iterdir()))}")
     out.path.mkdir()
     request = ReplayRequest(config, (path,), seed=0)
-    summary = asyncio.run(run_to_end(Replay(request, open_data(request), out)))
+    summary = asyncio.run(run_to_end(Replay.over(request, open_data(request), out)))
     reader = JournalReader(out.journal)
     rows = [repr(row) for kind in ROWS for row in reader.rows(kind)]
     notes = [row.kind for row in reader.rows(NoteRow)]

@@ -210,8 +210,7 @@ def test_the_doors_of_journal_and_store_let_nothing_through_that_is_not_finite(t
     from ztb.ledger.records import MarkRow
 
     heard: list[Any] = []
-    journal = Journal(tmp_path / "journal.sqlite")
-    journal.tap = heard.append
+    journal = Journal(tmp_path / "journal.sqlite", tell=heard.append)
     with pytest.raises(InvariantError, match="journal: equity of a row of marks would be nan"):
         journal.append(MarkRow(0, 1, 100.0, 1.0, 0.0, np.nan, 0.0, None, None))
     assert journal.append(MarkRow(0, 1, 100.0, 1.0, 0.0, 2.0, 0.0, np.inf, 3.0)) == 1

@@ -99,7 +99,7 @@ async def test_memory_is_looked_at_where_decisions_are_rare(write_bars, tmp_path
         "strategy.name": "hold",
     }
     request = ReplayRequest(load_config(None, flags, {}).config, (write_bars(200),), seed=0)
-    made = Replay(request, open_data(request), create_run_directory(tmp_path / "run", "replay"))
+    made = Replay.over(request, open_data(request), create_run_directory(tmp_path / "run", "replay"))
     looks: list[int] = []
     made.engine._watch = lambda: looks.append(made.engine.progress.ticks)
     await made.run(made.source)

@@ -40,7 +40,7 @@ def replay(data: Path, out: Path, **flags: Any) -> tuple[Replay, dict[str, Any],
     """The run, its summary, and the changes of condition that it journaled."""
     config = load_config(None, {**FLAGS, **flags}, {}).config
     request = ReplayRequest(config, (data,), seed=0)
-    made = Replay(request, open_data(request), create_run_directory(out, "replay"))
+    made = Replay.over(request, open_data(request), create_run_directory(out, "replay"))
     summary = asyncio.run(run_to_end(made))
     notes = [row for row in JournalReader(out / "journal.sqlite").rows(NoteRow) if row.kind == "condition"]
     return made, summary, [json.loads(note.detail) for note in notes]

@@ -182,7 +182,7 @@ def test_candles_are_as_fine_as_the_zoom_and_fills_lie_on_the_price(busy, show):
             arg=words,
         )
     assert "earned" in tip.inner_text() and "high" in tip.inner_text()
-    for _ in range(8):
+    for _ in range(20):  # further in than there are decisions
         page.keyboard.press("ArrowUp")
     page.wait_for_function(
         "() => document.querySelector('figure[data-chart=price] .step').innerText === 'Candles of 1 h.'"

@@ -56,7 +56,7 @@ def test_the_reports_comparisons_are_the_summarys(write_bars, tmp_path):
     flags = {"online.update_every_decisions": 128, "checkpoint.interval_updates": 2} | LENIENT
     request = ReplayRequest(load_config(None, flags, {}).config, (write_bars(900),), 0)
     directory = create_run_directory(tmp_path / "run", "replay")
-    summary = asyncio.run(run_to_end(Replay(request, open_data(request), directory)))
+    summary = asyncio.run(run_to_end(Replay.over(request, open_data(request), directory)))
     found = {one.baseline: one.facts() for one in comparisons(load_run(directory))}
     assert found == summary["helping"] and set(found) == {"unlearnt", "frozen", "hold", "flat"}
     assert summary["helping"]["frozen"]["difference"] == pytest.approx(

@@ -30,7 +30,7 @@ SHARED = FLAGS | {
 def replayed(path: Path, flags: dict[str, Any], tmp_path: Path, pretrain_ns: int = 0) -> RunDirectory:
     request = ReplayRequest(load_config(None, flags, {}).config, (path,), 0, pretrain_ns=pretrain_ns)
     directory = create_run_directory(tmp_path / "run", "replay")
-    asyncio.run(run_to_end(Replay(request, open_data(request), directory)))
+    asyncio.run(run_to_end(Replay.over(request, open_data(request), directory)))
     return directory
 
 

@@ -13,6 +13,7 @@ from ztb.config import config_hash, load_config
 from ztb.errors import UsageError
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import GenerationRow
+from ztb.market.venues import key_rights, venue_name
 from ztb.runtime.clock import SystemClock
 from ztb.runtime.modes.arming import Arming, account_of, phrase, write_arming
 from ztb.secrets import require_secret
@@ -25,8 +26,16 @@ def arm(
     """Ask for the phrase on stdin, and write the permission; returns the exit code."""
     settings = load_config(config, flags).config
     account = account_of(require_secret("exchange_api_key", "ztb arm"))
-    wanted = phrase(account, limit_quote)
-    typer.echo(f"Real money on {settings.market.venue}. To allow it, type: {wanted}", err=True)
+    market = settings.market
+    # Without a venue there is none that could not tell; `ztb run` will ask for one.
+    rights_known = market.venue is None or (
+        key_rights(venue_name(market.venue)) is not None and not market.sandbox
+    )
+    wanted = phrase(account, limit_quote, rights_known)
+    if not rights_known:
+        typer.echo("The venue cannot tell what the key may do: make sure that it cannot withdraw.", err=True)
+    money = "The sandbox's money" if market.sandbox else "Real money"
+    typer.echo(f"{money} on {market.venue}. To allow it, type: {wanted}", err=True)
     if sys.stdin.readline().strip() != wanted:
         raise UsageError(f"that was not {wanted!r}: nothing is armed")
     expires_ns = SystemClock().now_ns() + int(minutes * 60e9)

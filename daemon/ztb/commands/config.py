@@ -9,11 +9,18 @@ from typing import Any
 import typer
 
 from ztb.config import config_hash, load_config, schema
+from ztb.errors import ConfigError
 
 
 def check(path: Path | None, as_json: bool) -> int:
-    """Load the configuration, environment included, and say that it is sound. ConfigError if it is not."""
+    """Load the configuration, environment included, and say that it is sound: that `ztb run` would accept it and could
+    do as it says on this machine now. ConfigError with every fault if not."""
+    from ztb.runtime.daemon.rehearsal import faults_of
+
     loaded = load_config(path)
+    faults = faults_of(loaded.config)
+    if faults:
+        raise ConfigError("\n".join([f"{path or 'defaults'}: not what `ztb run` could start with", *faults]))
     digest = config_hash(loaded.config)
     facts = {"file": str(path) if path else None, "ok": True, "config_hash": digest}
     typer.echo(json.dumps(facts) if as_json else f"{path or 'defaults'}: sound ({digest[:12]})")

@@ -17,6 +17,7 @@ from ztb.commands.options import (
     OfDaemon,
     OfRun,
     Pretrain,
+    Sandbox,
     Seed,
     Strategy,
     Symbol,
@@ -58,12 +59,13 @@ def run(
     venue: Venue = None,
     tick_size: TickSize = None,
     lot_size: LotSize = None,
+    sandbox: Sandbox = None,
     as_json: Json = False,
 ) -> int:
     """Run the daemon: on history, on paper, or with real money, until the data end or it is stopped."""
     from ztb.commands.run import RunOptions, run_daemon
 
-    flags = given(strategy__name=strategy, online__learner=learner)
+    flags = given(strategy__name=strategy, online__learner=learner, market__sandbox=sandbox)
     flags |= instrument_flags(symbol, venue, tick_size, lot_size)
     options = RunOptions(
         mode, tuple(data or ()), config, flags, seed, out, instance, speed, from_generation, pretrain, as_json
@@ -129,6 +131,7 @@ def arm(
     config: ConfigFile = None,
     strategy: Strategy = None,
     learner: Learner = None,
+    sandbox: Sandbox = None,
     minutes: Annotated[
         float, typer.Option("--minutes", metavar="N", min=0.0, help="until it must have started")
     ] = 10.0,
@@ -137,7 +140,7 @@ def arm(
     """Live mode: allow a run with these same flags to trade real money, by typing the phrase that is asked for."""
     from ztb.commands.arm import arm as allow
 
-    flags = given(strategy__name=strategy, online__learner=learner)
+    flags = given(strategy__name=strategy, online__learner=learner, market__sandbox=sandbox)
     return allow(run_directory, config, flags, limit, minutes, as_json)
 
 

@@ -67,6 +67,10 @@ Venue: TypeAlias = Annotated[
     str | None,
     typer.Option("--venue", metavar="NAME", help="as ccxt names it, such as kraken; sets fees and spread"),
 ]
+Sandbox: TypeAlias = Annotated[
+    bool | None,
+    typer.Option("--sandbox", help="the venue's test system, with keys of its own, where ccxt knows one"),
+]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="print JSON")]
 Run: TypeAlias = Annotated[Path, typer.Argument(metavar="RUN", help="run directory")]
 OfRun: TypeAlias = Annotated[Path, typer.Option("--run", metavar="DIR", help="run directory")]
@@ -78,7 +82,7 @@ OfDaemon: TypeAlias = Annotated[
 ]
 
 
-def given(**settings: str | Decimal | None) -> dict[str, Any]:
+def given(**settings: str | Decimal | bool | None) -> dict[str, Any]:
     """Flags that stand for settings, as `section__key=value`, without those that were not given."""
     return {name.replace("__", "."): value for name, value in settings.items() if value is not None}
 

@@ -180,7 +180,7 @@ def _run(request: ReplayRequest, directory: RunDirectory, quiet: bool) -> dict[s
         def advance(name: str, done: float) -> None:
             bar.update(tasks[name], completed=done, visible=True)
 
-        run = Replay(request, open_data(request), directory, advance)
+        run = Replay.over(request, open_data(request), directory, advance)
         return asyncio.run(run_to_end(run))
 
 

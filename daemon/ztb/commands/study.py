@@ -14,6 +14,7 @@ from ztb.config import Config, load_config
 from ztb.errors import ConfigError, UsageError
 from ztb.ledger.looks import Looks
 from ztb.studies.evidence import Evidence
+from ztb.studies.page import write_page
 from ztb.studies.reading import ExecutorName, LoadedStudy, run_study
 from ztb.studies.spec import StudySpec, study_schema
 from ztb.studies.study import Keep, Progress
@@ -35,6 +36,7 @@ class StudyOptions:
     resume: Path | None
     executor: str
     workers: int | None
+    cluster: str | None
     keep: str
     as_json: bool
 
@@ -55,7 +57,7 @@ def run_study_command(options: StudyOptions) -> int:
         say_if_it_compiles(lambda text: typer.echo(f"ztb: {text}", err=True))
     study = run_study(
         spec, out=options.out, resume=options.resume, executor=executor, workers=options.workers,
-        keep=keep, listener=_lines if options.as_json else _say,
+        cluster=options.cluster, keep=keep, listener=_lines if options.as_json else _say,
     )  # fmt: skip
     if options.as_json:
         typer.echo(json.dumps({**(study.summary or {}), "study": str(study.directory.path)}))
@@ -146,8 +148,9 @@ def status(path: Path, as_json: bool) -> int:
 def show(path: Path, as_json: bool) -> int:
     """Say what the study in `path` says so far, and make its page again."""
     study = LoadedStudy(path)
+    page = write_page(study)
     if as_json:
-        typer.echo(json.dumps({**study.facts(), **study.statistics}))
+        typer.echo(json.dumps({**study.facts(), **study.statistics, "page": str(page)}))
         return 0
     _print(study)
     return 0
@@ -185,7 +188,7 @@ def _rows(study: LoadedStudy, evidence: Evidence) -> list[tuple[str, str]]:
         ("looks at these data", f"{evidence.looks} ({by})"),
         ("trials that failed", str(evidence.failed)),
     ]
-    return [*rows, ("folder", str(study.directory.path))]
+    return [*rows, ("page", str(study.directory.page))]
 
 
 def looks(folder: Path, as_json: bool) -> int:

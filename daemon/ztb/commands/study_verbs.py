@@ -86,6 +86,12 @@ def run(
     workers: Annotated[
         int | None, typer.Option("--workers", metavar="N", min=1, help="trials at a time; default: cores")
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster", metavar="ADDRESS", help="a Ray cluster: HOST:PORT, auto (this machine's), or local"
+        ),
+    ] = None,
     keep: Annotated[
         str, typer.Option("--keep", metavar="WHICH", help="runs' folders kept: best, all or none")
     ] = "best",
@@ -103,7 +109,7 @@ def run(
         StudyOptions(
             spec=spec, data=tuple(data or ()), config=config, flags=flags, space=space,
             asked={name: value for name, value in asked.items() if value is not None},
-            out=out, resume=resume, executor=executor, workers=workers, keep=keep, as_json=as_json,
+            out=out, resume=resume, executor=executor, workers=workers, cluster=cluster, keep=keep, as_json=as_json,
         )
     )  # fmt: skip
 

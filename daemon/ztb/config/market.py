@@ -42,6 +42,9 @@ class MarketSection(Section):
     allowed_hosts: tuple[str, ...] | None = Field(
         default=None, description="the only hosts that may be reached; default: the venue's own"
     )
+    sandbox: bool = Field(
+        default=False, description="the venue's test system, with keys of its own, where ccxt knows one"
+    )
     streams: tuple[Literal["trades", "quotes", "depth", "bars"], ...] = Field(
         default=("trades", "quotes"), min_length=1, description="what is read live"
     )

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from ztb.errors import NonFiniteError
 from ztb.learning.recent import AccountState, RecentRollouts
 from ztb.learning.settings import OnlineConfig
+from ztb.ledger.performance import finite
+from ztb.ledger.records import UpdateRow
+from ztb.trading.lane import Decided
 from ztb.trading.observation import drawdown_seen
 from ztb.trading.policy.weights import Weights
 from ztb.trading.ppo.rollout import Rollout, UpdateStats
@@ -80,6 +83,19 @@ class Transition:
         return AccountState(self.equity, drawdown_seen(self.observation))
 
 
+def transition_of(before: Decided, generation: int, reward: float, tainted: bool) -> Transition:
+    """The decision `before`, by `generation`, as the learner wants it.
+
+    An action without a log-prob is not the policy's own (a rule overruled it) and is not trained on.
+    """
+    action = before.action
+    return Transition(
+        before.observation, (action.size, action.timing), float(action.logprob or 0.0),
+        float(action.value or 0.0), reward, generation,
+        tainted or action.logprob is None, before.equity,
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Updated:
     """An update happened: its number, the statistics of its last pass, the mean own reward, and a candidate's
@@ -90,6 +106,14 @@ class Updated:
     stats: UpdateStats
     mean_reward: float
     candidate: Weights | None
+
+
+def update_row(update: int, ts_ns: int, decisions: int, stats: UpdateStats, mean_reward: float) -> UpdateRow:
+    """An update as it is journaled."""
+    return UpdateRow(
+        update, ts_ns, decisions, stats.policy_loss, stats.value_loss, stats.entropy,
+        stats.approx_kl, stats.clip_fraction, finite(stats.explained_variance), mean_reward,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

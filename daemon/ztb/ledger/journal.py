@@ -95,13 +95,15 @@ def _by_table(group: _Group) -> dict[str, list[_Row]]:
 class Journal:
     """The journal of one run, open for writing. One process writes; any may read.
 
-    `reopen`: go on with the journal that is there, if one is. `tap`, where set, is called with each record in
-    order, on the caller's side: it may only count or enqueue.
+    `reopen`: go on with the journal that is there, if one is. `tell` is called with each record in order, on the
+    caller's side: it may only count or enqueue.
     """
 
-    def __init__(self, path: Path, reopen: bool = False) -> None:
+    def __init__(
+        self, path: Path, reopen: bool = False, tell: Callable[[Record], None] | None = None
+    ) -> None:
         self.path = path
-        self.tap: Callable[[Record], None] | None = None
+        self._tell = tell
         self._digest = hashlib.sha256()
         self._reopened = reopen and path.exists()
         self._seq = 0
@@ -131,8 +133,8 @@ class Journal:
             self._enter_in_digest()
         if len(self._group) >= _GROUP_ROWS:
             self.commit()
-        if self.tap is not None:
-            self.tap(record)
+        if self._tell is not None:
+            self._tell(record)
         return self._seq
 
     def commit(self) -> None:

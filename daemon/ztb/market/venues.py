@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from ztb.market.symbols import is_money
 
@@ -28,13 +30,23 @@ class VenueCosts:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyRights:
+    """Where a venue tells what a key may do: `call`, a method of ccxt's client, and how withdrawal is read off its
+    answer."""
+
+    call: str
+    may_withdraw: Callable[[Any], bool]
+
+
+@dataclass(frozen=True, slots=True)
 class Venue:
     """VenueCosts by kind of market; None where it has none of the kind. `counted`: its linear quantities are numbers of
-    contracts, not coins."""
+    contracts, not coins. `rights` is None where it cannot tell a key's."""
 
     spot: VenueCosts | None = None
     contracts: VenueCosts | None = None
     counted: bool = False
+    rights: KeyRights | None = None
 
 
 def _costs(
@@ -48,7 +60,13 @@ VENUES: dict[str, Venue] = {
     # Coinbase Pro's schedule of 2019, lowest tier but one; base increment 1e-8.
     "coinbase": Venue(_costs("0.0015", "0.0025", 1.0, "10", "1e-8")),
     # binance.com/en/fee/schedule, VIP 0, without the BNB discount; futures: binance.com/en/fee/futureFee, VIP 0.
-    "binance": Venue(_costs("0.001", "0.001", 1.0, "10"), _costs("0.0002", "0.0005", 0.5)),
+    "binance": Venue(
+        _costs("0.001", "0.001", 1.0, "10"),
+        _costs("0.0002", "0.0005", 0.5),
+        rights=KeyRights(
+            "sapi_get_account_apirestrictions", lambda told: bool(told.get("enableWithdrawals"))
+        ),
+    ),
     "binanceusdm": Venue(contracts=_costs("0.0002", "0.0005", 0.5)),
     "binancecoinm": Venue(contracts=_costs("0.0002", "0.0005", 0.5)),
     # bitflyer.com/en-jp/commission, spot, smallest volume; spread of its ticker in January 2018: 4 to 6 bps.
@@ -64,7 +82,14 @@ VENUES: dict[str, Venue] = {
     # bitstamp.net/fee-schedule of 2021, smallest volume.
     "bitstamp": Venue(_costs("0.005", "0.005", 3.0, "25", "1e-8")),
     # bybit.com, VIP 0.
-    "bybit": Venue(_costs("0.001", "0.001", 1.0), _costs("0.0002", "0.00055", 0.5)),
+    "bybit": Venue(
+        _costs("0.001", "0.001", 1.0),
+        _costs("0.0002", "0.00055", 0.5),
+        rights=KeyRights(
+            "private_get_v5_user_query_api",
+            lambda told: "Withdraw" in told["result"]["permissions"].get("Wallet", []),
+        ),
+    ),
     # okx.com/fees, regular user.
     "okx": Venue(_costs("0.0008", "0.001", 1.0, "10"), _costs("0.0002", "0.0005", 0.5), counted=True),
     # kucoin.com, gate.io and bitfinex.com, lowest tiers.
@@ -143,6 +168,12 @@ def venue_in_path(parts: tuple[str, ...], layout_venue: str | None) -> str | Non
             if name in VENUES and name != "unknown":
                 return piece
     return layout_venue
+
+
+def key_rights(venue: str) -> KeyRights | None:
+    """Where a venue, by ccxt's id, tells a key's rights; None if it cannot."""
+    known = VENUES.get(venue)
+    return None if known is None else known.rights
 
 
 def costs(venue: str, market: str) -> VenueCosts:

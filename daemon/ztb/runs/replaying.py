@@ -76,6 +76,17 @@ def replay(
         UsageError: An argument makes no sense, or `out` holds a run already.
         ConfigError: A setting is wrong, or there is no such strategy, or it is broken.
         DataError: The data cannot be read or cannot be traded on; the run's folder keeps how far it came.
+
+    Examples:
+        >>> run = ztb.replay(strategy="trend", start="2019-03-01")
+        >>> run.summary["status"], run.summary["symbol"], run.path.name.startswith("ztb-replay-")
+        ('complete', 'BTC/USD', True)
+        >>> run.trades.column_names[:6]
+        ['side', 'quantity', 'entry_time', 'entry_price', 'exit_time', 'exit_price']
+        >>> ztb.replay(config={"risk": {"max_exposur": 0.5}})
+        Traceback (most recent call last):
+        ...
+        ztb.errors.ConfigError: config: unknown key in risk: 'max_exposur'; did you mean 'max_exposure'?
     """
     settings = _given(
         {
@@ -108,12 +119,15 @@ def replay(
 def _run(request: ReplayRequest, history: History, directory: RunDirectory, told: Progress) -> dict[str, Any]:
     """The summary. What goes wrong on the way is raised as itself, with where to find how far it came."""
     try:
-        return await_anywhere(run_to_end(Replay(request, history, directory, told)))
+        return await_anywhere(run_to_end(Replay.over(request, history, directory, told)))
     except BaseExceptionGroup as group:
         error: BaseException = expected_error(group) or group
     except BaseException as single:  # noqa: BLE001 (raised again below)
         error = single
-    error.add_note(f"how far it came: ztb.load_run({str(directory.path)!r})")
+    if directory.journal.exists():
+        error.add_note(f"how far it came: ztb.load_run({str(directory.path)!r})")
+    elif not any(directory.path.iterdir()):
+        directory.path.rmdir()
     raise error from error.__cause__
 
 

@@ -207,10 +207,11 @@ def load_run(path: str | os.PathLike[str]) -> Run:
     `path`: the folder, such as `runs/replay-001`, or one of the files in it. UsageError: `path` is none; DataError:
     there is no run, or this ztb cannot read it.
 
-    >>> ztb.load_run("runs/no-such-run")
-    Traceback (most recent call last):
-    ...
-    ztb.errors.DataError: runs/no-such-run: no such folder; give the folder of a run, such as runs/replay-001
+    Examples:
+        >>> ztb.load_run("runs/no-such-run")
+        Traceback (most recent call last):
+        ...
+        ztb.errors.DataError: runs/no-such-run: no such folder; give the folder of a run, such as runs/replay-001
     """
     if not isinstance(path, (str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(

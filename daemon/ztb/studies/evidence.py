@@ -281,11 +281,13 @@ def _sentence(
     if deflated is None or verdict in ("too_short", "nothing_traded"):
         return said
     times = "one look" if looks == 1 else f"{looks:,} looks"
-    said += f" After {times}, the probability that it has any skill is {100 * deflated:.0f} %"
+    said += (
+        f" After {times}, the probability that it has any skill is {100 * deflated:.0f}\N{NO-BREAK SPACE}%"
+    )
     if chosen is not None:
         said += (
             f"; the best of {configurations} in one half of the time was below the middle in the other half in "
-            f"{100 * chosen.probability:.0f} % of ways to halve it"
+            f"{100 * chosen.probability:.0f}\N{NO-BREAK SPACE}% of ways to halve it"
         )
     beaten = [one.name for one in against if one.name != "flat" and one.p_value <= LEVEL]
     others = [one.name for one in against if one.name != "flat" and one.p_value > LEVEL]

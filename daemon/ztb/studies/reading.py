@@ -121,8 +121,12 @@ def load_study(path: str | Path) -> LoadedStudy:
     return LoadedStudy(path)
 
 
-def make_executor(name: ExecutorName, workers: int | None) -> Executor:
-    """Who runs the trials: `workers` at a time, as many as there are cores by default."""
+def make_executor(name: ExecutorName, workers: int | None, cluster: str | None) -> Executor:
+    """Who runs the trials: `workers` at a time, as many as there are cores by default; a cluster, if one is named."""
+    if cluster is not None:
+        from ztb.studies.cluster import RayCluster
+
+        return RayCluster(cluster, workers)
     if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers}: give 1 or more")
     if name == "here":
@@ -137,6 +141,7 @@ def run_study(
     resume: str | Path | None = None,
     executor: ExecutorName = "processes",
     workers: int | None = None,
+    cluster: str | None = None,
     keep: Keep = "best",
     listener: Listener = lambda _result, _progress: None,
     **settings: Any,
@@ -144,7 +149,8 @@ def run_study(
     """Run a study to its end; it comes back read.
 
     `spec`: a file, or what one holds; `settings` are keys of it, such as `folds=4`. `resume`: a folder to go on with,
-    in place of all of them. Errors: as `ztb study run` has exit codes for.
+    in place of all of them. `cluster`: a Ray cluster's HOST:PORT, `auto` for the one of this machine, `local` for a
+    node of our own. Errors: as `ztb study run` has exit codes for.
     """
     if resume is not None:
         if spec is not None or settings or out is not None:
@@ -154,12 +160,16 @@ def run_study(
     else:
         asked = _asked(spec, settings)
         directory = StudyDirectory.create(None if out is None else Path(out), asked.name)
-    made = make_executor(executor, workers)
+    made = make_executor(executor, workers, cluster)
     try:
         Study(asked, directory, made, keep, listener).run()
     finally:
         made.close()
-    return LoadedStudy(directory.path)
+    study = LoadedStudy(directory.path)
+    from ztb.studies.page import write_page  # it reads what is read here
+
+    write_page(study)
+    return study
 
 
 def _asked(spec: StudySpec | Mapping[str, Any] | str | Path | None, settings: Mapping[str, Any]) -> StudySpec:

@@ -88,8 +88,7 @@ class Study:
         for group in proposer.groups():
             self._try(group, proposer)
             self._tidy()
-        evidence = self.evidence()
-        summary = self._summary(evidence)
+        summary = {**self._summary(self.evidence()), "importance": proposer.importance()}
         self.directory.finish(summary)
         return summary
 

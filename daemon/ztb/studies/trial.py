@@ -151,7 +151,7 @@ def _replayed(order: TrialOrder, folder: Path) -> tuple[dict[str, Any], list[int
         pretrain_ns=fold.test_from - fold.train_from,
         embargo_ns=fold.embargo_ns,
     )
-    run = Replay(request, open_data(request), create_run_directory(folder, "replay"))
+    run = Replay.over(request, open_data(request), create_run_directory(folder, "replay"))
     summary = await_anywhere(run_to_end(run, is_look=False))
     decided: dict[str, list[Any]] = pq.read_table(
         run.directory.decisions, columns=["ts_ns", "equity"]

@@ -140,11 +140,12 @@ def equity_svg(ts_ns: NDArray[np.int64], lines: list[ChartLine], label: str) -> 
 
 
 class Scale:
-    """The vertical axis from `low` to `high`, top down."""
+    """The vertical axis from `low` to `high`, top down; its figures have so many `digits`."""
 
-    def __init__(self, low: float, high: float) -> None:
+    def __init__(self, low: float, high: float, digits: int = 0) -> None:
         self.low = low
         self.high = high
+        self.digits = digits
 
     def place(self, values: Floats) -> Floats:
         return _TOP + (self.high - values) / (self.high - self.low) * (_HEIGHT - _TOP - _BOTTOM)
@@ -155,7 +156,7 @@ class Scale:
         return join(
             [
                 f'<path class="grid" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"/>'
-                f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{texts.number(level, 0)}</text>'
+                f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{texts.number(level, self.digits)}</text>'
                 for level, y in zip(levels.tolist(), self.place(levels).tolist(), strict=True)
             ]
         )

@@ -190,8 +190,7 @@ def price_chart(run: RunData, common: dict[str, Any]) -> dict[str, Any]:
     """
     rows = extremes([run.marks.mid], _MOST_PRICES // 2)
     mid = run.marks.mid[rows]
-    tick = float(run.manifest.get("instrument", {}).get("tick_size", 0.0)) / 2.0
-    unit = max(tick, float(f"{float(np.nanmin(mid)) * _FINEST:.1g}"))
+    unit = price_unit(mid, float(run.manifest.get("instrument", {}).get("tick_size", 0.0)))
     return common | {
         "form": "money",
         "candles": {
@@ -200,6 +199,11 @@ def price_chart(run: RunData, common: dict[str, Any]) -> dict[str, Any]:
         },
         "fills": _fills(run),
     }  # fmt: skip
+
+
+def price_unit(mid: Floats, tick_size: float) -> float:
+    """To what prices are rounded for the page: half a tick, or what is nowhere seen if that is more."""
+    return max(tick_size / 2.0, float(f"{float(np.nanmin(mid)) * _FINEST:.1g}"))
 
 
 def _fills(run: RunData) -> dict[str, Any]:

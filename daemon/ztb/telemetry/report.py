@@ -50,6 +50,11 @@ def page(run: RunData) -> str:
     return fill(template, _head(run, figures) | _body(run, figures) | _code(run, figures))
 
 
+def style() -> Html:
+    """What every page of ours looks like."""
+    return Html(_asset("page/report.css"))
+
+
 def _asset(name: str) -> str:
     return (_HERE / name).read_text(encoding="utf-8")
 
@@ -170,7 +175,7 @@ def _code(run: RunData, figures: KeyFigures) -> dict[str, Html]:
         "run": run.name,
     }
     return {
-        "style": Html(_asset("vendor/uPlot.min.css") + _asset("page/report.css")),
+        "style": Html(_asset("vendor/uPlot.min.css") + style()),
         "data": embedded_json(data),
         "allowed": Html(" ".join(_digest(script) for script in scripts.values())),
         **{name: Html(script) for name, script in scripts.items()},

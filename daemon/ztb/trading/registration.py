@@ -7,9 +7,12 @@ is that import, and Gymnasium takes a third of a second that most programs do no
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from importlib.machinery import ModuleSpec
-from types import ModuleType
+
+TYPE_CHECKING = False  # typing itself would take longer to import than all the rest
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
 
 ENVIRONMENT_ID = "ztb/Trading-v0"
 _GYMNASIUM = "gymnasium"

@@ -37,7 +37,7 @@ FLAGS = {
 def prepare(data: Path, out: Path, flags: dict[str, Any] = FLAGS) -> tuple[Replay, RunDirectory]:
     request = ReplayRequest(load_config(None, flags, {}).config, (data,), 0)
     directory = create_run_directory(out, "replay")
-    return Replay(request, open_data(request), directory), directory
+    return Replay.over(request, open_data(request), directory), directory
 
 
 def rows(directory: RunDirectory, record: type[Any], where: str = "") -> list[Any]:

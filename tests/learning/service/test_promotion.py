@@ -70,12 +70,19 @@ class Desk:
         alarms = Alarms(RULES, greatest_entropy(SHAPE.heads))
         shelf: Any = self.shelf
         journal: Any = SimpleNamespace(append=self.rows.append)
-        self.promotion = Promotion(self.policy, self.lineage, alarms, journal, shelf, dict)
         self.alerts: list[tuple[str, str]] = []
-        self.promotion.alert = lambda key, text: self.alerts.append((key, text))
+        self.promotion = Promotion(
+            policy=self.policy,
+            lineage=self.lineage,
+            alarms=alarms,
+            journal=journal,
+            store=shelf,
+            extra_state=dict,
+            alert=lambda key, text: self.alerts.append((key, text)),
+        )
         self.told: list[Incumbent] = []
-        self.promotion.on_serving = self.told.append
-        self.promotion.begin(0, "random", {"of": 0})
+        learner: Any = SimpleNamespace(serve=self.told.append)
+        self.promotion.begin(0, "random", {"of": 0}, learner)
         self.decision = -1
 
     def make(self, update: int, era: int = 0, weights: Weights | None = None) -> bool:

@@ -29,6 +29,14 @@ def test_one_address_left_out_is_refused_by_name_and_all_replaced_are_taken():
         client_factory(ClientSettings("binance", {**options, "urls": urls}, LOOPBACK))()
 
 
+def test_a_sandbox_is_the_venues_test_system_and_refused_where_there_is_none():
+    options = client_options("127.0.0.1", 9, Credentials())
+    made = client_factory(ClientSettings("binance", options, LOOPBACK, sandbox=True))()
+    assert made.urls["api"] == made.urls["test"] and "sapi" not in made.urls["api"]
+    with pytest.raises(ConfigError, match=r"market\.sandbox: ccxt knows no sandbox of kraken"):
+        client_factory(ClientSettings("kraken", {}, None, sandbox=True))()
+
+
 def test_a_host_in_a_template_is_looked_at_with_its_name():
     refuse_other_hosts({"api": {"rest": "https://{hostname}/v5"}}, "127.0.0.1", LOOPBACK)
     with pytest.raises(ConfigError, match=r"leads to www\.okx\.com"):

@@ -40,7 +40,7 @@ async def test_the_daemon_on_history_is_the_replay_bit_for_bit(write_bars, tmp_p
     summary = await daemon.run()
     request = ReplayRequest(load_config(None, {"strategy.name": "ema_cross"}, {}).config, (data,), seed=0)
     (tmp_path / "replay").mkdir()
-    replay = await run_to_end(Replay(request, open_data(request), RunDirectory(tmp_path / "replay")))
+    replay = await run_to_end(Replay.over(request, open_data(request), RunDirectory(tmp_path / "replay")))
     assert summary["journal_sha256"] == replay["journal_sha256"]
     assert summary["fills"] == replay["fills"] > 0 and summary["status"] == "complete"
 

@@ -67,12 +67,28 @@ def test_the_limit_bounds_order_and_position():
     assert limited(RiskLimits(), 1e9, 10_000.0).max_exposure == RiskLimits().max_exposure
 
 
+@pytest.mark.parametrize(
+    ("flags", "named"), [(("--sandbox",), True), ((), False)], ids=["a sandbox", "the venue itself"]
+)
+def test_the_phrase_names_a_key_whose_rights_the_venue_cannot_tell(tmp_path, flags, named):
+    (tmp_path / "binance.json").write_text('{"market": {"venue": "binance", "symbol": "BTC/USDT"}}')
+    key = "a-key-of-an-account"
+    done = subprocess.run(
+        [sys.executable, "-m", "ztb", "arm", "--run", "run", "--limit", "250", "--config", "binance.json", *flags],
+        cwd=tmp_path, text=True, input=phrase(account_of(key), 250.0, not named) + "\n", capture_output=True,
+        check=False, env=environment(ZTB_SECRET_EXCHANGE_API_KEY=key),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert ("cannot tell what the key may do" in done.stderr) is named
+    assert phrase(account_of(key), 250.0, True) != phrase(account_of(key), 250.0, False)
+
+
 @pytest.mark.parametrize(("typed", "code"), [("yes", 2), (None, 0)])
 def test_only_the_very_phrase_arms(tmp_path, typed, code):
     key = "a-key-of-an-account"
     done = subprocess.run(
         [sys.executable, "-m", "ztb", "arm", "--run", "run", "--limit", "250"], cwd=tmp_path, text=True,
-        input=(typed or phrase(account_of(key), 250.0)) + "\n", capture_output=True, check=False,
+        input=(typed or phrase(account_of(key), 250.0, True)) + "\n", capture_output=True, check=False,
         env=environment(ZTB_SECRET_EXCHANGE_API_KEY=key),
     )  # fmt: skip
     assert done.returncode == code, done.stderr

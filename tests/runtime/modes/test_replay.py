@@ -32,7 +32,7 @@ def run(data: Path, out: Path, seed: int = 0, **flags: Any) -> tuple[dict[str, A
     ).config
     request = ReplayRequest(config, (data,), seed)
     directory = create_run_directory(out, "replay")
-    summary = asyncio.run(run_to_end(Replay(request, open_data(request), directory)))
+    summary = asyncio.run(run_to_end(Replay.over(request, open_data(request), directory)))
     return summary, directory
 
 

@@ -17,12 +17,12 @@ from ztb.ledger.capital import Opening
 from ztb.ledger.journal import Journal, JournalReader
 from ztb.ledger.records import DecisionRow, FillRow, GenerationRow, MarkRow, OrderRow, UpdateRow
 from ztb.ledger.run_directory import RunDirectory
+from ztb.runtime.build.context import initial_policy
 from ztb.runtime.clock import SystemClock
 from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
 from ztb.runtime.daemon.observers import configured_observers
-from ztb.runtime.modes.replay import ReplayRequest, frame_of, open_data, origin_for
+from ztb.runtime.modes.replay import ReplayRequest, open_data, replay_context
 from ztb.runtime.recovery.past import read_past
-from ztb.runtime.recovery.resuming import resumed_origin
 from ztb.runtime.session import Session
 from ztb.runtime.sources.history import HistorySource
 from ztb.telemetry.web.server import WebObserver
@@ -38,26 +38,18 @@ def life(data: Path, out: Path, strategy: str, **settings) -> tuple[Daemon, Gate
     history = open_data(request)
     out.mkdir(exist_ok=True)
     past = read_past(out / "journal.sqlite")
-    frame = frame_of(request, history, RunDirectory(out))
-    trade_from = past.last_ts_ns + 1 if past and past.orders else 0
-    frame = replace(
-        frame,
+    directory = RunDirectory(out)
+    context = replay_context(request, history, directory, lambda _name, _done: None)
+    context = replace(
+        context,
         mode="paper",
+        initial_policy=initial_policy(context.assembly, None, directory=directory, past=past),
         past=past,
         opening=Opening(Decimal(10_000)),
-        trade_from_ns=trade_from,
+        trade_from_ns=past.last_ts_ns + 1 if past and past.orders else 0,
         paced=False,
     )
-    make = origin_for(request, history, frame, lambda _name, _done: None)
-
-    def origin(shape, schema_hash):
-        if past is None:
-            return make(shape, schema_hash)
-        found = resumed_origin(frame.directory, past, shape, schema_hash, None)
-        assert found is not None or not past.generations
-        return found or make(shape, schema_hash)
-
-    session = Session(frame, origin)
+    session = Session.open(context)
     source = Gated(HistorySource(history, 1))
     return Daemon(session, source, SystemClock(), DaemonOptions("test", lambda: config)), source
 
@@ -113,7 +105,7 @@ async def test_what_grows_with_the_months_does_not_stay_in_memory_once_it_runs(w
     async with running(daemon, source) as run:
         await run.step(WARM + 40)
     again, source = life(data, tmp_path / "run", "random_walk")
-    past = again.session.frame.past
+    past = again.session.context.past
     assert past is not None and past.orders and past.booked and len(past.marks.rows) > 1
     async with running(again, source) as run:
         await run.step(WARM + 45)

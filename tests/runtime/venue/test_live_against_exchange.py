@@ -14,6 +14,7 @@ from runtime.venue.live_runs import (
     ledger_of,
     make_live,
     secrets,
+    settings,
     trading,
     venue_holds,
     write_config,
@@ -134,6 +135,16 @@ async def test_money_that_moved_without_us_halts(tmp_path):
             await asyncio.to_thread(client.create_order, "BTC/USDT", "market", "sell", 0.01)
             await until(lambda: daemon.snapshot().state == "halted")
         assert "mismatch" in {row.kind for row in rows(tmp_path, NoteRow)}
+
+
+async def test_in_a_sandbox_which_cannot_tell_the_keys_rights_it_trades_and_says_so(tmp_path):
+    async with LocalExchange(seed=6, credentials=Credentials(withdrawals=True)) as exchange:
+        options = exchange.ccxt_options()
+        market = {**settings(options)["market"], "sandbox": True}
+        async with trading(await make_live(tmp_path, options, market=market)) as daemon:
+            await until(lambda: daemon.session.books.orders >= 1)
+            alerts = daemon.snapshot().alerts
+    assert [alert.severity for alert in alerts if alert.key == "key_rights_unknown"] == ["warning"]
 
 
 async def test_without_arming_or_with_a_key_that_may_withdraw_it_does_not_start(tmp_path):

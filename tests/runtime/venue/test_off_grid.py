@@ -37,7 +37,7 @@ class Books:
         self.account = Account(INSTRUMENT, CASH)
         self.account.hold(Decimal(1))
         self.broker = VenueBroker(None, None, INSTRUMENT, PREFIX, Wall(), 5.0)
-        self.broker.doors = _Doors()
+        self.broker.connect(_Doors())
         self.broker.account["cash"], self.broker.account["position"] = float(CASH), 1.0
         self.books = Bookkeeper(self.journal, self.account, "test")
 

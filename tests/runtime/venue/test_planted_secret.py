@@ -22,6 +22,7 @@ from ztb.control import Halt, Status
 from ztb.errors import InvariantError, VenueError
 from ztb.ledger.run_directory import RunDirectory
 from ztb.runtime.clock import SystemClock
+from ztb.runtime.daemon.component import Component
 from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
 from ztb.runtime.daemon.observers import configured_observers
 from ztb.runtime.modes.live import live_daemon
@@ -134,12 +135,13 @@ def test_an_error_that_ends_the_command_is_said_without_it(monkeypatch, capsys, 
 
 
 def test_a_contradiction_that_holds_it_is_latched_and_journaled_without_it(tmp_path, write_bars):
-    daemon, source = make_daemon(write_bars(100), tmp_path, "hold", redact=Redactor([SECRET]))
+    class Contradicting(Component):
+        def tick(self) -> None:
+            raise InvariantError(f"what {SECRET}")
 
-    def contradict() -> None:
-        raise InvariantError(f"what {SECRET}")
-
-    daemon.looks.append(contradict)
+    daemon, source = make_daemon(
+        write_bars(100), tmp_path, "hold", redact=Redactor([SECRET]), components=[Contradicting()]
+    )
     source.all()
     with pytest.raises(ExceptionGroup):
         asyncio.run(daemon.run())

@@ -107,6 +107,25 @@ def test_orders_and_trades_reach_the_table():
     run_virtual(run())
 
 
+def test_trades_without_ids_are_asked_for_and_a_stream_that_brings_them_is_not_deaf():
+    async def run() -> None:
+        async with listening() as it:
+            it.table.add(buy(1))
+            it.made[0].orders.put_nowait({"id": "1", "clientOrderId": f"{PREFIX}1", "status": "open"})
+            await asyncio.sleep(6.0)
+            asked = it.asked
+            it.stream.missed(7)
+            it.made[0].trades.put_nowait({**trade(7), "id": None})
+            await asyncio.sleep(0.1)
+            assert it.kinds == ["Accepted"] and it.asked == asked + 1
+            it.table.traded(trade(7))  # as REST has it
+            it.stream.missed(7)
+            await asyncio.sleep(30.0)
+            assert it.kinds == ["Accepted", "Filled"] and it.stream.reconnects == 0
+
+    run_virtual(run())
+
+
 def test_what_was_before_it_listens_is_asked_for_only_once_it_listens():
     async def run() -> None:
         it = Listening()

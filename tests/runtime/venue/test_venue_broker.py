@@ -259,3 +259,44 @@ def test_orders_are_sent_in_the_venues_words():
 def test_a_trade_id_that_is_no_number_has_one_all_the_same():
     assert fill_id({"id": "123"}) == 123
     assert fill_id({"id": "a-b"}) != fill_id({"id": "a-c"}) and 0 < fill_id({"id": "a-b"}) < 2**63
+
+
+TRADE = {
+    "order": "1",
+    "timestamp": 1_700_000_000_000,
+    "side": "buy",
+    "price": 60_000.0,
+    "amount": 0.004,
+    "cost": 240.0,
+}
+
+
+def filled_by(*trades: dict) -> tuple[Desk, list[Filled]]:
+    desk = Desk(FakeAccount())
+    order = desk.broker.table.add(buy(1))
+    desk.broker.table.told({"id": "1", "clientOrderId": order.client_id, "status": "open"}, 77)
+    for trade in trades:
+        desk.broker.table.traded(trade)
+    desk.collect()
+    return desk, [event for event in desk.events if isinstance(event, Filled)]
+
+
+def test_a_fill_without_an_id_counts_once_however_often_it_is_told():
+    _, fills = filled_by(TRADE, dict(TRADE), {**TRADE, "timestamp": TRADE["timestamp"] + 1})
+    assert [fill.lots for fill in fills] == [400, 400] and len({fill.fill_id for fill in fills}) == 2
+
+
+def test_a_fill_without_a_price_is_booked_at_cost_over_quantity():
+    _, fills = filled_by({**TRADE, "id": "5", "price": None})
+    assert [fill.price_ticks for fill in fills] == [6_000_000]
+
+
+def test_a_fill_without_price_and_cost_is_not_booked_and_ends_nothing():
+    trade = {**TRADE, "id": "5", "price": None, "cost": None}
+    desk, fills = filled_by(trade)
+    assert fills == [] and list(desk.broker.table.foreign.values()) == [trade]
+
+
+def test_a_fill_without_a_time_is_of_when_the_venue_last_spoke_of_its_order():
+    _, fills = filled_by({**TRADE, "id": "5", "timestamp": None})
+    assert [fill.ts_ns for fill in fills] == [77]

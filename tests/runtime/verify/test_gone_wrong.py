@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.daemons import until
+from runtime.daemons import Hearing, until
 from runtime.verify.sessions import alter, ask, configured, decide, kinds, rows, start
 from runtime.verify.test_relearning import learnt_to, relearn
 from ztb.control import Freeze, Unfreeze
@@ -47,7 +47,7 @@ async def steered(daemon: Daemon) -> None:
         if isinstance(record, NoteRow):
             heard.append(record.kind)
 
-    daemon.hears.append(hear)
+    daemon.session.context.broadcast.watch(Hearing(hear))
     await until(lambda: session.lineage.made >= 3)
     spoil(daemon)
     await until(lambda: "learner_made_anew" in heard)

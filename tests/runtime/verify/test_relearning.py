@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.daemons import until
+from runtime.daemons import Hearing, until
 from runtime.verify.sessions import alter, ask, configured, decide, kinds, rows, start
 from ztb.cli import run
 from ztb.control import Freeze, Promote, Rollback, Unfreeze
@@ -53,7 +53,7 @@ async def learnt_to(daemon: Daemon, decision: int) -> None:
         if isinstance(record, GenerationRow) and record.event == "made":
             reached.append(json.loads(record.detail)["trained_to_decision"])
 
-    daemon.hears.append(hear)
+    daemon.session.context.broadcast.watch(Hearing(hear))
     await until(lambda: reached[-1] >= decision)
 
 

@@ -105,3 +105,11 @@ def test_texts_are_kept_without_secrets():
     feed.record(msgspec.structs.replace(generation_row(), detail='{"reason": "hunter2-hunter2"}'))
     history = feed.history()
     assert history["alerts"][0][2] == "[secret] was refused" and history["generations"][0][3] == "[secret]"
+
+
+def test_warming_up_is_not_drawn():
+    feed = PageFeed(Redactor())
+    feed.sample(snapshot(last_tick_ns=START_NS, decisions=0))
+    assert feed.history()["marks"] == []
+    feed.sample(snapshot(last_tick_ns=START_NS + SECOND_NS, decisions=1))
+    assert [row[0] for row in feed.history()["marks"]] == [START_NS / 1e9 + 1]

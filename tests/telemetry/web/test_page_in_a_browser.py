@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from telemetry.made_up import START_NS, fill_row, snapshot
+from telemetry.made_up import SECOND_NS, START_NS, fill_row, snapshot
+from telemetry.seeing import FAULTS, FOCUSED, REACHABLE
 from telemetry.web.served import Served
 
 playwright = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
@@ -70,10 +71,10 @@ async def test_everything_is_drawn_and_nothing_is_asked_of_others():
             await page.wait_for_selector("#link.good")
             for chart in CHARTS:
                 assert await page.evaluate(COLOURS, chart) > 2, chart
-            assert await page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
-            text = await page.inner_text("body")
+            assert await page.evaluate(FAULTS) == []
+            text = (await page.inner_text("body")).replace("\xa0", " ")
             for words in ("10,012.60", "Against hold", "Against generation 0, full size", "What capital each expert has", "trend",
-                          "12.50 %", "generation 3, leads", "7.389", "Learning", "interval \u22120.20 % to 0.40 %", "orders per minute", "55 of 60",
+                          "12.50 %", "generation 3, leads", "7.389", "nobody: flat", "62.50 %", "Candles of", "Learning", "interval \u22120.20 % to 0.40 %", "orders per minute", "55 of 60",
                           "rolled back", "drawdown 18 % is near the limit", "Generation 3 serves", "stale"):  # fmt: skip
                 assert words in text, words
             assert await page.locator("#limits progress.near").count() == 1
@@ -125,3 +126,49 @@ async def test_a_daemon_that_has_just_started_is_shown_as_it_is():
         await page.wait_for_selector("#link.good")
         assert "No alerts." in await page.inner_text("body") and page.faults == []
         assert not await page.locator("#h-learning").is_visible()
+
+
+async def test_why_it_halted_stands_on_top_and_commands_are_marked():
+    served = Served()
+    served.live_a_day()
+    served.now = snapshot(state="halted", halted_because="going on holiday; `ztb resume` ends it")
+    async with chromium(served) as browser:
+        for size in SIZES:
+            page = await open_page(browser, served, size)
+            await page.wait_for_selector("#link.good")
+            assert await page.inner_text("#state") == "halted"
+            assert await page.inner_text("#halted code") == "ztb resume"
+            assert await page.inner_text("#halted") == "going on holiday; ztb resume ends it"
+            assert (await page.locator("#halted").bounding_box())["y"] < 400
+            assert await page.evaluate(FAULTS) == []
+
+
+async def test_a_keyboard_reaches_everything_in_order_and_is_seen_there():
+    served = Served()
+    served.live_a_day()
+    async with opened(served) as page:
+        await page.wait_for_selector("#link.good")
+        count = await page.evaluate(REACHABLE)
+        assert count >= len(CHARTS)
+        for expected in range(count):
+            await page.keyboard.press("Tab")
+            assert await page.evaluate(FOCUSED) == [expected, True]
+        await page.focus("#price")
+        await page.keyboard.press("PageDown")
+        await page.wait_for_selector("#price .tip:not([hidden])")
+        assert "sold 0.01 at" in await page.inner_text("#price .tip")
+
+
+async def test_a_gap_is_a_gap():
+    served = Served()
+    for minute in (*range(60), *range(600, 660)):
+        served.observer._feed.sample(snapshot(last_tick_ns=START_NS + minute * 60 * SECOND_NS))
+    async with opened(served) as page:
+        await page.wait_for_selector("#link.good")
+        await page.focus("#equity")
+        # The cursor stands in the middle of the rows, which is the row that breaks the lines.
+        await page.keyboard.press("ArrowRight")
+        await page.keyboard.press("ArrowLeft")
+        assert "account" not in await page.inner_text("#equity .tip")
+        await page.keyboard.press("ArrowRight")
+        assert "account" in await page.inner_text("#equity .tip")

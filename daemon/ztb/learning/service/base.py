@@ -18,8 +18,8 @@ class Learning:
 
     generation = 0
     updates = 0
-    guide: HyperparameterSchedule | None = None
-    """Who guides the learner, and can make it need less memory."""
+    relief: LearnerBase | None = None
+    """What can make the learner need less memory."""
     process_ids: tuple[int, ...] = ()
     """Processes that learn for this one."""
     waiting = 0
@@ -67,10 +67,30 @@ class Learning:
 
 
 class LearnerBase(Learning):
-    """Learning whose generations `promotion` carries out; told to, it freezes itself when it is clear that it hurts."""
+    """Learning whose generations `promotion` carries out, guided by `guide`; told to, it freezes itself when it is
+    clear that it hurts.
+    """
 
-    def __init__(self, promotion: Promotion) -> None:
+    def __init__(self, promotion: Promotion, guide: HyperparameterSchedule) -> None:
         self.promotion = promotion
+        self.relief = self
+        self._guide = guide
+
+    def shrink(self, used_gb: float) -> None:
+        """See `guards.Relief`."""
+        self._guide.shrink(used_gb)
+
+    def pause(self, used_gb: float) -> None:
+        """See `guards.Relief`."""
+        self._guide.pause(used_gb)
+        self.checkpoint()
+
+    def resume(self, used_gb: float) -> None:
+        """See `guards.Relief`."""
+        self._guide.resume(used_gb)
+
+    def checkpoint(self) -> None:
+        """Save what was learnt since the last candidate."""
 
     @property
     def frozen(self) -> bool:

@@ -27,8 +27,6 @@ class HyperparameterSchedule:
         self, note: Note, profile: str | None = None, detector: RegimeDetector | None = None
     ) -> None:
         self.paused = False
-        self.checkpoint: Callable[[], None] = lambda: None
-        """Saves what was learnt; set by whoever has it."""
         self._note = note
         self._detector = detector
         self._profile = _place(detector.condition if detector else profile)
@@ -55,10 +53,9 @@ class HyperparameterSchedule:
         self._note("memory_shrink", {"used_gb": used_gb, "halvings": self._halvings})
 
     def pause(self, used_gb: float) -> None:
-        """Memory is shorter: save what was learnt, and learn no more for now."""
+        """Memory is shorter: learn no more for now."""
         self.paused = True
         self._note("memory_pause", {"used_gb": used_gb})
-        self.checkpoint()
 
     def resume(self, used_gb: float) -> None:
         """There is room again."""

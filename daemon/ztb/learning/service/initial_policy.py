@@ -51,7 +51,7 @@ def parse_span(text: str | None, flag: str = "--pretrain") -> int:
 
 
 def random_origin(
-    shape: NetworkShape, seed: int, make: MakeNetwork | None, orthogonal: bool = True
+    shape: NetworkShape, seed: int, make: MakeNetwork | None, orthogonal: bool
 ) -> InitialPolicy:
     """A policy that knows nothing, and says so."""
     return InitialPolicy(RANDOM, first_weights(shape, seed, make, orthogonal))

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from ztb.learning.candidate_evaluation import CandidateEvaluation, Incumbent
 from ztb.learning.gate.candidate import Verdict
-from ztb.learning.online import Dropped, LearnerCounts, OnlineLearner, Updated
+from ztb.learning.online import Dropped, LearnerCounts, OnlineLearner, Updated, transition_of
 from ztb.learning.regime import guided
 from ztb.learning.service.base import LearnerBase
 from ztb.learning.service.hyperparameter_schedule import HyperparameterSchedule
-from ztb.learning.service.promotion import Candidate, Promotion, transition_of
+from ztb.learning.service.promotion import Candidate, Promotion
 from ztb.market.ticks import Ticks
 from ztb.trading.lane import Decided
 from ztb.trading.ppo.config import PPOOptions
@@ -27,15 +27,12 @@ class InlineLearning(LearnerBase):
         options: tuple[PPOOptions, ...],
     ) -> None:  # fmt: skip
         """`options`: what the guide chooses from."""
-        self.guide = self._guide = guide
-        guide.checkpoint = self._checkpoint
         self._options = options
-        super().__init__(promotion)
+        super().__init__(promotion, guide)
         self._learner = learner
         self._contest = contest
         self._verdicts: deque[Verdict] = deque()
         self._era = 0
-        promotion.on_serving = self._take_serving
 
     @property
     def updates(self) -> int:  # type: ignore[override]
@@ -51,7 +48,7 @@ class InlineLearning(LearnerBase):
 
     def begin(self, ts_ns: int, origin: str) -> None:
         """See `Learning`."""
-        self.promotion.begin(ts_ns, origin, self._learner.updater.state())
+        self.promotion.begin(ts_ns, origin, self._learner.updater.state(), self)
 
     def ticks(self, ticks: Ticks, view: NDArray[np.void]) -> None:
         """See `Learning`."""
@@ -103,12 +100,13 @@ class InlineLearning(LearnerBase):
         while self._verdicts:
             self.promotion.conclude(self._verdicts.popleft())
 
-    def _take_serving(self, serving: Incumbent) -> None:
+    def serve(self, serving: Incumbent) -> None:
+        """See `ToldWhoServes`."""
         self._era = serving.era
         serving.guide(self._learner)
         self._verdicts.extend(self._contest.serve(serving))
 
-    def _checkpoint(self) -> None:
+    def checkpoint(self) -> None:
         """What was learnt since the last generation is kept, without a trial."""
         updater = self._learner.updater
         self.promotion.keep(updater.weights(), self.updates, updater.state())

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.learning.online import LearnerCounts
+from ztb.learning.online import LearnerCounts, transition_of
 from ztb.learning.process.messages import NEVER, Completed, LearnerReport
 from ztb.learning.process.supervisor import Event, LearnerProcess
 from ztb.learning.service.base import LearnerBase
 from ztb.learning.service.hyperparameter_schedule import HyperparameterSchedule
-from ztb.learning.service.promotion import Candidate, Promotion, transition_of
+from ztb.learning.service.promotion import Candidate, Promotion
 from ztb.market.ticks import Ticks
 from ztb.trading.lane import Decided
 
@@ -77,9 +77,7 @@ class ProcessLearning(LearnerBase):
         self.updates = 0
         self._updater_state = updater_state
         self.process = process
-        self.guide = self._guide = guide or HyperparameterSchedule(promotion.note)
-        self._guide.checkpoint = self._checkpoint
-        super().__init__(promotion)
+        super().__init__(promotion, guide or HyperparameterSchedule(promotion.note))
         self._least_waiting = least_waiting
         self._watch_every_s = watch_every_s
         self._clock = clock
@@ -87,12 +85,11 @@ class ProcessLearning(LearnerBase):
         self._now_ns = 0
         self._watch_at = 0.0
         self._finished = False
-        promotion.on_serving = process.serve
 
     def begin(self, ts_ns: int, origin: str) -> None:
         """See `Learning`."""
         self._now_ns = ts_ns
-        self.promotion.begin(ts_ns, origin, self._updater_state)
+        self.promotion.begin(ts_ns, origin, self._updater_state, self.process)
         self._watch()
 
     def ticks(self, ticks: Ticks, view: NDArray[np.void]) -> None:
@@ -144,7 +141,7 @@ class ProcessLearning(LearnerBase):
     def left_out(self) -> LearnerCounts:  # type: ignore[override]
         return self.process.left_out
 
-    def _checkpoint(self) -> None:
+    def checkpoint(self) -> None:
         """The learner's last state is kept as a generation, without a trial."""
         state = self.process.state()
         if state["updater"] is not None:

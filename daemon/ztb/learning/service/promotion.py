@@ -10,20 +10,17 @@ import contextlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
-
-import structlog
+from typing import Any, Protocol
 
 from ztb.errors import InvariantError, UsageError
 from ztb.learning.alarms import Alarms, Expectation
 from ztb.learning.candidate_evaluation import Incumbent
 from ztb.learning.gate.candidate import SUPERSEDED, Verdict, fault
 from ztb.learning.generations import GenerationInfo, Lineage, ServedPolicy
-from ztb.learning.online import Dropped, Transition
+from ztb.learning.online import Dropped, update_row
 from ztb.learning.service.generation_store import PROMOTED, TESTING, GenerationStore
 from ztb.ledger.journal import Journal
-from ztb.ledger.performance import finite
-from ztb.ledger.records import GenerationRow, NoteRow, UpdateRow, detail_text
+from ztb.ledger.records import GenerationRow, NoteRow, detail_text
 from ztb.trading.lane import Decided
 from ztb.trading.policy.network import weight_shapes
 from ztb.trading.policy.weights import Weights
@@ -66,19 +63,6 @@ class _Known:
     updater_state: dict[str, Any] | None
 
 
-def transition_of(before: Decided, generation: int, reward: float, tainted: bool) -> Transition:
-    """The decision `before`, by `generation`, as the learner wants it.
-
-    An action without a log-prob is not the policy's own (a rule overruled it) and is not trained on.
-    """
-    action = before.action
-    return Transition(
-        before.observation, (action.size, action.timing), float(action.logprob or 0.0),
-        float(action.value or 0.0), reward, generation,
-        tainted or action.logprob is None, before.equity,
-    )  # fmt: skip
-
-
 UPDATE_DROPPED, MADE_ANEW = "update_dropped", "learner_made_anew"
 """Kinds of the notes that an update was dropped since something was not finite, and that the learner begins anew from
 a generation, as of an era."""
@@ -88,11 +72,17 @@ _LINE = 8
 """Generations that served, kept in memory to go back to; older ones are on disk."""
 
 
+class ToldWhoServes(Protocol):
+    """A learner, or the process that it is in."""
+
+    def serve(self, serving: Incumbent) -> object:
+        """Another generation serves from the next decision on."""
+
+
 class Promotion:
     """Carries out verdicts and alarms, swaps the policy, journals, and hands generations to the store.
 
-    `on_serving` is told who serves, whenever that changes; `alert` (key, text) what somebody should look at. While
-    `frozen`, nobody is promoted but by hand.
+    `alert` (key, text) hears what somebody should look at. While `frozen`, nobody is promoted but by hand.
     """
 
     def __init__(
@@ -103,14 +93,15 @@ class Promotion:
         journal: Journal,
         store: GenerationStore,
         extra_state: Callable[[], dict[str, Any]],
+        alert: Callable[[str, str], None],
         stop_if_not_helping: bool = False,
     ) -> None:
         self.policy = policy
         self.stop_if_not_helping = stop_if_not_helping
         self.store = store
         self.frozen = False
-        self.on_serving: Callable[[Incumbent], None] = lambda _serving: None
-        self.alert: Callable[[str, str], None] = _log
+        self.alert = alert
+        self._learner: ToldWhoServes | None = None
         self._lineage = lineage
         self._alarms = alarms
         self._journal = journal
@@ -125,8 +116,17 @@ class Promotion:
     def _era(self) -> int:
         return len(self._trails) - 1
 
-    def begin(self, ts_ns: int, origin: str, updater_state: dict[str, Any] | None) -> None:
-        """Journal and save generation 0, made before the first decision; `origin` says how."""
+    def begin(
+        self,
+        ts_ns: int,
+        origin: str,
+        updater_state: dict[str, Any] | None = None,
+        learner: ToldWhoServes | None = None,
+    ) -> None:
+        """Journal and save generation 0, made before the first decision; `origin` says how. `learner` hears of others
+        that come to serve.
+        """
+        self._learner = learner
         info = self.policy.info
         self._line = [_Known(info, 0, -1, ts_ns, updater_state)]
         self._now = DecisionPoint(ts_ns, -1)
@@ -172,7 +172,7 @@ class Promotion:
         self.alert(
             MADE_ANEW, f"the learner had gone wrong and begins anew from generation {good.info.number}"
         )
-        self.on_serving(replace(_serving(good, self._era, set_back=True), updater_state=None, anew=True))
+        self._tell(replace(_serving(good, self._era, set_back=True), updater_state=None, anew=True))
 
     def made(self, candidate: Candidate) -> bool:
         """A candidate has been made: number, journal and save it. Whether it may be tested at all.
@@ -332,7 +332,7 @@ class Promotion:
         self._lineage.served.append(known.info.number)
         self._line = [*self._line[1 - _LINE :], known]
         self._alarms.begin(expectation, probation)
-        self.on_serving(_serving(known, self._era, set_back))
+        self._tell(_serving(known, self._era, set_back))
 
     def _find(self, generation: int) -> _Known:
         """A generation of this run, from memory or from disk."""
@@ -346,6 +346,10 @@ class Promotion:
         state, descent = self.store.load(generation), self._lineage.known[generation]
         info = GenerationInfo(generation, descent.parent, state["weights"], descent.sha256)
         return _Known(info, state["updates"], state["trained_to"], state["trained_to_ns"], state["updater"])
+
+    def _tell(self, serving: Incumbent) -> None:
+        if self._learner is not None:
+            self._learner.serve(serving)
 
     def _write(self, generation: int, event: str, detail: Mapping[str, Any]) -> None:
         descent, text = self._lineage.known[generation], detail_text(detail)
@@ -365,21 +369,8 @@ class Promotion:
         self.store.put(known.info, state, marks, metrics)
 
 
-def update_row(update: int, ts_ns: int, decisions: int, stats: UpdateStats, mean_reward: float) -> UpdateRow:
-    """An update as it is journaled."""
-    return UpdateRow(
-        update, ts_ns, decisions, stats.policy_loss, stats.value_loss, stats.entropy,
-        stats.approx_kl, stats.clip_fraction, finite(stats.explained_variance), mean_reward,
-    )  # fmt: skip
-
-
 def _training(known: _Known) -> dict[str, int]:
     return {"trained_to_decision": known.trained_to, "trained_to_ns": known.trained_to_ns}
-
-
-def _log(key: str, text: str) -> None:
-    """Where nobody else is told."""
-    structlog.get_logger().warning("alert", severity="warning", key=key, text=text)
 
 
 _STANDARD_ERRORS = 3.0

@@ -101,16 +101,18 @@ ClientFactory: TypeAlias = Callable[[], VenueClient]
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """A venue by ccxt's id, with options for its constructor. `allowed_hosts` None: the venue's own."""
+    """A venue by ccxt's id, with options for its constructor. `allowed_hosts` None: the venue's own. `sandbox`: its
+    test system."""
 
     venue: str
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     allowed_hosts: Collection[str] | None = None
     cache_trades: int = 100_000
+    sandbox: bool = False
 
 
 def client_factory(settings: ClientSettings) -> ClientFactory:
-    """Makes clients of one venue. ConfigError if ccxt does not know it, or if a URL leads elsewhere."""
+    """Makes clients of one venue. ConfigError if ccxt does not know it or its sandbox, or if a URL leads elsewhere."""
     import ccxt.pro
 
     if settings.venue not in ccxt.pro.exchanges:
@@ -123,11 +125,21 @@ def client_factory(settings: ClientSettings) -> ClientFactory:
         client = made(_options(settings))
         inner: Any = client
         inner.timeout_on_exit = 0
+        if settings.sandbox:
+            _enter_sandbox(inner)
         if settings.allowed_hosts is not None:
             refuse_other_hosts(inner.urls, inner.hostname, settings.allowed_hosts)
         return client
 
     return make
+
+
+def _enter_sandbox(client: Any) -> None:
+    if not client.urls.get("test"):
+        raise ConfigError(
+            f"market.sandbox: ccxt knows no sandbox of {client.id}: try it on paper, or on `ztb exchange`"
+        )
+    client.set_sandbox_mode(True)
 
 
 async def close_client(client: VenueClient) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ztb.config import Config, config_hash
+from ztb.config import Config
 from ztb.errors import ConfigError
 from ztb.execution.paper import PaperExchange
 from ztb.execution.risk import RiskGate, RiskLimits
@@ -24,7 +23,6 @@ from ztb.trading.policy.weights import NetworkShape
 from ztb.trading.settings import BridgeConfig
 from ztb.trading.sizing import TIMINGS
 from ztb.trading.strategy import Policy, StrategyContext
-from ztb.utils.installation import code_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +113,6 @@ class Assembly:
     def exchange(self, cash: float) -> PaperExchange:
         """A paper exchange with `cash` quote currency."""
         return PaperExchange(self.instrument, self.config.paper, self.seed, cash)
-
-    def run_id(self, data_digest: str, *origin: str) -> str:
-        """A function of data, configuration, seed, code and generation 0's origin; 32 hexadecimal digits."""
-        parts = [data_digest, config_hash(self.config), str(self.seed), code_version(), *origin]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 def assemble(

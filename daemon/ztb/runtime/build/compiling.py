@@ -62,7 +62,8 @@ def _trade(assembly: Assembly) -> None:
     policy = None
     if assembly.strategy.learns:
         shape = assembly.shape(normaliser.width)
-        policy = serve(assembly, shape, Lineage(), random_origin(shape, 0, assembly.strategy.network))
+        chance = random_origin(shape, 0, assembly.strategy.network, assembly.config.ppo.orthogonal_init)
+        policy = serve(assembly, shape, Lineage(), chance)
     lane = assembly.lane(normaliser.width, assembly.strategy, policy, assembly.exchange(_CASH))
     ticks = _ticks(features.warm_up + _DECISIONS, assembly.period_ns)
     index = {name: i for i, name in enumerate(features.names)}

@@ -36,7 +36,7 @@ class NoLearning(Learning):
 
     def begin(self, ts_ns: int, origin: str) -> None:
         """See `Learning`: generation 0 is journaled and saved, so that every order can be explained."""
-        self._promotion.begin(ts_ns, origin, None)
+        self._promotion.begin(ts_ns, origin)
 
 
 def serve(assembly: Assembly, shape: NetworkShape, lineage: Lineage, origin: InitialPolicy) -> ServedPolicy:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, assert_never
 
 import msgspec
@@ -28,16 +28,13 @@ from ztb.control import (
 )
 from ztb.errors import UsageError, ZtbError
 from ztb.ledger.records import NoteRow
+from ztb.runtime.daemon.component import AccountKeeper
 from ztb.runtime.daemon.kill_switch import KillSwitch, Latch, Stop
 from ztb.runtime.session import Session
 from ztb.telemetry.logs import set_log_level
 from ztb.telemetry.snapshot import DaemonSnapshot, State
 
 LEVELS = ("debug", "info", "warning", "error")
-
-
-async def _nothing_to_adopt(_origin: str) -> str:
-    raise UsageError("there is nothing to adopt: no real money is traded")
 
 
 class SessionControls:
@@ -49,22 +46,18 @@ class SessionControls:
         switch: KillSwitch,
         now_ns: Callable[[], int],
         reload: Callable[[], str],
-        disarm: Callable[[], str],
+        account: AccountKeeper,
+        snapshot: Callable[[], DaemonSnapshot],
+        redact: Callable[[str], str],
     ) -> None:
-        """`reload` takes the configuration over, `disarm` ends what `ztb arm` began; each says what it did.
-
-        While the books are not `believed`, nothing is flattened by them. `adopt` takes the venue's figures over for an
-        origin, and says what has changed.
-        """
-        self.snapshot: Callable[[], DaemonSnapshot] | None = None
-        self.redact: Callable[[str], str] = str
-        self.adopt: Callable[[str], Awaitable[str]] = _nothing_to_adopt
-        self.believed: Callable[[], bool] = lambda: True
+        """`reload` takes the configuration over and says what it did; `redact` takes secrets out of a text."""
         self._session = session
         self._switch = switch
         self._now_ns = now_ns
         self._reload = reload
-        self._disarm = disarm
+        self._account = account
+        self._snapshot = snapshot
+        self._redact = redact
         self._lane = session.engine.live
         if switch.latch is not None:
             self._obey(switch.latch.stop)
@@ -100,7 +93,7 @@ class SessionControls:
 
     def latch(self, stop: Stop, origin: str, reason: str) -> None:
         """Stop: on disk first, then in the gate, then at the venue."""
-        reason = self.redact(reason)
+        reason = self._redact(reason)
         self._switch.set(Latch(stop, self._now_ns(), origin, reason))
         self._obey(stop)
         self._note(stop, origin, reason)
@@ -114,7 +107,7 @@ class SessionControls:
             return
         if latch.stop == "halted":
             self._session.cancel_all()
-        elif latch.stop == "flattening" and self.believed() and self._session.flatten():
+        elif latch.stop == "flattening" and self._account.believed and self._session.flatten():
             self.latch("halted", latch.origin, latch.reason or "flattened")
 
     def distrust(self, reason: str) -> None:
@@ -122,7 +115,7 @@ class SessionControls:
 
         Not this one, whose books may be what is wrong. A halt that is latched stays one.
         """
-        reason, latch = self.redact(reason), self._switch.latch
+        reason, latch = self._redact(reason), self._switch.latch
         if latch is None or latch.stop != "halted":
             self._switch.set(Latch("flattening", self._now_ns(), "invariant", reason))
         self._note("contradiction", "invariant", reason)
@@ -151,16 +144,14 @@ class SessionControls:
             case LogLevel():
                 return self._log_level(command.level, origin)
             case Disarm():
-                done = self._disarm()
+                done = self._account.disarm()
                 self._note("disarmed", origin, done)
                 return Answer(True, done)
             case _:
                 assert_never(command)
 
     def _status(self) -> Answer:
-        if self.snapshot is None:
-            return Answer(False, "still starting", 75)
-        now = self.snapshot()
+        now = self._snapshot()
         return Answer(True, now.state, detail=msgspec.to_builtins(now))
 
     def _resume(self, origin: str) -> Answer:
@@ -178,7 +169,7 @@ class SessionControls:
         latch = self._switch.latch
         if latch is None or latch.stop != "halted":
             raise UsageError("halt first: what the venue holds is taken over only while nothing trades")
-        done = await self.adopt(origin)
+        done = await self._account.adopt(origin)
         resumed = self._resume(origin)
         return Answer(True, f"{done}; {resumed.message}")
 

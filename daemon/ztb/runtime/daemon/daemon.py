@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from ztb.control import SOCKET_NAME, AtOnce, Halt, Reload
 from ztb.errors import InvariantError
 from ztb.ledger.records import STOPPING, NoteRow, Record
 from ztb.ports import Clock, Source
+from ztb.runtime.daemon.component import AccountKeeper, Component
 from ztb.runtime.daemon.control_socket import ControlSocket
 from ztb.runtime.daemon.controls import Reloading, SessionControls
 from ztb.runtime.daemon.kill_switch import KillSwitch
@@ -44,12 +45,9 @@ class DaemonOptions:
 
 
 class Daemon:
-    """Runs `session` over `source`. `turns` grows while the loop is alive; `ready` is set once it trades or is halted.
+    """Runs `session` over `source`, `components` beside it, and `account` as the last of them.
 
-    `jobs` are further tasks, by name; an error of one ends the daemon. `streams` says how the market data are,
-    `recording` whether they are kept, `disarm` ends what `ztb arm` began, `ending` is awaited when the ticks have
-    ended, each of `parting` whatever ended the daemon. Of `looks` each is called a few times a second, of `hears` each
-    with every row that is journaled, of `closing` each when the ticks shall end.
+    `turns` grows while the loop is alive; `ready` is set once it trades or is halted.
     """
 
     def __init__(
@@ -59,19 +57,14 @@ class Daemon:
         clock: Clock,
         options: DaemonOptions,
         observers: Sequence[Observer] = (),
+        components: Sequence[Component] = (),
+        account: AccountKeeper | None = None,
     ) -> None:
         self.session = session
+        self.account = account or AccountKeeper()
+        self.components = (*components, self.account)
         self.turns = 0
         self.ready = asyncio.Event()
-        self.jobs: dict[str, Callable[[], Awaitable[None]]] = {}
-        self.streams: Callable[[], tuple[StreamFact, ...]] = tuple
-        self.recording: Callable[[], bool] = lambda: False
-        self.disarm: Callable[[], str] = lambda: "there is nothing to disarm: no real money is traded"
-        self.ending: Callable[[], Awaitable[None]] | None = None
-        self.parting: list[Callable[[], Awaitable[None]]] = []
-        self.looks: list[Callable[[], None]] = []
-        self.hears: list[Callable[[Record], None]] = []
-        self.closing: list[Callable[[], None]] = []
         self._clock = clock
         self._options = options
         self._observers = observers
@@ -79,22 +72,31 @@ class Daemon:
         self._stopping = False
         self._turns_left = 0
         self._watch = StatusCollector()
-        if session.frame.past is not None:
-            self._watch.recall(session.frame.past)
+        if session.context.past is not None:
+            self._watch.recall(session.context.past)
         self._guard = MemoryGuard(session.assembly.config.limits.max_memory_gb)
-        session.journal.tap = self._record
-        if session.promotion is not None:
-            session.promotion.alert = partial(self.alert, "warning")
         self.switch = KillSwitch(session.directory.path)
-        self.controls = SessionControls(
-            session, self.switch, clock.now_ns, Reloading(session, options.load), lambda: self.disarm()
-        )
         self._snapshots = Snapshots(
-            session, options.instance, self._watch, clock.now_ns, self._state, lambda: self.streams(),
-            lambda: self.recording(),
-        )  # fmt: skip
-        self.controls.snapshot = self._snapshots.take
-        self.controls.redact = options.redact
+            session,
+            options.instance,
+            self._watch,
+            clock.now_ns,
+            self._state,
+            self.streams,
+            self._is_recording,
+        )
+        self.controls = SessionControls(
+            session=session,
+            switch=self.switch,
+            now_ns=clock.now_ns,
+            reload=Reloading(session, options.load),
+            account=self.account,
+            snapshot=self._snapshots.take,
+            redact=options.redact,
+        )
+        session.context.broadcast.watch(self)
+        for component in self.components:
+            component.start(self.controls)
 
     def watch(self, observers: Sequence[Observer]) -> None:
         """Further observers, before it runs."""
@@ -118,7 +120,7 @@ class Daemon:
         if self._stopping:
             return
         self._stopping = True
-        self.session.patience_s = _PATIENCE_S
+        self.session.hurry(_PATIENCE_S)
         lane, last_ns = self.session.engine.live, self.session.engine.progress.last_ts_ns
         self.session.journal.append(NoteRow(last_ns, STOPPING, ""))
         lane.gate.memory.halted = True
@@ -132,11 +134,11 @@ class Daemon:
         self._turns_left -= 1
         if self._stopping and (self._turns_left < 0 or not self.session.engine.live.working):
             self._feed.stop()
-            for close in self.closing:
-                close()
+            for component in self.components:
+                component.stop()
 
     def alert(self, severity: Literal["info", "warning", "critical"], key: str, text: str) -> None:
-        """Tell whoever watches."""
+        """See `broadcast.Watcher`: tell whoever watches."""
         fact = AlertFact(self._clock.now_ns(), severity, key, self._options.redact(text))
         self._watch.alert(fact)
         for observer in self._observers:
@@ -149,26 +151,30 @@ class Daemon:
             background = [group.create_task(job, name=name) for name, job in self._background().items()]
             try:
                 await self.session.drive(self._feed, group)
-                if self.ending is not None:
-                    await self.ending()
+                for component in self.components:
+                    await component.ended()
             finally:
                 for task in background:
                     task.cancel()
-                for part in self.parting:
-                    await part()
+                for component in self.components:
+                    await component.close()
 
     def _background(self) -> dict[str, Any]:
         socket = ControlSocket(self.session.directory.path / SOCKET_NAME, self.controls)
-        tasks = {"source": self._feed.pump(), "control-socket": socket.run(), "turns": self._turn_for_ever()}
+        tasks: dict[str, Any] = {"source": self._feed.pump(), "control-socket": socket.run()}
+        tasks["turns"] = self._turn_for_ever()
         tasks |= {f"observer-{observer.name}": self._observe(observer) for observer in self._observers}
-        return tasks | {name: job() for name, job in self.jobs.items()}
+        for component in self.components:
+            tasks |= {name: job() for name, job in component.jobs().items()}
+        return tasks
 
     async def _turn_for_ever(self) -> None:
         """Obey the kill switch, hand rows to the disk, look at the memory: a few times a second."""
         while True:
             self.turns += 1
-            for look in (self.controls.look, *self.looks):
-                look()
+            self.controls.look()
+            for component in self.components:
+                component.tick()
             self.controls.insist()
             self._end_when_quiet()
             self.session.journal.commit()
@@ -184,7 +190,7 @@ class Daemon:
             return "stopping", ""
         if stop is not None and stop[0] == "halted":
             return stop
-        if not (self._past_first_tick() and self.controls.believed()):
+        if not (self._past_first_tick() and self.account.believed):
             return "starting", ""
         if stop is not None:
             return stop
@@ -210,9 +216,11 @@ class Daemon:
             "signal_obeyed", command=type(command).__name__, answer=answer.message
         )
 
-    def _record(self, record: Record) -> None:
-        for hear in (self._watch.record, *self.hears):
-            hear(record)
+    def record(self, record: Record) -> None:
+        """See `broadcast.Watcher`."""
+        self._watch.record(record)
+        for component in self.components:
+            component.on_record(record)
         for observer in self._observers:
             self._tell(observer, partial(observer.record, record))
 
@@ -235,6 +243,13 @@ class Daemon:
             self.alert("warning", f"observer-{observer.name}", f"{observer.name} is started again: {reason}")
             await asyncio.sleep(wait_s)
             wait_s = min(2.0 * wait_s, _LONGEST_WAIT_S)
+
+    def streams(self) -> tuple[StreamFact, ...]:
+        """How each stream of market data is."""
+        return tuple(fact for component in self.components for fact in component.streams())
+
+    def _is_recording(self) -> bool:
+        return any(component.recording for component in self.components)
 
     def progress(self) -> tuple[bool, int]:
         """Changes while the daemon gets on: with each block that is consumed, and where none waits, with each turn."""

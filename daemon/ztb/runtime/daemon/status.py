@@ -170,7 +170,7 @@ class Snapshots:
         state, because = self._state()
         last_ns = progress.last_ts_ns or None
         return DaemonSnapshot(
-            instance=self._instance, mode=session.frame.mode, state=state, halted_because=because,
+            instance=self._instance, mode=session.context.mode, state=state, halted_because=because,
             run_id=session.run_id, strategy=session.assembly.strategy.name,
             symbol=instrument.symbol, venue=instrument.venue,
             now_ns=now_ns, started_ns=self._started_ns, last_tick_ns=last_ns,

@@ -36,9 +36,9 @@ def account_of(api_key: str) -> str:
     return hashlib.sha256(api_key.encode()).hexdigest()[:12]
 
 
-def phrase(account: str, limit_quote: float) -> str:
-    """What a person types to arm."""
-    return f"trade {limit_quote:g} on {account}"
+def phrase(account: str, limit_quote: float, rights_known: bool) -> str:
+    """What a person types to arm. `rights_known`: the venue tells whether the key may withdraw."""
+    return f"trade {limit_quote:g} on {account}" + ("" if rights_known else " whatever its key may do")
 
 
 def arming_file(folder: Path) -> Path:

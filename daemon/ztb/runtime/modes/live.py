@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import cast
@@ -13,7 +13,7 @@ from typing import cast
 import numpy as np
 
 from ztb.config import MarketSection, config_hash
-from ztb.errors import ConfigError, VenueError
+from ztb.errors import ConfigError, InvariantError, VenueError
 from ztb.execution.risk import RiskLimits
 from ztb.ledger.bookkeeper import client_prefix
 from ztb.ledger.capital import Adoption, Opening
@@ -21,6 +21,9 @@ from ztb.ledger.records import COLLECTED, GenerationRow, Record
 from ztb.market.live.instrument import refuse_contracts
 from ztb.market.live.rest import Backoff, Rest
 from ztb.ports import Clock
+from ztb.runtime.broadcast import Broadcast
+from ztb.runtime.daemon.component import AccountKeeper
+from ztb.runtime.daemon.controls import SessionControls
 from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
 from ztb.runtime.modes.arming import (
     NOT_ARMED,
@@ -33,24 +36,20 @@ from ztb.runtime.modes.arming import (
     write_arming,
 )
 from ztb.runtime.modes.paper import (
+    MarketWatch,
     TradingRequest,
-    Warnings,
-    assembly_of,
-    attend,
-    facts_of,
+    market_context,
     open_market,
-    origin_of,
-    run_id_of,
 )
 from ztb.runtime.recovery.adoption import adopt
 from ztb.runtime.recovery.past import Past, read_past
-from ztb.runtime.session import RunContext, Session
+from ztb.runtime.session import Session
 from ztb.runtime.sources.live import LiveMarket, traded_symbol
 from ztb.runtime.venue.broker import BrokerCallbacks, VenueBroker
 from ztb.runtime.venue.client import PrivateClient, patience_of, private_client, refuse_withdrawal_rights
 from ztb.runtime.venue.dead_man import VenueSwitch, Watchdog
 from ztb.runtime.venue.reconciliation import Reconciler, fetch_balances
-from ztb.runtime.venue.throttle import OrdersFirst, keep_warm
+from ztb.runtime.venue.throttle import OrdersFirst
 from ztb.runtime.venue.user_stream import UserStream
 from ztb.secrets import require_secret
 from ztb.utils.installation import code_version
@@ -81,12 +80,12 @@ async def live_daemon(
         raise ConfigError(
             "allocation.by: none lets a policy trade the whole account, proved or not: never with real money; remove it"
         )
-    warnings = Warnings()
+    broadcast = Broadcast()
     past = read_past(request.directory.journal)
     arming = _armed(request, past, clock, environment)
-    market = await open_market(request, clock, warnings)
+    market = await open_market(request, clock, broadcast.warn)
     try:
-        return await _connected(request, options, clock, environment, warnings, market, past, arming)
+        return await _connected(request, options, clock, environment, broadcast, market, past, arming)
     except BaseException:
         await market.source.rest.close()
         raise
@@ -113,33 +112,26 @@ def _armed(
 
 async def _connected(
     request: TradingRequest, options: DaemonOptions, clock: Clock, environment: Mapping[str, str],
-    warnings: Warnings, market: LiveMarket, past: Past | None, arming: Arming,
+    broadcast: Broadcast, market: LiveMarket, past: Past | None, arming: Arming,
 ) -> Daemon:  # fmt: skip
-    assembly, run_id = assembly_of(request, market), run_id_of(request, past, clock)
-    venue = _venue(request, clock, environment, market, client_prefix(run_id))
+    context = market_context("live", request, market, clock.now_ns(), past, broadcast)
+    venue = _venue(request, clock, environment, market, client_prefix(context.run_id))
     try:
-        await refuse_withdrawal_rights(venue.client, venue.rest)
+        rights_known = await refuse_withdrawal_rights(venue.client, venue.rest)
         opening = past.opening if past and past.opening else await _opening(venue, market)
     except BaseException:
         await venue.client.close()
         raise
-    now_ns = clock.now_ns()
-    frame = RunContext(
-        "live", assembly, request.directory, run_id, facts_of(request, now_ns), now_ns, False, past, opening,
-        venue.broker,
-    )  # fmt: skip
-    session = Session(frame, origin_of(request, frame))
-    session.bound = partial(limited, limit_quote=arming.limit_quote, equity=opening.equity)
-    session.limit(assembly.config.risk)
+    bound = partial(limited, limit_quote=arming.limit_quote, equity=opening.equity)
+    session = Session.open(replace(context, opening=opening, broker=venue.broker, bound=bound))
+    session.limit(request.config.risk)
     if past is not None:
         fills = {booked.fill.fill_id for booked in past.booked}
         venue.broker.resume(past.open_orders, past.client_ids, fills)
-    daemon = Daemon(session, market.source, clock, options)
-    attend(daemon, market, clock, warnings)
-    warnings.daemon = daemon
     since_ns = past.unsettled_ns if past and past.opening else clock.now_ns()
-    _trade(daemon, request, venue, warnings, clock, environment, since_ns)
-    return daemon
+    account = VenueAccount(session, request, venue, clock, environment, since_ns, rights_known)
+    watch = MarketWatch(session, market, clock)
+    return Daemon(session, market.source, clock, options, components=[watch], account=account)
 
 
 def limited(limits: RiskLimits, limit_quote: float, equity: float) -> RiskLimits:
@@ -180,70 +172,22 @@ async def _opening(venue: _Venue, market: LiveMarket) -> Opening:
     return Opening(balances.cash, balances.position, mid)
 
 
-def _trade(
-    daemon: Daemon, request: TradingRequest, venue: _Venue, warnings: Warnings, clock: Clock,
-    environment: Mapping[str, str], since_ns: int,
-) -> None:  # fmt: skip
-    """Connect the broker with the daemon, and give the daemon its jobs."""
-    session, config, broker = daemon.session, request.config, venue.broker
-    lane, memory = session.engine.live, session.engine.live.gate.memory
-    reconciler = Reconciler(
-        broker, session.books.account, session.journal, config.execution.reconcile_every_s,
-        since_ns // 1_000_000 - 60_000, lane.collect,
-        lambda reason: daemon.controls.latch("halted", "reconciliation", reason),
-    )  # fmt: skip
-
-    def stopped() -> str:
-        return "halted" if memory.halted else NOT_RECONCILED if reconciler.rounds == 0 else ""
-
-    broker.doors = BrokerCallbacks(
-        session.journal.durable,
-        stopped,
-        lane.collect,
-        lambda: session.record_external_event(COLLECTED),
-        warnings,
-    )
-    daemon.controls.believed = lambda: reconciler.rounds > 0
-    daemon.controls.adopt = _Adopting(daemon, reconciler)
-    stream = _user_stream(venue, config.market, environment, clock, lane.collect, reconciler)
-    dead_man = _dead_man(request, venue)
-    daemon.jobs |= {
-        "broker": broker.run, "user-stream": stream.run, "reconciliation": reconciler.run,
-        "dead-man": dead_man.run, "warm-connections": partial(keep_warm, venue.client),
-    }  # fmt: skip
-    memory.holds.add(NOT_RECONCILED)
-    daemon.looks.append(_Reconciled(daemon, reconciler, config.execution.orders_at_start == "cancel"))
-    _guard_arming(daemon)
-
-    async def leave() -> None:
-        try:
-            async with asyncio.timeout(_LAST_LOOK_S):
-                await reconciler.catch_up()
-        except (TimeoutError, VenueError):
-            daemon.alert(
-                "warning", "last_look", "the venue did not answer at the end: the next start will ask it"
-            )
-        await dead_man.release()
-
-    daemon.ending = leave
-    daemon.parting.append(venue.rest.close)
-
-
 def _user_stream(
-    venue: _Venue, market: MarketSection, environment: Mapping[str, str], clock: Clock,
-    heard: Callable[[], None], reconciler: Reconciler,
-) -> UserStream:  # fmt: skip
+    venue: _Venue,
+    market: MarketSection,
+    environment: Mapping[str, str],
+    clock: Clock,
+    heard: Callable[[], None],
+    missed_some: Callable[[], None],
+) -> UserStream:
     def make() -> PrivateClient:
         client = private_client(market, environment)
         client.set_markets_from_exchange(venue.client)
         return client
 
-    table = venue.broker.table
-    stream = UserStream(
-        make, venue.broker.instrument.symbol, table, clock, venue.backoff(), heard, reconciler.wanted.set
+    return UserStream(
+        make, venue.broker.instrument.symbol, venue.broker.table, clock, venue.backoff(), heard, missed_some
     )
-    reconciler.missed = stream.missed
-    return stream
 
 
 def _dead_man(request: TradingRequest, venue: _Venue) -> VenueSwitch | Watchdog:
@@ -252,41 +196,139 @@ def _dead_man(request: TradingRequest, venue: _Venue) -> VenueSwitch | Watchdog:
     return Watchdog(request.config.market, traded_symbol(request.config.market), venue.broker.table.prefix)
 
 
-class _Reconciled:
-    """Holds new risk back until our books and the venue's agree; then orders of before are cancelled if configured."""
+class VenueAccount(AccountKeeper):
+    """Our account at the venue: orders, what comes of them, and the comparison with our books, all beside the engine.
 
-    def __init__(self, daemon: Daemon, reconciler: Reconciler, cancel: bool) -> None:
-        self._daemon = daemon
-        self._reconciler = reconciler
-        self._cancel = cancel
+    New risk is held back until our books and the venue's agree; a mismatch halts. `ztb disarm`, and a generation that
+    is promoted by hand, end the permission to trade at once.
+    """
 
-    def __call__(self) -> None:
-        lane = self._daemon.session.engine.live
+    name = "venue-account"
+
+    def __init__(
+        self,
+        session: Session,
+        request: TradingRequest,
+        venue: _Venue,
+        clock: Clock,
+        environment: Mapping[str, str],
+        since_ns: int,
+        rights_known: bool,
+    ) -> None:
+        """`since_ns`: the venue's trades from then on are looked at. `rights_known`: it told what the key may do."""
+        config, lane, wanted = request.config, session.engine.live, asyncio.Event()
+        self._session = session
+        self._venue = venue
+        self._memory = lane.gate.memory
+        self._controls: SessionControls | None = None
+        self._rights_known = rights_known
+        self._cancel = config.execution.orders_at_start == "cancel"
+        self._stream = _user_stream(
+            venue=venue,
+            market=config.market,
+            environment=environment,
+            clock=clock,
+            heard=lane.collect,
+            missed_some=wanted.set,
+        )
+        self._reconciler = Reconciler(
+            broker=venue.broker,
+            account=session.books.account,
+            journal=session.journal,
+            every_s=config.execution.reconcile_every_s,
+            since_ms=since_ns // 1_000_000 - 60_000,
+            heard=lane.collect,
+            halt=self._halt,
+            missed=self._stream.missed,
+            wanted=wanted,
+        )
+        self._dead_man = _dead_man(request, venue)
+        self._memory.holds.add(NOT_RECONCILED)
+        venue.broker.connect(
+            BrokerCallbacks(
+                session.journal.durable,
+                self._stopped,
+                lane.collect,
+                lambda: session.record_external_event(COLLECTED),
+                session.context.broadcast.warn,
+            )
+        )
+
+    def _stopped(self) -> str:
+        if self._memory.halted:
+            return "halted"
+        return "" if self.believed else NOT_RECONCILED
+
+    def _halt(self, reason: str) -> None:
+        if self._controls is None:
+            raise InvariantError(f"reconciled before there was a daemon: {reason}")
+        self._controls.latch("halted", "reconciliation", reason)
+
+    def start(self, controls: SessionControls) -> None:
+        """See `Component`."""
+        self._controls = controls
+
+    def jobs(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
+        """See `Component`."""
+        return {
+            "broker": self._venue.broker.run,
+            "user-stream": self._stream.run,
+            "reconciliation": self._reconciler.run,
+            "dead-man": self._dead_man.run,
+        }
+
+    def tick(self) -> None:
+        """See `Component`: orders of before are cancelled, if so configured, once the books agree."""
+        if not self._rights_known:
+            self._rights_known = True  # said once, when whoever watches is there to hear it
+            text = (
+                f"{self._venue.client.id} cannot tell what the key may do: make sure that it cannot withdraw"
+            )
+            self._session.context.broadcast.warn("key_rights_unknown", text)
         if not self._reconciler.done.is_set():
-            lane.gate.memory.holds.add(NOT_RECONCILED)
+            self._memory.holds.add(NOT_RECONCILED)
             return
         if self._cancel:
             self._cancel = False
-            self._daemon.session.cancel_all()
-        lane.gate.memory.holds.discard(NOT_RECONCILED)
+            self._session.cancel_all()
+        self._memory.holds.discard(NOT_RECONCILED)
 
+    def on_record(self, record: Record) -> None:
+        """See `Component`."""
+        if not isinstance(record, GenerationRow) or record.event != "promoted":
+            return
+        if json.loads(record.detail).get("reason") == "manual":
+            self.disarm()
+            text = f"generation {record.generation} was promoted by hand"
+            self._session.context.broadcast.warn("disarmed", text)
 
-class _Adopting:
-    """Takes the venue's figures over into the books; called with who asked."""
+    async def ended(self) -> None:
+        """See `Component`: a last look at what the venue has to say, and the dead man's switch is put down."""
+        try:
+            async with asyncio.timeout(_LAST_LOOK_S):
+                await self._reconciler.catch_up()
+        except (TimeoutError, VenueError):
+            text = "the venue did not answer at the end: the next start will ask it"
+            self._session.context.broadcast.warn("last_look", text)
+        await self._dead_man.release()
 
-    def __init__(self, daemon: Daemon, reconciler: Reconciler) -> None:
-        self._session = daemon.session
-        self._reconciler = reconciler
+    async def close(self) -> None:
+        """See `Component`."""
+        await self._venue.rest.close()
 
-    async def __call__(self, origin: str) -> str:
+    @property
+    def believed(self) -> bool:
+        """See `AccountKeeper`: from the first comparison with the venue on."""
+        return self._reconciler.rounds > 0
+
+    async def adopt(self, origin: str) -> str:
+        """See `AccountKeeper`."""
         found = await self._reconciler.settled()
         # From here on without an await: nothing may happen between the venue's figures and ours.
         engine = self._session.engine
         account, mid = engine.books.account, engine.live.broker.view["mid"].item()
-        adoption = Adoption(
-            engine.progress.last_ts_ns, found.cash - account.exact_cash,
-            found.position - account.exact_position, mid,
-        )  # fmt: skip
+        cash, position = found.cash - account.exact_cash, found.position - account.exact_position
+        adoption = Adoption(engine.progress.last_ts_ns, cash, position, mid)
         evidence = self._reconciler.evidence(found)
         self._session.journal.append(adoption.note(engine.progress.rows, {"asked by": origin, **evidence}))
         adopt(adoption, engine)
@@ -294,22 +336,8 @@ class _Adopting:
         self._reconciler.wanted.set()
         return f"adopted {adoption.cash:+f} in cash and {adoption.position:+f} in position"
 
-
-def _guard_arming(daemon: Daemon) -> None:
-    """`ztb disarm`, and a generation promoted by hand, end the permission at once."""
-    folder, memory = daemon.session.directory.path, daemon.session.engine.live.gate.memory
-
-    def take_away() -> str:
-        disarm(folder)
-        memory.holds.add(NOT_ARMED)
+    def disarm(self) -> str:
+        """See `AccountKeeper`."""
+        disarm(self._session.directory.path)
+        self._memory.holds.add(NOT_ARMED)
         return "disarmed: no new risk; `ztb arm` and a restart arm it again"
-
-    def heard(record: Record) -> None:
-        if not isinstance(record, GenerationRow) or record.event != "promoted":
-            return
-        if json.loads(record.detail).get("reason") == "manual":
-            take_away()
-            daemon.alert("warning", "disarmed", f"generation {record.generation} was promoted by hand")
-
-    daemon.disarm = take_away
-    daemon.hears.append(heard)

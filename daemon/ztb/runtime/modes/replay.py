@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from ztb.config import Config
-from ztb.learning.service.initial_policy import InitialPolicy, load_origin, parse_span, random_origin
+from ztb.learning.service.initial_policy import InitialPolicy, parse_span
 from ztb.ledger.looks import Look, Looks
 from ztb.ledger.run_directory import RunDirectory
 from ztb.market.history import YEAR_NS, History, open_history
-from ztb.market.instrument import Instrument
 from ztb.ports import Source
 from ztb.runtime.build.assembly import assemble
+from ztb.runtime.build.context import RunContext, configured_instrument, initial_policy, run_id_of
+from ztb.runtime.build.parts import SessionParts, open_parts
 from ztb.runtime.clock import SystemClock
-from ztb.runtime.session import MakeInitialPolicy, RunContext, Session, status_of
+from ztb.runtime.session import Session, status_of
 from ztb.runtime.sources.history import HistorySource, trading_start
-from ztb.trading.policy.weights import NetworkShape
 from ztb.utils.moments import when
 
 Progress = Callable[[str, float], None]
@@ -93,63 +93,69 @@ def open_data(request: ReplayRequest) -> History:
     )
 
 
-def traded_instrument(history: History, config: Config) -> Instrument:
-    """The history's instrument, with the spread that the configuration gives."""
-    spread = config.market.spread_bps
-    return history.instrument if spread is None else replace(history.instrument, spread_bps=spread)
-
-
-def frame_of(request: ReplayRequest, history: History, directory: RunDirectory) -> RunContext:
-    """The frame of a session over `history`; its run id is a function of all that can change a result."""
+def replay_context(
+    request: ReplayRequest, history: History, directory: RunDirectory, on_progress: Progress
+) -> RunContext:
+    """What a replay of `history` stands in; its run id is a function of all that can change a result."""
     config = request.config
-    assembly = assemble(config, traded_instrument(history, config), history.bar_ns, request.seed)
-    origin = [str(request.pretrain_ns), str(request.from_generation)]
+    instrument = configured_instrument(history.instrument, config.market)
+    assembly = assemble(config, instrument, history.bar_ns, request.seed)
+    what = [history.digest, str(request.pretrain_ns), str(request.from_generation)]
     if request.embargo_ns:
-        origin.append(str(request.embargo_ns))
-    run_id = assembly.run_id(history.digest, *origin)
+        what.append(str(request.embargo_ns))
     trade_from_ns = trading_start(history, request.pretrain_ns)
-    return RunContext("replay", assembly, directory, run_id, request.facts(history), trade_from_ns)
+
+    def pretrained() -> InitialPolicy:
+        # Imported here alone: a run that does not train in this process never needs torch.
+        from ztb.runtime.build.pretraining import pretrained_origin
+
+        return pretrained_origin(
+            assembly=assembly,
+            history=history,
+            end_ns=trade_from_ns - request.embargo_ns,
+            seed=request.seed,
+            on_progress=lambda done: on_progress("pretrain", done),
+        )
+
+    return RunContext(
+        mode="replay",
+        assembly=assembly,
+        directory=directory,
+        run_id=run_id_of(config, request.seed, *what),
+        facts=request.facts(history),
+        initial_policy=initial_policy(
+            assembly, request.from_generation, pretrained=pretrained if request.pretrain_ns else None
+        ),
+        trade_from_ns=trade_from_ns,
+    )
 
 
-def origin_for(
-    request: ReplayRequest, history: History, frame: RunContext, on_progress: Progress
-) -> MakeInitialPolicy:
-    """Generation 0 as requested: an earlier generation, trained on the first span, or random."""
-
-    def make(shape: NetworkShape, schema_hash: str) -> InitialPolicy:
-        assembly = frame.assembly
-        network = assembly.strategy.network
-        if request.from_generation is not None:
-            return load_origin(request.from_generation, shape, schema_hash, network)
-        if request.pretrain_ns:
-            # Imported here alone: a run that does not train in this process never needs torch.
-            from ztb.runtime.build.pretraining import pretrained_origin
-
-            return pretrained_origin(
-                assembly, history, frame.trade_from_ns - request.embargo_ns, request.seed,
-                lambda done: on_progress("pretrain", done),
-            )  # fmt: skip
-        return random_origin(shape, request.seed, network, assembly.config.ppo.orthogonal_init)
-
-    return make
+def _unheard(_name: str, _done: float) -> None:
+    """Progress that nobody asked for."""
 
 
 class Replay(Session):
-    """One replay from request to summary. Make it, `await run_to_end(it)`."""
+    """One replay from request to summary: `Replay.over` data, then `await run_to_end(it)`."""
 
-    def __init__(
-        self,
+    def __init__(self, context: RunContext, parts: SessionParts, history: History, source: Source) -> None:
+        super().__init__(context, parts)
+        self.history = history
+        self.source = source
+
+    @classmethod
+    def over(
+        cls,
         request: ReplayRequest,
         history: History,
         directory: RunDirectory,
-        on_progress: Progress = lambda _name, _done: None,
-    ) -> None:
-        frame = frame_of(request, history, directory)
-        self.history = history
-        self.source: Source = HistorySource(
+        on_progress: Progress = _unheard,
+    ) -> Self:
+        """A replay of `history` as requested, with its files open in `directory`."""
+        context = replay_context(request, history, directory, on_progress)
+        source = HistorySource(
             history, request.config.market.block_rows, lambda done: on_progress("replay", done)
         )
-        super().__init__(frame, origin_for(request, history, frame, on_progress))
+        return cls(context, open_parts(context), history, source)
 
     def look(self) -> Look:
         """What it has seen the results of."""

@@ -20,9 +20,10 @@ from ztb.learning.training import CurvePoint, Training
 from ztb.ledger.looks import Look, Looks
 from ztb.ledger.run_directory import RunDirectory
 from ztb.runtime.build.assembly import assemble, describe
+from ztb.runtime.build.context import configured_instrument
 from ztb.runtime.build.pretraining import ticks_before, training_settings
 from ztb.runtime.guards import MemoryGuard, resident_bytes
-from ztb.runtime.modes.replay import ReplayRequest, open_data, traded_instrument
+from ztb.runtime.modes.replay import ReplayRequest, open_data
 from ztb.trading.policy.weights import weights_sha256
 from ztb.trading.ppo.finite import check_state
 from ztb.trading.ppo.progress import TrainingProgress
@@ -151,7 +152,7 @@ class TrainingRun:
         self.history = open_data(
             ReplayRequest(config, request.paths, request.seed, request.start_ns, request.end_ns)
         )
-        instrument = traded_instrument(self.history, config)
+        instrument = configured_instrument(self.history.instrument, config.market)
         self.assembly = assemble(config, instrument, self.history.bar_ns, request.seed)
         if not self.assembly.strategy.learns:
             raise ConfigError(f"strategy {config.strategy.name!r} learns nothing: train one that does")

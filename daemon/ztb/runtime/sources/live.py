@@ -78,7 +78,9 @@ def venue_clients(market: MarketSection) -> ClientFactory:
     told = [key for key in market.client if key.lower().replace("_", "") in _SECRET]
     if told:
         raise ConfigError(f"market.client.{told[0]}: secrets never stand in this file: see `ztb run --help`")
-    settings = ClientSettings(venue_name(market.venue), market.client, market.allowed_hosts)
+    settings = ClientSettings(
+        venue_name(market.venue), market.client, market.allowed_hosts, sandbox=market.sandbox
+    )
     return client_factory(settings)
 
 

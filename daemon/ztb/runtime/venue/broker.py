@@ -102,7 +102,7 @@ class VenueBroker(MarketViewBroker):
         self.client = client
         self.rest = rest
         self.table = OrderTable(instrument, prefix)
-        self.doors: BrokerCallbacks | None = None
+        self._callbacks: BrokerCallbacks | None = None
         self.sent = 0
         self._clock = clock
         self._patience_s = patience_s
@@ -263,10 +263,14 @@ class VenueBroker(MarketViewBroker):
             return None
         return float(self.view["ask"].item() * (1.0 + _WORST_FRACTION))
 
+    def connect(self, callbacks: BrokerCallbacks) -> None:
+        """Before it runs: whom it asks, and whom it tells."""
+        self._callbacks = callbacks
+
     def _doors(self) -> BrokerCallbacks:
-        if self.doors is None:
+        if self._callbacks is None:
             raise VenueError("the broker is not connected")
-        return self.doors
+        return self._callbacks
 
     def _tell(self) -> None:
         if self.table.events:

@@ -11,7 +11,7 @@ from ztb.config import MarketSection
 from ztb.errors import ConfigError
 from ztb.market.live.client import ClientSettings, Row, VenueClient, client_factory
 from ztb.market.live.rest import Rest
-from ztb.market.venues import venue_name
+from ztb.market.venues import key_rights, venue_name
 from ztb.secrets import read_secret, require_secret
 
 _WINDOW = "recvWindow"  # ccxt's option, milliseconds
@@ -94,8 +94,10 @@ def private_client(market: MarketSection, environment: Mapping[str, str]) -> Pri
     for so long nobody knows what became of an order without an answer.
     """
     options = {**market.client, **keys(environment)}
-    made = client_factory(ClientSettings(venue_name(market.venue or ""), options, market.allowed_hosts))()
-    client = cast(PrivateClient, made)
+    settings = ClientSettings(
+        venue_name(market.venue or ""), options, market.allowed_hosts, sandbox=market.sandbox
+    )
+    client = cast(PrivateClient, client_factory(settings)())
     window_ms = client.options.get(_WINDOW)
     if window_ms is not None and _WINDOW not in market.client.get("options", {}):
         client.options[_WINDOW] = min(window_ms, _LONGEST_WINDOW_MS)
@@ -108,24 +110,30 @@ def patience_of(client: PrivateClient, least_s: float) -> float:
     return max(least_s, window_s + _WINDOW_MARGIN_S)
 
 
-_ASK: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
-    "binance": ("sapi_get_account_apirestrictions", lambda told: bool(told.get("enableWithdrawals"))),
-    "bybit": (
-        "private_get_v5_user_query_api",
-        lambda told: "Withdraw" in told["result"]["permissions"].get("Wallet", []),
-    ),
-}
-"""By ccxt's id: the call of its client that tells a key's rights, and how to read withdrawal off its answer."""
-
-
 async def refuse_withdrawal_rights(client: PrivateClient, rest: Rest) -> bool:
-    """ConfigError if the key may withdraw; whether the venue could tell. VenueError if it does not answer."""
-    if client.id not in _ASK:
+    """ConfigError if the key may withdraw; whether the venue could tell. VenueError if it does not answer.
+
+    Sandboxes, and keys that may not ask, have an error in the place of an answer.
+    """
+    rights = key_rights(client.id)
+    if rights is None:
         return False
-    method, may_withdraw = _ASK[client.id]
-    ask = cast(Callable[[], Awaitable[Any]], getattr(client, method))
-    if may_withdraw(await rest.call(lambda _client: ask())):
+    answer = await rest.call(lambda _client: _told(getattr(client, rights.call)))
+    if answer is None:
+        return False
+    if rights.may_withdraw(answer):
         raise ConfigError(
             f"the key of {client.id} may withdraw: make one that may trade only, nothing here needs more"
         )
     return True
+
+
+async def _told(ask: Callable[[], Awaitable[Any]]) -> Any:
+    """The answer, None where the venue has no such question."""
+    try:
+        return await ask()
+    except ccxt_errors.ExchangeError as error:
+        wrong_key = isinstance(error, ccxt_errors.AuthenticationError)
+        if wrong_key and not isinstance(error, ccxt_errors.PermissionDenied):
+            raise
+        return None

@@ -25,7 +25,7 @@ from ztb.execution.orders import (
 )
 from ztb.market.instrument import Instrument
 from ztb.market.live.client import Row
-from ztb.runtime.venue.translation import fill_id, filled
+from ztb.runtime.venue.translation import fill_id, filled, price_of
 
 _ENDED_REMEMBERED = 512
 _CANCELLED = frozenset({"canceled", "cancelled", "canceling"})
@@ -35,6 +35,7 @@ _CANCELLED = frozenset({"canceled", "cancelled", "canceling"})
 class VenueOrder:
     """One order. `ended` is what the venue said of its end, with the lots it had filled by then; `cancel_wanted`: a
     cancel waits until we know that the venue has the order; `ending`: it is being cancelled, again if need be.
+    `seen_ns`: when the venue last said something of it.
     """
 
     request: OrderRequest
@@ -46,6 +47,7 @@ class VenueOrder:
     ending: bool = False
     filled: Decimal = Decimal(0)  # base currency, exactly
     filled_lots: int = 0
+    seen_ns: int = 0
     ended: tuple[str, int] | None = None
     done: bool = False
 
@@ -111,6 +113,7 @@ class OrderTable:
         order = self.by_client_id(row.get("clientOrderId")) or self._by_venue_id(row.get("id"))
         if order is None or order.done:
             return
+        order.seen_ns = now_ns
         if row.get("id") is not None and order.venue_id is None:
             order.venue_id = str(row["id"])
             self._claim(order)
@@ -127,15 +130,16 @@ class OrderTable:
             self._end(order, now_ns)
 
     def traded(self, trade: Row) -> None:
-        """One of the account's trades. Told twice, it counts once."""
+        """One of the account's trades. Told twice, it counts once. One without a price cannot be booked: it is left
+        among the foreign, and reconciliation says so."""
         number = fill_id(trade)
         if number in self.trades or number in self.foreign:
             return
-        order = self._by_venue_id(trade.get("order"))
-        if order is None:
+        order, price = self._by_venue_id(trade.get("order")), price_of(trade)
+        if order is None or price is None:
             self.foreign[number] = trade
             return
-        self._fill(order, trade)
+        self._fill(order, trade, price)
 
     def refused(self, order: VenueOrder, reason: str, now_ns: int) -> None:
         """The order never was at the venue, or was turned away."""
@@ -171,12 +175,13 @@ class OrderTable:
     def _claim(self, order: VenueOrder) -> None:
         """Trades that came before we knew the venue's id of their order."""
         for number, trade in sorted(self.foreign.items()):
-            if str(trade.get("order")) == order.venue_id:
+            price = price_of(trade)
+            if str(trade.get("order")) == order.venue_id and price is not None:
                 del self.foreign[number]
-                self._fill(order, trade)
+                self._fill(order, trade, price)
 
-    def _fill(self, order: VenueOrder, trade: Row) -> None:
-        fill: Filled = filled(trade, order.request, order.filled, self.instrument)
+    def _fill(self, order: VenueOrder, trade: Row, price: Decimal) -> None:
+        fill: Filled = filled(trade, price, order.request, order.filled, self.instrument, order.seen_ns)
         self.trades.add(fill.fill_id)
         order.filled += Decimal(str(trade["amount"]))
         order.filled_lots = fill.cumulative_lots

@@ -45,6 +45,10 @@ async def fetch_balances(broker: VenueBroker) -> Balances:
     return Balances(balance_of(row, instrument.quote), balance_of(row, instrument.base))
 
 
+def _nobody_missed(_trade: int) -> None:
+    """Where there is no stream that could have told of a trade first."""
+
+
 class Reconciler:
     """Compares `broker`'s venue with `account`, the exact ledger. `halt` is called with a reason when they differ.
 
@@ -61,12 +65,14 @@ class Reconciler:
         since_ms: int,
         heard: Callable[[], None],
         halt: Callable[[str], None],
+        missed: Callable[[int], None] = _nobody_missed,
+        wanted: asyncio.Event | None = None,
     ) -> None:
         self.done = asyncio.Event()
-        self.wanted = asyncio.Event()
+        self.wanted = wanted or asyncio.Event()
         self.rounds = 0
         self._one_at_a_time = asyncio.Lock()
-        self.missed: Callable[[int], None] = lambda _trade: None
+        self._missed = missed
         self._broker = broker
         self._account = account
         self._journal = journal
@@ -156,7 +162,7 @@ class Reconciler:
                 self._take(trade)
             if len(page) < _PAGE:
                 break
-            since_ms = max(since_ms + 1, int(page[-1]["timestamp"]))
+            since_ms = max(since_ms + 1, int(page[-1].get("timestamp") or 0))
         self._since_ms = max(self._since_ms, since_ms - _OVERLAP_MS)
         self._heard()
 
@@ -169,7 +175,7 @@ class Reconciler:
         before = table.known
         table.traded(trade)
         if table.known != before:
-            self.missed(number)
+            self._missed(number)
 
     def _agrees(self, found: Balances) -> bool:
         account = self._account

@@ -45,21 +45,39 @@ def sending(order: OrderRequest, instrument: Instrument, client_id: str, worst: 
     return Sending("limit", side, amount, float(order.price_ticks * instrument.tick_size), params)
 
 
+_FACTS = ("order", "timestamp", "side", "price", "amount", "cost")
+
+
 def fill_id(trade: Row) -> int:
-    """The venue's trade id as a whole number; one that is none is digested."""
-    text = str(trade["id"])
+    """The venue's trade id as a whole number; one that is none is digested, as are the facts of a trade without one.
+
+    Two executions of an order that agree in all of them would then count as one, which reconciliation finds.
+    """
+    text = str(trade["id"]) if trade.get("id") is not None else repr([trade.get(fact) for fact in _FACTS])
     if text.isdecimal():
         return int(text)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
 
 
-def filled(trade: Row, order: OrderRequest, before: Decimal, instrument: Instrument) -> Filled:
-    """ccxt's trade as a fill of `order`, of which `before` base currency had been filled.
+def price_of(trade: Row) -> Decimal | None:
+    """What a trade was done at: the venue's price, else cost over quantity; None if it tells neither."""
+    price, cost, amount = trade.get("price"), trade.get("cost"), trade.get("amount")
+    if price is not None:
+        return Decimal(str(price))
+    return None if cost is None or not amount else Decimal(str(cost)) / Decimal(str(amount))
+
+
+def filled(
+    trade: Row, price: Decimal, order: OrderRequest, before: Decimal, instrument: Instrument, seen_ns: int
+) -> Filled:
+    """ccxt's trade at `price` as a fill of `order`, of which `before` base currency had been filled.
+
+    `seen_ns` is the moment of one whose time the venue does not tell.
 
     Fills count in whole lots and ticks. What a venue trades off its own grid is booked at the nearest, and the rest as
     fees, above or below 0: so cash and position are what the venue says, whatever it says.
     """
-    quantity, price = Decimal(str(trade["amount"])), Decimal(str(trade["price"]))
+    quantity = Decimal(str(trade["amount"]))
     ticks, cumulative_lots = instrument.nearest_ticks(price), instrument.nearest_lots(before + quantity)
     lots = cumulative_lots - instrument.nearest_lots(before)
     on_grid, on_grid_price = lots * instrument.lot_size, ticks * instrument.tick_size
@@ -68,9 +86,10 @@ def filled(trade: Row, order: OrderRequest, before: Decimal, instrument: Instrum
         fee += order.side * (price * quantity - on_grid_price * on_grid)
         base_fee -= order.side * (quantity - on_grid)
         other_fee = ", ".join(filter(None, [other_fee, f"off the grid: {quantity:f} at {price:f}"]))
+    ts_ns = seen_ns if trade.get("timestamp") is None else int(trade["timestamp"]) * _NS_PER_MS
     liquidity: Literal["maker", "taker"] = "maker" if trade.get("takerOrMaker") == "maker" else "taker"
     return Filled(
-        order.order_id, int(trade["timestamp"]) * _NS_PER_MS, fill_id(trade), lots, ticks, liquidity,
+        order.order_id, ts_ns, fill_id(trade), lots, ticks, liquidity,
         cumulative_lots, fee, base_fee, other_fee,
     )  # fmt: skip
 

@@ -51,11 +51,16 @@ class UserStream:
         self._heard = heard
         self._again = again
         self._listens_since_s: float | None = None
+        self._nameless = (
+            False  # whether it brings trades without ids, so that nobody knows which it has brought
+        )
         self._owed: dict[int, float] = {}  # trades that REST told first, and until when they may still come
 
     def missed(self, trade: int) -> None:
         """REST knows a trade, by `fill_id`, that this stream has not brought."""
         now_s = asyncio.get_running_loop().time()
+        if self._nameless:
+            return
         if self._listens_since_s is not None and now_s > self._listens_since_s + _CATCH_UP_S:
             self._owed[trade] = now_s + _LATE_S
 
@@ -107,6 +112,12 @@ class UserStream:
     async def _trades(self, client: PrivateClient) -> None:
         while True:
             for trade in await _heard(client.watch_my_trades(self._symbol)):
+                if trade.get("id") is None:
+                    # By REST it may have one: booked here, it would count twice.
+                    self._nameless = True
+                    self._owed.clear()
+                    self._again()
+                    continue
                 self._owed.pop(fill_id(trade), None)
                 self._table.traded(trade)
             self._heard()

@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.config import recorded_config
-from ztb.learning.online import Dropped, Updated
+from ztb.learning.online import Dropped, Updated, transition_of, update_row
 from ztb.learning.recent import RecentRollouts
 from ztb.learning.regime import ScheduledOptions, guided
 from ztb.learning.service.initial_policy import InitialPolicy
-from ztb.learning.service.promotion import transition_of, update_row
 from ztb.ledger.records import UpdateRow
 from ztb.market.ticks import Ticks, join_ticks
 from ztb.runtime.build.learning_setup import guide_of, learner_settings, online_learner, recent_rollouts
@@ -136,7 +135,7 @@ class Relearning(KeptSwaps):
         settings = learner_settings(assembly, shape, session.engine.features.schema_hash)
         recent = recent_rollouts(assembly, settings)
         self._record = record = learner_record(start)
-        past = session.frame.past
+        past = session.context.past
         self._learner = online_learner(assembly, settings, origin, recent, past.updates if past else 0)
         self._options = (settings.ppo, *settings.profiles)
         self._guide = guide_of(config.online.profile, lambda _kind, _detail: None)

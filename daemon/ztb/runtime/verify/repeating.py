@@ -12,10 +12,10 @@ from ztb.learning.generations import GenerationInfo
 from ztb.learning.service.initial_policy import CHECKPOINT_NAME, InitialPolicy, load_origin
 from ztb.ledger.records import DecisionRow, Record
 from ztb.ledger.run_directory import RunDirectory
-from ztb.runtime.build.assembly import assemble
-from ztb.runtime.modes.paper import configured
+from ztb.runtime.build.assembly import Assembly, assemble
+from ztb.runtime.build.context import MakeInitialPolicy, RunContext, configured_instrument
 from ztb.runtime.recovery.past import Past, read_past
-from ztb.runtime.session import MakeInitialPolicy, RunContext, Session, status_of
+from ztb.runtime.session import Session, status_of
 from ztb.runtime.verify.external_events import inputs
 from ztb.runtime.verify.record import Recorded, RecordedStart, read_rows, traded
 from ztb.runtime.verify.recorded_state import Outcomes, RecordedBroker, RecordedTicks, instrument_of
@@ -63,9 +63,8 @@ class Repetition:
         self._script = inputs(start, past)
         instrument = instrument_of(start)
         broker = RecordedBroker(instrument, self._script) if start.made_of["mode"] == "live" else None
-        frame = _frame(recorded, start, past, directory)
         kept = RecordedGenerations(recorded.directory, recorded.digests)
-        self.session = Session(replace(frame, broker=broker), _origin(start, kept, frame))
+        self.session = Session.open(_context(recorded, start, kept, past, directory, broker))
         engine = self.session.engine
         engine.learning = self._learning = self._make_learning(kept, relearn)
         engine.live.flattening = start.made_of["flattening"]
@@ -110,22 +109,39 @@ def _contradiction(error: BaseException) -> str:
     return next((str(one) for one in inner if isinstance(one, InvariantError)), "")
 
 
-def _frame(
-    recorded: Recorded, start: RecordedStart, past: Past | None, directory: RunDirectory
+def _context(
+    recorded: Recorded,
+    start: RecordedStart,
+    kept: RecordedGenerations,
+    past: Past | None,
+    directory: RunDirectory,
+    broker: RecordedBroker | None,
 ) -> RunContext:
+    """What `start` stood in, but that nothing is learnt."""
     made_of = start.made_of
     config = recorded_config(made_of, f"{recorded.directory.path}, start {start.number}")
     quiet = config.model_copy(update={"online": replace(config.online, learner="off")})
+    instrument = configured_instrument(instrument_of(start), config.market)
     bar_ns = made_of["period_ns"] if config.market.streams == ("bars",) else None
-    assembly = assemble(quiet, configured(instrument_of(start), quiet), bar_ns, made_of["seed"])
-    facts = {"repeats": str(recorded.directory.path.resolve()), "start": start.number}
+    assembly = assemble(quiet, instrument, bar_ns, made_of["seed"])
     return RunContext(
-        "replay", assembly, directory, recorded.manifest["run_id"], facts, made_of["trade_from_ns"],
-        past=past, opening=recorded.opening, unproven=made_of["unproven"],
-    )  # fmt: skip
+        mode="replay",
+        assembly=assembly,
+        directory=directory,
+        run_id=recorded.manifest["run_id"],
+        facts={"repeats": str(recorded.directory.path.resolve()), "start": start.number},
+        initial_policy=_origin(start, kept, assembly, past is not None),
+        trade_from_ns=made_of["trade_from_ns"],
+        past=past,
+        opening=recorded.opening,
+        broker=broker,
+        unproven=made_of["unproven"],
+    )
 
 
-def _origin(start: RecordedStart, kept: RecordedGenerations, frame: RunContext) -> MakeInitialPolicy:
+def _origin(
+    start: RecordedStart, kept: RecordedGenerations, assembly: Assembly, goes_on: bool
+) -> MakeInitialPolicy:
     """The generation that `start` began with, normaliser and all, from the file that it was read from."""
 
     def make(shape: NetworkShape, schema_hash: str) -> InitialPolicy:
@@ -133,9 +149,9 @@ def _origin(start: RecordedStart, kept: RecordedGenerations, frame: RunContext) 
         generation, number = start.made_of["generation"], start.made_of["checkpoint"]
         if number is None:
             number = _first_file(kept.directory, generation)
-        origin = load_origin(f"{folder}:{number}", shape, schema_hash, frame.assembly.strategy.network)
+        origin = load_origin(f"{folder}:{number}", shape, schema_hash, assembly.strategy.network)
         info = kept.checked(GenerationInfo(generation, None, origin.weights, weights_sha256(origin.weights)))
-        return origin if frame.past is None else replace(origin, served=info)
+        return replace(origin, served=info) if goes_on else origin
 
     return make
 

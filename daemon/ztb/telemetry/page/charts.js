@@ -30,8 +30,9 @@ const ztbCharts = (() => {
   const format = (value, digits) => minus(value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
   const short = (value) => minus(String(Number(value.toPrecision(4))));
   const signed = (value, words) => (value > 0 ? "+" : "") + words(value);
-  const percent = (value, digits = 1) => `${format(value * 100, digits)} %`;
+  const percent = (value, digits = 1) => `${format(value * 100, digits)}\u00a0%`;
   const price = (value) => (Math.abs(value) >= 100 ? format(value, 2) : minus(String(Number(value.toPrecision(6)))));
+  const sum = (value) => `${format(value, 2)} ${settings.quote}`.trim();
   const forms = { money: (v) => `${price(v)} ${settings.quote}`.trim(), percent, plain: short };
 
   // Digits that tell neighbours `step` apart.
@@ -173,6 +174,7 @@ const ztbCharts = (() => {
   }
 
   function candles(u, spec) {
+    if (!spec.shown) return;
     const { ctx } = u;
     const { x, open, high, low, close, step } = spec.shown;
     const wide = Math.max(1, Math.abs(u.valToPos(step, "x", true) - u.valToPos(0, "x", true)) * 0.7);
@@ -232,7 +234,11 @@ const ztbCharts = (() => {
 
   function dates(u, splits, axis, space, step) {
     const form = dateForms.find(([least]) => step >= least)[1];
-    return splits.map((x) => (step < 86400 && x % 86400 === 0 ? dateForms[2][1] : form).format(new Date(x * 1000)));
+    const room = u.width - u.bbox.left / devicePixelRatio;
+    return splits.map((x) => {
+      const label = (step < 86400 && x % 86400 === 0 ? dateForms[2][1] : form).format(new Date(x * 1000));
+      return u.valToPos(x, "x") + label.length * 3.3 > room ? "" : label; // it would be cut
+    });
   }
 
   function axes(spec, logarithmic) {
@@ -343,7 +349,7 @@ const ztbCharts = (() => {
   function fillText(spec, i) {
     const { price: prices, side, quantity, profit, who, names } = spec.fills;
     const did = `${side[i] > 0 ? "bought" : "sold"} ${short(quantity[i])} at ${price(prices[i])}`;
-    const earned = profit?.[i] === undefined || profit[i] === null ? "" : `, earned ${signed(profit[i], forms.money)}`;
+    const earned = profit?.[i] === undefined || profit[i] === null ? "" : `, earned ${signed(profit[i], sum)}`;
     return `${did}${earned}${who && who[i] >= 0 ? `, for ${names[who[i]]}` : ""}`;
   }
 
@@ -483,8 +489,10 @@ const ztbCharts = (() => {
     const { min, max } = u.scales.x;
     const [first, last] = ends(spec);
     const middle = u.cursor.left >= 0 ? u.posToVal(u.cursor.left, "x") : (min + max) / 2;
-    const half = Math.max(((max - min) / 2) * share, spec.time ? 1 : 0.5);
-    u.setScale("x", { min: Math.max(first, middle - half), max: Math.min(last, middle + half) });
+    const least = spec.candles ? 12 * spec.candles.usual : spec.time ? 10 : 2;
+    const wide = Math.min(Math.max((max - min) * share, least), last - first);
+    const from = Math.min(Math.max(first, middle - wide / 2), last - wide);
+    u.setScale("x", { min: from, max: from + wide });
   }
 
   function move(plot, way) {
@@ -541,7 +549,7 @@ const ztbCharts = (() => {
   }
 
   // Draws `spec` into `host`: {x, lines, form, time, events, shades, gaps, fills, candles, low, high, base, logs, why}.
-  // `place` takes legend and buttons. Returns the plot; `update(spec)` shows other figures at the same zoom.
+  // `place` takes legend and buttons. Returns the plot; `update(spec)` shows other figures at the same zoom, `leave()` ends it.
   function chart(host, spec, { name, height, place = host.parentElement, say }) {
     const plot = { u: null, spec, host, height, say, zoomed: false, quiet: false };
     plot.tip = tooltip(plot);
@@ -571,7 +579,15 @@ const ztbCharts = (() => {
     make(false);
     reachable(plot, name);
     plots.push(plot);
-    new ResizeObserver(() => host.clientWidth && plot.u.setSize({ width: host.clientWidth, height: height() })).observe(host);
+    const resized = new ResizeObserver(() => host.clientWidth && plot.u.setSize({ width: host.clientWidth, height: height() }));
+    resized.observe(host);
+    plot.leave = () => {
+      resized.disconnect();
+      plots.splice(plots.indexOf(plot), 1);
+      plot.u.destroy();
+      plot.tip.tip.remove();
+      if (box.matches(".legend")) box.remove();
+    };
     return plot;
   }
 
@@ -617,5 +633,5 @@ const ztbCharts = (() => {
   dark.addEventListener("change", () => repaint(false));
   addEventListener("beforeprint", () => repaint(true));
   addEventListener("afterprint", () => repaint(false));
-  return { settings, chart, unpacked, usual, element, css, color, format, short, signed, percent, price, forms, moment, span, minus };
+  return { settings, chart, unpacked, usual, element, css, color, format, short, signed, percent, price, sum, moment, span, minus };
 })();

@@ -1,149 +1,80 @@
 (() => {
   "use strict";
-  const root = document.documentElement;
+  const { chart, usual, element, short, signed, settings, format, moment: at } = ztbCharts;
   const byId = (id) => document.getElementById(id);
-  const css = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
   const CURVES = ["marks", "updates"];
   const MOST = { marks: 4000, updates: 4000, fills: 500, generations: 200, alerts: 100 };
   const data = { marks: [], fills: [], updates: [], generations: [], alerts: [] };
+  const plots = {};
   let now = null;
 
   // Words for figures.
-  const minus = (text) => text.replace("-", "\u2212");
-  const number = (v, digits = 2) => minus(v.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
-  const short = (v) => minus(String(Number(v.toPrecision(4))));
-  const signed = (v, words) => (v > 0 ? "+" : "") + words(v);
-  const percent = (v, digits = 2) => `${number(v * 100, digits)} %`;
-  const clock = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" });
-  const at = (seconds) => (seconds ? clock.format(new Date(seconds * 1000)) : "at the start");
+  const number = (v, digits = 2) => format(v, digits);
+  const percent = (v, digits = 2) => ztbCharts.percent(v, digits);
+  const when = (seconds) => (seconds ? at(seconds) : "at the start");
   function span(seconds) {
     if (seconds < 120) return `${Math.round(seconds)} s`;
     if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
     return seconds < 172800 ? `${number(seconds / 3600, 1)} h` : `${number(seconds / 86400, 1)} d`;
   }
 
-  function element(tag, name, ...content) {
-    const made = document.createElement(tag);
-    if (name) made.className = name;
-    made.append(...content);
-    return made;
-  }
-
   function list(id, items, empty) {
     byId(id).replaceChildren(...(items.length ? items : [element("li", "none", empty)]));
   }
 
-  // Charts.
-  const plots = [];
-
-  const hour = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", hour: "2-digit", minute: "2-digit" });
-  const second = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", hour: "2-digit", minute: "2-digit", second: "2-digit" });
-  const day = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", day: "numeric", month: "short" });
-  const times = (_plot, splits, _axis, _space, step) => splits.map((seconds) => {
-    const moment = new Date(seconds * 1000);
-    return step >= 86400 || seconds % 86400 === 0 ? day.format(moment) : step < 60 ? second.format(moment) : hour.format(moment);
-  });
-
-  function axis(size, values) {
-    return { stroke: () => css("muted"), grid: { stroke: () => css("grid"), width: 1 }, ticks: { show: false }, size, values, font: "12px system-ui, sans-serif" };
-  }
-
-  function line(label, color, extra) {
-    return { label, stroke: () => css(color), width: 1.75, spanGaps: true, points: { show: false }, ...extra };
-  }
-
-  function triangles(plot) {
-    const { ctx, bbox } = plot;
-    const size = 5 * devicePixelRatio;
-    ctx.save();
-    ctx.beginPath();
-    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
-    ctx.clip();
-    for (const [x, price, side] of data.fills) {
-      const left = plot.valToPos(x, "x", true);
-      const top = plot.valToPos(price, "y", true) + side * size;
-      ctx.fillStyle = css(side > 0 ? "good" : "bad");
-      ctx.strokeStyle = css("panel");
-      ctx.beginPath();
-      ctx.moveTo(left, top - side * size * 1.4);
-      ctx.lineTo(left - size, top + side * size * 0.5);
-      ctx.lineTo(left + size, top + side * size * 0.5);
-      ctx.closePath();
-      ctx.fill();
-      ctx.stroke();
-    }
-    ctx.restore();
-  }
-
-  function chart(id, height, time, series, columns, draw) {
-    const place = byId(id);
-    const options = {
-      width: place.clientWidth || 320,
-      height,
-      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
-      scales: { x: { time } },
-      legend: { show: false },
-      cursor: { drag: { x: false, y: false }, points: { size: 6 } },
-      axes: [axis(30, time ? times : undefined), axis(64, (_, splits) => splits.map((v) => (Math.abs(v) >= 1000 ? number(v, 0) : short(v))))],
-      series: [{}, ...series],
-      hooks: { draw: draw ? [draw] : [], setCursor: [(plot) => point(plot, time)] },
-    };
-    const plot = new uPlot(options, columns(), place);
-    plot.tip = element("div", "tip");
-    plot.tip.hidden = true;
-    plot.over.append(plot.tip);
-    plots.push({ plot, place, height, columns });
-  }
-
-  // What was there, where the pointer is.
-  function point(plot, time) {
-    const { idx, left } = plot.cursor;
-    if (!plot.tip) return;
-    plot.tip.hidden = idx === null || idx === undefined || left < 0;
-    if (plot.tip.hidden) return;
-    const x = plot.data[0][idx];
-    const rows = plot.series.slice(1).map((series, i) => {
-      const value = plot.data[i + 1][idx];
-      const mark = element("i");
-      mark.style.background = series.stroke(plot);
-      return value === null ? "" : element("div", "", mark, element("span", "", series.label), element("b", "", Math.abs(value) >= 100 ? number(value) : short(value)));
-    });
-    plot.tip.replaceChildren(element("time", "", time ? `${at(x)} UTC` : `update ${x}`), ...rows);
-    const width = plot.tip.offsetWidth;
-    plot.tip.style.left = `${Math.max(0, Math.min(left + 12, plot.over.clientWidth - width))}px`;
-    plot.tip.style.top = "6px";
-  }
-
+  // Charts, as in the report: the same lines, colours and marks.
   const column = (rows, i) => rows.map((row) => row[i]);
-  const marks = (...places) => () => [column(data.marks, 0), ...places.map((i) => column(data.marks, i))];
-  const updates = (i) => () => [column(data.updates, 0), column(data.updates, i)];
+  const some = (values) => values.some((value) => value !== null);
 
-  function flat() {
-    const [x, ours, hold, frozen] = marks(2, 3, 4)();
-    return [x, hold, frozen, x.map(() => (now ? now.start_equity : null)), ours];
+  // Where nothing was marked for much longer than before and after, nothing is drawn: old marks lie further apart.
+  function gaps(x) {
+    const step = (i) => (i > 0 && i < x.length ? x[i] - x[i - 1] : 0);
+    return x.flatMap((to, i) => (step(i) > Math.max(30, 12 * step(i - 1), 12 * step(i + 1)) ? [[x[i - 1], to]] : []));
   }
 
-  function makeCharts() {
-    const dashed = { dash: [5, 4], width: 1.25 };
-    chart("equity", 270, true, [line("hold", "hold"), line("generation 0", "frozen"), line("flat", "flat", dashed), line("ours", "ours", { width: 2.25 })], flat);
-    chart("price", 250, true, [line("mid", "ours")], marks(1), triangles);
-    chart("position", 120, true, [line("position", "ours", { paths: uPlot.paths.stepped({ align: 1 }), fill: () => `${css("ours")}29` })], marks(5));
-    chart("entropy", 120, false, [line("entropy", "ours")], updates(1));
-    chart("kl", 120, false, [line("KL", "ours")], updates(2));
-    chart("value_loss", 120, false, [line("value loss", "ours")], updates(3));
-    chart("explained", 120, false, [line("explained variance", "ours")], updates(4));
+  function specs() {
+    const [x, mid, equity, hold, frozen, position] = [0, 1, 2, 3, 4, 5].map((i) => column(data.marks, i));
+    const time = { x, time: true, gaps: gaps(x) };
+    const accounts = [
+      { name: "account", color: "ours", values: equity, width: 2 },
+      { name: "hold", color: "hold", values: hold, dash: [7, 3] },
+      { name: generationZero(), color: "frozen", values: frozen, dash: [2, 3] },
+      { name: "flat", color: "flat", values: x.map(() => now.start_equity), width: 1 },
+    ];
+    const events = data.generations.filter(([, seconds, what]) => what !== "made" && seconds > 0 && seconds >= x[0]).map(([generation, seconds, kind]) => ({ x: seconds, kind, generation }));
+    const fills = { x: column(data.fills, 0), price: column(data.fills, 1), side: column(data.fills, 2), quantity: column(data.fills, 3) };
+    const candles = { times: x, prices: mid, usual: usual(x) };
+    const update = (i, name) => ({ x: column(data.updates, 0), lines: [{ name, color: "ours", values: column(data.updates, i) }], form: "plain", small: true });
+    return {
+      equity: { ...time, lines: accounts.filter(({ values }) => some(values)), form: "money", base: now.start_equity, events },
+      price: { ...time, lines: [], form: "money", candles, fills },
+      position: { ...time, lines: [{ name: "position", color: "ours", values: position, stepped: true, filled: true }], form: "plain" },
+      entropy: update(1, "entropy"), kl: update(2, "KL"), value_loss: update(3, "value loss"), explained: update(4, "explained variance"),
+    };
+  }
+
+  const NAMES = { equity: "Equity", price: "Price and our fills", position: "Position", entropy: "Entropy", kl: "KL", value_loss: "Value loss", explained: "Explained variance" };
+
+  function height(host) {
+    return host.classList.contains("tall") ? (innerWidth < 640 ? 240 : 280) : 130;
   }
 
   function draw() {
-    for (const { plot, place, columns } of plots) {
-      const points = columns();
-      place.classList.toggle("none", points[0].length < 2);
-      plot.setData(points);
+    for (const [id, spec] of Object.entries(specs())) {
+      const names = spec.lines.map(({ name }) => name).join();
+      if (plots[id]?.names === names) plots[id].plot.update(spec);
+      else make(id, spec, names);
     }
   }
 
-  function resize() {
-    for (const { plot, place, height } of plots) plot.setSize({ width: place.clientWidth, height });
+  function make(id, spec, names) {
+    const host = byId(id);
+    const figure = host.parentElement;
+    const said = figure.querySelector(".step");
+    plots[id]?.plot.leave();
+    const plot = chart(host, spec, { name: NAMES[id], height: () => height(host), place: figure, say: said ? (text) => (said.textContent = text) : undefined });
+    plots[id] = { plot, names };
+    plot.update(spec);
   }
 
   // Panels.
@@ -160,7 +91,8 @@
     const difference = (now.equity - other) / now.start_equity;
     const found = now.helping.find((item) => item.baseline === name);
     const sure = found && found.low !== null ? `interval ${percent(found.low)} to ${percent(found.high)}` : "of the start, same ticks and costs";
-    return [card(`Against ${name === "frozen" ? generationZero() : name}`, signed(difference, percent), sure, sign(difference))];
+    const clear = found && found.low !== null && (found.low > 0 || found.high < 0);
+    return [card(`Against ${name === "frozen" ? generationZero() : name}`, signed(difference, percent), sure, clear ? sign(difference) : "")];
   }
 
   const generationZero = () => (now.experts.length ? "generation 0, full size" : "generation 0, frozen");
@@ -177,9 +109,20 @@
 
   function experts() {
     byId("experts").hidden = !now.experts.length;
-    byId("expert-rows").replaceChildren(...now.experts.map(({ name, weight, log_evidence, equity, leads }) => element("tr", "",
-      element("td", "", leads ? `${name}, leads` : name),
-      ...[percent(weight), short(Math.exp(Math.min(log_evidence, 700))), number(equity)].map((figure) => element("td", "", figure)))));
+    const flat = 1 - now.experts.reduce((sum, { weight }) => sum + weight, 0);
+    byId("expert-rows").replaceChildren(
+      ...now.experts.map(({ name, weight, log_evidence, equity, leads }) => expert(leads ? `${name}, leads` : name, weight, short(Math.exp(Math.min(log_evidence, 700))), number(equity))),
+      expert("nobody: flat", flat, "\u2013", "\u2013"),
+    );
+  }
+
+  function expert(name, weight, ...figures) {
+    const bar = element("span", "bar", element("i"));
+    bar.firstChild.style.width = `${Math.min(100, 100 * Math.max(weight, 0))}%`;
+    const cells = [name, element("span", "", bar, percent(weight)), ...figures].map((content) => element("td", "", content));
+    const heads = [...document.querySelectorAll("#experts th")].map((head) => head.textContent);
+    cells.forEach((cell, i) => (cell.dataset.name = heads[i]));
+    return element("tr", "", ...cells);
   }
 
   function cards() {
@@ -197,6 +140,9 @@
     );
   }
 
+  // What stands between backticks is a command.
+  const words = (text) => text.split("`").map((part, i) => (i % 2 ? element("code", "", part) : part));
+
   function heading() {
     const title = `${now.strategy} on ${now.symbol}`;
     document.title = `${now.state} \u00b7 ${title}`;
@@ -208,20 +154,7 @@
     const age = now.last_tick_ns === null ? "no tick yet" : now.mode === "replay" ? `replaying ${at(now.last_tick_ns / 1e9)}` : `last tick ${span((now.now_ns - now.last_tick_ns) / 1e9)} ago`;
     byId("since").textContent = `Up ${span((now.now_ns - now.started_ns) / 1e9)} \u00b7 ${age} \u00b7 ${now.decisions.toLocaleString("en")} decisions \u00b7 ${now.fills.toLocaleString("en")} fills`;
     byId("halted").hidden = !now.halted_because;
-    byId("halted").textContent = now.halted_because;
-  }
-
-  function key(id, entries) {
-    byId(id).replaceChildren(...entries.map(([kind, dot, name, value]) => element("span", kind, element("i", dot), element("b", "", value === undefined ? name : `${name} ${value}`))));
-  }
-
-  function keys() {
-    const lines = [["ours", "", "ours", number(now.equity)]];
-    if (now.hold_equity !== null) lines.push(["hold", "", "hold", number(now.hold_equity)]);
-    if (now.frozen_equity !== null) lines.push(["frozen", "", generationZero(), number(now.frozen_equity)]);
-    lines.push(["flat", "", "flat", number(now.start_equity)]);
-    key("k-equity", lines);
-    key("k-price", [["ours", "", "mid"], ["good", "dot", "bought"], ["bad", "dot", "sold"]]);
+    byId("halted").replaceChildren(element("li", "", ...words(now.halted_because)));
   }
 
   function meter(name, share, amount) {
@@ -242,7 +175,7 @@
   }
 
   const KINDS = { critical: "bad", warning: "hold", promoted: "ours", rolled_back: "bad", rejected: "flat" };
-  const event = (seconds, kind, text) => element("li", "", element("time", "", at(seconds)), element("b", KINDS[kind] || "", kind.replace("_", " ")), element("p", "", text));
+  const event = (seconds, kind, text) => element("li", "", element("time", "", when(seconds)), element("b", KINDS[kind] || "", kind.replace("_", " ")), element("p", "", text));
 
   function events() {
     list("alerts", data.alerts.toReversed().map(([seconds, severity, text]) => event(seconds, severity, text)), "No alerts.");
@@ -251,7 +184,7 @@
 
   function learning() {
     const { generation, learner } = now;
-    byId("serving").textContent = generation === null ? "This strategy does not learn." : `Generation ${generation.serving} serves ${generation.since_ns ? "since " : ""}${at(generation.since_ns / 1e9)}. Made ${generation.made}, promoted ${generation.promoted}, rejected ${generation.rejected}, rolled back ${generation.rolled_back}. ${generation.last_verdict ? `Last verdict: ${generation.last_verdict}.` : ""}`;
+    byId("serving").textContent = generation === null ? "This strategy does not learn." : `Generation ${generation.serving} serves ${generation.since_ns ? "since " : ""}${when(generation.since_ns / 1e9)}. Made ${generation.made}, promoted ${generation.promoted}, rejected ${generation.rejected}, rolled back ${generation.rolled_back}. ${generation.last_verdict ? `Last verdict: ${generation.last_verdict}.` : ""}`;
     byId("h-learning").parentElement.classList.toggle("empty", learner === null);
     if (learner === null) return;
     const state = learner.frozen ? "frozen" : learner.alive ? learner.doing || "running" : "not running";
@@ -297,13 +230,13 @@
     now = snapshot;
     heading();
     cards();
-    keys();
     experts();
     limits();
     learning();
     system();
     if (history || news.alerts || news.generations) events();
-    if (history || news.marks || news.updates || news.fills) draw();
+    settings.quote = now.symbol.split(/[/:]/)[1] ?? "";
+    if (history || news.marks || news.updates || news.fills || news.generations) draw();
   }
 
   function link(text, kind) {
@@ -316,7 +249,7 @@
     let heard = false;
     socket.onmessage = (message) => {
       heard = true;
-      link("live", "good");
+      link("connected", "good");
       take(JSON.parse(message.data));
     };
     socket.onclose = () => {
@@ -326,8 +259,11 @@
     };
   }
 
-  makeCharts();
-  addEventListener("resize", resize);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plots.forEach(({ plot }) => plot.redraw()));
+  document.documentElement.classList.add("js");
+  const table = document.querySelector("#experts table");
+  new ResizeObserver(() => {
+    table.classList.remove("stacked");
+    table.classList.toggle("stacked", table.parentElement.scrollWidth > table.parentElement.clientWidth);
+  }).observe(table.parentElement);
   connect(500);
 })();

@@ -1,6 +1,6 @@
 (() => {
   "use strict";
-  const { chart, unpacked, usual, element, settings, short, signed, percent, price, forms, moment } = ztbCharts;
+  const { chart, unpacked, usual, element, settings, short, signed, percent, price, sum, moment } = ztbCharts;
   const root = document.documentElement;
   const data = JSON.parse(document.getElementById("data").textContent);
   settings.quote = data.quote;
@@ -47,9 +47,9 @@
   function ownFills(fills, number) {
     const found = fills.order.flatMap((order, i) => (order === number ? [i] : []));
     return found.map((i) => {
-      const earned = fills.profit[i] === null ? "" : `, earned ${signed(fills.profit[i], forms.money)}`;
+      const earned = fills.profit[i] === null ? "" : `, earned ${signed(fills.profit[i], sum)}`;
       const name = `Fill ${fills.fill[i]}, ${fills.side[i] > 0 ? "bought" : "sold"}`;
-      return [name, `${short(fills.quantity[i])} at ${price(fills.price[i])}, fee ${forms.money(fills.fee[i])}${earned}; ${moment(fills.x[i])}`];
+      return [name, `${short(fills.quantity[i])} at ${price(fills.price[i])}, fee ${sum(fills.fee[i])}${earned}; ${moment(fills.x[i])}`];
     });
   }
 

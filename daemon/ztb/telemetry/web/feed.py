@@ -121,8 +121,8 @@ class PageFeed:
         self._tell("alerts", row)
 
     def sample(self, now: DaemonSnapshot) -> None:
-        """Draw the state of now, unless nothing has happened since the last."""
-        if now.last_tick_ns is not None and now.mid is not None:
+        """Draw the state of now, unless nothing has happened since the last, or warming up is all that has."""
+        if now.decisions and now.last_tick_ns is not None and now.mid is not None:
             self._mark(
                 now.last_tick_ns, now.mid, now.equity, now.hold_equity, now.frozen_equity, now.position
             )

@@ -30,6 +30,7 @@ _TELEMETRY = Path(__file__).parent.parent
 _PAGE = _TELEMETRY / "page"
 
 ASSETS: dict[str, tuple[Path, str]] = {
+    "charts.js": (_PAGE / "charts.js", "text/javascript"),
     "live.js": (_PAGE / "live.js", "text/javascript"),
     "live.css": (_PAGE / "live.css", "text/css"),
     "report.css": (_PAGE / "report.css", "text/css"),

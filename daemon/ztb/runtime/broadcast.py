@@ -1,0 +1,48 @@
+"""What happens in a run, told to whoever watches: each row as it is journaled, and what somebody should look at."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import structlog
+
+from ztb.ledger.records import Record
+
+Severity = Literal["info", "warning", "critical"]
+
+
+class Watcher(Protocol):
+    """Hears of a run on the caller's side: it may only count or enqueue."""
+
+    def record(self, record: Record) -> None:
+        """A row was journaled."""
+
+    def alert(self, severity: Severity, key: str, text: str) -> None:
+        """Somebody should look at `text`; `key` names the cause."""
+
+
+class Broadcast:
+    """Made before everything that has something to say. While nobody watches, alerts are lines in the log."""
+
+    def __init__(self) -> None:
+        self._watchers: list[Watcher] = []
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell `watcher` too, from now on."""
+        self._watchers.append(watcher)
+
+    def record(self, record: Record) -> None:
+        """A row was journaled."""
+        for watcher in self._watchers:
+            watcher.record(record)
+
+    def alert(self, severity: Severity, key: str, text: str) -> None:
+        """Somebody should look at `text`; `key` names the cause."""
+        for watcher in self._watchers:
+            watcher.alert(severity, key, text)
+        if not self._watchers:
+            structlog.get_logger().warning("alert", severity=severity, key=key, text=text)
+
+    def warn(self, key: str, text: str) -> None:
+        """An alert of the severity `warning`."""
+        self.alert("warning", key, text)
