@@ -7,7 +7,7 @@ from ztb.trading.strategy import Action, Moment, StrategyContext, nearest_rung
 
 class Strategy:
     def __init__(self, context: StrategyContext) -> None:
-        self._action = Action(nearest_rung(context.ladder, 1.0))
+        self.follows = Action(nearest_rung(context.ladder, 1.0))
 
     def decide(self, moment: Moment) -> Action:
-        return self._action
+        return self.follows

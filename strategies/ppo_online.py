@@ -12,7 +12,7 @@ class Strategy:
     def __init__(self, context: StrategyContext) -> None:
         if context.policy is None:
             raise ConfigError("ppo_online needs a policy to serve; it is made by the daemon, not by hand")
-        self._policy = context.policy
+        self.follows = context.policy
 
     def decide(self, moment: Moment) -> Action:
-        return self._policy.act(moment.observation, moment.uniforms)
+        return self.follows.act(moment.observation, moment.uniforms)

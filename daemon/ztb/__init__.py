@@ -14,8 +14,7 @@ each name is imported from where it lives when it is first asked for.
 
 from __future__ import annotations
 
-from importlib import import_module
-
+from ztb.lazy import attach
 from ztb.trading.registration import register_with_gymnasium
 
 TYPE_CHECKING = False  # typing itself would take longer to import than all the rest
@@ -27,23 +26,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Run", "__version__", "load_run", "load_study", "replay", "run_study"]
 
-_HOMES = {
-    "Run": "ztb.runs.run",
-    "load_run": "ztb.runs.run",
-    "load_study": "ztb.studies.reading",
-    "replay": "ztb.runs.replaying",
-    "run_study": "ztb.studies.reading",
-}
-
 register_with_gymnasium()
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(_HOMES[name]), name)
-    return found
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+__getattr__, __dir__ = attach(
+    __name__,
+    {
+        "Run": "runs.run",
+        "load_run": "runs.run",
+        "load_study": "studies.reading",
+        "replay": "runs.replaying",
+        "run_study": "studies.reading",
+    },
+)

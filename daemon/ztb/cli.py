@@ -173,6 +173,18 @@ def report(run_directory: Run, as_json: Json = False) -> int:
 
 
 @app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="run directories")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="the page")] = Path("comparison.html"),
+    as_json: Json = False,
+) -> int:
+    """Runs beside each other: a table, and a page with their curves over each other."""
+    from ztb.commands.compare import compare as show
+
+    return show(runs, out, as_json)
+
+
+@app.command()
 def why(
     what: Annotated[str, typer.Argument(metavar="ORDER|TIME", help="order, fill:N, refusal:N, or a moment")],
     run_directory: OfRun,

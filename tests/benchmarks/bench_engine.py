@@ -60,7 +60,7 @@ BUSY: dict[str, object] = {
     "features.names": list(SHIPPED[:FEATURES]),
     "decision.every": "ticks",
     "decision.interval_ms": 1000,
-    "risk.max_orders_per_minute": 10**9,
+    "risk.max_orders_per_minute": 10_000,
     "risk.max_orders_per_day": 10**9,
     "risk.max_repeated_side": 10**9,
 }
@@ -149,13 +149,14 @@ def build(case: Case, folder: Path) -> Engine:
     def served() -> ServedPolicy:
         return ServedPolicy(shape, info, True)
 
-    live = assembly.lane(features.size, assembly.strategy, served(), assembly.exchange(CASH), books)
+    floor = assembly.floor(features.size)
+    live = assembly.lane(floor, assembly.strategy, served(), assembly.exchange(CASH), books)
     if case.on_tick:
         live.strategy.on_tick = watch  # type: ignore[attr-defined]
     shadows = {}
     if case.shadows:
-        shadows["hold"] = assembly.lane(features.size, hold_strategy(), None, assembly.exchange(CASH))
-        shadows["frozen"] = assembly.lane(features.size, assembly.strategy, served(), assembly.exchange(CASH))
+        shadows["hold"] = assembly.lane(floor, hold_strategy(), None, assembly.exchange(CASH))
+        shadows["frozen"] = assembly.lane(floor, assembly.strategy, served(), assembly.exchange(CASH))
     return Engine(
         features, assembly.normaliser(features.size), assembly.clock(), live, shadows, books, Learning(),
         INSTRUMENT.symbol, 0,

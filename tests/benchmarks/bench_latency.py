@@ -42,6 +42,7 @@ _LEGS = (
     "ccxt: order to request",
 )  # fmt: skip
 _CCXTS = [0, 4]
+_PATIENCE_S = 300.0
 
 
 class Stopwatch:
@@ -157,8 +158,9 @@ async def measure(folder: Path, orders: int) -> Stopwatch:
         )
         with watch.reading(), patch.object(Assembly, "allocates", property(lambda _self: False)):
             async with trading(await make_live(folder, exchange.options, policy, **asked)):
-                while len(watch.orders) < orders:  # noqa: ASYNC110 (nobody tells)
-                    await asyncio.sleep(0.1)
+                async with asyncio.timeout(_PATIENCE_S):  # a daemon that was told to end sends no more
+                    while len(watch.orders) < orders:  # noqa: ASYNC110 (nobody tells)
+                        await asyncio.sleep(0.1)
     finally:
         exchange.close()
     return watch

@@ -130,15 +130,15 @@ def measure(mode: str, folder: Path, options: argparse.Namespace, figures: Figur
 
 
 def _time_decisions(run: Replay, source: PacedSource, latencies: list[float]) -> None:
-    decide = run.engine.live.decide
+    decided_by = run.engine.live.decided
 
     def timed(*arguments: Any) -> Any:
-        decided = decide(*arguments)
+        decided = decided_by(*arguments)
         if source.counting:
             latencies.append(time.perf_counter() - source.sent)
         return decided
 
-    run.engine.live.decide = timed  # type: ignore[assignment, method-assign]
+    run.engine.live.decided = timed  # type: ignore[assignment, method-assign]
 
 
 def _time_swaps(policy: ServedPolicy | None, swaps: list[float]) -> None:

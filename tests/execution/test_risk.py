@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
-from ztb.execution.risk import DAY_NS, OrderFacts, Proposal, RefusalReason, RiskGate, RiskLimits, reduces
+from ztb.execution.risk import DAY_NS, RefusalReason, RiskLimits
+from ztb.execution.risk_gate import OrderFacts, Proposal, RiskGate, reduces
 
 NOW = 10 * DAY_NS
 FACTS = OrderFacts(
@@ -34,21 +34,21 @@ def test_an_order_within_all_limits_passes():
     [
         ({"max_order_fraction": 0.09}, BUY, FACTS, RefusalReason.ORDER_SIZE),
         ({"max_order_notional_quote": 99.0}, BUY, FACTS, RefusalReason.ORDER_NOTIONAL),
-        ({"max_exposure": 0.35}, BUY, replace(FACTS, position=1.0, open_buys=2.0), RefusalReason.EXPOSURE),
+        ({"max_exposure": 0.35}, BUY, FACTS._replace(position=1.0, open_buys=2.0), RefusalReason.EXPOSURE),
         (
             {"max_exposure": 0.35},
-            replace(BUY, side=-1),
-            replace(FACTS, position=-1.0, open_sells=2.0),
+            BUY._replace(side=-1),
+            FACTS._replace(position=-1.0, open_sells=2.0),
             RefusalReason.EXPOSURE,
         ),
-        ({"max_daily_loss_fraction": 0.1}, BUY, replace(FACTS, equity=899.0), RefusalReason.DAILY_LOSS),
-        ({"max_drawdown_fraction": 0.1}, BUY, replace(FACTS, equity=899.0), RefusalReason.DRAWDOWN),
-        ({"price_band_fraction": 0.01}, replace(BUY, price=101.1), FACTS, RefusalReason.PRICE_BAND),
-        ({"max_data_age_ms": 5}, BUY, replace(FACTS, market_ts_ns=NOW - 5_000_001), RefusalReason.STALE_DATA),
+        ({"max_daily_loss_fraction": 0.1}, BUY, FACTS._replace(equity=899.0), RefusalReason.DAILY_LOSS),
+        ({"max_drawdown_fraction": 0.1}, BUY, FACTS._replace(equity=899.0), RefusalReason.DRAWDOWN),
+        ({"price_band_fraction": 0.01}, BUY._replace(price=101.1), FACTS, RefusalReason.PRICE_BAND),
+        ({"max_data_age_ms": 5}, BUY, FACTS._replace(market_ts_ns=NOW - 5_000_001), RefusalReason.STALE_DATA),
         ({"max_orders_per_minute": 0}, BUY, FACTS, RefusalReason.ORDER_RATE),
         ({"max_orders_per_day": 0}, BUY, FACTS, RefusalReason.ORDERS_PER_DAY),
-        ({}, BUY, replace(FACTS, mid=0.0), RefusalReason.NO_MARKET),
-        ({}, BUY, replace(FACTS, equity=-1.0), RefusalReason.NO_MARKET),
+        ({}, BUY, FACTS._replace(mid=0.0), RefusalReason.NO_MARKET),
+        ({}, BUY, FACTS._replace(equity=-1.0), RefusalReason.NO_MARKET),
     ],
 )
 def test_each_limit_refuses_with_its_own_reason(limits, order, facts, reason):
@@ -62,15 +62,15 @@ def test_by_default_limits_are_limits():
     limits = RiskLimits()
     assert limits.max_daily_loss_fraction == 0.05 and limits.max_drawdown_fraction == 0.2
     assert (
-        gate().check(replace(BUY, quantity=10.0), FACTS) is RefusalReason.PASSED
+        gate().check(BUY._replace(quantity=10.0), FACTS) is RefusalReason.PASSED
     )  # worth exactly the equity
-    assert gate().check(replace(BUY, quantity=10.01), FACTS) is RefusalReason.ORDER_SIZE
-    assert gate().check(BUY, replace(FACTS, equity=950.0)) is RefusalReason.PASSED
-    assert gate().check(BUY, replace(FACTS, equity=949.9)) is RefusalReason.DAILY_LOSS
+    assert gate().check(BUY._replace(quantity=10.01), FACTS) is RefusalReason.ORDER_SIZE
+    assert gate().check(BUY, FACTS._replace(equity=950.0)) is RefusalReason.PASSED
+    assert gate().check(BUY, FACTS._replace(equity=949.9)) is RefusalReason.DAILY_LOSS
     fallen = gate()
     fallen.mark(NOW + DAY_NS, 799.9)
     assert (
-        fallen.check(BUY, replace(FACTS, now_ns=NOW + DAY_NS, market_ts_ns=NOW + DAY_NS, equity=799.9))
+        fallen.check(BUY, FACTS._replace(now_ns=NOW + DAY_NS, market_ts_ns=NOW + DAY_NS, equity=799.9))
         is RefusalReason.DRAWDOWN
     )
 
@@ -78,11 +78,11 @@ def test_by_default_limits_are_limits():
 @pytest.mark.parametrize("side", [-1, 1])
 def test_where_it_is_allowed_a_full_position_turns_round_in_one_order(side):
     turning = Proposal(side=side, quantity=20.0, price=100.0)
-    turned = replace(FACTS, position=-10.0 * side)
+    turned = FACTS._replace(position=-10.0 * side)
     assert gate().check(turning, turned) is RefusalReason.ORDER_SIZE
     assert gate(max_order_fraction=2.2).check(turning, turned) is RefusalReason.PASSED
     assert (
-        gate(max_order_fraction=2.2).check(replace(turning, quantity=21.5), turned) is RefusalReason.EXPOSURE
+        gate(max_order_fraction=2.2).check(turning._replace(quantity=21.5), turned) is RefusalReason.EXPOSURE
     )
 
 
@@ -92,7 +92,7 @@ def test_repeated_side_counts_and_the_other_side_clears_it():
         assert made.check(BUY, FACTS) is RefusalReason.PASSED
         made.record(BUY, NOW)
     assert made.check(BUY, FACTS) is RefusalReason.REPEATED_SIDE
-    made.record(replace(BUY, side=-1), NOW)
+    made.record(BUY._replace(side=-1), NOW)
     assert made.check(BUY, FACTS) is RefusalReason.PASSED
 
 
@@ -111,33 +111,33 @@ def test_order_rate_forgets_after_a_minute_and_the_day_count_at_midnight():
 
 def test_a_new_day_starts_a_new_daily_loss_but_not_a_new_drawdown():
     made = gate(max_daily_loss_fraction=0.1, max_drawdown_fraction=0.5)
-    poorer = replace(FACTS, equity=850.0)
+    poorer = FACTS._replace(equity=850.0)
     assert made.check(BUY, poorer) is RefusalReason.DAILY_LOSS
     made.mark(NOW + DAY_NS, 850.0)
     assert made.check(BUY, poorer) is RefusalReason.PASSED
-    assert made.check(BUY, replace(FACTS, equity=499.0)) is RefusalReason.DAILY_LOSS
+    assert made.check(BUY, FACTS._replace(equity=499.0)) is RefusalReason.DAILY_LOSS
     made.mark(NOW + 2 * DAY_NS, 499.0)
-    assert made.check(BUY, replace(FACTS, equity=499.0)) is RefusalReason.DRAWDOWN
+    assert made.check(BUY, FACTS._replace(equity=499.0)) is RefusalReason.DRAWDOWN
 
 
 def test_halt_refuses_everything_and_reduce_only_lets_reductions_through():
     made = gate()
-    long = replace(FACTS, position=2.0)
-    sell = replace(BUY, side=-1)
+    long = FACTS._replace(position=2.0)
+    sell = BUY._replace(side=-1)
     made.memory.reduce_only = True
     assert made.check(BUY, long) is RefusalReason.REDUCE_ONLY
     assert made.check(sell, long) is RefusalReason.PASSED
-    assert made.check(replace(sell, quantity=2.1), long) is RefusalReason.REDUCE_ONLY
+    assert made.check(sell._replace(quantity=2.1), long) is RefusalReason.REDUCE_ONLY
     made.memory.halted = True
     assert made.check(sell, long) is RefusalReason.HALTED
 
 
 def test_reducing_orders_pass_when_new_risk_is_refused():
     made = gate(max_exposure=0.01, max_daily_loss_fraction=0.01, max_repeated_side=0, max_order_fraction=0.01)
-    long = replace(FACTS, position=2.0, equity=500.0)
-    assert made.check(replace(BUY, side=-1, quantity=2.0), long) is RefusalReason.PASSED
+    long = FACTS._replace(position=2.0, equity=500.0)
+    assert made.check(BUY._replace(side=-1, quantity=2.0), long) is RefusalReason.PASSED
     assert (
-        made.check(replace(BUY, side=-1, quantity=2.0), replace(long, open_sells=0.5))
+        made.check(BUY._replace(side=-1, quantity=2.0), long._replace(open_sells=0.5))
         is not RefusalReason.PASSED
     )
 
@@ -151,7 +151,7 @@ def test_no_sequence_of_passed_orders_can_break_exposure_however_they_fill(posit
     buys = sells = 0.0
     for side, quantity in orders:
         order = Proposal(side, quantity, 100.0)
-        facts = replace(FACTS, position=position, open_buys=buys, open_sells=sells)
+        facts = FACTS._replace(position=position, open_buys=buys, open_sells=sells)
         if made.check(order, facts) is RefusalReason.PASSED:
             buys, sells = (buys + quantity, sells) if side > 0 else (buys, sells + quantity)
     limit = max(0.5 * 1000.0 / 100.0, abs(position)) + 1e-9
@@ -160,10 +160,10 @@ def test_no_sequence_of_passed_orders_can_break_exposure_however_they_fill(posit
 
 
 def test_reducing_counts_what_is_already_on_its_way():
-    long = replace(FACTS, position=2.0, open_sells=1.5)
+    long = FACTS._replace(position=2.0, open_sells=1.5)
     assert reduces(Proposal(-1, 0.5, 100.0), long)
     assert not reduces(Proposal(-1, 0.6, 100.0), long)
-    assert reduces(Proposal(1, 0.5, 100.0), replace(FACTS, position=-1.0, open_buys=0.5))
+    assert reduces(Proposal(1, 0.5, 100.0), FACTS._replace(position=-1.0, open_buys=0.5))
 
 
 @given(
@@ -177,10 +177,10 @@ def test_closing_a_position_that_is_a_sum_of_fills_only_reduces(fills, lot_size)
     lots = sum(fills)
     if lots == 0:
         return
-    facts = replace(FACTS, position=position, equity=1.0)
+    facts = FACTS._replace(position=position, equity=1.0)
     closing = Proposal(-1 if lots > 0 else 1, abs(lots) * lot_size, 100.0)
     made = gate()
     made.memory.reduce_only = True
     assert reduces(closing, facts)
     assert made.check(closing, facts) is RefusalReason.PASSED
-    assert not reduces(replace(closing, quantity=(abs(lots) + 1) * lot_size), facts)
+    assert not reduces(closing._replace(quantity=(abs(lots) + 1) * lot_size), facts)

@@ -21,11 +21,11 @@ from ztb.learning.process.settings import LearnerSettings
 from ztb.learning.regime import UNGUIDED, ScheduledOptions, guided
 from ztb.learning.settings import OnlineConfig
 from ztb.trading.policy.weights import NetworkShape, initial_weights
-from ztb.trading.ppo.config import PPOConfig
+from ztb.trading.ppo.config import PPOOptions
 
 SHAPE = NetworkShape(6, (3, 2), (8,))
 EVERY = 16
-PPO = PPOConfig(minibatch_size=16, epochs=2, anneal_learning_rate=False)
+PPO = PPOOptions(minibatch_size=16, epochs=2, anneal_learning_rate=False)
 SETTINGS = LearnerSettings(
     shape=SHAPE,
     ppo=PPO,

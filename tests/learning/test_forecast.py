@@ -194,7 +194,7 @@ def test_luck_is_the_exposure_settled_before_the_return_times_what_was_not_fores
     rng = np.random.default_rng(0)
     for _ in range(20):
         at = lanes.lanes.lane["decision"].copy()
-        held, working = lanes.lanes.account["position"].copy(), lanes.lanes.lane["remaining"].copy()
+        held, working = lanes.lanes.account["position"].copy(), lanes.lanes.lane["working"].copy()
         mid, equity = lanes.lanes.facts[:, FACT_MID].copy(), lanes.lanes.facts[:, FACT_EQUITY].copy()
         actions = np.stack([rng.integers(0, 3, 12), rng.integers(0, 3, 12)], axis=1)
         found = luck.step(actions)

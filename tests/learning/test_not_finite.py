@@ -21,8 +21,8 @@ from learning.process.test_process_rollouts import (
 )
 from learning.process_support import Clock, nothing_left, until
 from trading.ppo.test_ppo_finite import bits
-from ztb.learning.candidate_evaluation import Incumbent
-from ztb.learning.online import Dropped, OnlineLearner, Updated
+from ztb.learning.gate.candidate import Candidate
+from ztb.learning.online import Dropped, OnlineLearner, Restart, Updated
 from ztb.learning.process.messages import REPORT, Completed, LearnerReport, read_report, write_report
 from ztb.learning.process.settings import Care
 from ztb.learning.process.supervisor import LearnerProcess
@@ -166,7 +166,7 @@ def test_a_learner_whose_own_state_has_turned_bad_says_so_and_holds_nothing_bad_
     if part == "weight":
         updater.network.parameters[7] = math.nan
     else:
-        updater._adam._mean[7] = math.inf
+        updater._optimizer._mean[7] = math.inf
     bench.learn(1)
     dropped = bench.done[-1]
     assert isinstance(dropped, Dropped) and dropped.astray and part in dropped.why
@@ -284,7 +284,7 @@ def test_told_to_a_learner_in_a_process_begins_anew_from_the_generation_without_
             learner.learn(1, "value")
             learner.learn(1, "value")
         assert [watched.reports[k].dropped.astray for k in (3, 4)] == [False, True]
-        watched.process.serve(Incumbent(0, WEIGHTS, -1, 0, era=1, set_back=True, anew=True))
+        watched.process.serve(Candidate(0, WEIGHTS, era=1), Restart.ANEW)
         bench.learner.begin_anew(WEIGHTS)
         for learner in (bench, watched):
             learner.learn(1)

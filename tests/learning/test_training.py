@@ -115,7 +115,7 @@ def test_a_figure_that_does_not_exist_is_none_in_the_state_and_comes_back_as_it_
 
 def spoil(training: Training, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     """Environment 2 gives what is not finite at step 5 of the third rollout."""
-    simulation = training._collector.environments.simulation
+    simulation = training._loop.collector.environments.simulation
     step, count = simulation.step, [0]
 
     def spoilt(actions: Any) -> Any:

@@ -26,7 +26,7 @@ from trading.markets import HOUR_NS, PERPETUAL, SPOT, START_NS, bars, quoted
 from ztb.config import Config, load_config, schema
 from ztb.errors import ConfigError, ResourceError
 from ztb.execution.paper import PaperExchange
-from ztb.execution.risk import OrderFacts, Proposal, RiskGate, RiskMemory
+from ztb.execution.risk_gate import OrderFacts, Proposal, RiskGate, RiskMemory
 from ztb.learning.alarms import Alarms, Expectation
 from ztb.learning.allocation import Allocator, GrowthEvidence
 from ztb.learning.online import OnlineLearner, Transition

@@ -61,7 +61,9 @@ def drive(tmp_path, watcher: Watcher, block: int) -> list[DecisionRow]:
     features = assembly.features()
     journal = Journal(tmp_path / f"journal-{block}.sqlite")
     books = Bookkeeper(journal, Account(INSTRUMENT, D(10_000)), "0" * 32)
-    live = assembly.lane(features.size, load_strategy("hold"), None, assembly.exchange(10_000.0), books)
+    live = assembly.lane(
+        assembly.floor(features.size), load_strategy("hold"), None, assembly.exchange(10_000.0), books
+    )
     live.strategy = watcher
     engine = Engine(
         features,

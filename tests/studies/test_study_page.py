@@ -11,9 +11,23 @@ from ztb.studies.reading import LoadedStudy
 
 
 class Balanced(HTMLParser):
-    """Fails at a tag that closes another than the last opened."""
+    """Fails at a tag that closes another than the last opened. Cells need no end."""
 
-    VOID = ("meta", "link", "path", "polyline", "circle", "br", "img", "input")
+    VOID = (
+        "td",
+        "th",
+        "tr",
+        "tbody",
+        "thead",
+        "meta",
+        "link",
+        "path",
+        "polyline",
+        "circle",
+        "br",
+        "img",
+        "input",
+    )
 
     def __init__(self) -> None:
         super().__init__()

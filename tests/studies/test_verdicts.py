@@ -31,7 +31,7 @@ def noise(seed: int, periods: int = 240, n: int = 1) -> Floats:
 
 
 def test_a_strong_edge_works_and_after_a_thousand_looks_a_weak_one_no_more():
-    edge = noise(1) + 0.002
+    edge = noise(1) + 0.0025
     assert judged(edge).verdict == "works" and "It works" in judged(edge).sentence
     assert judged(edge, looks=1_000_000).verdict == "unproven"
     assert judged(edge).deflated_sharpe > judged(edge, looks=1000).deflated_sharpe
@@ -55,7 +55,7 @@ def test_what_is_not_better_than_holding_is_said():
 
 
 def test_a_failed_trial_keeps_it_from_working():
-    edge = noise(1) + 0.002
+    edge = noise(1) + 0.0025
     assert judged(edge, failed=1).best is None and judged(edge, failed=1).verdict == "too_short"
 
 
@@ -110,6 +110,6 @@ def test_the_best_of_50_worthless_ones_is_called_overfitting_at_least_90_times_i
 
 
 def test_a_few_walks_and_edges():
-    """The proofs in small: none of these twenty works by chance, and all of these five edges do."""
+    """The proofs in small: two of these twenty walks at most work by chance; these five edges all do."""
     assert sum(walk_through(seed, 8, 0.0).verdict == "works" for seed in range(20)) <= 2
     assert all(walk_through(seed, 8, 0.1).verdict == "works" for seed in range(5))

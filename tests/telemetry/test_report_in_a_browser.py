@@ -113,6 +113,9 @@ def test_without_javascript_the_figures_and_the_curve_are_there(make_run, show):
     page = show(make_run(), "phone", java_script_enabled=False)
     assert page.locator("svg.static").is_visible()
     assert page.get_by_text("Max drawdown").is_visible()
+    page = show(make_run("long", decisions=300), java_script_enabled=False)
+    rows = page.locator("table.sorts").first.locator("tbody tr")
+    assert rows.count() == 37 + 1 and rows.last.is_visible(), "all rows, where nothing can ask for more"
     assert not page.locator("figure[data-chart=drawdown]").is_visible()
 
 

@@ -12,11 +12,11 @@ import pytest
 
 from ztb.commands.report import why
 from ztb.errors import UsageError
-from ztb.execution.risk import RefusalReason, RiskLimits
+from ztb.execution.risk import REASONS, RefusalReason, RiskLimits
 from ztb.ledger.run_directory import RunDirectory
 from ztb.telemetry.why import explain
 from ztb.telemetry.why.explanation import ACCOUNT_NAMES
-from ztb.telemetry.why.words import REASONS, TIMING_NAMES, reason_words
+from ztb.telemetry.why.words import TIMING_NAMES, reason_words
 from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.sizing import TIMINGS
 

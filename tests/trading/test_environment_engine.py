@@ -15,7 +15,7 @@ from trading.markets import HOUR_NS, PERPETUAL, SPOT, bars, depth, quoted, trade
 from ztb.execution.paper import PaperExchange
 from ztb.execution.paper_config import PaperConfig
 from ztb.execution.paper_state import FILLED
-from ztb.execution.risk import RiskGate, RiskLimits
+from ztb.execution.risk import RiskLimits
 from ztb.features import FeatureSet, Normaliser
 from ztb.learning.service.base import Learning
 from ztb.ledger.accounts import Account
@@ -25,9 +25,10 @@ from ztb.ledger.records import DecisionRow, FillRow
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import Ticks
 from ztb.runtime.engine import Engine
-from ztb.trading.bridge import FACT_EQUITY, TradingBridge
+from ztb.trading.bridge import FACT_EQUITY
 from ztb.trading.decision_clock import DecisionClock, Every
 from ztb.trading.episodes import Episodes
+from ztb.trading.floor import TradingFloor
 from ztb.trading.lane import Lane
 from ztb.trading.recording import record
 from ztb.trading.settings import BridgeConfig
@@ -94,11 +95,9 @@ async def through_engine(case: Case, actions: np.ndarray, seed: int, path: Any) 
     features = FeatureSet(case.instrument, case.period_ns)
     journal = Journal(path)
     books = Bookkeeper(journal, Account(case.instrument, Decimal(repr(CASH))), "0" * 32)
-    lane = Lane(
-        PaperExchange(case.instrument, case.paper, seed, CASH),
-        TradingBridge(case.instrument, case.bridge, features.size, case.period_ns),
-        RiskGate(WIDE), Scripted(actions), seed, books,
-    )  # fmt: skip
+    floor = TradingFloor(case.instrument, case.bridge, features.size, case.period_ns, seed, 1)
+    exchange = PaperExchange(case.instrument, case.paper, seed, CASH)
+    lane = Lane(floor, exchange, WIDE, Scripted(actions), books)
     engine = Engine(
         features,
         Normaliser(features.size),

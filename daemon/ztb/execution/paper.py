@@ -5,7 +5,8 @@ Everything happens in the kernels of `simulator`; here are its settings, its arr
 
 from __future__ import annotations
 
-from typing import assert_never
+from functools import cached_property
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from ztb.execution.orders import (
     Expired,
     Filled,
     Funded,
+    Liquidity,
     OpenOrder,
     OrderEvent,
     OrderRequest,
@@ -86,15 +88,18 @@ def _reason(code: int) -> str:
     return RejectReason(code).name.lower()
 
 
-def _event(report: list[int], amount: float) -> OrderEvent:
-    """The fact that one entry of the ring stands for: its integers in the order of REPORT, and its amount."""
-    number, order_id, _, ts_ns, _, _, reason, _, lots, price_ticks, fill_id, maker, done, *_ = report
-    kind = _KINDS[number]
-    match kind:
+def order_event(
+    kind: int, order_id: int, ts_ns: int, reason: int, lots: int, price_ticks: int, fill_id: int, maker: int,
+    cumulative_lots: int, amount: float,
+) -> OrderEvent:  # fmt: skip
+    """The fact that a report stands for: see REPORT."""
+    found = _KINDS[kind]
+    match found:
         case ReportKind.ACCEPTED:
             return Accepted(order_id, ts_ns)
         case ReportKind.FILLED:
-            return Filled(order_id, ts_ns, fill_id, lots, price_ticks, "maker" if maker else "taker", done)
+            liquidity: Liquidity = "maker" if maker else "taker"
+            return Filled(order_id, ts_ns, fill_id, lots, price_ticks, liquidity, cumulative_lots)
         case ReportKind.CANCELLED:
             return Cancelled(order_id, ts_ns, lots)
         case ReportKind.REJECTED:
@@ -106,7 +111,13 @@ def _event(report: list[int], amount: float) -> OrderEvent:
         case ReportKind.FUNDED:
             return Funded(ts_ns, amount)
         case _:
-            assert_never(kind)
+            assert_never(found)
+
+
+def _event(report: list[int], amount: float) -> OrderEvent:
+    """The fact that one entry of the ring stands for: its integers in the order of REPORT, and its amount."""
+    kind, order_id, _, ts_ns, _, _, reason, _, lots, price_ticks, fill_id, maker, done, *_ = report
+    return order_event(kind, order_id, ts_ns, reason, lots, price_ticks, fill_id, maker, done, amount)
 
 
 def _open_order(order: np.void) -> OpenOrder:
@@ -166,14 +177,37 @@ class PaperExchange:
         self.exchange = new_exchange(instrument, config, seed, start_cash)
         self.orders = new_orders()
         self.reports = new_reports()
-        # Views of fields, and the compiled code itself: both save most of a call that finds nothing new.
+        self._look()
+        self._block = empty_ticks(0)
+
+    def _look(self) -> None:
+        """Views of fields, and the compiled code itself, save most of a call that finds nothing new."""
         self._integers = self.reports.view(np.int64).reshape(MAX_REPORTS, -1)
         self._amounts = self.reports["amount"]
         self._delivered, self._read = self.exchange["delivered"], self.exchange["read"]
         self._overflowed = self.exchange["overflowed"]
         self._market = self.exchange, self.orders, self.reports, self.view, self.account
-        self._block = empty_ticks(0)
-        self._entry = entry(_advance, self._block, 0, 0, *self._market)
+
+    def move(
+        self, exchange: NDArray[np.void], orders: NDArray[np.void], reports: NDArray[np.void], view: NDArray[np.void],
+        account: NDArray[np.void],
+    ) -> None:  # fmt: skip
+        """Keep everything that changes in these arrays from now on."""
+        for there, here in zip((exchange, orders, reports, view, account), self._market, strict=True):
+            there[:] = here
+        self.exchange, self.orders, self.reports, self.view, self.account = (
+            exchange,
+            orders,
+            reports,
+            view,
+            account,
+        )
+        self._look()
+
+    @cached_property
+    def _entry(self) -> Any:
+        """Compiled when it is called first: an exchange that moves to a trading floor never calls it."""
+        return entry(_advance, self._block, 0, 0, *self._market)
 
     def submit(self, order: OrderRequest, now_ns: int) -> None:
         """Send `order`, decided on at `now_ns`. InvariantError if an open order has its id."""
@@ -196,7 +230,7 @@ class PaperExchange:
         """
         if ticks is not self._block:
             self._block = plain_ticks(ticks)
-        row = self._entry(self._block, i0, i1, *self._market)
+        row: int = self._entry(self._block, i0, i1, *self._market)
         if self._overflowed.item():
             raise InvariantError(f"{MAX_REPORTS} order events were not collected: call events()")
         return row

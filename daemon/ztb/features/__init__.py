@@ -1,4 +1,4 @@
-"""What the policy is told about the market."""
+"""Features of the market, as the policy sees them: kernels, registry, normaliser."""
 
 from __future__ import annotations
 

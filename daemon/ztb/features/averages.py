@@ -49,7 +49,7 @@ def wilder(average: float, value: float, n: int, span: int) -> float:
 
 @kernel
 def sane(value: float) -> bool:
-    """Whether `value` is a positive number that a venue can mean."""
+    """True if `value` is a positive number that a venue can mean."""
     return 0.0 < value < SANE
 
 

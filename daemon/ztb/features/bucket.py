@@ -145,7 +145,7 @@ def _show_moments(state: np.void) -> None:
 
 @kernel
 def _look_back(state: np.void, n: int) -> None:
-    """What is taken from the rings over a fixed number of buckets."""
+    """Figures taken from the rings over a fixed number of buckets."""
     values = state["all"]
     closes = state["close"]
     state["mean_16"], state["deviation_16"] = mean_and_deviation(closes, n, 16)

@@ -19,7 +19,7 @@ from ztb.features.state import (
     SQUARES,
     TICKS,
     VOLUME,
-)  # fmt: skip
+)
 from ztb.features.trend import MASK
 from ztb.utils.kernel import kernel
 

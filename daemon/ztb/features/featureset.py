@@ -1,4 +1,4 @@
-"""What the policy is told: shipped features and a user's own, row by row or over a history.
+"""A set of features: shipped ones and a user's own, row by row or over a history.
 
 Also here: the one kernel of all shipped features: rows in, values out, live and over a history alike.
 """
@@ -85,7 +85,7 @@ class FeatureSet:
 
     @property
     def ready(self) -> bool:
-        """Whether every feature is warm."""
+        """True if every feature is warm."""
         return self.buckets >= self.warm_up
 
     @property

@@ -32,7 +32,7 @@ def fast_decay(slow: float) -> float:
 
 @kernel
 def signed_share(signed: float, total: float) -> float:
-    """What went one way, as a share of everything; of traded quantity it is the trade imbalance.
+    """The net share of what went one way, of everything; of traded quantity it is the trade imbalance.
 
     Formula: sum(w s q) / sum(w q)
     Unit: -1 (sellers took all) to 1 (buyers did)

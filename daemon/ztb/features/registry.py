@@ -32,7 +32,14 @@ def _feature(name: str, kernel: Callable[..., object], warm_up: int, horizon: st
     meaning, *lines = inspect.cleandoc(kernel.__doc__ or "").replace(",\n", ", ").split("\n")
     texts = dict(line.split(": ", 1) for line in lines if ": " in line)
     formula = texts.get("Formula", "") + (f"; {horizon}" if horizon else "")
-    return Feature(name, meaning, formula, texts.get("Unit", ""), texts.get("Source", ""), warm_up)
+    return Feature(
+        name=name,
+        meaning=meaning,
+        formula=formula,
+        unit=texts.get("Unit", ""),
+        source=texts.get("Source", ""),
+        warm_up=warm_up,
+    )
 
 
 _SLOW_WARM_UP = 3 * SLOW

@@ -34,8 +34,21 @@ from ztb.market import book, view
 _DIGITS = 10
 _PARTS = ("names or formulas of the features", "code of the feature kernels", "period", "normaliser")
 _KERNELS = (
-    averages, bucket, calendar, emit, flow, forecast, normaliser, state, touch, trend, update, volatility, book, view
-)  # fmt: skip
+    averages,
+    bucket,
+    calendar,
+    emit,
+    flow,
+    forecast,
+    normaliser,
+    state,
+    touch,
+    trend,
+    update,
+    volatility,
+    book,
+    view,
+)
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 
 

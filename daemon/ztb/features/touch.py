@@ -1,4 +1,4 @@
-"""What the best prices and the levels behind them say. Kernels on scalars and the book."""
+"""Figures of the best prices and the levels behind them. Kernels on scalars and the book."""
 
 from __future__ import annotations
 
@@ -46,9 +46,15 @@ def microprice(spread_bps: float, touch_imbalance: float) -> float:
 
 @kernel
 def order_flow(
-    bid: float, bid_size: float, ask: float, ask_size: float,
-    old_bid: float, old_bid_size: float, old_ask: float, old_ask_size: float,
-) -> float:  # fmt: skip
+    bid: float,
+    bid_size: float,
+    ask: float,
+    ask_size: float,
+    old_bid: float,
+    old_bid_size: float,
+    old_ask: float,
+    old_ask_size: float,
+) -> float:
     """Contribution of one change of the touch to the order flow imbalance; the features are its decayed mean.
 
     Formula: sum(w e) / sum(w |e|), e = [Pb >= Pb'] qb - [Pb <= Pb'] qb' - [Pa <= Pa'] qa + [Pa >= Pa'] qa',

@@ -1,4 +1,4 @@
-"""Where the price is against its past: returns, averages, oscillators. Kernels on scalars and rings.
+"""The price against its past: returns, averages, oscillators. Kernels on scalars and rings.
 
 p is the present mid, C[k], H[k], L[k] are close, high and low of the bucket completed k buckets before the
 last completed one; n counts completed buckets. A ring holds bucket j (from 1) at place (j - 1) mod RING.
@@ -48,7 +48,7 @@ def body(log_price: float, log_open: float) -> float:
 
 @kernel
 def z_score(price: float, mean: float, deviation: float) -> float:
-    """How unusual the price is among the last k closes, held within ±10.
+    """Z-score of the price among the last k closes, held within ±10.
 
     Formula: (p - mean(C)) / std(C), population deviation of C[0..k-1]
     Unit: standard deviations

@@ -30,7 +30,7 @@ from ztb.features.state import (
     SQUARES,
     TICKS,
     VOLUME,
-)  # fmt: skip
+)
 from ztb.market.ticks import BAR, DEPTH, GAP, LAST, TRADE
 from ztb.market.view import apply_tick
 from ztb.utils.kernel import kernel

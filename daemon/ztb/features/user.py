@@ -79,7 +79,7 @@ def compiled(name: str, update: Update) -> Any:
 
 
 def address(code: Any) -> int:
-    """Where `call` finds what `compiled` gave."""
+    """The place in which `call` finds what `compiled` gave."""
     if COMPILED:
         return int(code.address)
     _plain.append(code)
@@ -112,9 +112,15 @@ class UserFeature:
 
 @kernel
 def _advance(
-    addresses: IntArray, ends: IntArray, states: FloatArray, view: View,
-    ticks: Ticks, i0: int, i1: int, values: FloatArray,
-) -> None:  # fmt: skip
+    addresses: IntArray,
+    ends: IntArray,
+    states: FloatArray,
+    view: View,
+    ticks: Ticks,
+    i0: int,
+    i1: int,
+    values: FloatArray,
+) -> None:
     """Take rows [i0, i1) into the states; feature k owns states[ends[k]:ends[k + 1]]."""
     for i in range(i0, i1):
         apply_tick(view[0], ticks[i])
@@ -126,9 +132,15 @@ def _advance(
 
 @kernel
 def _advance_at(
-    addresses: IntArray, ends: IntArray, states: FloatArray, view: View,
-    ticks: Ticks, rows: IntArray, values: FloatArray, history: FloatArray,
-) -> None:  # fmt: skip
+    addresses: IntArray,
+    ends: IntArray,
+    states: FloatArray,
+    view: View,
+    ticks: Ticks,
+    rows: IntArray,
+    values: FloatArray,
+    history: FloatArray,
+) -> None:
     """Take all rows into the states; the last columns of `history` are the values after each of `rows`."""
     first = history.shape[1] - len(values)
     done = 0

@@ -1,4 +1,4 @@
-"""How much the price moves, from completed buckets. Kernels on scalars.
+"""Volatility: moves of the price, from completed buckets. Kernels on scalars.
 
 r is a bucket's log return ln(C[0] / C[1]); o, h, l, c are logs of its open, high, low and close; E(x, k) is
 the exponential moving average of x over buckets with span k.
@@ -118,7 +118,7 @@ def autocorrelation(products: float, squares: float) -> float:
 
 @kernel
 def close_location(high: float, low: float, close: float) -> float:
-    """Where a bucket closed in its range, -1 low to 1 high; `money_flow_16` weighs it by volume.
+    """The place where a bucket closed in its range, -1 low to 1 high; `money_flow_16` weighs it by volume.
 
     Formula: E(V (2 C - H - L) / (H - L), 16) / E(V, 16)
     Unit: -1 to 1

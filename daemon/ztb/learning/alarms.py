@@ -20,7 +20,7 @@ _CLIP = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What a generation must earn a decision, at least, to be worth its promotion; the standard deviation of a
+    """The least that a generation must earn a decision to be worth its promotion; the standard deviation of a
     decision's reward and the mean log growth of equity, as found in shadow.
     """
 
@@ -31,7 +31,7 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """What was found wrong, and the figures: `drawdown`, `reward_shift`, `non_finite` or `entropy`."""
+    """A fault of the generation that serves, with figures: `drawdown`, `reward_shift`, `non_finite` or `entropy`."""
 
     kind: str
     figures: dict[str, float | int | None]
@@ -58,7 +58,7 @@ class Alarms:
 
     @property
     def on_probation(self) -> bool:
-        """Whether the generation may still turn out not to have been worth its promotion."""
+        """True if the generation may still turn out not to have been worth its promotion."""
         return self._left > 0
 
     def follow(

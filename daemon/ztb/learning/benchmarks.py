@@ -53,9 +53,13 @@ class Comparison:
     def facts(self) -> dict[str, Any]:
         """As JSON."""
         return {
-            "decisions": self.decisions, "difference": self.difference, "low": self.low, "high": self.high,
-            "confidence": CONFIDENCE, "answer": self.answer,
-        }  # fmt: skip
+            "decisions": self.decisions,
+            "difference": self.difference,
+            "low": self.low,
+            "high": self.high,
+            "confidence": CONFIDENCE,
+            "answer": self.answer,
+        }
 
 
 _PAIRING: np.dtype[np.void] = np.dtype(
@@ -115,15 +119,17 @@ class PairedDifference:
         _add_all(self._pairing, ours, theirs)
 
     def comparison(self, baseline: str) -> Comparison:
-        """What there is to say so far."""
+        """The comparison so far."""
         pairing = self._pairing[0]
         if pairing["over"] or self.decisions == 0:
-            return Comparison(baseline, self.decisions, None, None, None)
+            return Comparison(baseline, self.decisions, difference=None, low=None, high=None)
         total, width = float(pairing["last"] - pairing["first"]), self._half_width()
-        if width is None:
-            return Comparison(baseline, self.decisions, math.expm1(total), None, None)
         return Comparison(
-            baseline, self.decisions, math.expm1(total), math.expm1(total - width), math.expm1(total + width)
+            baseline=baseline,
+            decisions=self.decisions,
+            difference=math.expm1(total),
+            low=None if width is None else math.expm1(total - width),
+            high=None if width is None else math.expm1(total + width),
         )
 
     def _half_width(self) -> float | None:
@@ -191,13 +197,15 @@ class BenchmarkTracker:
 
     @property
     def learning(self) -> Comparison:
-        """What says whether learning helps: where experts share the account, the same without what was learnt, since
-        the size that it gave generation 0 is no merit of learning; else generation 0 never updated.
+        """The comparison that says whether learning helps.
+
+        Where experts share the account, with the same without what was learnt, since the size that it gave generation 0
+        is no merit of learning; else with generation 0 never updated.
         """
         self._settle()
         return self.against(UNLEARNT if UNLEARNT in self._pairings else "frozen")
 
     @property
     def answer(self) -> Answer:
-        """Whether learning helps."""
+        """True if learning helps."""
         return self.learning.answer

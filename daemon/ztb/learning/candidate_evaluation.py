@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
 
 from ztb.learning.gate.candidate import Candidate, Verdict
 from ztb.learning.gate.gate import Gate
 from ztb.learning.gate.shadow import ShadowTerms
+from ztb.learning.online import Restart
 from ztb.learning.recent import RecentRollouts
 from ztb.learning.settings import GateRules
-from ztb.trading.policy.weights import NetworkShape, Weights
+from ztb.trading.policy.weights import NetworkShape
 from ztb.trading.recording import Recording
-
-if TYPE_CHECKING:
-    from ztb.learning.online import OnlineLearner
 
 _SEED_OFFSET = 0x67617465  # the gate's random numbers are not those of the rollouts
 
@@ -30,37 +26,6 @@ class CandidateEvaluationConfig:
     sample: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Incumbent:
-    """Who serves from now on, and what the learner is to go on from where it is to forget what it has learnt since.
-
-    `number` is that of the update that made the weights, 0 for generation 0. `era` counts how often the learner
-    was set back: what was trained in an era that has been given up is nobody's candidate any more. `anew`: it was
-    because the learner had gone wrong, so that nothing of its optimiser is kept.
-    """
-
-    number: int
-    weights: Weights
-    trained_to: int
-    trained_to_ns: int
-    era: int = 0
-    set_back: bool = False
-    updater_state: Mapping[str, Any] | None = None
-    anew: bool = False
-
-    def guide(self, learner: OnlineLearner) -> None:
-        """Set `learner` back, if it is to be."""
-        if self.anew:
-            learner.begin_anew(self.weights)
-        elif self.set_back:
-            learner.set_back(self.weights, self.updater_state)
-
-
-def first_serving(weights: Weights) -> Incumbent:
-    """Generation 0 before the first decision."""
-    return Incumbent(0, weights, -1, 0)
-
-
 class CandidateEvaluation:
     """The gate, and the pieces on their way to it. `recent` is where they are cut."""
 
@@ -70,7 +35,7 @@ class CandidateEvaluation:
         recent: RecentRollouts,
         shape: NetworkShape,
         seed: int,
-        serving: Incumbent,
+        serving: Candidate,
     ) -> None:
         self._config = config
         self._recent = recent
@@ -78,10 +43,21 @@ class CandidateEvaluation:
         recent.on_piece = self._pieces.append
         given = recent.config
         terms = ShadowTerms(
-            shape, given.bridge, given.paper, given.start_cash, config.sample, recent.make, recent.own_reward
+            shape=shape,
+            bridge=given.bridge,
+            paper=given.paper,
+            start_cash=given.start_cash,
+            sample=config.sample,
+            make=recent.make,
+            own_reward=recent.own_reward,
         )
-        entrant = self._entrant(serving.number, serving.weights, serving.trained_to, serving.trained_to_ns)
-        self._gate = Gate(terms, config.rules, config.schema, seed + _SEED_OFFSET, entrant)
+        self._gate = Gate(
+            terms=terms,
+            rules=config.rules,
+            schema=config.schema,
+            seed=seed + _SEED_OFFSET,
+            incumbent=self._stamped(serving),
+        )
 
     def follow(self, decision: int) -> list[Verdict]:
         """The window knows of everything up to `decision`: judge what is new, where it is time to."""
@@ -99,17 +75,16 @@ class CandidateEvaluation:
         self._pieces.clear()
         return []
 
-    def submit(self, number: int, weights: Weights, trained_to: int, trained_to_ns: int) -> list[Verdict]:
-        """A candidate has been made; see `Gate.submit`."""
-        return self._gate.submit(self._entrant(number, weights, trained_to, trained_to_ns))
+    def submit(self, candidate: Candidate) -> list[Verdict]:
+        """See `Gate.submit`."""
+        return self._gate.submit(self._stamped(candidate))
 
-    def serve(self, serving: Incumbent) -> list[Verdict]:
-        """See `Gate.serve`."""
-        if serving.set_back:
+    def serve(self, serving: Candidate, restart: Restart = Restart.NONE) -> list[Verdict]:
+        """See `Gate.serve`; where the learner is set back as well, nobody made before may pass any more."""
+        if restart is not Restart.NONE:
             self._gate.dismiss()
-        return self._gate.serve(
-            self._entrant(serving.number, serving.weights, serving.trained_to, serving.trained_to_ns)
-        )
+        return self._gate.serve(self._stamped(serving))
 
-    def _entrant(self, number: int, weights: Weights, trained_to: int, trained_to_ns: int) -> Candidate:
-        return Candidate(number, weights, trained_to, trained_to_ns, self._config.schema)
+    def _stamped(self, candidate: Candidate) -> Candidate:
+        """With the schema of what this run's policies see, and without what only the learner needs."""
+        return replace(candidate, schema=self._config.schema, updater_state=None)

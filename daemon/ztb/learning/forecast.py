@@ -1,4 +1,4 @@
-"""What of the next return was to be foreseen: a sparse regression on what the policy is told.
+"""A forecast of the next return: a sparse regression on what the policy is told.
 
 Candidates are the features and their products two by two, so that a condition may turn the sign of another column.
 Orthogonal matching pursuit (Pati and others 1993) takes in the most significant one after the other until none is
@@ -85,7 +85,11 @@ def fit_forecast(recording: Recording) -> Forecast:
     at = np.array(terms, np.int64)[weights != 0.0]
     drift = _drift(returns, candidates.columns)
     return Forecast(
-        drift, candidates.left[at], candidates.right[at], candidates.means[at], weights[weights != 0.0]
+        drift=drift,
+        left=candidates.left[at],
+        right=candidates.right[at],
+        means=candidates.means[at],
+        weights=weights[weights != 0.0],
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.trading.policy.network import MakeNetwork, new_serving
+from ztb.trading.policy.serving import ServingPolicy
 from ztb.trading.policy.weights import NetworkShape, Weights, weights_sha256
 from ztb.trading.strategy import Action
 
@@ -31,12 +32,17 @@ class ServedPolicy:
         self.shape = shape
         self.make = make
         self.info = info
-        self._sample = sample
+        self.greedy = not sample
         self._serving = new_serving(shape, info.weights, make)
+
+    @property
+    def parameters(self) -> NDArray[np.float32] | None:
+        """See `trading.strategy.NetworkPolicy`."""
+        return self._serving.parameters if isinstance(self._serving, ServingPolicy) else None
 
     def act(self, observation: NDArray[np.float32], uniforms: NDArray[np.float64]) -> Action:
         """Sampled (or greedy) action with its log-prob and value; see `trading.strategy.Policy`."""
-        choice = self._serving.decide(observation, uniforms, deterministic=not self._sample)
+        choice = self._serving.decide(observation, uniforms, deterministic=self.greedy)
         size, timing = choice.actions
         return Action(size, timing, choice.logprob, choice.value)
 
@@ -48,7 +54,7 @@ class ServedPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Descent:
-    """Where a generation comes from: the one from whose learner it was trained on, and its digest."""
+    """The origin of a generation: the one from whose learner it was trained on, and its digest."""
 
     parent: int | None
     sha256: str
@@ -67,7 +73,7 @@ class Lineage:
     served: list[int] = field(default_factory=list[int])
     """In the order in which they did, some more than once."""
     resumed: bool = False
-    """Whether the first generation that serves was made by an earlier run on the same folder."""
+    """True if the first generation that serves was made by an earlier run on the same folder."""
 
     def make(self, parent: int | None, weights: Weights) -> GenerationInfo:
         """A new generation with the next number, from 0."""
@@ -91,7 +97,7 @@ class Lineage:
         return gone
 
     def barred(self, info: GenerationInfo) -> bool:
-        """Whether `info` is in quarantine, descends from what is, or is the same weights."""
+        """True if `info` is in quarantine, descends from what is, or is the same weights."""
         if info.number in self.quarantined or info.parent in self.quarantined:
             return True
         return any(self.known[number].sha256 == info.sha256 for number in self.quarantined)

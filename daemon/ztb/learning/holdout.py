@@ -1,4 +1,4 @@
-"""How well a policy does on history that it was not trained on, beside policies that know nothing."""
+"""Evaluation of a policy on history that it was not trained on, beside policies that know nothing."""
 
 from __future__ import annotations
 
@@ -46,12 +46,20 @@ class HoldoutEvaluator:
     """
 
     def __init__(
-        self, recording: Recording, settings: PretrainSettings, seed: int,
+        self,
+        recording: Recording,
+        settings: PretrainSettings,
+        seed: int,
         innovations: NDArray[np.float64] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         lanes = settings.validation_lanes
         self._simulation = Simulation(
-            recording, settings.bridge, settings.paper, settings.start_cash, Episodes(), lanes
+            recording=recording,
+            bridge=settings.bridge,
+            paper=settings.paper,
+            start_cash=settings.start_cash,
+            episodes=Episodes(),
+            num_lanes=lanes,
         )
         self._luck = Luck(self._simulation, innovations)
         generator = np.random.Generator(np.random.PCG64(seed))

@@ -1,4 +1,4 @@
-"""What of a reward was luck: the exposure held, times what of the return nobody could foresee.
+"""Luck, a part of a reward: the exposure held, times what of the return nobody could foresee.
 
 A control variate (Glasserman 2004, "Monte Carlo Methods in Financial Engineering", section 4.1): its mean is 0 for
 every policy that knows no more than the forecast, so that rewards less luck rank such policies alike, and their noise
@@ -35,7 +35,7 @@ class Luck:
         at = lanes.lane["decision"].copy()
         worth = lanes.facts[:, FACT_MID] / lanes.facts[:, FACT_EQUITY]
         held = lanes.account["position"].copy()
-        settled = (lanes.lane["remaining"] == 0) & (actions[:, 1] == TIMING_AGGRESSIVE)
+        settled = (lanes.lane["working"] == 0) & (actions[:, 1] == TIMING_AGGRESSIVE)
         self._simulation.step(actions)
         held[settled] = lanes.account["position"][settled]
         return np.asarray(held * worth * self._innovations[at], np.float64)

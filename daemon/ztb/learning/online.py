@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,7 +80,7 @@ class Transition:
 
     @property
     def account(self) -> AccountState:
-        """What the account was worth."""
+        """The account's worth when the decision was made."""
         return AccountState(self.equity, drawdown_seen(self.observation))
 
 
@@ -90,10 +91,15 @@ def transition_of(before: Decided, generation: int, reward: float, tainted: bool
     """
     action = before.action
     return Transition(
-        before.observation, (action.size, action.timing), float(action.logprob or 0.0),
-        float(action.value or 0.0), reward, generation,
-        tainted or action.logprob is None, before.equity,
-    )  # fmt: skip
+        observation=before.observation,
+        actions=(action.size, action.timing),
+        logprob=float(action.logprob or 0.0),
+        value=float(action.value or 0.0),
+        reward=reward,
+        generation=generation,
+        tainted=tainted or action.logprob is None,
+        equity=before.equity,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +117,17 @@ class Updated:
 def update_row(update: int, ts_ns: int, decisions: int, stats: UpdateStats, mean_reward: float) -> UpdateRow:
     """An update as it is journaled."""
     return UpdateRow(
-        update, ts_ns, decisions, stats.policy_loss, stats.value_loss, stats.entropy,
-        stats.approx_kl, stats.clip_fraction, finite(stats.explained_variance), mean_reward,
-    )  # fmt: skip
+        number=update,
+        ts_ns=ts_ns,
+        decisions=decisions,
+        policy_loss=stats.policy_loss,
+        value_loss=stats.value_loss,
+        entropy=stats.entropy,
+        approx_kl=stats.approx_kl,
+        clip_fraction=stats.clip_fraction,
+        explained_variance=finite(stats.explained_variance),
+        mean_reward=mean_reward,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +142,20 @@ class Dropped:
     astray: bool
 
 
+class Restart(StrEnum):
+    """The learner's way on when another generation serves."""
+
+    NONE = ""
+    """As it is."""
+    SET_BACK = "set_back"
+    """From the generation that serves; what was learnt since that was made is forgotten."""
+    ANEW = "anew"
+    """The same, and without the optimiser's moments: the learner had gone wrong."""
+
+
 @dataclass(slots=True)
 class LearnerCounts:
-    """What was left out of training, and why: transitions, save where another thing is named."""
+    """Counts of what was left out of training: transitions, save where another thing is named."""
 
     tainted: int = 0
     stale: int = 0
@@ -209,9 +234,18 @@ class OnlineLearner:
         return len(self._waiting)
 
     def interrupt(self) -> None:
-        """What comes next does not follow on what came last: that cannot be trained on, nor flow back over it."""
+        """Bar the last transition from training: what comes next does not follow on it, nor may flow back over it."""
         if self._waiting:
             self._waiting[-1] = replace(self._waiting[-1], tainted=True)
+
+    def restart(
+        self, restart: Restart, weights: Weights, updater_state: Mapping[str, Any] | None = None
+    ) -> None:
+        """Go on from `weights` as `restart` says."""
+        if restart is Restart.ANEW:
+            self.begin_anew(weights)
+        elif restart is Restart.SET_BACK:
+            self.set_back(weights, updater_state)
 
     def set_back(self, weights: Weights, updater_state: Mapping[str, Any] | None) -> None:
         """Forget what has been learnt since `weights` were made; without a state the optimiser's moments stay."""

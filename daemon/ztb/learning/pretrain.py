@@ -45,7 +45,14 @@ def begin_training(
     """
     features = settings.features()
     normaliser = settings.normaliser(features.size)
-    recording = record(ticks, instrument, settings.period_ns, settings.clock(), features, normaliser)
+    recording = record(
+        ticks=ticks,
+        instrument=instrument,
+        period_ns=settings.period_ns,
+        clock=settings.clock(),
+        features=features,
+        normaliser=normaliser,
+    )
     parts = split(recording, settings)
     return Training(*parts, settings, seed), parts, normaliser.state()
 
@@ -62,12 +69,15 @@ def pretrain(
     `on_progress` hears the fraction done after each update. DataError: too few ticks.
     """
     training, _, normaliser_state = begin_training(ticks, instrument, settings, seed)
-    while not training.over:
-        training.update()
+    for _ in training.run():
         if on_progress is not None:
             on_progress(training.updates / settings.updates)
     best = training.best
     return Pretrained(
-        best.weights, best.updater_state, normaliser_state, tuple(training.curve), training.validation(),
-        best.update,
-    )  # fmt: skip
+        weights=best.weights,
+        updater_state=best.updater_state,
+        normaliser_state=normaliser_state,
+        curve=tuple(training.curve),
+        validation=training.validation(),
+        best_update=best.update,
+    )

@@ -37,7 +37,7 @@ class AccountState:
 
 @dataclass(frozen=True, slots=True)
 class RecentConfig:
-    """What the policy is rolled out on. `strategy`: whose own reward is used."""
+    """Things that the policy is rolled out on. `strategy`: whose own reward is used."""
 
     instrument: Instrument
     period_ns: int
@@ -78,7 +78,7 @@ class RecentRollouts:
     def collector(
         self, weights: Weights, account: AccountState
     ) -> RolloutCollector[SimulatedEnvironments] | None:
-        """What fills rollouts over the window; None while that is too short for one.
+        """A collector of rollouts over the window; None while that is too short for one.
 
         Its accounts are worth what `account` is, since what a lot is of that matters to small ones; a ruined one is
         given start cash. Their drawdowns are drawn from 0 to beyond the present one: without, a policy knows how to
@@ -91,7 +91,14 @@ class RecentRollouts:
         fallen = min(_BEYOND * account.drawdown + _LEAST_DRAWDOWN, _MOST_DRAWDOWN)
         episodes = Episodes(horizon, True, random_account=True, most_drawdown=fallen)
         cash = account.equity if account.equity > 0.0 else config.start_cash
-        simulation = Simulation(recording, config.bridge, config.paper, cash, episodes, lanes)
+        simulation = Simulation(
+            recording=recording,
+            bridge=config.bridge,
+            paper=config.paper,
+            start_cash=cash,
+            episodes=episodes,
+            num_lanes=lanes,
+        )
         return simulated_rollouts(
             self._shape,
             weights,

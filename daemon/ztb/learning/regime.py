@@ -24,7 +24,7 @@ _TINY = 1e-300
 
 
 class Regime(StrEnum):
-    """What the market is like; each has a profile of the same name."""
+    """Condition of the market; each has a profile of the same name."""
 
     CALM = "calm"
     TRENDING = "trending"
@@ -85,7 +85,7 @@ class RegimeDetector:
         self.trend = abs(self._mean) / (deviation * self._spread)
 
     def _found(self) -> Regime:
-        """What the levels say; that of the present condition is the lower one."""
+        """The regime that the levels say; that of the present condition is the lower one."""
         config, present = self.config, self.condition
         if self.ratio > (config.volatile_to if present is Regime.VOLATILE else config.volatile_from):
             return Regime.VOLATILE

@@ -85,7 +85,13 @@ class SimulatedEnvironments:
         lanes, rewards = self.simulation.lanes, self.simulation.outcome.rewards
         lane = int(np.flatnonzero(~np.isfinite(rewards))[0])
         decision, after = int(lanes.lane["decision"][lane]) - 1, float(lanes.facts[lane, FACT_EQUITY])
-        said = not_finite(reward, decision, float(before[lane]), after, float(rewards[lane]))
+        said = not_finite(
+            reward=reward,
+            decision=decision,
+            before=float(before[lane]),
+            after=after,
+            value=float(rewards[lane]),
+        )
         return NonFiniteError("reward", f"{said}, in environment {lane}", lane)
 
 

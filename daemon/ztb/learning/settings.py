@@ -38,15 +38,15 @@ ONLINE_PROFILES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnlineConfig(RewardConfig):
-    """How the policy learns while it trades: the section `online`.
+    """Settings of learning while trading: the section `online`.
 
     `update_every_decisions` own transitions make an update: `passes` of PPO, each over new rollouts on the recent
     window and over own transitions.
     """
 
     learner: Literal["auto", "off", "inline", "process"] = "auto"
-    """Where updates run; auto: in a process on a live market, inline over history, and inline where the strategy has a
-    network of its own."""
+    """Place where updates run; auto: in a process on a live market, inline over history, and inline where the strategy
+    has a network of its own."""
     update_every_decisions: Annotated[int, Ge(8), Le(1_000_000)] = 256
     """Own transitions an update."""
     reward_scale: Annotated[float, Gt(0)] = 100.0
@@ -71,7 +71,7 @@ class OnlineConfig(RewardConfig):
     profile: Literal["none", "calm", "trending", "volatile", "auto"] = "none"
     """Of the learner; auto: that of the market's present condition, as detected."""
     profiles: dict[str, dict[str, Any]] = field(default_factory=lambda: dict(ONLINE_PROFILES))
-    """What each changes in ppo; the network and the rollouts cannot change."""
+    """Options of ppo that each changes; the network and the rollouts cannot change."""
     stop_if_not_helping: bool = False
     """Learning freezes once it is clear that it does worse than generation 0."""
 
@@ -92,7 +92,7 @@ class OnlineConfig(RewardConfig):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateRules:
-    """What a candidate must pass before it trades, and what rolls it back when it does: the section `gate`.
+    """Rules that a candidate must pass before it trades, and that roll it back when it does: the section `gate`.
 
     Entropies and turnovers are fractions of the greatest possible ones. The alarms' defaults raise a false alarm of
     shifted rewards in about one probation of a hundred.
@@ -144,9 +144,9 @@ class AllocationConfig:
     block_decisions: Annotated[int, Ge(1), Le(4096)] = 16
     """Decisions whose growth is one observation."""
     forgetting: Annotated[float, Gt(0.5), Le(1)] = 0.9995
-    """What evidence keeps of itself from block to block."""
+    """Share of itself that evidence keeps from block to block."""
     drawdown_fraction: Annotated[float, Gt(0), Le(1)] = 0.03
-    """What may be lost while the evidence is weak."""
+    """Share that may be lost while the evidence is weak."""
     folds: Annotated[int, Ge(0), Le(32)] = 2
     """Of the walk-forward over the history before the first decision, which says what generation 0 begins with; 0:
     none."""

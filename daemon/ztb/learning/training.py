@@ -6,6 +6,7 @@ All training on history is this: generation 0 of a run, and `ztb train`.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from ztb.trading.episodes import Episodes
 from ztb.trading.policy.network import first_weights
 from ztb.trading.policy.torch_network import build_module
 from ztb.trading.policy.weights import Weights
+from ztb.trading.ppo.loop import TrainingLoop
 from ztb.trading.ppo.rollout import Rollout, UpdateStats
 from ztb.trading.ppo.update import PPOUpdater
 from ztb.trading.recording import Recording
@@ -49,7 +51,7 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """What did best on the held-out part: the update it came from, and the optimiser's state.
+    """The policy that did best on the held-out part: the update it came from, and the optimiser's state.
 
     `validation` is its mean reward there less the luck in it, by which it was chosen, `reward` with it.
     """
@@ -62,7 +64,7 @@ class Best:
 
 
 def split(recording: Recording, settings: PretrainSettings) -> tuple[Recording, Recording]:
-    """What is trained on, and what is held out. DataError: one of them has no two decisions."""
+    """The part to train on, and the part held out. DataError: one of them has no two decisions."""
     n = recording.decisions
     first = n - int(n * settings.validation_fraction)
     if settings.validation_from_ns is not None:
@@ -103,30 +105,38 @@ class Training:
         weights = first_weights(shape, seed, settings.network, ppo.orthogonal_init)
         episodes = Episodes(2 * ppo.num_steps, random_start=True, random_account=True)
         simulation = Simulation(
-            recording, settings.bridge, settings.paper, settings.start_cash, episodes, ppo.num_envs
+            recording=recording,
+            bridge=settings.bridge,
+            paper=settings.paper,
+            start_cash=settings.start_cash,
+            episodes=episodes,
+            num_lanes=ppo.num_envs,
         )
         self.settings = settings
         trained, examined = _innovations(recording, held_out, settings)
         environments = SimulatedEnvironments(
             simulation, settings.online.reward_scale, settings.own_reward, innovations=trained
         )
-        self._collector = simulated_rollouts(
+        collector = simulated_rollouts(
             shape, weights, environments, steps=ppo.num_steps, seed=seed, make=settings.network
         )
         module = build_module(shape, settings.network, seed) if settings.network else None
         self.updater = PPOUpdater(shape, ppo, weights, seed, device=settings.device, module=module)
+        self._loop = TrainingLoop(collector, self.updater)
         self._actor = new_actor(shape, weights, settings.validation_lanes, settings.network)
         self._examination = HoldoutEvaluator(held_out, settings, seed, examined)
-        self.best = Best(-np.inf, -np.inf, 0, weights, self.updater.state())
+        self.best = Best(
+            validation=-np.inf, reward=-np.inf, update=0, weights=weights, updater_state=self.updater.state()
+        )
         self.curve: list[CurvePoint] = []
 
     @property
     def updates(self) -> int:
-        return len(self.curve)
+        return self._loop.updates
 
     @property
     def stale(self) -> bool:
-        """Whether too many looks in a row have found nothing better."""
+        """True if too many looks in a row have found nothing better."""
         patience = self.settings.patience * self.settings.validate_every
         return 0 < patience <= self.updates - self.best.update
 
@@ -142,18 +152,33 @@ class Training:
         """
         settings, number = self.settings, self.updates + 1
         try:
-            rollout = self._collector.collect(weights=self.updater.weights())
-            stats = self.updater.update(rollout, 1.0 - (number - 1) / settings.updates)
+            remaining = 1.0 - self.updates / settings.updates
+            rollout, stats = self._loop.iterate(remaining, weights=self.updater.weights())
         except NonFiniteError as error:
             raise self._explained(error, number) from None
         due = number % settings.validate_every == 0 or number == settings.updates
         found = self._examine(number) if due else None
-        point = CurvePoint(number, number * rollout.rewards.size, self._mean_reward(rollout), found, stats)
+        point = CurvePoint(
+            update=number,
+            steps=self._loop.steps,
+            mean_reward=self._mean_reward(rollout),
+            validation=found,
+            stats=stats,
+        )
         self.curve.append(point)
         return point
 
+    def run(
+        self,
+        stop: Callable[[], bool] = lambda: False,
+        save: Callable[[], None] = lambda: None,
+        every: int = 1,
+    ) -> Iterator[CurvePoint]:
+        """Update until the end, or until `stop` says so; see `TrainingLoop.run`."""
+        return self._loop.run(self.update, lambda: self.over or stop(), save, every)
+
     def _explained(self, error: NonFiniteError, number: int) -> StrategyError | NonFiniteError:
-        """What is wrong, for whoever can mend it."""
+        """The error as told to whoever can mend it."""
         if error.what == "reward" and self.settings.own_reward is not None:
             return StrategyError(str(error))
         said = f"{error}, of update {number}: it was not learnt from"
@@ -176,7 +201,13 @@ class Training:
             )
         if found.less_luck > self.best.validation:
             state = self.updater.state()
-            self.best = Best(found.less_luck, found.reward, number, weights, state)
+            self.best = Best(
+                validation=found.less_luck,
+                reward=found.reward,
+                update=number,
+                weights=weights,
+                updater_state=state,
+            )
         return found.less_luck
 
     def validation(self) -> Validation:
@@ -191,8 +222,8 @@ class Training:
         return {
             "updater": self.updater.state(),
             "collector": {
-                "generator": self._collector.generator.bit_generator.state,
-                "simulation": self._collector.environments.simulation.state(),
+                "generator": self._loop.collector.generator.bit_generator.state,
+                "simulation": self._loop.collector.environments.simulation.state(),
             },
             "best": best,
             "curve": [point.plain() for point in self.curve],
@@ -201,13 +232,15 @@ class Training:
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from `state()`."""
         self.updater.load_state(state["updater"])
-        self._collector.generator.bit_generator.state = state["collector"]["generator"]
-        self._collector.environments.simulation.load_state(state["collector"]["simulation"])
+        self._loop.collector.generator.bit_generator.state = state["collector"]["generator"]
+        self._loop.collector.environments.simulation.load_state(state["collector"]["simulation"])
         best: dict[str, Any] = dict(state["best"])
         for name in ("validation", "reward"):
             best[name] = -np.inf if best[name] is None else best[name]
         self.best = Best(**best)
         self.curve = [_point(**point) for point in state["curve"]]
+        self._loop.updates = len(self.curve)
+        self._loop.steps = self.curve[-1].steps if self.curve else 0
 
 
 def _known(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What training on recorded history needs to know: what the policy is told, how it trades, how it learns."""
+"""Settings of training on recorded history: what the policy is told, how it trades, how it learns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ztb.trading.strategy import OwnReward
 
 @dataclass(frozen=True, slots=True)
 class PretrainSettings:
-    """What the policy is told, how it trades, how it learns. The factories give each a fresh one."""
+    """Features, trading and PPO of a training. The factories give each a fresh one."""
 
     features: Callable[[], FeatureSet]
     normaliser: Callable[[int], Normaliser]
@@ -33,7 +33,7 @@ class PretrainSettings:
     online: OnlineConfig
     """Its reward scale, and how much luck counts."""
     sample: bool = False
-    """Whether the policy's actions are drawn where it serves; the held-out part is traded as it will serve."""
+    """True if the policy's actions are drawn where it serves; the held-out part is traded as it will serve."""
     network: MakeNetwork | None = None
     own_reward: OwnReward | None = None
     updates: int = 48
@@ -48,7 +48,7 @@ class PretrainSettings:
     patience: int = 0
     """Looks at the held-out part without a better one that end the training early; 0: never."""
     device: str = "cpu"
-    """Where the update runs, as torch names it."""
+    """Device that the update runs on, as torch names it."""
 
     def shape(self, feature_size: int) -> NetworkShape:
         """The network that is trained, for `feature_size` features."""

@@ -1,4 +1,4 @@
-"""What a way of learning has earned on history that it had not seen: a purged walk-forward before the first decision.
+"""A purged walk-forward: the growth that a way of learning earned on history that it had not seen.
 
 Half of the history is cut into `folds` parts, one after the other; each is traded, greedily and from nothing, by a
 policy that was trained as generation 0 is on all that came before the part, less an embargo (López de Prado 2018,
@@ -49,7 +49,14 @@ def walk_forward(
     """The evidence for a policy trained as `settings` say, from `ticks` alone; none where they are too few."""
     features = settings.features()
     normaliser = settings.normaliser(features.size)
-    recording = record(ticks, instrument, settings.period_ns, settings.clock(), features, normaliser)
+    recording = record(
+        ticks=ticks,
+        instrument=instrument,
+        period_ns=settings.period_ns,
+        clock=settings.clock(),
+        features=features,
+        normaliser=normaliser,
+    )
     evidence, n = GrowthEvidence(plan.forgetting), recording.decisions
     length = n // 2 // max(plan.folds, 1)
     market = foreseen_of(recording, normaliser.forecast.cost) if normaliser.forecast else []
@@ -72,8 +79,8 @@ def walk_forward(
 
 def _trained(recording: Recording, settings: PretrainSettings, seed: int) -> Weights:
     training = Training(*split(recording, settings), settings, seed)
-    while not training.over:
-        training.update()
+    for _ in training.run():
+        pass
     return training.best.weights
 
 

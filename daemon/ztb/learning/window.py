@@ -24,7 +24,7 @@ def most_ticks(capacity: int) -> int:
 
 @dataclass(slots=True)
 class _Pending:
-    """What arrived since the last piece was cut: ticks, and the decisions among them."""
+    """The ticks that arrived since the last piece was cut, and the decisions among them."""
 
     ticks: list[Ticks] = field(default_factory=list[Ticks])
     count: int = 0
@@ -36,7 +36,7 @@ class _Pending:
 
 @dataclass(frozen=True, slots=True)
 class RolloutStart:
-    """Where a window begins: the number of its first decision, and the market (1,) before its first tick."""
+    """The beginning of a window: the number of its first decision, and the market (1,) before its first tick."""
 
     first: int
     view: NDArray[np.void]
@@ -68,11 +68,11 @@ class RecentWindow:
 
     @property
     def start(self) -> RolloutStart:
-        """Where what is kept begins: told again from there, the window becomes the same again."""
+        """The beginning of what is kept: told again from there, the window becomes the same again."""
         return self._start
 
     def restart(self) -> None:
-        """What comes next does not follow on what came last."""
+        """Begin another window: what comes next does not follow on what came last."""
         told = len(self._pending.ends)
         self.resume(replace(self._next, first=self._next.first + told))
         self._begun = False
@@ -127,9 +127,14 @@ class RecentWindow:
         rows = np.array(pending.ends, np.int64) - 1
         start = self._next
         piece = watch(
-            take_ticks(ticks, slice(0, end)), self.instrument, self.period_ns, rows, np.stack(pending.features),
-            view=start.view, last_on_bars=start.on_bars,
-        )  # fmt: skip
+            ticks=take_ticks(ticks, slice(0, end)),
+            instrument=self.instrument,
+            period_ns=self.period_ns,
+            rows=rows,
+            features=np.stack(pending.features),
+            view=start.view,
+            last_on_bars=start.on_bars,
+        )
         piece.shared.tainted[:] |= np.array(pending.tainted)
         return piece, take_ticks(ticks, slice(end, None))
 
@@ -144,7 +149,7 @@ class RecentWindow:
 
 
 def _after(start: RolloutStart, piece: Recording) -> RolloutStart:
-    """Where the decisions after `piece` begin, which began at `start`."""
+    """The beginning of the decisions after `piece`, which began at `start`."""
     shared = piece.shared
     view = start.view.copy()
     view.view(np.uint8)[: shared.markets.shape[1]] = shared.markets[-1]

@@ -8,7 +8,8 @@ from decimal import Decimal
 from ztb.errors import InvariantError
 from ztb.execution.order_states import TERMINAL, OrderProgress, progress_after
 from ztb.execution.orders import Filled, Funded, OrderEvent, OrderRequest
-from ztb.execution.risk import Proposal, RefusalReason
+from ztb.execution.risk import RefusalReason
+from ztb.execution.risk_gate import Proposal
 from ztb.ledger.accounts import Account
 from ztb.ledger.journal import Journal
 from ztb.ledger.records import FillRow, OrderEventRow, OrderRow, RefusalRow
@@ -63,11 +64,11 @@ class Bookkeeper:
         self.refusals += 1
         self.journal.append(RefusalRow(decision, ts_ns, str(reason), order.side, lots, order.price))
 
-    def event(self, event: OrderEvent, order: OrderRequest | None) -> None:
-        """The venue reported; fills are booked exactly."""
+    def event(self, event: OrderEvent, side: int) -> None:
+        """The venue reported; fills are booked exactly. `side`: of the order, 0 if it is not one of ours that works."""
         self._step(event)
         if isinstance(event, Filled):
-            self._fill(event, order)
+            self._fill(event, side)
             return
         if isinstance(event, Funded):
             self.account.fund(Decimal(repr(event.amount)))
@@ -93,19 +94,19 @@ class Bookkeeper:
             if len(self._ended) > _ENDED_REMEMBERED:
                 del self.progress[self._ended.popleft()]
 
-    def _fill(self, event: Filled, order: OrderRequest | None) -> None:
-        if order is None:
+    def _fill(self, event: Filled, side: int) -> None:
+        if side == 0:
             raise InvariantError(
                 f"fill {event.fill_id} of order {event.order_id}, which is not ours or long done"
             )
         account, instrument = self.account, self.account.instrument
         before = account.fees_units
-        account.fill(order.side, event.lots, event.price_ticks, event.liquidity, event.fee)
+        account.fill(side, event.lots, event.price_ticks, event.liquidity, event.fee)
         fee = (account.fees_units - before) * account.unit
         self._other_fees(event)
         self.journal.append(
             FillRow(
-                event.order_id, event.fill_id, event.ts_ns, order.side, event.lots, event.price_ticks,
+                event.order_id, event.fill_id, event.ts_ns, side, event.lots, event.price_ticks,
                 str(event.price_ticks * instrument.tick_size), str(event.lots * instrument.lot_size),
                 event.liquidity, f"{fee:f}",
             )

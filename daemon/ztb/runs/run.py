@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -184,7 +184,7 @@ class Run:
             return make(run)
 
     @contextlib.contextmanager
-    def _snapshot(self) -> Iterator[Snapshot]:
+    def _snapshot(self) -> Generator[Snapshot]:
         instrument = self.made_of["instrument"]
         with contextlib.closing(JournalReader(self._directory.journal)) as reader:
             yield Snapshot(

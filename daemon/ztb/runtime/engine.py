@@ -21,6 +21,7 @@ from ztb.market.ticks import BAR, DEPTH, GAP, LAST, Flag, Ticks, plain_ticks
 from ztb.ports import Source
 from ztb.trading.decision_clock import DecisionClock
 from ztb.trading.lane import Decided, Lane
+from ztb.trading.lane_group import LaneGroup
 from ztb.trading.strategy import OnTick, WarmsUp, tick_views
 
 _TAINT = GAP | int(Flag.TAINTED)
@@ -78,6 +79,9 @@ class Engine:
         self.clock = clock
         self.live = live
         self.shadows = shadows
+        self._together = LaneGroup([live, *shadows.values()])
+        if experts is not None:
+            experts.accompany(shadows.values(), [live, *shadows.values()])
         self.books = books
         self.learning = learning
         self.symbol = symbol
@@ -181,11 +185,7 @@ class Engine:
     def _advance(self, ticks: Ticks, i0: int, i1: int) -> None:
         self.progress.rows += i1 - i0
         self.learning.ticks(ticks[i0:i1], self.live.broker.view)
-        self.live.advance(ticks, i0, i1)
-        for lane in self.shadows.values():
-            lane.advance(ticks, i0, i1)
-        if self.experts is not None:
-            self.experts.advance(ticks, i0, i1)
+        (self.experts or self._together).advance(ticks, i0, i1)
         if self._taints and np.any(ticks["flags"][i0:i1] & _TAINT):
             self._tainted = self._gap = True
 
@@ -199,7 +199,7 @@ class Engine:
         self.books.generation = self.learning.generation
         decided, learnt_from = self._choose(ts_ns, number, raw, foreseen)
         for name, lane in self.shadows.items():
-            self.shadow_equity[name] = lane.decide(ts_ns, number, raw, self._index, self._normal).equity
+            self.shadow_equity[name] = lane.marked
         self.helping.follow(decided.equity, self.shadow_equity)
         self._record(decided)
         self.progress.decisions += 1
@@ -240,7 +240,8 @@ class Engine:
         Where experts trade beside the account, it goes where their weights lead.
         """
         if self.experts is None:
-            decided = self.live.decide(ts_ns, number, raw, self._index, self._normal)
+            self._together.decide(ts_ns, number, raw, self._index, self._normal)
+            decided = self.live.decided()
             return decided, decided
         experts, equity = self.experts, self.live.equity
         if experts.decide(ts_ns, number, raw, self._index, self._normal):
@@ -248,9 +249,10 @@ class Engine:
         wanted, rows = experts.weigh(ts_ns, number, equity, foreseen)
         for row in rows:
             self.books.journal.append(row)
-        led = experts.decided[experts.leader]
-        decided = self.live.pursue(ts_ns, number, self._normal, wanted, led)
-        self.shadow_equity["frozen"] = experts.decided[name_of(0)].equity
+        led = experts.lanes[experts.leader].decided()
+        self.live.pursue(ts_ns, number, self._normal, wanted)
+        decided = self.live.decided(led)
+        self.shadow_equity["frozen"] = experts.lanes[name_of(0)].marked
         self.shadow_equity["unlearnt"] = experts.pursue_unlearnt(ts_ns, number, self._normal, decided.equity)
         return decided, led
 

@@ -50,17 +50,13 @@ class MadeOf:
     @classmethod
     def of(cls, content: dict[str, Any]) -> MadeOf:
         """Back from JSON."""
-        sets = tuple(
-            DataSet(
-                **{
-                    **item,
-                    "files": tuple(item["files"]),
-                    "folds": tuple(Fold(**fold) for fold in item["folds"]),
-                }
-            )
-            for item in content["data"]
-        )
-        return cls(**{**content, "data": sets})
+        sets = list[DataSet]()
+        for item in content["data"]:
+            folds = tuple(Fold(**fold) for fold in item["folds"])
+            facts: dict[str, Any] = {**item, "files": tuple(item["files"]), "folds": folds}
+            sets.append(DataSet(**facts))
+        whole: dict[str, Any] = {**content, "data": tuple(sets)}
+        return cls(**whole)
 
 
 class StudyDirectory:
@@ -178,8 +174,9 @@ class StudyDirectory:
         found: dict[str, TrialResult] = {}
         for number, line in enumerate(lines[:-1], 1):
             try:
-                content = json.loads(line)
-                result = TrialResult(**{**content, "returns": tuple(content["returns"])})
+                content: dict[str, Any] = json.loads(line)
+                content["returns"] = tuple(content["returns"])
+                result = TrialResult(**content)
             except (ValueError, TypeError, KeyError):
                 raise DataError(
                     f"{self._results_file}:{number}: is no result of a trial: restore the file"

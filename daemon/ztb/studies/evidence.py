@@ -28,7 +28,9 @@ from ztb.studies.statistics import (
 from ztb.studies.trial import TrialResult
 
 LEVEL = 0.05
-"""Of error, in each test."""
+"""Of error, against each yardstick."""
+STRICT = 0.025
+"""Of error, in each test of the verdict: of a single configuration it is the verdict's own, and 0.05 is promised."""
 _LEAST_PERIODS = 60
 _MANY = 0.2
 """From this probability on, choosing the best in one part of the time says little of the rest."""
@@ -247,12 +249,12 @@ def _verdict(
     if not returns.any():
         return "nothing_traded"
     flat = next((one.p_value for one in against if one.name == "flat"), 1.0)
-    if deflated >= 1.0 - LEVEL and flat <= LEVEL and not failed:
+    if deflated >= 1.0 - STRICT and flat <= STRICT and not failed:
         return "works"
     if float(returns.mean()) <= 0.0:
         return "loses"
     if configurations > 1 and (
-        deflated < 1.0 - LEVEL or (chosen is not None and chosen.probability >= _MANY)
+        deflated < 1.0 - STRICT or (chosen is not None and chosen.probability >= _MANY)
     ):
         return "overfit"
     return "unproven"

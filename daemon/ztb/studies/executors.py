@@ -24,7 +24,9 @@ Run = Callable[[TrialOrder], TrialResult]
 _ATTEMPTS = 2
 """How often a trial is begun alone whose process died, before that is what came of it."""
 
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+_ONE_THREAD: dict[str, str] = dict.fromkeys(
+    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"
+)
 
 
 class Executor(Protocol):

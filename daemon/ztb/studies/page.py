@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from ztb.ledger.performance import finite
-from ztb.studies.evidence import Outcome, outcomes
+from ztb.studies.evidence import STRICT, Outcome, outcomes
 from ztb.studies.reading import LoadedStudy
 from ztb.studies.statistics import Floats
 from ztb.studies.trial import TrialResult
 from ztb.telemetry import texts
 from ztb.telemetry.charts import ChartLine, Scale, equity_svg
-from ztb.telemetry.markup import Html, card, cards, facts, fill, join, table, text, tone
-from ztb.telemetry.report import style
+from ztb.telemetry.markup import Html, card, cards, facts, join, table, text, tone
+from ztb.telemetry.report import static_page
 
 _MOST_ROWS = 200
 _COLORS = ("hold", "expert-1", "expert-2", "expert-3", "expert-4", "expert-5")
@@ -36,11 +36,8 @@ def page(study: LoadedStudy) -> str:
         view.provenance(),
     ]  # fmt: skip
     state = study.facts()["state"]
-    template = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
-    return fill(
-        template,
+    return static_page(
         {
-            "style": style(),
             "title": text(view.title),
             "eyebrow": text("ztb study"),
             "status": Html(
@@ -107,7 +104,7 @@ class _View:
             card(
                 "Deflated Sharpe ratio",
                 texts.percent(told.deflated_sharpe, 0, signed=False),
-                "wanted: 95 % or more",
+                f"wanted: {texts.percent(1.0 - STRICT, signed=False)} or more",
             ),
         ]
         if told.overfitting is not None:

@@ -65,7 +65,7 @@ class ChartLine:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart of lines over `x` (n,). `fields` are further members for the script; see `page/report.js`."""
+    """A chart of lines over `x` (n,). `fields` are further members for the script; see `page/charts.js`."""
 
     x: Floats
     lines: list[ChartLine]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,9 @@ def page(run: RunData) -> str:
     return fill(template, _head(run, figures) | _body(run, figures) | _code(run, figures))
 
 
-def style() -> Html:
-    """What every page of ours looks like."""
-    return Html(_asset("page/report.css"))
+def static_page(parts: Mapping[str, Html]) -> str:
+    """A page without scripts, complete in itself; `parts` fill `page/static.html`."""
+    return fill(_asset("page/static.html"), {"style": Html(_asset("page/report.css")), **parts})
 
 
 def _asset(name: str) -> str:
@@ -175,7 +176,7 @@ def _code(run: RunData, figures: KeyFigures) -> dict[str, Html]:
         "run": run.name,
     }
     return {
-        "style": Html(_asset("vendor/uPlot.min.css") + style()),
+        "style": Html(_asset("vendor/uPlot.min.css") + _asset("page/report.css")),
         "data": embedded_json(data),
         "allowed": Html(" ".join(_digest(script) for script in scripts.values())),
         **{name: Html(script) for name, script in scripts.items()},

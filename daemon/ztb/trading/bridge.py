@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.execution.account import mark, new_account
-from ztb.execution.orders import OrderRequest, OrderType, TimeInForce
+from ztb.execution.orders import OrderRequest, OrderType
 from ztb.market.instrument import Instrument
 from ztb.market.view import new_view
 from ztb.trading.observation import ACCOUNT_SIZE, observe_account
-from ztb.trading.order_replacement import own_touch
+from ztb.trading.order_replacement import LIMIT, MARKET, own_touch
 from ztb.trading.rewards import begin_reward, new_reward, next_reward
 from ztb.trading.settings import BridgeConfig
 from ztb.trading.sizing import TIMING_PASSIVE, TIMING_WAIT, order_lots
@@ -33,8 +33,24 @@ class Wanted(NamedTuple):
 
 
 def purchase_costs(instrument: Instrument, config: BridgeConfig) -> float:
-    """What a purchase may cost beyond the mid, as a fraction: kept back when it is sized."""
+    """Cost of a purchase beyond the mid at most, as a fraction: kept back when it is sized."""
     return float(instrument.taker_fee) + instrument.spread_bps * 1e-4 + config.cost_reserve_fraction
+
+
+@kernel
+def order_towards(
+    cash: float, position: float, mid: float, bid: float, ask: float, exposure: float, timing: int,
+    tick_size: float, lot_size: float, min_notional: float, costs: float, band: float, short: int,
+) -> tuple[int, int, int, int]:  # fmt: skip
+    """(side, lots, order type, price in ticks) of the order that leads to `exposure`; 0 lots: nothing is to be done.
+
+    See `order_lots` for units; `bid` and `ask` quote currency.
+    """
+    lots = order_lots(cash, position, mid, exposure, lot_size, min_notional, costs, band, short)
+    side = 1 if lots > 0 else -1
+    if timing == TIMING_PASSIVE:
+        return side, abs(lots), LIMIT, int(own_touch(bid, ask, tick_size, side))
+    return side, abs(lots), MARKET, 0
 
 
 @kernel
@@ -81,7 +97,7 @@ def begin_decision(
 class TradingBridge:
     """One account's bridge. `observation` (feature_size + ACCOUNT_SIZE,) float32 is written in place.
 
-    `facts`: (FACTS,) what the last `observe` or `refresh` found, at the places FACT_MID to FACT_REWARD.
+    `facts`: (FACTS,) what the last `observe` found, at the places FACT_MID to FACT_REWARD.
     """
 
     def __init__(
@@ -101,9 +117,17 @@ class TradingBridge:
         self._short = int(instrument.short)
         self._costs = purchase_costs(instrument, config)
         self._entry = entry(
-            begin_decision, new_account(0.0), new_view(instrument), self.reward_state.copy(),
-            np.zeros(feature_size, np.float32), self._scalars, 0, period_ns, self.observation, self._facts,
-        )  # fmt: skip
+            begin_decision,
+            new_account(0.0),
+            new_view(instrument),
+            self.reward_state.copy(),
+            np.zeros(feature_size, np.float32),
+            self._scalars,
+            0,
+            period_ns,
+            self.observation,
+            self._facts,
+        )
 
     def observe(
         self,
@@ -119,17 +143,18 @@ class TradingBridge:
         """
         self._scalars[WORKING] = working
         self._entry(
-            account, view, self.reward_state, features, self._scalars, ts_ns, self.period_ns,
-            self.observation, self._facts,
-        )  # fmt: skip
+            account,
+            view,
+            self.reward_state,
+            features,
+            self._scalars,
+            ts_ns,
+            self.period_ns,
+            self.observation,
+            self._facts,
+        )
         self.facts = self._facts.tolist()
         return self.facts[FACT_REWARD]
-
-    def refresh(self, account: NDArray[np.void], view: NDArray[np.void]) -> None:
-        """Bring cash, position, mid and equity in `facts` up to date between decisions."""
-        cash, position, mid = account["cash"].item(), account["position"].item(), view["mid"].item()
-        self.facts[FACT_MID], self.facts[FACT_CASH], self.facts[FACT_POSITION] = mid, cash, position
-        self.facts[FACT_EQUITY] = cash + position * mid
 
     def chosen(self, action: Action) -> Wanted:
         """Remember `action` for the next observation; returns what it asks for."""
@@ -143,16 +168,12 @@ class TradingBridge:
         if wanted.timing == TIMING_WAIT:
             return None
         facts = self.facts
-        lots = order_lots(
-            facts[FACT_CASH], facts[FACT_POSITION], facts[FACT_MID], wanted.exposure,
-            self._lot_size, self._min_notional, self._costs, self.config.band_fraction, self._short,
+        side, lots, order_type, price = order_towards(
+            facts[FACT_CASH], facts[FACT_POSITION], facts[FACT_MID], view["bid"].item(), view["ask"].item(),
+            wanted.exposure, wanted.timing, self._tick_size, self._lot_size, self._min_notional, self._costs,
+            self.config.band_fraction, self._short,
         )  # fmt: skip
         if lots == 0:
             return None
-        side = 1 if lots > 0 else -1
-        if wanted.timing == TIMING_PASSIVE:
-            price = own_touch(view["bid"].item(), view["ask"].item(), self._tick_size, side)
-            return OrderRequest(
-                order_id, side, abs(lots), OrderType.LIMIT, price, TimeInForce.GTC, post_only=True
-            )
-        return OrderRequest(order_id, side, abs(lots), OrderType.MARKET)
+        post_only = order_type == LIMIT
+        return OrderRequest(order_id, side, lots, OrderType(order_type), price, post_only=post_only)

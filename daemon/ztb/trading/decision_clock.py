@@ -1,4 +1,4 @@
-"""When a decision is due: at each bar, each N ticks, or each N nanoseconds of event time; never without a tick."""
+"""The decision clock: due at each bar, each N ticks, or each N nanoseconds of event time; never without a tick."""
 
 from __future__ import annotations
 

@@ -30,8 +30,12 @@ from ztb.trading.sizing import TIMINGS
 
 _KEYS = 2**62
 _FACTS = {
-    "mid": FACT_MID, "cash": FACT_CASH, "position": FACT_POSITION, "equity": FACT_EQUITY, "exposure": FACT_EXPOSURE,
-}  # fmt: skip
+    "mid": FACT_MID,
+    "cash": FACT_CASH,
+    "position": FACT_POSITION,
+    "equity": FACT_EQUITY,
+    "exposure": FACT_EXPOSURE,
+}
 
 
 def observation_space(simulation: Simulation) -> gym.Space[Any]:
@@ -46,12 +50,12 @@ def action_space(simulation: Simulation) -> gym.spaces.MultiDiscrete:
 
 
 def draw_keys(generator: np.random.Generator, n: int) -> NDArray[np.int64]:
-    """What the random numbers of `n` lanes follow from."""
+    """Keys of the random numbers of `n` lanes."""
     return generator.integers(0, _KEYS, n)
 
 
 def facts(simulation: Simulation) -> dict[str, NDArray[Any]]:
-    """What is known of each account at the present decision, (N,): `ts_ns`; `mid`, `cash`, `equity`, `fees` in
+    """Facts of each account at the present decision, (N,): `ts_ns`; `mid`, `cash`, `equity`, `fees` in
     quote, `position` in base currency; `exposure`, a share of equity; `tainted`, not to be trained on.
     """
     lanes, shared = simulation.lanes, simulation.recording.shared
@@ -139,9 +143,12 @@ class VectorTradingEnvironment(VectorEnv[NDArray[np.float32], NDArray[np.int64],
             trail.add(self.simulation, i)
         infos = self._begin_again(ended) if ended.any() else self._infos()
         return (
-            outcome.observations.copy(), outcome.rewards.copy(), outcome.terminated.copy(),
-            outcome.truncated.copy(), infos,
-        )  # fmt: skip
+            outcome.observations.copy(),
+            outcome.rewards.copy(),
+            outcome.terminated.copy(),
+            outcome.truncated.copy(),
+            infos,
+        )
 
     def _begin_again(self, ended: NDArray[np.bool_]) -> dict[str, Any]:
         """Restart what ended; infos of the new episodes, with the last words of the old."""
@@ -168,8 +175,11 @@ class VectorTradingEnvironment(VectorEnv[NDArray[np.float32], NDArray[np.int64],
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on, copied; pictures are not part of it."""
-        return {"simulation": self.simulation.state(), "np_random": self.np_random.bit_generator.state,
-                "begun": self._begun}  # fmt: skip
+        return {
+            "simulation": self.simulation.state(),
+            "np_random": self.np_random.bit_generator.state,
+            "begun": self._begun,
+        }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from the `state()` of an environment made the same way, bit for bit."""
@@ -263,8 +273,11 @@ class TradingEnvironment(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on, copied; pictures are not part of it."""
-        return {"simulation": self.simulation.state(), "np_random": self.np_random.bit_generator.state,
-                "over": self._over}  # fmt: skip
+        return {
+            "simulation": self.simulation.state(),
+            "np_random": self.np_random.bit_generator.state,
+            "over": self._over,
+        }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from the `state()` of an environment made the same way, bit for bit."""

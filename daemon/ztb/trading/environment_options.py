@@ -1,4 +1,4 @@
-"""What an environment can be told, and the recorded history it is made on."""
+"""Options of an environment, and the recorded history that it is made on."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class EnvironmentOptions(SizingConfig, RewardConfig):
     features: tuple[str, ...] = SHIPPED
     """Names of the features observed."""
     decide_every: Literal["auto", "bar", "ticks", "time"] = "auto"
-    """When a decision is due; auto: at each bar, or every `interval_ms` on other ticks."""
+    """Moments of decisions; auto: at each bar, or every `interval_ms` on other ticks."""
     decision_ticks: int = 1000
     """Ticks between decisions, for `decide_every="ticks"`."""
     interval_ms: int = 10_000
@@ -91,7 +91,7 @@ class EnvironmentOptions(SizingConfig, RewardConfig):
 
     @property
     def decision(self) -> DecisionConfig:
-        """When decisions are due, and between which exposures they choose."""
+        """Moments of decisions, and the exposures they choose between."""
         return DecisionConfig(
             every=self.decide_every,
             ticks=self.decision_ticks,
@@ -102,12 +102,12 @@ class EnvironmentOptions(SizingConfig, RewardConfig):
     def episodes(self) -> Episodes:
         """How long episodes are, and what is drawn at the beginning of each."""
         return Episodes(
-            self.episode_decisions,
-            self.random_start,
-            self.random_account,
-            self.most_drawdown,
-            self.fee_factors,
-            self.latency_factors,
+            length=self.episode_decisions,
+            random_start=self.random_start,
+            random_account=self.random_account,
+            most_drawdown=self.most_drawdown,
+            fee_factors=self.fee_factors,
+            latency_factors=self.latency_factors,
         )
 
 
@@ -117,7 +117,14 @@ def make_simulation(
     """A simulation of `lanes` lanes. DataError: unusable or too short history; ConfigError: see the options."""
     recording = _recording(ticks, instrument, options)
     bridge = options.bridge(recording.instrument)
-    return Simulation(recording, bridge, options.paper, options.start_cash, options.episodes(), lanes)
+    return Simulation(
+        recording=recording,
+        bridge=bridge,
+        paper=options.paper,
+        start_cash=options.start_cash,
+        episodes=options.episodes(),
+        num_lanes=lanes,
+    )
 
 
 def _recording(ticks: TickSource, instrument: Instrument | None, options: EnvironmentOptions) -> Recording:
@@ -129,8 +136,14 @@ def _recording(ticks: TickSource, instrument: Instrument | None, options: Enviro
         raise ConfigError("an instrument is given with ticks as an array alone; files have their own")
     given = [SHIPPED_HISTORY] if ticks is None else [ticks] if isinstance(ticks, str | Path) else ticks
     paths = tuple(Path(path) for path in given)
-    return _recording_of_files(paths, tuple(map(_stamp, paths)), options.features, options.decide_every,
-                               options.decision_ticks, options.interval_ms)  # fmt: skip
+    return _recording_of_files(
+        paths=paths,
+        stamps=tuple(map(_stamp, paths)),
+        features=options.features,
+        decide_every=options.decide_every,
+        decision_ticks=options.decision_ticks,
+        interval_ms=options.interval_ms,
+    )
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -28,7 +28,7 @@ _MARGIN = 8
 
 
 class EpisodeRenderer:
-    """What an episode looked like at each of its decisions: mid, equity, exposure."""
+    """The course of an episode: mid, equity and exposure at each of its decisions."""
 
     def __init__(self) -> None:
         self._points: list[tuple[float, float, float]] = []
@@ -50,9 +50,17 @@ class EpisodeRenderer:
             return picture
         mid, equity, exposure = np.array(self._points).T[:, _columns(len(self._points))]
         hold = equity[0] * mid / mid[0]
-        _line(picture, _PANELS[0], _PRICE, mid, mid)
-        _line(picture, _PANELS[1], _HOLD, hold, np.concatenate([hold, equity]))
-        _line(picture, _PANELS[1], _EQUITY, equity, np.concatenate([hold, equity]))
+        _line(picture=picture, panel=_PANELS[0], colour=_PRICE, values=mid, scale=mid)
+        _line(
+            picture=picture, panel=_PANELS[1], colour=_HOLD, values=hold, scale=np.concatenate([hold, equity])
+        )
+        _line(
+            picture=picture,
+            panel=_PANELS[1],
+            colour=_EQUITY,
+            values=equity,
+            scale=np.concatenate([hold, equity]),
+        )
         _bars(picture, _PANELS[2], exposure)
         return picture
 
@@ -72,9 +80,12 @@ def _height(
 
 
 def _line(
-    picture: Picture, panel: tuple[int, int], colour: tuple[int, int, int],
-    values: NDArray[np.float64], scale: NDArray[np.float64],
-) -> None:  # fmt: skip
+    picture: Picture,
+    panel: tuple[int, int],
+    colour: tuple[int, int, int],
+    values: NDArray[np.float64],
+    scale: NDArray[np.float64],
+) -> None:
     """A curve, each column joined to the one before; `scale` holds all that the panel must show."""
     rows = _height(panel, values, float(scale.min()), float(scale.max()))
     before = np.concatenate([rows[:1], rows[:-1]])

@@ -1,4 +1,4 @@
-"""How an episode begins: where in the recording, with what account, at what costs. Kernels and their rules."""
+"""The beginning of an episode: its place in the recording, its account, its costs. Kernels and their rules."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ztb.errors import ConfigError
 from ztb.execution.account import book_fill, reset_account
 from ztb.trading.bridge import LAST_EXPOSURE, LAST_TIMING, WORKING
 from ztb.trading.lane_kernels import see_market
+from ztb.trading.lane_state import Lanes
 from ztb.trading.recording import Shared
 from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMING_WAIT, whole_lots
 from ztb.utils.kernel import kernel
@@ -25,7 +26,7 @@ _SEEDS = 2.0**53
 
 @dataclass(frozen=True, slots=True)
 class Episodes:
-    """How episodes begin and end. Ranges are of factors, one drawn uniformly for each episode."""
+    """Rules by which episodes begin and end. Ranges are of factors, one drawn uniformly for each episode."""
 
     length: int | None = None
     """Decisions an episode; None: to the end of the recording."""
@@ -64,13 +65,12 @@ RULES: np.dtype[np.void] = np.dtype(
         ("start_cash", "<f8"),
         ("costs", "<f8"),
         ("band", "<f8"),
-        ("period_ns", "<i8"),
     ]
 )
 
 
 def new_rules(
-    episodes: Episodes, decisions: int, start_cash: float, costs: float, band: float, period_ns: int
+    episodes: Episodes, decisions: int, start_cash: float, costs: float, band: float
 ) -> NDArray[np.void]:
     """The rules of a recording of `decisions`, shape (1,)."""
     rules = np.zeros(1, RULES)
@@ -78,41 +78,20 @@ def new_rules(
     for name in ("random_start", "random_account", "most_drawdown", "fee_factors", "latency_factors"):
         rules[name] = getattr(episodes, name)
     rules["start_cash"], rules["costs"], rules["band"] = start_cash, costs, band
-    rules["period_ns"] = period_ns
     return rules
 
 
-class Lanes(NamedTuple):
-    """The memory of N lanes, and what they begin with."""
+class Beginnings(NamedTuple):
+    """What lanes begin their episodes with."""
 
     rules: NDArray[np.void]
     """(1,) RULES"""
-    ladder: NDArray[np.float64]
-    """(R,) target exposures"""
     template: NDArray[np.uint8]
     """The bytes of an exchange before the first tick"""
     blank: NDArray[np.void]
     """(S,) ORDER: an empty table"""
-    exchange: NDArray[np.void]
-    """(N,) EXCHANGE, and its bytes (N, …)"""
     exchange_bytes: NDArray[np.uint8]
-    orders: NDArray[np.void]
-    """(N, S) ORDER"""
-    events: NDArray[np.void]
-    """(N, E) REPORT"""
-    market: NDArray[np.void]
-    """(N,) VIEW, and its bytes (N, …)"""
-    market_bytes: NDArray[np.uint8]
-    account: NDArray[np.void]
-    """(N,) ACCOUNT"""
-    lane: NDArray[np.void]
-    """(N,) LANE"""
-    reward: NDArray[np.void]
-    """(N,) REWARD"""
-    scalars: NDArray[np.float64]
-    """(N, SCALARS) working, last exposure, last timing"""
-    facts: NDArray[np.float64]
-    """(N, FACTS) see ztb.trading.bridge"""
+    """(N, …) bytes of the lanes' exchanges"""
 
 
 @kernel
@@ -128,7 +107,7 @@ def _between(bounds: NDArray[np.float64], u: float) -> float:
 
 @kernel
 def _place(lane: np.void, rules: np.void, decisions: int) -> None:
-    """Where the episode begins and ends."""
+    """Set the first and the last decision of the episode."""
     lane["decision"] = 0
     if rules["random_start"] == 1:
         lane["decision"] = int(_draw(lane, _START) * (decisions - rules["length"]))
@@ -155,9 +134,13 @@ def _vary(exchange: np.void, lane: np.void, rules: np.void) -> None:
 
 @kernel
 def _endow(
-    exchange: np.void, account: np.void, lane: np.void, ladder: NDArray[np.float64],
-    mids: NDArray[np.float64], times_ns: NDArray[np.int64],
-) -> float:  # fmt: skip
+    exchange: np.void,
+    account: np.void,
+    lane: np.void,
+    ladder: NDArray[np.float64],
+    mids: NDArray[np.float64],
+    times_ns: NDArray[np.int64],
+) -> float:
     """A position entered some decisions ago, without fees, worth start cash today with the cash left.
 
     Returns the rung of `ladder` that was meant, 0 if it comes to no lot.
@@ -187,28 +170,28 @@ def _fall(account: np.void, lane: np.void, rules: np.void) -> None:
 
 
 @kernel
-def _forget(lanes: Lanes, i: int) -> None:
+def _forget(beginnings: Beginnings, lanes: Lanes, i: int) -> None:
     """Exchange, orders, account, reward and order flow as before the first tick."""
-    for b in range(len(lanes.template)):
-        lanes.exchange_bytes[i, b] = lanes.template[b]
-    for slot in range(len(lanes.blank)):
-        lanes.orders[i, slot]["status"] = lanes.blank[slot]["status"]
-        lanes.orders[i, slot]["arrival_ns"] = lanes.blank[slot]["arrival_ns"]
-        lanes.orders[i, slot]["cancel_ns"] = lanes.blank[slot]["cancel_ns"]
-    reset_account(lanes.account[i], lanes.rules[0]["start_cash"])
+    template, blank = beginnings.template, beginnings.blank
+    for b in range(len(template)):
+        beginnings.exchange_bytes[i, b] = template[b]
+    for slot in range(len(blank)):
+        lanes.orders[i, slot]["status"] = blank[slot]["status"]
+        lanes.orders[i, slot]["arrival_ns"] = blank[slot]["arrival_ns"]
+        lanes.orders[i, slot]["cancel_ns"] = blank[slot]["cancel_ns"]
+    reset_account(lanes.account[i], beginnings.rules[0]["start_cash"])
     lanes.reward[i]["equity"] = 0.0
     lane = lanes.lane[i]
     lane["orders"] = 0
-    lane["remaining"] = 0
-    lane["cancelling"] = 0
+    lane["working"] = 0
     lane["next_timing"] = TIMING_WAIT
 
 
 @kernel
-def begin_episode(shared: Shared, lanes: Lanes, i: int) -> None:
+def begin_episode(shared: Shared, beginnings: Beginnings, lanes: Lanes, i: int) -> None:
     """Start lane `i` anew, at the first decision of its next episode."""
-    _forget(lanes, i)
-    lane, rules, exchange = lanes.lane[i], lanes.rules[0], lanes.exchange[i]
+    _forget(beginnings, lanes, i)
+    lane, rules, exchange = lanes.lane[i], beginnings.rules[0], lanes.exchange[i]
     lane["episode"] += 1
     _place(lane, rules, len(shared.rows))
     _vary(exchange, lane, rules)

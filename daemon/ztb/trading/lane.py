@@ -1,20 +1,21 @@
 """A lane: one account trading one strategy on the shared ticks and features.
 
-The live lane is journaled; shadow lanes (`hold`, generation 0, candidates at the gate) are the same code with
-accounts of their own and nobody listening.
+What happens in it is `lane_kernels`', its memory a place on the trading floor; here is what Python alone can do: ask a
+strategy written in Python, send to a venue, tell whoever listens. The live lane is journaled; shadow lanes (`hold`,
+generation 0, candidates at the gate) are the same with accounts of their own and nobody listening.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.errors import StrategyError, ZtbError
+from ztb.errors import InvariantError, StrategyError, ZtbError
+from ztb.execution.booking import show_price
 from ztb.execution.orders import (
     Cancelled,
     CancelRejected,
@@ -25,36 +26,50 @@ from ztb.execution.orders import (
     OrderRequest,
     OrderType,
     Rejected,
+    TimeInForce,
 )
-from ztb.execution.risk import OrderFacts, Proposal, RefusalReason, RiskGate, reducible, too_large
+from ztb.execution.paper import PaperExchange
+from ztb.execution.paper_state import CANCEL_REJECTED, CANCELLED, EXPIRED, FILLED, REJECTED
+from ztb.execution.risk import RiskLimits
+from ztb.execution.risk_gate import BY_NUMBER, RiskGate
 from ztb.market.ticks import Ticks
 from ztb.ports import Broker
+from ztb.trading import lane_kernels, lane_orders
 from ztb.trading.bridge import (
     FACT_CASH,
     FACT_EQUITY,
     FACT_EXPOSURE,
     FACT_MID,
     FACT_POSITION,
-    TradingBridge,
+    FACT_REWARD,
     Wanted,
 )
-from ztb.trading.order_replacement import CANCEL, KEEP, order_replacement
-from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMING_WAIT, whole_lots
+from ztb.trading.floor import NETWORK, RULE, TradingFloor
+from ztb.trading.kernel_rule import MOST_STATE, KernelRule
+from ztb.trading.lane_log import LaneListener, order_sent, refused, reported
+from ztb.trading.lane_orders import OFFERING
+from ztb.trading.lane_state import CANCEL_ASKED, MOST_AT_WORK, REPORTED, SENT, Lanes, own_of
+from ztb.trading.sizing import TIMING_AGGRESSIVE
 from ztb.trading.strategy import (
     Action,
     Moment,
+    NetworkPolicy,
     OwnReward,
     Strategy,
     checked_action,
     checked_reward,
     place_of,
 )
-from ztb.utils.rng import STREAM_ACTION, STREAM_TIMING, uniform
+from ztb.utils.kernel import kernel
 
 NO_ORDER = "no_order"
 REPLACING = "replacing"
+_WORDS = {lane_orders.NO_ORDER: NO_ORDER, lane_orders.REPLACING: REPLACING}
+_WORDS |= {number: str(reason) for number, reason in enumerate(BY_NUMBER)}
 _FILLS_REMEMBERED = 4096
-_OVER = (Rejected, Cancelled, Expired)  # events after which the order is gone
+_KINDS: dict[type[Any], int] = {
+    Filled: FILLED, CancelRejected: CANCEL_REJECTED, Rejected: REJECTED, Cancelled: CANCELLED, Expired: EXPIRED,
+}  # fmt: skip
 
 
 class Decided(msgspec.Struct, frozen=True):
@@ -74,83 +89,148 @@ class Decided(msgspec.Struct, frozen=True):
     verdict: str
 
 
-class LaneListener(Protocol):
-    """Who is told what a lane does, in order."""
-
-    def intent(self, order: OrderRequest, decision: int, ts_ns: int) -> None: ...
-
-    def refusal(
-        self, order: Proposal, lots: int, reason: RefusalReason, decision: int, ts_ns: int
-    ) -> None: ...
-
-    def event(self, event: OrderEvent, order: OrderRequest | None) -> None: ...
+# From Python, kernels get arrays: a lane's own memory passes only between kernels.
+@kernel
+def _prepare(lanes: Lanes, i: int, exposure: float, timing: int, now_ns: int) -> int:
+    return int(lane_orders.prepare(own_of(lanes, i), exposure, timing, now_ns))
 
 
-@dataclass(slots=True)
-class _Working:
-    order: OrderRequest
-    remaining: int
-    cancelling: bool = False
+@kernel
+def _prepare_next(lanes: Lanes, i: int, known_ns: int) -> int:
+    return int(lane_orders.prepare_next(own_of(lanes, i), known_ns))
 
-    def move(self, wanted: OrderRequest | None) -> int:
-        """What to do about this order, one of the verdicts of `trading.working`."""
-        order = self.order
-        lots = 0 if wanted is None else wanted.side * wanted.lots
-        order_type = 0 if wanted is None else int(wanted.order_type)
-        price = 0 if wanted is None else wanted.price_ticks
-        return order_replacement(
-            order.side * self.remaining, int(order.order_type), order.price_ticks, int(self.cancelling),
-            lots, order_type, price,
-        )  # fmt: skip
+
+@kernel
+def _offer(lanes: Lanes, i: int) -> int:
+    return int(lane_orders.offer(own_of(lanes, i)))
+
+
+@kernel
+def _hear(lanes: Lanes, i: int, kind: int, order_id: int, cumulative_lots: int) -> bool:
+    return bool(lane_kernels.hear(own_of(lanes, i), kind, order_id, cumulative_lots))
+
+
+@kernel
+def _cancel_all(lanes: Lanes, i: int, now_ns: int) -> None:
+    lane_orders.cancel_all(own_of(lanes, i), now_ns)
 
 
 class Lane:
-    """See the module. `seed` keys the random numbers of decisions; lanes with one seed draw the same ones.
+    """See the module. It takes a place on `floor`, and whatever changes in `broker` is kept there from now on.
 
-    While `flattening`, the position is closed whatever the strategy says. `guard` is called before the gate
+    While `flattening`, the position is closed whatever the strategy says. `guard`, where set, is called before the gate
     judges an order, and may change what it remembers.
     """
 
     def __init__(
         self,
+        floor: TradingFloor,
         broker: Broker,
-        bridge: TradingBridge,
-        gate: RiskGate,
+        limits: RiskLimits,
         strategy: Strategy,
-        seed: int,
         listener: LaneListener | None = None,
     ) -> None:
+        self.floor = floor
+        self.place = floor.enter()
         self.broker = broker
-        self.bridge = bridge
-        self.gate = gate
         self.strategy = strategy
-        self.rejects = 0
-        self.flattening = False
-        self.guard: Callable[[], None] = lambda: None
-        self._seed = seed
+        self.gate = RiskGate(limits)
         self._listener = listener
-        self._working: dict[int, _Working] = {}
-        self._next_order_id = 1
-        self._lot_size = float(bridge.instrument.lot_size)
-        self._tick_size = float(bridge.instrument.tick_size)
-        self._min_notional = float(bridge.instrument.min_notional)
-        self._uniforms = np.zeros(2, np.float64)
-        self._replacement: Wanted | None = None
-        self.aim = 0.0
-        """The exposure that the lane last wanted: waiting changes nothing."""
-        self._decision = 0
+        self._guard: Callable[[], None] | None = None
+        self._lane = floor.lanes.lane[self.place : self.place + 1]
+        self._fills: dict[int, None] = {}
+        self._served: object = None
+        self._move_in()
+        follows: object = getattr(strategy, "follows", None)
+        self.policy = (
+            follows if isinstance(follows, NetworkPolicy) and follows.parameters is not None else None
+        )
+        self.rule = follows if isinstance(follows, KernelRule) else None
+        self.asked = self.policy is None and self.rule is None and not isinstance(follows, Action)
+        if self.rule is not None:
+            self._give_rule(self.rule)
+        if isinstance(follows, Action):
+            self._choose(checked_action(follows, len(floor.ladder), 0))
         reward: OwnReward | None = getattr(strategy, "reward", None)
         self._own_reward = None if reward is None else checked_reward(reward)
         self._equity_before: float | None = None  # until it has decided, there is nothing to be rewarded
-        self._fills: dict[int, None] = {}
+        self._rewarded = 0.0
+        self._here = np.array([self.place])
+        self._nothing = np.zeros(floor.feature_size)
+
+    def _move_in(self) -> None:
+        lanes, place, broker = self.floor.lanes, self.place, self.broker
+        here = slice(place, place + 1)
+        self.gate.move(lanes.gate[here], lanes.recent_ns[place])
+        if isinstance(broker, PaperExchange):
+            broker.move(
+                lanes.exchange[here],
+                lanes.orders[place],
+                lanes.events[place],
+                lanes.market[here],
+                lanes.account[here],
+            )
+        else:
+            lanes.market[here], lanes.account[here] = broker.view, broker.account
+            broker.view, broker.account = lanes.market[here], lanes.account[here]
+        self._lane["venue"], self._lane["gated"] = self.on_paper, 1
+        self._lane["told"] = self._listener is not None or not self.on_paper
+
+    def leave(self) -> None:
+        """Give the place on the floor to somebody else; the lane is of no use any more."""
+        self.floor.leave(self.place)
+
+    @property
+    def on_paper(self) -> bool:
+        """Whether its venue is the paper exchange beside it on the floor."""
+        return isinstance(self.broker, PaperExchange)
+
+    @property
+    def told(self) -> bool:
+        """Whether somebody listens, or a venue is to be sent to."""
+        return bool(self._lane["told"][0])
+
+    @property
+    def guard(self) -> Callable[[], None]:
+        """What is called before the gate judges an order."""
+        return self._guard or (lambda: None)
+
+    @guard.setter
+    def guard(self, guard: Callable[[], None]) -> None:
+        self._guard = guard
+        self._lane["guarded"] = 1
+
+    @property
+    def flattening(self) -> bool:
+        return bool(self._lane["flattening"][0])
+
+    @flattening.setter
+    def flattening(self, flattening: bool) -> None:
+        self._lane["flattening"] = flattening
+
+    @property
+    def rejects(self) -> int:
+        """Orders that the venue rejected."""
+        return int(self._lane["rejects"][0])
+
+    @rejects.setter
+    def rejects(self, rejects: int) -> None:
+        self._lane["rejects"] = rejects
+
+    @property
+    def aim(self) -> float:
+        """The exposure that the lane last wanted: waiting changes nothing."""
+        aim: float = self.floor.lanes.lane["aim"].item(self.place)
+        return aim
 
     @property
     def equity(self) -> float:
         """Cash plus position at the mid of the lane's own view, quote currency."""
-        account = self.broker.account
-        cash: float = account["cash"].item()
-        position: float = account["position"].item()
-        mid: float = self.broker.view["mid"].item()
+        lanes, place = self.floor.lanes, self.place
+        account = lanes.account
+        cash: float = account["cash"].item(place)
+        position: float = account["position"].item(place)
+        mid: float = lanes.market["mid"].item(place)
         return cash + position * mid
 
     @property
@@ -159,39 +239,68 @@ class Lane:
         held: float = self.broker.account["position"].item()
         return held
 
-    def advance(self, ticks: Ticks, i0: int, i1: int) -> None:
-        """Let rows [i0, i1) happen to the lane's orders."""
-        i = i0
-        while i < i1:
-            i = self.broker.advance(ticks, i, i1)
-            self.collect()
+    @property
+    def marked(self) -> float:
+        """Equity at its last decision, quote currency."""
+        return self.floor.lanes.facts.item(self.place, FACT_EQUITY)
+
+    @property
+    def timing(self) -> int:
+        """Of its last decision, see `trading.sizing`."""
+        return self.floor.choices.actions.item(self.place, 1)
 
     def collect(self) -> None:
-        """Take note of what the broker has heard of our orders."""
+        """Take note of what a venue has said of our orders."""
         for event in self.broker.events():
-            self._follow(event)
+            self.hear(event)
 
     @property
     def working(self) -> list[OpenOrder]:
         """Orders that may still fill, oldest first."""
-        return [OpenOrder(working.order, working.remaining) for working in self._working.values()]
+        rows = self.floor.lanes.working[self.place, : self._lane["working"][0]].tolist()
+        return [OpenOrder(_request(row), row[3]) for row in rows]
+
+    def remember_price(self, ts_ns: int, mid: float) -> None:
+        """Show the lane the last price (quote currency) of an earlier start, which no other lane has seen."""
+        show_price(self.broker.view, ts_ns, mid)
+        self._lane["in_step"] = 0
 
     def resume(self, next_order_id: int, fills: Iterable[int], working: Iterable[OpenOrder]) -> None:
-        """Go on after a restart: the orders that still work, and the latest fills, so that none counts twice."""
-        self._next_order_id = next_order_id
+        """Go on after a restart: the orders that still work, and the latest fills, so that none counts twice.
+
+        InvariantError: more orders work than a lane ever has.
+        """
+        left = list(working)
+        if len(left) > MOST_AT_WORK:
+            raise InvariantError(f"{len(left)} orders were left open; a lane has {MOST_AT_WORK} at most")
+        self._lane["orders"], self._lane["working"] = next_order_id - 1, len(left)
         self._fills = dict.fromkeys(list(fills)[-_FILLS_REMEMBERED:])
-        self._working = {open_.order_id: _Working(open_.request, open_.remaining_lots) for open_ in working}
+        for row, open_ in zip(self.floor.lanes.working[self.place], left, strict=False):
+            request = open_.request
+            for name in (
+                "order_id",
+                "side",
+                "lots",
+                "order_type",
+                "price_ticks",
+                "time_in_force",
+                "post_only",
+            ):
+                row[name] = getattr(request, name)
+            row["remaining"], row["reduce_only"], row["cancelling"] = (
+                open_.remaining_lots, request.reduce_only, 0,
+            )  # fmt: skip
 
     @property
     def resting(self) -> bool:
         """Whether an order works whose end was not asked for, or was refused."""
-        return any(not working.cancelling for working in self._working.values())
+        working = self.floor.lanes.working[self.place, : self._lane["working"][0]]
+        return bool(np.any(working["cancelling"] == 0))
 
     def cancel_all(self, ts_ns: int) -> None:
         """Ask for the end of every order that works, and forget what was to replace it."""
-        self._replacement = None
-        for working in self._working.values():
-            self._cancel(working, ts_ns)
+        _cancel_all(self.floor.lanes, self.place, ts_ns)
+        self._tell()
 
     def flatten(self, ts_ns: int) -> bool:
         """Close the position, from now on at each decision too; True once nothing is left that could be sold.
@@ -199,80 +308,76 @@ class Lane:
         What is below the venue's smallest order stays.
         """
         self.flattening = True
-        close = Wanted(0.0, TIMING_AGGRESSIVE)
-        self.bridge.refresh(self.broker.account, self.broker.view)
-        if self.bridge.facts[FACT_POSITION] and not self.bridge.facts[FACT_MID]:
+        if self.broker.account["position"].item() and not self.broker.view["mid"].item():
             return False  # no price yet, and so no telling what could be sold
-        if not self._working and self.bridge.order(close, self.broker.view, self._next_order_id) is None:
+        verdict = _prepare(self.floor.lanes, self.place, 0.0, TIMING_AGGRESSIVE, ts_ns)
+        if verdict == lane_orders.NO_ORDER and not self._lane["working"][0]:
             return True
-        buys, sells = self._open_quantities()
-        self._act(close, self.bridge.facts, buys, sells, ts_ns)
+        self._offer_all(verdict)
         return False
 
-    def _close(self) -> Action:
-        return Action(self.bridge.config.ladder.index(0.0))
-
-    def decide(
-        self,
-        ts_ns: int,
-        decision: int,
-        raw: NDArray[np.float64],
-        index: Mapping[str, int],
-        features: NDArray[np.float32],
-    ) -> Decided:
-        """Observe, choose, pass the gate, send. `raw` (F,) feature values, `features` (F,) the same normalised."""
-        bridge, broker = self.bridge, self.broker
-        buys, sells = self._open_quantities()
-        reward = bridge.observe(broker.account, broker.view, features, buys - sells, ts_ns)
-        facts = bridge.facts
-        if self._own_reward is not None:
-            before, self._equity_before = self._equity_before, facts[FACT_EQUITY]
-            reward = 0.0 if before is None else self._own_reward(before, facts[FACT_EQUITY])
-        self._uniforms[0] = uniform(self._seed, STREAM_ACTION, decision)
-        self._uniforms[1] = uniform(self._seed, STREAM_TIMING, decision)
-        moment = Moment(
-            ts_ns, decision, raw, index, bridge.observation, bridge.config.ladder,
-            facts[FACT_EXPOSURE], facts[FACT_MID], self._uniforms,
-        )  # fmt: skip
-        action = self._ask(moment)
-        if self.flattening:
-            action = self._close()
-        observation = bridge.observation.copy()
-        wanted = bridge.chosen(action)
-        if wanted.timing != TIMING_WAIT:
-            self.aim = wanted.exposure
-        self._decision = decision
-        self.gate.mark(ts_ns, facts[FACT_EQUITY])
-        verdict = self._act(wanted, facts, buys, sells, ts_ns)
-        return Decided(
-            ts_ns, decision, observation, self._uniforms.copy(), action, wanted.exposure,
-            facts[FACT_CASH], facts[FACT_POSITION], facts[FACT_MID], facts[FACT_EQUITY], reward, verdict,
-        )  # fmt: skip
-
-    def pursue(
-        self, ts_ns: int, decision: int, features: NDArray[np.float32], wanted: Wanted, seen: Decided
-    ) -> Decided:
-        """Pass the gate and send what leads to `wanted`, whoever wanted it; `seen` is the choice to be told of.
+    def pursue(self, ts_ns: int, decision: int, features: NDArray[np.float32], wanted: Wanted) -> None:
+        """Pass the gate and send what leads to `wanted`, whoever wanted it.
 
         `features` (F,) normalised. No strategy is asked, and nothing is drawn.
         """
-        bridge, broker = self.bridge, self.broker
-        buys, sells = self._open_quantities()
-        reward = bridge.observe(broker.account, broker.view, features, buys - sells, ts_ns)
-        facts = bridge.facts
-        if self.flattening:
-            wanted = Wanted(0.0, TIMING_AGGRESSIVE)
-        self.aim = wanted.exposure
-        self._decision = decision
-        self.gate.mark(ts_ns, facts[FACT_EQUITY])
-        verdict = self._act(wanted, facts, buys, sells, ts_ns)
+        floor = self.floor
+        floor.want(self.place, wanted.exposure, wanted.timing)
+        floor.observe(self._here, self._nothing, features, ts_ns, decision)
+        floor.act(self._here)
+        if self.told:
+            self.finish_decision()
+
+    def decided(self, seen: Decided | None = None) -> Decided:
+        """What it last decided; of one that pursued what another wanted, the choice to be told of is `seen`."""
+        floor, place = self.floor, self.place
+        choices, facts = floor.choices, floor.lanes.facts[place].tolist()
+        if seen is None:
+            observation, uniforms = choices.observations[place].copy(), choices.uniforms[place].copy()
+            action = self._action()
+        else:
+            observation, uniforms, action = seen.observation, seen.uniforms, seen.action
+        own = self._own_reward is not None and seen is None
+        reward = self._rewarded if own else facts[FACT_REWARD]
         return Decided(
-            ts_ns, decision, seen.observation, seen.uniforms, seen.action, wanted.exposure,
-            facts[FACT_CASH], facts[FACT_POSITION], facts[FACT_MID], facts[FACT_EQUITY], reward, verdict,
+            floor.ts_ns, floor.decision, observation, uniforms, action, choices.targets.item(place),
+            facts[FACT_CASH], facts[FACT_POSITION], facts[FACT_MID], facts[FACT_EQUITY], reward,
+            _WORDS[choices.verdicts.item(place)],
         )  # fmt: skip
 
-    def _ask(self, moment: Moment) -> Action:
-        """The strategy's answer. StrategyError if its code raises or the answer is none."""
+    def _action(self) -> Action:
+        size, timing = self.floor.choices.actions[self.place].tolist()
+        logprob, value = self.floor.choices.values[self.place].tolist()
+        return Action(
+            size, timing, None if logprob != logprob else logprob, None if value != value else value
+        )
+
+    def serve(self) -> None:
+        """See that the kernels have the policy that serves; called before each decision."""
+        policy = self.policy
+        if policy is None or policy.info is self._served:
+            return
+        self._served = policy.info
+        deciders, place = self.floor.deciders, self.place
+        deciders.parameters[place], deciders.greedy[place] = policy.parameters, policy.greedy
+        deciders.decides[place] = NETWORK
+
+    def _give_rule(self, rule: KernelRule) -> None:
+        """Let the kernels decide by `rule`, whose numbers are kept on the floor from now on."""
+        deciders, place, size = self.floor.deciders, self.place, len(rule.state)
+        kept = deciders.states[place * MOST_STATE :][:size]
+        kept[:] = rule.state
+        rule.state = kept
+        deciders.addresses[place], deciders.sizes[place], deciders.decides[place] = rule.address, size, RULE
+
+    def ask(self, raw: NDArray[np.float64], index: Mapping[str, int]) -> None:
+        """Have the strategy choose, given what was observed. StrategyError if its code raises or the answer is none."""
+        floor, place = self.floor, self.place
+        facts, choices = floor.lanes.facts[place], floor.choices
+        moment = Moment(
+            floor.ts_ns, floor.decision, raw, index, choices.observations[place], floor.ladder,
+            facts.item(FACT_EXPOSURE), facts.item(FACT_MID), choices.uniforms[place],
+        )  # fmt: skip
         try:
             answer: object = self.strategy.decide(moment)
         except ZtbError:
@@ -281,125 +386,79 @@ class Lane:
             raise StrategyError(
                 f"{place_of(error)}: the strategy raised {type(error).__name__}: {error} (decision {moment.decision})"
             ) from error
-        return checked_action(answer, len(moment.ladder), moment.decision)
+        self._choose(checked_action(answer, len(moment.ladder), moment.decision))
 
-    def _open_quantities(self) -> tuple[float, float]:
-        """Unfilled base currency of open buys and of open sells."""
-        buys = sells = 0
-        for working in self._working.values():
-            if working.order.side > 0:
-                buys += working.remaining
-            else:
-                sells += working.remaining
-        return buys * self._lot_size, sells * self._lot_size
-
-    def _act(self, wanted: Wanted, facts: list[float], buys: float, sells: float, ts_ns: int) -> str:
-        """Turn what is wanted into an order through the gate; returns the verdict.
-
-        At most one order works at a time: an order that is not what is wanted any more is cancelled first, and
-        its replacement is sized and sent when the venue has confirmed, so that both can never fill.
-        """
-        if wanted.timing == TIMING_WAIT:
-            return NO_ORDER
-        self._replacement = None
-        order = self.bridge.order(wanted, self.broker.view, self._next_order_id)
-        if self._working:
-            return self._make_way(order, wanted, ts_ns)
-        if order is None:
-            return NO_ORDER
-        seen = OrderFacts(
-            ts_ns, self.broker.view["ts_ns"].item(), facts[FACT_MID], facts[FACT_POSITION],
-            facts[FACT_EQUITY], buys, sells,
-            self.broker.view["bid"].item() > self.broker.view["ask"].item(),
-        )  # fmt: skip
-        closing = self._closing_part(order, seen)
-        if closing is not None and too_large(order.lots * self._lot_size, seen, self.gate.limits):
-            return str(self._turn(order, closing, seen))
-        return str(self._offer(order, seen))
-
-    def _turn(self, order: OrderRequest, closing: OrderRequest, seen: OrderFacts) -> RefusalReason:
-        """Send an order that turns the position and is too large for one as two: what closes it, and what opens anew.
-
-        Both at once: waiting for the first to be filled costs a bar. The gate takes the first for filled at its worst.
-        Who comes first at the venue is open, so that only a closing order that goes alone is bound to reduce.
-        """
-        sent = closing.lots * self._lot_size
-        buys, sells = (sent, 0.0) if order.side > 0 else (0.0, sent)
-        after = msgspec.structs.replace(
-            seen, open_buys=seen.open_buys + buys, open_sells=seen.open_sells + sells
+    def _choose(self, action: Action) -> None:
+        choices, place = self.floor.choices, self.place
+        choices.actions[place] = action.size, action.timing
+        choices.values[place] = (
+            np.nan if action.logprob is None else action.logprob,
+            np.nan if action.value is None else action.value,
         )
-        opening = msgspec.structs.replace(order, lots=order.lots - closing.lots)
-        proposal = self._proposal(opening, after)
-        tradable = proposal.quantity * seen.mid >= self._min_notional
-        together = tradable and self.gate.check(proposal, after) is RefusalReason.PASSED
-        reason = self._offer(msgspec.structs.replace(closing, reduce_only=not together), seen)
-        if reason is RefusalReason.PASSED and tradable:
-            self._offer(msgspec.structs.replace(opening, order_id=self._next_order_id), after)
-        return reason
 
-    def _offer(self, order: OrderRequest, seen: OrderFacts) -> RefusalReason:
-        """Send what the gate lets pass: `order`, or of one that would turn the position the part that closes it."""
-        self.guard()
-        proposal = self._proposal(order, seen)
-        reason = self.gate.check(proposal, seen)
-        if reason is RefusalReason.PASSED:
-            self._send(order, proposal, seen.now_ns)
-            return reason
-        if self._listener is not None:
-            self._listener.refusal(proposal, order.lots, reason, self._decision, seen.now_ns)
-        part = self._closing_part(order, seen)
-        if part is not None:
-            closing = self._proposal(part, seen)
-            if self.gate.check(closing, seen) is RefusalReason.PASSED:
-                self._send(part, closing, seen.now_ns)
-        return reason
+    def reward(self) -> None:
+        """Reward the decision before as the strategy does, if it does."""
+        if self._own_reward is not None:
+            before, self._equity_before = self._equity_before, self.marked
+            self._rewarded = 0.0 if before is None else self._own_reward(before, self._equity_before)
 
-    def _closing_part(self, order: OrderRequest, seen: OrderFacts) -> OrderRequest | None:
-        """What of an order that turns the position closes it; None: it does not turn it, or that is too little."""
-        lots = whole_lots(reducible(order.side, seen), self._lot_size)
-        if lots >= order.lots or lots * self._lot_size * seen.mid <= self._min_notional:
-            return None
-        return OrderRequest(
-            order.order_id, order.side, lots, order.order_type, order.price_ticks, order.time_in_force,
-            order.post_only, reduce_only=True,
-        )  # fmt: skip
+    def finish_decision(self) -> None:
+        """What of a decision is left to Python: to ask before each order, and to tell."""
+        floor, place = self.floor, self.place
+        if self._guard is not None:
+            target, timing = floor.choices.targets.item(place), self.timing
+            verdict = _prepare(floor.lanes, place, target, timing, floor.ts_ns)
+            floor.choices.verdicts[place] = self._offer_all(verdict)
+        elif self.told:
+            self._tell()
 
-    def _proposal(self, order: OrderRequest, seen: OrderFacts) -> Proposal:
-        limited = order.order_type is OrderType.LIMIT
-        price = order.price_ticks * self._tick_size if limited else seen.mid
-        return Proposal(order.side, order.lots * self._lot_size, price)
+    def _offer_all(self, verdict: int) -> int:
+        """Offer the gate what is prepared, one after the other; the first reason, or `verdict` if there is none."""
+        found = verdict
+        while self._lane["offers"].item():
+            self.guard()
+            reason = int(_offer(self.floor.lanes, self.place))
+            self._tell()
+            found = reason if found == OFFERING else found
+        self._tell()
+        return found
 
-    def _make_way(self, order: OrderRequest | None, wanted: Wanted, ts_ns: int) -> str:
-        """Keep the working order if it is what is wanted; otherwise cancel it and remember what is."""
-        for working in self._working.values():
-            move = working.move(order)
-            if move == KEEP:
-                return NO_ORDER
-            if move == CANCEL:
-                self._cancel(working, ts_ns)
-        if order is not None:
-            self._replacement = wanted
-        return REPLACING
+    def settle(self, ticks: Ticks, i1: int) -> None:
+        """Look at what the kernels came back for, the log and what is to be offered, and go on to row `i1`."""
+        self._tell()
+        while (row := self._lane["stopped"].item()) >= 0:
+            if self._lane["offers"].item():
+                self._offer_all(OFFERING)
+            self.floor.live(ticks, row, i1, self._here)
+            self._tell()
 
-    def _cancel(self, working: _Working, ts_ns: int) -> None:
-        if not working.cancelling:
-            working.cancelling = True
-            self.broker.cancel(working.order.order_id, ts_ns)
+    def _tell(self) -> None:
+        """Send, and tell whoever listens, what the kernels have logged."""
+        logged = self._lane["logged"].item()
+        if not logged:
+            return
+        rows = self.floor.lanes.log[self.place, :logged].tolist()
+        self._lane["logged"] = 0
+        for row in rows:
+            self._pass_on(row)
 
-    def _replace(self, ts_ns: int) -> None:
-        """Send what the last decision wanted, now that the order in its way is gone."""
-        wanted, self._replacement = self._replacement, None
-        if wanted is not None:
-            self.bridge.refresh(self.broker.account, self.broker.view)
-            self._act(wanted, self.bridge.facts, 0.0, 0.0, ts_ns)
-
-    def _send(self, order: OrderRequest, proposal: Proposal, ts_ns: int) -> None:
-        self._next_order_id += 1
-        self._working[order.order_id] = _Working(order, order.lots)
-        if self._listener is not None:
-            self._listener.intent(order, self._decision, ts_ns)
-        self.gate.record(proposal, ts_ns)
-        self.broker.submit(order, ts_ns)
+    def _pass_on(self, row: tuple[Any, ...]) -> None:
+        """Send or tell one row of the log."""
+        listener, floor = self._listener, self.floor
+        what, ts_ns = row[0], row[3]
+        if what == SENT:
+            order = order_sent(row)
+            if listener is not None:
+                listener.intent(order, floor.decision, ts_ns)
+            if not self.on_paper:
+                self.broker.submit(order, ts_ns)
+        elif what == CANCEL_ASKED:
+            self.broker.cancel(row[2], ts_ns)
+        elif listener is not None and what == REPORTED:
+            listener.event(*reported(row))
+        elif listener is not None:
+            proposal, lots, reason = refused(row, float(floor.instrument.lot_size))
+            listener.refusal(proposal, lots, reason, floor.decision, ts_ns)
 
     def _known(self, fill: Filled) -> bool:
         """Whether this fill was reported before; the last `_FILLS_REMEMBERED` are remembered."""
@@ -410,22 +469,30 @@ class Lane:
             del self._fills[next(iter(self._fills))]
         return False
 
-    def _follow(self, event: OrderEvent) -> None:
+    def hear(self, event: OrderEvent) -> None:
+        """Take note of a venue's word; what the last decision wanted is sent once the order in its way is gone."""
         if isinstance(event, Filled) and self._known(event):
             return
         order_id = getattr(event, "order_id", 0)
-        working = self._working.get(order_id)
-        if isinstance(event, Rejected):
-            self.rejects += 1
         if self._listener is not None:
-            self._listener.event(event, working.order if working else None)
-        if working is None:
+            side = next((open_.side for open_ in self.working if open_.order_id == order_id), 0)
+            self._listener.event(event, side)
+        kind = _KINDS.get(type(event))
+        if kind is None:
             return
-        if isinstance(event, Filled):
-            working.remaining = min(working.remaining, working.order.lots - event.cumulative_lots)
-        elif isinstance(event, CancelRejected):
-            working.cancelling = False
-        if working.remaining == 0 or isinstance(event, _OVER):
-            del self._working[order_id]
-            if not self._working:
-                self._replace(max(event.ts_ns, self.broker.view["ts_ns"].item()))
+        cumulative = event.cumulative_lots if isinstance(event, Filled) else 0
+        if _hear(self.floor.lanes, self.place, kind, order_id, cumulative):
+            self.follow_up(max(event.ts_ns, self.broker.view["ts_ns"].item()))
+
+    def follow_up(self, known_ns: int) -> None:
+        """Send what the last decision wanted, if it waits."""
+        self._offer_all(int(_prepare_next(self.floor.lanes, self.place, known_ns)))
+
+
+def _request(row: tuple[int, ...]) -> OrderRequest:
+    """The order that a row of ORDER_AT_WORK stands for."""
+    order_id, side, lots, _, order_type, price, time_in_force, post_only, reduce_only, _ = row
+    return OrderRequest(
+        order_id, side, lots, OrderType(order_type), price, TimeInForce(time_in_force), bool(post_only),
+        bool(reduce_only),
+    )  # fmt: skip

@@ -1,8 +1,9 @@
-"""A lane as kernels: what `trading.lane` does around one paper exchange, without journal and risk gate.
+"""The flow of a lane, once for all who trade: observe, act, hear, advance. Kernels.
 
-One record a lane; the order flow is `trading.working`'s, the market `execution.simulator`'s. Arguments by name:
-`exchange, orders, events, view, account` are one exchange's (see `execution.paper_state`), `lane` is a record
-of LANE.
+A lane is one account on shared ticks and features (`lane_state`); how it comes by orders is `lane_orders`'. Live
+account, experts, environments, rollouts and the gate's shadows call these kernels; what they do not share is who draws
+the actions, and whether a risk gate stands before the venue. Kernels come back to Python for what Python alone can do:
+where somebody listens (`lane["told"]`) whatever happens is written to the log.
 """
 
 from __future__ import annotations
@@ -11,118 +12,92 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.execution.paper_state import CANCEL_REJECTED, CANCELLED, EXPIRED, FILLED, REJECTED
-from ztb.execution.simulator import advance, cancel_order, submit_order
+from ztb.execution.risk_gate import mark_risk
+from ztb.execution.simulator import advance
 from ztb.market.ticks import Ticks
-from ztb.trading.order_replacement import AWAIT, CANCEL, LIMIT, MARKET, SEND, order_replacement, own_touch
-from ztb.trading.sizing import TIMING_PASSIVE, TIMING_WAIT, order_lots
+from ztb.trading.bridge import LAST_EXPOSURE, LAST_TIMING, WORKING, begin_decision
+from ztb.trading.lane_orders import OFFERING, follow_up, log_row, prepare_next
+from ztb.trading.lane_state import REPORTED, Lanes, Own
+from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMING_WAIT
 from ztb.utils.kernel import kernel
 
-LANE: np.dtype[np.void] = np.dtype(
-    [
-        ("key", "<i8"),  # of its episodes' random numbers
-        ("episode", "<i8"),
-        ("decision", "<i8"),  # the one it stands at
-        ("last", "<i8"),  # the one that ends the episode
-        ("costs", "<f8"),  # see order_lots
-        ("band", "<f8"),
-        ("orders", "<i8"),  # sent
-        ("order_id", "<i8"),  # the working order
-        ("remaining", "<i8"),  # signed lots of it that are unfilled, 0 if none works
-        ("order_type", "<i8"),
-        ("price_ticks", "<i8"),
-        ("cancelling", "<i8"),
-        ("next_exposure", "<f8"),  # what is to follow a cancelled order
-        ("next_timing", "<i8"),  # TIMING_WAIT: nothing
-    ]
-)
-_GTC = 0
+_ROOM = 8  # rows of the log that one report, and what is sent on it, may need
 
 
 @kernel
-def _send(
-    exchange: np.void, orders: np.ndarray, events: np.ndarray, lane: np.void,
-    lots: int, order_type: int, price: int, now_ns: int,
-) -> None:  # fmt: skip
-    lane["orders"] += 1
-    lane["order_id"] = lane["orders"]
-    lane["remaining"] = lots
-    lane["order_type"] = order_type
-    lane["price_ticks"] = price
-    lane["cancelling"] = 0
-    side = 1 if lots > 0 else -1
-    post_only = 1 if order_type == LIMIT else 0
-    submit_order(
-        exchange,
-        orders,
-        events,
-        lane["order_id"],
-        side,
-        abs(lots),
-        order_type,
-        price,
-        _GTC,
-        post_only,
-        0,
-        now_ns,
-    )
+def _place_of(own: Own, order_id: int) -> int:
+    """Where an order stands among those at work; -1 if it does not."""
+    for index in range(own.lane["working"]):
+        if own.working[index]["order_id"] == order_id:
+            return index
+    return -1
 
 
 @kernel
-def act(
-    exchange: np.void, orders: np.ndarray, events: np.ndarray, view: np.void, account: np.void, lane: np.void,
-    exposure: float, timing: int, now_ns: int,
-) -> None:  # fmt: skip
-    """Turn a target exposure into an order, or make way for one; `now_ns` is when it was chosen."""
-    if timing == TIMING_WAIT:
-        return
-    lane["next_timing"] = TIMING_WAIT
-    lots = order_lots(
-        account["cash"], account["position"], view["mid"], exposure, exchange["lot_size"],
-        exchange["min_notional"], lane["costs"], lane["band"], exchange["short"],
-    )  # fmt: skip
-    order_type, price = MARKET, 0
-    if timing == TIMING_PASSIVE:
-        order_type, price = LIMIT, own_touch(view["bid"], view["ask"], exchange["tick_size"], lots)
-    move = order_replacement(
-        lane["remaining"],
-        lane["order_type"],
-        lane["price_ticks"],
-        lane["cancelling"],
-        lots,
-        order_type,
-        price,
-    )
-    if move == SEND:
-        _send(exchange, orders, events, lane, lots, order_type, price, now_ns)
-    elif move == CANCEL:
-        lane["cancelling"] = 1
-        cancel_order(exchange, orders, events, lane["order_id"], now_ns)
-    if lots != 0 and move in (CANCEL, AWAIT):
-        lane["next_exposure"] = exposure
-        lane["next_timing"] = timing
+def _remove(own: Own, index: int) -> None:
+    own.lane["working"] -= 1
+    for later in range(index, own.lane["working"]):
+        own.working[later] = own.working[later + 1]
 
 
 @kernel
-def _follow(
-    exchange: np.void, orders: np.ndarray, events: np.ndarray, view: np.void, account: np.void, lane: np.void
-) -> None:
-    """Take note of what became known; what the last action wanted is sent once the order in its way is gone."""
+def hear(own: Own, kind: int, order_id: int, cumulative_lots: int) -> bool:
+    """Take note of a report; whether none works any more, so that what is to follow may be sent (`follow_up`)."""
+    if kind == REJECTED:
+        own.lane["rejects"] += 1
+    index = _place_of(own, order_id)
+    if index < 0:
+        return False
+    entry = own.working[index]
+    if kind == FILLED:
+        entry["remaining"] = min(entry["remaining"], entry["lots"] - cumulative_lots)
+    elif kind == CANCEL_REJECTED:
+        entry["cancelling"] = 0
+    if entry["remaining"] > 0 and kind not in (REJECTED, CANCELLED, EXPIRED):
+        return False
+    _remove(own, index)
+    return bool(own.lane["working"] == 0)
+
+
+@kernel
+def _tell(own: Own, entry: np.void) -> None:
+    row = own.log[log_row(own, REPORTED, entry["order_id"], entry["ts_ns"])]
+    row["kind"] = entry["kind"]
+    row["side"] = 0 if _place_of(own, entry["order_id"]) < 0 else entry["side"]
+    row["lots"] = entry["lots"]
+    row["price_ticks"] = entry["price_ticks"]
+    row["reason"] = entry["reason"]
+    row["fill_id"] = entry["fill_id"]
+    row["maker"] = entry["maker"]
+    row["cumulative_lots"] = entry["cumulative_lots"]
+    row["amount"] = entry["amount"]
+
+
+@kernel
+def follow(own: Own) -> bool:
+    """Take note of what became known; True if Python is to look at the log, or at an offer, and call again."""
+    exchange, lane = own.exchange, own.lane
     while exchange["read"] < exchange["delivered"]:
-        entry = events[exchange["read"] % len(events)]
-        exchange["read"] += 1
-        if lane["remaining"] == 0 or entry["order_id"] != lane["order_id"]:
+        if lane["told"] == 1 and lane["logged"] + _ROOM > len(own.log):
+            return True
+        entry = own.events[exchange["read"] % len(own.events)]
+        kind, order_id, known_ns = (
+            entry["kind"],
+            entry["order_id"],
+            int(max(entry["ts_ns"], own.market["ts_ns"])),
+        )
+        if lane["told"] == 1:
+            _tell(own, entry)
+        entry["copies"] -= 1
+        if entry["copies"] == 0 or kind == FILLED:  # a fill that is told twice is the same fill
+            exchange["read"] += 1
+        if not hear(own, kind, order_id, entry["cumulative_lots"]):
             continue
-        kind, known_ns = entry["kind"], int(max(entry["ts_ns"], view["ts_ns"]))
-        if kind == FILLED:
-            lane["remaining"] -= entry["side"] * entry["lots"]
-        elif kind == CANCEL_REJECTED:
-            lane["cancelling"] = 0
-        elif kind in (REJECTED, CANCELLED, EXPIRED):
-            lane["remaining"] = 0
-        if lane["remaining"] == 0:
-            timing = lane["next_timing"]
-            lane["next_timing"] = TIMING_WAIT
-            act(exchange, orders, events, view, account, lane, lane["next_exposure"], timing, known_ns)
+        if lane["guarded"] == 0:
+            follow_up(own, known_ns)
+        elif prepare_next(own, known_ns) == OFFERING:
+            return True
+    return False
 
 
 @kernel
@@ -134,30 +109,88 @@ def _idle(exchange: np.void, until_ns: int) -> bool:
 
 
 @kernel
+def live_rows(ticks: Ticks, i0: int, i1: int, own: Own) -> int:
+    """Let rows [i0, i1) happen, one by one: `i1`, or -1 - i where Python is to look, and then to go on at row i."""
+    i = i0
+    if follow(own):
+        return -1 - i
+    while i < i1:
+        i = advance(ticks, i, i1, own.exchange, own.orders, own.events, own.market, own.account)
+        if follow(own):
+            return -1 - i
+    return i1
+
+
+@kernel
 def live_through(
-    ticks: Ticks, i0: int, i1: int, market: NDArray[np.uint8], on_bars: int,
-    exchange: np.void, orders: np.ndarray, events: np.ndarray, view: np.void, view_bytes: NDArray[np.uint8],
-    account: np.void, lane: np.void,
+    ticks: Ticks, i0: int, i1: int, market: NDArray[np.uint8], on_bars: int, own: Own,
+    view_bytes: NDArray[np.uint8],
 ) -> None:  # fmt: skip
-    """Let rows [i0, i1) happen. `market` and `on_bars` are what the exchange will have seen after them.
+    """As `live_rows` for a lane that nobody listens to. `market` and `on_bars` are what it will have seen after them.
 
     While the lane has no order under way the rows cannot concern it, and what they show is taken as known.
     """
     until_ns = ticks[i1 - 1]["ts_ns"]
     i = i0
     while i < i1:
-        if _idle(exchange, until_ns):
-            see_market(market, on_bars, exchange, view_bytes)
+        if _idle(own.exchange, until_ns):
+            see_market(market, on_bars, own.exchange, view_bytes)
             return
-        i = advance(ticks, i, i1, exchange, orders, events, view, account)
-        _follow(exchange, orders, events, view, account, lane)
+        i = advance(ticks, i, i1, own.exchange, own.orders, own.events, own.market, own.account)
+        follow(own)
 
 
 @kernel
 def see_market(
     market: NDArray[np.uint8], on_bars: int, exchange: np.void, view_bytes: NDArray[np.uint8]
 ) -> None:
-    """Show the exchange what a recording knows of the market."""
+    """Show the exchange what is known of the market."""
     for b in range(len(market)):
         view_bytes[b] = market[b]
     exchange["on_bars"] = on_bars
+
+
+@kernel
+def observe(
+    lanes: Lanes, i: int, features: NDArray[np.float32], ts_ns: int, observation: NDArray[np.float32]
+) -> None:
+    """Reward, facts and observation of lane `i` at a decision."""
+    lot_size = lanes.exchange[i]["lot_size"]
+    buys, sells = 0, 0
+    for index in range(lanes.lane[i]["working"]):
+        entry = lanes.working[i, index]
+        if entry["side"] > 0:
+            buys += entry["remaining"]
+        else:
+            sells += entry["remaining"]
+    lanes.scalars[i, WORKING] = buys * lot_size - sells * lot_size
+    begin_decision(
+        lanes.account[i : i + 1], lanes.market[i : i + 1], lanes.reward[i : i + 1], features, lanes.scalars[i],
+        ts_ns, lanes.lane[i]["period_ns"], observation, lanes.facts[i],
+    )  # fmt: skip
+
+
+@kernel
+def choose(lanes: Lanes, i: int, action: NDArray[np.int64]) -> float:
+    """Remember `action` (2,), a rung of the ladder and a timing, for the next observation; the exposure it asks for.
+
+    While the position is to be closed, `action` is made to close it.
+    """
+    if lanes.lane[i]["flattening"] == 1:
+        for rung in range(len(lanes.ladder)):
+            if lanes.ladder[rung] == 0.0:
+                action[0] = rung
+        action[1] = TIMING_AGGRESSIVE
+    exposure = lanes.ladder[action[0]]
+    lanes.scalars[i, LAST_EXPOSURE] = exposure
+    lanes.scalars[i, LAST_TIMING] = action[1]
+    return float(exposure)
+
+
+@kernel
+def aim(lanes: Lanes, i: int, exposure: float, timing: int, ts_ns: int, equity: float) -> None:
+    """What lane `i` wants, before it acts on it; the gate is told the time and its equity (quote currency)."""
+    if timing != TIMING_WAIT:
+        lanes.lane[i]["aim"] = exposure
+    if lanes.lane[i]["gated"] == 1:
+        mark_risk(lanes.gate[i], lanes.recent_ns[i], ts_ns, equity)

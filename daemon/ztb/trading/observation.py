@@ -1,4 +1,4 @@
-"""What the policy is told: normalised features and the forecast from them, then our own state. Kernels.
+"""The observation: normalised features and the forecast from them, then our own state. Kernels.
 
 The account part, `ACCOUNT_SIZE` numbers behind those of the market, each of order one:
 

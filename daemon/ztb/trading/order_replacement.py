@@ -1,4 +1,4 @@
-"""What becomes of the one order that may work at a time, given what is wanted now. Kernels, and their verdicts.
+"""Replacement of the one order that may work at a time, given what is wanted now. Kernels, and their verdicts.
 
 An order that is not what is wanted any more is cancelled first, and its replacement is sized and sent when the
 venue has confirmed, so that both can never fill.
@@ -34,7 +34,7 @@ def order_replacement(
     order_type: int,
     price: int,
 ) -> int:
-    """What to do about `lots` wanted while `working` are unfilled: both signed, 0 for none; prices in ticks."""
+    """The verdict on `lots` wanted while `working` are unfilled: both signed, 0 for none; prices in ticks."""
     if working == 0:
         return SEND if lots != 0 else NOTHING
     if cancelling:

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Self
@@ -19,13 +20,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import nn
 
-from ztb.errors import NonFiniteError
 from ztb.trading.policy.evaluator import Actor
 from ztb.trading.policy.weights import NetworkShape, Weights, initial_weights
 from ztb.trading.ppo.collector import RolloutCollector
 from ztb.trading.ppo.config import PROFILES, PPOConfig
 from ztb.trading.ppo.environment_state import environment_state, load_environment_state
 from ztb.trading.ppo.finite import check_state
+from ztb.trading.ppo.loop import TrainingLoop
 from ztb.trading.ppo.normalizer import Normalizer
 from ztb.trading.ppo.progress import Display, TensorBoard, TrainingProgress, progress_bar
 from ztb.trading.ppo.rollout import empty_rollout
@@ -36,7 +37,7 @@ from ztb.trading.ppo.vector import EnvSource, GymEnvironments, Stepper, as_vecto
 
 __all__ = ["PROFILES", "PPOConfig", "PPOTrainer", "TrainingProgress"]
 
-_STATE_VERSION = 1
+_STATE_VERSION = 2
 
 
 class PPOTrainer:
@@ -65,13 +66,19 @@ class PPOTrainer:
     ) -> None:
         self.config = config or PPOConfig()
         self.envs = as_vector(env, self.config.num_envs)
-        self.steps = self.updates = 0
         self._saving = (checkpoints, checkpoint_name, checkpoint_interval)
         self._tensorboard, self._console = tensorboard, console
         seeds = [int(word) for word in np.random.SeedSequence(seed).generate_state(5)]
         self._actions = actions_of(self.envs.single_action_space, self.config.squash_actions)
         self.shape = self._network_shape()
-        self.updater = PPOUpdater(self.shape, self.config, self._start(seeds[0]), seeds[1], device, module)
+        self.updater = PPOUpdater(
+            shape=self.shape,
+            config=self.config,
+            weights=self._start(seeds[0]),
+            seed=seeds[1],
+            device=device,
+            module=module,
+        )
         self._actor = Actor(self.shape, self.updater.evaluator())
         self._stepper = Stepper(self.envs, seeds[2])
         self._generator, self._predicting = (np.random.Generator(np.random.PCG64(word)) for word in seeds[3:])
@@ -79,15 +86,16 @@ class PPOTrainer:
         self._environments = GymEnvironments(self._stepper, self._actions, normalizer)
         steps = self.config.num_steps * (self.config.num_envs if self.envs.num_envs == 1 else 1)
         rollout = empty_rollout(self.shape, steps, self.envs.num_envs)
-        self._collector = RolloutCollector(self._environments, self._actor, rollout, self._generator)
+        collector = RolloutCollector(self._environments, self._actor, rollout, self._generator)
+        self._loop = TrainingLoop(collector, self.updater)
 
     def _network_shape(self) -> NetworkShape:
         return NetworkShape(
-            observation_size(self.envs.single_observation_space),
-            self._actions.heads,
-            self.config.hidden,
-            self.config.shared_trunk,
-            self._actions.continuous,
+            observation_size=observation_size(self.envs.single_observation_space),
+            heads=self._actions.heads,
+            hidden=self.config.hidden,
+            shared_trunk=self.config.shared_trunk,
+            continuous=self._actions.continuous,
         )
 
     def _start(self, seed: int) -> Weights:
@@ -111,61 +119,64 @@ class PPOTrainer:
         """
         began, first = time.monotonic(), self.steps
         with ExitStack() as stack:
-            displays, saver = self._open(stack, total_steps)
+            displays = self._displays(stack, total_steps)
             if self._stepper.failed:
                 self._begin_episodes()
-            while self.steps < total_steps:
-                try:
-                    progress = self._learn(total_steps, lambda: _speed(self.steps - first, began))
-                except NonFiniteError:
-                    if saver and self.updates:
-                        saver[0](self.state())
-                    raise
+            save, every = self._saver(stack)
+            update = partial(self._update, total_steps, lambda: _speed(self.steps - first, began))
+            for progress in self._loop.run(update, lambda: self.steps >= total_steps, save, every):
                 for display in displays:
                     display.show(progress)
-                if saver and self.updates % saver[1] == 0:
-                    saver[0](self.state())
                 if on_update and on_update(progress) is False:
                     break
 
-    def _open(
-        self, stack: ExitStack, total_steps: int
-    ) -> tuple[list[Display], tuple[Callable[[dict[str, Any]], None], int] | None]:
-        """The displays, and what saves a state with its interval, until `stack` is left."""
+    def _displays(self, stack: ExitStack, total_steps: int) -> list[Display]:
+        """The progress bar and TensorBoard, until `stack` is left."""
         console = self._console or Console(stderr=True)
         displays = [stack.enter_context(progress_bar(total_steps, console))]
         if self._tensorboard:
             board = TensorBoard(self._tensorboard, self.config)
             stack.callback(board.close)
             displays.append(board)
+        return displays
+
+    def _saver(self, stack: ExitStack) -> tuple[Callable[[], None], int]:
+        """Saves the state in the background, until `stack` is left; and after how many updates it is to."""
         checkpoints, name, interval = self._saving
         if not checkpoints:
-            return displays, None
+            return lambda: None, 1
         saver = stack.enter_context(background_saver())
 
-        def save(state: dict[str, Any]) -> None:
+        def save() -> None:
+            state = self.state()
             check_state([state["updater"], state["normalizer"]], "the state to be saved")
             saver.save(lambda: checkpoints.save_async(state, name))
 
-        return displays, (save, interval or checkpoint_interval())
+        return save, interval or checkpoint_interval()
 
-    def _learn(self, total_steps: int, speed: Callable[[], float]) -> TrainingProgress:
+    def _update(self, total_steps: int, speed: Callable[[], float]) -> TrainingProgress:
         """One rollout and one update."""
-        remaining = 1 - self.steps / total_steps
-        rollout = self._collector.collect(most=total_steps - self.steps)
-        stats = self.updater.update(rollout, remaining)
-        self.steps += rollout.rewards.size
-        self.updates += 1
+        _, stats = self._loop.iterate(1 - self.steps / total_steps, most=total_steps - self.steps)
         episodes = self._environments.episodes
         return TrainingProgress(
-            self.steps,
-            total_steps,
-            self.updates,
-            speed(),
-            fmean(episodes.returns) if episodes.returns else math.nan,
-            fmean(episodes.lengths) if episodes.lengths else math.nan,
-            stats,
+            steps=self.steps,
+            total_steps=total_steps,
+            updates=self.updates,
+            steps_per_s=speed(),
+            mean_return=fmean(episodes.returns) if episodes.returns else math.nan,
+            mean_length=fmean(episodes.lengths) if episodes.lengths else math.nan,
+            stats=stats,
         )
+
+    @property
+    def steps(self) -> int:
+        """Transitions trained on, over all environments and all calls."""
+        return self._loop.steps
+
+    @property
+    def updates(self) -> int:
+        """Updates made, over all calls."""
+        return self._loop.updates
 
     def predict(self, observation: NDArray[Any], deterministic: bool = True) -> Any:
         """The action for an observation, as `env.step` takes it; for a batch of them, as a VectorEnv's takes it.
@@ -210,7 +221,7 @@ class PPOTrainer:
         ConfigError: it is of another network.
         """
         self.updater.load_state(state["updater"])
-        self.steps, self.updates = int(state["steps"]), int(state["updates"])
+        self._loop.steps, self._loop.updates = int(state["steps"]), int(state["updates"])
         self._environments.normalizer.load_state(state["normalizer"])
         self._environments.episodes.load_state(state["episodes"])
         for generator, kept in zip((self._generator, self._predicting), state["generators"], strict=True):

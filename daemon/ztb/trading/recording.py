@@ -31,7 +31,7 @@ _BOOK_OFFSET = VIEW.itemsize - BOOK.itemsize
 
 
 class Shared(NamedTuple):
-    """What all lanes on a recording of K decisions over n ticks share; never changed."""
+    """The arrays that all lanes on a recording of K decisions over n ticks share; never changed."""
 
     ticks: Ticks
     """(n,)"""
@@ -89,11 +89,18 @@ def _find_rows(ticks: Ticks, clock: NDArray[np.void], rows: NDArray[np.int64]) -
 
 @kernel
 def _watch(
-    ticks: Ticks, rows: NDArray[np.int64],
-    exchange: NDArray[np.void], orders: NDArray[np.void], reports: NDArray[np.void],
-    view: NDArray[np.void], view_bytes: NDArray[np.uint8], account: NDArray[np.void],
-    markets: NDArray[np.uint8], on_bars: NDArray[np.int64], mids: NDArray[np.float64],
-) -> None:  # fmt: skip
+    ticks: Ticks,
+    rows: NDArray[np.int64],
+    exchange: NDArray[np.void],
+    orders: NDArray[np.void],
+    reports: NDArray[np.void],
+    view: NDArray[np.void],
+    view_bytes: NDArray[np.uint8],
+    account: NDArray[np.void],
+    markets: NDArray[np.uint8],
+    on_bars: NDArray[np.int64],
+    mids: NDArray[np.float64],
+) -> None:
     """Run the market past an exchange without orders, and note its view at each of `rows`."""
     done = 0
     for k in range(len(rows)):
@@ -143,7 +150,7 @@ def record(
     after = int(rows[first]) + 1
     raw[first + 1 :] = features.batch_at(ticks[after:], rows[first + 1 :] - after)
     told = np.empty((len(rows), normaliser.width), np.float32)
-    whole = watch(ticks, instrument, period_ns, rows, told)
+    whole = watch(ticks=ticks, instrument=instrument, period_ns=period_ns, rows=rows, features=told)
     normaliser.follow(raw, whole.shared.mids, whole.shared.tainted, told)
     return whole.window(first, len(rows))
 
@@ -170,12 +177,28 @@ def watch(
     exchange = new_exchange(instrument, PaperConfig(), 0, 0.0)
     exchange["on_bars"] = last_on_bars
     _watch(
-        ticks, rows, exchange, new_orders(1), new_reports(4), seen, seen.view(np.uint8), new_account(0.0),
-        markets, on_bars, mids,
-    )  # fmt: skip
+        ticks,
+        rows,
+        exchange,
+        new_orders(1),
+        new_reports(4),
+        seen,
+        seen.view(np.uint8),
+        new_account(0.0),
+        markets,
+        on_bars,
+        mids,
+    )
     starts = np.concatenate([[0], rows[:-1] + 1])
     tainted = np.logical_or.reduceat((ticks["flags"] & _TAINT) != 0, starts)
     shared = Shared(
-        ticks, rows, np.ascontiguousarray(ticks["ts_ns"][rows]), features, markets, on_bars, mids, tainted
-    )  # fmt: skip
+        ticks=ticks,
+        rows=rows,
+        times_ns=np.ascontiguousarray(ticks["ts_ns"][rows]),
+        features=features,
+        markets=markets,
+        on_bars=on_bars,
+        mids=mids,
+        tainted=tainted,
+    )
     return Recording(instrument, period_ns, shared)

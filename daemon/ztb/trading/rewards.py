@@ -1,4 +1,4 @@
-"""What a decision earned: log return, differential Sharpe, or Sortino, less drawdown and turnover. Kernels.
+"""Rewards of a decision: log return, differential Sharpe, or Sortino, less drawdown and turnover. Kernels.
 
 With the drawdown and turnover weights at 0, log-return rewards sum to the log change of equity.
 """

@@ -1,4 +1,4 @@
-"""What trading can be told, each option once: when to decide, between which exposures, how to order, what is rewarded.
+"""Settings of trading, each option once: when to decide, between which exposures, how to order, what is rewarded.
 
 Sections of a configuration and the options of the environments are made of these. No compiler.
 """
@@ -21,7 +21,7 @@ SHORT_LADDER = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionConfig:
-    """When decisions are due, and between which exposures they choose: the section `decision`."""
+    """Moments of decisions, and the exposures they choose between: the section `decision`."""
 
     every: Literal["auto", "bar", "ticks", "time"] = "auto"
     """auto: bars at each bar, else time."""
@@ -63,7 +63,7 @@ class DecisionConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SizingConfig:
-    """How a target becomes an order of a size."""
+    """Settings of sizing, from a target to an order."""
 
     band_fraction: Annotated[float, Ge(0), Le(1)] = 0.02
     """Changes of position below this share of equity are left undone."""
@@ -73,10 +73,10 @@ class SizingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RewardConfig:
-    """What a decision is rewarded for; see ztb.trading.rewards."""
+    """The reward of a decision; see ztb.trading.rewards."""
 
     reward: Literal["log_return", "differential_sharpe", "sortino"] = "log_return"
-    """What is rewarded; a strategy's own reward comes before it."""
+    """The kind of reward; a strategy's own reward comes before it."""
     reward_rate: Annotated[float, Gt(0), Le(1)] = 0.01
     """Rate of the moving moments of ratio rewards, per decision."""
     drawdown_weight: Annotated[float, Ge(0)] = 0.0
@@ -87,7 +87,7 @@ class RewardConfig:
 
 @dataclass(frozen=True)
 class BridgeConfig(SizingConfig, RewardConfig):
-    """How actions become orders and fills rewards: the ladder of target exposures, sizing, reward."""
+    """Settings of the bridge from actions to orders: the ladder of target exposures, sizing, reward."""
 
     ladder: tuple[float, ...]
 

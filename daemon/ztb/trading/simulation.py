@@ -13,28 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.errors import ConfigError, InvariantError
-from ztb.execution.account import ACCOUNT
 from ztb.execution.paper import new_exchange, new_orders
 from ztb.execution.paper_config import PaperConfig
-from ztb.execution.paper_state import REPORT
-from ztb.market.instrument import Instrument
-from ztb.market.view import new_view
-from ztb.trading.bridge import (
-    FACT_EQUITY,
-    FACT_REWARD,
-    FACTS,
-    LAST_EXPOSURE,
-    LAST_TIMING,
-    SCALARS,
-    WORKING,
-    begin_decision,
-    purchase_costs,
-)
-from ztb.trading.episodes import Episodes, Lanes, begin_episode, new_rules
-from ztb.trading.lane_kernels import LANE, act, live_through
+from ztb.trading.bridge import FACT_EQUITY, FACT_REWARD, purchase_costs
+from ztb.trading.episodes import Beginnings, Episodes, begin_episode, new_rules
+from ztb.trading.lane_kernels import choose, live_through, observe
+from ztb.trading.lane_orders import act
+from ztb.trading.lane_state import Lanes, LaneSizes, new_lanes, own_of
 from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.recording import Recording, Shared
-from ztb.trading.rewards import new_reward
 from ztb.trading.settings import BridgeConfig
 from ztb.trading.sizing import TIMINGS
 from ztb.utils.kernel import kernel
@@ -42,11 +29,22 @@ from ztb.utils.kernel import kernel
 ORDER_SLOTS = 8
 """One order works at a time; others may be done but for a cancel that comes late."""
 
-_MEMORY = ("exchange", "orders", "events", "market", "account", "lane", "reward", "scalars", "facts")
+_MEMORY = (
+    "exchange",
+    "orders",
+    "events",
+    "market",
+    "account",
+    "lane",
+    "working",
+    "reward",
+    "scalars",
+    "facts",
+)
 
 
 class StepOutcome(NamedTuple):
-    """What a step of N lanes brought; overwritten by the next."""
+    """Results of a step of N lanes; overwritten by the next."""
 
     observations: NDArray[np.float32]
     """(N, D)"""
@@ -64,35 +62,29 @@ class StepOutcome(NamedTuple):
 def _observe(shared: Shared, lanes: Lanes, i: int, observation: NDArray[np.float32]) -> None:
     """Reward, facts and observation of lane `i` at the decision it stands at."""
     k: int = lanes.lane[i]["decision"]
-    lanes.scalars[i, WORKING] = lanes.lane[i]["remaining"] * lanes.exchange[i]["lot_size"]
-    begin_decision(
-        lanes.account[i : i + 1], lanes.market[i : i + 1], lanes.reward[i : i + 1], shared.features[k],
-        lanes.scalars[i], shared.times_ns[k], lanes.rules[0]["period_ns"], observation, lanes.facts[i],
-    )  # fmt: skip
+    observe(lanes, i, shared.features[k], shared.times_ns[k], observation)
 
 
 @kernel
-def _step(shared: Shared, lanes: Lanes, i: int, size: int, timing: int) -> None:
+def _step(shared: Shared, lanes: Lanes, i: int, action: NDArray[np.int64]) -> None:
     """Act at the decision where lane `i` stands, and live on to the next."""
-    exchange, view, account, lane = lanes.exchange[i], lanes.market[i], lanes.account[i], lanes.lane[i]
-    orders, events = lanes.orders[i], lanes.events[i]
-    k: int = lane["decision"]
-    exposure = lanes.ladder[size]
-    lanes.scalars[i, LAST_EXPOSURE] = exposure
-    lanes.scalars[i, LAST_TIMING] = timing
-    act(exchange, orders, events, view, account, lane, exposure, timing, shared.times_ns[k])
+    k: int = lanes.lane[i]["decision"]
+    own = own_of(lanes, i)
+    act(own, choose(lanes, i, action), int(action[1]), int(shared.times_ns[k]))
     live_through(
         shared.ticks, shared.rows[k] + 1, shared.rows[k + 1] + 1, shared.markets[k + 1], shared.on_bars[k + 1],
-        exchange, orders, events, view, lanes.market_bytes[i], account, lane,
+        own, lanes.market_bytes[i],
     )  # fmt: skip
-    lane["decision"] = k + 1
+    lanes.lane[i]["decision"] = k + 1
 
 
 @kernel
-def _begin_all(shared: Shared, lanes: Lanes, outcome: StepOutcome, chosen: NDArray[np.bool_]) -> None:
+def _begin_all(
+    shared: Shared, beginnings: Beginnings, lanes: Lanes, outcome: StepOutcome, chosen: NDArray[np.bool_]
+) -> None:
     for i in range(len(chosen)):
         if chosen[i]:
-            begin_episode(shared, lanes, i)
+            begin_episode(shared, beginnings, lanes, i)
             _observe(shared, lanes, i, outcome.observations[i])
 
 
@@ -101,7 +93,7 @@ def step_all(shared: Shared, lanes: Lanes, outcome: StepOutcome, actions: NDArra
     """One step of every lane; returns how many reports were lost for want of room, which is an error."""
     lost = 0
     for i in range(len(actions)):
-        _step(shared, lanes, i, actions[i, 0], actions[i, 1])
+        _step(shared, lanes, i, actions[i])
         _observe(shared, lanes, i, outcome.observations[i])
         k, facts = lanes.lane[i]["decision"], lanes.facts[i]
         ruined = facts[FACT_EQUITY] <= 0.0
@@ -136,14 +128,22 @@ class Simulation:
         self.num_lanes = num_lanes
         self.observation_size = recording.feature_size + ACCOUNT_SIZE
         costs = purchase_costs(recording.instrument, bridge)
-        rules = new_rules(
-            episodes, recording.decisions, start_cash, costs, bridge.band_fraction, recording.period_ns
+        rules = new_rules(episodes, recording.decisions, start_cash, costs, bridge.band_fraction)
+        template = new_exchange(recording.instrument, paper, 0, start_cash)
+        self.lanes = new_lanes(
+            recording.instrument, bridge, template, recording.period_ns, num_lanes, _sizes(paper)
         )
-        self.lanes = _new_lanes(recording.instrument, bridge, paper, rules, num_lanes)
-        self.outcome = StepOutcome(
-            np.zeros((num_lanes, self.observation_size), np.float32), np.zeros(num_lanes),
-            np.zeros(num_lanes, np.bool_), np.zeros(num_lanes, np.bool_), np.zeros(num_lanes, np.bool_),
+        self._beginnings = Beginnings(
+            rules, template.view(np.uint8), new_orders(ORDER_SLOTS),
+            self.lanes.exchange.view(np.uint8).reshape(num_lanes, -1),
         )  # fmt: skip
+        self.outcome = StepOutcome(
+            observations=np.zeros((num_lanes, self.observation_size), np.float32),
+            rewards=np.zeros(num_lanes),
+            terminated=np.zeros(num_lanes, np.bool_),
+            truncated=np.zeros(num_lanes, np.bool_),
+            tainted=np.zeros(num_lanes, np.bool_),
+        )
 
     def reset(self, keys: NDArray[np.int64], chosen: NDArray[np.bool_] | None = None) -> None:
         """Begin the first episodes of `keys` (N,), in the lanes `chosen` (N,), all by default."""
@@ -154,7 +154,7 @@ class Simulation:
 
     def restart(self, chosen: NDArray[np.bool_]) -> None:
         """Begin the next episode of the lanes `chosen` (N,)."""
-        _begin_all(self.recording.shared, self.lanes, self.outcome, chosen)
+        _begin_all(self.recording.shared, self._beginnings, self.lanes, self.outcome, chosen)
 
     def __getstate__(self) -> tuple[tuple[Any, ...], dict[str, NDArray[Any]]]:
         return self._made_of, self.state()
@@ -193,27 +193,6 @@ class Simulation:
         return self.outcome
 
 
-def _new_lanes(
-    instrument: Instrument, bridge: BridgeConfig, paper: PaperConfig, rules: NDArray[np.void], n: int
-) -> Lanes:
-    template = new_exchange(instrument, paper, 0, float(rules["start_cash"][0]))
-    blank = new_orders(ORDER_SLOTS)
-    exchange, view = np.repeat(template, n), np.repeat(new_view(instrument), n)
-    reward = new_reward(bridge)
-    return Lanes(
-        rules=rules,
-        ladder=np.array(bridge.ladder, np.float64),
-        template=template.view(np.uint8),
-        blank=blank,
-        exchange=exchange,
-        exchange_bytes=exchange.view(np.uint8).reshape(n, -1),
-        orders=np.tile(blank, (n, 1)),
-        events=np.zeros((n, paper.walk_levels + 4 * ORDER_SLOTS), REPORT),
-        market=view,
-        market_bytes=view.view(np.uint8).reshape(n, -1),
-        account=np.zeros(n, ACCOUNT),
-        lane=np.zeros(n, LANE),
-        reward=np.repeat(reward, n),
-        scalars=np.zeros((n, SCALARS)),
-        facts=np.zeros((n, FACTS)),
-    )
+def _sizes(paper: PaperConfig) -> LaneSizes:
+    """Room for what one order, and late cancels, may bring; nobody listens, and no gate counts orders."""
+    return LaneSizes(ORDER_SLOTS, paper.walk_levels + 4 * ORDER_SLOTS, 1, 1)

@@ -7,6 +7,8 @@ A strategy file defines a class `Strategy`:
 
 and may define: `features`, a tuple of shipped feature names and `UserFeature`s (default: all shipped);
 `on_tick(self, tick: TickView) -> bool`, called for every tick with its features, True asks for a decision now;
+`follows`, an attribute, which then decides without a call of Python: an `Action`, always the same, `context.policy`, or
+a `KernelRule` (`trading.kernel_rule`);
 `warm_up(self, ts_ns: int, mid: float) -> None`, called in place of `decide` at each due moment before trading begins;
 `learns = True` if its decisions come from the policy that the learner trains (`context.policy`), and then also,
 as static methods, `reward(before, after)`, in place of the configured reward (see `OwnReward`), and
@@ -43,7 +45,7 @@ class Action(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Moment:
-    """What a strategy may know when it decides. Arrays are views: copy what is to be kept.
+    """The facts that a strategy may know when it decides. Arrays are views: copy what is to be kept.
 
     `features` (F,) float64 raw values, `names` their names; `observation` (D,) float32 is what a policy gets;
     `ladder` the target exposures; `exposure` the present one; `uniforms` (2,) random numbers of this decision.
@@ -154,16 +156,36 @@ def _given(equity: Any) -> str:
 
 
 class Policy(Protocol):
-    """What serves the learner's weights: observation and uniforms in, `Action` out."""
+    """The learner's weights as they serve: observation and uniforms in, `Action` out."""
 
     def act(self, observation: NDArray[np.float32], uniforms: NDArray[np.float64]) -> Action:
         """The action for an observation (D,); `uniforms` (2,) decide where it is drawn."""
         ...
 
 
+@runtime_checkable
+class NetworkPolicy(Policy, Protocol):
+    """A policy whose network kernels can serve, where it is of the shipped kind."""
+
+    @property
+    def info(self) -> object:
+        """Another object whenever another network serves."""
+        ...
+
+    @property
+    def parameters(self) -> NDArray[np.float32] | None:
+        """(P,) of the network that serves, see `policy.weights.flatten`; None where it is of another kind."""
+        ...
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the most probable action is taken, not a drawn one."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class StrategyContext:
-    """What a strategy is made with. `options` is `strategy.options` of the configuration."""
+    """The arguments that a strategy is made with. `options` is `strategy.options` of the configuration."""
 
     symbol: str
     ladder: tuple[float, ...]

@@ -78,6 +78,11 @@ def _take_constants_as_values(compiled: Any) -> None:
     compiled.get_call_template = resolve_values
 
 
+def inlined_kernel(function: _F) -> _F:
+    """As `kernel`, but put in place of its call: it may return records, which compiled code cannot pass back."""
+    return cast(_F, numba.njit(inline="always")(function))
+
+
 def kernel(function: _F) -> _F:
     """Compile `function` on first call, cached on disk, without the GIL; x / 0 gives inf or nan as numpy."""
     njit: Any = numba.njit

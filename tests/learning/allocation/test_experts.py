@@ -9,8 +9,6 @@ import numpy as np
 from ztb.learning.allocation import Experts, GrowthEvidence
 from ztb.learning.generations import GenerationInfo
 from ztb.learning.settings import AllocationConfig
-from ztb.trading.lane import Decided
-from ztb.trading.strategy import Action
 
 GROWN = GrowthEvidence(0.9995, blocks=100, s=40.0, v=100.0, square=1e-4)
 NOTHING = np.zeros(1, np.float32)
@@ -23,20 +21,26 @@ class Paper:
         self.equity = equity
         self.aim = 1.0
         self.position = 0.0
+        self.timing = 2
         self.pursued: list[float] = []
 
-    def _told(self, ts_ns: int, decision: int) -> Decided:
-        action, seen = Action(0, 2, 0.0, 0.0), np.zeros(2)
-        return Decided(
-            ts_ns, decision, NOTHING, seen, action, 1.0, self.equity, 0.0, 1.0, self.equity, 0.0, "no_order"
-        )
+    @property
+    def marked(self) -> float:
+        return self.equity
 
-    def decide(self, ts_ns: int, decision: int, *_: Any) -> Decided:
-        return self._told(ts_ns, decision)
-
-    def pursue(self, ts_ns: int, decision: int, _features: Any, wanted: Any, _seen: Any) -> Decided:
+    def pursue(self, _ts_ns: int, _decision: int, _features: Any, wanted: Any) -> None:
         self.pursued.append(wanted.exposure)
-        return self._told(ts_ns, decision)
+
+    def leave(self) -> None:
+        """It has no place on any floor."""
+
+
+class Together:
+    """Lanes that decide at once, and have nothing to decide."""
+
+    def __init__(self, _lanes: Any) -> None: ...
+
+    def decide(self, *_: Any) -> None: ...
 
 
 def info(number: int) -> GenerationInfo:
@@ -52,7 +56,10 @@ class Stage:
         rules: dict[str, Any] = {"rule": Paper(1.0)}
         make: Any = lambda _info, cash: Paper(cash)  # noqa: E731
         account: Any = Paper
-        self.experts = Experts(config, 0.01, rules, make, account, lambda: info(self.serving), False)
+        together: Any = Together
+        self.experts = Experts(
+            config, 0.01, rules, make, account, lambda: info(self.serving), False, together
+        )
 
     def decide(self, serving: int) -> None:
         self.serving = serving

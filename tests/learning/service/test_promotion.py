@@ -16,11 +16,10 @@ from runtime.lenient import LENIENT
 from runtime.modes.test_replay import run
 from ztb.errors import InvariantError, UsageError
 from ztb.learning.alarms import Alarms
-from ztb.learning.candidate_evaluation import Incumbent
-from ztb.learning.gate.candidate import Verdict
+from ztb.learning.gate.candidate import Candidate, Verdict
 from ztb.learning.generations import GenerationInfo, Lineage, ServedPolicy
-from ztb.learning.online import Dropped
-from ztb.learning.service.promotion import Candidate, Promotion
+from ztb.learning.online import Dropped, Restart
+from ztb.learning.service.promotion import Promotion
 from ztb.learning.settings import GateRules
 from ztb.ledger.records import DecisionRow, GenerationRow, NoteRow
 from ztb.runtime.modes.replay import run_to_end
@@ -80,15 +79,22 @@ class Desk:
             extra_state=dict,
             alert=lambda key, text: self.alerts.append((key, text)),
         )
-        self.told: list[Incumbent] = []
-        learner: Any = SimpleNamespace(serve=self.told.append)
+        self.told: list[tuple[Candidate, Restart]] = []
+        learner: Any = SimpleNamespace(serve=lambda serving, restart: self.told.append((serving, restart)))
         self.promotion.begin(0, "random", {"of": 0}, learner)
         self.decision = -1
 
     def make(self, update: int, era: int = 0, weights: Weights | None = None) -> bool:
         made = initial_weights(SHAPE, update) if weights is None else weights
         return self.promotion.made(
-            Candidate(made, update, 0.0, {"of": update}, 10 * update, 10 * update, era)
+            Candidate(
+                number=update,
+                weights=made,
+                trained_to=10 * update,
+                trained_to_ns=10 * update,
+                updater_state={"of": update},
+                era=era,
+            )
         )
 
     def conclude(self, update: int, passed: bool = True, reason: str = "passed") -> None:
@@ -125,8 +131,8 @@ def test_a_pass_is_promoted_and_a_refusal_is_not_both_with_their_figures(desk):
     assert desk.events(1) == [("made", ""), ("rejected", "worse")]
     assert desk.events(2) == [("made", ""), ("promoted", "passed")]
     assert desk.shelf.conclusions == [(1, False), (2, True)]
-    (told,) = desk.told
-    assert (told.number, told.trained_to, told.set_back) == (2, 20, False)
+    ((told, restart),) = desk.told
+    assert (told.number, told.trained_to, restart) == (2, 20, Restart.NONE)
     details = [json.loads(row.detail) for row in desk.rows if row.event in ("promoted", "rejected")]
     assert all(detail["reward_sd"] == 1e-3 for detail in details[1:])
 
@@ -152,7 +158,8 @@ def test_an_alarm_goes_back_to_the_last_good_generation_before_the_next_decision
     desk.decide(0.89)
     assert desk.serves == 1 and desk.lineage.rolled_back == 1
     assert desk.events(2)[-1] == ("rolled_back", "drawdown") and desk.events(1)[-1] == ("restored", "")
-    assert desk.told[-1].set_back and desk.told[-1].updater_state == {"of": 1} and desk.told[-1].era == 1
+    told, restart = desk.told[-1]
+    assert restart is Restart.SET_BACK and told.updater_state == {"of": 1} and told.era == 1
     # The one that was good before is good still: what the market takes now is no alarm.
     desk.decide(0.5)
     assert desk.serves == 1
@@ -234,7 +241,7 @@ def test_after_a_restart_the_generation_before_is_found_on_disk(desk):
     again = Desk(desk.lineage, desk.shelf)
     assert again.serves == 1
     assert again.promotion.rollback(None, "operator") == 0
-    assert again.serves == 0 and again.told[-1].updater_state == {"of": 0}
+    assert again.serves == 0 and again.told[-1][0].updater_state == {"of": 0}
 
 
 def test_a_learner_that_died_takes_its_tests_with_it(desk):
@@ -294,15 +301,15 @@ def test_a_learner_that_has_gone_wrong_begins_anew_from_what_serves_and_its_cand
     assert [kind for kind, _ in notes(desk)] == ["update_dropped", "learner_made_anew"]
     assert notes(desk)[1][1] == {"generation": 1, "era": 1, "decision": -1}
     assert [key for key, _ in desk.alerts] == ["update_dropped", "learner_made_anew"]
-    told = desk.told[-1]
-    assert told.anew and told.set_back and told.era == 1 and told.updater_state is None
+    told, restart = desk.told[-1]
+    assert restart is Restart.ANEW and told.era == 1 and told.updater_state is None
     assert np.array_equal(told.weights["trunk.0.weight"], desk.policy.info.weights["trunk.0.weight"])
     # Who serves goes on, nobody is barred; what was in test gives way.
     assert desk.serves == 1 and not desk.lineage.quarantined and desk.lineage.rolled_back == 0
     assert desk.events(2)[-1] == desk.events(3)[-1] == ("rejected", "superseded")
     # What it says before it has heard of that does not have it made anew once more.
     desk.promotion.dropped(Dropped(5, "a weight of the network is not finite", True), 41, 0)
-    assert desk.told[-1].era == 1
+    assert desk.told[-1][0].era == 1
     assert desk.make(6, era=1) and desk.lineage.known[desk.lineage.made - 1].parent == 1
 
 
@@ -311,7 +318,7 @@ def test_a_candidate_that_is_not_finite_is_refused_at_once_and_never_saved(desk,
     weights, state = initial_weights(SHAPE, 1), {"adam": {"mean": np.zeros(3, np.float32)}}
     array = weights["trunk.0.bias"] if part == "weights" else state["adam"]["mean"]
     array[0] = math.nan
-    assert not desk.promotion.made(Candidate(weights, 1, 0.0, state, 10, 10))
+    assert not desk.promotion.made(Candidate(1, weights, 10, 10, updater_state=state))
     assert desk.events(1) == [("made", ""), ("rejected", "non_finite")] and 1 not in desk.shelf.states
     desk.promotion.keep(weights, 2, state)
     assert desk.lineage.made == 2 and [key for key, _ in desk.alerts] == ["not_kept"]

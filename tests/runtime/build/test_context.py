@@ -13,6 +13,7 @@ import pytest
 from trading.markets import SPOT
 from ztb.config import Config, load_config
 from ztb.ledger.run_directory import RunDirectory
+from ztb.runtime.broadcast import Broadcast
 from ztb.runtime.build.context import RunContext, configured_instrument
 from ztb.runtime.modes.paper import TradingRequest, market_context
 from ztb.runtime.modes.replay import ReplayRequest, open_data, replay_context
@@ -30,7 +31,9 @@ def context_of(
         request = ReplayRequest(config, (data,), seed=0)
         return replay_context(request, open_data(request), RunDirectory(folder), lambda _name, _done: None)
     market: Any = SimpleNamespace(source=SimpleNamespace(instrument=SPOT, bar_ns=None))
-    return market_context(mode, TradingRequest(config, RunDirectory(folder), 0), market, now_ns, past)
+    return market_context(
+        mode, TradingRequest(config, RunDirectory(folder), 0), market, now_ns, past, Broadcast()
+    )
 
 
 @pytest.mark.parametrize("mode", ["replay", "paper", "live"])

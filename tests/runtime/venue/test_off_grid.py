@@ -63,7 +63,7 @@ class Books:
     def collect(self) -> None:
         for event in self.broker.events():
             order = self.table.orders[event.order_id].request
-            self.books.event(event, order)
+            self.books.event(event, order.side)
 
 
 class _Doors:

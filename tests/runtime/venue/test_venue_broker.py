@@ -236,7 +236,7 @@ def test_fees_are_booked_in_the_currency_they_were_taken_in(tmp_path, fee, curre
     desk.broker.table.traded(account.trades[0])
     desk.collect()
     for event in desk.events:
-        books.event(event, buy(1))
+        books.event(event, 1)
     journal.close()
     assert (exact.exact_cash, exact.exact_position) == (Decimal(cash), Decimal(position))
     assert float(exact.exact_cash) == pytest.approx(desk.broker.account["cash"].item(), rel=1e-12)

@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from runtime.venue.fake_account import INSTRUMENT, PREFIX
 from ztb.execution.order_states import OrderProgress, progress_after
 from ztb.execution.orders import Filled, OrderRequest, OrderType
-from ztb.execution.risk import OrderFacts, Proposal, RefusalReason, RiskGate, RiskLimits
+from ztb.execution.risk import RefusalReason, RiskLimits
+from ztb.execution.risk_gate import OrderFacts, Proposal, RiskGate
 from ztb.ledger.accounts import Account
 from ztb.runtime.venue.orders import OrderTable, VenueOrder
 

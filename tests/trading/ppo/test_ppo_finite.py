@@ -131,8 +131,8 @@ def test_a_loss_that_is_not_finite_though_its_gradient_is_drops_the_update(monke
     updater.reconfigure(replace(CONFIG, target_kl=limit))
     before, loss, calls = bits(updater.state()), updater._loss, [0]
 
-    def spoilt(*arguments: Any) -> Any:
-        gradient, figures, by_log_std = loss(*arguments)
+    def spoilt(*arguments: Any, **named: Any) -> Any:
+        gradient, figures, by_log_std = loss(*arguments, **named)
         calls[0] += 1
         figures[APPROX_KL] = math.inf if calls[0] == 3 else 0.0
         return gradient, figures, by_log_std
@@ -149,7 +149,7 @@ def test_a_state_that_is_bad_is_found_before_anything_is_learnt_with_it(part):
     if part == "weights":
         updater.network.parameters[3] = math.nan
     else:
-        updater._adam._square[3] = math.inf
+        updater._optimizer._square[3] = math.inf
     with pytest.raises(NonFiniteError) as error:
         updater.update(rollout_of(SHARED, 3))
     assert error.value.what == part and not error.value.given

@@ -34,7 +34,7 @@ def test_a_learner_whose_minibatches_differ_from_update_to_update_does_not_grow(
     updater = PPOUpdater(shape, PPOConfig(), initial_weights(shape, 0), 0)
     outputs: list[weakref.ref[torch.Tensor]] = []
     for count in range(1, 41):
-        seen = updater._seen(torch.zeros((50, 6)), torch.arange(count))
+        seen = updater._rows(torch.zeros((50, 6)), np.arange(count))
         outputs.append(weakref.ref(updater.network.forward(seen)))
     gc.collect()
     assert sum(each() is not None for each in outputs) <= 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ztb.trading.ppo.update import minibatches
+from ztb.trading.ppo.rollout import minibatches
 
 
 @pytest.mark.parametrize(("count", "size"), [(1, 64), (64, 64), (65, 64), (1000, 300), (997, 10)])

@@ -122,10 +122,25 @@ def test_rewards_and_observations_are_normalised_and_reset_steps_teach_nothing()
         rewards = generator.standard_normal(4) * 7
         scaled = normalizer.rewards(np.where(live, rewards, 1e9), np.zeros(4, bool), live)
     state = normalizer.state()
-    np.testing.assert_allclose(state["observations"]["mean"], [1, -3], atol=0.3)
-    np.testing.assert_allclose(np.sqrt(state["observations"]["variance"]), [2, 5], rtol=0.05)
+    _, mean, variance = state["observations"]
+    np.testing.assert_allclose(mean, [1, -3], atol=0.3)
+    np.testing.assert_allclose(np.sqrt(variance), [2, 5], rtol=0.05)
     np.testing.assert_allclose(scaled[:3], rewards[:3] / 7, rtol=0.05)
     assert np.abs(normalizer.observations(np.full((1, 2), 1e9, np.float32))).max() == 10.0
+
+
+def test_moments_are_those_of_all_rows_and_a_state_of_version_1_is_read() -> None:
+    rows = np.random.default_rng(1).standard_normal((50, 4, 2)).astype(np.float32)
+    config = PPOConfig(normalize_observations=True, normalize_rewards=False)
+    normalizer, older = Normalizer(2, 4, config), Normalizer(2, 4, config)
+    for seen in rows:
+        normalizer.see(seen, np.ones(4, bool))
+    count, mean, variance = normalizer.state()["observations"]
+    whole = rows.reshape(-1, 2).astype(np.float64)
+    np.testing.assert_allclose([count, mean, variance], [[200, 200], whole.mean(0), whole.var(0)], rtol=1e-9)
+    named = {"count": 200.0, "mean": mean, "variance": variance}
+    older.load_state({"observations": named, "rewards": None, "returns": np.zeros(4)})
+    assert older.observations(rows[0]).tobytes() == normalizer.observations(rows[0]).tobytes()
 
 
 def test_environments_of_every_kind_become_a_vector() -> None:

@@ -22,7 +22,8 @@ from ztb.learning.settings import AllocationConfig
 from ztb.ledger.records import AllocationRow, detail_text
 from ztb.market.ticks import Ticks
 from ztb.trading.bridge import Wanted
-from ztb.trading.lane import Decided, Lane
+from ztb.trading.lane import Lane
+from ztb.trading.lane_group import LaneGroup
 from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMING_WAIT
 from ztb.trading.strategy import WarmsUp
 
@@ -70,26 +71,30 @@ class Experts:
         make_account: Callable[[float], Lane],
         serving: Callable[[], GenerationInfo],
         unproven: bool,
+        together: Callable[[Iterable[Lane]], LaneGroup] = LaneGroup,
         limit: float = 1.0,
     ) -> None:
         """The account's target moves by `band`, a fraction of equity, or not at all: what trembles pays for it.
 
         `make_account` makes a lane like the account's, on paper, from so much cash (quote currency). `unproven`:
-        there was no history before the first decision, so that nobody has a share before it has earned one. `limit`:
-        the fraction of its peak that the account may ever lose.
+        there was no history before the first decision, so that nobody has a share before it has earned one. `together`
+        has lanes live and decide at once. `limit`: the fraction of its peak that the account may ever lose.
         """
         self.allocator = Allocator(config, limit)
         self.unlearnt: Allocator | None = None
         """What would be weighed had nothing been learnt after generation 0, once something was."""
         self.account_unlearnt: Lane | None = None
         self.lanes: dict[str, Lane] = {}
-        self.decided: dict[str, Decided] = {}
         self._config = config
         self._band = band
         self._make = make
         self._make_account = make_account
         self._serving = serving
         self._rules = tuple(rules)
+        self._together = together
+        self._rule_lanes = together(rules.values())
+        self._deciding_too: tuple[Lane, ...] = ()
+        self._living_too: tuple[Lane, ...] = ()
         self._generations: list[int] = []
         self._rehearsed = 0
         self._pursued: float | None = None  # nothing yet: what the account held before is not touched
@@ -132,12 +137,23 @@ class Experts:
 
     def _enter(self, name: str, lane: Lane, evidence: GrowthEvidence | None) -> None:
         self.lanes[name] = lane
+        self._regroup()
         unproven, row = self._unproven, self._remembered.pop(name, None)
         if row is not None:
             told = json.loads(row.detail)
             evidence, unproven = GrowthEvidence(**told["evidence"]), told["unproven"]
         self.allocator.add(name, 0.0, evidence, unproven)
         self._share()
+
+    def _regroup(self) -> None:
+        account = [self.account_unlearnt] if self.account_unlearnt is not None else []
+        self._deciding = self._together([*self._deciding_too, *self.lanes.values()])
+        self._living = self._together([*self._living_too, *self.lanes.values(), *account])
+
+    def accompany(self, deciding: Iterable[Lane], living: Iterable[Lane]) -> None:
+        """Have other lanes decide and live in the same calls."""
+        self._deciding_too, self._living_too = tuple(deciding), tuple(living)
+        self._regroup()
 
     def _share(self) -> None:
         experts = self.allocator.experts
@@ -177,8 +193,8 @@ class Experts:
     def _leave(self, number: int) -> None:
         name = name_of(number)
         self._generations.remove(number)
-        del self.lanes[name]
-        self.decided.pop(name, None)
+        self.lanes.pop(name).leave()
+        self._regroup()
         self._told.pop(name, None)
         self.allocator.remove(name)
         self._share()
@@ -196,9 +212,8 @@ class Experts:
         """A moment before the account trades: rules, which nothing has trained, are watched already."""
         number = self._rehearsed
         self._rehearsed += 1
-        equities = {
-            name: self.lanes[name].decide(ts_ns, number, raw, index, features).equity for name in self._rules
-        }
+        self._rule_lanes.decide(ts_ns, number, raw, index, features)
+        equities = {name: self.lanes[name].marked for name in self._rules}
         self.allocator.rehearse(equities, number % self._config.block_decisions == 0)
 
     def decide(
@@ -207,8 +222,7 @@ class Experts:
     ) -> bool:  # fmt: skip
         """Every expert decides, as `Lane.decide`; whether another generation leads than at the decision before."""
         another = self._follow_generations()
-        for name, lane in self.lanes.items():
-            self.decided[name] = lane.decide(ts_ns, decision, raw, index, features)
+        self._deciding.decide(ts_ns, decision, raw, index, features)
         return another
 
     def weigh(
@@ -236,18 +250,17 @@ class Experts:
             return account
         if self.account_unlearnt is None:
             self.account_unlearnt = self._make_account(account)
+            self._regroup()
         lane, known = self.account_unlearnt, self.unlearnt.experts
         equities = {name: equity for name, equity in self._equities().items() if name in known}
         self.unlearnt.follow(equities, lane.equity, self._foreseen, self._positions())
         self._pursued_unlearnt, wanted = self._want(self.unlearnt, self._pursued_unlearnt)
-        return lane.pursue(ts_ns, decision, features, wanted, self.decided[name_of(0)]).equity
+        lane.pursue(ts_ns, decision, features, wanted)
+        return lane.marked
 
     def advance(self, ticks: Ticks, i0: int, i1: int) -> None:
         """Let rows [i0, i1) happen to everybody's orders."""
-        for lane in self.lanes.values():
-            lane.advance(ticks, i0, i1)
-        if self.account_unlearnt is not None:
-            self.account_unlearnt.advance(ticks, i0, i1)
+        self._living.advance(ticks, i0, i1)
 
     def warm_up(self, ts_ns: int, mid: float) -> None:
         """A moment before even features are ready, for rules that look far back."""
@@ -257,7 +270,7 @@ class Experts:
                 strategy.warm_up(ts_ns, mid)
 
     def _equities(self) -> dict[str, float]:
-        return {name: decided.equity for name, decided in self.decided.items()}
+        return {name: lane.marked for name, lane in self.lanes.items()}
 
     def _positions(self) -> dict[str, float]:
         return {name: lane.position for name, lane in self.lanes.items()}
@@ -270,7 +283,7 @@ class Experts:
         experts = allocator.experts
         target = allocator.target({name: self.lanes[name].aim for name in experts})
         heaviest = max(experts.values(), key=lambda expert: expert.weight)
-        timing = self.decided[heaviest.name].action.timing
+        timing = self.lanes[heaviest.name].timing
         if pursued is None:
             if allocator.invested == 0.0:
                 return None, Wanted(0.0, TIMING_WAIT)

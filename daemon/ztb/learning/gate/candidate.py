@@ -1,4 +1,4 @@
-"""Who comes to the gate, what is checked at the door, and what is said of them."""
+"""Candidates for the gate, the check at its door, and the verdict on them."""
 
 from __future__ import annotations
 
@@ -15,22 +15,27 @@ SUPERSEDED = "superseded"
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Weights that would like to trade. `number` is whoever's they are; `schema` names what they were trained to see.
+    """Weights that an update made, and that would like to trade.
 
-    `trained_to`: number of the last decision that they may have been trained on, with all ticks up to it, and
-    `trained_to_ns` its event time.
+    `number` of that update, 0 for generation 0. `trained_to`: number of the last decision that they may have been
+    trained on, with all ticks up to it, and `trained_to_ns` its event time. `schema` names what they were trained to
+    see. `updater_state`: what the learner goes on from at them, where it is known. `era` counts how often the learner
+    was set back: what was trained in an era that has been given up is nobody's candidate any more.
     """
 
     number: int
     weights: Weights
-    trained_to: int
-    trained_to_ns: int
-    schema: str
+    trained_to: int = -1
+    trained_to_ns: int = 0
+    schema: str = ""
+    mean_reward: float = 0.0
+    updater_state: dict[str, Any] | None = None
+    era: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was decided of an entrant, why, and every figure that it rests on."""
+    """The decision about a candidate, its reason, and every figure that it rests on."""
 
     number: int
     passed: bool
@@ -39,7 +44,7 @@ class Verdict:
 
 
 def fault(weights: Weights, shapes: dict[str, tuple[int, ...]]) -> str:
-    """Why `weights` can never trade in a network of `shapes`: `network`, `non_finite`, or nothing."""
+    """The reason why `weights` can never trade in a network of `shapes`: `network`, `non_finite`, or ""."""
     if {name: array.shape for name, array in weights.items()} != shapes:
         return "network"
     if any(array.dtype != np.float32 or not np.isfinite(array).all() for array in weights.values()):

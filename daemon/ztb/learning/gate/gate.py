@@ -152,12 +152,21 @@ class Gate:
                 verdicts.append(weakest.verdict(SUPERSEDED))
             alpha = self._budget.spend(ts_ns)
             shadow = self._shadow.fork(entrant.weights)
-            self._trials.append(Trial(entrant, shadow, alpha, self._terms, self._rules, ts_ns))
+            self._trials.append(
+                Trial(
+                    entrant=entrant,
+                    shadow=shadow,
+                    alpha=alpha,
+                    terms=self._terms,
+                    rules=self._rules,
+                    began_ns=ts_ns,
+                )
+            )
             self._waiting.remove(entrant)
         return verdicts
 
     def _weakest(self) -> Trial | None:
-        """Who gives way, if anybody has to."""
+        """The trial that gives way, if any has to."""
         patience = self._rules.window_decisions // _PATIENCE
         candidates = [t for t in self._trials if t.decisions >= patience and t.evidence.log_better < 0.0]
         return min(candidates, key=lambda trial: trial.evidence.log_better, default=None)

@@ -19,7 +19,8 @@ from ztb.errors import InvariantError
 from ztb.execution.paper_config import PaperConfig
 from ztb.learning.rollouts import new_actor
 from ztb.trading.bridge import FACT_EQUITY
-from ztb.trading.episodes import Episodes, Lanes
+from ztb.trading.episodes import Episodes
+from ztb.trading.lane_state import Lanes
 from ztb.trading.policy.categorical import sample_batch
 from ztb.trading.policy.evaluator import MlpEvaluator
 from ztb.trading.policy.layers import forward

@@ -141,7 +141,7 @@ class Trial:
 
     @property
     def _full_block(self) -> bool:
-        """Whether there is enough for a mean: the way into the first position is turnover of no policy."""
+        """True if there is enough for a mean: the way into the first position is turnover of no policy."""
         return self._seen >= self._rules.block_decisions
 
     @property

@@ -30,7 +30,7 @@ _LENGTH = struct.Struct("<Q")
 
 
 class Doing(IntEnum):
-    """What a learner is at. While COMPILING it may show no sign of life for longer."""
+    """The occupation of a learner. While COMPILING it may show no sign of life for longer."""
 
     STARTING = 0
     RESTING = 1
@@ -71,7 +71,7 @@ class SharedChannel:
 
     @property
     def ready(self) -> bool:
-        """Whether the present learner has started up."""
+        """True if the present learner has started up."""
         return bool(self._ready[0])
 
     @ready.setter
@@ -80,7 +80,7 @@ class SharedChannel:
 
     @property
     def doing(self) -> Doing:
-        """What the present learner says that it does."""
+        """The occupation that the present learner reports."""
         return Doing(int(self._doing[0]))
 
     @doing.setter
@@ -89,7 +89,7 @@ class SharedChannel:
 
     @property
     def stopping(self) -> bool:
-        """Whether the learner is asked to end."""
+        """True if the learner is asked to end."""
         return bool(self._stop[0])
 
     def stop(self) -> None:
@@ -98,7 +98,7 @@ class SharedChannel:
 
     @property
     def left_out(self) -> LearnerCounts:
-        """What the learner left out of training up to its last state."""
+        """Counts of what the learner left out of training up to its last state."""
         return LearnerCounts(*self._left_out.tolist())
 
     @left_out.setter

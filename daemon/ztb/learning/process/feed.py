@@ -168,7 +168,7 @@ class FeedWriter:
         self._whole = self._append(rows.reshape(-1, _ROW))
 
     def _append(self, rows: Bytes) -> bool:
-        """Whether `rows` found room."""
+        """True if `rows` found room."""
         if self._next + len(rows) - self._feed.tail > self._feed.size.rows:
             return False
         self._feed.write(self._next, rows)

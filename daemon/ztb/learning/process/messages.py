@@ -1,4 +1,4 @@
-"""What goes through the rings: a transition to the learner, a report of an update back."""
+"""Messages of the rings: a transition to the learner, a report of an update back."""
 
 from __future__ import annotations
 
@@ -96,16 +96,26 @@ def write_transition(completed: Completed, record: Records) -> None:
 
 
 def read_transition(record: Records) -> Completed:
-    """What was written into `record` (1,)."""
+    """The message written into `record` (1,)."""
     row: Any = record[0]
     transition = Transition(
-        row["observation"].copy(), tuple(row["actions"].tolist()), float(row["logprob"]), float(row["value"]),
-        float(row["reward"]), int(row["generation"]), bool(row["tainted"]),
-        float(row["equity"]),
-    )  # fmt: skip
-    serving, decision = int(row["serving"]), int(row["decision"])
-    guidance = ScheduledOptions(int(row["profile"]), int(row["halvings"]))
-    return Completed(transition, float(row["next_value"]), serving, decision, int(row["ts_ns"]), guidance)
+        observation=row["observation"].copy(),
+        actions=tuple(row["actions"].tolist()),
+        logprob=float(row["logprob"]),
+        value=float(row["value"]),
+        reward=float(row["reward"]),
+        generation=int(row["generation"]),
+        tainted=bool(row["tainted"]),
+        equity=float(row["equity"]),
+    )
+    return Completed(
+        transition=transition,
+        next_value=float(row["next_value"]),
+        serving=int(row["serving"]),
+        decision=int(row["decision"]),
+        ts_ns=int(row["ts_ns"]),
+        guidance=ScheduledOptions(int(row["profile"]), int(row["halvings"])),
+    )
 
 
 def write_report(report: LearnerReport, record: Records) -> None:
@@ -120,15 +130,21 @@ def write_report(report: LearnerReport, record: Records) -> None:
 
 
 def read_report(record: Records) -> LearnerReport:
-    """What was written into `record` (1,)."""
+    """The message written into `record` (1,)."""
     row: Any = record[0]
     update, why = int(row["update"]), row["dropped"].decode(errors="ignore")
     stats = None if why else UpdateStats(**{name: row[name].item() for name, _ in _STATS})
     return LearnerReport(
-        update, int(row["decision"]), int(row["ts_ns"]), float(row["mean_reward"]),
-        int(row["candidate"]), stats, int(row["era"]), int(row["set_back"]),
-        Dropped(update, why, bool(row["astray"])) if why else None,
-    )  # fmt: skip
+        update=update,
+        decision=int(row["decision"]),
+        ts_ns=int(row["ts_ns"]),
+        mean_reward=float(row["mean_reward"]),
+        candidate=int(row["candidate"]),
+        stats=stats,
+        era=int(row["era"]),
+        set_back=int(row["set_back"]),
+        dropped=Dropped(update, why, bool(row["astray"])) if why else None,
+    )
 
 
 def write_verdict(verdict: Verdict, record: Records) -> None:
@@ -141,7 +157,7 @@ def write_verdict(verdict: Verdict, record: Records) -> None:
 
 
 def read_verdict(record: Records) -> Verdict:
-    """What was written into `record` (1,)."""
+    """The message written into `record` (1,)."""
     row: Any = record[0]
     reason, figures = msgspec.json.decode(row["detail"][: row["length"]].tobytes())
     return Verdict(int(row["number"]), bool(row["passed"]), reason, figures)

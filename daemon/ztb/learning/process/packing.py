@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 
 from ztb.errors import InvariantError
-from ztb.learning.candidate_evaluation import Incumbent
+from ztb.learning.gate.candidate import Candidate
+from ztb.learning.online import Restart
 from ztb.utils.checkpoint.arena import Arena
 from ztb.utils.checkpoint.arrays import make_array
 from ztb.utils.checkpoint.errors import Malformed
@@ -51,11 +52,14 @@ def unpack(payload: bytes) -> dict[str, Any]:
     return state
 
 
-def pack_serving(serving: Incumbent) -> bytes:
-    """The bytes of who serves."""
-    return pack({field.name: getattr(serving, field.name) for field in fields(Incumbent)})
+def pack_serving(serving: Candidate, restart: Restart) -> bytes:
+    """The bytes of the generation that serves, and of how the learner goes on."""
+    plain = {field.name: getattr(serving, field.name) for field in fields(Candidate)}
+    return pack({**plain, "restart": restart.value})
 
 
-def unpack_serving(payload: bytes) -> Incumbent:
-    """Who serves, as packed."""
-    return Incumbent(**unpack(payload))
+def unpack_serving(payload: bytes) -> tuple[Candidate, Restart]:
+    """The generation that serves, and how the learner goes on, as packed."""
+    plain = unpack(payload)
+    restart = Restart(plain.pop("restart"))
+    return Candidate(**plain), restart

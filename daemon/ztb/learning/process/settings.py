@@ -1,4 +1,4 @@
-"""What the learner is told when it is made, and how it is looked after."""
+"""Settings of a learner process, and of its supervision."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class LearnerSettings(msgspec.Struct, frozen=True):
     recent: RecentConfig | None = None
     contest: CandidateEvaluationConfig | None = None
     profiles: tuple[PPOOptions, ...] = ()
-    """What the guidance of a transition may choose from, after `ppo`."""
+    """The options that the guidance of a transition may choose from, after `ppo`."""
 
     def transitions(self) -> int:
         """Capacity of the ring of transitions: four updates' worth, and no fewer than 4096."""
@@ -52,7 +52,7 @@ class LearnerSettings(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Care:
-    """How the process is looked after; all times in seconds.
+    """Settings of the process's supervision; all times in seconds.
 
     A learner that shows no sign of life for `hang_timeout_s` is killed; it has `start_timeout_s` until it is ready,
     since importing takes a while, and `compile_timeout_s` while it says that it compiles: one function may take minutes

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ztb.errors import InvariantError
-from ztb.learning.candidate_evaluation import Incumbent
-from ztb.learning.gate.candidate import Verdict
-from ztb.learning.online import LearnerCounts
+from ztb.learning.gate.candidate import Candidate, Verdict
+from ztb.learning.online import LearnerCounts, Restart
 from ztb.learning.process import channel as channels
 from ztb.learning.process import memory
 from ztb.learning.process.channel import Doing, SharedChannel
@@ -53,9 +52,12 @@ class Child:
         arguments = [json.dumps(sys.path), str(descriptor), str(wake), str(os.getpid())]
         self._process = subprocess.Popen(
             [sys.executable, "-c", _START, *arguments],
-            stdin=subprocess.DEVNULL, stdout=self._said, stderr=self._said, pass_fds=(descriptor, wake),
+            stdin=subprocess.DEVNULL,
+            stdout=self._said,
+            stderr=self._said,
+            pass_fds=(descriptor, wake),
             env=without_secrets(os.environ) | _SINGLE_THREADED,
-        )  # fmt: skip
+        )
         self.pid = self._process.pid
         _lower(self.pid, nice)
 
@@ -99,7 +101,7 @@ _FAILURES_BEFORE_SKIPPING = 2
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happened to the learner: `kind` for the journal, `detail` its numbers."""
+    """An event in the learner's life: `kind` for the journal, `detail` its numbers."""
 
     kind: str
     detail: dict[str, Any]
@@ -107,7 +109,7 @@ class Event:
 
 @dataclass(slots=True)
 class Counts:
-    """What happened so far. `failures`: deaths and hangs since the last update."""
+    """Counts of events so far. `failures`: deaths and hangs since the last update."""
 
     starts: int = 0
     deaths: int = 0
@@ -157,7 +159,7 @@ class LearnerProcess:
 
     @property
     def doing(self) -> str:
-        """What the learner is at, in a word; nothing where none runs."""
+        """The learner's occupation, in a word; "" where none runs."""
         return "" if self._child is None or self._closed else self._channel.doing.name.lower()
 
     @property
@@ -167,7 +169,7 @@ class LearnerProcess:
 
     @property
     def left_out(self) -> LearnerCounts:
-        """What was left out of training, by all learners up to the last state of the last."""
+        """Counts of what was left out of training, by all learners up to the last state of the last."""
         return self._left_out if self._closed else self._channel.left_out
 
     def push(self, completed: Completed) -> None:
@@ -194,15 +196,15 @@ class LearnerProcess:
                 yield report
 
     def verdicts(self) -> Iterator[Verdict]:
-        """What the gate has decided since the last call."""
+        """The gate's verdicts since the last call."""
         ring = self._channel.verdicts
         while (record := ring.read()) is not None:
             ring.commit(ring.cursor)
             yield read_verdict(record)
 
-    def serve(self, serving: Incumbent) -> None:
+    def serve(self, serving: Candidate, restart: Restart = Restart.NONE) -> None:
         """Tell the learner who serves from now on."""
-        self._channel.serving.publish(pack_serving(serving))
+        self._channel.serving.publish(pack_serving(serving, restart))
         os.eventfd_write(self._wake, 1)
 
     def candidate(self, number: int) -> dict[str, Any] | None:

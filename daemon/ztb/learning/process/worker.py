@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ztb.errors import InvariantError
-from ztb.learning.candidate_evaluation import CandidateEvaluation, Incumbent
-from ztb.learning.gate.candidate import Verdict
-from ztb.learning.online import Dropped, LearnerCounts, OnlineLearner, Updated
+from ztb.learning.candidate_evaluation import CandidateEvaluation
+from ztb.learning.gate.candidate import Candidate, Verdict
+from ztb.learning.online import Dropped, LearnerCounts, OnlineLearner, Restart, Updated
 from ztb.learning.process.channel import Doing, SharedChannel
 from ztb.learning.process.feed import FeedReader
 from ztb.learning.process.messages import (
@@ -78,19 +78,19 @@ class LearnerWorker:
             self._send(channel.reports, state["report"].view(channel.reports.record().dtype))
 
     def _hear(self) -> None:
-        """Who serves, if that has changed: whom candidates are tested against, and whether to go back to it."""
+        """Take in which generation serves, if that has changed: the gate's incumbent, and perhaps to go back to."""
         channel = self._channel
         if channel.serving.newest == self._heard or (found := channel.serving.read()) is None:
             return
-        self._heard, serving = found[0], unpack_serving(found[1])
-        if serving.set_back and serving.era > self._era:
-            serving.guide(self._learner)
+        self._heard, (serving, restart) = found[0], unpack_serving(found[1])
+        if restart is not Restart.NONE and serving.era > self._era:
+            self._learner.restart(restart, serving.weights, serving.updater_state)
             self._to_tell = True
         self._era = serving.era
         if self._contest is None:
             self._contest = _contest(channel, self._learner.recent, serving)
         else:
-            self._tell(self._contest.serve(serving))
+            self._tell(self._contest.serve(serving, restart))
 
     def run(self) -> None:
         """Until the end; see the class."""
@@ -137,13 +137,24 @@ class LearnerWorker:
         set_back = self._set_back
         self._set_back = NEVER if done is not None else set_back
         updated = done if isinstance(done, Updated) else None
-        state = _state(self._learner, channel.transitions.cursor, completed, self._era, self._set_back)
+        state = _state(
+            learner=self._learner,
+            consumed=channel.transitions.cursor,
+            completed=completed,
+            era=self._era,
+            set_back=self._set_back,
+        )
         record, candidate = None, 0
         if updated is not None and updated.candidate is not None:
             candidate = channel.candidates.publish(pack(state))
         if done is not None:
             record = channel.reports.record()
-            write_report(_report(done, completed, candidate, self._era, set_back), record)
+            write_report(
+                _report(
+                    done=done, completed=completed, candidate=candidate, era=self._era, set_back=set_back
+                ),
+                record,
+            )
             state["report"] = record.view(np.uint8)
         channel.states.publish(pack(state))
         channel.left_out = self._learner.counts
@@ -151,7 +162,14 @@ class LearnerWorker:
             self._send(channel.reports, record)
         if updated is not None and updated.candidate is not None and self._contest is not None:
             self._tell(
-                self._contest.submit(updated.update, updated.candidate, completed.decision, completed.ts_ns)
+                self._contest.submit(
+                    Candidate(
+                        number=updated.update,
+                        weights=updated.candidate,
+                        trained_to=completed.decision,
+                        trained_to_ns=completed.ts_ns,
+                    )
+                )
             )
         channel.transitions.commit(channel.transitions.cursor)
         if self._reader is not None:
@@ -175,12 +193,20 @@ def _report(
     dropped = done if isinstance(done, Dropped) else None
     stats, reward = (done.stats, done.mean_reward) if isinstance(done, Updated) else (None, 0.0)
     return LearnerReport(
-        done.update, completed.decision, completed.ts_ns, reward, candidate, stats, era, set_back, dropped
+        update=done.update,
+        decision=completed.decision,
+        ts_ns=completed.ts_ns,
+        mean_reward=reward,
+        candidate=candidate,
+        stats=stats,
+        era=era,
+        set_back=set_back,
+        dropped=dropped,
     )
 
 
 def first_state(updater_state: dict[str, Any] | None, weights: dict[str, Any], updates: int = 0) -> bytes:
-    """What a learner starts from that has learnt nothing yet, packed; its updates are numbered after `updates`."""
+    """The packed state of a learner that has learnt nothing yet; its updates are numbered after `updates`."""
     return pack(
         {
             "updater": updater_state,
@@ -241,12 +267,14 @@ def _recent(channel: SharedChannel, kept: dict[str, Any] | None) -> RecentRollou
 
 
 def _contest(
-    channel: SharedChannel, recent: RecentRollouts | None, serving: Incumbent
+    channel: SharedChannel, recent: RecentRollouts | None, serving: Candidate
 ) -> CandidateEvaluation | None:
     settings = channel.settings
     if settings.contest is None or recent is None:
         return None
-    return CandidateEvaluation(settings.contest, recent, settings.shape, settings.seed, serving)
+    return CandidateEvaluation(
+        config=settings.contest, recent=recent, shape=settings.shape, seed=settings.seed, serving=serving
+    )
 
 
 def _last_state(channel: SharedChannel) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the engine asks of a learner, and what both ways of learning share."""
+"""The learner as the engine sees it, and the base of both ways of learning."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ztb.trading.lane import Decided
 
 
 class Learning:
-    """What the engine tells the learner, and when; the base class does not learn."""
+    """The calls that the engine makes to a learner; the base class does not learn."""
 
     generation = 0
     updates = 0
     relief: LearnerBase | None = None
-    """What can make the learner need less memory."""
+    """The part that can make the learner need less memory."""
     process_ids: tuple[int, ...] = ()
     """Processes that learn for this one."""
     waiting = 0
@@ -27,11 +27,11 @@ class Learning:
     dropped = 0
     """Transitions that never reached the learner, for want of room."""
     doing = ""
-    """What a learner in a process of its own is at, in a word."""
+    """Occupation of a learner in a process of its own, in a word."""
     left_out = LearnerCounts()
-    """What the learner left out of training."""
+    """Counts of what the learner left out of training."""
     frozen = False
-    """Whether learning is told to rest; what serves goes on serving."""
+    """True if learning is told to rest; what serves goes on serving."""
 
     def begin(self, ts_ns: int, origin: str) -> None:
         """Before the first decision: `origin` says where generation 0 came from."""
@@ -54,7 +54,7 @@ class Learning:
         """The decision `before` is complete: it earned `reward` by the time of `after`."""
 
     def heed(self, helping: BenchmarkTracker) -> None:
-        """Whether it has helped so far, after each decision."""
+        """Take in whether it has helped so far, after each decision."""
 
     async def settle(self) -> None:
         """Called between segments: wait where the background cannot keep up."""
@@ -73,8 +73,12 @@ class LearnerBase(Learning):
 
     def __init__(self, promotion: Promotion, guide: HyperparameterSchedule) -> None:
         self.promotion = promotion
-        self.relief = self
         self._guide = guide
+
+    @property
+    def relief(self) -> LearnerBase:  # type: ignore[override]
+        """See `Learning`. No attribute: what refers to itself would keep its process's pipes until it is collected."""
+        return self
 
     def shrink(self, used_gb: float) -> None:
         """See `guards.Relief`."""

@@ -1,4 +1,4 @@
-"""Where generation 0 comes from: nothing, an earlier generation, or the first span of the data."""
+"""The origin of generation 0: nothing, an earlier generation, or the first span of the data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ztb.utils import CheckpointManager
 
 CHECKPOINT_NAME = "policy"
 RANDOM = "random"
-"""How a generation 0 came about that knows nothing."""
+"""Name of the origin of a generation 0 that knows nothing."""
 _UNITS_NS = {"h": 3_600_000_000_000, "d": 86_400_000_000_000, "w": 604_800_000_000_000, "m": 60_000_000_000}
 
 

@@ -7,13 +7,13 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.learning.candidate_evaluation import CandidateEvaluation, Incumbent
-from ztb.learning.gate.candidate import Verdict
-from ztb.learning.online import Dropped, LearnerCounts, OnlineLearner, Updated, transition_of
+from ztb.learning.candidate_evaluation import CandidateEvaluation
+from ztb.learning.gate.candidate import Candidate, Verdict
+from ztb.learning.online import Dropped, LearnerCounts, OnlineLearner, Restart, Updated, transition_of
 from ztb.learning.regime import guided
 from ztb.learning.service.base import LearnerBase
 from ztb.learning.service.hyperparameter_schedule import HyperparameterSchedule
-from ztb.learning.service.promotion import Candidate, Promotion
+from ztb.learning.service.promotion import Promotion
 from ztb.market.ticks import Ticks
 from ztb.trading.lane import Decided
 from ztb.trading.ppo.config import PPOOptions
@@ -23,9 +23,13 @@ class InlineLearning(LearnerBase):
     """Feeds the learner and lets its candidates be judged, all between two decisions."""
 
     def __init__(
-        self, promotion: Promotion, learner: OnlineLearner, contest: CandidateEvaluation, guide: HyperparameterSchedule,
+        self,
+        promotion: Promotion,
+        learner: OnlineLearner,
+        contest: CandidateEvaluation,
+        guide: HyperparameterSchedule,
         options: tuple[PPOOptions, ...],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """`options`: what the guide chooses from."""
         self._options = options
         super().__init__(promotion, guide)
@@ -82,17 +86,26 @@ class InlineLearning(LearnerBase):
 
     def _take(self, updated: Updated, after: Decided) -> None:
         promotion = self.promotion
-        promotion.record(updated.update, after.ts_ns, after.decision, updated.stats, updated.mean_reward)
+        promotion.record(
+            update=updated.update,
+            ts_ns=after.ts_ns,
+            decisions=after.decision,
+            stats=updated.stats,
+            mean_reward=updated.mean_reward,
+        )
         if updated.candidate is None:
             return
         candidate = Candidate(
-            updated.candidate, updated.update, updated.mean_reward, self._learner.updater.state(),
-            after.decision, after.ts_ns, self._era,
-        )  # fmt: skip
+            number=updated.update,
+            weights=updated.candidate,
+            trained_to=after.decision,
+            trained_to_ns=after.ts_ns,
+            mean_reward=updated.mean_reward,
+            updater_state=self._learner.updater.state(),
+            era=self._era,
+        )
         if promotion.made(candidate):
-            self._carry_out(
-                self._contest.submit(updated.update, updated.candidate, after.decision, after.ts_ns)
-            )
+            self._carry_out(self._contest.submit(candidate))
 
     def _carry_out(self, verdicts: list[Verdict]) -> None:
         """Verdicts, and those that come of a promotion: who tests against another incumbent has to go."""
@@ -100,14 +113,14 @@ class InlineLearning(LearnerBase):
         while self._verdicts:
             self.promotion.conclude(self._verdicts.popleft())
 
-    def serve(self, serving: Incumbent) -> None:
+    def serve(self, serving: Candidate, restart: Restart) -> None:
         """See `ToldWhoServes`."""
         self._era = serving.era
-        serving.guide(self._learner)
-        self._verdicts.extend(self._contest.serve(serving))
+        self._learner.restart(restart, serving.weights, serving.updater_state)
+        self._verdicts.extend(self._contest.serve(serving, restart))
 
     def checkpoint(self) -> None:
-        """What was learnt since the last generation is kept, without a trial."""
+        """Keep what was learnt since the last generation, without a trial."""
         updater = self._learner.updater
         self.promotion.keep(updater.weights(), self.updates, updater.state())
 

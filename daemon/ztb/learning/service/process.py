@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ztb.learning.gate.candidate import Candidate
 from ztb.learning.online import LearnerCounts, transition_of
 from ztb.learning.process.messages import NEVER, Completed, LearnerReport
 from ztb.learning.process.supervisor import Event, LearnerProcess
 from ztb.learning.service.base import LearnerBase
 from ztb.learning.service.hyperparameter_schedule import HyperparameterSchedule
-from ztb.learning.service.promotion import Candidate, Promotion
+from ztb.learning.service.promotion import Promotion
 from ztb.market.ticks import Ticks
 from ztb.trading.lane import Decided
 
@@ -30,7 +31,7 @@ _FAILURES = 3  # in a row, after which a replay does not wait for the learner an
 
 
 def _said(event: Event) -> str:
-    """What happened to the learner, for a person."""
+    """An event in the learner's life, in words."""
     told = event.detail
     again = f"it is started again in {told['restart_in_s']:g} s; trading goes on with what serves"
     match event.kind:
@@ -115,9 +116,14 @@ class ProcessLearning(LearnerBase):
         if not self._guide.paused:
             self.process.push(
                 Completed(
-                    transition, value, self.generation, after.decision, after.ts_ns, self._guide.guidance
+                    transition=transition,
+                    next_value=value,
+                    serving=self.generation,
+                    decision=after.decision,
+                    ts_ns=after.ts_ns,
+                    guidance=self._guide.guidance,
                 )
-            )  # fmt: skip
+            )
         self._now_ns = after.ts_ns
         self._poll()
 
@@ -214,7 +220,11 @@ class ProcessLearning(LearnerBase):
             self.promotion.dropped(report.dropped, report.decision, report.era)
         if report.stats is not None:
             self.promotion.record(
-                report.update, self._now_ns, report.decision, report.stats, report.mean_reward
+                update=report.update,
+                ts_ns=self._now_ns,
+                decisions=report.decision,
+                stats=report.stats,
+                mean_reward=report.mean_reward,
             )
         if report.candidate == 0:
             return
@@ -225,7 +235,12 @@ class ProcessLearning(LearnerBase):
         updater = state["updater"]
         self.promotion.made(
             Candidate(
-                updater["weights"], report.update, report.mean_reward, updater, report.decision, report.ts_ns,
-                state["era"],
+                number=report.update,
+                weights=updater["weights"],
+                trained_to=report.decision,
+                trained_to_ns=report.ts_ns,
+                mean_reward=report.mean_reward,
+                updater_state=updater,
+                era=state["era"],
             )
-        )  # fmt: skip
+        )

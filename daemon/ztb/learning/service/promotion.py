@@ -1,4 +1,4 @@
-"""What becomes of the learner's work, wherever it runs: updates journaled, verdicts carried out, generations swapped.
+"""Promotion of the learner's work, wherever it runs: updates journaled, verdicts carried out, generations swapped.
 
 The same for a learner in step with the ticks and for one in a process of its own. What is swapped in is checked
 again here, alarms are watched for after every decision, and what has been quarantined never serves.
@@ -10,14 +10,13 @@ import contextlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ztb.errors import InvariantError, UsageError
 from ztb.learning.alarms import Alarms, Expectation
-from ztb.learning.candidate_evaluation import Incumbent
-from ztb.learning.gate.candidate import SUPERSEDED, Verdict, fault
+from ztb.learning.gate.candidate import SUPERSEDED, Candidate, Verdict, fault
 from ztb.learning.generations import GenerationInfo, Lineage, ServedPolicy
-from ztb.learning.online import Dropped, update_row
+from ztb.learning.online import Dropped, Restart, update_row
 from ztb.learning.service.generation_store import PROMOTED, TESTING, GenerationStore
 from ztb.ledger.journal import Journal
 from ztb.ledger.records import GenerationRow, NoteRow, detail_text
@@ -29,45 +28,25 @@ from ztb.trading.ppo.rollout import UpdateStats
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """Weights that would like to trade, of update `update`, with the updater's state.
-
-    `trained_to` is the last decision that they may have been trained on, at `trained_to_ns`; see `Incumbent.era`.
-    """
-
-    weights: Weights
-    update: int
-    mean_reward: float
-    updater_state: dict[str, Any]
-    trained_to: int
-    trained_to_ns: int
-    era: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class DecisionPoint:
-    """When something happened: event time, and the number of the last decision."""
+    """A moment of the run: event time, and the number of the last decision."""
 
     ts_ns: int
     decision: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A generation with what it takes to serve it and to learn on from it."""
+class _Made(NamedTuple):
+    """A generation, and the candidate that it is of."""
 
     info: GenerationInfo
-    update: int
-    trained_to: int
-    trained_to_ns: int
-    updater_state: dict[str, Any] | None
+    candidate: Candidate
 
 
 UPDATE_DROPPED, MADE_ANEW = "update_dropped", "learner_made_anew"
 """Kinds of the notes that an update was dropped since something was not finite, and that the learner begins anew from
 a generation, as of an era."""
 FROZEN = "frozen"
-"""Why a candidate that passed is not promoted: learning was frozen by then."""
+"""Reason for which a candidate that passed is not promoted: learning was frozen by then."""
 _LINE = 8
 """Generations that served, kept in memory to go back to; older ones are on disk."""
 
@@ -75,8 +54,8 @@ _LINE = 8
 class ToldWhoServes(Protocol):
     """A learner, or the process that it is in."""
 
-    def serve(self, serving: Incumbent) -> object:
-        """Another generation serves from the next decision on."""
+    def serve(self, serving: Candidate, restart: Restart) -> object:
+        """Another generation serves from the next decision on; how the learner is to go on."""
 
 
 class Promotion:
@@ -107,8 +86,8 @@ class Promotion:
         self._journal = journal
         self._extra_state = extra_state
         self._shapes = weight_shapes(policy.shape, policy.make)
-        self._pending: dict[int, _Known] = {}
-        self._line: list[_Known] = []
+        self._pending: dict[int, _Made] = {}
+        self._line: list[_Made] = []
         self._trails = [policy.info.number]  # the newest generation of each era
         self._now = DecisionPoint(0, -1)
 
@@ -128,7 +107,9 @@ class Promotion:
         """
         self._learner = learner
         info = self.policy.info
-        self._line = [_Known(info, 0, -1, ts_ns, updater_state)]
+        self._line = [
+            _Made(info, Candidate(0, info.weights, trained_to_ns=ts_ns, updater_state=updater_state))
+        ]
         self._now = DecisionPoint(ts_ns, -1)
         if self._lineage.resumed:
             return
@@ -147,7 +128,9 @@ class Promotion:
 
     def record(self, update: int, ts_ns: int, decisions: int, stats: UpdateStats, mean_reward: float) -> None:
         """Journal an update."""
-        self._journal.append(update_row(update, ts_ns, decisions, stats, mean_reward))
+        self._journal.append(
+            update_row(update=update, ts_ns=ts_ns, decisions=decisions, stats=stats, mean_reward=mean_reward)
+        )
 
     def note(self, kind: str, detail: Mapping[str, Any]) -> None:
         """Journal something that happened to the learner."""
@@ -172,7 +155,7 @@ class Promotion:
         self.alert(
             MADE_ANEW, f"the learner had gone wrong and begins anew from generation {good.info.number}"
         )
-        self._tell(replace(_serving(good, self._era, set_back=True), updater_state=None, anew=True))
+        self._tell(replace(good.candidate, era=self._era, updater_state=None), Restart.ANEW)
 
     def made(self, candidate: Candidate) -> bool:
         """A candidate has been made: number, journal and save it. Whether it may be tested at all.
@@ -180,22 +163,20 @@ class Promotion:
         One that could never trade, since a weight or a moment of its optimiser is not finite, is not saved.
         """
         info = self._lineage.make(self._trails[candidate.era], candidate.weights)
-        known = _Known(
-            info, candidate.update, candidate.trained_to, candidate.trained_to_ns, candidate.updater_state
-        )
-        detail = {"update": candidate.update, "mean_reward": candidate.mean_reward, **_training(known)}
+        made = _Made(info, candidate)
+        detail = {"update": candidate.number, "mean_reward": candidate.mean_reward, **_training(candidate)}
         self._write(info.number, "made", detail)
-        self._pending[candidate.update] = known
+        self._pending[candidate.number] = made
         wrong = fault(info.weights, self._shapes) or (
             "non_finite" if unsound(candidate.updater_state) else ""
         )
         if wrong:
-            self.conclude(Verdict(candidate.update, False, wrong))
+            self.conclude(Verdict(candidate.number, False, wrong))
             return False
-        self._save(known, {"mean_reward": candidate.mean_reward}, (TESTING,))
+        self._save(made, {"mean_reward": candidate.mean_reward}, (TESTING,))
         if self._lineage.barred(info):
             self._lineage.quarantined.add(info.number)
-            self.conclude(Verdict(candidate.update, False, "quarantined"))
+            self.conclude(Verdict(candidate.number, False, "quarantined"))
             return False
         self._trails[candidate.era] = info.number
         return True
@@ -207,23 +188,26 @@ class Promotion:
         serves now, which nobody knows any more when the freeze is over, when the market and perhaps who serves (by
         hand) are others. The learner, which is no less advanced for it, makes the next candidate.
         """
-        known = self._pending.pop(verdict.number, None)
-        if known is None:
+        made = self._pending.pop(verdict.number, None)
+        if made is None:
             return
-        info = known.info
+        info = made.info
         reason = verdict.reason
         if verdict.passed:
             reason = fault(info.weights, self._shapes) or (FROZEN if self.frozen else reason)
         detail = {
-            "reason": reason, "against": self.policy.info.number, "after_decision": self._now.decision,
-            **_training(known), **verdict.figures,
-        }  # fmt: skip
+            "reason": reason,
+            "against": self.policy.info.number,
+            "after_decision": self._now.decision,
+            **_training(made.candidate),
+            **verdict.figures,
+        }
         passed = verdict.passed and reason == verdict.reason
         self._write(info.number, "promoted" if passed else "rejected", detail)
         self.store.concluded(info.number, passed)
         if passed:
             self._lineage.promoted += 1
-            self._serve(known, _expectation(verdict.figures), probation=True)
+            self._serve(made, _expectation(verdict.figures), probation=True)
         else:
             self._lineage.rejected += 1
 
@@ -239,9 +223,15 @@ class Promotion:
             )
             return
         info = self._lineage.make(self._trails[-1], weights)
-        known = _Known(info, update, self._now.decision, self._now.ts_ns, updater_state)
-        self._write(info.number, "made", {"update": update, "kept": "memory", **_training(known)})
-        self._save(known, {}, ())
+        kept = Candidate(
+            number=update,
+            weights=weights,
+            trained_to=self._now.decision,
+            trained_to_ns=self._now.ts_ns,
+            updater_state=updater_state,
+        )
+        self._write(info.number, "made", {"update": update, "kept": "memory", **_training(kept)})
+        self._save(_Made(info, kept), {}, ())
 
     def lost(self) -> None:
         """The learner that tested them is gone: nobody will hear of the candidates in test again."""
@@ -273,17 +263,18 @@ class Promotion:
 
         UsageError: there is no such generation, it serves already, or it is in quarantine.
         """
-        known = self._find(generation)
+        made = self._find(generation)
         if generation == self.policy.info.number:
             raise UsageError(f"generation {generation} serves already")
-        self._pending.pop(known.update, None)
+        self._pending.pop(made.candidate.number, None)
         self._lineage.promoted += 1
-        self._write(generation, "promoted", {"reason": "manual", "origin": origin, **_training(known)})
+        self._write(
+            generation, "promoted", {"reason": "manual", "origin": origin, **_training(made.candidate)}
+        )
         self.store.concluded(generation, promoted=True)
-        self._save(
-            known, {}, (PROMOTED,)
-        )  # once more: retention may be taking the file that was read just now
-        self._serve(known, None, probation=True)
+        # Once more: retention may be taking the file that was read just now.
+        self._save(made, {}, (PROMOTED,))
+        self._serve(made, None, probation=True)
 
     def rollback(self, generation: int | None, origin: str) -> int:
         """Serve `generation` (None: the one that served before) from the next decision on; its number.
@@ -300,7 +291,7 @@ class Promotion:
         self._roll_back(target, {"reason": "manual", "origin": origin})
         return target.info.number
 
-    def _roll_back(self, target: _Known, detail: Mapping[str, Any]) -> None:
+    def _roll_back(self, target: _Made, detail: Mapping[str, Any]) -> None:
         """Quarantine what serves with its descent, set the learner back, serve `target`."""
         bad = self.policy.info.number
         gone = self._lineage.quarantine(bad)
@@ -314,10 +305,10 @@ class Promotion:
             descends = self._pending[number].info.number in gone
             self.conclude(Verdict(number, False, "quarantined" if descends else SUPERSEDED))
         self._trails.append(target.info.number)
-        self._serve(target, None, probation=False, set_back=True)
+        self._serve(target, None, probation=False, restart=Restart.SET_BACK)
 
-    def _last_good(self) -> _Known | None:
-        """Who served before the present generation, in this life of the run or an earlier one, and is good and kept."""
+    def _last_good(self) -> _Made | None:
+        """The last generation that served before the present one, at any start of the run, and is good and kept."""
         gone = self._lineage.descent(self.policy.info.number) | self._lineage.quarantined
         for number in reversed(self._lineage.served):
             if number not in gone:
@@ -326,51 +317,71 @@ class Promotion:
         return None
 
     def _serve(
-        self, known: _Known, expectation: Expectation | None, probation: bool, set_back: bool = False
+        self,
+        made: _Made,
+        expectation: Expectation | None,
+        probation: bool,
+        restart: Restart = Restart.NONE,
     ) -> None:
-        self.policy.swap(known.info)
-        self._lineage.served.append(known.info.number)
-        self._line = [*self._line[1 - _LINE :], known]
+        self.policy.swap(made.info)
+        self._lineage.served.append(made.info.number)
+        self._line = [*self._line[1 - _LINE :], made]
         self._alarms.begin(expectation, probation)
-        self._tell(_serving(known, self._era, set_back))
+        kept = made.candidate.updater_state if restart is Restart.SET_BACK else None
+        self._tell(replace(made.candidate, era=self._era, updater_state=kept), restart)
 
-    def _find(self, generation: int) -> _Known:
+    def _find(self, generation: int) -> _Made:
         """A generation of this run, from memory or from disk."""
         if generation in self._lineage.quarantined:
             raise UsageError(f"generation {generation} is in quarantine and never serves again")
-        for known in (*self._line, *self._pending.values()):
-            if known.info.number == generation:
-                return known
+        for made in (*self._line, *self._pending.values()):
+            if made.info.number == generation:
+                return made
         if generation not in self._lineage.known:
             raise UsageError(f"there is no generation {generation}: the newest is {self._lineage.made - 1}")
         state, descent = self.store.load(generation), self._lineage.known[generation]
         info = GenerationInfo(generation, descent.parent, state["weights"], descent.sha256)
-        return _Known(info, state["updates"], state["trained_to"], state["trained_to_ns"], state["updater"])
+        candidate = Candidate(
+            number=state["updates"],
+            weights=info.weights,
+            trained_to=state["trained_to"],
+            trained_to_ns=state["trained_to_ns"],
+            updater_state=state["updater"],
+        )
+        return _Made(info, candidate)
 
-    def _tell(self, serving: Incumbent) -> None:
+    def _tell(self, serving: Candidate, restart: Restart) -> None:
         if self._learner is not None:
-            self._learner.serve(serving)
+            self._learner.serve(serving, restart)
 
     def _write(self, generation: int, event: str, detail: Mapping[str, Any]) -> None:
         descent, text = self._lineage.known[generation], detail_text(detail)
         self._journal.append(
-            GenerationRow(generation, self._now.ts_ns, event, descent.parent, descent.sha256, text)
+            GenerationRow(
+                generation=generation,
+                ts_ns=self._now.ts_ns,
+                event=event,
+                parent=descent.parent,
+                weights_sha256=descent.sha256,
+                detail=text,
+            )
         )
 
-    def _save(self, known: _Known, metrics: dict[str, float], marks: tuple[str, ...]) -> None:
+    def _save(self, made: _Made, metrics: dict[str, float], marks: tuple[str, ...]) -> None:
+        candidate = made.candidate
         state = {
-            "weights": known.info.weights,
-            "updater": known.updater_state,
-            "updates": known.update,
-            "trained_to": known.trained_to,
-            "trained_to_ns": known.trained_to_ns,
+            "weights": candidate.weights,
+            "updater": candidate.updater_state,
+            "updates": candidate.number,
+            "trained_to": candidate.trained_to,
+            "trained_to_ns": candidate.trained_to_ns,
             **self._extra_state(),
         }
-        self.store.put(known.info, state, marks, metrics)
+        self.store.put(made.info, state, marks, metrics)
 
 
-def _training(known: _Known) -> dict[str, int]:
-    return {"trained_to_decision": known.trained_to, "trained_to_ns": known.trained_to_ns}
+def _training(candidate: Candidate) -> dict[str, int]:
+    return {"trained_to_decision": candidate.trained_to, "trained_to_ns": candidate.trained_to_ns}
 
 
 _STANDARD_ERRORS = 3.0
@@ -378,7 +389,7 @@ _STANDARD_ERRORS = 3.0
 
 
 def _expectation(figures: Mapping[str, Any]) -> Expectation | None:
-    """What the promoted generation has to earn: as much as the incumbent did beside it, less the error of the test.
+    """The earnings expected of a promoted generation: what the incumbent's were beside it, less the test's error.
 
     Not what it earned itself: whoever passes had luck (the winner's curse), and with less than that, but more than
     the incumbent, going back would lose.
@@ -388,10 +399,3 @@ def _expectation(figures: Mapping[str, Any]) -> Expectation | None:
         return None
     error = deviation / math.sqrt(max(figures.get("tested_decisions", 1), 1))
     return Expectation(reward - _STANDARD_ERRORS * error, deviation, growth)
-
-
-def _serving(known: _Known, era: int, set_back: bool = False) -> Incumbent:
-    return Incumbent(
-        known.update, known.info.weights, known.trained_to, known.trained_to_ns, era, set_back,
-        known.updater_state if set_back else None,
-    )  # fmt: skip

@@ -9,20 +9,24 @@ from typing import Any, Literal
 from ztb.config import Config
 from ztb.errors import ConfigError
 from ztb.execution.paper import PaperExchange
-from ztb.execution.risk import RiskGate, RiskLimits
+from ztb.execution.risk import RiskLimits
 from ztb.features import SHIPPED, FeatureSet, Normaliser, OnlineForecast
 from ztb.learning.allocation import pursuit_band
 from ztb.market.instrument import Instrument
 from ztb.ports import Broker
 from ztb.strategies.loader import StrategyFile, load_strategy
-from ztb.trading.bridge import TradingBridge
 from ztb.trading.decision_clock import DecisionClock
-from ztb.trading.lane import Lane, LaneListener
+from ztb.trading.floor import TradingFloor
+from ztb.trading.lane import Lane
+from ztb.trading.lane_log import LaneListener
 from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.policy.weights import NetworkShape
 from ztb.trading.settings import BridgeConfig
 from ztb.trading.sizing import TIMINGS
 from ztb.trading.strategy import Policy, StrategyContext
+
+_PLACES = 8
+"""For lanes that are no experts of their own or about to leave: the account, hold, frozen, unlearnt, two leaders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +73,19 @@ class Assembly:
             feature_size + ACCOUNT_SIZE, (len(self.bridge.ladder), TIMINGS), ppo.hidden, ppo.shared_trunk
         )
 
+    def floor(self, feature_size: int) -> TradingFloor:
+        """Where the lanes of a run trade: room for the account, what it is compared with, and all experts."""
+        allocation = self.config.allocation
+        places = len(allocation.rules) + allocation.library + _PLACES if self.allocates else _PLACES
+        shipped = self.strategy.learns and self.strategy.network is None
+        return TradingFloor(
+            self.instrument, self.bridge, feature_size, self.period_ns, self.seed, places,
+            self.shape(feature_size) if shipped else None,
+        )  # fmt: skip
+
     def lane(
         self,
-        feature_size: int,
+        floor: TradingFloor,
         strategy: StrategyFile,
         policy: Policy | None,
         broker: Broker,
@@ -80,13 +94,10 @@ class Assembly:
     ) -> Lane:
         """A lane on `broker`, within `limits` or the configured ones; all lanes of a run draw the same numbers."""
         config = self.config
-        bridge = TradingBridge(self.instrument, self.bridge, feature_size, self.period_ns)
         own = strategy.name == self.strategy.name
         options = config.strategy.options if own else {}
         context = StrategyContext(self.instrument.symbol, self.bridge.ladder, self.seed, options, policy)
-        return Lane(
-            broker, bridge, RiskGate(limits or config.risk), strategy.make(context), self.seed, listener
-        )
+        return Lane(floor, broker, limits or config.risk, strategy.make(context), listener)
 
     @property
     def allocates(self) -> bool:

@@ -13,7 +13,8 @@ import numpy as np
 from ztb.config import Config
 from ztb.execution.account import new_account
 from ztb.execution.booking import book, show_price
-from ztb.execution.orders import Filled
+from ztb.execution.orders import Filled, Rejected
+from ztb.execution.risk_gate import OrderFacts, Proposal
 from ztb.learning.generations import Lineage
 from ztb.learning.service.initial_policy import random_origin
 from ztb.market.instrument import Instrument
@@ -22,12 +23,23 @@ from ztb.market.view import new_view
 from ztb.runtime.build.assembly import Assembly, assemble
 from ztb.runtime.build.learning_setup import serve
 from ztb.runtime.venue.broker import MarketViewBroker
+from ztb.trading.lane import Lane
+from ztb.trading.lane_group import LaneGroup
 from ztb.trading.strategy import Action, Moment, StrategyContext
 
 _INSTRUMENT = Instrument(
-    "BASE/QUOTE", "BASE", "QUOTE", "nowhere", Decimal("0.01"), Decimal("0.00001"), Decimal(5), Decimal("0.001"),
-    Decimal("0.001"), 1.0, short=True,
-)  # fmt: skip
+    symbol="BASE/QUOTE",
+    base="BASE",
+    quote="QUOTE",
+    venue="nowhere",
+    tick_size=Decimal("0.01"),
+    lot_size=Decimal("0.00001"),
+    min_notional=Decimal(5),
+    maker_fee=Decimal("0.001"),
+    taker_fee=Decimal("0.001"),
+    spread_bps=1.0,
+    short=True,
+)
 _CASH, _PRICE, _SIZE = 10_000.0, 100.0, 1.0
 _MINUTE_NS = 60_000_000_000
 _DECISIONS = 4  # each timing, and what becomes of its orders
@@ -37,11 +49,9 @@ class _EveryTiming:
     """Stands in for the strategy, which must not take what is made up for a market."""
 
     def __init__(self, context: StrategyContext) -> None:
-        self._policy, self._rungs = context.policy, len(context.ladder)
+        self._rungs = len(context.ladder)
 
     def decide(self, moment: Moment) -> Action:
-        if self._policy is not None:
-            self._policy.act(moment.observation, moment.uniforms)
         return Action(moment.decision % self._rungs, moment.decision % 3)
 
 
@@ -64,7 +74,9 @@ def _trade(assembly: Assembly) -> None:
         shape = assembly.shape(normaliser.width)
         chance = random_origin(shape, 0, assembly.strategy.network, assembly.config.ppo.orthogonal_init)
         policy = serve(assembly, shape, Lineage(), chance)
-    lane = assembly.lane(normaliser.width, assembly.strategy, policy, assembly.exchange(_CASH))
+    floor = assembly.floor(normaliser.width)
+    lane = assembly.lane(floor, assembly.strategy, policy, assembly.exchange(_CASH))
+    alone = LaneGroup([lane])
     ticks = _ticks(features.warm_up + _DECISIONS, assembly.period_ns)
     index = {name: i for i, name in enumerate(features.names)}
     normal = np.zeros(normaliser.width, np.float32)
@@ -72,12 +84,26 @@ def _trade(assembly: Assembly) -> None:
     for i in range(1, len(ticks)):
         clock.find_due(ticks, i, i + 1)
         features.advance(ticks, i, i + 1)
-        lane.advance(ticks, i, i + 1)
+        alone.advance(ticks, i, i + 1)
         normaliser.update(features.values, _PRICE)
         if i >= len(ticks) - _DECISIONS:
             normaliser.apply(features.values, normal)
             number = i + _DECISIONS - len(ticks)
-            lane.decide(int(ticks["ts_ns"][i]), number, features.values, index, normal)
+            alone.decide(int(ticks["ts_ns"][i]), number, features.values, index, normal)
+    _be_asked(lane, int(ticks["ts_ns"][-1]))
+
+
+def _be_asked(lane: Lane, ts_ns: int) -> None:
+    """What happens only where somebody is to be asked, a venue speaks, or a past is lived through once more."""
+    lane.guard = lambda: None
+    lane.flatten(ts_ns)
+    lane.cancel_all(ts_ns)
+    lane.hear(Rejected(0, ts_ns, ""))
+    lane.follow_up(ts_ns)
+    order = Proposal(1, _SIZE, _PRICE)
+    lane.gate.mark(ts_ns, _CASH)
+    lane.gate.record(order, ts_ns)
+    lane.gate.check(order, OrderFacts(ts_ns, ts_ns, _PRICE, 0.0, _CASH, 0.0, 0.0))
 
 
 def _ticks(n: int, period_ns: int) -> Ticks:

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from ztb.config import Config
 from ztb.errors import ConfigError
-from ztb.learning.candidate_evaluation import CandidateEvaluation, CandidateEvaluationConfig, first_serving
+from ztb.learning.candidate_evaluation import CandidateEvaluation, CandidateEvaluationConfig
+from ztb.learning.gate.candidate import Candidate
 from ztb.learning.generations import Lineage, ServedPolicy
 from ztb.learning.online import OnlineLearner
 from ztb.learning.process.settings import Care, LearnerSettings
@@ -161,7 +162,7 @@ def _inline(
     recent = recent_rollouts(assembly, settings)
     learner = online_learner(assembly, settings, origin, recent, made)
     contest = _contest(assembly.config, settings.contest.schema if settings.contest else "")
-    gate = CandidateEvaluation(contest, recent, settings.shape, settings.seed, first_serving(origin.weights))
+    gate = CandidateEvaluation(contest, recent, settings.shape, settings.seed, Candidate(0, origin.weights))
     return InlineLearning(promotion, learner, gate, guide, (settings.ppo, *settings.profiles))
 
 
@@ -177,7 +178,7 @@ def in_a_process(
     """Learning in a process that is started by `begin`."""
     first = first_state(origin.updater_state, origin.weights, made)
     process = LearnerProcess(settings, first, care, time.monotonic)
-    process.serve(first_serving(origin.weights))
+    process.serve(Candidate(0, origin.weights))
     every = settings.online.update_every_decisions
     learning = ProcessLearning(
         promotion, process, every, care.watch_every_s, time.monotonic, pace, guide, origin.updater_state

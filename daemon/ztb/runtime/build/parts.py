@@ -81,12 +81,20 @@ def open_parts(context: RunContext) -> SessionParts:
     learning, limit_gb = learner.learning, assembly.config.limits.max_memory_gb
     experts = lanes.experts()
     engine = Engine(
-        features, normaliser, assembly.clock(), live, lanes.shadows(frozen=experts is None), books, learning,
-        assembly.instrument.symbol, context.trade_from_ns,
-        MemoryGuard(limit_gb, learning.relief, lambda: resident_bytes(learning.process_ids)), experts,
-    )  # fmt: skip
+        features=features,
+        normaliser=normaliser,
+        clock=assembly.clock(),
+        live=live,
+        shadows=lanes.shadows(frozen=experts is None),
+        books=books,
+        learning=learning,
+        symbol=assembly.instrument.symbol,
+        trade_from_ns=context.trade_from_ns,
+        watch=MemoryGuard(limit_gb, learning.relief, lambda: resident_bytes(learning.process_ids)),
+        experts=experts,
+    )
     _resume(context, journal, engine)
-    return SessionParts(opening, journal, books, learner, engine)
+    return SessionParts(opening=opening, journal=journal, books=books, learner=learner, engine=engine)
 
 
 def _write_manifest(context: RunContext, features: tuple[str, ...]) -> None:
@@ -166,20 +174,20 @@ class _Lanes:
         self._context = context
         self._assembly: Assembly = context.assembly
         self._opening = opening
-        self._size = feature_size
+        self._floor = context.assembly.floor(feature_size)
         self._learner = learner
 
     def live(self, books: Bookkeeper) -> Lane:
         """The account's own."""
         broker = self._context.broker or self._exchange()
-        return self._assembly.lane(self._size, self._assembly.strategy, self._learner.policy, broker, books)
+        return self._assembly.lane(self._floor, self._assembly.strategy, self._learner.policy, broker, books)
 
     def shadows(self, frozen: bool) -> dict[str, Lane]:
         """`hold`, and, where it is wanted, generation 0 that never learns."""
         assembly, policy = self._assembly, self._learner.frozen
-        lanes = {"hold": assembly.lane(self._size, hold_strategy(), None, self._exchange("hold"))}
+        lanes = {"hold": assembly.lane(self._floor, hold_strategy(), None, self._exchange("hold"))}
         if frozen and policy is not None:
-            lanes["frozen"] = assembly.lane(self._size, assembly.strategy, policy, self._exchange("frozen"))
+            lanes["frozen"] = assembly.lane(self._floor, assembly.strategy, policy, self._exchange("frozen"))
         return lanes
 
     def _exchange(self, shadow: str = "") -> PaperExchange:
@@ -190,9 +198,8 @@ class _Lanes:
 
     def experts(self) -> Experts | None:
         """Who trades beside the account and leads it; None where the strategy itself trades it."""
-        assembly, policy, origin, past = (
-            self._assembly, self._learner.policy, self._learner.origin, self._context.past,
-        )  # fmt: skip
+        assembly, past = self._assembly, self._context.past
+        policy, origin = self._learner.policy, self._learner.origin
         if policy is None or origin is None or not assembly.allocates:
             return None
         told = past.allocations if past is not None else {}
@@ -219,7 +226,7 @@ class _Lanes:
         lanes: dict[str, Lane] = {}
         for file in assembly.rules():
             exchange = assembly.exchange(equities.get(file.name, self._opening.equity))
-            lanes[file.name] = assembly.lane(self._size, file, None, exchange, limits=limits)
+            lanes[file.name] = assembly.lane(self._floor, file, None, exchange, limits=limits)
         return lanes
 
     def _of_generation(self, info: GenerationInfo, cash: float) -> Lane:
@@ -227,11 +234,11 @@ class _Lanes:
         assert policy is not None
         served = ServedPolicy(policy.shape, info, assembly.config.strategy.sample, policy.make)
         limits = unbounded(assembly.config.risk)
-        return assembly.lane(self._size, assembly.strategy, served, assembly.exchange(cash), limits=limits)
+        return assembly.lane(self._floor, assembly.strategy, served, assembly.exchange(cash), limits=limits)
 
     def _like_the_account(self, cash: float) -> Lane:
         exchange = self._assembly.exchange(cash)
-        return self._assembly.lane(self._size, self._assembly.strategy, self._learner.policy, exchange)
+        return self._assembly.lane(self._floor, self._assembly.strategy, self._learner.policy, exchange)
 
 
 def _resume(context: RunContext, journal: Journal, engine: Engine) -> None:

@@ -74,7 +74,7 @@ def limits_of(session: Session) -> tuple[LimitUse, ...]:
         LimitUse("exposure", exposure, limits.max_exposure),
         LimitUse("daily_loss_fraction", max(0.0, lost), limits.max_daily_loss_fraction),
         LimitUse("drawdown_fraction", max(0.0, fallen), limits.max_drawdown_fraction),
-        LimitUse("orders_per_minute", len(memory.recent_orders_ns), limits.max_orders_per_minute),
+        LimitUse("orders_per_minute", memory.orders_this_minute, limits.max_orders_per_minute),
         LimitUse("orders_per_day", memory.orders_today, limits.max_orders_per_day),
     )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import cast
 
+import msgspec
 import numpy as np
 
 from ztb.config import MarketSection, config_hash
@@ -85,7 +86,16 @@ async def live_daemon(
     arming = _armed(request, past, clock, environment)
     market = await open_market(request, clock, broadcast.warn)
     try:
-        return await _connected(request, options, clock, environment, broadcast, market, past, arming)
+        return await _connected(
+            request=request,
+            options=options,
+            clock=clock,
+            environment=environment,
+            broadcast=broadcast,
+            market=market,
+            past=past,
+            arming=arming,
+        )
     except BaseException:
         await market.source.rest.close()
         raise
@@ -102,18 +112,21 @@ def _armed(
     fault = fault_of(arming, account, config_hash(request.config), code_version(), lineage, now_ns)
     require_armed(fault, folder)
     given = cast(Arming, arming)
-    started = Arming(
-        given.account, given.limit_quote, given.config_hash, given.code_version, given.weights_sha256,
-        given.expires_ns, given.started_ns or now_ns,
-    )  # fmt: skip
+    started = msgspec.structs.replace(given, started_ns=given.started_ns or now_ns)
     write_arming(folder, started)
     return started
 
 
 async def _connected(
-    request: TradingRequest, options: DaemonOptions, clock: Clock, environment: Mapping[str, str],
-    broadcast: Broadcast, market: LiveMarket, past: Past | None, arming: Arming,
-) -> Daemon:  # fmt: skip
+    request: TradingRequest,
+    options: DaemonOptions,
+    clock: Clock,
+    environment: Mapping[str, str],
+    broadcast: Broadcast,
+    market: LiveMarket,
+    past: Past | None,
+    arming: Arming,
+) -> Daemon:
     context = market_context("live", request, market, clock.now_ns(), past, broadcast)
     venue = _venue(request, clock, environment, market, client_prefix(context.run_id))
     try:
@@ -129,7 +142,15 @@ async def _connected(
         fills = {booked.fill.fill_id for booked in past.booked}
         venue.broker.resume(past.open_orders, past.client_ids, fills)
     since_ns = past.unsettled_ns if past and past.opening else clock.now_ns()
-    account = VenueAccount(session, request, venue, clock, environment, since_ns, rights_known)
+    account = VenueAccount(
+        session=session,
+        request=request,
+        venue=venue,
+        clock=clock,
+        environment=environment,
+        since_ns=since_ns,
+        rights_known=rights_known,
+    )
     watch = MarketWatch(session, market, clock)
     return Daemon(session, market.source, clock, options, components=[watch], account=account)
 
@@ -246,11 +267,11 @@ class VenueAccount(AccountKeeper):
         self._memory.holds.add(NOT_RECONCILED)
         venue.broker.connect(
             BrokerCallbacks(
-                session.journal.durable,
-                self._stopped,
-                lane.collect,
-                lambda: session.record_external_event(COLLECTED),
-                session.context.broadcast.warn,
+                durable=session.journal.durable,
+                stopped=self._stopped,
+                heard=lane.collect,
+                collecting=lambda: session.record_external_event(COLLECTED),
+                warn=session.context.broadcast.warn,
             )
         )
 

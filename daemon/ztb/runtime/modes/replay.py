@@ -161,9 +161,13 @@ class Replay(Session):
         """What it has seen the results of."""
         progress = self.engine.progress
         return Look(
-            self.history.content_digest, progress.trade_first_ts_ns or progress.first_ts_ns, progress.last_ts_ns,
-            "replay", self.run_id, str(self.directory.path),
-        )  # fmt: skip
+            data=self.history.content_digest,
+            first_ns=progress.trade_first_ts_ns or progress.first_ts_ns,
+            last_ns=progress.last_ts_ns,
+            kind="replay",
+            key=self.run_id,
+            run=str(self.directory.path),
+        )
 
     @property
     def dropped(self) -> int:

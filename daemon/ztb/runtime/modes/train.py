@@ -8,11 +8,12 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from ztb.config import Config, config_hash, recorded_config
-from ztb.errors import ConfigError, DataError, NonFiniteError, ResourceError, StrategyError, UsageError
+from ztb.errors import ConfigError, DataError, ResourceError, UsageError
 from ztb.learning.pretrain import begin_training
 from ztb.learning.regime import ScheduledOptions, guided
 from ztb.learning.service.initial_policy import CHECKPOINT_NAME
@@ -157,17 +158,23 @@ class TrainingRun:
         if not self.assembly.strategy.learns:
             raise ConfigError(f"strategy {config.strategy.name!r} learns nothing: train one that does")
         ticks = ticks_before(self.history, None)
+        held_out_ns = int(ticks["ts_ns"][-1]) - request.validation_ns + 1 if request.validation_ns else None
         settings = replace(
-            training_settings(self.assembly), updates=request.updates, patience=request.patience,
+            training_settings(self.assembly),
+            updates=request.updates,
+            patience=request.patience,
             device=request.device,
-            validation_from_ns=int(ticks["ts_ns"][-1]) - request.validation_ns + 1 if request.validation_ns else None,
-        )  # fmt: skip
+            validation_from_ns=held_out_ns,
+        )
         self.training, parts, self._normaliser = begin_training(ticks, instrument, settings, request.seed)
         self._spans = {
-            name: {"decisions": part.decisions, "first_ts": int(part.shared.times_ns[0]),
-                   "last_ts": int(part.shared.times_ns[-1])}
+            name: {
+                "decisions": part.decisions,
+                "first_ts": int(part.shared.times_ns[0]),
+                "last_ts": int(part.shared.times_ns[-1]),
+            }
             for name, part in zip(("trained_on", "held_out"), parts, strict=True)
-        }  # fmt: skip
+        }
         self._manager = CheckpointManager(directory.checkpoints, config.checkpoint.max_generations)
         self._schema = self.assembly.features().schema_hash
         self._relief = TrainingRelief(self.training, config.limits.max_memory_gb, time.sleep)
@@ -211,18 +218,11 @@ class TrainingRun:
         training, every = self.training, self.request.config.checkpoint.interval_updates
         began = time.monotonic()
         with background_saver() as saver:
-            while not training.over and not stop():
-                try:
-                    point = training.update()
-                except (StrategyError, NonFiniteError):
-                    if training.updates:
-                        self._save(saver)
-                    raise
+            save = partial(self._save, saver)
+            for point in training.run(stop, save, every):
                 on_update(self._progress(point, time.monotonic() - began))
-                if training.updates % every == 0:
-                    self._save(saver)
-                self._relief(lambda: self._save(saver))
-            self._save(saver)
+                self._relief(save)
+            save()
         return training.over
 
     @property
@@ -233,9 +233,15 @@ class TrainingRun:
         speed = (point.steps - self._steps_before) / seconds
         best = self.training.best.validation
         return TrainingProgress(
-            point.steps, self.total_steps, point.update, speed, math.nan, math.nan, point.stats,
-            best if math.isfinite(best) else None,
-        )  # fmt: skip
+            steps=point.steps,
+            total_steps=self.total_steps,
+            updates=point.update,
+            steps_per_s=speed,
+            mean_return=math.nan,
+            mean_length=math.nan,
+            stats=point.stats,
+            validation=best if math.isfinite(best) else None,
+        )
 
     @property
     def total_steps(self) -> int:
@@ -314,9 +320,13 @@ class TrainingRun:
         asked = json.dumps(self.request.manifest() | {"data": self.history.digest}, sort_keys=True)
         key = hashlib.sha256(f"{asked}\n{code_version()}".encode()).hexdigest()[:32]
         return Look(
-            self.history.content_digest, self._spans["trained_on"]["first_ts"], self._spans["held_out"]["last_ts"],
-            "train", key, str(self.directory.path),
-        )  # fmt: skip
+            data=self.history.content_digest,
+            first_ns=self._spans["trained_on"]["first_ts"],
+            last_ns=self._spans["held_out"]["last_ts"],
+            kind="train",
+            key=key,
+            run=str(self.directory.path),
+        )
 
     def close(self) -> None:
         """Give the checkpoints' lock back."""

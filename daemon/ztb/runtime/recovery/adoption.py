@@ -29,8 +29,7 @@ def adopt(adoption: Adoption, engine: Engine) -> None:
     lane, exact, value = engine.live, engine.books.account, adoption.value
     exact.adopt(adoption.cash, adoption.position)
     enter(adoption, lane.broker.account, exact.position)
-    lane.gate.memory.day_start_equity += value
-    lane.gate.memory.peak_equity += value
+    lane.gate.memory.adopted(value)
     for shadow in engine.shadows.values():
         shadow.broker.account["cash"] += value
     engine.adopted(value)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ztb.execution.order_states import OrderProgress, OrderState
 from ztb.execution.orders import Filled, OpenOrder, OrderRequest, OrderType, TimeInForce
-from ztb.execution.risk import Proposal, RiskGate
+from ztb.execution.risk_gate import Proposal, RiskGate
 from ztb.ledger.bookkeeper import BASE_FEE
 from ztb.ledger.capital import OPENING, Adoption, Opening
 from ztb.ledger.journal import JournalReader

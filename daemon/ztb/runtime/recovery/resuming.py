@@ -7,7 +7,7 @@ from dataclasses import replace
 import msgspec
 
 from ztb.errors import ConfigError, ZtbError
-from ztb.execution.booking import book, hold, show_price
+from ztb.execution.booking import book, hold
 from ztb.execution.orders import Cancelled, OpenOrder
 from ztb.execution.paper import PaperExchange
 from ztb.learning.generations import Descent, GenerationInfo, Lineage
@@ -64,7 +64,7 @@ def resume(engine: Engine, past: Past) -> None:
     remember_risk(past, lane.gate, float(instrument.lot_size))
     if past.marks.last is not None:
         account["peak_equity"] = engine.progress.peak
-        show_price(lane.broker.view, past.last_ts_ns, past.marks.last.mid)
+        lane.remember_price(past.last_ts_ns, past.marks.last.mid)
 
 
 def resume_paper(engine: Engine, past: Past, adopt: bool) -> None:
@@ -79,7 +79,7 @@ def resume_paper(engine: Engine, past: Past, adopt: bool) -> None:
     broker.resume(books.account.lots, max(fills, default=0))
     for order in past.open_orders:
         if not adopt:
-            books.event(Cancelled(order.order_id, past.last_ts_ns, order.remaining_lots), order.request)
+            books.event(Cancelled(order.order_id, past.last_ts_ns, order.remaining_lots), order.side)
     left = [
         msgspec.structs.replace(order.request, lots=order.remaining_lots)
         for order in past.open_orders

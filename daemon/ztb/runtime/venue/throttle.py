@@ -9,7 +9,7 @@ Also here: connections kept open, so that an order pays for no handshake.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -26,7 +26,7 @@ _is_order: ContextVar[bool] = ContextVar("is_order", default=False)
 
 
 @contextmanager
-def as_order() -> Iterator[None]:
+def as_order() -> Generator[None]:
     """What is asked of the venue in this context counts as an order or a cancel."""
     token = _is_order.set(True)
     try:

@@ -114,6 +114,11 @@ class ServingPolicy:
         )
         return PolicyDecision(tuple(self._actions.tolist()), logprob, value)
 
+    @property
+    def parameters(self) -> NDArray[np.float32]:
+        """(P,) of the network that serves, see `weights.flatten`."""
+        return self._parameters
+
     def probabilities(self, observation: NDArray[np.float32]) -> list[NDArray[np.float64]]:
         """The probability of each action of each head."""
         self._see(observation)

@@ -77,7 +77,7 @@ class Adam:
 
     @property
     def sound(self) -> bool:
-        """Whether all moments are finite."""
+        """True if all moments are finite."""
         return bool(torch.isfinite(self._mean).all()) and bool(torch.isfinite(self._square).all())
 
     def begin(self) -> None:

@@ -52,9 +52,9 @@ class PPOOptions:
 
     # The loss: policy - entropy_coef * entropy + value_coef * value (detail 10).
     clip_range: float = 0.2
-    """How far the probability ratio may leave 1 before its gradient stops (detail 8)."""
+    """Distance that the probability ratio may leave 1 by before its gradient stops (detail 8)."""
     clip_value: float | None = None
-    """How far the value may move from the rollout's before its gradient stops (detail 9); None: freely."""
+    """Distance that the value may move from the rollout's before its gradient stops (detail 9); None: freely."""
     entropy_coef: float = 0.0
     """Weight of the entropy bonus, which keeps exploration alive."""
     value_coef: float = 0.5
@@ -117,11 +117,11 @@ class PPOConfig(PPOOptions):
     normalize_observations: bool = False
     """Running mean 0 and standard deviation 1 of each number observed (detail 28)."""
     clip_observations: float = 10.0
-    """Where normalised observations are cut off, in standard deviations (detail 29); inf: nowhere."""
+    """Bound of normalised observations, in standard deviations (detail 29); inf: none."""
     normalize_rewards: bool = True
     """Divide rewards by the running standard deviation of the discounted return (detail 30)."""
     clip_rewards: float = 10.0
-    """Where normalised rewards are cut off (detail 31); inf: nowhere."""
+    """Bound of normalised rewards (detail 31); inf: none."""
     log_std: float = 0.0
     """Continuous actions: where the log standard deviation starts, in units of half the action's range."""
     squash_actions: bool = False

@@ -77,7 +77,7 @@ def _encode_environment(env: Any) -> dict[str, Any]:
 
 
 def _decode(state: dict[str, Any], current: Any) -> Any:
-    """What `state` stands for; environments and what never changes are kept, as `current` has them."""
+    """The value that `state` stands for; environments and what never changes are kept, as `current` has them."""
     match state:
         case {"array": value}:
             return np.array(value)

@@ -45,7 +45,7 @@ def _rows(array: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def unsound(state: object) -> str:
-    """Where in `state` (dicts, lists, numbers, numpy arrays) a number is not finite; "" where all are."""
+    """The first place of a number in `state` (dicts, lists, numbers, numpy arrays) that is not finite; "" for none."""
     return next(_places(state, ""), "")
 
 

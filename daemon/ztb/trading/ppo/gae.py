@@ -24,18 +24,18 @@ def estimate(
     """Advantages (T, N) float32 of a rollout's arrays, 0 where masked; sums in float64."""
     steps, envs = rewards.shape
     for n in range(envs):
-        carried = 0.0
+        advantage = 0.0
         for back in range(steps):
             t = steps - 1 - back
             end = terminated[t, n] or truncated[t, n]
-            following = next_values[t, n] if truncated[t, n] or t == steps - 1 else values[t + 1, n]
+            next_value = next_values[t, n] if truncated[t, n] or t == steps - 1 else values[t + 1, n]
             if terminated[t, n]:
-                following = np.float32(0.0)
-            delta = np.float64(rewards[t, n]) + gamma * np.float64(following) - np.float64(values[t, n])
-            carried = delta if end else delta + gamma * gae_lambda * carried
+                next_value = np.float32(0.0)
+            delta = np.float64(rewards[t, n]) + gamma * np.float64(next_value) - np.float64(values[t, n])
+            advantage = delta if end else delta + gamma * gae_lambda * advantage
             if not mask[t, n]:
-                carried = 0.0
-            advantages[t, n] = carried
+                advantage = 0.0
+            advantages[t, n] = advantage
 
 
 def advantages_of(rollout: Rollout, gamma: float, gae_lambda: float) -> NDArray[np.float32]:

@@ -1,8 +1,9 @@
 """PPO's loss on a minibatch and its gradient with respect to the network's outputs, written out. No torch.
 
 loss = mean(-min(A r, A clip(r, 1 - c, 1 + c))) - entropy_coef * mean(H) + value_coef * mean((V - R)²),
-Schulman et al. 2017, equations 7 and 9; r is the ratio of new to old probability, A the advantage, R the
-value's target, H the entropy. In float64, on outputs (A + 1, B): a row for each of the policy's, then one of values.
+the clipped surrogate objective of Schulman et al. 2017, equations 7 and 9; r is the ratio of new to old probability,
+A the advantage, R the value's target, H the entropy. In float64, on outputs (A + 1, B): a row for each of the
+policy's, then one of values.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ztb.trading.policy.weights import NetworkShape
 from ztb.trading.ppo.config import PPOOptions
 from ztb.utils.kernel import kernel
 
-# Columns of `known` (S, 4): what the rollout knows of each transition. RETURN: what its value should have been.
+# Columns of `known` (S, 4), a rollout's figures of each transition. RETURN: the value's target.
 LOGPROB, ADVANTAGE, RETURN, VALUE = range(4)
 # The figures of a minibatch, means over it.
 POLICY_LOSS, VALUE_LOSS, ENTROPY, APPROX_KL, CLIP_FRACTION = range(5)
@@ -57,7 +58,7 @@ def advantage_scale(known: np.ndarray, indices: np.ndarray, normalize: float) ->
 
 
 @kernel
-def _value_error(value: float, target: float, old: float, limit: float) -> tuple[float, float]:
+def _value_loss(value: float, target: float, old: float, limit: float) -> tuple[float, float]:
     """(squared error, its half gradient by the value); past `limit` from `old` (detail 9) the larger counts."""
     error = value - target
     clipped = old + min(max(value - old, -limit), limit) - target
@@ -67,7 +68,7 @@ def _value_error(value: float, target: float, old: float, limit: float) -> tuple
 
 
 @kernel
-def _transition(
+def _policy_and_value_loss(
     value: float,
     known: np.ndarray,
     advantage: float,
@@ -82,19 +83,19 @@ def _transition(
     Divergence".
     """
     clip = options[_CLIP]
-    free = advantage * ratio
-    bounded = advantage * min(max(ratio, 1.0 - clip), 1.0 + clip)
+    surrogate = advantage * ratio
+    clipped = advantage * min(max(ratio, 1.0 - clip), 1.0 + clip)
     old, target = np.float64(known[VALUE]), np.float64(known[RETURN])
-    squared, error = _value_error(value, target, old, options[_CLIP_VALUE])
-    figures[POLICY_LOSS] -= min(free, bounded)
+    squared, error = _value_loss(value, target, old, options[_CLIP_VALUE])
+    figures[POLICY_LOSS] -= min(surrogate, clipped)
     figures[VALUE_LOSS] += squared
     figures[APPROX_KL] += ratio - 1.0 - log_ratio
     figures[CLIP_FRACTION] += 1.0 if abs(ratio - 1.0) > clip else 0.0
-    return -free if free <= bounded else 0.0, 2.0 * options[_VALUE_COEF] * error
+    return -surrogate if surrogate <= clipped else 0.0, 2.0 * options[_VALUE_COEF] * error
 
 
 @kernel
-def _transitions(
+def _clipped_surrogate(
     values: np.ndarray,
     indices: np.ndarray,
     known: np.ndarray,
@@ -117,7 +118,7 @@ def _transitions(
     for b in range(count):
         transition, value = known[indices[b]], np.float64(values[b])
         advantage = (transition[ADVANTAGE] - mean) * scale
-        by_logprob, by_value = _transition(
+        by_logprob, by_value = _policy_and_value_loss(
             value, transition, advantage, logprobs[b], ratios[b], options, figures
         )
         logprobs[b] = by_logprob * share
@@ -151,7 +152,7 @@ def categorical_loss(
             logprobs[b] += outputs[start + actions[indices[b], head], b] - norms[head, b]
             entropy[b] += entropies[head, b]
         start = stop
-    _transitions(outputs[last], indices, known, logprobs, entropy, options, gradient[last], figures)
+    _clipped_surrogate(outputs[last], indices, known, logprobs, entropy, options, gradient[last], figures)
     by_entropy, start = -options[_ENTROPY_COEF] / count, 0
     for head in range(heads.shape[0]):
         for a in range(start, start + heads[head]):
@@ -188,7 +189,7 @@ def gaussian_loss(
             deviations[a, b] = (actions[indices[b], a] - outputs[a, b]) * precisions[a]
             logprobs[b] -= 0.5 * deviations[a, b] * deviations[a, b] + log_std[a] + _HALF_LOG_2PI
     entropies = np.full(count, np.float64(log_std.sum()) + (0.5 + _HALF_LOG_2PI) * last)
-    _transitions(outputs[last], indices, known, logprobs, entropies, options, gradient[last], figures)
+    _clipped_surrogate(outputs[last], indices, known, logprobs, entropies, options, gradient[last], figures)
     log_std_gradient[:] = -options[_ENTROPY_COEF]
     for a in range(last):
         for b in range(count):

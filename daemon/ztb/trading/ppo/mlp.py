@@ -1,7 +1,8 @@
 """The shipped kind of network, as it learns: one or two towers of tanh layers, gradients by formulas written out.
 
 Two towers of the same widths are a stack: one batched product is a layer of both. All buffers, and the views of them
-that BLAS and the kernels take, are made once for each size of a minibatch.
+that BLAS and the kernels take, are made once for each size of a minibatch. Only here is back-propagation written by
+hand, for speed; `tests/trading/ppo/test_ppo_mlp.py` holds it to autograd.
 
 Also here: buffers by the size of a minibatch, made once and kept: as many sizes as an update has, not as a life of
 updates.
@@ -28,7 +29,7 @@ _MOST = 8  # an update's minibatches have two sizes, and others where memory run
 
 
 class BufferCache(Generic[_T]):
-    """What `make` made for a size; of the sizes those that were asked for last stay."""
+    """Objects made by `make`, one for each size; those of the sizes asked for last are kept."""
 
     def __init__(self, make: Callable[[int], _T]) -> None:
         self._make = make
@@ -160,7 +161,7 @@ class _Workspace:
 
 
 def _tower_sizes(shape: NetworkShape) -> list[int]:
-    """How many parameters each tower has; they lie one tower after the other in the flat vector."""
+    """Parameters of each tower; they lie one tower after the other in the flat vector."""
     return [sum((inputs + 1) * outputs for inputs, outputs in pairwise(sizes)) for _, sizes in shape.towers()]
 
 

@@ -1,4 +1,4 @@
-"""What training shows: a bar on a terminal, TensorBoard scalars under the names stable-baselines3 uses."""
+"""Displays of training: a bar on a terminal, TensorBoard scalars under the names stable-baselines3 uses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ztb.trading.ppo.rollout import UpdateStats
 
 @dataclass(frozen=True, slots=True)
 class TrainingProgress:
-    """Where training stands after an update."""
+    """The state of training after an update, in figures."""
 
     steps: int
     total_steps: int

@@ -15,7 +15,7 @@ _VARIABLE = "ZTB_CHECKPOINT_INTERVAL"
 
 
 class Checkpoints(Protocol):
-    """What is asked of a CheckpointManager."""
+    """The part of CheckpointManager that training uses."""
 
     def save_async(self, state: dict[str, Any], name: str) -> Coroutine[Any, Any, object]:
         """Durable when awaited."""

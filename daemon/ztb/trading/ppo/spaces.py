@@ -13,7 +13,7 @@ from ztb.errors import ConfigError
 
 
 class Actions(Protocol):
-    """How the network's actions become those of `env.step`."""
+    """Conversion of the network's actions to those of `env.step`."""
 
     @property
     def heads(self) -> tuple[int, ...]:
@@ -22,7 +22,7 @@ class Actions(Protocol):
 
     @property
     def continuous(self) -> int:
-        """How many Gaussian actions."""
+        """Number of Gaussian actions."""
         ...
 
     def to_env(self, actions: NDArray[Any]) -> NDArray[Any]:
@@ -96,7 +96,7 @@ def actions_of(space: gym.Space[Any], squash: bool = False) -> Actions:
 
 
 def observation_size(space: gym.Space[Any]) -> int:
-    """How many numbers an observation has. ConfigError: not a Box."""
+    """The count of numbers in an observation. ConfigError: not a Box."""
     if not isinstance(space, gym.spaces.Box):
         raise ConfigError(
             f"environment: observations {space} are no Box; wrap it, e.g. in FlattenObservation"

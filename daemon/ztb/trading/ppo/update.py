@@ -1,11 +1,13 @@
-"""The PPO update: a rollout in, better weights out. Single-threaded, the same bits in every process.
+"""The PPO update: a rollout in, better weights out (Schulman et al. 2017, algorithm 1).
 
-Also here: which transitions go together into a gradient step: a random partition of a rollout's.
+For each of K epochs, for each minibatch: the network's outputs, the clipped surrogate objective with its gradient by
+those outputs (`losses`), back-propagation (`mlp`), and a step of Adam (`adam`). Single-threaded: the same bits in
+every process.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,64 +28,35 @@ from ztb.trading.ppo.losses import (
     CLIP_FRACTION,
     ENTROPY,
     POLICY_LOSS,
+    RETURN,
+    VALUE,
     VALUE_LOSS,
     loss_of,
 )
 from ztb.trading.ppo.mlp import BufferCache, MlpNetwork
-from ztb.trading.ppo.rollout import Rollout, UpdateStats
-from ztb.utils.kernel import kernel
+from ztb.trading.ppo.rollout import Rollout, UpdateStats, minibatches
 
 
-@kernel
-def _partition(indices: np.ndarray, parts: int, draws: np.ndarray, grouped: np.ndarray) -> None:
-    """`indices` (S,) into `grouped` (S,), part after part, each in order; `draws` (S,) are uniform in [0, 1).
-
-    Labels of parts are shuffled (Durstenfeld 1964, algorithm 235), and the indices counted out by them.
-    """
-    count = indices.shape[0]
-    labels, places = np.arange(count) % parts, np.zeros(parts, np.int64)
-    for k in range(count - 1, 0, -1):
-        other = int(draws[k] * (k + 1))
-        labels[k], labels[other] = labels[other], labels[k]
-    for part in range(1, parts):
-        places[part] = places[part - 1] + count // parts + (1 if part <= count % parts else 0)
-    for k in range(count):
-        part = labels[k]
-        grouped[places[part]] = indices[k]
-        places[part] += 1
-
-
-def minibatches(
-    indices: NDArray[np.int64], size: int, generator: np.random.Generator
-) -> list[NDArray[np.int64]]:
-    """A random partition of `indices` into as few equal parts as have at most `size`, give or take one.
-
-    Each part is in order, which memory is read fastest in.
-    """
-    parts = -(-indices.size // size)
-    grouped = np.empty_like(indices)
-    _partition(indices, parts, generator.random(indices.size), grouped)
-    return np.array_split(grouped, parts)
-
-
-@dataclass(slots=True)
-class _Samples:
+@dataclass(frozen=True, slots=True)
+class _Batch:
     """A rollout, flat: S transitions. The observations are on the network's device, the rest is not."""
 
     observations: Tensor
     """(S, D)"""
     actions: NDArray[np.int64] | NDArray[np.float32]
-    """(S, H)"""
+    """(S, H) or (S, A)"""
     known: NDArray[np.float32]
-    """(S, 4): log-probs, advantages, returns, values."""
+    """(S, 4): log-probs, advantages, returns, values, in the order of `losses`."""
+    indices: NDArray[np.int64]
+    """The transitions that may be trained on."""
 
 
 @dataclass(slots=True)
-class _Progress:
-    """Sums over the minibatches of one update; the last one's figures."""
+class _Sums:
+    """Sums over the minibatches of one update, and the last one's figures."""
 
-    figures: NDArray[np.float64]
-    last: NDArray[np.float64]
+    figures: NDArray[np.float64] = field(default_factory=lambda: np.zeros(5))
+    last: NDArray[np.float64] = field(default_factory=lambda: np.zeros(5))
     grad_norm: float = 0.0
     minibatches: int = 0
     epochs: int = 0
@@ -110,15 +83,9 @@ class PPOUpdater:
             ModuleNetwork(module, device) if module else MlpNetwork(shape, weights, device)
         )
         self._loss = loss_of(shape, config)
-        self._buffers = BufferCache(self._buffer)
-        self._adam = Adam(self.network.parameters, config.adam_epsilon)
+        self._optimizer = Adam(self.network.parameters, config.adam_epsilon)
         self._generator = np.random.Generator(np.random.PCG64(seed))
-
-    def reconfigure(self, config: PPOOptions) -> None:
-        """Learn by `config` from the next update on; what it says of the network and of rollouts changes nothing."""
-        if config != self.config:
-            self.config = config
-            self._loss = loss_of(self.shape, config)
+        self._buffers = BufferCache(self._buffer)
 
     def update(self, rollout: Rollout, remaining: float = 1.0) -> UpdateStats:
         """Learn from `rollout`; `remaining` is the share of training to come, which anneals the step size.
@@ -126,80 +93,90 @@ class PPOUpdater:
         InvariantError: nothing in the rollout may be trained on. NonFiniteError: a number in it, or one that came of
         it, is not finite; then nothing has been learnt, and `state()` is what it was.
         """
-        indices = np.flatnonzero(rollout.mask)
-        if indices.size == 0:
+        if not rollout.mask.any():
             raise InvariantError("rollout: every transition is masked; collect some that may be trained on")
         check_rollout(rollout)
         self.check()
         before = self.state()
         try:
-            return self._learn(rollout, indices, remaining)
+            with single_threaded(), torch.no_grad():
+                return self._update(rollout, remaining)
         except NonFiniteError:
             self.load_state(before)
             raise
+
+    def _update(self, rollout: Rollout, remaining: float) -> UpdateStats:
+        config = self.config
+        advantages = advantages_of(rollout, config.gamma, config.gae_lambda)
+        batch = self._flatten(rollout, advantages, returns=advantages + rollout.values)
+        learning_rate = config.learning_rate * (remaining if config.anneal_learning_rate else 1.0)
+        sums = _Sums()
+        while sums.epochs < config.epochs and not sums.stopped:
+            sums.epochs += 1
+            for minibatch in minibatches(batch.indices, config.minibatch_size, self._generator):
+                if not self._step(batch, minibatch, learning_rate, sums):
+                    break
+        if not (np.isfinite(sums.figures).all() and np.isfinite(sums.last).all()):
+            raise NonFiniteError("loss", "the loss of a minibatch is not finite")
+        self.check()
+        return _stats(sums, batch, learning_rate)
+
+    def _step(self, batch: _Batch, minibatch: NDArray[np.int64], learning_rate: float, sums: _Sums) -> bool:
+        """One gradient step; False, and none taken, where the divergence has grown too large."""
+        network, target_kl = self.network, self.config.target_kl
+        outputs, log_std = network.forward(self._rows(batch.observations, minibatch)), network.log_std()
+        gradient, sums.last, by_log_std = self._loss(
+            outputs.cpu().numpy(),
+            indices=minibatch,
+            actions=batch.actions,
+            known=batch.known,
+            log_std=log_std.cpu().numpy(),
+        )
+        if target_kl is not None and sums.last[APPROX_KL] > 1.5 * target_kl:
+            sums.stopped = True
+            return False
+        network.backward(torch.from_numpy(gradient).to(self._device), torch.from_numpy(by_log_std))
+        sums.grad_norm += self._optimizer.step(network.gradients, learning_rate, self.config.max_grad_norm)
+        sums.figures += sums.last
+        sums.minibatches += 1
+        return True
+
+    def _flatten(
+        self, rollout: Rollout, advantages: NDArray[np.float32], returns: NDArray[np.float32]
+    ) -> _Batch:
+        """NonFiniteError: a return to be trained on is not finite."""
+        indices = np.flatnonzero(rollout.mask)
+        if not np.isfinite(returns.ravel()[indices]).all():
+            raise NonFiniteError("value", "the value's target of a transition is not finite")
+        parts = (rollout.logprobs, advantages, returns, rollout.values)
+        observations = rollout.observations.reshape(-1, rollout.observations.shape[2])
+        return _Batch(
+            observations=torch.from_numpy(observations).to(self._device),
+            actions=rollout.actions.reshape(-1, rollout.actions.shape[2]),
+            known=np.stack([part.ravel() for part in parts], axis=1),
+            indices=indices,
+        )
+
+    def _rows(self, observations: Tensor, indices: NDArray[np.int64]) -> Tensor:
+        """The rows `indices` of `observations` (S, D), in a buffer of this minibatch's size."""
+        rows = torch.from_numpy(indices).to(self._device)
+        return torch.index_select(observations, 0, rows, out=self._buffers.of(len(indices)))
+
+    def _buffer(self, count: int) -> Tensor:
+        return torch.empty((count, self.shape.observation_size), device=self._device)
+
+    def reconfigure(self, config: PPOOptions) -> None:
+        """Learn by `config` from the next update on; what it says of the network and of rollouts changes nothing."""
+        if config != self.config:
+            self.config = config
+            self._loss = loss_of(self.shape, config)
 
     def check(self) -> None:
         """NonFiniteError: a weight or a moment of the optimiser is not finite."""
         if not bool(torch.isfinite(self.network.parameters).all()):
             raise NonFiniteError("weights", "a weight of the network is not finite")
-        if not self._adam.sound:
+        if not self._optimizer.sound:
             raise NonFiniteError("moments", "a moment of the optimiser is not finite")
-
-    def _learn(self, rollout: Rollout, indices: NDArray[np.int64], remaining: float) -> UpdateStats:
-        with single_threaded(), torch.no_grad():
-            advantages = advantages_of(rollout, self.config.gamma, self.config.gae_lambda)
-            returns = advantages + rollout.values
-            known = returns.ravel()[indices]
-            if not np.isfinite(known).all():
-                raise NonFiniteError("value", "the value's target of a transition is not finite")
-            rate = self.config.learning_rate * (remaining if self.config.anneal_learning_rate else 1.0)
-            done = self._optimise(self._samples(rollout, advantages, returns), indices, rate)
-            if not (np.isfinite(done.figures).all() and np.isfinite(done.last).all()):
-                raise NonFiniteError("loss", "the loss of a minibatch is not finite")
-            self.check()
-        return _stats(done, explained_variance(rollout.values.ravel()[indices], known), rate)
-
-    def _samples(
-        self, rollout: Rollout, advantages: NDArray[np.float32], returns: NDArray[np.float32]
-    ) -> _Samples:
-        parts = (rollout.logprobs, advantages, returns, rollout.values)
-        known = np.stack([part.ravel() for part in parts], axis=1)
-        actions = rollout.actions.reshape(-1, rollout.actions.shape[2])
-        observations = rollout.observations.reshape(-1, rollout.observations.shape[2])
-        return _Samples(torch.from_numpy(observations).to(self._device), actions, known)
-
-    def _optimise(self, samples: _Samples, indices: NDArray[np.int64], rate: float) -> _Progress:
-        progress = _Progress(np.zeros(5), np.zeros(5))
-        while progress.epochs < self.config.epochs and not progress.stopped:
-            progress.epochs += 1
-            for part in minibatches(indices, self.config.minibatch_size, self._generator):
-                if not self._step(samples, part, rate, progress):
-                    break
-        return progress
-
-    def _step(self, samples: _Samples, indices: NDArray[np.int64], rate: float, progress: _Progress) -> bool:
-        """One gradient step; False, and none taken, where the divergence has grown too large."""
-        network, limit = self.network, self.config.target_kl
-        seen = self._seen(samples.observations, torch.from_numpy(indices).to(self._device))
-        outputs, log_std = network.forward(seen), network.log_std()
-        gradient, progress.last, by_log_std = self._loss(
-            outputs.cpu().numpy(), indices, samples.actions, samples.known, log_std.cpu().numpy()
-        )
-        if limit is not None and progress.last[APPROX_KL] > 1.5 * limit:
-            progress.stopped = True
-            return False
-        network.backward(torch.from_numpy(gradient).to(self._device), torch.from_numpy(by_log_std))
-        progress.grad_norm += self._adam.step(network.gradients, rate, self.config.max_grad_norm)
-        progress.figures += progress.last
-        progress.minibatches += 1
-        return True
-
-    def _seen(self, observations: Tensor, indices: Tensor) -> Tensor:
-        """The rows `indices` of `observations` (S, D), in a buffer of this minibatch's size."""
-        return torch.index_select(observations, 0, indices, out=self._buffers.of(indices.shape[0]))
-
-    def _buffer(self, count: int) -> Tensor:
-        return torch.empty((count, self.shape.observation_size), device=self._device)
 
     def evaluator(self) -> Evaluator:
         """The network as it is at each call: by the serving kernels where they can reach it, else by torch."""
@@ -215,7 +192,7 @@ class PPOUpdater:
         """Everything that the next update depends on, copied: plain data and numpy arrays."""
         return {
             "weights": self.weights(),
-            "adam": self._adam.state(),
+            "adam": self._optimizer.state(),
             "generator": self._generator.bit_generator.state,
         }
 
@@ -223,7 +200,7 @@ class PPOUpdater:
         """Go on from `state`, bit for bit. ConfigError: it is of another network. NonFiniteError: it is not finite."""
         check_state(state["adam"], "the optimiser's state")
         self.load_weights(state["weights"])
-        self._adam.load_state(state["adam"])
+        self._optimizer.load_state(state["adam"])
         self._generator.bit_generator.state = state["generator"]
 
     def load_weights(self, weights: Weights) -> None:
@@ -234,7 +211,7 @@ class PPOUpdater:
     def begin_anew(self, weights: Weights) -> None:
         """Take over `weights` and forget the optimiser's moments; random numbers go on. Errors as of `load_state`."""
         self.load_weights(weights)
-        self._adam.begin()
+        self._optimizer.begin()
 
 
 def explained_variance(values: NDArray[np.float32], returns: NDArray[np.float32]) -> float:
@@ -243,19 +220,20 @@ def explained_variance(values: NDArray[np.float32], returns: NDArray[np.float32]
     return 1 - float(np.var(returns - values, dtype=np.float64)) / variance if variance > 0 else float("nan")
 
 
-def _stats(done: _Progress, explained: float, rate: float) -> UpdateStats:
-    count = max(1, done.minibatches)
-    figures = (done.figures / count if done.minibatches else done.last).tolist()
+def _stats(sums: _Sums, batch: _Batch, learning_rate: float) -> UpdateStats:
+    count = max(1, sums.minibatches)
+    means = (sums.figures / count if sums.minibatches else sums.last).tolist()
+    returns, values = batch.known[batch.indices, RETURN], batch.known[batch.indices, VALUE]
     return UpdateStats(
-        policy_loss=figures[POLICY_LOSS],
-        value_loss=figures[VALUE_LOSS],
-        entropy=figures[ENTROPY],
-        approx_kl=float(done.last[APPROX_KL]) if done.stopped else figures[APPROX_KL],
-        clip_fraction=figures[CLIP_FRACTION],
-        explained_variance=explained,
-        grad_norm=done.grad_norm / count,
-        learning_rate=rate,
-        epochs=done.epochs,
-        minibatches=done.minibatches,
-        stopped_by_kl=done.stopped,
+        policy_loss=means[POLICY_LOSS],
+        value_loss=means[VALUE_LOSS],
+        entropy=means[ENTROPY],
+        approx_kl=float(sums.last[APPROX_KL]) if sums.stopped else means[APPROX_KL],
+        clip_fraction=means[CLIP_FRACTION],
+        explained_variance=explained_variance(values, returns),
+        grad_norm=sums.grad_norm / count,
+        learning_rate=learning_rate,
+        epochs=sums.epochs,
+        minibatches=sums.minibatches,
+        stopped_by_kl=sums.stopped,
     )

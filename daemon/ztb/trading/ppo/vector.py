@@ -57,9 +57,9 @@ class RawStep:
     """The answer of N environments to a step; observations as the environment has them."""
 
     observations: NDArray[Any]
-    """What to act on next."""
+    """The observations to act on next."""
     final: NDArray[Any]
-    """What the step led to: the last observation of an episode that ended, else the same."""
+    """The observations that the step led to: the last observation of an episode that ended, else the same."""
     rewards: NDArray[np.float64]
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]

@@ -1,0 +1,65 @@
+"""Lanes that live and decide together, each step of all of them in one kernel call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ztb.market.ticks import Ticks
+from ztb.trading.lane import Lane
+
+
+class LaneGroup:
+    """Lanes of one floor that live and decide together."""
+
+    def __init__(self, lanes: Iterable[Lane]) -> None:
+        self._lanes = tuple(lanes)
+        self._places = np.array([lane.place for lane in self._lanes], np.int64)
+        self._on_paper = np.array([lane.place for lane in self._lanes if lane.on_paper], np.int64)
+        self._elsewhere = [lane for lane in self._lanes if not lane.on_paper]
+        self._told = [lane for lane in self._lanes if lane.told]
+        self._served = [lane for lane in self._lanes if lane.policy is not None]
+        self._asked = [lane for lane in self._lanes if lane.asked]
+        self._rewarded = [lane for lane in self._lanes if getattr(lane.strategy, "reward", None) is not None]
+
+    def advance(self, ticks: Ticks, i0: int, i1: int) -> None:
+        """Let rows [i0, i1) happen to everybody's orders."""
+        for lane in self._elsewhere:
+            lane.broker.advance(ticks, i0, i1)
+            lane.collect()
+        if len(self._on_paper):
+            self._lanes[0].floor.live(ticks, i0, i1, self._on_paper)
+        for lane in self._told:
+            lane.settle(ticks, i1)
+
+    def decide(
+        self, ts_ns: int, decision: int, raw: NDArray[np.float64], index: Mapping[str, int],
+        features: NDArray[np.float32],
+    ) -> None:  # fmt: skip
+        """Everybody observes, chooses, passes the gate, sends: see `Lane.decided`.
+
+        `raw` (F,) feature values, `features` (F,) the same normalised.
+        """
+        if not self._lanes:
+            return
+        floor = self._lanes[0].floor
+        for lane in self._served:
+            lane.serve()
+        if not floor.observe(self._places, raw, features, ts_ns, decision):
+            self._complain()
+        for lane in self._rewarded:
+            lane.reward()
+        for lane in self._asked:
+            lane.ask(raw, index)
+        floor.act(self._places)
+        for lane in self._told:
+            lane.finish_decision()
+
+    def _complain(self) -> None:
+        """StrategyError of the first rule that answered what is no choice."""
+        for lane in self._lanes:
+            floor = lane.floor
+            if lane.rule is not None and floor.choices.actions[lane.place, 0] < 0:
+                raise lane.rule.wrong(floor.decision, len(floor.ladder))
