@@ -14,6 +14,8 @@ import ztb
 from ztb.ledger.run_directory import RunDirectory
 
 LEARNS: dict[str, dict[str, Any]] = {
+    # Without costs: nothing in a random walk would be worth any.
+    "market": {"taker_fee": "0", "maker_fee": "0", "spread_bps": 0.0},
     "online": {"update_every_decisions": 64},
     "ppo": {"num_envs": 8, "num_steps": 16},
     "checkpoint": {"interval_updates": 1},
