@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -289,15 +290,16 @@ def _spread_data(arguments: list[str]) -> list[str]:
 
 def run(arguments: list[str]) -> int:
     """Run one command line; returns the exit code. Errors that ztb raises on purpose are said in one line."""
+    as_json = "--json" in arguments
     try:
         result: Any = app(_spread_data(arguments), standalone_mode=False)
     except ZtbError as error:
-        return _say(error)
+        return _say(error, as_json)
     except BaseExceptionGroup as group:
         expected = expected_error(group)
         if expected is None:
             raise
-        return _say(expected)
+        return _say(expected, as_json)
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
     except typer.Exit as leaving:
@@ -306,7 +308,7 @@ def run(arguments: list[str]) -> int:
         message = getattr(error, "format_message", None)
         if message is None:
             raise
-        return _say(UsageError(f"{message()} (see --help)"))
+        return _say(UsageError(f"{message()} (see --help)"), as_json)
     if result == _INTERRUPTED:  # typer's own answer to Ctrl-C
         return _interrupted()
     return result if isinstance(result, int) else 0
@@ -317,8 +319,13 @@ def _interrupted() -> int:
     return _INTERRUPTED
 
 
-def _say(error: ZtbError) -> int:
-    typer.echo(f"ztb: {_without_secrets(str(error))}", err=True)
+def _say(error: ZtbError, as_json: bool) -> int:
+    """A sentence for a person, and with --json an object in place of the answer, for a program."""
+    message = _without_secrets(str(error))
+    typer.echo(f"ztb: {message}", err=True)
+    if as_json:
+        told = {"ok": False, "error": type(error).__name__, "message": message, "exit_code": error.exit_code}
+        typer.echo(json.dumps(told))
     return error.exit_code
 
 

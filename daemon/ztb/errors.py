@@ -21,6 +21,10 @@ class DataError(ZtbError):
     exit_code = 3
 
 
+class NotFoundError(DataError):
+    """What was named is not there: a run, a generation, an order. The message says what is, or where to look."""
+
+
 class NonFiniteError(DataError):
     """A number is not finite where only finite ones make sense. `what` it is: an observation, a reward, a value…
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -106,9 +106,13 @@ class Stage:
 
     @asynccontextmanager
     async def running(
-        self, mode: str, seed: int = 0, from_generation: str | None = None
+        self,
+        mode: str,
+        seed: int = 0,
+        from_generation: str | None = None,
+        watch: Callable[[Daemon], None] = lambda _daemon: None,
     ) -> AsyncIterator[Daemon]:
-        """A daemon, from its start to its clean end; what ends it ends the context."""
+        """A daemon, from its start to its clean end; what ends it ends the context. `watch` is called before it runs."""
         self.folder.mkdir(exist_ok=True)
         request = TradingRequest(self.config, RunDirectory(self.folder), seed, from_generation)
         options = DaemonOptions("chaos", lambda: self.config)
@@ -117,6 +121,7 @@ class Stage:
             cast(Any, daemon.account)._dead_man = _NoSwitch()  # it would be a process of its own
         else:
             daemon = await paper_daemon(request, options, self)
+        watch(daemon)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(daemon.run(), name="daemon")
             yield daemon

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from telemetry.made_up import snapshot
+from telemetry.made_up import WORDS, snapshot
 from ztb.commands import control
 from ztb.commands.control import ask, find_run
 from ztb.control import SOCKET_NAME, Answer, Status, short_address
@@ -43,7 +43,7 @@ def test_the_only_one_that_runs_is_asked_though_a_dead_one_left_its_socket(place
 
 
 def test_several_or_none_are_told_apart(place):
-    with pytest.raises(UsageError, match="no daemon runs below runs/; start one with `ztb run`"):
+    with pytest.raises(VenueError, match="no daemon runs below runs/; start one with `ztb run`"):
         find_run(None)
     with listening(place / "a"), listening(place / "b"):
         with pytest.raises(
@@ -64,7 +64,7 @@ def test_one_that_starts_is_found_and_said_to_start(place):
     with RunDirectory(place / "paper-ztb").make().held():
         with pytest.raises(VenueError, match="runs/paper-ztb: the daemon there is starting or stopping"):
             ask(find_run(None), Status())
-    with pytest.raises(UsageError, match="no daemon runs below"):
+    with pytest.raises(VenueError, match="no daemon runs below"):
         find_run(None)
 
 
@@ -87,8 +87,9 @@ def test_status_says_what_capital_each_expert_has_and_what_speaks_for_it(capsys,
     assert "expert trend has 12.50% of the account, evidence 4.48 " in said
     assert "expert generation 3 has 25.00% of the account, evidence 7.39, leads" in said
     assert "+22.60 against generation 0 at full size" in said
-    waits = printed(capsys, monkeypatch, state="waiting", halted_because="nothing has earned a share")
-    assert "state waiting (nothing has earned a share)" in waits
+    waiting = WORDS.plain("waiting", "nothing has earned a share", 0)
+    waits = printed(capsys, monkeypatch, conditions=(waiting,))
+    assert "state waiting waiting: nothing has earned a share" in waits
 
 
 @pytest.mark.parametrize(

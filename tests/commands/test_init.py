@@ -89,6 +89,6 @@ def test_the_live_instance_gets_its_key_as_credentials(capsys, tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_named(capsys, tmp_path):
     (tmp_path / "file").write_text("")
-    assert run(["init", str(tmp_path / "file" / "sub")]) == 1
+    assert run(["init", str(tmp_path / "file" / "sub")]) == 2
     said = capsys.readouterr().err
     assert "paper.json: cannot be written" in said and "choose another folder" in said

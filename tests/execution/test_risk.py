@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ztb.execution.risk import DAY_NS, RefusalReason, RiskLimits
+from ztb.execution.risk import DAY_NS, RefusalReason, RiskLimits, Rung
 from ztb.execution.risk_gate import OrderFacts, Proposal, RiskGate, reduces
 
 NOW = 10 * DAY_NS
@@ -124,11 +124,11 @@ def test_halt_refuses_everything_and_reduce_only_lets_reductions_through():
     made = gate()
     long = FACTS._replace(position=2.0)
     sell = BUY._replace(side=-1)
-    made.memory.reduce_only = True
+    made.memory.permission.reduce_only = True
     assert made.check(BUY, long) is RefusalReason.REDUCE_ONLY
     assert made.check(sell, long) is RefusalReason.PASSED
     assert made.check(sell._replace(quantity=2.1), long) is RefusalReason.REDUCE_ONLY
-    made.memory.halted = True
+    made.memory.permission.halted = True
     assert made.check(sell, long) is RefusalReason.HALTED
 
 
@@ -140,6 +140,37 @@ def test_reducing_orders_pass_when_new_risk_is_refused():
         made.check(BUY._replace(side=-1, quantity=2.0), long._replace(open_sells=0.5))
         is not RefusalReason.PASSED
     )
+
+
+def test_the_ladder_is_climbed_down_in_order_latched_and_up_again_only_by_the_day_or_by_hand():
+    made = gate(max_daily_loss_fraction=0.1, max_drawdown_fraction=0.2)
+    memory, rungs = made.memory, []
+    for equity in (1000.0, 921.0, 919.0, 950.0, 899.0, 950.0, 874.0, 1000.0):
+        made.mark(NOW + len(rungs), equity)
+        rungs.append(memory.daily_loss.rung)
+    assert rungs == [0, 0, 1, 1, 2, 2, 3, 3] and memory.daily_loss.since_ns == NOW + 6
+    assert memory.drawdown.rung is Rung.FREE and memory.rung is Rung.FLAT
+    assert made.check(BUY, FACTS) is RefusalReason.DAILY_LOSS  # though all was won back
+    made.mark(NOW + DAY_NS, 850.0)
+    assert memory.daily_loss.rung is Rung.FREE and memory.drawdown.rung is Rung.FREE
+    made.mark(NOW + DAY_NS + 1, 799.0)
+    assert memory.drawdown.rung is Rung.REDUCE_ONLY
+    made.mark(NOW + 3 * DAY_NS, 1000.0)
+    assert made.check(BUY, FACTS) is RefusalReason.DRAWDOWN
+    made.lift(800.0)
+    assert memory.rung is Rung.FREE and made.check(BUY, FACTS) is RefusalReason.PASSED
+    made.mark(NOW + 3 * DAY_NS + 1, 671.0)
+    assert (
+        memory.drawdown.rung is Rung.LEARNING_FROZEN is not memory.daily_loss.rung
+        and memory.peak_equity == 800.0
+    )
+
+
+def test_a_limit_of_everything_is_none():
+    made = gate(max_daily_loss_fraction=1.0, max_drawdown_fraction=1.0)
+    made.mark(NOW, 1000.0)
+    made.mark(NOW + 1, 1.0)
+    assert made.memory.rung is Rung.FREE
 
 
 @given(
@@ -180,7 +211,7 @@ def test_closing_a_position_that_is_a_sum_of_fills_only_reduces(fills, lot_size)
     facts = FACTS._replace(position=position, equity=1.0)
     closing = Proposal(-1 if lots > 0 else 1, abs(lots) * lot_size, 100.0)
     made = gate()
-    made.memory.reduce_only = True
+    made.memory.permission.reduce_only = True
     assert reduces(closing, facts)
     assert made.check(closing, facts) is RefusalReason.PASSED
     assert not reduces(closing._replace(quantity=(abs(lots) + 1) * lot_size), facts)

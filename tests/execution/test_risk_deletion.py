@@ -83,9 +83,9 @@ def test_without_its_check_the_order_passes(reason):
     limits, order, facts = CASES[reason]
     gate = RiskGate(dataclasses.replace(RiskLimits(), **limits))  # type: ignore[arg-type]
     gate.mark(NOW, 1000.0)
-    gate.memory.halted = reason is RefusalReason.HALTED
-    gate.memory.reduce_only = reason is RefusalReason.REDUCE_ONLY
-    gate.memory.holds = {"stale"} if reason is RefusalReason.HELD else set()
+    gate.memory.permission.halted = reason is RefusalReason.HALTED
+    gate.memory.permission.reduce_only = reason is RefusalReason.REDUCE_ONLY
+    gate.memory.permission.holds = {"stale": ""} if reason is RefusalReason.HELD else {}
     if reason is RefusalReason.REPEATED_SIDE:
         gate.record(order, NOW)
     assert gate.check(order, facts) is reason

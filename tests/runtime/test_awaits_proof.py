@@ -27,7 +27,7 @@ def test_a_random_policy_sends_no_order_and_says_what_it_waits_for(mode, tmp_pat
         async with stage(3, tmp_path / "run", **LEARNS) as it, it.running(mode) as daemon:
             await asyncio.sleep(WARM_S + 20.0)
             now = daemon.snapshot()
-            return now.decisions, now.orders, now.state, now.halted_because
+            return now.decisions, now.orders, now.state, now.because
 
     decisions, orders, state, because = run_virtual(trade())
     assert decisions > 20 and orders == 0

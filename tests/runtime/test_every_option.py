@@ -26,7 +26,7 @@ from trading.markets import HOUR_NS, PERPETUAL, SPOT, START_NS, bars, quoted
 from ztb.config import Config, load_config, schema
 from ztb.errors import ConfigError, ResourceError
 from ztb.execution.paper import PaperExchange
-from ztb.execution.risk_gate import OrderFacts, Proposal, RiskGate, RiskMemory
+from ztb.execution.risk_gate import OrderFacts, Permission, Proposal, RiskGate
 from ztb.learning.alarms import Alarms, Expectation
 from ztb.learning.allocation import Allocator, GrowthEvidence
 from ztb.learning.online import OnlineLearner, Transition
@@ -286,14 +286,14 @@ def _closed_over(function: Any) -> list[str]:
 
 def guarded(config: Config, _folder: Path) -> Any:
     """What holds new risk back, and whether the run leaves for want of memory."""
-    memory = RiskMemory()
+    permission = Permission()
     source = SimpleNamespace(health=(), clock=SimpleNamespace(skew_ms=500.0))
-    MarketGuard(SimpleNamespace(source=source), memory, config.execution.max_clock_skew_ms, lambda *_: None)()  # type: ignore[arg-type]
+    MarketGuard(SimpleNamespace(source=source), permission, config.execution.max_clock_skew_ms)()  # type: ignore[arg-type]
     try:
         MemoryGuard(config.limits.max_memory_gb, None, lambda: 10**9, lambda: None)()
     except ResourceError:
-        return memory.holds, "left"
-    return memory.holds, "stays"
+        return permission.holds, "left"
+    return permission.holds, "stays"
 
 
 def venue(config: Config, _folder: Path) -> Any:

@@ -134,7 +134,7 @@ def frozen_between(monkeypatch: pytest.MonkeyPatch, first: int, last: int) -> No
 
     def acting(self: InlineLearning, before, generation, reward, tainted, after) -> None:
         if after.decision in (first, last):
-            self.frozen = after.decision == first
+            self.freeze("by_hand", after.decision == first)
         completed(self, before, generation, reward, tainted, after)
 
     monkeypatch.setattr(InlineLearning, "completed", acting)
@@ -176,7 +176,7 @@ async def test_a_daemon_tells_of_a_dropped_update_and_counts_it(strategy, learne
         now = daemon.snapshot()
         assert now.learner is not None and now.learner.non_finite == 1
         assert [alert.key for alert in now.alerts] == ["update_dropped"]
-        assert now.learner.doing in (("",) if learner == "inline" else ("learning", "resting"))
+        assert now.learner.state in ("learning", "resting")
         if learner == "process":
             os.kill(daemon.session.engine.learning.process_ids[0], signal.SIGKILL)
             await until(lambda: len(daemon.snapshot().alerts) == 2)

@@ -49,7 +49,17 @@ def test_a_file_in_a_users_folder_is_a_strategy(folder):
 def test_a_users_file_never_shadows_a_shipped_one(folder):
     (folder / "hold.py").write_text("")
     with pytest.raises(ConfigError, match=r"hold\.py: a strategy 'hold' exists already .* rename yours"):
-        available()
+        load_strategy("hold")
+
+
+def test_a_file_that_is_in_the_way_of_one_strategy_takes_no_other_down(folder):
+    (folder / "hold.py").write_text("raise RuntimeError")
+    (folder / "broken.py").write_text("def (")
+    assert load_strategy("trend").name == "trend" and "broken" in available()
+    shipped = load_strategy("hold", shipped=True)  # the yardstick of every run
+    assert shipped.path.parent != folder
+    with pytest.raises(ConfigError, match=r"broken\.py: cannot be imported: SyntaxError"):
+        load_strategy("broken")
 
 
 def test_an_unknown_name_names_the_nearest():

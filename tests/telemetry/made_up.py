@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from ztb.ledger.records import DecisionRow, FillRow, GenerationRow, MarkRow, RefusalRow, UpdateRow
+from ztb.telemetry.conditions import Wording, state_of
 from ztb.telemetry.snapshot import (
     AlertFact,
     ComparisonFact,
@@ -64,7 +65,7 @@ FULL = DaemonSnapshot(
     max_drawdown=0.034, fees=5.5,
     limits=(LimitUse("exposure", 0.25, 1.1), LimitUse("drawdown", 0.012, 0.2), LimitUse("orders_per_minute", 55, 60)),
     streams=(StreamFact("trades", 120.0, False, 2, 1), StreamFact("depth", 9000.0, True, 5, 0)),
-    learner=LearnerFact("process", True, False, 12, 30, 1, 2, 0.012, 1.2, -0.02, 0.4, 0.3, 0.08, 4),
+    learner=LearnerFact("process", True, False, 12, 30, 1, 2, 0.012, 1.2, -0.02, 0.4, 0.3, 0.08, 4, state="learning"),
     generation=GenerationFact(3, 2, START_NS, 9, 4, 5, 0, "rejected: kl"),
     experts=(ExpertFact("trend", 0.125, 1.5, 10_800.0, False), ExpertFact("generation 3", 0.25, 2.0, 10_200.0, True)),
     helping=(ComparisonFact("unlearnt", 0.0015, -0.002, 0.004), ComparisonFact("frozen", 0.002, -0.001, 0.005), ComparisonFact("hold", 0.006, 0.002, 0.01), ComparisonFact("flat", 0.001, None, None)),
@@ -73,6 +74,12 @@ FULL = DaemonSnapshot(
 )  # fmt: skip
 
 
+WORDS = Wording("runs/paper")
+HALTED = WORDS.halted("going on holiday", "socket", START_NS)
+
+
 def snapshot(**changed: Any) -> DaemonSnapshot:
     """A daemon in full swing, but for what `changed` says."""
+    if "conditions" in changed:
+        changed.setdefault("state", state_of(changed["conditions"]))
     return msgspec.structs.replace(FULL, **changed)

@@ -16,6 +16,7 @@ from ztb.telemetry.metrics import Metrics, described
 from ztb.telemetry.snapshot import State
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
+COUNTED = {"ztb_generations_total", "ztb_refusals_total", "ztb_fills_total", "ztb_alerts_total"}
 NAMED = re.compile(r"\bztb_[a-z0-9_]+\b")
 
 
@@ -59,6 +60,16 @@ def test_every_figure_is_exported_in_its_base_unit():
     assert found["ztb_helping_ratio", ("unlearnt",)] == 0.0015
     assert found["ztb_telemetry", ("mqtt_waiting",)] == 3.0
     assert found["ztb_alerts_total", ("warning",)] == 1.0
+
+
+def test_counters_are_there_from_the_start_at_zero():
+    """Of one that begins with its first event, no rule sees the first increase."""
+    found = exported(Metrics())
+    counted = {key: value for key, value in found.items() if key[0] in COUNTED and key[1]}
+    assert set(counted.values()) == {0.0} and {name for name, _ in counted} == COUNTED
+    assert ("ztb_generations_total", ("rolled_back",)) in counted
+    assert ("ztb_refusals_total", ("daily_loss",)) in counted and ("ztb_fills_total", ("maker",)) in counted
+    assert ("ztb_alerts_total", ("critical",)) in counted
 
 
 def test_one_state_is_one_and_the_others_are_zero():

@@ -14,7 +14,7 @@ import msgspec
 import typer
 
 from ztb.control import SOCKET_NAME, Answer, Command, Status, short_address
-from ztb.errors import UsageError, VenueError, ZtbError
+from ztb.errors import DataError, UsageError, VenueError, ZtbError
 from ztb.ledger.run_directory import RunDirectory
 
 _PATIENCE_S = 15.0
@@ -37,7 +37,7 @@ def find_run(run: Path | None) -> Path:
     if run is not None and not found:
         return run
     if not found:
-        raise UsageError(
+        raise VenueError(
             f"no daemon runs below {folder}/; start one with `ztb run`, or say where with --run DIR"
         )
     names = ", ".join(map(str, found))
@@ -99,17 +99,24 @@ def command(run: Path | None, wanted: Command, as_json: bool) -> int:
 
 
 def status(run: Path | None, as_json: bool) -> int:
-    """Print the daemon's state: its snapshot as JSON, or the lines that matter."""
+    """Print the daemon's state: its snapshot as JSON, or the lines that matter. Exit code 3 while anything holds that
+    somebody should see to.
+    """
     answer = ask(find_run(run), Status())
     if as_json:
         typer.echo(json.dumps(answer.detail if answer.ok else msgspec.to_builtins(answer)))
-        return answer.exit_code
+        return _exit_code(answer.detail) if answer.ok else answer.exit_code
     if not answer.ok:
         typer.echo(answer.message, err=True)
         return answer.exit_code
     for name, value in _lines(answer.detail):
         typer.echo(f"{name:<12}{value}")
-    return 0
+    return _exit_code(answer.detail)
+
+
+def _exit_code(now: dict[str, Any]) -> int:
+    """3 while anything holds that somebody should see to, else 0."""
+    return DataError.exit_code if any(one["severity"] != "info" for one in now["conditions"]) else 0
 
 
 _LEARNER = (
@@ -118,10 +125,10 @@ _LEARNER = (
 
 
 def _lines(now: dict[str, Any]) -> list[tuple[str, str]]:
-    halted = f" ({now['halted_because']})" if now["halted_because"] else ""
     base, _, quote = now["symbol"].partition("/")
     return [
-        ("state", now["state"] + halted),
+        ("state", now["state"].replace("_", " ")),
+        *(("", one["text"]) for one in now["conditions"]),
         ("trades", f"{now['symbol']} on {now['venue']}, {now['mode']}, {now['strategy']}"),
         ("equity", f"{now['equity']:,.2f} {quote}, drawdown {now['drawdown']:.2%}{_against(now)}"),
         ("position", f"{now['position']:g} {base}, {len(now['open_orders'])} open orders"),
@@ -149,8 +156,7 @@ def _learning(now: dict[str, Any]) -> list[tuple[str, str]]:
     generation, learner = now["generation"], now["learner"]
     if not generation or not learner:
         return []
-    at_work = learner["doing"] or "at work"
-    state = "frozen" if learner["frozen"] else at_work if learner["alive"] else "not at work"
+    state = learner["state"].replace("_", " ")
     said = _LEARNER.format(**learner)
     if learner["non_finite"]:
         said += f", {learner['non_finite']} updates dropped for numbers that are not finite"

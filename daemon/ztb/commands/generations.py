@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ztb.errors import UsageError
+from ztb.errors import NotFoundError
 from ztb.utils.checkpoint import CheckpointManager, Generation
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def list_generations(base: Path, name: str | None, as_json: bool, journal: Path 
     names = [name] if name is not None else manager.experiments()
     found = [generation for each in names for generation in manager.list(each)]
     if not found:
-        raise UsageError(f"{base / name if name else base}: there are no generations")
+        raise NotFoundError(f"{base / name if name else base}: there are no generations")
     stand = _standings(journal)
     described = [facts(generation) | _standing(generation, stand) for generation in found]
     print_facts(described, _table(found, stand), as_json)

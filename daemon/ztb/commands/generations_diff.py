@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.commands.generations import print_facts
-from ztb.errors import UsageError
+from ztb.errors import NotFoundError
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import DecisionRow, GenerationRow
 from ztb.ledger.run_directory import RunDirectory
@@ -38,7 +38,7 @@ def diff(run: Path, first: int, second: int | None, as_json: bool) -> int:
     """
     directory = RunDirectory(run)
     if not directory.journal.exists():
-        raise UsageError(f"{run}: no run directory: there is no {directory.journal.name} in it")
+        raise NotFoundError(f"{run}: no run directory: there is no {directory.journal.name} in it")
     second = max(kept_generations(directory), default=0) if second is None else second
     weights = [load_weights(directory, number)[1] for number in (first, second)]
     reader = JournalReader(directory.journal)

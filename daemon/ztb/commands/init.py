@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-from ztb.errors import ZtbError
+from ztb.errors import UsageError
 from ztb.utils.installation import shipped_folder
 
 UNIT = "ztb@.service"
@@ -67,7 +67,7 @@ def init(folder: Path, system: bool, root: Path, as_json: bool) -> int:
         try:
             done[str(file.path)] = file.write()
         except (OSError, UnicodeDecodeError) as error:
-            raise ZtbError(
+            raise UsageError(
                 f"{file.path}: cannot be written ({error}); {_remedy(system)}. What was written before it stays"
             ) from None
     following = _system_steps() if system else _user_steps(folder)

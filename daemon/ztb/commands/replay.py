@@ -54,7 +54,8 @@ def run_replay(options: ReplayOptions) -> int:
     """Replay and print the summary; returns the exit code."""
     request = _request(options)
     directory = create_run_directory(options.out, "replay")
-    summary = _run(request, directory, options.as_json)
+    with directory.kept_if_begun():
+        summary = _run(request, directory, options.as_json)
     _print(summary, directory, options.as_json)
     seen = seen_in_training(options.from_generation, summary)
     if seen is not None:
@@ -97,7 +98,8 @@ def repeat_run(run: Path, out: Path | None, as_json: bool, relearn: bool = False
         embargo_ns=manifest.get("embargo_ns", 0),  # runs of earlier releases do not say
     )
     directory = create_run_directory(out, "replay")
-    summary = _run(request, directory, as_json)
+    with directory.kept_if_begun():
+        summary = _run(request, directory, as_json)
     _print(summary, directory, as_json)
     differing = [name for name in _COMPARED if summary[name] != before[name]]
     if differing:

@@ -57,12 +57,11 @@ def run_daemon(options: RunOptions) -> int:
     def load() -> Config:
         return load_config(options.config_path, options.flags).config
 
+    parse_speed(options.speed)
     config = load()
     telemetry = config.telemetry
     configure_logging(telemetry.log_level, telemetry.log_format, known_secrets(), daemon=True)
     directory = _directory(options)
-    if options.mode != "replay":
-        compile_ahead(config)
 
     async def run() -> dict[str, Any]:
         daemon = await makers[options.mode](options, config, load, directory)
@@ -74,7 +73,9 @@ def run_daemon(options: RunOptions) -> int:
     log = structlog.get_logger("ztb.run")
     log.info("starting", mode=options.mode, run=str(directory.path))
     say_if_it_compiles(log.info)
-    with directory.held():
+    with directory.kept_if_begun(), directory.held():
+        if options.mode != "replay":
+            compile_ahead(config)
         summary = asyncio.run(run())
     if options.as_json:
         typer.echo(json.dumps({**summary, "run": str(directory.path)}))

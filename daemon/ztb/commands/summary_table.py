@@ -145,11 +145,15 @@ _YARDSTICKS = {
 }
 
 
+def _after(summary: dict[str, Any]) -> str:
+    """The first moment of which training has seen nothing, held out or not, as --from takes it."""
+    last_ns = max(summary[part]["last_ts"] for part in ("trained_on", "held_out"))
+    return f"{datetime.fromtimestamp(last_ns // 1_000_000_000 + 1, UTC):%Y-%m-%dT%H:%M:%S}"
+
+
 def print_training(summary: dict[str, Any], directory: RunDirectory) -> None:
     """Print the figures of a training, and how to serve what came of it."""
     title = f"{summary['strategy']} trained on {summary['symbol']}"
     console = _print_table(title, _training_rows(summary))
-    console.print(
-        f"figures  {directory.summary}\nserve    ztb replay --from-generation {directory.path}",
-        highlight=False, soft_wrap=True,
-    )  # fmt: skip
+    serve = f"ztb replay --from-generation {directory.path} --from {_after(summary)}"
+    console.print(f"figures  {directory.summary}\nserve    {serve}", highlight=False, soft_wrap=True)

@@ -49,12 +49,17 @@ class TrainOptions:
 
 def train(options: TrainOptions) -> int:
     """Train, or go on training, and print what came of it; returns the exit code."""
-    from ztb.runtime.modes.train import TrainingRun
-
     request, directory = _request(options)
     if not options.as_json:
         say_if_it_compiles(lambda text: typer.echo(f"ztb: {text}", err=True))
     set_log_level(request.config.telemetry.log_level)
+    with directory.kept_if_begun():
+        return _train(options, request, directory)
+
+
+def _train(options: TrainOptions, request: TrainRequest, directory: RunDirectory) -> int:
+    from ztb.runtime.modes.train import TrainingRun
+
     run = TrainingRun(request, directory)
     try:
         run.resume() if options.resume else run.begin()

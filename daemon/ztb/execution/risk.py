@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Annotated
 
 from annotated_types import Ge, Gt, Le
@@ -86,6 +86,19 @@ class RiskLimits:
     """Orders a day (UTC); 0: none at all."""
     max_repeated_side: Annotated[int, Ge(0)] = 200
     """Orders to the same side in a row."""
+
+
+class Rung(IntEnum):
+    """What is left to an account as it loses what a limit allows; each rung includes those before. Latched."""
+
+    FREE = 0
+    LEARNING_FROZEN = 1
+    REDUCE_ONLY = 2
+    FLAT = 3
+
+
+FREEZE_SHARE, REDUCE_SHARE, FLAT_SHARE = 0.8, 1.0, 1.25
+"""Shares of a limit on losses at which its rungs are reached: what is held may lose on once no new risk is taken."""
 
 
 def unbounded(limits: RiskLimits) -> RiskLimits:

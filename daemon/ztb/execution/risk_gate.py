@@ -7,13 +7,23 @@ from those on the order itself (size, notional, price, stale data, rate).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, MutableSet
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.execution.risk import DAY_NS, MINUTE_NS, MOST_A_MINUTE, RefusalReason, RiskLimits
+from ztb.execution.risk import (
+    DAY_NS,
+    FLAT_SHARE,
+    FREEZE_SHARE,
+    MINUTE_NS,
+    MOST_A_MINUTE,
+    REDUCE_SHARE,
+    RefusalReason,
+    RiskLimits,
+    Rung,
+)
 from ztb.utils.kernel import kernel
 
 BY_NUMBER = tuple(RefusalReason)
@@ -46,12 +56,18 @@ GATE: np.dtype[np.void] = np.dtype(
         ("repeated", "<i8"),
         ("halted", "<i8"),
         ("reduce_only", "<i8"),
+        ("flattening", "<i8"),  # whether the position is closed whatever is wanted
+        ("daily_loss_rung", "<i8"),  # how far down each limit on losses, see Rung, ...
+        ("daily_loss_since_ns", "<i8"),  # ... since when
+        ("drawdown_rung", "<i8"),
+        ("drawdown_since_ns", "<i8"),
         ("held", "<i8"),  # for how many reasons no new risk is taken
         ("recent", "<i8"),  # orders of the last minute, ...
         ("oldest", "<i8"),  # ... whose times are a ring that begins here
     ]
 )
 _FOREVER = 2**62
+_FREE, _FROZEN, _REDUCES, _FLAT = map(int, Rung)
 
 
 class Proposal(NamedTuple):
@@ -145,9 +161,11 @@ def _new_risk(gate: np.void, order: Proposal, facts: OrderFacts) -> int:
         return ORDER_SIZE
     if _breaks_exposure(gate, order, facts):
         return EXPOSURE
-    if facts.equity < gate["day_start_equity"] * (1.0 - gate["max_daily_loss_fraction"]):
+    least = gate["day_start_equity"] * (1.0 - gate["max_daily_loss_fraction"])
+    if facts.equity < least or gate["daily_loss_rung"] >= _REDUCES:
         return DAILY_LOSS
-    if facts.equity < gate["peak_equity"] * (1.0 - gate["max_drawdown_fraction"]):
+    least = gate["peak_equity"] * (1.0 - gate["max_drawdown_fraction"])
+    if facts.equity < least or gate["drawdown_rung"] >= _REDUCES:
         return DRAWDOWN
     if order.side == gate["last_side"] and gate["repeated"] >= gate["max_repeated_side"]:
         return REPEATED_SIDE
@@ -164,6 +182,25 @@ def check_order(gate: np.void, order: Proposal, facts: OrderFacts) -> int:
 
 
 @kernel
+def _rung_of(before: float, equity: float, limit: float) -> int:
+    """How far down a limit is that allows to lose the fraction `limit` of `before`; a limit of 1 is none."""
+    if limit >= 1.0 or before <= 0.0:
+        return _FREE
+    lost = 1.0 - equity / before
+    if lost > FLAT_SHARE * limit:
+        return _FLAT
+    if lost > REDUCE_SHARE * limit:
+        return _REDUCES
+    return _FROZEN if lost > FREEZE_SHARE * limit else _FREE
+
+
+@kernel
+def must_close(gate: np.void) -> bool:
+    """Whether the position is to be closed whatever is wanted: on demand, or by a limit on losses."""
+    return bool(gate["flattening"] == 1 or gate["daily_loss_rung"] == _FLAT or gate["drawdown_rung"] == _FLAT)
+
+
+@kernel
 def mark_risk(gate: np.void, recent_ns: NDArray[np.int64], now_ns: int, equity: float) -> None:
     """Let time and equity (quote currency) reach the memory; called at every decision before any order."""
     day = now_ns // DAY_NS
@@ -171,7 +208,16 @@ def mark_risk(gate: np.void, recent_ns: NDArray[np.int64], now_ns: int, equity: 
         gate["day"] = day
         gate["day_start_equity"] = equity
         gate["orders_today"] = 0
+        gate["daily_loss_rung"] = _FREE
     gate["peak_equity"] = max(gate["peak_equity"], equity)
+    rung = _rung_of(gate["day_start_equity"], equity, gate["max_daily_loss_fraction"])
+    if rung > gate["daily_loss_rung"]:
+        gate["daily_loss_rung"] = rung
+        gate["daily_loss_since_ns"] = now_ns
+    rung = _rung_of(gate["peak_equity"], equity, gate["max_drawdown_fraction"])
+    if rung > gate["drawdown_rung"]:
+        gate["drawdown_rung"] = rung
+        gate["drawdown_since_ns"] = now_ns
     while gate["recent"] > 0 and recent_ns[gate["oldest"]] <= now_ns - MINUTE_NS:
         gate["oldest"] = (gate["oldest"] + 1) % len(recent_ns)
         gate["recent"] -= 1
@@ -206,69 +252,140 @@ def _record(gate: NDArray[np.void], recent_ns: NDArray[np.int64], side: int, now
     record_order(gate[0], recent_ns, side, now_ns)
 
 
-class _Holds(MutableSet[str]):
-    """Reasons by name; the gate is told how many there are."""
+class _Holds(dict[str, str]):
+    """Reasons by name, each with more in words; whoever obeys is told how many there are."""
 
-    def __init__(self, memory: RiskMemory) -> None:
-        self._memory = memory
-        self._names: set[str] = set()
+    def __init__(self, permission: Permission) -> None:
+        super().__init__()
+        self._permission = permission
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._names
+    def __setitem__(self, name: str, words: str) -> None:
+        super().__setitem__(name, words)
+        self._permission.tell()
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+    def pop(self, name: str, *otherwise: Any) -> Any:
+        """See `dict.pop`."""
+        found = super().pop(name, *otherwise)
+        self._permission.tell()
+        return found
 
-    def __len__(self) -> int:
-        return len(self._names)
+    def put(self, holds: Mapping[str, str]) -> None:
+        """Hold for these reasons and no others."""
+        super().clear()
+        super().update(holds)
+        self._permission.tell()
 
-    def add(self, value: str) -> None:
-        self._names.add(value)
-        self._memory.row["held"] = len(self._names)
 
-    def discard(self, value: str) -> None:
-        self._names.discard(value)
-        self._memory.row["held"] = len(self._names)
+class Permission:
+    """What an account may do that others decide: an operator, or who watches venue and market. Accounts that are to be
+    compared share one.
+
+    `halted`: nothing; `reduce_only`: only what brings the position towards zero; `flattening`: the position is closed.
+    `holds`: why no new risk is taken just now, such as a stale stream; whoever put a reason in takes it out again.
+    """
+
+    def __init__(self, flattening: bool = False) -> None:
+        self._obeying: list[RiskMemory] = []
+        self._halted = self._reduce_only = False
+        self._flattening = flattening
+        self._holds = _Holds(self)
+
+    def obeyed_by(self, memory: RiskMemory) -> None:
+        """Tell `memory` too, from now on."""
+        self._obeying.append(memory)
+        self.tell()
+
+    def no_longer_obeyed_by(self, memory: RiskMemory) -> None:
+        """`memory` has another one."""
+        self._obeying.remove(memory)
+
+    def tell(self) -> None:
+        """Let whoever obeys know what is so."""
+        for memory in self._obeying:
+            row = memory.row
+            row["halted"], row["reduce_only"] = self._halted, self._reduce_only
+            row["flattening"], row["held"] = self._flattening, len(self._holds)
+
+    @property
+    def holds(self) -> dict[str, str]:
+        return self._holds
+
+    @holds.setter
+    def holds(self, holds: Mapping[str, str]) -> None:
+        self._holds.put(holds)
+
+    @property
+    def halted(self) -> bool:
+        return self._halted
+
+    @halted.setter
+    def halted(self, halted: bool) -> None:
+        self._halted = halted
+        self.tell()
+
+    @property
+    def reduce_only(self) -> bool:
+        return self._reduce_only
+
+    @reduce_only.setter
+    def reduce_only(self, reduce_only: bool) -> None:
+        self._reduce_only = reduce_only
+        self.tell()
+
+    @property
+    def flattening(self) -> bool:
+        return self._flattening
+
+    @flattening.setter
+    def flattening(self, flattening: bool) -> None:
+        self._flattening = flattening
+        self.tell()
+
+
+class LossLimit(NamedTuple):
+    """How far down a limit on losses an account is, and since when (event time)."""
+
+    rung: Rung
+    since_ns: int
 
 
 class RiskMemory:
     """What the gate remembers between orders; saved with a run and restored after a crash.
 
-    `row`: of GATE, shape (1,). `holds`: why no new risk is taken just now, such as a stale stream or a clock
-    that is off; whoever put a reason in takes it out again.
+    `row`: of GATE, shape (1,). `daily_loss` is over at the end of the UTC day, `drawdown` when an operator says so.
     """
 
     def __init__(self, row: NDArray[np.void]) -> None:
         self.row = row
         row["day"] = -1
-        self._holds = _Holds(self)
+        self._permission = Permission()
+        self._permission.obeyed_by(self)
 
     @property
-    def holds(self) -> MutableSet[str]:
-        return self._holds
+    def permission(self) -> Permission:
+        """What others allow."""
+        return self._permission
 
-    @holds.setter
-    def holds(self, names: Iterable[str]) -> None:
-        self._holds.clear()
-        self._holds |= set(names)
-
-    @property
-    def halted(self) -> bool:
-        """Whether no order passes at all."""
-        return bool(self.row["halted"][0])
-
-    @halted.setter
-    def halted(self, halted: bool) -> None:
-        self.row["halted"] = halted
+    @permission.setter
+    def permission(self, permission: Permission) -> None:
+        self._permission.no_longer_obeyed_by(self)
+        self._permission = permission
+        permission.obeyed_by(self)
 
     @property
-    def reduce_only(self) -> bool:
-        """Whether only orders pass that bring the position towards zero."""
-        return bool(self.row["reduce_only"][0])
+    def daily_loss(self) -> LossLimit:
+        """Of the day's first equity."""
+        return LossLimit(Rung(int(self.row["daily_loss_rung"][0])), int(self.row["daily_loss_since_ns"][0]))
 
-    @reduce_only.setter
-    def reduce_only(self, reduce_only: bool) -> None:
-        self.row["reduce_only"] = reduce_only
+    @property
+    def drawdown(self) -> LossLimit:
+        """Of the highest equity."""
+        return LossLimit(Rung(int(self.row["drawdown_rung"][0])), int(self.row["drawdown_since_ns"][0]))
+
+    @property
+    def rung(self) -> Rung:
+        """The lowest that either limit on losses has come to."""
+        return max(self.daily_loss.rung, self.drawdown.rung)
 
     @property
     def day_start_equity(self) -> float:
@@ -346,6 +463,11 @@ class RiskGate:
     def mark(self, now_ns: int, equity: float) -> None:
         """See `mark_risk`."""
         _mark(self.row, self.recent_ns, now_ns, equity)
+
+    def lift(self, equity: float) -> None:
+        """Count losses anew from `equity` (quote currency), because an operator says so; drawdowns too."""
+        self.row["day_start_equity"] = self.row["peak_equity"] = equity
+        self.row["daily_loss_rung"] = self.row["drawdown_rung"] = Rung.FREE
 
     def check(self, order: Proposal, facts: OrderFacts) -> RefusalReason:
         """`RefusalReason.PASSED`, or the first limit that `order` breaks. Changes nothing."""

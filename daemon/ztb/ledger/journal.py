@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from ztb.errors import DataError, InvariantError, ZtbError
+from ztb.errors import DataError, InvariantError, NotFoundError, ZtbError
 from ztb.ledger.records import RECORDS, SCHEMA_VERSION, Record
 from ztb.utils.background import background_thread
 
@@ -317,7 +317,7 @@ class JournalReader:
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            raise DataError(f"{path}: no journal there; is this a run directory?")
+            raise NotFoundError(f"{path}: no journal there; is this a run directory?")
         self.path = path
         self._connection = sqlite3.connect(f"file:{quote(str(path))}?{_reading_mode(path)}", uri=True)
         try:

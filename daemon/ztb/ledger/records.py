@@ -125,6 +125,10 @@ class RefusalRow(Record, frozen=True):
     price: float
 
 
+GENERATION_EVENTS = ("made", "promoted", "rejected", "rolled_back", "restored", "quarantined")
+"""What may become of a generation, by name."""
+
+
 class GenerationRow(Record, frozen=True):
     """A generation's life: made, promoted, rejected, rolled_back, quarantined, restored; `detail` is JSON."""
 
@@ -196,6 +200,15 @@ BEGAN = "began"
 
 LIMITS = "limits"
 """Kind of the note that says, as JSON, which limits the risk gate has from then on."""
+
+LOSS_LIMIT, LIMITS_LIFTED = "loss_limit", "limits_lifted"
+"""Kinds of the notes that the account has come further down a limit on losses, or that it is over (JSON: `limit`,
+`rung` 0 to 3, `since_ns`), and that an operator had losses counted anew (JSON: from what `equity`, by what `origin`,
+after how many `rows`)."""
+
+HOLDS = "holds"
+"""Kind of the note that says, as JSON, what holds new risk back from then on (`holds`: each with its cause), after
+how many `rows`."""
 
 COLLECTED, CANCEL_ALL, FLATTEN, CONSUMED = "collected", "cancel_all", "flatten", "consumed"
 """Kinds of notes whose detail is how many rows of ticks this start had consumed when that happened: reports of the

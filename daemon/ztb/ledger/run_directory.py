@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from ztb.utils import files
 
 @dataclass(frozen=True, slots=True)
 class RunDirectory:
-    """Names of the files of a run."""
+    """Names of the files of a run. `made`: whether the folder was not there before `make`."""
 
     path: Path
+    made: bool = field(default=False, compare=False)
 
     @property
     def journal(self) -> Path:
@@ -64,13 +65,37 @@ class RunDirectory:
 
     def make(self) -> RunDirectory:
         """Itself, the folder made where it is missing. UsageError if it cannot be."""
+        made = not self.path.exists()
         try:
             files.make_folder(self.path)
         except OSError as error:
             raise UsageError(
                 f"{self.path}: cannot be created ({error.strerror}); choose another --out"
             ) from None
-        return self
+        return replace(self, made=made)
+
+    @contextlib.contextmanager
+    def kept_if_begun(self) -> Generator[None]:
+        """Where the context fails before a run has begun in a folder that we made, the folder goes again."""
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self._remove_if_empty()
+            raise
+
+    def _remove_if_empty(self) -> None:
+        if not self.made or {path.name for path in self.path.iterdir()} - {"lock"}:
+            return
+        (self.path / "lock").unlink(missing_ok=True)
+        self.path.rmdir()
+        if self.path.parent == Path("runs") and not any(self.path.parent.iterdir()):
+            self.path.parent.rmdir()
+
+    def remove_begun(self) -> None:
+        """Take away what a run that could not be made has begun with: its manifest and its journal."""
+        for path in (self.manifest, *self.path.glob(f"{self.journal.name}*")):
+            path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def held(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -10,13 +11,14 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from ztb.execution.risk import Rung
 from ztb.features import FeatureSet, Normaliser
 from ztb.features.forecast import Foreseen
 from ztb.learning.allocation import Experts, name_of
-from ztb.learning.benchmarks import BenchmarkTracker
-from ztb.learning.service.base import Learning
+from ztb.learning.benchmarks import UNLEARNT, BenchmarkTracker
+from ztb.learning.service.base import NEAR_A_LIMIT, Learning
 from ztb.ledger.bookkeeper import Bookkeeper
-from ztb.ledger.records import DecisionRow, MarkRow
+from ztb.ledger.records import LOSS_LIMIT, DecisionRow, MarkRow, NoteRow
 from ztb.market.ticks import BAR, DEPTH, GAP, LAST, Flag, Ticks, plain_ticks
 from ztb.ports import Source
 from ztb.trading.decision_clock import DecisionClock
@@ -95,6 +97,7 @@ class Engine:
         self._normal = np.zeros(normaliser.width, np.float32)
         self.shadow_equity: dict[str, float] = {}  # of the shadows, at the present decision
         self._before: tuple[Decided, int] | None = None
+        self._rungs = dict.fromkeys(("daily_loss", "drawdown"), Rung.FREE)
         self._tainted = False
         self._gap = False  # whether anything is missing since a moment was due
         self._taints = False  # whether any row of the present block does
@@ -203,6 +206,7 @@ class Engine:
         self.helping.follow(decided.equity, self.shadow_equity)
         self._record(decided)
         self.progress.decisions += 1
+        self.follow_limits(ts_ns)
         self.learning.heed(self.helping)
         self.learning.decided(number, self._normal, self._tainted)
         if self._before is not None:
@@ -218,6 +222,35 @@ class Engine:
         self.normaliser.update(raw, mid, gap)
         self._gap = False
         return foreseen
+
+    def follow_limits(self, ts_ns: int) -> None:
+        """Journal how far the account has come down its limits on losses, and let learning rest while it is far."""
+        memory = self.live.gate.memory
+        for name, limit in (("daily_loss", memory.daily_loss), ("drawdown", memory.drawdown)):
+            if limit.rung is not self._rungs[name]:
+                self._rungs[name] = limit.rung
+                told = {"limit": name, "rung": int(limit.rung), "since_ns": limit.since_ns}
+                detail = json.dumps(told, sort_keys=True)
+                self.books.journal.append(NoteRow(ts_ns, LOSS_LIMIT, detail))
+        self.learning.freeze(NEAR_A_LIMIT, memory.rung >= Rung.LEARNING_FROZEN)
+
+    @property
+    def benchmarks(self) -> dict[str, Lane]:
+        """By name, the accounts that stand beside the live one in comparisons, and obey what it obeys."""
+        unlearnt = self.experts.account_unlearnt if self.experts is not None else None
+        return dict(self.shadows) if unlearnt is None else {**self.shadows, UNLEARNT: unlearnt}
+
+    def cancel_all(self, ts_ns: int) -> None:
+        """Ask for the end of every order that works, of the accounts beside the live one too."""
+        for lane in (self.live, *self.benchmarks.values()):
+            lane.cancel_all(ts_ns)
+
+    def lift_limits(self, ts_ns: int, equity: float) -> None:
+        """Count the losses of the account anew from `equity` (quote currency), and of those beside it from theirs."""
+        self.live.gate.lift(equity)
+        for lane in self.benchmarks.values():
+            lane.gate.lift(lane.equity)
+        self.follow_limits(ts_ns)
 
     def _look_on(self, ts_ns: int, raw: NDArray[np.float64]) -> None:
         """A moment is due before trading begins."""
@@ -253,7 +286,7 @@ class Engine:
         self.live.pursue(ts_ns, number, self._normal, wanted)
         decided = self.live.decided(led)
         self.shadow_equity["frozen"] = experts.lanes[name_of(0)].marked
-        self.shadow_equity["unlearnt"] = experts.pursue_unlearnt(ts_ns, number, self._normal, decided.equity)
+        self.shadow_equity[UNLEARNT] = experts.pursue_unlearnt(ts_ns, number, self._normal, decided.equity)
         return decided, led
 
     def _record(self, decided: Decided) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import psutil
 
 from ztb.errors import ResourceError
-from ztb.execution.risk_gate import RiskMemory
+from ztb.execution.risk_gate import Permission
 
 if TYPE_CHECKING:
     from ztb.runtime.sources.live import LiveMarket
@@ -106,33 +106,26 @@ class MemoryGuard:
             )
 
 
-Warn = Callable[[str, str], None]
-"""Hears of a change: its key and what happened, in words."""
-
-STALE, SKEWED = "stale market data", "clock skew"
+STALE, SKEWED, NOT_RECONCILED, NOT_ARMED = "stale market data", "clock skew", "not reconciled", "not armed"
+"""What holds new risk back."""
 
 
 class MarketGuard:
-    """Called a few times a second; `memory` is the gate's, `warn` hears when a hold begins and ends."""
+    """Called a few times a second; `permission` is the gate's."""
 
-    def __init__(self, market: LiveMarket, memory: RiskMemory, max_skew_ms: float, warn: Warn) -> None:
+    def __init__(self, market: LiveMarket, permission: Permission, max_skew_ms: float) -> None:
         self._market = market
-        self._memory = memory
+        self._permission = permission
         self._max_skew_ms = max_skew_ms
-        self._warn = warn
 
     def __call__(self) -> None:
         stale = [health.name for health in self._market.source.health if health.stale]
-        self._hold(STALE, bool(stale), f"no new risk: {', '.join(stale)} stale")
+        self._hold(STALE, bool(stale), ", ".join(stale))
         skew_ms = self._market.source.clock.skew_ms or 0.0
-        text = f"no new risk: the venue's clock is {skew_ms:+.0f} ms from ours; mend ours with NTP"
-        self._hold(SKEWED, abs(skew_ms) > self._max_skew_ms, text)
+        self._hold(SKEWED, abs(skew_ms) > self._max_skew_ms, f"the venue's is {skew_ms:+.0f} ms from ours")
 
     def _hold(self, name: str, wanted: bool, text: str) -> None:
-        holds = self._memory.holds
-        if wanted and name not in holds:
-            holds.add(name)
-            self._warn(name.replace(" ", "_"), text)
-        elif not wanted and name in holds:
-            holds.discard(name)
-            self._warn(name.replace(" ", "_"), f"over: {name}")
+        if wanted:
+            self._permission.holds[name] = text
+        else:
+            self._permission.holds.pop(name, None)

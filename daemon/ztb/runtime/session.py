@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from ztb.errors import ZtbError
-from ztb.execution.risk import RiskLimits
+from ztb.execution.risk import RiskLimits, unbounded
 from ztb.learning.allocation import name_of
 from ztb.learning.service.base import Learning
 from ztb.ledger.export import export_decisions
@@ -121,6 +121,7 @@ class Session:
             "generation": self.policy.info.number if self.policy else None,
             "checkpoint": self.origin.checkpoint if self.origin else None,
             "flattening": engine.live.flattening,
+            "halted": engine.live.gate.memory.permission.halted,
             "unproven": self.unproven,
             "limits": asdict(engine.live.gate.limits),
             "config": assembly.config.model_dump(mode="json"),
@@ -139,7 +140,7 @@ class Session:
         if not self.engine.live.resting:
             return
         self.record_external_event(CANCEL_ALL)
-        self.engine.live.cancel_all(self.engine.progress.last_ts_ns)
+        self.engine.cancel_all(self.engine.progress.last_ts_ns)
 
     def flatten(self) -> bool:
         """See `Lane.flatten`."""
@@ -147,9 +148,14 @@ class Session:
         return self.engine.live.flatten(self.engine.progress.last_ts_ns)
 
     def limit(self, limits: RiskLimits) -> None:
-        """Judge orders by `limits` from now on, and by what binds this session beside them."""
+        """Judge orders by `limits` from now on, and by what binds this session beside them.
+
+        The accounts beside the live one too; `hold` stays a yardstick, which no loss stops.
+        """
         gate = self.engine.live.gate
         gate.limits = self.context.bound(limits)
+        for name, lane in self.engine.benchmarks.items():
+            lane.gate.limits = unbounded(gate.limits) if name == "hold" else gate.limits
         self.journal.append(
             NoteRow(self.engine.progress.last_ts_ns, LIMITS, json.dumps(asdict(gate.limits), sort_keys=True))
         )

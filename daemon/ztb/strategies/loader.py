@@ -33,8 +33,13 @@ class StrategyFile:
 
 
 def available() -> dict[str, Path]:
-    """Strategy names and their files. ConfigError if a user's file bears the name of another one."""
-    found: dict[str, Path] = {}
+    """Strategy names and their files. ConfigError: a folder of the path is none."""
+    return {name: paths[0] for name, paths in _files().items()}
+
+
+def _files() -> dict[str, list[Path]]:
+    """By name, every file that bears it; the shipped one first."""
+    found: dict[str, list[Path]] = {}
     folders = [mount.SHIPPED, *mount.user_folders()]
     for folder in folders:
         if not folder.is_dir():
@@ -45,9 +50,7 @@ def available() -> dict[str, Path]:
             name = path.stem
             if name in _OWN or name.startswith("_"):
                 continue
-            if name in found:
-                raise ConfigError(f"{path}: a strategy {name!r} exists already ({found[name]}); rename yours")
-            found[name] = path
+            found.setdefault(name, []).append(path)
     return found
 
 
@@ -70,17 +73,23 @@ def add_file(path: Path) -> str:
     return whole.stem
 
 
-def load_strategy(name: str) -> StrategyFile:
-    """The strategy of that name. ConfigError if there is none or its file is broken."""
-    files = available()
+def load_strategy(name: str, shipped: bool = False) -> StrategyFile:
+    """The strategy of that name. ConfigError: there is none, its file is broken, or a user's file bears its name too.
+
+    `shipped`: the one that ztb ships, whatever users have; a file is in the way of no other strategy than its own.
+    """
+    files = _files()
     if name not in files:
         near = get_close_matches(name, files, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ConfigError(f"no strategy {name!r}{hint or ';'} known: {', '.join(sorted(files))}")
-    made = _strategy_class(name, files[name])
+    path, *others = files[name]
+    if others and not shipped:
+        raise ConfigError(f"{others[0]}: a strategy {name!r} exists already ({path}); rename yours")
+    made = _strategy_class(name, path)
     reward = getattr(made, "reward", None)
     return StrategyFile(
-        name, files[name], made, bool(getattr(made, "learns", False)), getattr(made, "features", None),
+        name, path, made, bool(getattr(made, "learns", False)), getattr(made, "features", None),
         getattr(made, "network", None), None if reward is None else checked_reward(reward),
     )  # fmt: skip
 

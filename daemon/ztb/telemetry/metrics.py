@@ -11,8 +11,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from ztb.ledger.records import FillRow, GenerationRow, Record, RefusalRow
-from ztb.telemetry.snapshot import AlertFact, DaemonSnapshot, LearnerFact, State
+from ztb.execution.risk import RefusalReason
+from ztb.ledger.records import GENERATION_EVENTS, FillRow, GenerationRow, Record, RefusalRow
+from ztb.telemetry.conditions import Kind, LearnerState, Severity, State
+from ztb.telemetry.snapshot import AlertFact, DaemonSnapshot, LearnerFact
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -68,6 +70,10 @@ _LEARNER: tuple[tuple[str, str, Callable[[LearnerFact], float | None]], ...] = (
 _LABELLED: tuple[tuple[Any, str, str, str, Callable[[DaemonSnapshot], dict[str, float]]], ...] = (
     (GaugeMetricFamily, "state", "1 for the state the daemon is in", "state",
      lambda s: {state: float(state == s.state) for state in get_args(State)}),
+    (GaugeMetricFamily, "condition", "1 while a condition holds that somebody may act on", "kind",
+     lambda s: dict.fromkeys(get_args(Kind), 0.0) | {one.kind: 1.0 for one in s.conditions}),
+    (GaugeMetricFamily, "learner_state", "1 for what the learner is at", "state",
+     lambda s: {} if s.learner is None else {at: float(at == s.learner.state) for at in get_args(LearnerState)}),
     (GaugeMetricFamily, "limit_used_ratio", "how near a risk limit is", "limit", lambda s: _use(s)),
     (GaugeMetricFamily, "stream_age_seconds", "since the last message of a stream", "stream",
      lambda s: {one.name: one.age_ms / 1e3 for one in s.streams if one.age_ms is not None}),
@@ -108,10 +114,11 @@ class Metrics:
 
     def __init__(self, telemetry: Iterable[Gauges] = ()) -> None:
         self._telemetry = tuple(telemetry)
-        self._generations: Counter[str] = Counter()
-        self._refusals: Counter[str] = Counter()
-        self._fills: Counter[str] = Counter()
-        self._alerts: Counter[str] = Counter()
+        # From the start, at zero: of a counter that begins with its first event, the first increase is not seen.
+        self._generations = Counter[str](dict.fromkeys(GENERATION_EVENTS, 0))
+        self._refusals = Counter[str](dict.fromkeys(set(RefusalReason) - {RefusalReason.PASSED}, 0))
+        self._fills = Counter[str](maker=0, taker=0)
+        self._alerts = Counter[str](dict.fromkeys(get_args(Severity), 0))
 
     def record(self, record: Record) -> None:
         """A row was journaled."""

@@ -11,7 +11,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import structlog
 
@@ -19,9 +19,8 @@ from ztb.control import Controls
 from ztb.errors import ConfigError
 from ztb.ledger.records import Record
 from ztb.secrets import Redactor
+from ztb.telemetry.conditions import Severity
 from ztb.telemetry.snapshot import AlertFact, DaemonSnapshot
-
-Severity: TypeAlias = Literal["info", "warning", "critical"]
 
 SPACING_S: Final = 10.0
 """Between two messages; the first goes at once."""
@@ -166,7 +165,7 @@ class NoticeObserver:
         hidden = total - sum(cause.count for cause in shown)
         if hidden:
             lines.append(f"and {hidden} more alerts; see the log")
-        reason = f" ({now.halted_because})" if now.halted_because else ""
+        reason = f" ({now.because})" if now.because else ""
         lines.append(f"{now.strategy} on {now.symbol} is {now.state}{reason}; equity {now.equity:.2f}")
         title = f"ztb {now.instance}: {shown[0].text if len(causes) == 1 else f'{total} alerts'}"
         return Notice(worst, self._redact(title), self._redact("\n".join(lines)))

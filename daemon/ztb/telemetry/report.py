@@ -71,7 +71,7 @@ def _head(run: RunData, figures: KeyFigures) -> dict[str, Html]:
         "eyebrow": text(f"ztb {(run.summary or run.manifest).get('mode', 'run')}"),
         "period": text(f"{when} · {figures.decisions:,} decisions{ticks}"),
         "status": Html(f'<span class="status {kind}">{text(figures.status)}</span>'),
-        "unfinished": Html("") if figures.finished else _UNFINISHED,
+        "unfinished": join([Html("") if figures.finished else _UNFINISHED, provenance.still_held(run)]),
         "verdict": overview.verdict(run, figures),
         "cards": overview.key_cards(run, figures),
     }
@@ -122,7 +122,7 @@ def _body(run: RunData, figures: KeyFigures) -> dict[str, Html]:
         "learning": generations.learning(run),
         "costs": trading.cost_cards(run, costs(run, figures)),
         "actions": trading.actions(run),
-        "refusals": trading.refusals(run),
+        "refusals": join([provenance.what_held(run), trading.refusals(run)]),
         "data_quality": provenance.data_quality(run),
         "provenance": provenance.provenance(run),
         "sampling": text(_sampling(figures)),

@@ -95,6 +95,8 @@ class RunData:
     updates: list[UpdateRow]
     notes: list[NoteRow]
     experts: tuple[ExpertCourse, ...] = ()
+    folder: str = ""
+    """Where it lies, as commands name it."""
     looks: tuple[Look, ...] = ()
 
     @property
@@ -143,6 +145,7 @@ def load_run(directory: RunDirectory) -> RunData:
             updates=list(reader.rows(UpdateRow)),
             notes=list(reader.rows(NoteRow)),
             experts=expert_courses(reader),
+            folder=str(directory.path),
             looks=_looks(directory, manifest, marks),
         )
 

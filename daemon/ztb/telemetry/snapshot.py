@@ -7,19 +7,15 @@ None: no NaN ever gets in. An `Observer` watches a daemon by them, from outside 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol
 
 import msgspec
 
 from ztb.control import Controls
 from ztb.ledger.records import Record
+from ztb.telemetry.conditions import Condition, LearnerState, Severity, State
 
-SCHEMA_VERSION = 1
-
-State: TypeAlias = Literal[
-    "starting", "waiting", "trading", "reduce_only", "halted", "flattening", "stopping"
-]
-"""`waiting`: nothing speaks for the policy yet, so no order is sent."""
+SCHEMA_VERSION = 2
 
 
 class OpenOrderFact(msgspec.Struct, frozen=True):
@@ -52,8 +48,7 @@ class LearnerFact(msgspec.Struct, frozen=True):
 
     Of transitions: `waiting` for an update, `dropped` as too old or too many, `tainted` near a gap. `empty`: updates
     that did not happen because nothing was left to learn from; `non_finite`: those that were dropped because of a
-    number that was not finite. `doing`: what a learner in a process says that it does: starting, compiling, learning
-    or resting.
+    number that was not finite.
     """
 
     mode: str
@@ -71,7 +66,7 @@ class LearnerFact(msgspec.Struct, frozen=True):
     clip_fraction: float | None = None
     empty: int = 0
     non_finite: int = 0
-    doing: str = ""
+    state: LearnerState = "off"
 
 
 class GenerationFact(msgspec.Struct, frozen=True):
@@ -115,19 +110,19 @@ class AlertFact(msgspec.Struct, frozen=True):
     """Something an operator should know. `key` is the same for repeats of the same thing."""
 
     ts_ns: int
-    severity: Literal["info", "warning", "critical"]
+    severity: Severity
     key: str
     text: str
 
 
 class DaemonSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """See the module."""
+    """See the module. `conditions`: what holds that a person may act on, that which makes the `state` first."""
 
     schema_version: int = SCHEMA_VERSION
     instance: str
     mode: str
     state: State
-    halted_because: str = ""
+    conditions: tuple[Condition, ...] = ()
     run_id: str
     strategy: str
     symbol: str
@@ -168,6 +163,11 @@ class DaemonSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     last_save_ms: float | None = None
     recording: bool = False
     alerts: tuple[AlertFact, ...] = ()
+
+    @property
+    def because(self) -> str:
+        """Why it does not trade, in words; "" where it does."""
+        return next((one.text for one in self.conditions if one.state == self.state), "")
 
 
 class Observer(Protocol):

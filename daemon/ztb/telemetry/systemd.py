@@ -50,10 +50,8 @@ class Notifier:
 
 def status_line(now: DaemonSnapshot) -> str:
     """What `systemctl status` shows: state, equity, position, generation."""
-    if now.state == "halted":
-        return f"halted: {now.halted_because or 'by command'}"
     parts = [
-        f"{now.state}: {now.symbol} {now.mode}",
+        now.because or f"{now.state}: {now.symbol} {now.mode}",
         f"equity {now.equity:,.2f}",
         f"position {now.position:g}",
     ]

@@ -16,13 +16,14 @@ from ztb.errors import InvariantError
 from ztb.execution.paper import MAX_OPEN_ORDERS, MAX_REPORTS, new_exchange
 from ztb.execution.paper_config import PaperConfig
 from ztb.execution.risk import MOST_A_MINUTE
+from ztb.execution.risk_gate import must_close
 from ztb.market.book import BOOK
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import Ticks, empty_ticks, plain_ticks
 from ztb.market.view import VIEW
 from ztb.trading.bridge import FACT_EQUITY, FACT_EXPOSURE, FACT_MID
 from ztb.trading.kernel_rule import MOMENT, MOST_STATE, call_rule
-from ztb.trading.lane_kernels import aim, choose, live_rows, live_through, observe
+from ztb.trading.lane_kernels import aim, choose, live_rows, live_through, mark, observe
 from ztb.trading.lane_orders import act
 from ztb.trading.lane_state import LOG_ROWS, Lanes, LaneSizes, new_lanes, own_of
 from ztb.trading.observation import ACCOUNT_SIZE
@@ -150,16 +151,17 @@ def _act_all(
     """Lanes at `places` act on what they chose, or pursue what somebody else wants, unless orders wait for a guard."""
     for place in range(len(places)):
         i = places[place]
-        action, equity = choices.actions[i], lanes.facts[i, FACT_EQUITY]
+        action = choices.actions[i]
+        mark(lanes, i, ts_ns, lanes.facts[i, FACT_EQUITY])
         if deciders.decides[i] == PURSUES:
-            if lanes.lane[i]["flattening"] == 1:
+            if must_close(lanes.gate[i]):
                 choices.targets[i], action[1] = 0.0, TIMING_AGGRESSIVE
-            aim(lanes, i, choices.targets[i], TIMING_AGGRESSIVE, ts_ns, equity)
+            aim(lanes, i, choices.targets[i], TIMING_AGGRESSIVE)
         else:
-            if lanes.lane[i]["flattening"] == 1:
+            if must_close(lanes.gate[i]):
                 choices.values[i, :] = np.nan
             choices.targets[i] = choose(lanes, i, action)
-            aim(lanes, i, choices.targets[i], action[1], ts_ns, equity)
+            aim(lanes, i, choices.targets[i], action[1])
         if lanes.lane[i]["guarded"] == 0:
             choices.verdicts[i] = act(own_of(lanes, i), choices.targets[i], int(action[1]), ts_ns)
 

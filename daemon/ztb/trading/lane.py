@@ -198,15 +198,16 @@ class Lane:
     @guard.setter
     def guard(self, guard: Callable[[], None]) -> None:
         self._guard = guard
-        self._lane["guarded"] = 1
+        self._lane["guarded"] = self._lane["told"] = 1
 
     @property
     def flattening(self) -> bool:
-        return bool(self._lane["flattening"][0])
+        """Whether an operator wants the position closed."""
+        return self.gate.memory.permission.flattening
 
     @flattening.setter
     def flattening(self, flattening: bool) -> None:
-        self._lane["flattening"] = flattening
+        self.gate.memory.permission.flattening = flattening
 
     @property
     def rejects(self) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.execution.paper_state import CANCEL_REJECTED, CANCELLED, EXPIRED, FILLED, REJECTED
-from ztb.execution.risk_gate import mark_risk
+from ztb.execution.risk_gate import mark_risk, must_close
 from ztb.execution.simulator import advance
 from ztb.market.ticks import Ticks
 from ztb.trading.bridge import LAST_EXPOSURE, LAST_TIMING, WORKING, begin_decision
@@ -176,7 +176,7 @@ def choose(lanes: Lanes, i: int, action: NDArray[np.int64]) -> float:
 
     While the position is to be closed, `action` is made to close it.
     """
-    if lanes.lane[i]["flattening"] == 1:
+    if must_close(lanes.gate[i]):
         for rung in range(len(lanes.ladder)):
             if lanes.ladder[rung] == 0.0:
                 action[0] = rung
@@ -188,9 +188,16 @@ def choose(lanes: Lanes, i: int, action: NDArray[np.int64]) -> float:
 
 
 @kernel
-def aim(lanes: Lanes, i: int, exposure: float, timing: int, ts_ns: int, equity: float) -> None:
-    """What lane `i` wants, before it acts on it; the gate is told the time and its equity (quote currency)."""
-    if timing != TIMING_WAIT:
-        lanes.lane[i]["aim"] = exposure
+def mark(lanes: Lanes, i: int, ts_ns: int, equity: float) -> None:
+    """The gate of lane `i`, if there is one, is told the time and its equity (quote currency), before anything is
+    wanted.
+    """
     if lanes.lane[i]["gated"] == 1:
         mark_risk(lanes.gate[i], lanes.recent_ns[i], ts_ns, equity)
+
+
+@kernel
+def aim(lanes: Lanes, i: int, exposure: float, timing: int) -> None:
+    """What lane `i` wants, before it acts on it."""
+    if timing != TIMING_WAIT:
+        lanes.lane[i]["aim"] = exposure

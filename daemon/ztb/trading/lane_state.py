@@ -34,7 +34,6 @@ LANE: np.dtype[np.void] = np.dtype(
         ("told", "<i8"),  # whether somebody listens
         ("guarded", "<i8"),  # whether somebody is to be asked before each order
         ("in_step", "<i8"),  # whether it has seen the market from the first tick on, as others in step
-        ("flattening", "<i8"),  # whether the position is closed whatever is wanted
         # where it stands
         ("orders", "<i8"),  # the last order's id
         ("working", "<i8"),  # orders that may still fill

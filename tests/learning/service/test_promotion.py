@@ -256,11 +256,11 @@ def test_a_learner_that_died_takes_its_tests_with_it(desk):
 def test_a_freeze_lets_no_verdict_promote_and_what_comes_after_it_may(desk, passed):
     """A pass that came meanwhile is not held back for later either: it says nothing of what serves by then."""
     desk.make(1), desk.make(2)
-    desk.promotion.frozen = True
+    desk.promotion.freezes = frozenset({"by_hand"})
     desk.conclude(1, passed=passed, reason="passed" if passed else "worse")
     assert desk.serves == 0 and desk.events(1)[-1] == ("rejected", "frozen" if passed else "worse")
     assert (desk.lineage.promoted, desk.lineage.rejected, desk.told) == (0, 1, [])
-    desk.promotion.frozen = False
+    desk.promotion.freezes = frozenset()
     desk.conclude(1)
     assert desk.serves == 0
     desk.conclude(2)
@@ -269,7 +269,7 @@ def test_a_freeze_lets_no_verdict_promote_and_what_comes_after_it_may(desk, pass
 
 def test_while_frozen_an_operator_still_promotes_and_an_alarm_still_goes_back(desk):
     desk.make(1)
-    desk.promotion.frozen = True
+    desk.promotion.freezes = frozenset({"by_hand"})
     desk.promotion.promote(1, "operator")
     assert desk.serves == 1
     desk.decide(1.0)

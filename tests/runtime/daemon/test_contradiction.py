@@ -76,7 +76,7 @@ def test_where_the_venue_bears_the_books_out_the_next_start_flattens_and_halts(t
             await _contradicted(it)
             async with it.running("live") as daemon:
                 await asyncio.sleep(20.0)
-                assert daemon.snapshot().state == "halted" and "disagree" in daemon.snapshot().halted_because
+                assert daemon.snapshot().state == "halted" and "disagree" in daemon.snapshot().because
                 assert (
                     daemon.session.books.account.exact_position < daemon.session.assembly.instrument.lot_size
                 )
@@ -96,7 +96,7 @@ def test_where_the_venue_does_not_the_next_start_halts_with_its_evidence_and_sen
             async with it.running("live") as daemon:
                 await asyncio.sleep(20.0)
                 assert daemon.snapshot().state == "halted"
-                assert "the venue holds" in daemon.snapshot().halted_because
+                assert "the venue holds" in daemon.snapshot().because
             assert len(it.exchange.state.venue.orders_of(USER, "BTCUSDT")) == taken
 
     run_virtual(run())

@@ -61,7 +61,7 @@ async def test_what_the_learner_waits_for_and_leaves_out_is_in_the_snapshot_and_
                 (now := daemon.snapshot().learner) is not None
                 and now.updates == 1
                 and now.waiting < 64
-                and now.doing in ("", "resting")
+                and now.state in ("learning", "resting")
             )
         )
         told = daemon.snapshot()
@@ -70,7 +70,7 @@ async def test_what_the_learner_waits_for_and_leaves_out_is_in_the_snapshot_and_
         assert told.learner.dropped == told.learner.empty == 0
         assert told.last_save_ms is not None and told.last_save_ms > 0.0 and not told.recording
         assert await asyncio.to_thread(status, tmp_path, False) == 0
-    state = "at work" if learner == "inline" else "resting"
+    state = "learning" if learner == "inline" else "resting"
     shown = f"{state}, {learner}, 1 updates, {told.learner.waiting} transitions waiting, 0 dropped, 1 left out for gaps"
     assert f"learner     {shown}" in capsys.readouterr().out.splitlines()
 
@@ -84,7 +84,10 @@ async def test_a_halt_is_latched_refuses_every_order_and_is_lifted_by_resume(wri
         before = daemon.session.books.orders
         await run.step(40)
         assert daemon.session.books.orders == before and daemon.session.books.refusals > 5
-        assert daemon.snapshot().state == "halted" and daemon.snapshot().halted_because == "a test"
+        assert (
+            daemon.snapshot().state == "halted"
+            and "halted: a test; by test, since" in daemon.snapshot().because
+        )
         assert (await run.ask(Resume())).ok and KillSwitch(tmp_path).latch is None
         await run.step(40)
         assert daemon.session.books.orders > before
@@ -113,7 +116,7 @@ async def test_a_restart_on_a_latched_folder_starts_halted(write_bars, tmp_path)
     async with running(daemon, source) as run:
         await run.step(WARM + 30)
         assert daemon.session.books.orders == 0 and daemon.session.books.refusals > 0
-        assert daemon.snapshot().halted_because == "before"
+        assert "before" in daemon.snapshot().because
 
 
 async def test_flatten_closes_the_position_and_then_halts(write_bars, tmp_path):

@@ -141,7 +141,10 @@ def test_flat_earns_exactly_nothing_and_sends_no_order(write_bars, tmp_path):
 
 
 def test_hold_without_costs_earns_quantity_times_the_change_of_price(write_bars, tmp_path):
-    free = {"market__maker_fee": "0", "market__taker_fee": "0", "market__spread_bps": 0.0}
+    free = {
+        "market__maker_fee": "0", "market__taker_fee": "0", "market__spread_bps": 0.0,
+        "risk__max_daily_loss_fraction": 1.0, "risk__max_drawdown_fraction": 1.0,
+    }  # fmt: skip
     summary, directory = run(write_bars(400), tmp_path / "run", strategy__name="hold", **free)
     fills = list(JournalReader(directory.journal).rows(FillRow))
     assert fills and summary["fees"] == 0.0

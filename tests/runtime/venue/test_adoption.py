@@ -45,7 +45,7 @@ async def mismatched(it: Stage, daemon: Daemon) -> None:
     await asyncio.sleep(WARM_S)
     move_money(it)
     await halted(daemon)
-    assert "ztb resume --adopt" in daemon.snapshot().halted_because
+    assert "ztb resume --adopt" in daemon.snapshot().because
 
 
 def test_it_trades_on_from_the_venues_figures_and_so_does_the_next_start(tmp_path):

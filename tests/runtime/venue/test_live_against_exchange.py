@@ -122,7 +122,7 @@ async def test_disarming_ends_the_permission_and_new_risk_at_once(tmp_path):
         async with trading(await make_live(tmp_path, exchange.ccxt_options())) as daemon:
             await until(lambda: daemon.session.engine.progress.decisions > 2)
             assert (await daemon.controls.execute(Disarm(), "test")).ok
-            assert "not armed" in daemon.session.engine.live.gate.memory.holds
+            assert "not armed" in daemon.session.engine.live.gate.memory.permission.holds
     assert not (tmp_path / "arming.json").exists()
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import aiomqtt
 import pytest
 
-from telemetry.made_up import alert, decision_row, fill_row, generation_row, refusal_row, snapshot
+from telemetry.made_up import HALTED, alert, decision_row, fill_row, generation_row, refusal_row, snapshot
 from telemetry.mqtt.brokers import MOSQUITTO, Mosquitto, certificates, free_port, listening
 from ztb.config import MqttSection
 from ztb.control import Answer, Command, Halt, Status
@@ -125,8 +125,8 @@ async def test_everything_is_published_and_commands_are_answered(broker, tmp_pat
             assert answer["ok"] and answer["command"] == "halt" and daemon.executed == [Halt("enough")]
             await ear.client.publish("ztb/paper/command", order(1, Halt("again")), qos=1)
             assert (await ear.hear("/ack", ok=False))["refused"] == "sequence"
-            daemon.state = snapshot(state="halted", halted_because="enough")
-            assert (await ear.hear("/status"))["reason"] == "enough"
+            daemon.state = snapshot(conditions=(HALTED,))
+            assert (await ear.hear("/status"))["reason"] == HALTED.text
     assert [note.kind for note in daemon.notes] == ["mqtt_command", "mqtt_command_refused"]
     assert len(daemon.executed) == 1
 

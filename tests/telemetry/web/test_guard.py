@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from telemetry.made_up import alert, fill_row, snapshot
+from telemetry.made_up import WORDS, alert, fill_row, snapshot
 from telemetry.mqtt.brokers import certificates
 from telemetry.web.served import Served
 from ztb.config import TelemetrySection
@@ -120,7 +120,8 @@ async def test_the_websocket_tells_history_then_news():
 async def test_a_secret_in_an_alert_or_a_reason_is_not_shown():
     served = Served(Redactor(["hunter2-hunter2"]))
     served.now = snapshot(
-        halted_because="key hunter2-hunter2 was refused", alerts=(alert(text="hunter2-hunter2"),)
+        conditions=(WORDS.halted("key hunter2-hunter2 was refused", "socket", 0),),
+        alerts=(alert(text="hunter2-hunter2"),),
     )
     served.observer.alert(alert(text="hunter2-hunter2"))
     async with served.running(), aiohttp.ClientSession() as session:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from telemetry.made_up import SECOND_NS, START_NS, fill_row, snapshot
+from telemetry.made_up import HALTED, SECOND_NS, START_NS, WORDS, fill_row, snapshot
 from telemetry.seeing import FAULTS, FOCUSED, REACHABLE
 from telemetry.web.served import Served
 
@@ -86,9 +86,7 @@ async def test_what_happens_is_shown_within_seconds():
     served.live_a_day()
     async with opened(served) as page:
         await page.wait_for_selector("#link.good")
-        served.now = snapshot(
-            state="halted", halted_because="going on holiday", equity=9_000.0, last_tick_ns=START_NS + 10**14
-        )
+        served.now = snapshot(conditions=(HALTED,), equity=9_000.0, last_tick_ns=START_NS + 10**14)
         served.observer.record(fill_row(77, -1, START_NS + 10**14))
         await page.get_by_text("going on holiday").wait_for()
         assert "going on holiday" in await page.inner_text("#halted")
@@ -98,7 +96,7 @@ async def test_what_happens_is_shown_within_seconds():
 async def test_nasty_words_run_nothing():
     served = Served()
     nasty = "<img src=x onerror=alert(1)><script>console.log('out')</script>"
-    served.now = snapshot(strategy=nasty, halted_because=nasty, state="halted")
+    served.now = snapshot(strategy=nasty, conditions=(WORDS.halted(nasty, "socket", 0),))
     async with opened(served) as page:
         await page.wait_for_selector("#link.good")
         assert "since 13 Sept 2020" in await page.inner_text("#serving")
@@ -131,14 +129,14 @@ async def test_a_daemon_that_has_just_started_is_shown_as_it_is():
 async def test_why_it_halted_stands_on_top_and_commands_are_marked():
     served = Served()
     served.live_a_day()
-    served.now = snapshot(state="halted", halted_because="going on holiday; `ztb resume` ends it")
+    served.now = snapshot(conditions=(HALTED,))
     async with chromium(served) as browser:
         for size in SIZES:
             page = await open_page(browser, served, size)
             await page.wait_for_selector("#link.good")
             assert await page.inner_text("#state") == "halted"
-            assert await page.inner_text("#halted code") == "ztb resume"
-            assert await page.inner_text("#halted") == "going on holiday; ztb resume ends it"
+            assert await page.inner_text("#halted code") == "ztb resume --run runs/paper"
+            assert await page.inner_text("#halted") == HALTED.text.replace("`", "")
             assert (await page.locator("#halted").bounding_box())["y"] < 400
             assert await page.evaluate(FAULTS) == []
 

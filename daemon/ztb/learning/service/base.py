@@ -12,6 +12,9 @@ from ztb.learning.service.promotion import Promotion
 from ztb.market.ticks import Ticks
 from ztb.trading.lane import Decided
 
+BY_HAND, NOT_HELPING, NEAR_A_LIMIT = "by_hand", "not_helping", "near_a_limit"
+"""Why learning rests: somebody wants it to, it is clear that it hurts, a limit on losses is near or reached."""
+
 
 class Learning:
     """The calls that the engine makes to a learner; the base class does not learn."""
@@ -30,8 +33,18 @@ class Learning:
     """Occupation of a learner in a process of its own, in a word."""
     left_out = LearnerCounts()
     """Counts of what the learner left out of training."""
-    frozen = False
-    """True if learning is told to rest; what serves goes on serving."""
+    paused = False
+    """True while learning rests for want of memory."""
+    freezes: frozenset[str] = frozenset()
+    """Why learning is told to rest; what serves goes on serving."""
+
+    @property
+    def frozen(self) -> bool:
+        """True if learning is told to rest."""
+        return bool(self.freezes)
+
+    def freeze(self, why: str, frozen: bool) -> None:
+        """Let learning rest because of `why`, or no longer because of that."""
 
     def begin(self, ts_ns: int, origin: str) -> None:
         """Before the first decision: `origin` says where generation 0 came from."""
@@ -76,6 +89,11 @@ class LearnerBase(Learning):
         self._guide = guide
 
     @property
+    def paused(self) -> bool:  # type: ignore[override]
+        """See `Learning`."""
+        return self._guide.paused
+
+    @property
     def relief(self) -> LearnerBase:  # type: ignore[override]
         """See `Learning`. No attribute: what refers to itself would keep its process's pipes until it is collected."""
         return self
@@ -97,13 +115,14 @@ class LearnerBase(Learning):
         """Save what was learnt since the last candidate."""
 
     @property
-    def frozen(self) -> bool:
+    def freezes(self) -> frozenset[str]:  # type: ignore[override]
         """See `Learning`; a freeze lets no promotion through either (`Promotion.conclude`)."""
-        return self.promotion.frozen
+        return self.promotion.freezes
 
-    @frozen.setter
-    def frozen(self, frozen: bool) -> None:
-        self.promotion.frozen = frozen
+    def freeze(self, why: str, frozen: bool) -> None:
+        """See `Learning`."""
+        if frozen is not (why in self.promotion.freezes):
+            self.promotion.freezes ^= {why}
 
     @property
     def generation(self) -> int:  # type: ignore[override]
@@ -113,5 +132,5 @@ class LearnerBase(Learning):
         """See `Learning`."""
         if not self.promotion.stop_if_not_helping or self.frozen or helping.answer != "hurts":
             return
-        self.frozen = True
-        self.promotion.note("learning_frozen", {"reason": "not_helping", **helping.learning.facts()})
+        self.freeze(NOT_HELPING, True)
+        self.promotion.note("learning_frozen", {"reason": NOT_HELPING, **helping.learning.facts()})

@@ -61,7 +61,7 @@ class ToldWhoServes(Protocol):
 class Promotion:
     """Carries out verdicts and alarms, swaps the policy, journals, and hands generations to the store.
 
-    `alert` (key, text) hears what somebody should look at. While `frozen`, nobody is promoted but by hand.
+    `alert` (key, text) hears what somebody should look at. While anything `freezes`, nobody is promoted but by hand.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Promotion:
         self.policy = policy
         self.stop_if_not_helping = stop_if_not_helping
         self.store = store
-        self.frozen = False
+        self.freezes: frozenset[str] = frozenset()
         self.alert = alert
         self._learner: ToldWhoServes | None = None
         self._lineage = lineage
@@ -194,7 +194,7 @@ class Promotion:
         info = made.info
         reason = verdict.reason
         if verdict.passed:
-            reason = fault(info.weights, self._shapes) or (FROZEN if self.frozen else reason)
+            reason = fault(info.weights, self._shapes) or (FROZEN if self.freezes else reason)
         detail = {
             "reason": reason,
             "against": self.policy.info.number,

@@ -15,6 +15,7 @@ from ztb.execution.account import new_account
 from ztb.execution.booking import book, show_price
 from ztb.execution.orders import Filled, Rejected
 from ztb.execution.risk_gate import OrderFacts, Proposal
+from ztb.learning.benchmarks import BenchmarkTracker
 from ztb.learning.generations import Lineage
 from ztb.learning.service.initial_policy import random_origin
 from ztb.market.instrument import Instrument
@@ -63,6 +64,7 @@ def compile_ahead(config: Config) -> None:
     MarketViewBroker(_INSTRUMENT)
     book(new_account(_CASH), _INSTRUMENT, 1, Filled(1, 0, 1, 1, 1, "taker", 1))
     show_price(new_view(_INSTRUMENT), 0, _PRICE)
+    BenchmarkTracker().follow_all(np.full(1, _CASH), {})
 
 
 def _trade(assembly: Assembly) -> None:
@@ -76,6 +78,7 @@ def _trade(assembly: Assembly) -> None:
         policy = serve(assembly, shape, Lineage(), chance)
     floor = assembly.floor(normaliser.width)
     lane = assembly.lane(floor, assembly.strategy, policy, assembly.exchange(_CASH))
+    lane.guard = lambda: None  # somebody is asked before each order
     alone = LaneGroup([lane])
     ticks = _ticks(features.warm_up + _DECISIONS, assembly.period_ns)
     index = {name: i for i, name in enumerate(features.names)}
@@ -90,12 +93,11 @@ def _trade(assembly: Assembly) -> None:
             normaliser.apply(features.values, normal)
             number = i + _DECISIONS - len(ticks)
             alone.decide(int(ticks["ts_ns"][i]), number, features.values, index, normal)
-    _be_asked(lane, int(ticks["ts_ns"][-1]))
+    _step_in(lane, int(ticks["ts_ns"][-1]))
 
 
-def _be_asked(lane: Lane, ts_ns: int) -> None:
-    """What happens only where somebody is to be asked, a venue speaks, or a past is lived through once more."""
-    lane.guard = lambda: None
+def _step_in(lane: Lane, ts_ns: int) -> None:
+    """What happens only where somebody steps in, a venue speaks, or a past is lived through once more."""
     lane.flatten(ts_ns)
     lane.cancel_all(ts_ns)
     lane.hear(Rejected(0, ts_ns, ""))

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from ztb.errors import ZtbError
 from ztb.execution.paper import PaperExchange
 from ztb.execution.risk import unbounded
+from ztb.features import FeatureSet
 from ztb.learning.alarms import Alarms
 from ztb.learning.allocation import Experts
 from ztb.learning.generations import GenerationInfo, Lineage, ServedPolicy
@@ -70,6 +72,17 @@ def open_parts(context: RunContext) -> SessionParts:
     journal = Journal(
         context.directory.journal, reopen=context.past is not None, tell=context.broadcast.record
     )
+    try:
+        return _parts(context, opening, features, journal)
+    except ZtbError:
+        journal.close()
+        if context.past is None:  # nothing has happened yet
+            context.directory.remove_begun()
+        raise
+
+
+def _parts(context: RunContext, opening: Opening, features: FeatureSet, journal: Journal) -> SessionParts:
+    assembly = context.assembly
     books = Bookkeeper(journal, Account(assembly.instrument, opening.cash), context.run_id)
     normaliser = assembly.normaliser(features.size)
     learner = _learner(context, journal, normaliser.width, features.schema_hash, normaliser.state)
@@ -176,19 +189,29 @@ class _Lanes:
         self._opening = opening
         self._floor = context.assembly.floor(feature_size)
         self._learner = learner
+        self._account: Lane | None = None
 
     def live(self, books: Bookkeeper) -> Lane:
         """The account's own."""
-        broker = self._context.broker or self._exchange()
-        return self._assembly.lane(self._floor, self._assembly.strategy, self._learner.policy, broker, books)
+        broker, strategy = self._context.broker or self._exchange(), self._assembly.strategy
+        self._account = self._assembly.lane(self._floor, strategy, self._learner.policy, broker, books)
+        return self._account
 
     def shadows(self, frozen: bool) -> dict[str, Lane]:
-        """`hold`, and, where it is wanted, generation 0 that never learns."""
+        """`hold`, a yardstick that no loss stops, and, where it is wanted, generation 0 that never learns."""
         assembly, policy = self._assembly, self._learner.frozen
-        lanes = {"hold": assembly.lane(self._floor, hold_strategy(), None, self._exchange("hold"))}
+        exchange, limits = self._exchange("hold"), unbounded(assembly.config.risk)
+        lanes = {"hold": assembly.lane(self._floor, hold_strategy(), None, exchange, limits=limits)}
         if frozen and policy is not None:
             lanes["frozen"] = assembly.lane(self._floor, assembly.strategy, policy, self._exchange("frozen"))
+        for lane in lanes.values():
+            self._obey(lane)
         return lanes
+
+    def _obey(self, lane: Lane) -> None:
+        """Let an account that ours is compared with do what ours may do: halts, disarming and holds are its too."""
+        assert self._account is not None
+        lane.gate.memory.permission = self._account.gate.memory.permission
 
     def _exchange(self, shadow: str = "") -> PaperExchange:
         """A paper exchange with the opening equity, or with what a shadow had when it was marked last."""
@@ -237,8 +260,13 @@ class _Lanes:
         return assembly.lane(self._floor, assembly.strategy, served, assembly.exchange(cash), limits=limits)
 
     def _like_the_account(self, cash: float) -> Lane:
-        exchange = self._assembly.exchange(cash)
-        return self._assembly.lane(self._floor, self._assembly.strategy, self._learner.policy, exchange)
+        assert self._account is not None
+        exchange, limits = self._assembly.exchange(cash), self._account.gate.limits
+        lane = self._assembly.lane(
+            self._floor, self._assembly.strategy, self._learner.policy, exchange, limits=limits
+        )
+        self._obey(lane)
+        return lane
 
 
 def _resume(context: RunContext, journal: Journal, engine: Engine) -> None:
@@ -247,3 +275,4 @@ def _resume(context: RunContext, journal: Journal, engine: Engine) -> None:
         journal.append(NoteRow(past.last_ts_ns, GONE_ON, ""))
         resume(engine, past)
         resume_paper(engine, past, context.assembly.config.execution.orders_at_start == "adopt")
+        engine.follow_limits(past.last_ts_ns)

@@ -27,12 +27,14 @@ from ztb.control import (
     Unfreeze,
 )
 from ztb.errors import UsageError, ZtbError
-from ztb.ledger.records import NoteRow
+from ztb.execution.risk import Rung
+from ztb.learning.service.base import BY_HAND, NEAR_A_LIMIT, NOT_HELPING
+from ztb.ledger.records import HOLDS, LIMITS_LIFTED, NoteRow
 from ztb.runtime.daemon.component import AccountKeeper
 from ztb.runtime.daemon.kill_switch import KillSwitch, Latch, Stop
 from ztb.runtime.session import Session
 from ztb.telemetry.logs import set_log_level
-from ztb.telemetry.snapshot import DaemonSnapshot, State
+from ztb.telemetry.snapshot import DaemonSnapshot
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -59,15 +61,10 @@ class SessionControls:
         self._snapshot = snapshot
         self._redact = redact
         self._lane = session.engine.live
+        self._held: set[str] = set()
         if switch.latch is not None:
             self._obey(switch.latch.stop)
         self._lane.guard = self.look
-
-    @property
-    def stop(self) -> tuple[State, str] | None:
-        """What holds the trading, and why; None if it trades."""
-        latch = self._switch.latch
-        return None if latch is None else (latch.stop, latch.reason)
 
     async def execute(self, command: Command, origin: str) -> Answer:
         """See `ztb.control.Controls`."""
@@ -87,16 +84,27 @@ class SessionControls:
 
     def look(self) -> None:
         """Obey the file `halt`; called before every order and a few times a second."""
+        self._note_holds()
         latch = self._switch.latch
         if self._switch.touched() and (latch is None or latch.stop != "halted"):
             self.latch("halted", "file", f"{self._switch.file} is there")
 
+    def _note_holds(self) -> None:
+        """Journal what holds new risk back, for whoever repeats this: the accounts beside the live one obey it too."""
+        holds = self._lane.gate.memory.permission.holds
+        if holds.keys() != self._held:
+            self._held, progress = set(holds), self._session.engine.progress
+            told = {"holds": holds, "rows": progress.rows, "since_ns": self._now_ns()}
+            detail = json.dumps(told, sort_keys=True)
+            self._session.journal.append(NoteRow(progress.last_ts_ns, HOLDS, detail))
+
     def latch(self, stop: Stop, origin: str, reason: str) -> None:
         """Stop: on disk first, then in the gate, then at the venue."""
         reason = self._redact(reason)
-        self._switch.set(Latch(stop, self._now_ns(), origin, reason))
+        since_ns = self._now_ns()
+        self._switch.set(Latch(stop, since_ns, origin, reason))
         self._obey(stop)
-        self._note(stop, origin, reason)
+        self._note(stop, origin, reason, since_ns=since_ns)
         if stop == "halted":
             self._session.cancel_all()
 
@@ -156,14 +164,26 @@ class SessionControls:
 
     def _resume(self, origin: str) -> Answer:
         latch = self._switch.latch
-        if latch is None and not self._switch.touched():
+        memory = self._lane.gate.memory
+        if memory.rung is not Rung.FREE:
+            self._lift_limits(origin)
+        elif latch is None and not self._switch.touched():
             return Answer(True, "it trades already")
         self._switch.clear()
-        memory = self._lane.gate.memory
-        memory.halted = memory.reduce_only = self._lane.flattening = False
+        permission = memory.permission
+        permission.halted = permission.reduce_only = permission.flattening = False
         self._note("resumed", origin, latch.reason if latch else "")
-        held = ", ".join(sorted(memory.holds))
+        held = ", ".join(sorted(permission.holds))
         return Answer(True, f"resumed; no new risk yet: {held}" if held else "resumed")
+
+    def _lift_limits(self, origin: str) -> None:
+        """A limit on losses has been reached, and somebody wants to go on all the same: they are counted anew."""
+        engine = self._session.engine
+        equity, progress = self._lane.equity, engine.progress
+        detail = {"origin": origin, "equity": equity, "rows": progress.rows}
+        note = NoteRow(progress.last_ts_ns, LIMITS_LIFTED, json.dumps(detail, sort_keys=True))
+        self._session.journal.append(note)
+        engine.lift_limits(progress.last_ts_ns, equity)
 
     async def _adopt(self, origin: str) -> Answer:
         latch = self._switch.latch
@@ -176,8 +196,13 @@ class SessionControls:
     def _freeze(self, frozen: bool, origin: str) -> Answer:
         if self._session.policy is None:
             raise UsageError(f"the strategy {self._session.assembly.strategy.name} does not learn")
-        self._session.engine.learning.frozen = frozen
+        learning = self._session.engine.learning
+        learning.freeze(BY_HAND, frozen)
+        if not frozen:
+            learning.freeze(NOT_HELPING, False)
         self._note("frozen" if frozen else "unfrozen", origin, "")
+        if NEAR_A_LIMIT in learning.freezes:
+            return Answer(True, "learning rests on: the account is near a limit on losses, or past it")
         return Answer(True, "learning is frozen" if frozen else "learning goes on")
 
     def _serve(self, command: Promote | Rollback, origin: str) -> Answer:
@@ -200,14 +225,14 @@ class SessionControls:
         return Answer(True, f"logging from {level} on")
 
     def _obey(self, stop: Stop) -> None:
-        memory = self._lane.gate.memory
-        memory.halted = stop == "halted"
-        memory.reduce_only = stop != "halted"
-        self._lane.flattening = stop == "flattening"
+        permission = self._lane.gate.memory.permission
+        permission.halted = stop == "halted"
+        permission.reduce_only = permission.flattening = stop == "flattening"
 
-    def _note(self, kind: str, origin: str, reason: str) -> None:
+    def _note(self, kind: str, origin: str, reason: str, **more: int) -> None:
         progress = self._session.engine.progress
-        detail = json.dumps({"origin": origin, "reason": reason, "rows": progress.rows}, sort_keys=True)
+        told = {"origin": origin, "reason": reason, "rows": progress.rows, **more}
+        detail = json.dumps(told, sort_keys=True)
         self._session.journal.append(NoteRow(progress.last_ts_ns, kind, detail))
         self._session.journal.commit()
 

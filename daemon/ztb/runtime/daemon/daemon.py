@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 
@@ -17,6 +17,7 @@ from ztb.errors import InvariantError
 from ztb.ledger.records import STOPPING, NoteRow, Record
 from ztb.ports import Clock, Source
 from ztb.runtime.daemon.component import AccountKeeper, Component
+from ztb.runtime.daemon.conditions import Conditions
 from ztb.runtime.daemon.control_socket import ControlSocket
 from ztb.runtime.daemon.controls import Reloading, SessionControls
 from ztb.runtime.daemon.kill_switch import KillSwitch
@@ -24,7 +25,8 @@ from ztb.runtime.daemon.status import Snapshots, StatusCollector
 from ztb.runtime.guards import MemoryGuard
 from ztb.runtime.session import Session, status_of
 from ztb.runtime.sources.feed import StoppableSource
-from ztb.telemetry.snapshot import AlertFact, DaemonSnapshot, Observer, State, StreamFact
+from ztb.telemetry.conditions import Severity
+from ztb.telemetry.snapshot import AlertFact, DaemonSnapshot, Observer, StreamFact
 
 _TURN_S = 0.2  # between two looks at the kill switch, the journal and the memory
 _TURNS_FOR_CANCELS = 10
@@ -76,12 +78,21 @@ class Daemon:
             self._watch.recall(session.context.past)
         self._guard = MemoryGuard(session.assembly.config.limits.max_memory_gb)
         self.switch = KillSwitch(session.directory.path)
+        self.conditions = Conditions(
+            session=session,
+            switch=self.switch,
+            now_ns=clock.now_ns,
+            alert=self._raise,
+            started=self._has_started,
+            stopping=lambda: self._stopping,
+            streams=self.streams,
+        )
         self._snapshots = Snapshots(
             session,
             options.instance,
             self._watch,
             clock.now_ns,
-            self._state,
+            self.conditions,
             self.streams,
             self._is_recording,
         )
@@ -123,7 +134,7 @@ class Daemon:
         self.session.hurry(_PATIENCE_S)
         lane, last_ns = self.session.engine.live, self.session.engine.progress.last_ts_ns
         self.session.journal.append(NoteRow(last_ns, STOPPING, ""))
-        lane.gate.memory.halted = True
+        lane.gate.memory.permission.halted = True
         if self.session.assembly.config.execution.orders_at_stop == "cancel":
             self.session.cancel_all()
             self._turns_left = _TURNS_FOR_CANCELS
@@ -137,8 +148,17 @@ class Daemon:
             for component in self.components:
                 component.stop()
 
-    def alert(self, severity: Literal["info", "warning", "critical"], key: str, text: str) -> None:
-        """See `broadcast.Watcher`: tell whoever watches."""
+    def alert(self, severity: Severity, key: str, text: str) -> None:
+        """See `broadcast.Watcher`: tell the log, and whoever watches, of something that happened; what lasts is a
+        condition.
+        """
+        text = self._options.redact(text)
+        if self.conditions.trouble(key, text):
+            return
+        structlog.get_logger().warning("alert", severity=severity, key=key, text=text)
+        self._raise(severity, key, text)
+
+    def _raise(self, severity: Severity, key: str, text: str) -> None:
         fact = AlertFact(self._clock.now_ns(), severity, key, self._options.redact(text))
         self._watch.alert(fact)
         for observer in self._observers:
@@ -179,29 +199,20 @@ class Daemon:
             self._end_when_quiet()
             self.session.journal.commit()
             self._guard()
-            if not self.ready.is_set() and self._state()[0] != "starting":
+            if (state := self.conditions.state) != "starting" and not self.ready.is_set():
                 self.ready.set()
-                structlog.get_logger().info("ready", state=self._state()[0])
+                structlog.get_logger().info("ready", state=state)
             await asyncio.sleep(_TURN_S)
 
-    def _state(self) -> tuple[State, str]:
-        stop = self.controls.stop
-        if self._stopping:
-            return "stopping", ""
-        if stop is not None and stop[0] == "halted":
-            return stop
-        if not (self._past_first_tick() and self.account.believed):
-            return "starting", ""
-        if stop is not None:
-            return stop
-        return ("waiting", self.session.awaited) if self.session.waits else ("trading", "")
-
-    def _past_first_tick(self) -> bool:
-        """Whether a tick came beside those that a live session begins with, which are history."""
+    def _has_started(self) -> bool:
+        """Whether the books are believed, and a tick came beside those that a live session begins with, which are
+        history.
+        """
         engine = self.session.engine
-        return engine.progress.rows > 0 and (
+        seen = engine.progress.rows > 0 and (
             not self.session.assembly.live or engine.progress.last_ts_ns >= engine.trade_from_ns
         )
+        return seen and self.account.believed
 
     def _listen_to_signals(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.add_signal_handler(signal.SIGTERM, self.stop)
@@ -219,6 +230,7 @@ class Daemon:
     def record(self, record: Record) -> None:
         """See `broadcast.Watcher`."""
         self._watch.record(record)
+        self.conditions.record(record)
         for component in self.components:
             component.on_record(record)
         for observer in self._observers:

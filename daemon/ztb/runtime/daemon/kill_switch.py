@@ -12,7 +12,7 @@ import msgspec
 from ztb.errors import DataError
 from ztb.utils import files
 
-Stop: TypeAlias = Literal["halted", "reduce_only", "flattening"]
+Stop: TypeAlias = Literal["halted", "flattening"]
 
 
 class Latch(msgspec.Struct, frozen=True):

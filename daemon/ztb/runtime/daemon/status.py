@@ -7,14 +7,15 @@ from collections import deque
 from collections.abc import Callable
 
 import msgspec
-import structlog
 
 from ztb.execution.risk import DAY_NS
 from ztb.ledger.performance import finite
 from ztb.ledger.records import GenerationRow, Record, UpdateRow
+from ztb.runtime.daemon.conditions import Conditions
 from ztb.runtime.guards import resident_bytes
 from ztb.runtime.recovery.past import Past
 from ztb.runtime.session import Session
+from ztb.telemetry.conditions import LearnerState, state_of
 from ztb.telemetry.snapshot import (
     AlertFact,
     ComparisonFact,
@@ -24,7 +25,6 @@ from ztb.telemetry.snapshot import (
     LearnerFact,
     LimitUse,
     OpenOrderFact,
-    State,
     StreamFact,
 )
 
@@ -58,7 +58,6 @@ class StatusCollector:
     def alert(self, alert: AlertFact) -> None:
         """Something an operator should know."""
         self.alerts.append(alert)
-        structlog.get_logger().warning("alert", severity=alert.severity, key=alert.key, text=alert.text)
 
 
 def limits_of(session: Session) -> tuple[LimitUse, ...]:
@@ -79,7 +78,7 @@ def limits_of(session: Session) -> tuple[LimitUse, ...]:
     )
 
 
-def _learner(session: Session, watch: StatusCollector) -> LearnerFact | None:
+def _learner(session: Session, watch: StatusCollector, state: LearnerState) -> LearnerFact | None:
     if session.policy is None:
         return None
     learning, update = session.engine.learning, watch.update
@@ -88,7 +87,7 @@ def _learner(session: Session, watch: StatusCollector) -> LearnerFact | None:
     fact = LearnerFact(
         mode, mode == "inline" or bool(learning.process_ids), learning.frozen, learning.updates,
         learning.waiting, dropped, left_out.tainted,
-        empty=left_out.empty, non_finite=left_out.non_finite, doing=learning.doing,
+        empty=left_out.empty, non_finite=left_out.non_finite, state=state,
     )  # fmt: skip
     if update is None:
         return fact
@@ -139,7 +138,7 @@ def _orders(session: Session) -> tuple[OpenOrderFact, ...]:
 
 
 class Snapshots:
-    """Makes a DaemonSnapshot of `session` whenever asked; `state`, `streams`, `recording`: what the shell knows."""
+    """Makes a DaemonSnapshot of `session` whenever asked; `streams`, `recording`: what the shell knows."""
 
     def __init__(
         self,
@@ -147,7 +146,7 @@ class Snapshots:
         instance: str,
         watch: StatusCollector,
         now_ns: Callable[[], int],
-        state: Callable[[], tuple[State, str]],
+        conditions: Conditions,
         streams: Callable[[], tuple[StreamFact, ...]],
         recording: Callable[[], bool],
     ) -> None:
@@ -155,7 +154,7 @@ class Snapshots:
         self._instance = instance
         self._watch = watch
         self._now_ns = now_ns
-        self._state = state
+        self._conditions = conditions
         self._streams = streams
         self._recording = recording
         self._started_ns = now_ns()
@@ -167,10 +166,10 @@ class Snapshots:
         config, instrument = session.assembly.config, session.assembly.instrument
         view = lane.broker.view
         mid, now_ns = view["mid"].item(), self._now_ns()
-        state, because = self._state()
+        conditions = self._conditions.present
         last_ns = progress.last_ts_ns or None
         return DaemonSnapshot(
-            instance=self._instance, mode=session.context.mode, state=state, halted_because=because,
+            instance=self._instance, mode=session.context.mode, state=state_of(conditions), conditions=conditions,
             run_id=session.run_id, strategy=session.assembly.strategy.name,
             symbol=instrument.symbol, venue=instrument.venue,
             now_ns=now_ns, started_ns=self._started_ns, last_tick_ns=last_ns,
@@ -183,7 +182,7 @@ class Snapshots:
             hold_equity=engine.shadow_equity.get("hold"), frozen_equity=engine.shadow_equity.get("frozen"),
             drawdown=_drawdown(lane.equity, progress.peak), max_drawdown=progress.max_drawdown,
             fees=books.account.fees, open_orders=_orders(session), limits=limits_of(session),
-            streams=self._streams(), learner=_learner(session, self._watch),
+            streams=self._streams(), learner=_learner(session, self._watch, self._conditions.learner),
             generation=_generation(session, self._watch), experts=_experts(session), helping=_helping(session),
             memory_mb=resident_bytes() / 1e6, memory_limit_mb=config.limits.max_memory_gb * 1e3,
             checkpoints=len(session.store.saved) if session.store else 0,

@@ -14,8 +14,6 @@ import msgspec
 from ztb.errors import ConfigError
 from ztb.utils import files
 
-NOT_ARMED = "not armed"
-
 
 class Arming(msgspec.Struct, frozen=True):
     """`account` is the key's digest; `limit_quote` bounds position and orders, quote currency; times in nanoseconds

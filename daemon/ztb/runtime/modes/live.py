@@ -26,8 +26,8 @@ from ztb.runtime.broadcast import Broadcast
 from ztb.runtime.daemon.component import AccountKeeper
 from ztb.runtime.daemon.controls import SessionControls
 from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
+from ztb.runtime.guards import NOT_ARMED, NOT_RECONCILED
 from ztb.runtime.modes.arming import (
-    NOT_ARMED,
     Arming,
     account_of,
     disarm,
@@ -55,7 +55,6 @@ from ztb.runtime.venue.user_stream import UserStream
 from ztb.secrets import require_secret
 from ztb.utils.installation import code_version
 
-NOT_RECONCILED = "not reconciled"
 _BACKOFF_S, _BACKOFF_MOST_S = 0.25, 30.0
 _LAST_LOOK_S = 3.0
 
@@ -240,7 +239,7 @@ class VenueAccount(AccountKeeper):
         config, lane, wanted = request.config, session.engine.live, asyncio.Event()
         self._session = session
         self._venue = venue
-        self._memory = lane.gate.memory
+        self._permission = lane.gate.memory.permission
         self._controls: SessionControls | None = None
         self._rights_known = rights_known
         self._cancel = config.execution.orders_at_start == "cancel"
@@ -264,7 +263,7 @@ class VenueAccount(AccountKeeper):
             wanted=wanted,
         )
         self._dead_man = _dead_man(request, venue)
-        self._memory.holds.add(NOT_RECONCILED)
+        self._permission.holds[NOT_RECONCILED] = ""
         venue.broker.connect(
             BrokerCallbacks(
                 durable=session.journal.durable,
@@ -276,7 +275,7 @@ class VenueAccount(AccountKeeper):
         )
 
     def _stopped(self) -> str:
-        if self._memory.halted:
+        if self._permission.halted:
             return "halted"
         return "" if self.believed else NOT_RECONCILED
 
@@ -307,21 +306,19 @@ class VenueAccount(AccountKeeper):
             )
             self._session.context.broadcast.warn("key_rights_unknown", text)
         if not self._reconciler.done.is_set():
-            self._memory.holds.add(NOT_RECONCILED)
+            self._permission.holds[NOT_RECONCILED] = ""
             return
         if self._cancel:
             self._cancel = False
             self._session.cancel_all()
-        self._memory.holds.discard(NOT_RECONCILED)
+        self._permission.holds.pop(NOT_RECONCILED, None)
 
     def on_record(self, record: Record) -> None:
         """See `Component`."""
         if not isinstance(record, GenerationRow) or record.event != "promoted":
             return
         if json.loads(record.detail).get("reason") == "manual":
-            self.disarm()
-            text = f"generation {record.generation} was promoted by hand"
-            self._session.context.broadcast.warn("disarmed", text)
+            self.disarm(f"generation {record.generation} was promoted by hand")
 
     async def ended(self) -> None:
         """See `Component`: a last look at what the venue has to say, and the dead man's switch is put down."""
@@ -357,8 +354,8 @@ class VenueAccount(AccountKeeper):
         self._reconciler.wanted.set()
         return f"adopted {adoption.cash:+f} in cash and {adoption.position:+f} in position"
 
-    def disarm(self) -> str:
+    def disarm(self, cause: str = "by a command") -> str:
         """See `AccountKeeper`."""
         disarm(self._session.directory.path)
-        self._memory.holds.add(NOT_ARMED)
+        self._permission.holds[NOT_ARMED] = cause
         return "disarmed: no new risk; `ztb arm` and a restart arm it again"

@@ -104,8 +104,8 @@ class MarketWatch(Component):
         self._session = session
         self._market = market
         self._clock = clock
-        memory, execution = session.engine.live.gate.memory, session.assembly.config.execution
-        self._guard = MarketGuard(market, memory, execution.max_clock_skew_ms, session.context.broadcast.warn)
+        permission, execution = session.engine.live.gate.memory.permission, session.assembly.config.execution
+        self._guard = MarketGuard(market, permission, execution.max_clock_skew_ms)
         self._lost = 0
 
     def jobs(self) -> Mapping[str, Callable[[], Awaitable[None]]]:

@@ -5,6 +5,7 @@ Also here: the marks of a past: of each its time and equity, which is all that a
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from ztb.ledger.capital import OPENING, Adoption, Opening
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import (
     ADOPTED,
+    LIMITS_LIFTED,
     AllocationRow,
     FillRow,
     GenerationRow,
@@ -106,6 +108,8 @@ class Past:
     client_ids: dict[int, str] = field(default_factory=dict[int, str])
     adoptions: list[Adoption] = field(default_factory=list[Adoption])
     funding: list[Decimal] = field(default_factory=list[Decimal])
+    lifted: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
+    """When losses were counted anew, and from what equity."""
     orders: list[OrderRow] = field(default_factory=list[OrderRow])
     marks: EquityHistory = field(default_factory=EquityHistory)
     rejects: int = 0
@@ -156,7 +160,7 @@ class Past:
 
     def forget(self) -> None:
         """All is in its place: what grows with the months need not stay in memory."""
-        for rows in (self.booked, self.orders, self.funding):
+        for rows in (self.booked, self.orders, self.funding, self.lifted):
             rows.clear()
         self.marks.forget()
 
@@ -189,6 +193,8 @@ def _read(reader: JournalReader, before: int) -> Past:
         past.last_ts_ns = note.ts_ns
     adopted = reader.rows(NoteRow, "kind = ? AND seq < ?", (ADOPTED, before))
     past.adoptions = [Adoption.of(note) for note in adopted]
+    lifted = reader.rows(NoteRow, "kind = ? AND seq < ?", (LIMITS_LIFTED, before))
+    past.lifted = [(note.ts_ns, _lifted(note, past.adoptions)) for note in lifted]
     past.marks = read_marks(reader, before, past.adoptions)
     past.client_ids = {row.order_id: row.client_id for row in past.orders}
     filled = _book(past, reader, before)
@@ -202,6 +208,12 @@ def _read(reader: JournalReader, before: int) -> Past:
     marked = past.marks.last.ts_ns if past.marks.last else 0
     past.last_ts_ns = max(past.last_ts_ns, marked, *(max(each, default=0) for each in moments))
     return past
+
+
+def _lifted(note: NoteRow, adoptions: Sequence[Adoption]) -> float:
+    """The equity from which losses are counted, as if what was adopted after it had been there before."""
+    came = sum(adoption.value for adoption in adoptions if adoption.ts_ns >= note.ts_ns)
+    return float(json.loads(note.detail)["equity"]) + came
 
 
 def _hear(past: Past, events: Iterable[OrderEventRow]) -> set[int]:
@@ -275,11 +287,16 @@ def remember_risk(past: Past, gate: RiskGate, lot_size: float) -> None:
     """Let the gate live through the marks and orders of the past once more, in order of time."""
     orders = iter([*past.orders, None])
     order = next(orders)
+    lifted = deque(past.lifted)
     for ts_ns, equity in past.marks:
+        while lifted and lifted[0][0] < ts_ns:
+            gate.lift(lifted.popleft()[1])
         while order is not None and order.ts_ns < ts_ns:
             gate.record(Proposal(order.side, order.lots * lot_size, 0.0), order.ts_ns)
             order = next(orders)
         gate.mark(ts_ns, equity)
+    for _, equity in lifted:
+        gate.lift(equity)
     while order is not None:
         gate.record(Proposal(order.side, order.lots * lot_size, 0.0), order.ts_ns)
         order = next(orders)

@@ -27,6 +27,8 @@ from ztb.ledger.records import (
     CANCEL_ALL,
     COLLECTED,
     FLATTEN,
+    HOLDS,
+    LIMITS_LIFTED,
     DecisionRow,
     FillRow,
     NoteRow,
@@ -35,8 +37,10 @@ from ztb.ledger.records import (
 from ztb.runtime.recovery.past import Past, progress_of
 from ztb.runtime.verify.record import RecordedStart
 
-_STEERED = frozenset({"halted", "reduce_only", "resumed"})
+_STEERED = frozenset({"halted", "resumed"})
 """Commands after which nothing is flattened any more."""
+_TOLD = _STEERED | {ADOPTED, LIMITS_LIFTED, HOLDS}
+"""Kinds of notes whose JSON says after how many `rows` it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,8 @@ class VenueReport:
 class ExternalEvent:
     """Something of `kind` (of a note) that happened after `rows` of this start and `decisions` in all, at `ts_ns`.
 
-    `reports`: what was collected, `adoption`: what was taken over from the venue, where that is the kind.
+    Where that is the kind: `reports`: what was collected, `adoption`: what was taken over from the venue, `equity`:
+    from what losses are counted anew, `holds`: what holds new risk back.
     """
 
     kind: str
@@ -60,6 +65,8 @@ class ExternalEvent:
     ts_ns: int
     reports: list[VenueReport] = field(default_factory=list[VenueReport])
     adoption: Adoption | None = None
+    equity: float = 0.0
+    holds: tuple[str, ...] = ()
 
 
 def inputs(start: RecordedStart, past: Past | None) -> deque[ExternalEvent]:
@@ -73,18 +80,26 @@ def inputs(start: RecordedStart, past: Past | None) -> deque[ExternalEvent]:
         elif isinstance(row, NoteRow):
             place = _place(row)
             if place is not None:
-                adoption = Adoption.of(row) if row.kind == ADOPTED else None
-                found.append(ExternalEvent(row.kind, place, decisions, row.ts_ns, adoption=adoption))
+                found.append(_event_of(row, place, decisions))
         elif isinstance(row, FillRow | OrderEventRow) and found and found[-1].kind == COLLECTED:
             found[-1].reports += reader.read(row)
     return found
+
+
+def _event_of(note: NoteRow, place: int, decisions: int) -> ExternalEvent:
+    told = json.loads(note.detail) if note.kind in (LIMITS_LIFTED, HOLDS) else {}
+    adoption = Adoption.of(note) if note.kind == ADOPTED else None
+    return ExternalEvent(
+        note.kind, place, decisions, note.ts_ns, adoption=adoption, equity=told.get("equity", 0.0),
+        holds=tuple(told.get("holds", ())),
+    )  # fmt: skip
 
 
 def _place(note: NoteRow) -> int | None:
     """After how many rows `note` tells of something that came from outside; None if it does not."""
     if note.kind in (COLLECTED, CANCEL_ALL, FLATTEN):
         return int(note.detail)
-    return int(json.loads(note.detail)["rows"]) if note.kind in _STEERED | {ADOPTED} else None
+    return int(json.loads(note.detail)["rows"]) if note.kind in _TOLD else None
 
 
 @dataclass(slots=True)

@@ -9,9 +9,10 @@ from typing import Any
 from ztb.errors import DataError
 from ztb.learning.process.feed import numbers
 from ztb.learning.process.supervisor import WINDOW_SKIPPED
+from ztb.learning.service.base import BY_HAND, NOT_HELPING
 from ztb.learning.service.process import SET_BACK
 from ztb.learning.service.promotion import MADE_ANEW, UPDATE_DROPPED
-from ztb.ledger.records import DecisionRow, GenerationRow, NoteRow, UpdateRow
+from ztb.ledger.records import LOSS_LIMIT, DecisionRow, GenerationRow, NoteRow, UpdateRow
 from ztb.runtime.verify.record import RecordedStart
 
 
@@ -67,7 +68,8 @@ class _Reading:
     def __init__(self, start: RecordedStart) -> None:
         self.record = LearnerRecord(start.made_of["learner"] == "inline")
         self._now = start.decisions[0].decision - 1
-        self._frozen = self._paused = False
+        self._freezes: set[str] = set()
+        self._paused = False
         self._halvings = 0
         self._alarm = False
         self._eras: list[int] = [start.made_of["generation"] or 0]
@@ -86,17 +88,20 @@ class _Reading:
         self._now = row.decision
         self.record.serving[row.decision] = row.generation
         self.record.halvings[row.decision] = self._halvings
-        if self._frozen or self._paused:
+        if self._freezes or self._paused:
             self.record.unlearnt.add(row.decision)
 
     def _noted(self, note: NoteRow) -> None:
         record = self.record
         match note.kind:
             case "frozen" | "unfrozen":
-                self._frozen = note.kind == "frozen"
-            case "learning_frozen":  # found between a decision and its transition
-                self._frozen = True
-                record.unlearnt.add(self._now)
+                self._freezes -= {BY_HAND, NOT_HELPING}
+                self._freezes |= {BY_HAND} if note.kind == "frozen" else set()
+            case "learning_frozen":
+                self._frozen_meanwhile(NOT_HELPING, True)
+            case _ if note.kind == LOSS_LIMIT:
+                told = json.loads(note.detail)
+                self._frozen_meanwhile(told["limit"], told["rung"] > 0)
             case "memory_pause" | "memory_resume":
                 self._paused = note.kind == "memory_pause"
             case "memory_shrink":
@@ -116,6 +121,14 @@ class _Reading:
                 self._begun_anew(json.loads(note.detail)["generation"])
             case _:
                 pass
+
+    def _frozen_meanwhile(self, why: str, frozen: bool) -> None:
+        """Found between a decision and its transition, which is learnt from if nothing freezes learning by then."""
+        self._freezes = self._freezes | {why} if frozen else self._freezes - {why}
+        if self._freezes:
+            self.record.unlearnt.add(self._now)
+        elif not self._paused:
+            self.record.unlearnt.discard(self._now)
 
     def _went_back(self, before: int, era: int) -> None:
         """The learner in a process said so. DataError: nothing in the journal says why."""

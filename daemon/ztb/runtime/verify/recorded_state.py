@@ -10,7 +10,18 @@ from ztb.errors import DataError
 from ztb.execution.booking import book
 from ztb.execution.orders import Filled, OrderEvent, OrderRequest
 from ztb.execution.risk import RefusalReason, RiskLimits
-from ztb.ledger.records import CANCEL_ALL, COLLECTED, FLATTEN, LIMITS, NoteRow, OrderRow, RefusalRow
+from ztb.execution.risk_gate import Permission
+from ztb.ledger.records import (
+    CANCEL_ALL,
+    COLLECTED,
+    FLATTEN,
+    HOLDS,
+    LIMITS,
+    LIMITS_LIFTED,
+    NoteRow,
+    OrderRow,
+    RefusalRow,
+)
 from ztb.market.instrument import Instrument
 from ztb.market.recording import RecordingReader
 from ztb.market.ticks import Ticks
@@ -60,7 +71,11 @@ class RecordedTicks:
     It ends where the session did, or, where that was killed, when everything in its journal has happened.
     """
 
-    def __init__(self, start: RecordedStart, engine: Engine, script: deque[ExternalEvent]) -> None:
+    def __init__(
+        self, start: RecordedStart, engine: Engine, script: deque[ExternalEvent], obeyed: Permission
+    ) -> None:
+        """`obeyed` is what the accounts beside the live one may do."""
+        self._obeyed = obeyed
         self.instrument = instrument_of(start)
         self._start = start
         self._engine = engine
@@ -112,7 +127,7 @@ class RecordedTicks:
 
     def _tell(self) -> None:
         """Everything that happened here, in order."""
-        engine, script = self._engine, self._script
+        engine, script, obeyed = self._engine, self._script, self._obeyed
         while script and _due(script[0], engine.progress):
             lane, item = engine.live, script[0]
             if item.kind == COLLECTED:
@@ -120,13 +135,19 @@ class RecordedTicks:
                 continue
             script.popleft()
             if item.kind == CANCEL_ALL:
-                lane.cancel_all(item.ts_ns)
+                engine.cancel_all(item.ts_ns)
             elif item.adoption is not None:
                 adopt(item.adoption, engine)
+            elif item.kind == LIMITS_LIFTED:
+                engine.lift_limits(item.ts_ns, item.equity)
+            elif item.kind == HOLDS:
+                obeyed.holds = dict.fromkeys(item.holds, "")
             elif item.kind == FLATTEN:
+                obeyed.flattening = obeyed.reduce_only = True
                 lane.flatten(item.ts_ns)
             else:
-                lane.flattening = False
+                lane.flattening = obeyed.flattening = obeyed.reduce_only = False
+                obeyed.halted = item.kind == "halted"
 
 
 def instrument_of(start: RecordedStart) -> Instrument:
@@ -159,10 +180,10 @@ class Outcomes:
         reason = ""
         if number < len(self._outcomes):
             reason, self._gate.limits = self._outcomes[number]
-        memory = self._gate.memory
-        memory.halted = reason == RefusalReason.HALTED
-        memory.reduce_only = reason == RefusalReason.REDUCE_ONLY
-        memory.holds = {_HOLD} if reason == RefusalReason.HELD else set()
+        permission = self._gate.memory.permission
+        permission.halted = reason == RefusalReason.HALTED
+        permission.reduce_only = reason == RefusalReason.REDUCE_ONLY
+        permission.holds = {_HOLD: ""} if reason == RefusalReason.HELD else {}
 
 
 def _outcomes(start: RecordedStart, limits: RiskLimits) -> Iterator[tuple[str, RiskLimits]]:

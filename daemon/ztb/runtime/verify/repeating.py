@@ -8,6 +8,7 @@ from typing import Any
 
 from ztb.config import recorded_config
 from ztb.errors import DataError, InvariantError
+from ztb.execution.risk_gate import Permission
 from ztb.learning.generations import GenerationInfo
 from ztb.learning.service.initial_policy import CHECKPOINT_NAME, InitialPolicy, load_origin
 from ztb.ledger.records import DecisionRow, Record
@@ -67,7 +68,10 @@ class Repetition:
         self.session = Session.open(_context(recorded, start, kept, past, directory, broker))
         engine = self.session.engine
         engine.learning = self._learning = self._make_learning(kept, relearn)
-        engine.live.flattening = start.made_of["flattening"]
+        self._obeyed = engine.live.gate.memory.permission
+        self._obeyed.halted = start.made_of.get("halted", False)
+        self._obeyed.flattening = start.made_of["flattening"]
+        engine.live.gate.memory.permission = Permission(flattening=self._obeyed.flattening)
         engine.live.guard = Outcomes(start, engine)
         if broker is not None:
             broker.progress = engine.progress
@@ -86,7 +90,7 @@ class Repetition:
         """Do it all again, and compare."""
         session, start, contradiction = self.session, self._start, ""
         try:
-            await session.run(RecordedTicks(start, session.engine, self._script))
+            await session.run(RecordedTicks(start, session.engine, self._script, self._obeyed))
         except BaseException as error:
             session.abandon(status_of(error))
             contradiction = _contradiction(error)

@@ -220,9 +220,7 @@ class MqttObserver:
 
     async def _greet(self, link: Link, now: DaemonSnapshot) -> None:
         _logger.info("mqtt_connected", connections=self._connections + 1)
-        await link.publish(
-            self._topics.status, self._encode(StatusPayload(True, now.state, now.halted_because))
-        )
+        await link.publish(self._topics.status, self._encode(StatusPayload(True, now.state, now.because)))
         if self._home_assistant:
             for topic, payload in discovery(self._topics, now):
                 await link.publish(topic, payload)
@@ -242,8 +240,8 @@ class MqttObserver:
             now = snapshot()
             self._outbox.put_state(self._topics.state, now)
             self._outbox.put_state(self._topics.metrics, MetricsPayload(now))
-            if said != (now.state, now.halted_because):
-                said = (now.state, now.halted_because)
+            if said != (now.state, now.because):
+                said = (now.state, now.because)
                 self._outbox.put_state(self._topics.status, StatusPayload(True, *said))
             await asyncio.sleep(self._interval_s)
 

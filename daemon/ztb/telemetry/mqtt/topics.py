@@ -74,6 +74,14 @@ def discovery(topics: Topics, now: DaemonSnapshot) -> Iterator[tuple[Topic, byte
         if unit is not None:
             sensor["unit_of_measurement"] = _unit(unit, now.symbol)
         yield _topic("sensor", node, field), msgspec.json.encode(sensor)
+    because = _common(topics, now, node, "because") | {
+        "name": "Because",
+        "icon": "mdi:comment-alert-outline",
+        "state_topic": topics.state.name,
+        # A state of Home Assistant's has 255 characters at most.
+        "value_template": "{{ (value_json.conditions[0].text if value_json.conditions else '')[:255] }}",
+    }
+    yield _topic("sensor", node, "because"), msgspec.json.encode(because)
     halted = _common(topics, now, node, "halted") | {
         "name": "Halted",
         "device_class": "problem",

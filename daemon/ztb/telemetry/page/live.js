@@ -149,12 +149,14 @@
     byId("title").textContent = title;
     byId("where").textContent = `${now.instance === "ztb" ? "ztb" : `ztb ${now.instance}`} \u00b7 ${now.mode} on ${now.venue}`;
     const state = byId("state");
+    const worst = (severity) => now.conditions.some((one) => one.severity === severity);
     state.textContent = now.state.replace("_", " ");
-    state.className = `pill ${now.state === "trading" ? "good" : now.state === "halted" ? "bad" : "warn"}`;
+    state.className = `pill ${worst("critical") || now.state === "halted" ? "bad" : now.state === "trading" && !worst("warning") ? "good" : "warn"}`;
     const age = now.last_tick_ns === null ? "no tick yet" : now.mode === "replay" ? `replaying ${at(now.last_tick_ns / 1e9)}` : `last tick ${span((now.now_ns - now.last_tick_ns) / 1e9)} ago`;
     byId("since").textContent = `Up ${span((now.now_ns - now.started_ns) / 1e9)} \u00b7 ${age} \u00b7 ${now.decisions.toLocaleString("en")} decisions \u00b7 ${now.fills.toLocaleString("en")} fills`;
-    byId("halted").hidden = !now.halted_because;
-    byId("halted").replaceChildren(element("li", "", ...words(now.halted_because)));
+    const said = now.conditions.filter((one) => one.severity !== "info" || one.state);
+    byId("halted").hidden = said.length === 0;
+    byId("halted").replaceChildren(...said.map((one) => element("li", one.severity, ...words(one.text))));
   }
 
   function meter(name, share, amount) {
@@ -187,7 +189,7 @@
     byId("serving").textContent = generation === null ? "This strategy does not learn." : `Generation ${generation.serving} serves ${generation.since_ns ? "since " : ""}${when(generation.since_ns / 1e9)}. Made ${generation.made}, promoted ${generation.promoted}, rejected ${generation.rejected}, rolled back ${generation.rolled_back}. ${generation.last_verdict ? `Last verdict: ${generation.last_verdict}.` : ""}`;
     byId("h-learning").parentElement.classList.toggle("empty", learner === null);
     if (learner === null) return;
-    const state = learner.frozen ? "frozen" : learner.alive ? learner.doing || "running" : "not running";
+    const state = learner.state.replace("_", " ");
     byId("learner").textContent = `The learner (${learner.mode}) is ${state}: ${learner.updates} updates, ${learner.waiting} transitions waiting, ${learner.dropped} dropped, ${learner.tainted} left out for gaps${learner.empty ? `, ${learner.empty} updates without anything to learn from` : ""}${learner.non_finite ? `, ${learner.non_finite} updates dropped for numbers that are not finite` : ""}.`;
   }
 

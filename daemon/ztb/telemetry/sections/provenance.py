@@ -7,6 +7,7 @@ from typing import Any
 from ztb.ledger.looks import said as looks_said
 from ztb.ledger.records import HOUSEKEEPING
 from ztb.telemetry import texts
+from ztb.telemetry.held import held
 from ztb.telemetry.markup import Html, facts, join, table, text
 from ztb.telemetry.plots import tainted_spans
 from ztb.telemetry.run_data import RunData
@@ -24,6 +25,24 @@ def data_quality(run: RunData) -> Html:
         ("Decisions on tainted data", f"{sum(times for *_, times in spans):,} (never trained on)"),
     ]
     return join([facts(said), _spans(spans), _notes(run)])
+
+
+def still_held(run: RunData) -> Html:
+    """A banner for each condition that held to the end."""
+    words = [one.condition.text for one in held(run.notes, run.folder) if one.over_ns is None]
+    return join([Html(f'<p class="banner">{text(said)}</p>') for said in words])
+
+
+def what_held(run: RunData) -> Html:
+    """What held the trading, and until when; nothing where nothing did."""
+    rows = [
+        [
+            text(one.condition.text),
+            text(texts.moment(one.over_ns, seconds=True) if one.over_ns else "to the end"),
+        ]
+        for one in held(run.notes, run.folder)[-_MOST_ROWS:]
+    ]
+    return table(("What", "Over"), rows, "What held the trading", words=2) if rows else Html("")
 
 
 def _dropped(dropped: dict[str, int] | int | None) -> str:

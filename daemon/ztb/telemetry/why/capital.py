@@ -21,7 +21,7 @@ from ztb.ledger.records import BEGAN, FLATTEN, AllocationRow, DecisionRow, NoteR
 How = Literal["moved", "stayed", "closing"]
 """`moved`: to the sum; `stayed`: the sum was nearer than the band; `closing`: told to close, whatever experts want."""
 
-_STEERED = (FLATTEN, BEGAN, "flattening", "halted", "reduce_only", "resumed")
+_STEERED = (FLATTEN, BEGAN, "flattening", "halted", "resumed")
 """Kinds of notes after which it is known whether the position is being closed on demand."""
 
 

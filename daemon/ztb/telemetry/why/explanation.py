@@ -13,7 +13,7 @@ from typing import Any
 
 import xxhash
 
-from ztb.errors import DataError, UsageError, ZtbError
+from ztb.errors import DataError, NotFoundError, ZtbError
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import (
     DecisionRow,
@@ -78,14 +78,14 @@ def _of_order(reader: JournalReader, column: str, key: int | str) -> Subject:
     if order is None:
         known = [row.order_id for row in reader.rows(OrderRow)]
         have = f"it has {known[0]} to {known[-1]}" if known else "it sent none"
-        raise UsageError(f"{reader.path.parent}: no order {key!r} in this run ({have}); ask for {_FORMS}")
+        raise NotFoundError(f"{reader.path.parent}: no order {key!r} in this run ({have}); ask for {_FORMS}")
     return Subject(_decision(reader, order.decision), order_id=order.order_id)
 
 
 def _of_fill(reader: JournalReader, fill_id: int) -> Subject:
     fill = next(reader.rows(FillRow, "fill_id = ?", (fill_id,)), None)
     if fill is None:
-        raise UsageError(
+        raise NotFoundError(
             f"{reader.path.parent}: no fill {fill_id} in this run, which has {_count(reader, FillRow)}"
         )
     subject = _of_order(reader, "order_id", fill.order_id)
@@ -97,7 +97,7 @@ def _of_refusal(reader: JournalReader, number: int) -> Subject:
     refusal = next(reader.rows(RefusalRow, where, (number - 1,)), None) if number > 0 else None
     if refusal is None:
         have = _count(reader, RefusalRow)
-        raise UsageError(f"{reader.path.parent}: no refusal {number} in this run, which has {have}")
+        raise NotFoundError(f"{reader.path.parent}: no refusal {number} in this run, which has {have}")
     return Subject(_decision(reader, refusal.decision), refusal=number)
 
 
@@ -106,7 +106,7 @@ def _at(reader: JournalReader, ts_ns: int) -> Subject:
     where = "seq = (SELECT max(seq) FROM decisions WHERE ts_ns <= ?)"
     decision = next(reader.rows(DecisionRow, where, (ts_ns,)), None)
     if decision is None:
-        raise UsageError(f"{reader.path.parent}: no decision had been made by then; ask for a later time")
+        raise NotFoundError(f"{reader.path.parent}: no decision had been made by then; ask for a later time")
     return Subject(decision)
 
 

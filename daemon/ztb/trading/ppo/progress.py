@@ -48,7 +48,7 @@ class Display(Protocol):
 class _Bar:
     def __init__(self, bar: Progress, total_steps: int) -> None:
         self._bar = bar
-        self._task = bar.add_task("PPO", total=total_steps, speed=0.0, losses="")
+        self._task = bar.add_task("training", total=total_steps, speed=0.0, losses="")
 
     def show(self, progress: TrainingProgress) -> None:
         stats = progress.stats
@@ -60,6 +60,10 @@ class _Bar:
         self._bar.update(self._task, completed=progress.steps, speed=progress.steps_per_s, losses=losses)
 
 
+_WIDE = 140
+"""Columns from which losses find room beside the bar."""
+
+
 class _Silent:
     def show(self, progress: TrainingProgress) -> None:
         pass
@@ -67,17 +71,20 @@ class _Silent:
 
 @contextmanager
 def progress_bar(total_steps: int, console: Console) -> Generator[Display]:
-    """A bar with steps/s, time left and losses, where `console` is a terminal; nothing elsewhere."""
+    """A bar of the steps (decisions taken in training) with steps/s and the time left, where `console` is a terminal;
+    nothing elsewhere. Losses only where there is room for them: at 80 columns the rest stays whole.
+    """
     if not console.is_terminal:
         yield _Silent()
         return
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=14),
         TaskProgressColumn(),
-        TextColumn("{task.fields[speed]:,.0f} steps/s"),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps, {task.fields[speed]:,.0f}/s,"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[losses]}"),
+        TextColumn("left"),
+        *([TextColumn("{task.fields[losses]}")] if console.width >= _WIDE else []),
     )
     with Progress(*columns, console=console) as bar:
         yield _Bar(bar, total_steps)

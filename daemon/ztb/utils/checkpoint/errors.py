@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ztb.errors import DataError, ZtbError
+from ztb.errors import DataError, NotFoundError, ZtbError
 
 
 class CheckpointError(DataError):
@@ -36,7 +36,7 @@ class NewerVersion(CheckpointError):
         self.version = version
 
 
-class NoGeneration(CheckpointError):
+class NoGeneration(CheckpointError, NotFoundError):
     """There is nothing to load: no generation, not the one asked for, or none that verifies."""
 
 
