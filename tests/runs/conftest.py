@@ -14,6 +14,9 @@ import ztb
 from ztb.ledger.run_directory import RunDirectory
 
 LEARNS: dict[str, dict[str, Any]] = {
+    # So few bars teach nothing worth a trade: an expert that trades at random does, with its share of the prior.
+    "allocation": {"rules": ["trend", "random_walk"], "prior": 0.5},
+    "execution": {"band_fraction": 0.001},
     "online": {"update_every_decisions": 64},
     "ppo": {"num_envs": 8, "num_steps": 16},
     "checkpoint": {"interval_updates": 1},

@@ -352,7 +352,7 @@ def test_options_reach_what_they_name():
     assert bridge.reward == "sortino" and bridge.ladder == (0.0, 0.5)
     assert (bridge.reward_rate, bridge.drawdown_weight, bridge.turnover_weight) == (0.1, 0.2, 0.3)
     assert (bridge.band_fraction, bridge.cost_reserve_fraction) == (0.4, 0.01)
-    assert single(features=("return_1", "rsi_14")).observation_space.shape == (9,)
+    assert single(features=("return_1", "rsi_14")).observation_space.shape == (2 + 1 + 7,)
 
 
 @pytest.mark.parametrize(

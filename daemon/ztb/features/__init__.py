@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ztb.features.featureset import FeatureSet
+from ztb.features.forecast import OnlineForecast
 from ztb.features.normaliser import Normaliser, apply_moments, update_moments
 from ztb.features.registry import SHIPPED, Feature, reference
 from ztb.features.schema import check_schema
@@ -13,6 +14,7 @@ __all__ = [
     "Feature",
     "FeatureSet",
     "Normaliser",
+    "OnlineForecast",
     "UserFeature",
     "apply_moments",
     "check_schema",

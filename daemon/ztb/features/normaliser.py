@@ -1,4 +1,4 @@
-"""Running mean and variance of what the policy is told, and the z-scores it sees. Kernels on arrays.
+"""Running mean and variance of the features, their z-scores, and a forecast from these: what a policy is told. Kernels.
 
 `moments` has shape (3, size), float64: how often each column was seen, its mean, its variance. The weight of
 a new value is 1 / n for the first `horizon` updates (Welford 1962: plain mean and population variance) and
@@ -13,15 +13,18 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from ztb.features.forecast import BOUND, Learnt, OnlineForecast, follow, signal_of
 from ztb.utils.kernel import kernel
 
 FloatArray = NDArray[np.float64]
 
-NORMALISER_KIND = "exponential-welford-1"
+NORMALISER_KIND = "exponential-welford-1, forecast-1"
 """Enters the schema hash: what a checkpoint's policy was trained to see."""
 DEVIATION_FLOOR = 1e-8
 """A column that moves less than this counts as constant: it shows its distance from the mean in these."""
-BOUND = 5.0
+SHRINKAGE = 0.05
+"""Times this a policy is told the z-scores beside a forecast: what they say by themselves it learns by little steps (as
+by ridge regression with a penalty of 400), and what the forecast says at once."""
 
 
 @kernel
@@ -46,32 +49,88 @@ def apply_moments(moments: FloatArray, values: FloatArray, out: NDArray[np.float
         out[j] = max(-BOUND, min(BOUND, score)) if known else 0.0
 
 
+@kernel
+def tell(learnt: Learnt, cost: float, scores: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """What the policy is told, `out` (F + 1,): shrunken z-scores (F,) and the forecast from them."""
+    for j in range(len(scores)):
+        out[j] = SHRINKAGE * scores[j]
+    out[len(scores)] = signal_of(learnt.state, cost)
+
+
+@kernel
+def _follow_all(
+    moments: FloatArray, horizon: float, learnt: Learnt, cost: float, threshold: float, values: FloatArray,
+    mids: FloatArray, gaps: NDArray[np.bool_], scores: NDArray[np.float32], out: NDArray[np.float32],
+) -> None:  # fmt: skip
+    for k in range(len(values)):
+        update_moments(moments, values[k], horizon)
+        apply_moments(moments, values[k], scores)
+        follow(learnt, scores, mids[k], gaps[k], threshold)
+        tell(learnt, cost, scores, out[k])
+
+
+@kernel
+def _normalise_all(moments: FloatArray, horizon: float, values: FloatArray, out: NDArray[np.float32]) -> None:
+    for k in range(len(values)):
+        update_moments(moments, values[k], horizon)
+        apply_moments(moments, values[k], out[k])
+
+
 class Normaliser:
-    """Running z-scores of `size` columns, updated once a decision.
+    """Running z-scores of `size` columns, updated once a decision; and, where there is a `forecast`, one more column.
 
     `horizon` is in updates. `moments` (see above) may be passed to the kernels `update_moments` and
-    `apply_moments`, which is all that `update` and `apply` do.
+    `apply_moments`, which is all that is done without a forecast.
     """
 
-    def __init__(self, size: int, horizon: float = 10_000.0) -> None:
+    def __init__(self, size: int, horizon: float = 10_000.0, forecast: OnlineForecast | None = None) -> None:
         self.horizon = horizon
         self.moments: FloatArray = np.zeros((3, size))
+        self.forecast = forecast
+        self.width = size if forecast is None else size + 1
+        """Columns that a policy is told."""
+        self._scores = np.zeros(size, np.float32)
 
-    def update(self, values: FloatArray) -> None:
-        """Enter one row of values, shape (size,)."""
+    def update(self, values: FloatArray, mid: float = 0.0, gap: bool = False) -> None:
+        """Enter one row of values, shape (size,), at the mid of the market; `gap`: something is missing before it."""
         update_moments(self.moments, values, self.horizon)
+        if self.forecast is not None:
+            apply_moments(self.moments, values, self._scores)
+            self.forecast.follow(self._scores, mid, gap)
 
     def apply(self, values: FloatArray, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-        """z-scores of `values`, shape (size,) float32, within ±5; written to `out` if given."""
-        scores = np.empty(len(values), np.float32) if out is None else out
-        apply_moments(self.moments, values, scores)
-        return scores
+        """What is told of `values` (size,) after their update: (width,) float32, within ±5; into `out` if given."""
+        told = np.empty(self.width, np.float32) if out is None else out
+        if self.forecast is None:
+            apply_moments(self.moments, values, told)
+        else:
+            apply_moments(self.moments, values, self._scores)
+            tell(self.forecast.learnt, self.forecast.cost, self._scores, told)
+        return told
+
+    def follow(
+        self, values: FloatArray, mids: FloatArray, gaps: NDArray[np.bool_], out: NDArray[np.float32]
+    ) -> None:
+        """`update` and `apply` of K rows: `values` (K, size), `mids` (K,), `gaps` (K,), into `out` (K, width)."""
+        if self.forecast is None:
+            _normalise_all(self.moments, self.horizon, values, out)
+        else:
+            known = self.forecast
+            _follow_all(
+                self.moments, self.horizon, known.learnt, known.cost, known.threshold, values, mids, gaps,
+                self._scores, out,
+            )  # fmt: skip
 
     def state(self) -> dict[str, NDArray[np.float64]]:
-        """A copy of the moments and the horizon."""
-        return {"moments": self.moments.copy(), "horizon": np.array([self.horizon])}
+        """A copy of the moments and the horizon, and of what the forecast has learnt."""
+        learnt = {} if self.forecast is None else self.forecast.learnt._asdict()
+        copied = {f"forecast_{name}": array.copy() for name, array in learnt.items()}
+        return {"moments": self.moments.copy(), "horizon": np.array([self.horizon]), **copied}
 
     def load_state(self, state: Mapping[str, NDArray[np.float64]]) -> None:
         """Continue from what `state()` gave."""
         self.moments[:] = state["moments"]
         self.horizon = float(state["horizon"][0])
+        if self.forecast is not None:
+            for name, array in self.forecast.learnt._asdict().items():
+                array[:] = state[f"forecast_{name}"]

@@ -2,11 +2,13 @@
 
 Half of the history is cut into `folds` parts, one after the other; each is traded, greedily and from nothing, by a
 policy that was trained as generation 0 is on all that came before the part, less an embargo (López de Prado 2018,
-"Advances in Financial Machine Learning", chapter 7). Its growth after costs, block by block, is evidence for generation
-0, which is made in the same way and has seen more; nobody is judged on what trained it. What the market did to
-everybody is no merit: of each block the growth beyond the market's, times the policy's sensitivity to it, counts
-(Jensen 1968, "The performance of mutual funds", equation 8). Where what was trained on less does not grow, that is not
-held against what was trained on more: it begins with nothing for it.
+"Advances in Financial Machine Learning", chapter 7). Its growth after costs, block by block, is evidence for
+generation 0, which is made in the same way and has seen more; nobody is judged on what trained it. What the market
+did to everybody is no merit: of each block the growth beyond the market's, times the policy's sensitivity to it,
+counts (Jensen 1968, "The performance of mutual funds", equation 8). What such policies claim of the forecast in those
+parts, and what they pay, is the hurdle against which the forecasts of all of the history are evidence, each made
+before its return. Where what was trained on less does not grow, that is not held against what was trained on more: it
+begins with nothing for it.
 """
 
 from __future__ import annotations
@@ -15,8 +17,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ztb.features import OnlineForecast
+from ztb.features.forecast import Foreseen
+from ztb.features.normaliser import SHRINKAGE
 from ztb.learning.allocation.evidence import GrowthEvidence
-from ztb.learning.gate.shadow import Shadow, ShadowTerms
+from ztb.learning.gate.shadow import Shadow, ShadowTerms, Traded
 from ztb.learning.settings import AllocationConfig
 from ztb.learning.training import Training, split
 from ztb.learning.training_settings import PretrainSettings
@@ -43,26 +48,32 @@ def walk_forward(
 ) -> GrowthEvidence:
     """The evidence for a policy trained as `settings` say, from `ticks` alone; none where they are too few."""
     features = settings.features()
+    normaliser = settings.normaliser(features.size)
     recording = record(
         ticks=ticks,
         instrument=instrument,
         period_ns=settings.period_ns,
         clock=settings.clock(),
         features=features,
-        normaliser=settings.normaliser(features.size),
+        normaliser=normaliser,
     )
     evidence, n = GrowthEvidence(plan.forgetting), recording.decisions
     length = n // 2 // max(plan.folds, 1)
+    market = foreseen_of(recording, normaliser.forecast.cost) if normaliser.forecast else []
     if plan.folds == 0 or length < _LEAST_DECISIONS:
         return evidence
     for fold in range(plan.folds):
         begin = n - (plan.folds - fold) * length
         weights = _trained(recording.window(0, begin - EMBARGO_DECISIONS), settings, seed + fold)
-        for growth in own_growths(
-            recording.window(begin, begin + length), settings, weights, plan.block_decisions
-        ):
+        part = recording.window(begin, begin + length)
+        traded = _traded(part, settings, weights)
+        for growth in own_growths(part, traded, plan.block_decisions):
             evidence.add(growth)
+        _claim(evidence, market[begin : begin + length - 1], traded, part.feature_size)
         on_progress((fold + 1) / plan.folds)
+    for step in market:
+        if step is not None:
+            evidence.learn_from(step)
     return evidence if evidence.log_e > 0.0 else GrowthEvidence(plan.forgetting)
 
 
@@ -73,13 +84,23 @@ def _trained(recording: Recording, settings: PretrainSettings, seed: int) -> Wei
     return training.best.weights
 
 
-def own_growths(
-    recording: Recording, settings: PretrainSettings, weights: Weights, block: int
-) -> list[float]:
-    """Log growth of a policy's account in each whole block of so many decisions, beyond the market's share in it.
+def foreseen_of(recording: Recording, cost: float) -> list[Foreseen | None]:
+    """What was forecast of the return after each decision but the last, and what came; None across a gap.
 
-    Up to its ruin, if it is ruined.
+    From the recording's own z-scores, and from its first decision on.
     """
+    shared = recording.shared
+    scores = shared.features[:, :-1] / np.float32(SHRINKAGE)
+    forecast = OnlineForecast(scores.shape[1], cost)
+    found: list[Foreseen | None] = []
+    for row, mid, gap in zip(scores, shared.mids.tolist(), shared.tainted.tolist(), strict=True):
+        found.append(None if gap else forecast.compare(mid))
+        forecast.follow(row, mid, gap)
+    return found[1:]
+
+
+def _traded(recording: Recording, settings: PretrainSettings, weights: Weights) -> Traded:
+    """The most probable actions of a policy on a recording, from nothing."""
     shape = settings.shape(recording.feature_size)
     terms = ShadowTerms(
         shape=shape,
@@ -91,7 +112,27 @@ def own_growths(
     )
     generator = np.random.Generator(np.random.PCG64(0))
     uniforms = generator.random((recording.decisions - 1, 1, len(shape.heads)))
-    traded = Shadow(terms, weights, np.zeros(1, np.int64)).trade(recording, uniforms)
+    return Shadow(terms, weights, np.zeros(1, np.int64)).trade(recording, uniforms)
+
+
+def _claim(
+    evidence: GrowthEvidence, market: list[Foreseen | None], traded: Traded, exposure_column: int
+) -> None:
+    """Let `evidence` know what an account claimed and paid: what it has at a decision, it had since the one before."""
+    held = [*traded.observations[1:, exposure_column].tolist(), 0.0]
+    equity = traded.equity[:, 0].tolist()
+    if not market:
+        return
+    for step, exposure, before, after in zip(market, held, equity[:-1], equity[1:], strict=True):
+        if step is not None and before > 0.0 and after > 0.0:
+            evidence.claim(step, exposure, float(np.log(after / before)))
+
+
+def own_growths(recording: Recording, traded: Traded, block: int) -> list[float]:
+    """Log growth of an account in each whole block of so many decisions, beyond the market's share in it.
+
+    Up to its ruin, if it is ruined.
+    """
     equity, mids = traded.equity[::block, 0], recording.shared.mids[::block]
     ruined = np.flatnonzero(equity <= 0.0)
     alive = int(ruined[0]) if ruined.size else len(equity)

@@ -38,6 +38,14 @@ class Look:
     run: str
 
 
+def _temporary() -> Path | None:
+    """The folder for temporary files; None where none can be written to, as in a unit under restrictions."""
+    try:
+        return Path(tempfile.gettempdir()).resolve()
+    except FileNotFoundError:
+        return None
+
+
 class Looks:
     """The looks in a file."""
 
@@ -50,7 +58,7 @@ class Looks:
         one, else beside it.
         """
         place, here = folder.resolve(), Path.cwd()
-        near = place.is_relative_to(here) or place.parent == Path(tempfile.gettempdir()).resolve()
+        near = place.is_relative_to(here) or place.parent == _temporary()
         return cls((here if near else place.parent) / "looks.jsonl")
 
     def add(self, looks: Iterable[Look]) -> None:

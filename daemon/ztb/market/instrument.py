@@ -29,6 +29,11 @@ class Instrument:
     short: bool = False
     inferred: tuple[str, ...] = ()
 
+    @property
+    def turnover_cost(self) -> float:
+        """What trading at once costs, as a fraction of what is traded: the taker's fee and half the spread."""
+        return float(self.taker_fee) + 0.5e-4 * self.spread_bps
+
     def nearest_ticks(self, price: Decimal) -> int:
         """The whole number of tick sizes that is nearest to `price`."""
         return _nearest(price, self.tick_size)

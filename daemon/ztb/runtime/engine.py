@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ztb.execution.risk import Rung
 from ztb.features import FeatureSet, Normaliser
+from ztb.features.forecast import Foreseen
 from ztb.learning.allocation import Experts, name_of
 from ztb.learning.benchmarks import UNLEARNT, BenchmarkTracker
 from ztb.learning.service.base import NEAR_A_LIMIT, Learning
@@ -93,11 +94,12 @@ class Engine:
         self._watch = watch
         self._due = 0
         self._index = {name: i for i, name in enumerate(features.names)}
-        self._normal = np.zeros(features.size, np.float32)
+        self._normal = np.zeros(normaliser.width, np.float32)
         self.shadow_equity: dict[str, float] = {}  # of the shadows, at the present decision
         self._before: tuple[Decided, int] | None = None
         self._rungs = dict.fromkeys(("daily_loss", "drawdown"), Rung.FREE)
         self._tainted = False
+        self._gap = False  # whether anything is missing since a moment was due
         self._taints = False  # whether any row of the present block does
         self._on_tick: OnTick | None = getattr(live.strategy, "on_tick", None)
         self._called_to = 0
@@ -188,17 +190,17 @@ class Engine:
         self.learning.ticks(ticks[i0:i1], self.live.broker.view)
         (self.experts or self._together).advance(ticks, i0, i1)
         if self._taints and np.any(ticks["flags"][i0:i1] & _TAINT):
-            self._tainted = True
+            self._tainted = self._gap = True
 
     def _decide(self, ts_ns: int, raw: NDArray[np.float64]) -> None:
-        self.normaliser.update(raw)
+        foreseen = self._follow_market(raw)
         if ts_ns < self.trade_from_ns or not self.features.ready:
             self._look_on(ts_ns, raw)
             return
         self.normaliser.apply(raw, self._normal)
         number = self.progress.decisions
         self.books.generation = self.learning.generation
-        decided, learnt_from = self._choose(ts_ns, number, raw)
+        decided, learnt_from = self._choose(ts_ns, number, raw, foreseen)
         for name, lane in self.shadows.items():
             self.shadow_equity[name] = lane.marked
         self.helping.follow(decided.equity, self.shadow_equity)
@@ -212,6 +214,14 @@ class Engine:
             self.learning.completed(before, generation, learnt_from.reward, self._tainted, learnt_from)
         self._before = learnt_from, self.books.generation
         self._tainted = False
+
+    def _follow_market(self, raw: NDArray[np.float64]) -> Foreseen | None:
+        """Take `raw` (F,) into what policies are told; what was forecast of the return since the last due moment."""
+        mid, gap, forecast = self.live.broker.view["mid"].item(), self._gap, self.normaliser.forecast
+        foreseen = None if gap or forecast is None else forecast.compare(mid)
+        self.normaliser.update(raw, mid, gap)
+        self._gap = False
+        return foreseen
 
     def follow_limits(self, ts_ns: int) -> None:
         """Journal how far the account has come down its limits on losses, and let learning rest while it is far."""
@@ -255,7 +265,9 @@ class Engine:
         else:
             self.experts.warm_up(ts_ns, mid)
 
-    def _choose(self, ts_ns: int, number: int, raw: NDArray[np.float64]) -> tuple[Decided, Decided]:
+    def _choose(
+        self, ts_ns: int, number: int, raw: NDArray[np.float64], foreseen: Foreseen | None
+    ) -> tuple[Decided, Decided]:
         """The account's decision, and that of the policy that serves, which is learnt from; mostly they are the same.
 
         Where experts trade beside the account, it goes where their weights lead.
@@ -267,7 +279,7 @@ class Engine:
         experts, equity = self.experts, self.live.equity
         if experts.decide(ts_ns, number, raw, self._index, self._normal):
             self._tainted = True  # another lane's account: its reward is not that of the decision before
-        wanted, rows = experts.weigh(ts_ns, number, equity)
+        wanted, rows = experts.weigh(ts_ns, number, equity, foreseen)
         for row in rows:
             self.books.journal.append(row)
         led = experts.lanes[experts.leader].decided()

@@ -19,7 +19,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from ztb.errors import ConfigError
-from ztb.features.normaliser import BOUND
+from ztb.features.forecast import BOUND
 from ztb.market.instrument import Instrument
 from ztb.trading.bridge import FACT_CASH, FACT_EQUITY, FACT_EXPOSURE, FACT_MID, FACT_POSITION
 from ztb.trading.environment_options import EnvironmentOptions, TickSource, make_simulation

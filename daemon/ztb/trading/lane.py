@@ -235,6 +235,12 @@ class Lane:
         return cash + position * mid
 
     @property
+    def position(self) -> float:
+        """Base currency held."""
+        held: float = self.broker.account["position"].item()
+        return held
+
+    @property
     def marked(self) -> float:
         """Equity at its last decision, quote currency."""
         return self.floor.lanes.facts.item(self.place, FACT_EQUITY)

@@ -1,6 +1,6 @@
-"""The observation: normalised features, then our own state. Kernels.
+"""The observation: normalised features and the forecast from them, then our own state. Kernels.
 
-The account part, `ACCOUNT_SIZE` numbers behind the features, each of order one:
+The account part, `ACCOUNT_SIZE` numbers behind those of the market, each of order one:
 
 | offset | number | formula |
 |---|---|---|

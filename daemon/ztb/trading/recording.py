@@ -18,7 +18,7 @@ from ztb.execution.account import new_account
 from ztb.execution.paper import new_exchange, new_orders, new_reports
 from ztb.execution.paper_config import PaperConfig
 from ztb.execution.simulator import advance
-from ztb.features import FeatureSet, Normaliser, apply_moments, update_moments
+from ztb.features import FeatureSet, Normaliser
 from ztb.market.book import BOOK
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import DEPTH, GAP, Flag, Ticks
@@ -88,16 +88,6 @@ def _find_rows(ticks: Ticks, clock: NDArray[np.void], rows: NDArray[np.int64]) -
 
 
 @kernel
-def _normalise(
-    moments: NDArray[np.float64], horizon: float, raw: NDArray[np.float64], out: NDArray[np.float32]
-) -> None:
-    """Rows of `raw` (K, F) enter the moments one after the other, and are seen by them; `out` (K, F)."""
-    for k in range(len(raw)):
-        update_moments(moments, raw[k], horizon)
-        apply_moments(moments, raw[k], out[k])
-
-
-@kernel
 def _watch(
     ticks: Ticks,
     rows: NDArray[np.int64],
@@ -159,11 +149,10 @@ def record(
     first = _warm_up(features, ticks, rows, raw)
     after = int(rows[first]) + 1
     raw[first + 1 :] = features.batch_at(ticks[after:], rows[first + 1 :] - after)
-    normal = np.empty(raw.shape, np.float32)
-    _normalise(normaliser.moments, normaliser.horizon, raw, normal)
-    return watch(
-        ticks=ticks, instrument=instrument, period_ns=period_ns, rows=rows, features=normal, first=first
-    )
+    told = np.empty((len(rows), normaliser.width), np.float32)
+    whole = watch(ticks=ticks, instrument=instrument, period_ns=period_ns, rows=rows, features=told)
+    normaliser.follow(raw, whole.shared.mids, whole.shared.tainted, told)
+    return whole.window(first, len(rows))
 
 
 def watch(
@@ -172,11 +161,10 @@ def watch(
     period_ns: int,
     rows: NDArray[np.int64],
     features: NDArray[np.float32],
-    first: int = 0,
     view: NDArray[np.void] | None = None,
     last_on_bars: int = 0,
 ) -> Recording:
-    """A recording of decisions after `rows` (K,) with normalised `features` (K, F), without the `first` ones.
+    """A recording of decisions after `rows` (K,) with what the policy is told, `features` (K, F).
 
     Where `ticks` continue others, `view` (1,) is the market before them, which is not changed, and `last_on_bars`
     is 1 if its last price came from a bar.
@@ -205,12 +193,12 @@ def watch(
     tainted = np.logical_or.reduceat((ticks["flags"] & _TAINT) != 0, starts)
     shared = Shared(
         ticks=ticks,
-        rows=rows[first:],
-        times_ns=np.ascontiguousarray(ticks["ts_ns"][rows[first:]]),
-        features=features[first:],
-        markets=markets[first:],
-        on_bars=on_bars[first:],
-        mids=mids[first:],
-        tainted=tainted[first:],
+        rows=rows,
+        times_ns=np.ascontiguousarray(ticks["ts_ns"][rows]),
+        features=features,
+        markets=markets,
+        on_bars=on_bars,
+        mids=mids,
+        tainted=tainted,
     )
     return Recording(instrument, period_ns, shared)

@@ -20,6 +20,7 @@ class Paper:
     def __init__(self, equity: float) -> None:
         self.equity = equity
         self.aim = 1.0
+        self.position = 0.0
         self.timing = 2
         self.pursued: list[float] = []
 

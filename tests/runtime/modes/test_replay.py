@@ -73,6 +73,8 @@ def in_a_process(data: Path, out: Path, by: str, hash_seed: str, block_rows: str
     environment = os.environ | {"PYTHONHASHSEED": hash_seed, "ZTB_MARKET__BLOCK_ROWS": block_rows}
     environment |= {"ZTB_ALLOCATION__BY": by, "ZTB_EXECUTION__BAND_FRACTION": "0.001"}
     environment |= {f"ZTB_{key.replace('.', '__').upper()}": str(value) for key, value in FLAGS.items()}
+    # Without costs, as nothing in these bars would be worth any.
+    environment |= {"ZTB_MARKET__TAKER_FEE": "0", "ZTB_MARKET__MAKER_FEE": "0", "ZTB_MARKET__SPREAD_BPS": "0"}
     arguments = ["replay", "--data", str(data), "--out", str(out), "--seed", "3", "--json"]
     arguments += ["--pretrain", "12d"] if by == "evidence" else []  # what nothing has trained has no share
     done = subprocess.run(

@@ -11,7 +11,7 @@ from dataclasses import fields
 import pytest
 
 from ztb.errors import ConfigError
-from ztb.trading.ppo.config import BOUNDS, PROFILES, PPOConfig
+from ztb.trading.ppo.config import BOUNDS, PROFILES, PPOConfig, PPOOptions
 
 
 @pytest.mark.parametrize("name", BOUNDS)
@@ -54,7 +54,7 @@ def test_profiles_are_options_and_can_be_changed() -> None:
 
 
 def test_every_option_has_its_docstring() -> None:
-    source = inspect.getsource(PPOConfig)
+    source = inspect.getsource(PPOConfig) + inspect.getsource(PPOOptions)
     for field in fields(PPOConfig):
         after = source.split(f"    {field.name}: ", 1)[1]
         assert after.splitlines()[1].strip().startswith('"""'), field.name

@@ -10,7 +10,8 @@ so that at first the experts share `prior`, what loses fades, and what keeps gro
 alone makes e large now and then. Therefore all weights are multiplied by a cushion (Grossman and Zhou 1993, "Optimal
 investment strategies for controlling drawdowns"): it falls to 0 as the account loses a fraction D of its peak, and D
 grows with the highest evidence of the whole so far, e = sum_j (p_j / p) e_j, from `drawdown_fraction` below `DOUBT` to
-no limit beyond `CERTAINTY`. Beyond `DOUBT` a new height of e begins a new peak: what was cut back may trade again.
+what the account's limits let it lose beyond `CERTAINTY`. Beyond `DOUBT` a new height of e begins a new peak: what was
+cut back may trade again; the limit itself is of the highest peak, always.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ztb.features.forecast import Foreseen
 from ztb.learning.allocation.evidence import GrowthEvidence
 from ztb.learning.settings import AllocationConfig
 
@@ -27,8 +29,8 @@ _FAR = 500.0
 """Log evidence beyond which a float would not hold it: all is said long before."""
 
 
-DOUBT, CERTAINTY = 55.0, 1100.0
-"""Evidence of the whole from which on more than `drawdown_fraction` may be lost, and from which on anything."""
+DOUBT, CERTAINTY = 55.0, 22_000.0
+"""Evidence of the whole from which on more than `drawdown_fraction` may be lost, and from which on all of the limit."""
 EARNED = 20.0
 """Evidence before which an expert that begins with nothing behind it has no weight at all."""
 
@@ -45,18 +47,23 @@ class Expert:
     weight: float = 0.0
     opened: float = 0.0
     """Equity at the beginning of the block, quote currency; 0: it has not begun."""
+    equity: float = 0.0
+    """At the last decision; 0: there was none."""
 
 
 class Allocator:
     """Weighs experts, block by block. Made of plain sums: the same calls give the same weights, bit for bit."""
 
-    def __init__(self, config: AllocationConfig) -> None:
+    def __init__(self, config: AllocationConfig, limit: float = 1.0) -> None:
+        """`limit`: the fraction of its peak that the account may ever lose."""
         self.config = config
         self.experts: dict[str, Expert] = {}
         self.cushion = 1.0
         self._decisions = 0
         self._highest = 0.0
         self._reference = 0.0
+        self._peak = 0.0
+        self._limit = limit
 
     def add(
         self, name: str, share: float = 1.0, evidence: GrowthEvidence | None = None, unproven: bool = False
@@ -77,19 +84,39 @@ class Allocator:
         for name, equity in equities.items():
             self._follow(self.experts[name], equity, last)
 
-    def follow(self, equities: Mapping[str, float], account: float) -> bool:
-        """Equities at a decision, of each expert and of the account, quote currency; whether weights were made anew."""
+    def follow(
+        self,
+        equities: Mapping[str, float],
+        account: float,
+        foreseen: Foreseen | None = None,
+        positions: Mapping[str, float] | None = None,
+    ) -> bool:
+        """Equities at a decision, of each expert and of the account, quote currency; whether weights were made anew.
+
+        `foreseen`: what was forecast of the return since the last one, `positions` what experts held meanwhile, base
+        currency; None: nothing was forecast, or something is missing in between.
+        """
         closes = self._decisions % self.config.block_decisions == 0
         self._decisions += 1
         for name, equity in equities.items():
-            self._follow(self.experts[name], equity, closes)
+            expert = self.experts[name]
+            if foreseen is not None and positions is not None:
+                self._foresee(expert, foreseen, positions[name], equity)
+            self._follow(expert, equity, closes)
         if closes:
             self._look_back(account)
             self.weigh()
         return closes
 
     @staticmethod
+    def _foresee(expert: Expert, foreseen: Foreseen, position: float, equity: float) -> None:
+        before = expert.equity
+        if before > 0.0 and equity > 0.0:
+            expert.evidence.foresee(foreseen, position * foreseen.mid / before, math.log(equity / before))
+
+    @staticmethod
     def _follow(expert: Expert, equity: float, closes: bool) -> None:
+        expert.equity = equity
         if expert.opened == 0.0:
             expert.opened = equity
         elif closes and equity > 0.0:
@@ -99,9 +126,11 @@ class Allocator:
     def adopted(self, value: float) -> None:
         """Equities were changed by `value` quote currency that nothing earned."""
         self._reference += value
+        self._peak += value
         for expert in self.experts.values():
             if expert.opened > 0.0:
                 expert.opened += value
+                expert.equity += value
 
     def target(self, exposures: Mapping[str, float]) -> float:
         """The account's target exposure, of the experts' target exposures."""
@@ -142,8 +171,10 @@ class Allocator:
         self._highest = max(self._highest, log_e)
         lost = 1.0 - account / self._reference
         trust = min(max((self._highest - doubt) / (certainty - doubt), 0.0), 1.0)
-        most = config.drawdown_fraction + trust * (1.0 - config.drawdown_fraction)
-        self.cushion = min(max(1.0 - lost / most, 0.0), 1.0)
+        most = config.drawdown_fraction + trust * max(self._limit - config.drawdown_fraction, 0.0)
+        self._peak = max(self._peak, account)
+        below = (1.0 - account / self._peak) / self._limit
+        self.cushion = min(max(1.0 - max(lost / most, below), 0.0), 1.0)
 
     def weigh(self) -> None:
         """Make the weights anew from the evidence as it is."""
@@ -166,14 +197,14 @@ class Allocator:
         """What the next weights depend on beside the experts' evidence."""
         return {
             "decisions": self._decisions, "highest": self._highest, "reference": self._reference,
-            "cushion": self.cushion,
+            "peak": self._peak, "cushion": self.cushion,
         }  # fmt: skip
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from `state()`, with experts that were added with the evidence they had."""
         self._decisions = int(state["decisions"])
         self._highest, self._reference = float(state["highest"]), float(state["reference"])
-        self.cushion = float(state["cushion"])
+        self._peak, self.cushion = float(state.get("peak", 0.0)), float(state["cushion"])
         self.weigh()
 
 

@@ -1,11 +1,24 @@
 """Evidence, which forgets, that an account grows after costs: what an expert's weight rests on.
 
-The growth of each block of decisions, in units of its running root mean square, enters the normal mixture of
-`learning.gate.evidence`: S is the sum of these, V that of their squares, and e(S, V) the evidence against "it does not
-grow". While nothing is forgotten e is an e-process: where an account does not grow (and blocks are symmetric), e ever
-reaches x with probability 1/x at most, however often one looks (Ville's inequality). Both sums are multiplied by
-`forgetting` before each block, so that what was earned in a market that is gone stops speaking; with it the bound holds
-for stretches of about 1 / (1 - forgetting) blocks rather than for ever.
+Of what it earned. The growth of each block of decisions, in units of its running root mean square, enters the normal
+mixture of `learning.gate.evidence`: S is the sum of these, V that of their squares, and e(S, V) the evidence against
+"it does not grow". While nothing is forgotten e is an e-process: where an account does not grow (and blocks are
+symmetric), e ever reaches x with probability 1/x at most, however often one looks (Ville's inequality). Both sums are
+multiplied by `forgetting` before each block, so that what was earned in a market that is gone stops speaking; with it
+the bound holds for stretches of about 1 / (1 - forgetting) blocks rather than for ever.
+
+Of what the market said. Profit is mostly noise: where a hundredth of the next return's variance is to be foreseen,
+several times as many decisions must be earned on as forecast to be as sure. So the forecast (`features.forecast`),
+made before each return, is evidence too. With h the exposure held and f the forecast, an account claims h f and pays
+costs c: it grows if returns are b f with b above the hurdle b0 = sum c / sum h f. Against each return r, in
+deviations as f, stands the likelihood ratio of b = 1 to b = b0,
+
+    (1 - b0) f (r - f (1 + b0) / 2),
+
+whose exponential has a mean of 1 at most where b is no larger than b0, if the rest of the return is normal (Wald
+1947, "Sequential Analysis"). Its sum is kept within bounds (Page 1954, "Continuous inspection schemes"), so that
+neither an old fame nor an old shame takes long to undo, and counts while the hurdle is below 1, less what the
+account's own losses speak against it.
 """
 
 from __future__ import annotations
@@ -14,23 +27,40 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ztb.features.forecast import Foreseen
 from ztb.learning.gate.evidence import log_mixture
 
 _WARM_UP = 4
 _HORIZON = 32
 _MOST_SD = 8.0
 """What one block counts for at most, standard deviations; the same up and down, which keeps the symmetry."""
+_CLAIMS_HORIZON = 512
+"""Decisions over which claims and costs are compared."""
+_BY_CHANCE = 3.0
+"""Standard deviations of what one claims who holds something for other reasons than the forecast: it is no claim."""
+_TAIL = 3.0
+"""Standard deviations beyond which a return counts no more."""
+_LEAST, _MOST = -3.0, 16.0
+"""Bounds of the evidence of forecasts."""
+_RESERVE = math.log(20.0)
+"""Kept back of it, as it rests on more than profit does: on returns that are a multiple of the forecast."""
 
 
 @dataclass(slots=True)
 class GrowthEvidence:
-    """The sums over the blocks so far; the first `_WARM_UP` give the scale only."""
+    """The sums over the blocks so far, of which the first `_WARM_UP` give the scale only; and those of forecasts."""
 
     forgetting: float
     blocks: int = 0
     s: float = 0.0
     v: float = 0.0
     square: float = 0.0
+    foreseen: float = 0.0
+    """The bounded sum of log likelihood ratios."""
+    claimed: float = 0.0
+    claimed_squares: float = 0.0
+    paid: float = 0.0
+    hurdle: float = 1.0
 
     def add(self, growth: float) -> None:
         """Take the log growth of the next block; one in which nothing was held says nothing."""
@@ -43,10 +73,39 @@ class GrowthEvidence:
         self.blocks += 1
         self.square += (growth * growth - self.square) / min(self.blocks, _HORIZON)
 
+    def foresee(self, market: Foreseen, held: float, growth: float) -> None:
+        """Take a return that was forecast, the exposure held meanwhile, and the account's log growth."""
+        self.learn_from(market)
+        self.claim(market, held, growth)
+
+    def learn_from(self, market: Foreseen) -> None:
+        """Take the return alone, at the hurdle as it is."""
+        hurdle = self.hurdle
+        if market.deviation <= 0.0 or hurdle >= 1.0:
+            return
+        forecast = market.forecast / market.deviation
+        change = min(max(market.change / market.deviation, -_TAIL), _TAIL)
+        ratio = (1.0 - hurdle) * forecast * (change - 0.5 * (1.0 + hurdle) * forecast)
+        self.foreseen = min(max(self.foreseen + ratio, _LEAST), _MOST)
+
+    def claim(self, market: Foreseen, held: float, growth: float) -> None:
+        """Move the hurdle: what was paid for what was claimed lately, and a trip there and back beside both."""
+        fading = 1.0 - 1.0 / _CLAIMS_HORIZON
+        claim = held * market.forecast
+        self.claimed = fading * self.claimed + claim
+        self.claimed_squares = fading * self.claimed_squares + claim * claim
+        self.paid = fading * self.paid + held * market.change - growth
+        meant = self.claimed > _BY_CHANCE * math.sqrt(self.claimed_squares)
+        trip = 2.0 * market.cost
+        self.hurdle = max(0.0, (trip + self.paid) / (trip + self.claimed)) if meant else 1.0
+
     @property
     def log_e(self) -> float:
-        """Natural logarithm of the evidence."""
-        return log_mixture(self.s, self.v)
+        """Natural logarithm of the evidence: of profit, or that of forecasts where it is more."""
+        profit = log_mixture(self.s, self.v)
+        if self.hurdle >= 1.0 or self.foreseen <= _RESERVE:
+            return profit
+        return max(profit, self.foreseen - _RESERVE - max(0.0, log_mixture(-self.s, self.v)))
 
     def copy(self) -> GrowthEvidence:
         """The same evidence, for whoever is to begin with it."""

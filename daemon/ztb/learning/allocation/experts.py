@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from ztb.features.forecast import Foreseen
 from ztb.learning.allocation.allocator import Allocator
 from ztb.learning.allocation.evidence import GrowthEvidence
 from ztb.learning.generations import GenerationInfo
@@ -71,14 +72,15 @@ class Experts:
         serving: Callable[[], GenerationInfo],
         unproven: bool,
         together: Callable[[Iterable[Lane]], LaneGroup] = LaneGroup,
+        limit: float = 1.0,
     ) -> None:
         """The account's target moves by `band`, a fraction of equity, or not at all: what trembles pays for it.
 
         `make_account` makes a lane like the account's, on paper, from so much cash (quote currency). `unproven`:
         there was no history before the first decision, so that nobody has a share before it has earned one. `together`
-        has lanes live and decide at once.
+        has lanes live and decide at once. `limit`: the fraction of its peak that the account may ever lose.
         """
-        self.allocator = Allocator(config)
+        self.allocator = Allocator(config, limit)
         self.unlearnt: Allocator | None = None
         """What would be weighed had nothing been learnt after generation 0, once something was."""
         self.account_unlearnt: Lane | None = None
@@ -101,6 +103,7 @@ class Experts:
         self._told: dict[str, tuple[float, float]] = {}
         self._remembered: dict[str, AllocationRow] = {}
         self._leader = -1
+        self._foreseen: Foreseen | None = None
         self._unproven = unproven
         for name, lane in rules.items():
             self._enter(name, lane, None)
@@ -222,9 +225,15 @@ class Experts:
         self._deciding.decide(ts_ns, decision, raw, index, features)
         return another
 
-    def weigh(self, ts_ns: int, decision: int, account: float) -> tuple[Wanted, list[AllocationRow]]:
-        """What the account of `account` quote currency wants after all have decided, and what to journal of it."""
-        weighed = self.allocator.follow(self._equities(), account)
+    def weigh(
+        self, ts_ns: int, decision: int, account: float, foreseen: Foreseen | None = None
+    ) -> tuple[Wanted, list[AllocationRow]]:
+        """What the account of `account` quote currency wants after all have decided, and what to journal of it.
+
+        `foreseen`: what was forecast of the return that led here.
+        """
+        self._foreseen = foreseen
+        weighed = self.allocator.follow(self._equities(), account, foreseen, self._positions())
         self._pursued, wanted = self._want(self.allocator, self._pursued)
         rows = self._rows(ts_ns, decision) if weighed or self._changed else []
         self._changed = False
@@ -244,7 +253,7 @@ class Experts:
             self._regroup()
         lane, known = self.account_unlearnt, self.unlearnt.experts
         equities = {name: equity for name, equity in self._equities().items() if name in known}
-        self.unlearnt.follow(equities, lane.equity)
+        self.unlearnt.follow(equities, lane.equity, self._foreseen, self._positions())
         self._pursued_unlearnt, wanted = self._want(self.unlearnt, self._pursued_unlearnt)
         lane.pursue(ts_ns, decision, features, wanted)
         return lane.marked
@@ -262,6 +271,9 @@ class Experts:
 
     def _equities(self) -> dict[str, float]:
         return {name: lane.marked for name, lane in self.lanes.items()}
+
+    def _positions(self) -> dict[str, float]:
+        return {name: lane.position for name, lane in self.lanes.items()}
 
     def _want(self, allocator: Allocator, pursued: float | None) -> tuple[float | None, Wanted]:
         """(what is pursued from now on, how): the weighed sum, if it is worth the trade to go there.

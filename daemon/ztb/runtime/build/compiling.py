@@ -73,22 +73,22 @@ def _trade(assembly: Assembly) -> None:
     normaliser, clock = assembly.normaliser(features.size), assembly.clock()
     policy = None
     if assembly.strategy.learns:
-        shape = assembly.shape(features.size)
+        shape = assembly.shape(normaliser.width)
         chance = random_origin(shape, 0, assembly.strategy.network, assembly.config.ppo.orthogonal_init)
         policy = serve(assembly, shape, Lineage(), chance)
-    floor = assembly.floor(features.size)
+    floor = assembly.floor(normaliser.width)
     lane = assembly.lane(floor, assembly.strategy, policy, assembly.exchange(_CASH))
     lane.guard = lambda: None  # somebody is asked before each order
     alone = LaneGroup([lane])
     ticks = _ticks(features.warm_up + _DECISIONS, assembly.period_ns)
     index = {name: i for i, name in enumerate(features.names)}
-    normal = np.zeros(features.size, np.float32)
+    normal = np.zeros(normaliser.width, np.float32)
     features.batch(ticks[:1])
     for i in range(1, len(ticks)):
         clock.find_due(ticks, i, i + 1)
         features.advance(ticks, i, i + 1)
         alone.advance(ticks, i, i + 1)
-        normaliser.update(features.values)
+        normaliser.update(features.values, _PRICE)
         if i >= len(ticks) - _DECISIONS:
             normaliser.apply(features.values, normal)
             number = i + _DECISIONS - len(ticks)

@@ -85,10 +85,10 @@ def _parts(context: RunContext, opening: Opening, features: FeatureSet, journal:
     assembly = context.assembly
     books = Bookkeeper(journal, Account(assembly.instrument, opening.cash), context.run_id)
     normaliser = assembly.normaliser(features.size)
-    learner = _learner(context, journal, features.size, features.schema_hash, normaliser.state)
+    learner = _learner(context, journal, normaliser.width, features.schema_hash, normaliser.state)
     if learner.origin is not None and learner.origin.normaliser_state is not None:
         normaliser.load_state(learner.origin.normaliser_state)
-    lanes = _Lanes(context, opening, features.size, learner)
+    lanes = _Lanes(context, opening, normaliser.width, learner)
     live = lanes.live(books)
     open_account(books.account, live.broker, opening)
     learning, limit_gb = learner.learning, assembly.config.limits.max_memory_gb
@@ -234,6 +234,7 @@ class _Lanes:
             make_account=self._like_the_account,
             serving=lambda: policy.info,
             unproven=self._learner.unproven,
+            limit=assembly.config.risk.max_drawdown_fraction,
         )
         experts.recall(told)
         first, cash = origin.first or policy.info, self._opening.equity

@@ -131,7 +131,7 @@ class Relearning(KeptSwaps):
         super().__init__(start, kept, session.policy)
         config = recorded_config(start.made_of, f"start {start.number}")
         assembly = replace(session.assembly, config=config)
-        shape = assembly.shape(session.engine.features.size)
+        shape = assembly.shape(session.engine.normaliser.width)
         settings = learner_settings(assembly, shape, session.engine.features.schema_hash)
         recent = recent_rollouts(assembly, settings)
         self._record = record = learner_record(start)
