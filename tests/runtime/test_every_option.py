@@ -446,6 +446,8 @@ ELSEWHERE = {
     "execution.orders_at_start": "recovery/test_restart.py",
     "execution.orders_at_stop": "recovery/test_restart.py",
     "execution.reconcile_every_s": "venue/test_user_stream.py",
+    "market.decoders": "../market/live/test_ccxt_faults.py",
+    "market.sandbox": "modes/test_arming.py",
     "online.stop_if_not_helping": "../learning/service/test_promotion.py",
 }
 """What takes a daemon, and the tests in which it makes the difference."""
