@@ -182,7 +182,7 @@ class History:
         return [source.facts.path for stream in self.streams for source in stream.sources]
 
     @cached_property
-    def _content(self) -> hashlib._Hash:
+    def _content(self) -> hashlib._Hash:  # pyright: ignore[reportPrivateUsage] (it has no public name)
         """Over the files' bytes."""
         total = hashlib.sha256()
         for path in self.files:

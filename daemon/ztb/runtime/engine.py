@@ -97,7 +97,7 @@ class Engine:
         self._normal = np.zeros(normaliser.width, np.float32)
         self.shadow_equity: dict[str, float] = {}  # of the shadows, at the present decision
         self._before: tuple[Decided, int] | None = None
-        self._rungs = dict.fromkeys(("daily_loss", "drawdown"), Rung.FREE)
+        self._rungs: dict[str, Rung] = {"daily_loss": Rung.FREE, "drawdown": Rung.FREE}
         self._tainted = False
         self._gap = False  # whether anything is missing since a moment was due
         self._taints = False  # whether any row of the present block does

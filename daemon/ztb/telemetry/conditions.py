@@ -206,7 +206,10 @@ def utc(ts_ns: int) -> str:
 def state_of(conditions: Iterable[Condition]) -> State:
     """The one word: of what holds, whatever comes first in `ORDER`."""
     states = {condition.state for condition in conditions}
-    return next((state for state in ORDER if state in states), "trading")
+    for state in ORDER:
+        if state in states:
+            return state
+    return "trading"
 
 
 def ordered(conditions: Iterable[Condition]) -> tuple[Condition, ...]:

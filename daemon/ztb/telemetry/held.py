@@ -46,7 +46,8 @@ class _Reading:
             told = json.loads(note.detail)
             since_ns = told.get("since_ns", note.ts_ns)
             words = self._words.halted if note.kind == "halted" else self._words.flattening
-            yield from ((kind, None) for kind in _OTHER[note.kind])
+            for other in _OTHER[note.kind]:
+                yield other, None
             yield (
                 ("halted" if note.kind == "halted" else "flattening"),
                 words(told["reason"], told["origin"], since_ns),

@@ -7,7 +7,7 @@ of Python; or a strategy written in Python.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,17 +153,20 @@ def _act_all(
         i = places[place]
         action = choices.actions[i]
         mark(lanes, i, ts_ns, lanes.facts[i, FACT_EQUITY])
+        gate: Any = lanes.gate[i]
+        target: Any = choices.targets[i]
         if deciders.decides[i] == PURSUES:
-            if must_close(lanes.gate[i]):
-                choices.targets[i], action[1] = 0.0, TIMING_AGGRESSIVE
-            aim(lanes, i, choices.targets[i], TIMING_AGGRESSIVE)
+            if must_close(gate):
+                target, action[1] = 0.0, TIMING_AGGRESSIVE
+            aim(lanes, i, target, TIMING_AGGRESSIVE)
         else:
-            if must_close(lanes.gate[i]):
+            if must_close(gate):
                 choices.values[i, :] = np.nan
-            choices.targets[i] = choose(lanes, i, action)
-            aim(lanes, i, choices.targets[i], action[1])
+            target = choose(lanes, i, action)
+            aim(lanes, i, target, action[1])
+        choices.targets[i] = target
         if lanes.lane[i]["guarded"] == 0:
-            choices.verdicts[i] = act(own_of(lanes, i), choices.targets[i], int(action[1]), ts_ns)
+            choices.verdicts[i] = act(own_of(lanes, i), target, int(action[1]), ts_ns)
 
 
 @kernel
@@ -195,7 +198,8 @@ def _live_all(ticks: Ticks, i0: int, i1: int, lanes: Lanes, places: NDArray[np.i
             lanes.lane[i]["stopped"] = -1 - row
             if row == i1 and lanes.lane[i]["in_step"] == 1:
                 first = i
-        lost += lanes.exchange[i]["overflowed"]
+        overflowed: Any = lanes.exchange[i]["overflowed"]
+        lost += overflowed
     return lost
 
 

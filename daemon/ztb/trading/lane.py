@@ -64,8 +64,11 @@ from ztb.utils.kernel import kernel
 
 NO_ORDER = "no_order"
 REPLACING = "replacing"
-_WORDS = {lane_orders.NO_ORDER: NO_ORDER, lane_orders.REPLACING: REPLACING}
-_WORDS |= {number: str(reason) for number, reason in enumerate(BY_NUMBER)}
+_WORDS = {
+    lane_orders.NO_ORDER: NO_ORDER,
+    lane_orders.REPLACING: REPLACING,
+    **{number: str(reason) for number, reason in enumerate(BY_NUMBER)},
+}
 _FILLS_REMEMBERED = 4096
 _KINDS: dict[type[Any], int] = {
     Filled: FILLED, CancelRejected: CANCEL_REJECTED, Rejected: REJECTED, Cancelled: CANCELLED, Expired: EXPIRED,

@@ -8,6 +8,8 @@ where somebody listens (`lane["told"]`) whatever happens is written to the log.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -80,12 +82,9 @@ def follow(own: Own) -> bool:
     while exchange["read"] < exchange["delivered"]:
         if lane["told"] == 1 and lane["logged"] + _ROOM > len(own.log):
             return True
-        entry = own.events[exchange["read"] % len(own.events)]
-        kind, order_id, known_ns = (
-            entry["kind"],
-            entry["order_id"],
-            int(max(entry["ts_ns"], own.market["ts_ns"])),
-        )
+        entry: Any = own.events[exchange["read"] % len(own.events)]
+        kind, order_id = entry["kind"], entry["order_id"]
+        known_ns = int(max(entry["ts_ns"], own.market["ts_ns"]))
         if lane["told"] == 1:
             _tell(own, entry)
         entry["copies"] -= 1

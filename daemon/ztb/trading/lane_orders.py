@@ -8,7 +8,7 @@ somebody is to be asked before each order (`lane["guarded"]`), `prepare` and `of
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ztb.execution.risk_gate import (
     PASSED,
@@ -58,7 +58,7 @@ def _send(own: Own, order: Order, reduce_only: int, now_ns: int) -> None:
     """Write the order down, and send it if the venue is ours."""
     lane = own.lane
     lane["orders"] += 1
-    entry = own.working[lane["working"]]
+    entry: Any = own.working[lane["working"]]
     lane["working"] += 1
     entry["order_id"] = lane["orders"]
     entry["side"] = order.side
