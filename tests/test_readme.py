@@ -60,7 +60,7 @@ def test_the_tutorials_strategy_learns_with_its_own_feature_reward_and_network(w
     )
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
-    assert summary["strategy"] == "contrarian" and summary["updates"] >= 3 and summary["fills"] > 0
+    assert summary["strategy"] == "contrarian" and summary["updates"] >= 3 and summary["decisions"] > 0
     made = list(JournalReader(tmp_path / "run" / "journal.sqlite").rows(GenerationRow, "event = 'made'"))
     assert len({row.weights_sha256 for row in made}) == len(made) >= 3
     why = subprocess.run(

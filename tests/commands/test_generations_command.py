@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ztb.commands.generations import list_generations, show
-from ztb.errors import UsageError
+from ztb.errors import NotFoundError
 from ztb.utils import CheckpointManager
 
 
@@ -83,5 +83,5 @@ def test_a_damaged_generation_is_said_and_ends_in_exit_code_3(
 
 
 def test_nothing_to_list(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="there are no generations"):
+    with pytest.raises(NotFoundError, match="there are no generations"):
         list_generations(tmp_path / "absent", None, as_json=False)

@@ -9,7 +9,7 @@ import pytest
 
 from telemetry.conftest import SHAPE, WEIGHTS, make_run  # noqa: F401 (a fixture)
 from ztb.commands.generations_diff import diff
-from ztb.errors import UsageError, ZtbError
+from ztb.errors import NotFoundError, ZtbError
 from ztb.trading.policy.serving import ServingPolicy
 from ztb.trading.policy.weights import flatten
 
@@ -42,7 +42,7 @@ def test_the_other_one_is_the_newest_unless_it_is_named(make_run, capsys):  # no
 
 
 def test_what_is_not_there_is_said(make_run, tmp_path):  # noqa: F811
-    with pytest.raises(UsageError, match="no run directory"):
+    with pytest.raises(NotFoundError, match="no run directory"):
         diff(tmp_path, 0, 1, as_json=True)
     with pytest.raises(ZtbError, match="generation 7 were not kept; those of 0, 1 were"):
         diff(make_run().path, 0, 7, as_json=True)

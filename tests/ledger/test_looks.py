@@ -62,7 +62,7 @@ def _add(path: str, first: int) -> None:
 
 
 def test_two_processes_write_at_once(tmp_path):
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")
     path = str(tmp_path / "looks.jsonl")
     both = [context.Process(target=_add, args=(path, first)) for first in (0, 20)]
     for one in both:

@@ -17,9 +17,10 @@ def made_policy(folder: Path, config: Config, instrument: Instrument, seed: int 
     """Saves weights for `config` in `folder`; what `--from-generation` is given to serve them."""
     assembly = assemble(config, instrument, None, seed)
     features = assembly.features()
-    weights = first_weights(assembly.shape(features.size), seed, assembly.strategy.network)
+    normaliser = assembly.normaliser(features.size)
+    weights = first_weights(assembly.shape(normaliser.width), seed, assembly.strategy.network)
     state = {
-        "weights": weights, "updater": None, "normaliser": assembly.normaliser(features.size).state(),
+        "weights": weights, "updater": None, "normaliser": normaliser.state(),
         "feature_schema": features.schema_hash,
     }  # fmt: skip
     asyncio.run(CheckpointManager(folder, 1).save_async(state, CHECKPOINT_NAME))

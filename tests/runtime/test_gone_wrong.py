@@ -122,7 +122,11 @@ def test_an_expert_that_comes_late_is_not_asked_for_the_reward_of_a_decision_it_
     strategy, write_bars, tmp_path
 ):
     bars, own = write_bars(1400), strategy("late", set(), OWN)
-    settings = {"online__update_every_decisions": 64, "checkpoint__interval_updates": 2}
+    settings = {
+        "online__update_every_decisions": 64,
+        "checkpoint__interval_updates": 2,
+        "strategy__sample": True,
+    }
     summary, directory = run(bars, tmp_path / "run", strategy__name=own, **settings)
     experts = {row.expert for row in rows(directory, AllocationRow)}
     assert summary["status"] == "complete" and experts - {"generation 0", "trend", "reversion"}

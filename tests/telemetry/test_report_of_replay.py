@@ -37,7 +37,7 @@ def replayed(path: Path, flags: dict[str, Any], tmp_path: Path, pretrain_ns: int
 @pytest.fixture
 def directory(write_bars, tmp_path) -> RunDirectory:
     """Of one whose policy trades the whole account itself."""
-    return replayed(write_bars(700), FLAGS | {"allocation.by": "none"}, tmp_path)
+    return replayed(write_bars(700), FLAGS | {"allocation.by": "none", "strategy.sample": True}, tmp_path)
 
 
 def test_decisions_of_every_generation_are_made_again_bit_for_bit_and_features_have_names(directory):

@@ -11,7 +11,7 @@ import struct
 import pytest
 
 from ztb.commands.report import why
-from ztb.errors import UsageError
+from ztb.errors import NotFoundError
 from ztb.execution.risk import REASONS, RefusalReason, RiskLimits
 from ztb.ledger.run_directory import RunDirectory
 from ztb.telemetry.why import explain
@@ -64,7 +64,7 @@ def test_each_way_of_asking_finds_its_decision(directory, what, decision, order,
      ("refusal:0", "no refusal 0"), ("2001-01-01", "no decision had been made by then")],
 )  # fmt: skip
 def test_what_is_not_there_is_said_with_what_is(directory, what, said):
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(NotFoundError, match=said):
         explain(directory, what)
 
 

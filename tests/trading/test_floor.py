@@ -218,7 +218,7 @@ def test_a_guard_may_stop_an_order():
     stopped = lane(floor(1), Swings(), heard, RiskLimits())
 
     def halt() -> None:
-        stopped.gate.memory.halted = True
+        stopped.gate.memory.permission.halted = True
 
     stopped.guard = halt
     alone(ticks, 1, stopped)

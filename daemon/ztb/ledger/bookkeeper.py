@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from ztb.errors import InvariantError
 from ztb.execution.order_states import TERMINAL, OrderProgress, progress_after
 from ztb.execution.orders import Filled, Funded, OrderEvent, OrderRequest
 from ztb.execution.risk import RefusalReason
-from ztb.execution.risk_gate import Proposal
 from ztb.ledger.accounts import Account
 from ztb.ledger.journal import Journal
 from ztb.ledger.records import FillRow, OrderEventRow, OrderRow, RefusalRow
+
+if TYPE_CHECKING:
+    from ztb.execution.risk_gate import Proposal
 
 _TOLERANCE = 1e-9
 _ENDED_REMEMBERED = 256

@@ -28,6 +28,8 @@ from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data, run_to_en
 
 BARS = 1000
 FLAGS = {
+    # Draws cost, so that one that trades less is found better.
+    "strategy.sample": True,
     "online.learner": "process",
     "online.update_every_decisions": 64,
     "checkpoint.interval_updates": 2,

@@ -31,7 +31,7 @@ async def trade(folder: Path) -> None:
         async with trading(await make_live(folder, options, **leave)) as daemon:
             await until(lambda: daemon.session.books.orders >= 5)
             exchange.core.state.venue.accounts.held[USER]["USDT"].free += 1_000 * SCALE
-            await until(lambda: daemon.controls.stop is not None and not daemon.session.engine.live.working)
+            await until(lambda: daemon.switch.latch is not None and not daemon.session.engine.live.working)
             await ask(daemon, Adopt())
             await until(lambda: daemon.session.books.orders >= 10)
         orders = daemon.session.books.orders
@@ -40,7 +40,7 @@ async def trade(folder: Path) -> None:
             await ask(again, Reload())
             assert again.session.engine.live.gate.limits.max_order_notional_quote == 1e6  # as it was armed
             await ask(again, Flatten())
-            await until(lambda: again.controls.stop is not None and again.controls.stop[0] == "halted")
+            await until(lambda: again.switch.latch is not None and again.switch.latch.stop == "halted")
 
 
 @pytest.fixture(scope="module")

@@ -107,7 +107,7 @@ async def test_everything_is_published_and_commands_are_answered(broker, tmp_pat
             status = await ear.hear("/status", online=True)
             assert status["state"] == "trading" and status["retained"] and status["schema_version"] == 1
             state = await ear.hear("/state")
-            assert state["equity"] == 10_012.6 and state["schema_version"] == 1
+            assert state["equity"] == 10_012.6 and state["schema_version"] == 2
             assert (await ear.hear("/metrics"))["drawdown"] == 0.012
             observer.record(refusal_row())
             observer.record(decision_row(7))

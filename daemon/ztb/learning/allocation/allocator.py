@@ -19,11 +19,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ztb.features.forecast import Foreseen
 from ztb.learning.allocation.evidence import GrowthEvidence
 from ztb.learning.settings import AllocationConfig
+
+if TYPE_CHECKING:
+    from ztb.features.forecast import Foreseen
 
 _FAR = 500.0
 """Log evidence beyond which a float would not hold it: all is said long before."""

@@ -25,10 +25,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ztb.features.forecast import Foreseen
 from ztb.learning.gate.evidence import log_mixture
+
+if TYPE_CHECKING:
+    from ztb.features.forecast import Foreseen
 
 _WARM_UP = 4
 _HORIZON = 32

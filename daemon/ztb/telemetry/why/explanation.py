@@ -237,7 +237,8 @@ def observed(
     """(features, account) of a decision, each number with its name; numbered where a run does not name them."""
     values: list[float] = observation_of(decision).tolist()
     split = max(len(values) - ACCOUNT_SIZE, 0)
-    known = names if names is not None and len(names) == split else [f"feature {i}" for i in range(split)]
+    named = [*(names or []), "forecast"][:split]  # which is the last of what a policy that learns is told
+    known = named if len(named) == split else [f"feature {i}" for i in range(split)]
     return list(zip(known, values[:split], strict=True)), list(
         zip(ACCOUNT_NAMES, values[split:], strict=True)
     )
