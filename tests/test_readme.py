@@ -46,6 +46,9 @@ def test_the_tutorials_strategy_learns_with_its_own_feature_reward_and_network(w
         "ZTB_STRATEGY_PATH": "mine",
         "ZTB_ONLINE__UPDATE_EVERY_DECISIONS": "64",
         "ZTB_CHECKPOINT_INTERVAL": "1",
+        # Bars without an edge: who means what he does trades nothing, and gets nothing to trade with.
+        "ZTB_ALLOCATION__BY": "none",
+        "ZTB_STRATEGY__SAMPLE": "true",
         "ZTB_PPO__NUM_ENVS": "8",
         "ZTB_PPO__NUM_STEPS": "16",
     }

@@ -42,7 +42,7 @@ MARKET = Instrument(
     short=True,
 )  # fmt: skip
 BRIDGE = BridgeConfig(LADDER, cost_reserve_fraction=0.0)
-SHAPE = NetworkShape(len(FEATURES) + ACCOUNT_SIZE, (len(LADDER), TIMINGS))
+SHAPE = NetworkShape(len(FEATURES) + 1 + ACCOUNT_SIZE, (len(LADDER), TIMINGS))
 _CELLS = 121
 _REACH = 4.5
 
