@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from studies.dying import die_once
 from ztb.cli import run
 from ztb.ledger.looks import Looks
 from ztb.ledger.run_directory import RunDirectory
 from ztb.studies.executors import ProcessPool
 from ztb.studies.folds import Fold
 from ztb.studies.reading import run_study
-from ztb.studies.trial import TrialOrder, TrialResult, failed
+from ztb.studies.trial import TrialOrder
 
 SMALL = {
     "folds": 2, "train": "14d", "test": "6d", "seeds": 2, "rules": ["hold"],
@@ -84,15 +85,6 @@ def test_a_trial_that_fails_is_named_and_the_others_go_on(write_bars, tmp_path, 
     assert errors['{"strategy.options.slow": 60}'] is None and lines[-1]["settings"] == {
         "strategy.options.slow": 60
     }
-
-
-def die_once(order: TrialOrder) -> TrialResult:
-    """Kills its own process the first time that it is asked for the third seed; each time for the fifth."""
-    mark = Path(order.folder)
-    if order.seed == 5 or (order.seed == 3 and not mark.exists()):
-        mark.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return failed(order, f"lived in {os.getpid()}")
 
 
 def test_a_process_that_dies_costs_its_trial_alone(tmp_path):
