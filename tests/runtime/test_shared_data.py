@@ -165,7 +165,9 @@ def test_half_a_day_and_a_day_with_another_afternoon_decide_alike_before(shared,
 
 @pytest.mark.proof
 def test_holding_earns_what_the_price_did_less_what_was_paid(shared, replay):
-    ran = replay(shared / BITFLYER.format(22), "hold")
+    # The price fell by a tenth that day: with limits on losses the position would have been closed.
+    no_limits = {"risk__max_daily_loss_fraction": 1.0, "risk__max_drawdown_fraction": 1.0}
+    ran = replay(shared / BITFLYER.format(22), "hold", **no_limits)
     reader = JournalReader(ran.directory.journal)
     fills, marks = list(reader.rows(FillRow)), list(reader.rows(MarkRow))
     bought = sum(float(fill.quantity) for fill in fills)
