@@ -16,10 +16,13 @@ DEVIATION = 0.006  # of hourly bitcoin
 
 
 def account(
-    growth: np.ndarray, config: AllocationConfig | None = None, evidence: GrowthEvidence | None = None
+    growth: np.ndarray,
+    config: AllocationConfig | None = None,
+    evidence: GrowthEvidence | None = None,
+    limit: float = 1.0,
 ) -> tuple[np.ndarray, Allocator]:
     """(T + 1,) equities of an account that follows one expert of `growth` (T,) log growth a decision at full size."""
-    allocator = Allocator(config or AllocationConfig())
+    allocator = Allocator(config or AllocationConfig(), limit)
     allocator.add("expert", evidence=evidence)
     equities, theirs = [1.0], 1.0
     allocator.follow({"expert": theirs}, 1.0)
@@ -159,3 +162,12 @@ def test_it_goes_on_from_its_state_bit_for_bit():
             expert = again.add("expert", evidence=GrowthEvidence(**whole.experts["expert"].evidence.state()))
             expert.opened = whole.experts["expert"].opened
             again.load_state(whole.state())
+
+
+def test_however_sure_the_evidence_the_account_is_cut_back_before_it_meets_its_limit():
+    sure = GrowthEvidence(1.0, blocks=1_000, s=400.0, v=1_000.0, square=1e-4)
+    falls = np.full(1_000, -0.001)
+    unlimited, allocator = account(falls, evidence=sure.copy())
+    assert drawdown(unlimited) > 0.3 and allocator.log_e > math.log(CERTAINTY)
+    limited, allocator = account(falls, evidence=sure.copy(), limit=0.2)
+    assert 0.1 < drawdown(limited) < 0.2 and allocator.cushion < 0.5
