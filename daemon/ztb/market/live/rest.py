@@ -6,6 +6,7 @@ Also here: how long to wait before trying again: longer each time, never in step
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -47,6 +48,11 @@ _OURS: tuple[type[Exception], ...] = (
 )  # fmt: skip
 
 
+def _without_query(error: Exception) -> str:
+    """What ccxt says, but for what follows the question mark of an address: there stands the signature of a request."""
+    return re.sub(r"(https?://[^\s?]+)\?\S+", r"\1?…", str(error))
+
+
 class Rest:
     """Calls `client`, which stays open. After a refusal (429, 418) all calls wait until it is over."""
 
@@ -71,7 +77,9 @@ class Rest:
                 raise ConfigError(f"{self.client.id}: {error}") from error
             except (ccxt_errors.BaseError, OSError) as error:
                 if left == 0:
-                    raise VenueError(f"{self.client.id}: {type(error).__name__}: {error}") from error
+                    raise VenueError(
+                        f"{self.client.id}: {type(error).__name__}: {_without_query(error)}"
+                    ) from error
                 await self._pause(error, backoff.next_s())
         raise InvariantError("the last try returns or raises")
 
