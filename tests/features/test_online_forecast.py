@@ -90,7 +90,7 @@ def test_prices_that_stand_still_or_are_missing_say_nothing():
 
 
 def fresh():
-    return Normaliser(COLUMNS, forecast=OnlineForecast(COLUMNS, COST))
+    return Normaliser.with_forecast(COLUMNS, COST)
 
 
 def test_decision_by_decision_is_all_at_once_bit_for_bit_and_goes_on_from_a_state():

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from trading.markets import HOUR_NS, START_NS
 from ztb.execution.paper_config import PaperConfig
-from ztb.features import FeatureSet, Normaliser, OnlineForecast
+from ztb.features import FeatureSet, Normaliser
 from ztb.learning.rollouts import episode_keys, new_actor
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import BAR, Ticks, empty_ticks
@@ -92,7 +92,7 @@ def write_csv(prices: NDArray[np.float64], path: Path) -> Path:
 
 def made_normaliser() -> Normaliser:
     """A fresh one, with the forecast that a policy that learns is told."""
-    return Normaliser(len(FEATURES), forecast=OnlineForecast(len(FEATURES), MARKET.turnover_cost))
+    return Normaliser.with_forecast(len(FEATURES), MARKET.turnover_cost)
 
 
 def record_bars(ticks: Ticks, normaliser: Normaliser | None = None) -> Recording:

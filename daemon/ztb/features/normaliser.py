@@ -91,6 +91,11 @@ class Normaliser:
         """Columns that a policy is told."""
         self._scores = np.zeros(size, np.float32)
 
+    @classmethod
+    def with_forecast(cls, size: int, cost: float) -> Normaliser:
+        """What a policy that learns is told: `size` columns and a forecast, where a unit of turnover costs `cost`."""
+        return cls(size, forecast=OnlineForecast(size, cost))
+
     def update(self, values: FloatArray, mid: float = 0.0, gap: bool = False) -> None:
         """Enter one row of values, shape (size,), at the mid of the market; `gap`: something is missing before it."""
         update_moments(self.moments, values, self.horizon)

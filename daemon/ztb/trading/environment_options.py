@@ -13,7 +13,7 @@ import numpy as np
 
 from ztb.errors import ConfigError, DataError
 from ztb.execution.paper_config import PaperConfig
-from ztb.features import SHIPPED, FeatureSet, Normaliser, OnlineForecast
+from ztb.features import SHIPPED, FeatureSet, Normaliser
 from ztb.market.history import SHIPPED as SHIPPED_HISTORY
 from ztb.market.history import open_history
 from ztb.market.instrument import Instrument
@@ -178,12 +178,11 @@ def _record(ticks: Ticks, instrument: Instrument, options: EnvironmentOptions) -
     bar_ns = int(ticks["span_ns"][0]) if ticks["kind"][0] == BAR else None
     *_, period_ns = options.decision.clock_terms(bar_ns)
     features = FeatureSet(instrument, period_ns, options.features)
-    forecast = OnlineForecast(features.size, instrument.turnover_cost)
     return record(
         ticks=ticks,
         instrument=instrument,
         period_ns=period_ns,
         clock=DecisionClock.of(options.decision, bar_ns),
         features=features,
-        normaliser=Normaliser(features.size, forecast=forecast),
+        normaliser=Normaliser.with_forecast(features.size, instrument.turnover_cost),
     )

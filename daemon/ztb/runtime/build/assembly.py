@@ -10,7 +10,7 @@ from ztb.config import Config
 from ztb.errors import ConfigError
 from ztb.execution.paper import PaperExchange
 from ztb.execution.risk import RiskLimits
-from ztb.features import SHIPPED, FeatureSet, Normaliser, OnlineForecast
+from ztb.features import SHIPPED, FeatureSet, Normaliser
 from ztb.learning.allocation import pursuit_band
 from ztb.market.instrument import Instrument
 from ztb.ports import Broker
@@ -61,7 +61,7 @@ class Assembly:
         """Of `size` features; a policy that learns is told a forecast from them beside them."""
         if not self.strategy.learns:
             return Normaliser(size)
-        return Normaliser(size, forecast=OnlineForecast(size, self.instrument.turnover_cost))
+        return Normaliser.with_forecast(size, self.instrument.turnover_cost)
 
     def clock(self) -> DecisionClock:
         return DecisionClock.of(self.config.decision, self.bar_ns)
