@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -233,17 +236,42 @@ def await_anywhere(work: Coroutine[Any, Any, _T]) -> _T:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
-    tasks: list[asyncio.Task[Any] | None] = []
+    with ThreadPoolExecutor(1, "ztb-replay") as thread, _Interrupts() as interrupts:
+        return thread.submit(asyncio.run, interrupts.cancelling(work)).result()
 
-    async def main() -> _T:
-        tasks.append(asyncio.current_task())
+
+class _Interrupts:
+    """An interrupt of the main thread cancels the work of another thread, and is raised when that has ended.
+
+    As `asyncio.Runner` does it for a loop in the main thread: a handler, and no `KeyboardInterrupt` wherever the
+    main thread is just then, which may be in the middle of starting the other.
+    """
+
+    def __init__(self) -> None:
+        self._interrupted = False
+        self._task: asyncio.Task[Any] | None = None
+        self._before: Any = None
+
+    def __enter__(self) -> _Interrupts:
+        takes = threading.current_thread() is threading.main_thread()
+        if takes and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            self._before = signal.signal(signal.SIGINT, self._cancel)
+        return self
+
+    async def cancelling(self, work: Coroutine[Any, Any, _T]) -> _T:
+        self._task = asyncio.current_task()
+        if self._interrupted and self._task is not None:
+            self._task.cancel()
         return await work
 
-    with ThreadPoolExecutor(1, "ztb-replay") as thread:
-        done = thread.submit(asyncio.run, main())
-        try:
-            return done.result()
-        except KeyboardInterrupt:
-            for task in filter(None, tasks):
-                task.get_loop().call_soon_threadsafe(task.cancel)
-            raise
+    def _cancel(self, _signal: int, _frame: object) -> None:
+        self._interrupted = True
+        if self._task is not None:
+            with suppress(RuntimeError):  # its loop is closed: it has ended already
+                self._task.get_loop().call_soon_threadsafe(self._task.cancel)
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+        if self._interrupted:
+            raise KeyboardInterrupt
