@@ -68,7 +68,7 @@ def main(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
     ] = False,
 ) -> None:
-    """What all verbs share."""
+    """Options that all verbs share."""
 
 
 @app.command()
@@ -227,7 +227,7 @@ def exchange(
 
 @app.command()
 def doctor(config: ConfigFile = None, out: Out = None, as_json: Json = False) -> int:
-    """What may keep the daemon from running well, each with what to do; exit code 3 if anything is bad."""
+    """Check this machine and its settings: each finding with its remedy; exit code 3 if anything is bad."""
     from ztb.commands.doctor import doctor as examine
 
     return examine(config, out, as_json)

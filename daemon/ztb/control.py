@@ -1,4 +1,4 @@
-"""What may be asked of a running daemon, and how it answers: one closed union, whoever asks.
+"""Commands to a running daemon and their answers: one closed union, whoever asks.
 
 The control socket, MQTT commands, signals and the kill-switch file all end in `Controls.execute`.
 """
@@ -97,7 +97,7 @@ Command: TypeAlias = AtOnce | Adopt
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What came of a command. `exit_code` is what the command line ends with (see `ztb.errors`)."""
+    """The outcome of a command. `exit_code` is what the command line ends with (see `ztb.errors`)."""
 
     ok: bool
     message: str
@@ -106,6 +106,6 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Controls(Protocol):
-    """Where commands go. `origin` says who asked (socket, mqtt, signal, file, operator) and is journaled."""
+    """The receiver of commands. `origin` says who asked (socket, mqtt, signal, file, operator) and is journaled."""
 
     async def execute(self, command: Command, origin: str) -> Answer: ...

@@ -22,7 +22,7 @@ class DataError(ZtbError):
 
 
 class NotFoundError(DataError):
-    """What was named is not there: a run, a generation, an order. The message says what is, or where to look."""
+    """Something named is not there: a run, a generation, an order. The message says what is, or where to look."""
 
 
 class NonFiniteError(DataError):
@@ -39,7 +39,7 @@ class NonFiniteError(DataError):
 
     @property
     def given(self) -> bool:
-        """Whether it came from outside, so that whoever learns is none the worse for it."""
+        """Mark an error as come from outside, so that whoever learns is none the worse for it."""
         return self.what in ("observation", "reward")
 
 

@@ -14,7 +14,7 @@ from ztb.market.ticks import Ticks
 
 
 class Source(Protocol):
-    """Where ticks come from: recorded history or a venue."""
+    """A source of ticks: recorded history or a venue."""
 
     instrument: Instrument
 
@@ -22,7 +22,9 @@ class Source(Protocol):
 
 
 class Broker(Protocol):
-    """Where orders go: the paper exchange or a venue. `view` (1,) VIEW and `account` (1,) ACCOUNT are its state."""
+    """A receiver of orders: the paper exchange or a venue. `view` (1,) VIEW and `account` (1,) ACCOUNT are its
+    state.
+    """
 
     view: NDArray[np.void]
     account: NDArray[np.void]

@@ -54,7 +54,7 @@ def _door(run: Path) -> Generator[socket.socket]:
 
 
 def _listens(run: Path) -> bool:
-    """Whether a daemon would hear us there; what was killed leaves a socket that nobody hears."""
+    """True if a daemon would hear us there; what was killed leaves a socket that nobody hears."""
     try:
         with _door(run):
             return True
@@ -142,7 +142,7 @@ def _lines(now: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _against(now: dict[str, Any]) -> str:
-    """What the account has more than the shadows on the same ticks."""
+    """The account's lead over the shadows on the same ticks."""
     first = "generation 0 at full size" if now["experts"] else "frozen"
     others = {"hold": now["hold_equity"], first: now["frozen_equity"]}
     return "".join(
@@ -174,7 +174,7 @@ def _expert(one: dict[str, Any]) -> str:
 
 
 def _worth(now: dict[str, Any]) -> list[tuple[str, str]]:
-    """Whether learning helps: against the account with nothing learnt where experts share it, else generation 0."""
+    """The benefit of learning: against the account with nothing learnt where experts share it, else generation 0."""
     baseline = "unlearnt" if now["experts"] else "frozen"
     found = next((one for one in now["helping"] if one["baseline"] == baseline), None)
     if found is None:

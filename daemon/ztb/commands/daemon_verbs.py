@@ -75,7 +75,7 @@ def run(
 
 @daemon_app.command()
 def status(run_directory: OfDaemon = None, as_json: Json = False) -> int:
-    """What a running daemon is doing."""
+    """Show the state of a running daemon."""
     from ztb.commands.control import status as ask
 
     return ask(run_directory, as_json)

@@ -26,7 +26,7 @@ _FAILED = 3
 
 @dataclass(frozen=True, slots=True)
 class SourceChoice:
-    """What the caller says of the data; None: inferred. Times are nanoseconds since 1970."""
+    """The caller's facts about the data; None: inferred. Times are nanoseconds since 1970."""
 
     symbol: str | None = None
     venue: str | None = None
@@ -99,7 +99,7 @@ def verify(paths: Sequence[Path], *, as_json: bool = False, choice: SourceChoice
 
 
 def describe(history: History) -> dict[str, Any]:
-    """What `--json` shows of a history that was read to its end."""
+    """Facts of a history that was read to its end, as `--json` shows them."""
     return {
         "instrument": msgspec.to_builtins(history.instrument),
         "bar_ns": history.bar_ns,
@@ -198,7 +198,7 @@ def _lines(facts: Mapping[str, Any], history: History) -> Iterator[tuple[str, st
 
 
 def findings(report: Mapping[str, Any]) -> Iterator[str]:
-    """What is not perfect in the data, one sentence each."""
+    """Faults of the data, one sentence each."""
     for reason, count in report["dropped"].items():
         yield f"{count:,} rows left out: {reason} (first: {report['examples'].get(reason, 'not known')})"
     if report["gaps"]:

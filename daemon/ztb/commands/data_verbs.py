@@ -28,7 +28,7 @@ def info(
     paths: Paths = None, symbol: Symbol = None, venue: Venue = None, tick_size: TickSize = None,
     lot_size: LotSize = None, as_json: Json = False,
 ) -> int:  # fmt: skip
-    """What the data are: layout, symbol, span, rows, gaps, increments."""
+    """Describe the data: layout, symbol, span, rows, gaps, increments."""
     from ztb.commands.data import info as describe
 
     return describe(paths or [], as_json=as_json, choice=_choice(symbol, venue, tick_size, lot_size))

@@ -44,7 +44,7 @@ def diff(
     ] = None,
     as_json: Json = False,
 ) -> int:
-    """What sets two generations apart: lineage, the gate's figures, weights, behaviour."""
+    """Compare two generations: lineage, the gate's figures, weights, behaviour."""
     from ztb.commands.generations_diff import diff as compare
 
     return compare(run_directory, first, second, as_json)

@@ -1,4 +1,4 @@
-"""What several verbs share, one definition of each: options, moments as people write them, a word while compiling."""
+"""Options of several verbs, one definition of each; moments as people write them; a word while compiling."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def instrument_flags(
 
 
 def increment(text: str | None, flag: str) -> Decimal | None:
-    """What a flag gives, or None if it was not given. UsageError for an increment that is none."""
+    """The value of a flag, or None if it was not given. UsageError for an increment that is none."""
     return None if text is None else parse_increment(text, flag)
 
 

@@ -130,7 +130,7 @@ def _repeat_recorded(run: RunDirectory, out: Path | None, as_json: bool, relearn
 
 
 def _folders(directory: RunDirectory, starts: int) -> list[RunDirectory]:
-    """Where each start is repeated: in the folder itself, where there is one."""
+    """The folder in which each start is repeated: the run's own, where there is one."""
     if starts == 1:
         return [directory]
     return [create_run_directory(directory.path / f"start-{n:03}", "replay") for n in range(1, starts + 1)]
@@ -142,7 +142,7 @@ def _in_starts(found: list[Repeated]) -> str:
 
 
 def _learnt(found: list[Repeated]) -> str:
-    """What was learnt again; every one of them is the same."""
+    """Counts of what was learnt again; every one of them is the same."""
     learnt = [one.relearnt for one in found if one.relearnt is not None]
     generations, updates = sum(one.generations for one in learnt), sum(one.updates for one in learnt)
     if not updates:

@@ -42,7 +42,7 @@ class StudyOptions:
 
     @property
     def gives_study(self) -> bool:
-        """Whether anything says what to study."""
+        """True if anything says what to study."""
         return any((self.spec, self.data, self.config, self.flags, self.space, self.asked, self.out))
 
 

@@ -116,7 +116,7 @@ def run(
 
 @study_app.command()
 def status(study: StudyFolder, as_json: Json = False) -> int:
-    """How far a study is, running or not, and the best so far."""
+    """Show the progress of a study, running or not, and the best so far."""
     from ztb.commands.study import status as say
 
     return say(study, as_json)
@@ -124,7 +124,7 @@ def status(study: StudyFolder, as_json: Json = False) -> int:
 
 @study_app.command()
 def show(study: StudyFolder, as_json: Json = False) -> int:
-    """What a study says so far; makes its page again."""
+    """Show a study's results so far; makes its page again."""
     from ztb.commands.study import show as say
 
     return say(study, as_json)
@@ -138,7 +138,7 @@ def looks(
     ] = Path("runs/any"),
     as_json: Json = False,
 ) -> int:
-    """How often each span of data was looked at, by replays, trainings and studies."""
+    """Count the looks at each span of data, by replays, trainings and studies."""
     from ztb.commands.study import looks as say
 
     return say(folder, as_json)

@@ -81,7 +81,7 @@ def _train(options: TrainOptions, request: TrainRequest, directory: RunDirectory
 
 
 def _request(options: TrainOptions) -> tuple[TrainRequest, RunDirectory]:
-    """What to train, and where: as the flags say, or as the folder to be resumed does."""
+    """The training to do, and its folder: as the flags say, or as the folder to be resumed does."""
     from ztb.runtime.modes.train import TrainRequest, load_request
 
     if options.resume is not None:
@@ -129,7 +129,7 @@ def _displays(
 
 @contextmanager
 def _interruption() -> Generator[Callable[[], bool]]:
-    """Whether Ctrl-C or SIGTERM came: the update under way is finished first. A second one ends it at once."""
+    """A request to stop, by Ctrl-C or SIGTERM: the update under way is finished first. A second one ends it at once."""
     asked: list[int] = []
 
     def ask(number: int, _: object) -> None:

@@ -94,7 +94,7 @@ STRATEGY_OPTION = "strategy.options."
 
 
 def is_own(setting: str) -> bool:
-    """Whether a dotted key names one of a strategy's own options."""
+    """True if a dotted key names one of a strategy's own options."""
     return setting.startswith(STRATEGY_OPTION)
 
 

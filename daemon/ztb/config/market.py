@@ -11,7 +11,7 @@ from ztb.config.section import NO_EFFECT, Section
 
 
 class MarketSection(Section):
-    """What is traded; empty values are inferred from the data and said so."""
+    """The instrument and its data; empty values are inferred from the data and said so."""
 
     symbol: str | None = Field(default=None, description="such as BTC/USD")
     venue: str | None = Field(
@@ -75,13 +75,13 @@ class MarketSection(Section):
 
 
 class FeaturesSection(Section):
-    """Which features the policy sees."""
+    """The features that the policy sees."""
 
     names: tuple[str, ...] | None = Field(default=None, description="default: the strategy's, or all shipped")
 
 
 class StrategySection(Section):
-    """Which strategy trades."""
+    """The strategy that trades, and its own options."""
 
     name: str = Field(default="ppo_online", description="a file in strategies/ or ZTB_STRATEGY_PATH")
     options: dict[str, Any] = Field(default_factory=dict, description="handed to the strategy as they are")

@@ -14,7 +14,7 @@ from ztb.trading.settings import SizingConfig
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionConfig(SizingConfig):
-    """How targets become orders: the section `execution`."""
+    """The way from targets to orders: the section `execution`."""
 
     start_cash_quote: Annotated[float, Gt(0)] = 10_000.0
     """Paper money at the start, quote currency."""
@@ -42,7 +42,7 @@ class CheckpointSection(Section):
 
 
 class TelemetrySection(Section):
-    """What is said while running."""
+    """Outputs of a running daemon."""
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="lines from this level on", json_schema_extra=NO_EFFECT
@@ -111,7 +111,7 @@ class MqttSection(Section):
 
 
 class LimitsSection(Section):
-    """What the process may use."""
+    """Limits of the process."""
 
     max_memory_gb: float = Field(
         default=4.0,

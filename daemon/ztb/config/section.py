@@ -1,4 +1,4 @@
-"""What every section of the configuration is: strict, frozen, bounded."""
+"""The base of every section of the configuration: strict, frozen, bounded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a taker finds: the venue's book, or a modelled one, less what we took before. Kernels on records.
+"""Liquidity for a taker: the venue's book, or a modelled one, less what we took before. Kernels on records.
 
 Without a book, levels lie behind the touch at even steps, each holding a few typical trades. What we took is
 missing from the front of the side it was taken from and grows back by half every half-life: temporary impact.

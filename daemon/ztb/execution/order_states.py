@@ -96,7 +96,7 @@ def next_state(state: OrderState, event: LifeEvent) -> OrderState:
 
 
 class OrderProgress(msgspec.Struct, frozen=True):
-    """How far an order of `lots` has come."""
+    """The progress of an order of `lots`."""
 
     order_id: int
     lots: int

@@ -119,7 +119,7 @@ class CancelRejected(msgspec.Struct, frozen=True):
 
 
 class Expired(msgspec.Struct, frozen=True):
-    """What an order that may not rest could not fill."""
+    """The end of an order that may not rest: what it could not fill."""
 
     order_id: int
     ts_ns: int

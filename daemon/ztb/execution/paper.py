@@ -148,7 +148,7 @@ def _submit(
     order_id: int, side: int, lots: int, order_type: int, price_ticks: int,
     time_in_force: int, post_only: int, reduce_only: int, now_ns: int,
 ) -> bool:  # fmt: skip
-    """Whether the order was sent: not if an open one has its id."""
+    """Send an order; True if it was sent: not if an open one has its id."""
     if slot_of(exchange[0], orders, order_id) >= 0:
         return False
     submit_order(
@@ -236,7 +236,7 @@ class PaperExchange:
         return row
 
     def events(self) -> list[OrderEvent]:
-        """What became known since the last call, in the order it happened; injected duplicates included."""
+        """Events that became known since the last call, in the order they happened; injected duplicates included."""
         collected: list[OrderEvent] = []
         read, delivered = self._read.item(), self._delivered.item()
         if read == delivered:

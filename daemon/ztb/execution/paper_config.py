@@ -1,4 +1,4 @@
-"""How the paper exchange behaves: settings, bounds, and nothing that needs a compiler."""
+"""Settings of the paper exchange: values, bounds, and nothing that needs a compiler."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True, slots=True)
 class PaperConfig:
-    """How the paper exchange behaves. Latencies are uniform in mean ± jitter; probabilities are of injected faults."""
+    """Settings of the paper exchange. Latencies are uniform in mean ± jitter; probabilities are of injected faults."""
 
     feed_latency_ms: float = 20.0
     """From the venue to us, for ticks."""

@@ -1,4 +1,4 @@
-"""What the venue says, and when we hear it: a ring of reports in the order they happened. Kernels.
+"""Reports of the venue, delivered with latency: a ring of them in the order they happened. Kernels.
 
 Reports travel on one connection, so none overtakes another. A fill reaches our account when its report does:
 the account, the open orders and the events never contradict each other.
@@ -18,7 +18,7 @@ from ztb.utils.kernel import kernel
 
 @kernel
 def has_room(exchange: np.void, orders: NDArray[np.void], events: NDArray[np.void]) -> bool:
-    """Whether a fill may be reported, leaving room for each order's end and a refused cancel."""
+    """True if a fill may be reported, leaving room for each order's end and a refused cancel."""
     return bool(exchange["written"] - exchange["read"] + 2 * len(orders) < len(events))
 
 

@@ -1,4 +1,4 @@
-"""What the risk gate (`risk_gate`) limits, and why it refuses. No compiler."""
+"""Limits of the risk gate (`risk_gate`), and its reasons to refuse. No compiler."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class RiskLimits:
 
 
 class Rung(IntEnum):
-    """What is left to an account as it loses what a limit allows; each rung includes those before. Latched."""
+    """Permission left to an account as it loses what a limit allows; each rung includes those before. Latched."""
 
     FREE = 0
     LEARNING_FROZEN = 1

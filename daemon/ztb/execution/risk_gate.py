@@ -79,7 +79,7 @@ class Proposal(NamedTuple):
 
 
 class OrderFacts(NamedTuple):
-    """What is true when an order is proposed.
+    """Facts true when an order is proposed.
 
     `position` signed base currency; `open_buys`, `open_sells` unfilled base currency of open orders;
     `equity` and `mid` quote currency; `market_ts_ns` event time of the last tick, `now_ns` of the decision;
@@ -109,13 +109,13 @@ def reducible(side: int, facts: OrderFacts) -> float:
 
 @kernel
 def reduces(order: Proposal, facts: OrderFacts) -> bool:
-    """Whether `order`, after every open order on its side, still brings the position towards zero."""
+    """True if `order`, after every open order on its side, still brings the position towards zero."""
     return bool(order.quantity <= reducible(order.side, facts) * (1.0 + _ROUNDING))
 
 
 @kernel
 def too_large(quantity: float, facts: OrderFacts, gate: np.void) -> bool:
-    """Whether one order of `quantity` (base currency) is more than the share of equity that it may be."""
+    """True if one order of `quantity` (base currency) is more than the share of equity that it may be."""
     return bool(quantity * facts.mid > gate["max_order_fraction"] * facts.equity * (1.0 + _ROUNDING))
 
 
@@ -183,7 +183,7 @@ def check_order(gate: np.void, order: Proposal, facts: OrderFacts) -> int:
 
 @kernel
 def _rung_of(before: float, equity: float, limit: float) -> int:
-    """How far down a limit is that allows to lose the fraction `limit` of `before`; a limit of 1 is none."""
+    """The rung reached on a limit that allows to lose the fraction `limit` of `before`; a limit of 1 is none."""
     if limit >= 1.0 or before <= 0.0:
         return _FREE
     lost = 1.0 - equity / before
@@ -196,7 +196,7 @@ def _rung_of(before: float, equity: float, limit: float) -> int:
 
 @kernel
 def must_close(gate: np.void) -> bool:
-    """Whether the position is to be closed whatever is wanted: on demand, or by a limit on losses."""
+    """True if the position is to be closed whatever is wanted: on demand, or by a limit on losses."""
     return bool(gate["flattening"] == 1 or gate["daily_loss_rung"] == _FLAT or gate["drawdown_rung"] == _FLAT)
 
 
@@ -277,7 +277,7 @@ class _Holds(dict[str, str]):
 
 
 class Permission:
-    """What an account may do that others decide: an operator, or who watches venue and market. Accounts that are to be
+    """The latitude that others give an account: an operator, or who watches venue and market. Accounts that are to be
     compared share one.
 
     `halted`: nothing; `reduce_only`: only what brings the position towards zero; `flattening`: the position is closed.
@@ -343,14 +343,14 @@ class Permission:
 
 
 class LossLimit(NamedTuple):
-    """How far down a limit on losses an account is, and since when (event time)."""
+    """The rung an account has reached on a limit on losses, and since when (event time)."""
 
     rung: Rung
     since_ns: int
 
 
 class RiskMemory:
-    """What the gate remembers between orders; saved with a run and restored after a crash.
+    """The gate's memory between orders; saved with a run and restored after a crash.
 
     `row`: of GATE, shape (1,). `daily_loss` is over at the end of the UTC day, `drawdown` when an operator says so.
     """
@@ -363,7 +363,7 @@ class RiskMemory:
 
     @property
     def permission(self) -> Permission:
-        """What others allow."""
+        """The latitude that others give."""
         return self._permission
 
     @permission.setter

@@ -40,7 +40,7 @@ FUNDING_PERIOD_NS = 8 * 3_600_000_000_000
 def _answer(
     exchange: np.void, events: np.ndarray, kind: int, order_id: int, reason: int, now_ns: int
 ) -> None:
-    """What needs no venue to be known is answered at once."""
+    """Answer at once what needs no venue to be known."""
     entry = events[report(exchange, events, kind, order_id, 0, now_ns, now_ns)]
     entry["reason"] = reason
 

@@ -163,7 +163,7 @@ def _reserved(exchange: np.void, orders: np.ndarray, side: int) -> tuple[int, fl
 
 @kernel
 def _unaffordable(exchange: np.void, orders: np.ndarray, order: np.void, lots: int, cost: float) -> bool:
-    """Whether a spot account lacks what the order sells, or the cash for what it buys, now or later."""
+    """True if a spot account lacks what the order sells, or the cash for what it buys, now or later."""
     if exchange["short"] == 1:
         return False
     held_lots, held_cost = _reserved(exchange, orders, order["side"])

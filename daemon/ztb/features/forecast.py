@@ -1,4 +1,4 @@
-"""What of the next return is to be foreseen from the features, learnt as they come. Kernels on arrays.
+"""A forecast of the next return from the features, learnt as they come. Kernels on arrays.
 
 Returns are taken in deviations (an exponential mean of their squares) with bounded tails (Huber 1964, ψ). For each of
 `HORIZONS` the sums of products of the normalised columns with each other and with the next return fade by 1 / horizon
@@ -208,7 +208,7 @@ def _remember(learnt: Learnt) -> None:
 
 @kernel
 def _foresee(learnt: Learnt) -> float:
-    """What each model says of the next return, into `learnt.foreseen`; their mean by belief, in deviations."""
+    """Each model's forecast of the next return, into `learnt.foreseen`; their mean by belief, in deviations."""
     foreseen, weights = learnt.foreseen, learnt.weights
     for k in range(len(weights)):
         expected = 0.0
@@ -262,7 +262,7 @@ def signal_of(state: FloatArray, cost: float) -> float:
 
 
 class Foreseen(NamedTuple):
-    """What was forecast at the price `mid` of the next log return, with its deviation, and the `change` that came.
+    """A forecast made at the price `mid` of the next log return, with its deviation, and the `change` that came.
 
     `cost` is that of a unit of turnover.
     """
@@ -298,7 +298,7 @@ class OnlineForecast:
         follow(self.learnt, scores, mid, gap, self.threshold)
 
     def compare(self, mid: float) -> Foreseen | None:
-        """What was forecast at the last decision beside what came of it by now; None: nothing was."""
+        """The forecast of the last decision beside what came of it by now; None: nothing was."""
         state = self.learnt.state
         before = float(state[MID])
         if before <= 0.0 or mid <= 0.0:

@@ -51,7 +51,7 @@ def apply_moments(moments: FloatArray, values: FloatArray, out: NDArray[np.float
 
 @kernel
 def tell(learnt: Learnt, cost: float, scores: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-    """What the policy is told, `out` (F + 1,): shrunken z-scores (F,) and the forecast from them."""
+    """Write the policy's columns, `out` (F + 1,): shrunken z-scores (F,) and the forecast from them."""
     for j in range(len(scores)):
         out[j] = SHRINKAGE * scores[j]
     out[len(scores)] = signal_of(learnt.state, cost)
@@ -93,7 +93,7 @@ class Normaliser:
 
     @classmethod
     def with_forecast(cls, size: int, cost: float) -> Normaliser:
-        """What a policy that learns is told: `size` columns and a forecast, where a unit of turnover costs `cost`."""
+        """The columns of a policy that learns: `size` of them and a forecast, where a unit of turnover costs `cost`."""
         return cls(size, forecast=OnlineForecast(size, cost))
 
     def update(self, values: FloatArray, mid: float = 0.0, gap: bool = False) -> None:
@@ -104,7 +104,7 @@ class Normaliser:
             self.forecast.follow(self._scores, mid, gap)
 
     def apply(self, values: FloatArray, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-        """What is told of `values` (size,) after their update: (width,) float32, within ±5; into `out` if given."""
+        """The columns of `values` (size,) after their update: (width,) float32, within ±5; into `out` if given."""
         told = np.empty(self.width, np.float32) if out is None else out
         if self.forecast is None:
             apply_moments(self.moments, values, told)

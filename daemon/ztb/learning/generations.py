@@ -1,4 +1,4 @@
-"""Which generation serves: numbers, weights, parents, and the swap between two ticks."""
+"""Generations: numbers, weights, parents, which one serves, and the swap between two ticks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which regime the market is in, and which hyperparameters the learner has in it. Pure and incremental.
+"""The regime of the market, and the learner's hyperparameters in it. Pure and incremental.
 
 Calm, trending or volatile is read off the mids at decisions. Returns r between them enter exponentially weighted
 moments. With σ the fast deviation, Σ the slow one and m the fast mean, the market is volatile where σ / Σ is large,

@@ -81,7 +81,7 @@ class SimulatedEnvironments:
         )
 
     def _no_reward(self, reward: OwnReward, before: NDArray[np.float64]) -> NonFiniteError:
-        """Which lane's own reward is not finite, and of which decision of the recording."""
+        """The lane whose own reward is not finite, and the decision of the recording."""
         lanes, rewards = self.simulation.lanes, self.simulation.outcome.rewards
         lane = int(np.flatnonzero(~np.isfinite(rewards))[0])
         decision, after = int(lanes.lane["decision"][lane]) - 1, float(lanes.facts[lane, FACT_EQUITY])

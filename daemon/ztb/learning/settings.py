@@ -1,4 +1,4 @@
-"""What learning can be told: the sections `online`, `gate` and `allocation` of a configuration, without a compiler."""
+"""Settings of learning: the sections `online`, `gate` and `allocation` of a configuration, without a compiler."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class GateRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllocationConfig:
-    """How the account's capital is shared among experts, where the strategy learns: the section `allocation`."""
+    """The share of the account's capital among experts, where the strategy learns: the section `allocation`."""
 
     by: Literal["evidence", "none"] = "evidence"
     """evidence: each expert has what its own growth on paper speaks for; none: the generation that serves trades the

@@ -85,7 +85,7 @@ def _trained(recording: Recording, settings: PretrainSettings, seed: int) -> Wei
 
 
 def foreseen_of(recording: Recording, cost: float) -> list[Foreseen | None]:
-    """What was forecast of the return after each decision but the last, and what came; None across a gap.
+    """Forecasts of the return after each decision but the last, and what came; None across a gap.
 
     From the recording's own z-scores, and from its first decision on.
     """

@@ -25,7 +25,7 @@ ticks, `reason` the amount."""
 
 
 def client_prefix(run_id: str) -> str:
-    """What the client ids of a run's orders begin with; the order's number follows."""
+    """The prefix of the client ids of a run's orders; the order's number follows."""
     return f"ztb{run_id[:12]}-"
 
 

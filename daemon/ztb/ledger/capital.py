@@ -16,7 +16,7 @@ OPENING = "opening"
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What an account began with: `cash` quote and `position` base currency, exact, worth `price` each."""
+    """An account's beginning: `cash` quote and `position` base currency, exact, worth `price` each."""
 
     cash: Decimal
     position: Decimal = Decimal(0)
@@ -34,7 +34,7 @@ class Opening:
 
     @classmethod
     def of(cls, note: NoteRow) -> Self:
-        """What `note` says."""
+        """The opening that `note` tells."""
         told = json.loads(note.detail)
         return cls(Decimal(told["cash"]), Decimal(told["position"]), told["price"])
 
@@ -62,6 +62,6 @@ class Adoption:
 
     @classmethod
     def of(cls, note: NoteRow) -> Self:
-        """What `note` wrote down."""
+        """The adoption that `note` wrote down."""
         told = json.loads(note.detail)
         return cls(note.ts_ns, Decimal(told["cash"]), Decimal(told["position"]), told["price"])

@@ -1,4 +1,4 @@
-"""What changed an account, read from its journal: executions with all that they cost, funding, capital that came."""
+"""Changes of an account, read from its journal: executions with all that they cost, funding, capital that came."""
 
 from __future__ import annotations
 

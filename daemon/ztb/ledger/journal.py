@@ -305,7 +305,7 @@ def _last_seq(path: Path) -> int:
 
 
 def _reading_mode(path: Path) -> str:
-    """How to open `path` for reading: so that SQLite's side files go when we close, or, where nothing may be
+    """The mode in which to read `path`: so that SQLite's side files go when we close, or, where nothing may be
     written, as a file that does not change."""
     return (
         "mode=rw" if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK) else "mode=ro&immutable=1"

@@ -111,7 +111,7 @@ class Looks:
 
 
 def said(looks: Collection[Look]) -> str:
-    """How many, and by what."""
+    """The count in words, and by what."""
     if not looks:
         return "none counted"
     by = ", ".join(f"{times:,} by {kind}" for kind, times in sorted(by_kind(looks).items()))
@@ -119,5 +119,5 @@ def said(looks: Collection[Look]) -> str:
 
 
 def by_kind(looks: Iterable[Look]) -> dict[str, int]:
-    """How many of each kind."""
+    """The count of each kind."""
     return dict(Counter(look.kind for look in looks))

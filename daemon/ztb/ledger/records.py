@@ -1,4 +1,4 @@
-"""What the journal holds: one frozen record type a table. Field order is column order, binary columns last."""
+"""Rows of the journal: one frozen record type a table. Field order is column order, binary columns last."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class OrderRow(Record, frozen=True):
 
 
 class OrderEventRow(Record, frozen=True):
-    """What became of an order, apart from fills: accepted, rejected, cancelled, expired…"""
+    """An event of an order, apart from fills: accepted, rejected, cancelled, expired…"""
 
     table = "order_events"
     order_id: int

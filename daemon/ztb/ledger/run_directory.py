@@ -60,7 +60,7 @@ class RunDirectory:
 
     @property
     def holds_run(self) -> bool:
-        """Whether a run has begun there."""
+        """True if a run has begun there."""
         return self.journal.exists() or self.manifest.exists()
 
     def make(self) -> RunDirectory:
@@ -76,7 +76,7 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def kept_if_begun(self) -> Generator[None]:
-        """Where the context fails before a run has begun in a folder that we made, the folder goes again."""
+        """Remove a folder that we made again where the context fails before a run has begun in it."""
         try:
             yield
         except BaseException:
@@ -113,7 +113,7 @@ class RunDirectory:
 
     @property
     def is_held(self) -> bool:
-        """Whether a process holds it."""
+        """True if a process holds it."""
         try:
             with (self.path / "lock").open("rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

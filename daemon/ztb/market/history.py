@@ -99,7 +99,7 @@ _BESIDE = re.compile(r"-[0-9a-zA-Z]+-(mark|index|premiumIndex|funding_rate)\.")
 
 
 def _beside_futures(path: Path, others: Sequence[Path]) -> bool:
-    """Whether a file is what freqtrade keeps beside a contract's bars: mark prices, funding rates."""
+    """True if a file is what freqtrade keeps beside a contract's bars: mark prices, funding rates."""
     kind = _BESIDE.search(path.name)
     pair = path.name[: kind.start()] if kind else ""
     return kind is not None and any(p.name.startswith(pair + "-") and "-futures." in p.name for p in others)

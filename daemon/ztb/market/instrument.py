@@ -1,4 +1,4 @@
-"""What is traded: names, exact increments, and the venue's costs."""
+"""Instruments: names, exact increments, and the venue's costs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Instrument:
 
     @property
     def turnover_cost(self) -> float:
-        """What trading at once costs, as a fraction of what is traded: the taker's fee and half the spread."""
+        """The cost of trading at once, as a fraction of what is traded: the taker's fee and half the spread."""
         return float(self.taker_fee) + 0.5e-4 * self.spread_bps
 
     def nearest_ticks(self, price: Decimal) -> int:

@@ -1,4 +1,4 @@
-"""Who hears, while a file is read, of what is wrong in it without making it useless."""
+"""Sinks for issues: what is wrong in a file without making it useless, told while it is read."""
 
 from __future__ import annotations
 

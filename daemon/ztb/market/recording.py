@@ -41,7 +41,7 @@ _USED = np.int64(0xFFFFFFFF)
 
 
 class RecordingHeader(msgspec.Struct, frozen=True):
-    """What a recording says of itself."""
+    """The header of a recording: its facts about itself."""
 
     instrument: Instrument
 
@@ -219,6 +219,6 @@ class RecordingReader:
 
 
 def _rest(file: IO[bytes]) -> int:
-    """How many bytes are left, whatever they are."""
+    """The number of bytes left, whatever they are."""
     here = file.tell()
     return file.seek(0, 2) - here

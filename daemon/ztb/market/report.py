@@ -1,4 +1,4 @@
-"""What reading a history found: counts, and an example of each kind of damage."""
+"""The report on a history that was read: counts, and an example of each kind of damage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How symbols are spelled, and which market they name: spot, or a contract with its settlement."""
+"""Symbols: their spellings, and which market they name: spot, or a contract with its settlement."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ class Symbol:
 
 
 def is_money(currency: str) -> bool:
-    """Whether a currency is a state's or stands for one, so that prices are in it rather than of it."""
+    """True if a currency is a state's or stands for one, so that prices are in it rather than of it."""
     return currency in _FIAT or currency in _STABLE
 
 
 def is_coin(currency: str) -> bool:
-    """Whether a currency is one of the coins known by name."""
+    """True if a currency is one of the coins known by name."""
     return currency in _COINS
 
 

@@ -1,4 +1,4 @@
-"""What happened at the market, as rows of one fixed layout.
+"""Ticks: everything that happens at the market, as rows of one fixed layout.
 
 A block is a one-dimensional array of `TICK`, in arrival order. One row is one tick: a trade, a top of book,
 one level of a depth message, or a bar. Field names overlap where kinds exclude each other, so that kernels

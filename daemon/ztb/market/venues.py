@@ -1,4 +1,4 @@
-"""What is known of venues before anyone asks them: costs, what their quantities count, and how they are spelled."""
+"""Venues, as known before anyone asks them: costs, what their quantities count, and how they are spelled."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class VenueCosts:
 
 @dataclass(frozen=True, slots=True)
 class KeyRights:
-    """Where a venue tells what a key may do: `call`, a method of ccxt's client, and how withdrawal is read off its
-    answer."""
+    """The call by which a venue tells what a key may do: `call`, a method of ccxt's client, and how withdrawal is
+    read off its answer."""
 
     call: str
     may_withdraw: Callable[[Any], bool]
@@ -171,7 +171,7 @@ def venue_in_path(parts: tuple[str, ...], layout_venue: str | None) -> str | Non
 
 
 def key_rights(venue: str) -> KeyRights | None:
-    """Where a venue, by ccxt's id, tells a key's rights; None if it cannot."""
+    """The call by which a venue, by ccxt's id, tells a key's rights; None if it has none."""
     known = VENUES.get(venue)
     return None if known is None else known.rights
 
@@ -204,19 +204,21 @@ def settled(venue: str, quote: str, market: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What one unit of a quantity is: `coins` of base currency, or `quotes` of quote currency if that is above 0."""
+    """The size of one unit of a quantity: `coins` of base currency, or `quotes` of quote currency if that is above
+    0.
+    """
 
     coins: float = 1.0
     quotes: float = 0.0
 
     @property
     def plain(self) -> bool:
-        """Whether quantities are coins already."""
+        """True if quantities are coins already."""
         return self.coins == 1.0 and not self.quotes
 
 
 def contract_unit(venue: str, market: str, base: str) -> Unit | None:
-    """What the venue counts its quantities in; None if that are contracts whose size is not known here."""
+    """The unit of the venue's quantities; None if that are contracts whose size is not known here."""
     if market == INVERSE:
         if venue == "bitmex" and base != "BTC":
             return None  # a quanto, which pays in neither of its currencies

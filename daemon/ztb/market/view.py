@@ -1,4 +1,4 @@
-"""What the market looks like after a tick: the touch, the mid, the last trade. Kernels on records.
+"""The market after a tick: the touch, the mid, the last trade. Kernels on records.
 
 Without quotes (trades and bars alone) the touch is modelled: a trade by a taker who bought happened at the
 ask, one who sold at the bid, an unknown one and a bar's price in the middle; the spread is `spread_fraction` of

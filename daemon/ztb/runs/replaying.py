@@ -228,7 +228,7 @@ class _Told:
 
 
 def await_anywhere(work: Coroutine[Any, Any, _T]) -> _T:
-    """What `work` returns, awaited in a loop of its own: in this thread, or where a loop runs here, in another.
+    """The result of `work`, awaited in a loop of its own: in this thread, or where a loop runs here, in another.
 
     An interrupt of the caller's ends it as it would end a command, and is raised when it has ended.
     """

@@ -52,12 +52,14 @@ class Run:
 
     @property
     def is_finished(self) -> bool:
-        """Whether it came to an end of its own and nobody goes on with it; `summary["status"]` says which end."""
+        """True if it came to an end of its own and nobody goes on with it; `summary["status"]` says which end."""
         return not self._running and self._directory.summary.exists()
 
     @cached_property
     def made_of(self) -> dict[str, Any]:
-        """What it was made of (`run.json`): mode, seed, data, `config` with every setting, features, ladder…"""
+        """Everything the run was made of (`run.json`): mode, seed, data, `config` with every setting, features,
+        ladder…
+        """
         return self._directory.read_json(self._directory.manifest)
 
     @cached_property
@@ -101,7 +103,7 @@ class Run:
 
     @cached_property
     def decisions(self) -> pa.Table:
-        """What was chosen at each decision: `decision, time, symbol, generation, action_size, action_timing, target`…
+        """The choice at each decision: `decision, time, symbol, generation, action_size, action_timing, target`…
 
         `target` is the chosen exposure (position value over equity), `position` (base currency), `mid` and `equity`
         what there was before it, `action_timing` 0 wait, 1 passive, 2 aggressive; `value` and `logprob` of the
@@ -140,7 +142,7 @@ class Run:
 
     @cached_property
     def open_trades(self) -> pa.Table:
-        """What is still open, as `trades`, but without exits: `net_profit` is at the mid of the last decision."""
+        """Round trips still open, as `trades`, but without exits: `net_profit` is at the mid of the last decision."""
         with self._snapshot() as run:
             newest = next(
                 run.rows(MarkRow, "seq = (SELECT max(seq) FROM marks WHERE seq <= ?)", run.last), None
@@ -168,7 +170,7 @@ class Run:
 
     @cached_property
     def allocation(self) -> pa.Table:
-        """Who had how much of the account: `decision, time, expert, weight, log_evidence, equity`; a row a change.
+        """Each expert's share of the account: `decision, time, expert, weight, log_evidence, equity`; a row a change.
 
         `equity` is the expert's own account at full size. Empty where one strategy traded everything.
         """
@@ -227,7 +229,7 @@ def load_run(path: str | os.PathLike[str]) -> Run:
 
 
 def _what_else(directory: RunDirectory) -> str:
-    """What is in a folder without a journal."""
+    """The contents of a folder without a journal."""
     inside = sorted(path.parent.name for path in directory.path.glob("*/journal.sqlite"))
     if inside:
         shown = ", ".join(inside[:5]) + ("…" if len(inside) > 5 else "")

@@ -109,7 +109,7 @@ def equity(run: Snapshot) -> pa.Table:
 
 
 def decisions(run: Snapshot) -> pa.Table:
-    """What was chosen at each decision, and what the risk gate said."""
+    """The choice at each decision, and what the risk gate said."""
     return arrow_table(
         DECISIONS,
         (

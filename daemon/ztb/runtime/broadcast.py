@@ -1,4 +1,4 @@
-"""What happens in a run, told to whoever watches: each row as it is journaled, and what somebody should look at."""
+"""A run's events, told to whoever watches: each row as it is journaled, and what somebody should look at."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _WATCH_EVERY = 64  # blocks between two looks, where decisions are rare
 
 @dataclass(slots=True)
 class RunProgress:
-    """What the engine has done so far; `peak` and `max_drawdown` are of the live equity at decisions.
+    """Counts and sums of the engine so far; `peak` and `max_drawdown` are of the live equity at decisions.
 
     `rows`: of ticks, let happen since this process started. `adopted`: quote currency that came into the books without
     being earned.

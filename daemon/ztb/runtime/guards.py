@@ -1,4 +1,4 @@
-"""What holds a run back in time: its memory limit, and a market that cannot be seen well.
+"""Guards that hold a run back in time: its memory limit, and a market that cannot be seen well.
 
 Memory is kept below its limit in steps, so that the kernel's killer never comes. New risk is held back while a stream
 is stale, or the venue's clock is not ours.
@@ -25,7 +25,7 @@ _LEAVE = 0.95
 
 
 class Relief(Protocol):
-    """Who can need less memory; `used_gb` (10⁹ bytes) is for the journal."""
+    """A part that can need less memory; `used_gb` (10⁹ bytes) is for the journal."""
 
     def shrink(self, used_gb: float) -> None:
         """Learn in smaller minibatches."""

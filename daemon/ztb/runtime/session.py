@@ -63,12 +63,12 @@ class Session:
 
     @property
     def waits(self) -> bool:
-        """Whether no order is sent because nothing speaks for anybody yet."""
+        """True if no order is sent because nothing speaks for anybody yet."""
         return self.engine.experts is not None and self.engine.experts.waits
 
     @property
     def awaited(self) -> str:
-        """What is waited for while nothing has a share of the account, and how near that is."""
+        """The state awaited while nothing has a share of the account, and how near it is."""
         if self.engine.experts is None:
             return ""
         reason = self.engine.experts.allocator.awaited
@@ -76,7 +76,7 @@ class Session:
 
     @property
     def start_equity(self) -> float:
-        """What was put in, quote currency: at the start, and what was adopted since."""
+        """Capital put in, quote currency: at the start, and what was adopted since."""
         return self.opening.equity + self.engine.progress.adopted
 
     async def run(self, source: Source) -> None:
@@ -111,7 +111,7 @@ class Session:
             learning.close()
 
     def _began(self) -> NoteRow:
-        """What this start is made of, for whoever repeats it: a later one may be made of something else."""
+        """Write down what this start is made of, for whoever repeats it: a later one may be made of something else."""
         assembly, engine = self.assembly, self.engine
         made_of = {
             "mode": self.context.mode,
@@ -214,7 +214,7 @@ class Session:
         )
 
     def _frozen_return(self) -> float | None:
-        """What generation 0 untouched earned; the live lane itself where nothing learns."""
+        """The return of generation 0 untouched; the live lane's itself where nothing learns."""
         if self.policy is None or self.engine.progress.decisions == 0:
             return None
         experts = self.engine.experts
@@ -222,7 +222,7 @@ class Session:
         return lane.equity / self.start_equity - 1.0
 
     def _unlearnt_return(self) -> float | None:
-        """What the account would have earned had nothing been learnt after generation 0; None without experts."""
+        """The account's return had nothing been learnt after generation 0; None without experts."""
         engine = self.engine
         if engine.experts is None or engine.progress.decisions == 0:
             return None
@@ -230,7 +230,7 @@ class Session:
 
 
 def status_of(error: BaseException) -> str:
-    """How a run that `error` ended is described in its summary."""
+    """The status in the summary of a run that `error` ended."""
     if isinstance(error, asyncio.CancelledError | KeyboardInterrupt):
         return "interrupted"
     if isinstance(error, BaseExceptionGroup):

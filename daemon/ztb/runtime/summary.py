@@ -20,7 +20,7 @@ from ztb.utils.installation import code_version
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run ended, and what only the shell knows of it."""
+    """The end of a run, and what only the shell knows of it."""
 
     status: str
     start_equity: float
@@ -103,7 +103,7 @@ def allocation(experts: Experts, journal: Path) -> dict[str, dict[str, float | N
 
 
 def remark(assembly: Assembly, engine: Engine) -> str | None:
-    """Why no decision was made and what would help, in words; None where one was."""
+    """The reason why no decision was made and what would help, in words; None where one was."""
     if engine.progress.decisions:
         return None
     features = engine.features

@@ -139,7 +139,7 @@ def _require_token() -> None:
 
 
 def _environment() -> dict[str, str]:
-    """What a worker must have of ours: one thread for arithmetic, and where strategies are."""
+    """The environment that a worker must have of ours: one thread for arithmetic, and where strategies are."""
     one: dict[str, str] = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     strategies = os.environ.get("ZTB_STRATEGY_PATH")
     return one if strategies is None else {**one, "ZTB_STRATEGY_PATH": strategies}

@@ -34,7 +34,7 @@ class DataSet:
 
 @dataclass(frozen=True, slots=True)
 class MadeOf:
-    """What a study's figures depend on beside `study.json`. `id`: a function of all of it."""
+    """The inputs that a study's figures depend on beside `study.json`. `id`: a function of all of it."""
 
     id: str
     code_version: str
@@ -86,7 +86,7 @@ class StudyDirectory:
 
     @property
     def spec_file(self) -> Path:
-        """What is asked."""
+        """The path of the study's specification."""
         return self.path / "study.json"
 
     @property
@@ -124,12 +124,12 @@ class StudyDirectory:
 
     @cached_property
     def made_of(self) -> MadeOf:
-        """What it was made of. DataError: the study never began."""
+        """The inputs it was made of. DataError: the study never began."""
         return MadeOf.of(self._files.read_json(self._made_of_file))
 
     @property
     def running(self) -> bool:
-        """Whether a process is at it."""
+        """True if a process is at it."""
         return self._files.is_held
 
     def held(self) -> Any:

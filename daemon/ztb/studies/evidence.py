@@ -1,4 +1,5 @@
-"""What a study's results say together: each configuration's course over all that was traded, and a verdict on the best.
+"""The joint statement of a study's results: each configuration's course over all that was traded, and a verdict on
+the best.
 
 The verdict's error is stated: where nothing can be earned, "it works" at most 5 times in 100.
 """
@@ -57,7 +58,7 @@ class Outcome:
         return np.concatenate(self.parts) if self.parts else np.zeros(0)
 
     def score(self, objective: str) -> float | None:
-        """What is maximised: the Sharpe ratio a period, or the mean log growth a period. None: a trial failed."""
+        """The objective: the Sharpe ratio a period, or the mean log growth a period. None: a trial failed."""
         if self.failed or not self.parts:
             return None
         if objective == "sharpe":
@@ -130,14 +131,14 @@ class Evidence:
 
     @property
     def is_overfit(self) -> bool:
-        """Whether the best of several is called a choice of luck."""
+        """True if the best of several is called a choice of luck."""
         return self.verdict == "overfit"
 
 
 def evidence_of(
     spec: StudySpec, made_of: MadeOf, results: Mapping[str, TrialResult], looks: Looks
 ) -> Evidence:
-    """What the results of a study say, as far as it is."""
+    """The evidence in the results of a study, as far as it is."""
     data_sets = len(made_of.data)
     found = outcomes(results.values(), made_of.folds, data_sets, spec.seeds)
     seen = [
@@ -231,7 +232,7 @@ def judge(
 
 
 def _growth(returns: Floats) -> float | None:
-    """What one unit of money grew by."""
+    """The growth of one unit of money."""
     return finite(float(np.prod(1.0 + returns)) - 1.0)
 
 

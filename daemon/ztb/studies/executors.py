@@ -1,4 +1,4 @@
-"""Who runs a study's trials: this process, or a pool of processes; a cluster (`cluster.py`). What comes of a trial
+"""Executors of a study's trials: this process, or a pool of processes; a cluster (`cluster.py`). What comes of a trial
 does not depend on it.
 """
 

@@ -236,7 +236,7 @@ class _View:
         return _section("seeds", "Seeds", [_figure(said, figure)])
 
     def parameters(self) -> Html:
-        """What was tried, and how it did."""
+        """A section on what was tried, and how it did."""
         if not self.study.spec.space:
             return Html("")
         names = list(self.study.spec.space)
@@ -293,7 +293,7 @@ class _View:
         )
 
     def looks(self) -> Html:
-        """How often these data were looked at."""
+        """A section on how often these data were looked at."""
         by = [(kind, texts.count(times)) for kind, times in sorted(self.evidence.looks_by_kind.items())]
         said = (
             f"{_times(self.evidence.looks)} at these data, over everything that lies beside this study. The best of so "
@@ -302,7 +302,7 @@ class _View:
         return _section("looks", "Looks", [Html(f"<p>{text(said)}</p>"), facts(by)])
 
     def failures(self) -> Html:
-        """What failed, and why."""
+        """A section on what failed, and why."""
         rows = [
             [text(one.key), text(one.error or "")]
             for _, one in sorted(self.study.results.items())
@@ -314,7 +314,7 @@ class _View:
         return _section("failures", "Failed trials", [shown])
 
     def provenance(self) -> Html:
-        """What it takes to get the same study again."""
+        """A section on what it takes to get the same study again."""
         made_of, summary = self.study.made_of, self.study.summary or {}
         rows = [
             ("Study", made_of.id), ("Folder", self.study.directory.path.resolve().name),

@@ -33,7 +33,7 @@ class LoadedStudy:
 
     @property
     def finished(self) -> bool:
-        """Whether it came to its end."""
+        """True if it came to its end."""
         return self.directory.summary_file.exists()
 
     @property
@@ -43,7 +43,7 @@ class LoadedStudy:
 
     @property
     def evidence(self) -> Evidence:
-        """What the results so far say."""
+        """The evidence in the results so far."""
         return evidence_of(self.spec, self.made_of, self._results, Looks.beside(self.directory.path))
 
     @property
@@ -92,11 +92,11 @@ class LoadedStudy:
         return self._results
 
     def progress(self, workers: int = 1) -> Progress:
-        """How far it is, where so many trials run at a time."""
+        """The progress of the study, where so many trials run at a time."""
         return progress_of(self.spec, self.made_of, self._results, workers)
 
     def facts(self) -> dict[str, Any]:
-        """How far it is, as JSON."""
+        """The progress of the study, as JSON."""
         return {
             "study": str(self.directory.path),
             "state": "finished" if self.finished else "running" if self.directory.running else "stopped",
@@ -122,7 +122,9 @@ def load_study(path: str | Path) -> LoadedStudy:
 
 
 def make_executor(name: ExecutorName, workers: int | None, cluster: str | None) -> Executor:
-    """Who runs the trials: `workers` at a time, as many as there are cores by default; a cluster, if one is named."""
+    """The executor of the trials: `workers` at a time, as many as there are cores by default; a cluster, if one is
+    named.
+    """
     if cluster is not None:
         from ztb.studies.cluster import RayCluster
 

@@ -1,4 +1,6 @@
-"""What is varied: options of the configuration with the bounds that its schema publishes, and who proposes values."""
+"""The space that is varied: options of the configuration with the bounds that its schema publishes, and who
+proposes values.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,7 @@ def _dimension(name: str, given: Parameter, published: dict[str, Any], place: st
 
 
 def _published(name: str, published: dict[str, Any], place: str) -> dict[str, Any]:
-    """What the schema says of one option. ConfigError names the nearest known one."""
+    """The schema of one option. ConfigError names the nearest known one."""
     options: dict[str, dict[str, Any]] = {}
     for section, content in published["properties"].items():
         reference = content.get("$ref") or next(iter(content.get("allOf", [{}]))).get("$ref", "")
@@ -111,7 +113,7 @@ class Proposer(Protocol):
     """
 
     def groups(self) -> Iterator[list[Proposal]]:
-        """What to try together; the next group knows how the ones before did."""
+        """Groups of configurations to try together; the next group knows how the ones before did."""
         ...
 
     def keeps(self, scores: dict[int, float | None], finished_folds: int) -> set[int]:
@@ -119,11 +121,11 @@ class Proposer(Protocol):
         ...
 
     def tell(self, number: int, score: float | None) -> None:
-        """What came of a configuration that finished all its folds, or failed (None)."""
+        """Take the outcome of a configuration that finished all its folds, or failed (None)."""
         ...
 
     def importance(self) -> dict[str, float]:
-        """What share each option has in how the scores differ, by name; empty where nothing can be said."""
+        """The share of each option in how the scores differ, by name; empty where nothing can be said."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What a study asks, as one strict file: everything that can change a figure of it, and nothing else."""
+"""The specification of a study, as one strict file: everything that can change a figure of it, and nothing else."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Settings = dict[str, Any]
 
 
 class Parameter(Section):
-    """What an option may be: one of `choices`, or a number from `low` to `high`. What is not said is what the
+    """The range of an option: one of `choices`, or a number from `low` to `high`. What is not said is what the
     configuration's schema says of the option."""
 
     choices: tuple[Value, ...] | None = Field(default=None, min_length=1, description="one of these")
@@ -122,7 +122,7 @@ class StudySpec(Section):
 
     @property
     def configurations(self) -> int:
-        """How many are tried."""
+        """The number of configurations tried."""
         return self.trials if self.space else 1
 
 

@@ -1,4 +1,4 @@
-"""What many looks at the past are worth: each statistic once, on plain arrays, with its source and equation."""
+"""Statistics of many looks at the past: each once, on plain arrays, with its source and equation."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ def deflated_sharpe(returns: Floats, looks: int, ratios: Floats) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Overfitting:
-    """What combinatorially symmetric cross-validation found. `probability`: how often the best in one half of the time
-    was in the lower half of all in the other; `loss`: how often it lost there. `splits`: ways to halve the time.
-    """
+    """The finding of combinatorially symmetric cross-validation. `probability`: how often the best in one half of
+    the time was in the lower half of all in the other; `loss`: how often it lost there. `splits`: ways to halve the
+    time."""
 
     probability: float
     loss: float

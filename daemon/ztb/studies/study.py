@@ -33,8 +33,8 @@ _ROWS = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a study is: trials that ended of those that there are at most; `left_s` by the speed so far, None where
-    nothing is known; `best` configuration's number and score.
+    """The progress of a study: trials that ended of those that there are at most; `left_s` by the speed so far,
+    None where nothing is known; `best` configuration's number and score.
     """
 
     done: int
@@ -172,7 +172,7 @@ class Study:
             self._listener(result, self.progress())
 
     def progress(self) -> Progress:
-        """How far it is."""
+        """The progress of the study."""
         return progress_of(self.spec, self.made_of, self._results, self._executor.workers)
 
     def _look(self, proposals: Iterable[Proposal]) -> None:
@@ -194,7 +194,7 @@ class Study:
         return {number: found[number].score(self.spec.objective) for number in numbers}
 
     def outcomes(self) -> list[Outcome]:
-        """What came of each configuration so far."""
+        """The outcome of each configuration so far."""
         return outcomes(self._results.values(), self.made_of.folds, len(self.made_of.data), self.spec.seeds)
 
     def _tidy(self) -> None:
@@ -207,7 +207,7 @@ class Study:
         )
 
     def evidence(self) -> Evidence:
-        """What it all says."""
+        """The evidence in all of it."""
         return evidence_of(self.spec, self.made_of, self._results, self._looks)
 
     def _summary(self, evidence: Evidence) -> dict[str, Any]:
@@ -230,7 +230,7 @@ class Study:
 
 
 def progress_of(spec: StudySpec, made_of: MadeOf, results: dict[str, TrialResult], workers: int) -> Progress:
-    """How far a study with these results is, where so many trials run at a time."""
+    """The progress of a study with these results, where so many trials run at a time."""
     per_configuration = made_of.folds * len(made_of.data) * spec.seeds
     total = spec.configurations * per_configuration + len(spec.rules) * made_of.folds * len(made_of.data)
     found = outcomes(results.values(), made_of.folds, len(made_of.data), spec.seeds)

@@ -28,7 +28,8 @@ _FIGURES = (
 
 @dataclass(frozen=True, slots=True)
 class TrialOrder:
-    """What to run: `config` as JSON and `settings`, which the study changes in it; `data` are files, none: shipped.
+    """An order for a trial: `config` as JSON and `settings`, which the study changes in it; `data` are files, none:
+    shipped.
 
     `folder`: where its run is written; it is removed unless `keep`. `code_version`: who ordered it.
     """
@@ -50,7 +51,7 @@ class TrialOrder:
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """What came of an order. `returns`: simple returns of its account in each period of the fold's test.
+    """The result of an order. `returns`: simple returns of its account in each period of the fold's test.
 
     `figures`, `returns`: empty where it failed, and `error` says why. `seconds` are of the wall.
     """
@@ -69,7 +70,7 @@ class TrialResult:
 
     @property
     def reproducible(self) -> dict[str, Any]:
-        """What another executor must get too, as JSON."""
+        """The part that another executor must get too, as JSON."""
         return {
             "key": self.key, "settings": self.settings, "failed": self.error is not None,
             "figures": self.figures, "returns": list(self.returns),
@@ -113,7 +114,7 @@ def _said(failure: BaseException) -> str:
 
 
 def failed(order: TrialOrder, error: str) -> TrialResult:
-    """What came of an order that no process lived to finish."""
+    """The result of an order that no process lived to finish."""
     return replace(_nothing(order), error=error)
 
 

@@ -72,7 +72,7 @@ class Comparison:
         )  # fmt: skip
 
     def _said(self) -> str:
-        """What a comparison of a few runs cannot say."""
+        """Caveats of a comparison of a few runs."""
         looks = max((len(run.looks) for run in self._runs), default=0)
         spans = {(one.first_ts, one.last_ts) for one in self._figures}
         apart = " They did not trade the same span: compare with care." if len(spans) > 1 else ""
@@ -102,7 +102,7 @@ class Comparison:
 
 
 def _at(run: RunData, times: Ints) -> Floats:
-    """What 100 had become at each time; nan before the run's first decision and after its last."""
+    """The value that 100 had become at each time; nan before the run's first decision and after its last."""
     marks = run.marks
     place = np.searchsorted(marks.ts_ns, times, side="right") - 1
     grown = 100.0 * marks.equity[np.maximum(place, 0)] / marks.equity[0]

@@ -1,4 +1,4 @@
-"""What a person may have to act on, in words that are made here alone: every output says a condition by its `text`.
+"""Conditions that a person may have to act on, in words that are made here alone: every output says one by its `text`.
 
 A condition says what is the matter, why, by whom and since when, until when it lasts where that is known, and the
 command that ends it where there is one. Times are nanoseconds since 1970.

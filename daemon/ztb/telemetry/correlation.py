@@ -1,4 +1,4 @@
-"""What a log line belongs to: run, generation, decision and order, read off the journal as it grows; and the lines
+"""Correlation of a log line with run, generation, decision and order, read off the journal as it grows; and the lines
 about what the journal tells that somebody who reads along wants to see."""
 
 from __future__ import annotations
@@ -58,6 +58,6 @@ def correlate(run: str) -> Correlation:
 
 
 def correlation_fields() -> dict[str, str | int]:
-    """What a line written now belongs to."""
+    """The fields of a line written now."""
     current = _current.get()
     return {} if current is None else current.fields

@@ -1,4 +1,4 @@
-"""What trading cost, in four parts: fees, half the spread, slippage (walking the book), and latency."""
+"""Costs of trading, in four parts: fees, half the spread, slippage (walking the book), and latency."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ztb.telemetry.run_data import RunData
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """What fills were worse than the mid at their decision, quote currency, negative if better (Perold 1988).
+    """Fills' loss against the mid at their decision, quote currency, negative if better (Perold 1988).
 
     `spread`: half the venue's typical spread, paid by takers and earned by makers. `slippage`: what an order paid
     beyond its first fill's price. `latency`: how far that first price was from the touch expected at the decision,

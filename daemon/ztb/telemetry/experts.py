@@ -1,4 +1,4 @@
-"""Who traded beside the account, from the journal: the weight of each expert, its evidence and equity, over time."""
+"""Experts beside the account, from the journal: the weight of each, its evidence and equity, over time."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class ExpertCourse:
 
     @property
     def present(self) -> bool:
-        """Whether it is one at the last decision."""
+        """True if it is one at the last decision."""
         return len(self.equity) > 0 and bool(np.isfinite(self.equity[-1]))
 
     @property
     def at_full_size(self) -> float | None:
-        """What its account earned from its first decision to its last."""
+        """The return of its account from its first decision to its last."""
         known = self.equity[np.isfinite(self.equity)]
         return simple_return(float(known[0]), float(known[-1])) if len(known) else None
 

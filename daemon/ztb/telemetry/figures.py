@@ -134,6 +134,6 @@ def _nothing_yet(run: RunData) -> dict[str, Any]:
 
 
 def _origin(run: RunData) -> str | None:
-    """How generation 0 came about, if the journal says so."""
+    """The origin of generation 0, if the journal says it."""
     details = (json.loads(row.detail or "{}") for row in run.generations if row.generation == 0)
     return next((detail["origin"] for detail in details if "origin" in detail), None)

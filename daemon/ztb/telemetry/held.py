@@ -1,4 +1,4 @@
-"""What held the trading of a run, from the notes of its journal, in the words in which its daemon said it."""
+"""Holds on the trading of a run, from the notes of its journal, in the words in which its daemon said it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def held(notes: Iterable[NoteRow], folder: str) -> list[Held]:
 
 
 class _Reading:
-    """What each note changes: the kind of condition, and the condition, None where it is over."""
+    """The change that each note makes: the kind of condition, and the condition, None where it is over."""
 
     def __init__(self, words: Wording) -> None:
         self._words = words

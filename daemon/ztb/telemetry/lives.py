@@ -62,7 +62,7 @@ def _life(run: RunData, number: int) -> Life:
 
 
 def _service(run: RunData, number: int) -> dict[str, Any]:
-    """What happened from each of its decisions to the next one."""
+    """The events from each of its decisions to the next one."""
     marks = run.marks
     n = len(marks.ts_ns)
     own = np.flatnonzero(run.decisions.generation[:n] == number)

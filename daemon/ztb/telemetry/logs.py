@@ -98,7 +98,7 @@ class RepeatLimit:
         self._windows: OrderedDict[Hashable, _Window] = OrderedDict()
 
     def admit(self, kind: Hashable, now_s: float) -> bool:
-        """Whether a line of `kind` may be written now. Call `left_out` before."""
+        """True if a line of `kind` may be written now. Call `left_out` before."""
         window = self._windows.setdefault(kind, _Window(now_s))
         window.seen += 1
         return window.seen <= self._allowed

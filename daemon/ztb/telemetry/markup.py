@@ -43,7 +43,7 @@ def card(label: str, value: str, note: str = "", tone: str = "") -> Html:
 
 
 def tone(value: float | None) -> str:
-    """How a result is coloured."""
+    """The colour of a result."""
     if value is None or value == 0.0:
         return ""
     return "good" if value > 0.0 else "bad"

@@ -69,7 +69,7 @@ class Cause:
 
 
 class Causes:
-    """What is still to be told. Bounded: of more than 200 causes the rest is counted only."""
+    """Causes still to be told. Bounded: of more than 200 causes the rest is counted only."""
 
     def __init__(self) -> None:
         self._causes: dict[str, Cause] = {}
@@ -134,7 +134,7 @@ class NoticeObserver:
             self._due.set()
 
     def gauges(self) -> dict[str, float]:
-        """How many went out."""
+        """The counts of notices that went out."""
         return {"notices_sent": float(self._sent), "notices_failed": float(self._failed)}
 
     async def run(self, snapshot: Callable[[], DaemonSnapshot], controls: Controls) -> None:

@@ -1,4 +1,4 @@
-"""What equity did in months, in drawdowns, in a rolling window, and at which hours and on which weekdays."""
+"""Equity by period: in months, in drawdowns, in a rolling window, and at which hours and on which weekdays."""
 
 from __future__ import annotations
 

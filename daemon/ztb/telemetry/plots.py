@@ -1,4 +1,4 @@
-"""Which charts a report shows, and of what.
+"""Charts of a report: which ones, and of what.
 
 Also here: how the policy follows its market: what each stretch of a run earned a decision, beside generation 0 and
 hold.

@@ -1,4 +1,4 @@
-"""What a run wrote, read back for its report: columns of the journal, and the two JSON files where they exist."""
+"""The data of a run, read back for its report: columns of the journal, and the two JSON files where they exist."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """What was chosen at each of N decisions, every array (N,)."""
+    """The choice at each of N decisions, every array (N,)."""
 
     ts_ns: Ints
     number: Ints
@@ -112,7 +112,7 @@ class RunData:
 
     @property
     def learnt_had_weight(self) -> bool:
-        """Whether anything that was learnt after generation 0 ever had a share of the account that follows experts."""
+        """True if anything that was learnt after generation 0 ever had a share of the account that follows experts."""
         return any(bool((one.weight > 0.0).any()) for one in self.experts if one.generation)
 
     @property

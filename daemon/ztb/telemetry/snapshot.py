@@ -26,7 +26,7 @@ class OpenOrderFact(msgspec.Struct, frozen=True):
 
 
 class LimitUse(msgspec.Struct, frozen=True):
-    """How near a risk limit is: `used` and `limit` in the limit's own unit."""
+    """The use of a risk limit: `used` and `limit` in the limit's own unit."""
 
     name: str
     used: float
@@ -83,8 +83,8 @@ class GenerationFact(msgspec.Struct, frozen=True):
 
 
 class ExpertFact(msgspec.Struct, frozen=True):
-    """Who trades beside the account on paper: the share of the account that follows it, what speaks for that, and its
-    own equity at full size, quote currency. `leads`: it trades the generation that serves.
+    """An expert that trades beside the account on paper: the share of the account that follows it, what speaks for
+    that, and its own equity at full size, quote currency. `leads`: it trades the generation that serves.
     """
 
     name: str
@@ -166,7 +166,7 @@ class DaemonSnapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def because(self) -> str:
-        """Why it does not trade, in words; "" where it does."""
+        """The reason why it does not trade, in words; "" where it does."""
         return next((one.text for one in self.conditions if one.state == self.state), "")
 
 

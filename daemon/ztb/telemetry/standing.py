@@ -1,4 +1,4 @@
-"""How each generation of a run stands, from its journal: leads, shadow, in test, refused, rolled back, barred."""
+"""The standing of each generation of a run, from its journal: leads, shadow, in test, refused, rolled back, barred."""
 
 from __future__ import annotations
 

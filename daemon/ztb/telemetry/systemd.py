@@ -31,7 +31,7 @@ class Notifier:
 
     @property
     def wanted(self) -> bool:
-        """Whether a service manager listens."""
+        """True if a service manager listens."""
         return bool(self._address)
 
     def send(self, **fields: str | int) -> None:
@@ -49,7 +49,7 @@ class Notifier:
 
 
 def status_line(now: DaemonSnapshot) -> str:
-    """What `systemctl status` shows: state, equity, position, generation."""
+    """The line that `systemctl status` shows: state, equity, position, generation."""
     parts = [
         now.because or f"{now.state}: {now.symbol} {now.mode}",
         f"equity {now.equity:,.2f}",

@@ -16,7 +16,7 @@ def _proper(text: str) -> str:
 
 
 def known(value: float | None) -> bool:
-    """Whether there is a finite figure."""
+    """True if there is a finite figure."""
     return value is not None and math.isfinite(value)
 
 

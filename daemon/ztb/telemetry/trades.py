@@ -51,7 +51,9 @@ def trades(run: RunData) -> list[Trade]:
 
 
 def entered_by(run: RunData) -> dict[int, str]:
-    """Who wanted each order, by its number: the expert with the largest weight × target in the order's direction."""
+    """The expert behind each order, by its number: the one with the largest weight × target in the order's
+    direction.
+    """
     place = {number: k for k, number in enumerate(run.decisions.number.tolist())}
     alone = str(run.manifest.get("config", {}).get("strategy", {}).get("name", "the strategy"))
     if not run.experts:
@@ -70,7 +72,7 @@ def _leader(order: OrderRow, names: Sequence[str], parts: Floats, place: dict[in
 
 
 def profits_of_fills(movements: Sequence[Movement]) -> list[float | None]:
-    """What each fill that came of an order earned by closing, net, quote currency; None where it closed nothing."""
+    """The profit of each fill that came of an order by closing, net, quote currency; None where it closed nothing."""
     trips, found = RoundTrips(), list[float | None]()
     for movement in movements:
         count = len(trips.closed)
@@ -108,7 +110,7 @@ class TradeStatistics:
 
     @property
     def profit_factor(self) -> float | None:
-        """What the winners earned over what the losers lost."""
+        """The winners' profit over the losers' loss."""
         return self.gross_profit / self.gross_loss if self.gross_loss > 0.0 else None
 
     @property

@@ -29,7 +29,7 @@ _NORMAL = 1000
 
 @dataclass(frozen=True, slots=True)
 class MemoryReply:
-    """What a venue answers to a request: `body` is JSON text, on its way for `delay_s`."""
+    """A venue's answer to a request: `body` is JSON text, on its way for `delay_s`."""
 
     body: str
     status: int = 200
@@ -70,7 +70,7 @@ class MemorySocket:
 
     @property
     def unread(self) -> int:
-        """How many messages the client has not read yet."""
+        """The number of messages that the client has not read yet."""
         return self._queue.qsize()
 
     def hang_up(self, code: int = _NORMAL) -> None:

@@ -100,7 +100,7 @@ class EnvironmentOptions(SizingConfig, RewardConfig):
         )
 
     def episodes(self) -> Episodes:
-        """How long episodes are, and what is drawn at the beginning of each."""
+        """The length of episodes, and what is drawn at the beginning of each."""
         return Episodes(
             length=self.episode_decisions,
             random_start=self.random_start,

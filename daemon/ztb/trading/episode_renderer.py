@@ -66,7 +66,7 @@ class EpisodeRenderer:
 
 
 def _columns(n: int) -> NDArray[np.int64]:
-    """Which of `n` points each column of a panel shows."""
+    """Indices of the `n` points that each column of a panel shows."""
     return np.arange(WIDTH - 2 * _MARGIN) * n // (WIDTH - 2 * _MARGIN)
 
 

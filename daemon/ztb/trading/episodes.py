@@ -82,7 +82,7 @@ def new_rules(
 
 
 class Beginnings(NamedTuple):
-    """What lanes begin their episodes with."""
+    """The beginnings of lanes' episodes."""
 
     rules: NDArray[np.void]
     """(1,) RULES"""

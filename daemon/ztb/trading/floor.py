@@ -42,7 +42,7 @@ ASKED, NETWORK, RULE, PURSUES = range(4)
 
 
 class Deciders(NamedTuple):
-    """What decides in N lanes: policies, all of one shape (`trading.policy.serving.Program`), and rules."""
+    """The deciders of N lanes: policies, all of one shape (`trading.policy.serving.Program`), and rules."""
 
     parameters: NDArray[np.float32]
     """(N, P)"""
@@ -62,7 +62,7 @@ class Deciders(NamedTuple):
 
 
 class Choices(NamedTuple):
-    """What N lanes saw, drew and chose at their last decision, and what came of it."""
+    """Observations, draws and choices of N lanes at their last decision, and what came of them."""
 
     observations: NDArray[np.float32]
     """(N, D)"""

@@ -76,7 +76,7 @@ call_rule: Callable[..., int] = intrinsic(_call_compiled) if COMPILED else _call
 
 @kernel
 def choice(rung: int, timing: int) -> int:
-    """What a rule answers: the target is `rung` of the ladder, reached with `timing` (`trading.sizing`)."""
+    """A rule's answer: the target is `rung` of the ladder, reached with `timing` (`trading.sizing`)."""
     return rung * TIMINGS + timing
 
 

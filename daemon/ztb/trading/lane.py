@@ -185,17 +185,17 @@ class Lane:
 
     @property
     def on_paper(self) -> bool:
-        """Whether its venue is the paper exchange beside it on the floor."""
+        """True if its venue is the paper exchange beside it on the floor."""
         return isinstance(self.broker, PaperExchange)
 
     @property
     def told(self) -> bool:
-        """Whether somebody listens, or a venue is to be sent to."""
+        """True if somebody listens, or a venue is to be sent to."""
         return bool(self._lane["told"][0])
 
     @property
     def guard(self) -> Callable[[], None]:
-        """What is called before the gate judges an order."""
+        """The callable asked before the gate judges an order."""
         return self._guard or (lambda: None)
 
     @guard.setter
@@ -205,7 +205,7 @@ class Lane:
 
     @property
     def flattening(self) -> bool:
-        """Whether an operator wants the position closed."""
+        """True if an operator wants the position closed."""
         return self.gate.memory.permission.flattening
 
     @flattening.setter
@@ -297,7 +297,7 @@ class Lane:
 
     @property
     def resting(self) -> bool:
-        """Whether an order works whose end was not asked for, or was refused."""
+        """True if an order works whose end was not asked for, or was refused."""
         working = self.floor.lanes.working[self.place, : self._lane["working"][0]]
         return bool(np.any(working["cancelling"] == 0))
 
@@ -333,7 +333,7 @@ class Lane:
             self.finish_decision()
 
     def decided(self, seen: Decided | None = None) -> Decided:
-        """What it last decided; of one that pursued what another wanted, the choice to be told of is `seen`."""
+        """The last decision; of one that pursued what another wanted, the choice to be told of is `seen`."""
         floor, place = self.floor, self.place
         choices, facts = floor.choices, floor.lanes.facts[place].tolist()
         if seen is None:
@@ -407,7 +407,7 @@ class Lane:
             self._rewarded = 0.0 if before is None else self._own_reward(before, self._equity_before)
 
     def finish_decision(self) -> None:
-        """What of a decision is left to Python: to ask before each order, and to tell."""
+        """Do the part of a decision that is left to Python: ask before each order, and tell."""
         floor, place = self.floor, self.place
         if self._guard is not None:
             target, timing = floor.choices.targets.item(place), self.timing
@@ -465,7 +465,7 @@ class Lane:
             listener.refusal(proposal, lots, reason, floor.decision, ts_ns)
 
     def _known(self, fill: Filled) -> bool:
-        """Whether this fill was reported before; the last `_FILLS_REMEMBERED` are remembered."""
+        """True if this fill was reported before; the last `_FILLS_REMEMBERED` are remembered."""
         if fill.fill_id in self._fills:
             return True
         self._fills[fill.fill_id] = None

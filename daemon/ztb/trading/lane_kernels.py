@@ -28,7 +28,7 @@ _ROOM = 8  # rows of the log that one report, and what is sent on it, may need
 
 @kernel
 def _place_of(own: Own, order_id: int) -> int:
-    """Where an order stands among those at work; -1 if it does not."""
+    """The place of an order among those at work; -1 if it is not one."""
     for index in range(own.lane["working"]):
         if own.working[index]["order_id"] == order_id:
             return index
@@ -101,7 +101,7 @@ def follow(own: Own) -> bool:
 
 @kernel
 def _idle(exchange: np.void, until_ns: int) -> bool:
-    """Whether nothing of ours can happen before or at `until_ns`, whatever the market does."""
+    """True if nothing of ours can happen before or at `until_ns`, whatever the market does."""
     return bool(
         exchange["resting"] == 0 and exchange["action_ns"] >= until_ns and exchange["report_ns"] > until_ns
     )
@@ -197,6 +197,6 @@ def mark(lanes: Lanes, i: int, ts_ns: int, equity: float) -> None:
 
 @kernel
 def aim(lanes: Lanes, i: int, exposure: float, timing: int) -> None:
-    """What lane `i` wants, before it acts on it."""
+    """The target of lane `i`, before it acts on it."""
     if timing != TIMING_WAIT:
         lanes.lane[i]["aim"] = exposure

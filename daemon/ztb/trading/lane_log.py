@@ -1,4 +1,4 @@
-"""What lanes log, as facts: orders that were sent, refusals of the gate, reports of the venue; and who is told.
+"""The log of lanes, as facts: orders that were sent, refusals of the gate, reports of the venue; and who is told.
 
 A row is one of LOGGED, as a tuple of its fields in order.
 """
@@ -16,7 +16,9 @@ Row = tuple[Any, ...]
 
 
 class LaneListener(Protocol):
-    """Who is told what a lane does, in order. `side`: of the order that an event is about, 0 if none of ours works."""
+    """A listener that is told what a lane does, in order. `side`: of the order that an event is about, 0 if none of
+    ours works.
+    """
 
     def intent(self, order: OrderRequest, decision: int, ts_ns: int) -> None: ...
 
@@ -37,13 +39,13 @@ def order_sent(row: Row) -> OrderRequest:
 
 
 def refused(row: Row, lot_size: float) -> tuple[Proposal, int, RefusalReason]:
-    """What the gate saw, its lots, and why it was refused."""
+    """The gate's view of an order, its lots, and why it was refused."""
     _, _, _, _, side, lots, _, _, _, reason, _, _, _, price, _ = row
     return Proposal(side, lots * lot_size, price), lots, BY_NUMBER[reason]
 
 
 def reported(row: Row) -> tuple[OrderEvent, int]:
-    """What the venue said, and the side of the order that it is about, 0 if none of ours works."""
+    """A report of the venue, and the side of the order that it is about, 0 if none of ours works."""
     _, kind, order_id, ts_ns, side, lots, _, price, _, reason, fill_id, maker, cumulative_lots, _, amount = (
         row
     )

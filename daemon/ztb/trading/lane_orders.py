@@ -33,7 +33,7 @@ NO_ORDER, REPLACING, OFFERING = -1, -2, -3
 
 
 class Order(NamedTuple):
-    """What is wanted: unsigned `lots`, 0 for nothing; `price_ticks` of a limit order."""
+    """An order wanted: unsigned `lots`, 0 for nothing; `price_ticks` of a limit order."""
 
     side: int
     lots: int
@@ -187,7 +187,7 @@ def _after(own: Own, order: Order, sent_lots: int, facts: OrderFacts) -> OrderFa
 
 @kernel
 def prepare(own: Own, exposure: float, timing: int, now_ns: int) -> int:
-    """What leads to a target exposure: NO_ORDER, REPLACING, or OFFERING one or two orders, see `offer`.
+    """Prepare the way to a target exposure: NO_ORDER, REPLACING, or OFFERING one or two orders, see `offer`.
 
     `now_ns` is when the target was chosen.
     """

@@ -1,4 +1,4 @@
-"""What a lane remembers, as rows of arrays: many lanes lie side by side, and kernels take one by its place."""
+"""The memory of lanes, as rows of arrays: many lanes lie side by side, and kernels take one by its place."""
 
 from __future__ import annotations
 

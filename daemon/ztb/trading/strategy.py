@@ -179,7 +179,7 @@ class NetworkPolicy(Policy, Protocol):
 
     @property
     def greedy(self) -> bool:
-        """Whether the most probable action is taken, not a drawn one."""
+        """True if the most probable action is taken, not a drawn one."""
         ...
 
 
@@ -199,7 +199,7 @@ class Strategy(Protocol):
     """See the module."""
 
     def decide(self, moment: Moment) -> Action:
-        """What to do now. StrategyError: what is answered is no Action for the ladder."""
+        """The action to take now. StrategyError: what is answered is no Action for the ladder."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What every room stands on. `CheckpointManager` is imported when it is first asked for."""
+"""The ground that every room stands on. `CheckpointManager` is imported when it is first asked for."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from numba.core import event
 
 
 class Hearer(Protocol):
-    """Who is told: `began` and `ended` around the compiling of each function, which may be within another's, and `step`
-    with each pass of the compiler. What comes from the cache is not compiled.
+    """A listener to the compiler: `began` and `ended` around the compiling of each function, which may be within
+    another's, and `step` with each pass of the compiler. What comes from the cache is not compiled.
     """
 
     def began(self) -> None: ...

@@ -1,4 +1,4 @@
-"""What is installed: which code this is, and the files that ship beside it.
+"""The installation: which code this is, and the files that ship beside it.
 
 In a checkout they lie in the repository's folders, in a wheel they are package data.
 """

@@ -54,7 +54,7 @@ if not COMPILED:
 
 
 def anything_compiled() -> bool:
-    """Whether there is compiled code on this machine already: not where it is new, or just updated."""
+    """True if there is compiled code on this machine already: not where it is new, or just updated."""
     return any(Path(os.environ["NUMBA_CACHE_DIR"]).rglob("*.nbc"))
 
 

@@ -1,4 +1,4 @@
-"""How the account's capital is shared among experts, by evidence that forgets."""
+"""Allocation of the account's capital among experts, by evidence that forgets."""
 
 from ztb.learning.allocation.allocator import Allocator, Expert
 from ztb.learning.allocation.evidence import GrowthEvidence

@@ -196,7 +196,7 @@ class Allocator:
         return not expert.unproven
 
     def state(self) -> dict[str, Any]:
-        """What the next weights depend on beside the experts' evidence."""
+        """The state on which the next weights depend beside the experts' evidence."""
         return {
             "decisions": self._decisions, "highest": self._highest, "reference": self._reference,
             "peak": self._peak, "cushion": self.cushion,

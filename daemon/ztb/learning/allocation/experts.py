@@ -1,4 +1,4 @@
-"""Who trades beside the account: generations and rules, each in a lane of its own, weighed by an allocator.
+"""Experts beside the account: generations and rules, each in a lane of its own, weighed by an allocator.
 
 Lanes trade at full size on paper, on the same ticks, costs and random numbers as each other, and without the account's
 limits on losses: one that has lost a fifth must be seen to recover, or not to. Their decisions are told, never sent.
@@ -55,7 +55,7 @@ def shares_of_prior(names: Iterable[str], rules: Collection[str]) -> dict[str, f
 
 
 def name_of(generation: int) -> str:
-    """What the expert that trades a generation is called."""
+    """The name of the expert that trades a generation."""
     return f"generation {generation}"
 
 
@@ -115,7 +115,7 @@ class Experts:
 
     @property
     def waits(self) -> bool:
-        """Whether nothing has a share of the account."""
+        """True if nothing has a share of the account."""
         return self.allocator.invested == 0.0
 
     def begin(self, info: GenerationInfo, cash: float, evidence: GrowthEvidence | None = None) -> None:
@@ -131,7 +131,7 @@ class Experts:
         self._leader = info.number
 
     def cash(self, name: str, otherwise: float) -> float:
-        """What an expert had when an earlier start was told of it, quote currency."""
+        """An expert's equity when an earlier start was told of it, quote currency."""
         row = self._remembered.get(name)
         return otherwise if row is None else row.equity
 
@@ -228,7 +228,7 @@ class Experts:
     def weigh(
         self, ts_ns: int, decision: int, account: float, foreseen: Foreseen | None = None
     ) -> tuple[Wanted, list[AllocationRow]]:
-        """What the account of `account` quote currency wants after all have decided, and what to journal of it.
+        """The target of an account of `account` quote currency after all have decided, and what to journal of it.
 
         `foreseen`: what was forecast of the return that led here.
         """

@@ -34,7 +34,7 @@ from ztb.utils.kernel import kernel
 
 
 class Trajectory(NamedTuple):
-    """What became of P accounts in T steps."""
+    """The course of P accounts over T steps."""
 
     rewards: NDArray[np.float64]
     """(T, P)"""
@@ -101,7 +101,7 @@ def rollout_segment(
 
 @dataclass(frozen=True, slots=True)
 class ShadowTerms:
-    """How everybody at the gate trades: as the live account does. `sample`: actions are sampled, not greedy."""
+    """Terms on which everybody at the gate trades: the live account's. `sample`: actions are sampled, not greedy."""
 
     shape: NetworkShape
     bridge: BridgeConfig
@@ -114,7 +114,7 @@ class ShadowTerms:
 
 @dataclass(frozen=True, slots=True)
 class Traded:
-    """What a policy did with T steps on P accounts."""
+    """A policy's trading of T steps on P accounts."""
 
     rewards: NDArray[np.float64]
     """(T, P)"""
@@ -148,7 +148,7 @@ class Shadow:
         return forked
 
     def interrupt(self) -> None:
-        """What comes next does not follow on what came last: all accounts begin anew, without a position."""
+        """Begin all accounts anew, without a position: the next step does not follow on the last."""
         self._simulation = None
 
     def logits(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:

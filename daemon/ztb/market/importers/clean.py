@@ -29,7 +29,7 @@ _NO_TIME = int(Flag.NO_TIME)
 
 @dataclass(frozen=True, slots=True)
 class CleaningTerms:
-    """What a stream is held to. `lot` None: quantities need not be multiples.
+    """The rules that a stream is held to. `lot` None: quantities need not be multiples.
 
     `bar_ns` is the length of bars, 0 for ticks; `silence_ns` the time without a row that counts as a gap;
     `unit` what quantities count; `shift_ns` what is added to a bar's time for its opening; `given` says that the
@@ -82,7 +82,7 @@ class Cleaner:
         return (chunk.ticks,)
 
     def finish(self) -> Ticks:
-        """What was held back for a later file."""
+        """The rows held back for a later file."""
         held, self.held = self.held, None
         if held is None or len(held.ticks) == 0:
             return empty_ticks(0)

@@ -134,7 +134,7 @@ class Converter:
         return chunk
 
     def finish(self) -> Chunk | None:
-        """What was held back for the end of a message."""
+        """The rows held back for the end of a message."""
         return self.messages.finish()
 
     def _see_names(self, batch: Any) -> None:

@@ -150,7 +150,7 @@ def _delimiter(lines: Sequence[str]) -> str:
 
 
 def _is_data(row: Sequence[str]) -> bool:
-    """Whether a row holds values rather than names: some field is a number, and there are several."""
+    """True if a row holds values rather than names: some field is a number, and there are several."""
     return len(row) > 1 and any(_is_number(text) for text in row)
 
 
@@ -295,7 +295,7 @@ def csv_batches(
 
 @dataclass(slots=True)
 class _Seen:
-    """How far a table was read: arrow counts rows of one block."""
+    """Progress of reading a table: arrow counts rows of one block."""
 
     table: CsvTable
     malformed: Callable[[int, str], None]

@@ -1,4 +1,4 @@
-"""What a set of files is a history of: one instrument of one venue, inferred where it is not given."""
+"""The identity of a set of files: one instrument of one venue, inferred where it is not given."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ UNKNOWN_PAIR = ("BASE", "QUOTE")
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the caller said; None: to be inferred."""
+    """The caller's facts; None: to be inferred."""
 
     symbol: str | None = None
     tick_size: Decimal | None = None
@@ -179,7 +179,7 @@ def market_of(firsts: Sequence[Probe], given: Given, venue: str, quote: str) -> 
 
 
 def unit_of(first: Probe, instrument: Instrument) -> Unit:
-    """What the quantities of a stream count. DataError if that are contracts whose size is not known here."""
+    """The unit of a stream's quantities. DataError if that are contracts whose size is not known here."""
     facts, venue = first.facts, venue_of(first) or instrument.venue
     if facts.coins or facts.instrument is not None or not instrument.short:
         return Unit()
@@ -196,7 +196,7 @@ def unit_of(first: Probe, instrument: Instrument) -> Unit:
 
 
 def notes(firsts: Sequence[Probe], instrument: Instrument, given: Given) -> Iterator[str]:
-    """What neither the data nor the caller tells, or not both alike, and what is assumed for it."""
+    """Notes on what neither data nor caller tells, or not both alike, and what is assumed for it."""
     if (instrument.base, instrument.quote) == UNKNOWN_PAIR:
         yield "nothing tells the symbol: give it with --symbol"
     if instrument.venue == "unknown":

@@ -23,7 +23,7 @@ RECORDING_MAGIC = b"ZTBTICKS"
 
 
 class Format(Enum):
-    """What a file is, told by its content."""
+    """The kind of a file, told by its content."""
 
     PARQUET = "parquet"
     FEATHER = "feather"
@@ -35,7 +35,7 @@ class Format(Enum):
 
 
 class Bytes(Protocol):
-    """What is asked of a stream of bytes."""
+    """A readable stream of bytes."""
 
     @property
     def closed(self) -> bool: ...
@@ -49,7 +49,7 @@ class Bytes(Protocol):
 
 @dataclass(slots=True)
 class ReadProgress:
-    """How far one pass through a file has come, in bytes of the file."""
+    """Progress of one pass through a file, in bytes of the file."""
 
     done: int = 0
     _file: Bytes | None = field(default=None, repr=False)
@@ -227,7 +227,7 @@ def read_head(path: Path, size: int = 65_536) -> bytes:
 
 
 def sniff(path: Path) -> Format:
-    """What `path` holds; anything unknown is taken for CSV, whose reader says what it misses.
+    """The format of `path`; anything unknown is taken for CSV, whose reader says what it misses.
 
     DataError if it is something known that is not read.
     """

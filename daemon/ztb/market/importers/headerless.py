@@ -159,7 +159,7 @@ def _turnover_holds(values: dict[str, NDArray[np.float64]]) -> bool:
 
 
 def is_turnover(quote: NDArray[np.float64], base: NDArray[np.float64], price: NDArray[np.float64]) -> bool:
-    """Whether `quote` is what `base` costs at about `price`, in the middle of all rows that traded."""
+    """True if `quote` is what `base` costs at about `price`, in the middle of all rows that traded."""
     traded = (base > 0) & (quote > 0) & (price > 0)
     if not traded.any():
         return False
@@ -188,13 +188,13 @@ def _is_word_of_truth(text: str) -> bool:
 
 
 def is_clock(text: str) -> bool:
-    """Whether a text is a time of day, such as 00:01 or 13:30:59.999."""
+    """True if a text is a time of day, such as 00:01 or 13:30:59.999."""
     parts = text.strip().split(":")
     return len(parts) in (2, 3) and parts[0].isdigit() and _is_numeric(parts[1]) and len(parts[0]) <= 2
 
 
 def is_date(text: str) -> bool:
-    """Whether a text is a day without a time of day."""
+    """True if a text is a day without a time of day."""
     return is_time(text) and ":" not in text and len(text.strip()) <= 12
 
 

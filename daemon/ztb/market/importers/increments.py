@@ -45,7 +45,7 @@ def infer_increment(values: NDArray[np.float64]) -> Decimal | None:
 
 
 def _noise(scaled: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far sums such as 0.1 + 0.2 stray: some units in the last place."""
+    """The bound within which sums such as 0.1 + 0.2 stray: some units in the last place."""
     return 1e-9 * np.minimum(np.abs(scaled), 1.0) + 1e-12 * np.abs(scaled)
 
 
@@ -60,7 +60,7 @@ def infer_grid(values: NDArray[np.float64]) -> Grid:
 
 
 def _of_32_bits(values: NDArray[np.float64]) -> bool:
-    """Whether numbers were kept in 32 bits and written in full, such as 0.09120000153779984."""
+    """True if numbers were kept in 32 bits and written in full, such as 0.09120000153779984."""
     with np.errstate(over="ignore"):
         kept = values.astype(np.float32).astype(np.float64) == values
     if not len(kept) or not kept.all():

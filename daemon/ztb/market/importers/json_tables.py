@@ -189,6 +189,6 @@ def _array(values: Sequence[Any]) -> Any:
 
 
 def _complaint(told: dict[str, Any]) -> str:
-    """What a venue's refusal says of itself."""
+    """The reason that a venue's refusal gives."""
     words = [str(told[key]) for key in ("msg", "message", "retMsg", "error") if told.get(key)]
     return f" but an answer that says {words[0][:80]!r}" if words else ""

@@ -1,4 +1,4 @@
-"""Which rows can be true. Each rule is a reason and the rows it condemns."""
+"""Rules on which rows can be true. Each is a reason and the rows it condemns."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from ztb.market.ticks import BAR, DEPTH, QUOTE, TRADE
 
 
 class ColumnOrder(IntEnum):
-    """How a layout's rows are ordered before anything else is looked at."""
+    """The order of a layout's rows, applied before anything else is looked at."""
 
     AS_FILED = 0
     BY_TIME = 1  # bars: sorted where the file is small enough, refused otherwise

@@ -1,4 +1,4 @@
-"""Which layout a table with named columns has, told by the names and by its first rows."""
+"""Recognition of the layout of a table with named columns, by the names and by its first rows."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class _Seen:
         return [row[at].strip() for row in self.rows if at < len(row) and row[at].strip()]
 
     def all(self, column: str, check: Callable[[str], bool]) -> bool:
-        """Whether a column's sampled texts all pass; True where nothing was sampled."""
+        """True if a column's sampled texts all pass; True where nothing was sampled."""
         return all(check(text) for text in self.texts(column))
 
     def values(self, column: str) -> NDArray[np.float64]:
@@ -186,7 +186,7 @@ def _shown_by_turnover(seen: _Seen, columns: Sequence[str], price: NDArray[np.fl
 
 
 def _decided(layout: Layout, seen: _Seen) -> Layout:
-    """What only the rows tell: bars without an opening time, signed quantities, Yahoo's volume."""
+    """The choices that only the rows tell: bars without an opening time, signed quantities, Yahoo's volume."""
     columns, order = dict(layout.columns), ColumnOrder.BY_TIME if layout.kind == BAR else ColumnOrder.AS_FILED
     closes = "time" not in columns and "date" not in columns
     if closes:

@@ -31,7 +31,7 @@ SORTED_ROWS = 1_000_000
 
 @dataclass(slots=True)
 class SourceFacts:
-    """What a file says of itself. `rank` orders streams at equal times: books before quotes before trades.
+    """Facts that a file tells of itself. `rank` orders streams at equal times: books before quotes before trades.
 
     `market`: spot, linear, inverse or contract, where it tells; `coins`: quantities are coins whatever the market
     counts; `closes`: a bar's time is its end.

@@ -36,7 +36,7 @@ class Probe:
 
     @property
     def facts(self) -> SourceFacts:
-        """What the file says of itself."""
+        """Facts that the file tells of itself."""
         return self.source.facts
 
     @property
@@ -47,7 +47,7 @@ class Probe:
 
     @property
     def bars(self) -> bool:
-        """Whether the file holds bars."""
+        """True if the file holds bars."""
         return bool(self.prefix["kind"][0] == BAR)
 
 

@@ -74,7 +74,7 @@ class TextStyle:
 
 
 def learn_style(sample: Sequence[str], where: str, row: int) -> TextStyle:
-    """How the texts of `sample` are written; DataError if that is unknown, or day and month look alike."""
+    """The style in which the texts of `sample` are written; DataError if unknown, or day and month look alike."""
     column = pa.array(sample, pa.string())
     for pattern, (_, orders, date) in zip(TextStyle.patterns(), _DATES, strict=True):
         if pattern.fullmatch(sample[0]) is None:

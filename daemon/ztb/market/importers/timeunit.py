@@ -42,7 +42,7 @@ _ISO_ZONE = r"\d:\d\d.*(Z|[+-]\d\d(:?\d\d)?)$"
 
 @dataclass(slots=True)
 class TimeUnit:
-    """How one file writes its times, learnt from its first rows. Later than `latest_ns` is no time.
+    """The unit in which one file writes its times, learnt from its first rows. Later than `latest_ns` is no time.
 
     `shift_ns` is added to times that name no zone, which are UTC otherwise.
     """
@@ -162,7 +162,7 @@ class TimeUnit:
 
 
 def is_text(kind: Any) -> bool:
-    """Whether an arrow type is text, however it is kept."""
+    """True if an arrow type is text, however it is kept."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
@@ -208,7 +208,7 @@ def _calendar_of(sample: Numbers) -> tuple[str, int, int] | None:
 
 
 def _surely_dates(values: NDArray[np.int64]) -> bool:
-    """Whether YYMMDDHHMM that may be seconds as well never shows what seconds would within hours: 60 to 99."""
+    """True if YYMMDDHHMM that may be seconds as well never shows what seconds would within hours: 60 to 99."""
     distinct = np.unique(values)
     if len(distinct) < _ENOUGH:
         return False
@@ -233,7 +233,7 @@ def _calendar_ns(
 
 
 def is_time(text: str) -> bool:
-    """Whether a text may be a time: digits enough for one, or a date however it is written."""
+    """True if a text may be a time: digits enough for one, or a date however it is written."""
     plain = text.strip()
     if re.fullmatch(r"\d{6,19}([.,]\d+)?([eE]\+?\d+)?", plain):
         return True
@@ -241,7 +241,7 @@ def is_time(text: str) -> bool:
 
 
 def learnable(text: str) -> bool:
-    """Whether a text is a date in one of the styles that are read."""
+    """True if a text is a date in one of the styles that are read."""
     return any(pattern.fullmatch(text) for pattern in _STYLE_PATTERNS)
 
 

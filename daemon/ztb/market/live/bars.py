@@ -82,7 +82,7 @@ class Bars(MarketChannel):
 
 
 def bar_span_ns(client: VenueClient, timeframe: str) -> int:
-    """How long a bar of ccxt's `timeframe` lasts; ConfigError if the venue has no such bars."""
+    """The duration of a bar of ccxt's `timeframe`; ConfigError if the venue has no such bars."""
     number, unit = timeframe[:-1], timeframe[-1:]
     known = client.timeframes or {}
     if not number.isdecimal() or unit not in _UNITS_S or (known and timeframe not in known):

@@ -1,4 +1,4 @@
-"""What all kinds of streams have in common: how they are read, checked by REST, and what is known of them."""
+"""The base of all kinds of streams: reading, the check by REST, and their health."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GAP = int(Flag.GAP)
 
 @dataclass(slots=True)
 class Health:
-    """How a stream is. `last_ns` is when it last brought something; `fault` is why it was last connected anew.
+    """The health of a stream. `last_ns` is when it last brought something; `fault` is why it was last connected anew.
 
     `gaps` counts times at which something was missing, `recovered` rows that REST gave back, `lost` trades that it
     did not, `duplicates` trades that came again, `bad` entries that could not be true.
@@ -41,7 +41,7 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class SymbolContext:
-    """What the channels of one symbol share. `unit` is base currency in one unit of the venue's quantities."""
+    """Parts that the channels of one symbol share. `unit` is base currency in one unit of the venue's quantities."""
 
     symbol: str
     unit: float
@@ -65,7 +65,7 @@ class MarketChannel(ABC):
 
     @abstractmethod
     def streams(self, client: VenueClient) -> bool:
-        """Whether the venue has a stream of this."""
+        """True if the venue has a stream of this."""
 
     @abstractmethod
     async def read(self, client: VenueClient) -> Any:
@@ -76,7 +76,9 @@ class MarketChannel(ABC):
         """Hand on what `read` gave."""
 
     def of_book(self, book: LocalBook) -> Any:
-        """What `accept` takes, of a local book; None if it has nothing to tell. Streams that are of no book: never."""
+        """The message that `accept` takes, of a local book; None if it has nothing to tell. Streams that are of no
+        book: never.
+        """
         raise InvariantError(f"{self.health.name}: made of a book")
 
     @abstractmethod

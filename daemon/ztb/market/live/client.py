@@ -55,7 +55,7 @@ Bar: TypeAlias = list[float]
 
 
 class VenueClient(Protocol):
-    """What we use of a `ccxt.pro` client; times are milliseconds since 1970."""
+    """The part of a `ccxt.pro` client that we use; times are milliseconds since 1970."""
 
     id: str
     has: dict[str, Any]

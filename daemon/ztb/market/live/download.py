@@ -37,7 +37,7 @@ _LEAST_WINDOW = 100
 
 @dataclass(frozen=True, slots=True)
 class DownloadRange:
-    """What to fetch: rows from `start_ms` to before `until_ms`. `span_ms`: how long a bar lasts.
+    """A range to fetch: rows from `start_ms` to before `until_ms`. `span_ms`: how long a bar lasts.
 
     `unit` is base currency in one unit of the venue's quantities; `timeframe` is ccxt's.
     """
@@ -53,7 +53,7 @@ class DownloadRange:
 
 @dataclass(slots=True)
 class Fetched:
-    """What came of it: rows written now, gaps found, where the data end."""
+    """The outcome of a download: rows written now, gaps found, where the data end."""
 
     rows: int = 0
     gaps: int = 0
@@ -159,7 +159,7 @@ class Download:
         self._write(ticks)
 
     def _mark_gaps(self, ticks: Ticks, numbers: Sequence[int | None]) -> None:
-        """Where ids are numbers that rise by one for the most part, a jump is a gap."""
+        """Mark a jump as a gap, where ids are numbers that rise by one for the most part."""
         if not numbers or None in numbers:
             return
         ids = np.array(numbers, np.int64)
@@ -199,7 +199,7 @@ class Download:
         self._reach(self._due_ms)
 
     async def _after_nothing(self) -> int:
-        """Where to ask next, when the venue told no bar from where it was asked: no further than it surely looked.
+        """The time to ask from next, when the venue told no bar: no further than it surely looked.
 
         Where it has bars of a day, those say how long there is nothing.
         """

@@ -94,6 +94,6 @@ def _limit(market: Row, what: str) -> Decimal | None:
 
 
 def _fee(market: Row, side: str, otherwise: Decimal) -> Decimal:
-    """What the venue says. A rebate is not counted on."""
+    """The fee that the venue says. A rebate is not counted on."""
     fee = market.get(side)
     return otherwise if fee is None else max(_exact(fee), Decimal(0))

@@ -1,4 +1,4 @@
-"""What was received and not yet handed on: rows in arrival order, on event time, with their receive times."""
+"""Rows received and not yet handed on: in arrival order, on event time, with their receive times."""
 
 from __future__ import annotations
 

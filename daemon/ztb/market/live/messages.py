@@ -1,4 +1,4 @@
-"""What a venue tells: trades, a touch, a book's best levels; and how ccxt's structures become them."""
+"""Messages of a venue: trades, a touch, a book's best levels; and how ccxt's structures become them."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Missed:
 
 
 async def missed_trades(rest: Rest, symbol: str, ids: TradeIds, since_ms: int, until: Trade | int) -> Missed:
-    """What REST tells of trades after those seen, the last of which was at `since_ms`, and before `until`.
+    """Trades that REST tells after those seen, the last of which was at `since_ms`, and before `until`.
 
     `until` is a trade, or a moment in milliseconds: pages end with the first that reaches it, since a venue goes on
     trading while it is asked.

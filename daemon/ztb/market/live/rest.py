@@ -49,7 +49,7 @@ _OURS: tuple[type[Exception], ...] = (
 
 
 def _without_query(error: Exception) -> str:
-    """What ccxt says, but for what follows the question mark of an address: there stands the signature of a request."""
+    """An error's text up to the question mark of an address: after it stands the signature of a request."""
     return re.sub(r"(https?://[^\s?]+)\?\S+", r"\1?…", str(error))
 
 

@@ -1,4 +1,4 @@
-"""What venues tell as TICK rows; `ts_ns` is still the venue's own time, -1 where it gave none.
+"""Messages of venues as TICK rows; `ts_ns` is still the venue's own time, -1 where it gave none.
 
 What cannot be true (a price that is not positive, a quantity below zero, a crossed quote) gives no row.
 """
@@ -64,7 +64,7 @@ def bar_rows(bars: Sequence[Bar], span_ns: int, unit: float = 1.0) -> Ticks:
 
 
 def depth_rows(before: Best | None, now: Best, unit: float) -> Ticks:
-    """What changed between two books; all of `now` as a snapshot if there was none before."""
+    """The changes between two books; all of `now` as a snapshot if there was none before."""
     changes: list[tuple[int, float, float]] = []
     for side, is_now, was in (
         (1, now.bids, before.bids if before else {}),
@@ -86,5 +86,5 @@ def depth_rows(before: Best | None, now: Best, unit: float) -> Ticks:
 
 
 def positive(value: Any) -> bool:
-    """Whether `value` is a finite number above 0."""
+    """True if `value` is a finite number above 0."""
     return isinstance(value, int | float) and 0.0 < value < math.inf

@@ -107,7 +107,9 @@ class ChannelRunner:
 
 
 async def _heard(channel: MarketChannel, client: VenueClient) -> Any:
-    """What the channel reads. Whatever ccxt raises, a future cancelled by its own closing too, is a VenueError."""
+    """The messages that the channel reads. Whatever ccxt raises, a future cancelled by its own closing too, is a
+    VenueError.
+    """
     task = asyncio.current_task()
     try:
         return await channel.read(client)

@@ -118,7 +118,7 @@ class LiveSource:
 
     @property
     def health(self) -> list[Health]:
-        """How each stream is."""
+        """The health of each stream."""
         return [feed.channel.health for feed in self.feeds]
 
     async def _pace(self) -> None:

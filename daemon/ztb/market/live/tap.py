@@ -1,4 +1,4 @@
-"""What a client hears, decoded before ccxt sees it. What a decoder does not know goes on to ccxt.
+"""A tap on a client's socket: decoding before ccxt. A message that a decoder does not know goes on to ccxt.
 
 ccxt connects, subscribes, answers pings and makes books of snapshots; the decoder takes over what comes often.
 """
@@ -47,7 +47,7 @@ class Tap:
         _listen_before(client, self._hear)
 
     async def read(self) -> Any:
-        """What was heard since the last call, as soon as there is something. VenueError when the connection is over."""
+        """The messages heard since the last call, as soon as there is one. VenueError when the connection is over."""
         while (told := self._waiting()) is None:
             if self._fault is not None:
                 raise self._fault
@@ -56,7 +56,7 @@ class Tap:
         return told
 
     def _waiting(self) -> Any:
-        """What waits to be read, None if nothing does."""
+        """The messages that wait to be read, None if there are none."""
         trades, latest = self._trades, self._latest
         self._trades, self._latest = [], None
         if isinstance(latest, LocalBook):
@@ -123,7 +123,7 @@ class Tap:
         return True
 
     def _copied(self, numbered: bool) -> LocalBook | None:
-        """What ccxt has made of a snapshot and of what came since, None if that is still to come."""
+        """The book that ccxt has made of a snapshot and of what came since, None if that is still to come."""
         made = self._client.orderbooks.get(self._channel.line.symbol)
         if made is None or (numbered and made["nonce"] is None):
             return None

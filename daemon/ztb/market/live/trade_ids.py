@@ -1,4 +1,4 @@
-"""What trade ids tell: which trades are new, and whether some are missing between two."""
+"""Trade ids: which trades are new, and whether some are missing between two."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ class TradeIds:
         return len(trades)
 
     def missing_before(self, trade: Trade) -> int:
-        """How many ids lie between the highest seen and that of `trade`, 0 if ids do not tell."""
+        """The number of ids between the highest seen and that of `trade`, 0 if ids do not tell."""
         number = id_number(trade)
         if number is None or self.highest is None or not self.believed:
             return 0
         return max(0, number - self.highest - 1)
 
     def knows_any(self, trades: Iterable[Trade]) -> bool:
-        """Whether any of `trades` was seen."""
+        """True if any of `trades` was seen."""
         return any(trade.id in self._seen for trade in trades)
 
     def hid_nothing(self) -> None:
@@ -70,7 +70,7 @@ class TradeIds:
 
     @property
     def believed(self) -> bool:
-        """Whether a jump means that trades are missing."""
+        """True if a jump means that trades are missing."""
         return self._numbered and self._false_alarms < _FALSE_ALARMS
 
     def _see(self, key: str) -> None:

@@ -1,4 +1,4 @@
-"""How far the venue's clock is from ours."""
+"""The distance of the venue's clock from ours."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Assembly:
 
     @property
     def learner(self) -> Literal["off", "inline", "process"]:
-        """Where updates run."""
+        """The place where updates run."""
         wanted = self.config.online.learner
         if wanted != "auto":
             return wanted
@@ -74,7 +74,7 @@ class Assembly:
         )
 
     def floor(self, feature_size: int) -> TradingFloor:
-        """Where the lanes of a run trade: room for the account, what it is compared with, and all experts."""
+        """The floor on which the lanes of a run trade: room for the account, its comparisons, and all experts."""
         allocation = self.config.allocation
         places = len(allocation.rules) + allocation.library + _PLACES if self.allocates else _PLACES
         shipped = self.strategy.learns and self.strategy.network is None
@@ -101,7 +101,7 @@ class Assembly:
 
     @property
     def allocates(self) -> bool:
-        """Whether the account follows experts."""
+        """True if the account follows experts."""
         return self.strategy.learns and self.config.allocation.by == "evidence"
 
     def rules(self) -> list[StrategyFile]:

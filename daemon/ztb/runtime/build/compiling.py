@@ -97,7 +97,7 @@ def _trade(assembly: Assembly) -> None:
 
 
 def _step_in(lane: Lane, ts_ns: int) -> None:
-    """What happens only where somebody steps in, a venue speaks, or a past is lived through once more."""
+    """Do what happens only where somebody steps in, a venue speaks, or a past is lived through once more."""
     lane.flatten(ts_ns)
     lane.cancel_all(ts_ns)
     lane.hear(Rejected(0, ts_ns, ""))

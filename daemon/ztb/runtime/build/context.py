@@ -32,7 +32,7 @@ def as_configured(limits: RiskLimits) -> RiskLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
-    """What a run stands in, whatever its mode; a session is made of it, and of nothing else."""
+    """The surroundings of a run, whatever its mode; a session is made of it, and of nothing else."""
 
     mode: str
     assembly: Assembly
@@ -68,7 +68,7 @@ def run_id_of(config: Config, seed: int, *what: str) -> str:
 
 
 def configured_instrument(instrument: Instrument, market: MarketSection) -> Instrument:
-    """What the data or the venue say is traded, with the fees and the spread that the configuration gives."""
+    """The instrument that the data or the venue tell, with the fees and the spread that the configuration gives."""
     given = {name: getattr(market, name) for name in ("maker_fee", "taker_fee", "spread_bps")}
     return replace(instrument, **{name: value for name, value in given.items() if value is not None})
 

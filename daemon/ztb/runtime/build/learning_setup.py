@@ -54,7 +54,7 @@ def learn(
     paced: bool,
     made: int = 0,
 ) -> Learning:
-    """What teaches, inline or in a process as configured; where `paced`, the ticks wait for the process.
+    """The learner, inline or in a process as configured; where `paced`, the ticks wait for the process.
 
     `schema_hash`: of the features that generations are trained to see. `made`: updates of earlier starts, after which
     ours are numbered.
@@ -97,14 +97,14 @@ def learner_settings(assembly: Assembly, shape: NetworkShape, schema_hash: str) 
 
 
 def guide_of(profile: str, note: Note) -> HyperparameterSchedule:
-    """Who chooses the learner's profile, as configured."""
+    """The schedule that chooses the learner's profile, as configured."""
     if profile == "auto":
         return HyperparameterSchedule(note, detector=RegimeDetector())
     return HyperparameterSchedule(note, None if profile == "none" else profile)
 
 
 def _contest(config: Config, schema_hash: str) -> CandidateEvaluationConfig:
-    """How candidates are judged, as configured."""
+    """The evaluation of candidates, as configured."""
     return CandidateEvaluationConfig(config.gate, schema_hash, config.strategy.sample)
 
 

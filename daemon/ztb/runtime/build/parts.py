@@ -54,7 +54,7 @@ class Learner:
 
 @dataclass(frozen=True, slots=True)
 class SessionParts:
-    """What a session drives."""
+    """The parts that a session drives."""
 
     opening: Opening
     journal: Journal
@@ -220,7 +220,7 @@ class _Lanes:
         return self._assembly.exchange(marked or self._opening.equity)
 
     def experts(self) -> Experts | None:
-        """Who trades beside the account and leads it; None where the strategy itself trades it."""
+        """The experts beside the account, which lead it; None where the strategy itself trades it."""
         assembly, past = self._assembly, self._context.past
         policy, origin = self._learner.policy, self._learner.origin
         if policy is None or origin is None or not assembly.allocates:

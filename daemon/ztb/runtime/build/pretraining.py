@@ -34,7 +34,7 @@ def ticks_before(history: History, end_ns: int | None) -> Ticks:
 
 
 def training_settings(assembly: Assembly) -> PretrainSettings:
-    """What a run with this configuration trains with."""
+    """The training settings of a run with this configuration."""
     # Imported here alone: a run that does not pretrain, and whose learner has its own process, never needs torch.
     from ztb.learning.pretrain import PretrainSettings
 
@@ -81,7 +81,7 @@ def pretrained_origin(
 
 
 def _facts(done: Pretrained) -> dict[str, object]:
-    """What pretraining says of itself, for the manifest and the report."""
+    """Facts about the pretraining, for the manifest and the report."""
     return {
         "best_update": done.best_update,
         "updates": len(done.curve),

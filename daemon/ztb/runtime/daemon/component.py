@@ -1,4 +1,4 @@
-"""What may stand beside the engine in a daemon: parts with a life of their own, and whoever keeps the account."""
+"""Components beside the engine in a daemon: parts with a life of their own, and whoever keeps the account."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Component:
         """Whatever ended the daemon."""
 
     def streams(self) -> tuple[StreamFact, ...]:
-        """How its streams of market data are."""
+        """The health of its streams of market data."""
         return ()
 
     @property
     def recording(self) -> bool:
-        """Whether it keeps what is received."""
+        """True if it keeps what is received."""
         return False
 
 
@@ -57,7 +57,7 @@ class AccountKeeper(Component):
 
     @property
     def believed(self) -> bool:
-        """Whether our books have been found to be right; until then nothing is flattened by them."""
+        """True if our books have been found to be right; until then nothing is flattened by them."""
         return True
 
     async def adopt(self, origin: str) -> str:

@@ -73,7 +73,7 @@ class Conditions:
 
     @property
     def present(self) -> tuple[Condition, ...]:
-        """What holds now, that which makes the state first; changes are told."""
+        """The conditions that hold now, that which makes the state first; changes are told."""
         found = ordered(self._found())
         self._tell(found)
         return found
@@ -85,7 +85,7 @@ class Conditions:
 
     @property
     def learner(self) -> LearnerState:
-        """What the learner is at, in a word."""
+        """The learner's state, in a word."""
         learning = self._session.engine.learning
         if self._session.policy is None or self._session.assembly.learner == "off":
             return "off"
@@ -157,11 +157,11 @@ class Conditions:
             yield self._words.plain("waiting", self._session.awaited, self._since("waiting"))
 
     def _for_long(self, kind: str) -> bool:
-        """Whether a condition that comes with every start has held for longer than a start takes."""
+        """True if a condition that comes with every start has held for longer than a start takes."""
         return self._now_ns() - self._since(kind) > _A_START_S * 1e9
 
     def _held(self, memory: RiskMemory) -> Iterator[Condition]:
-        """What holds new risk back. What has never been seen yet is no news while there is time for it."""
+        """The hold on new risk. What has never been seen yet is no news while there is time for it."""
         holds = memory.permission.holds
         if NOT_ARMED in holds:
             yield self._words.disarmed(holds[NOT_ARMED], self._since("disarmed"))
@@ -222,7 +222,7 @@ _DOING: dict[str, LearnerState] = {
 
 
 def _what(one: Condition) -> tuple[object, ...]:
-    """What makes it another one: not its words, in which figures may grow."""
+    """The identity of a condition: not its words, in which figures may grow."""
     return one.kind, one.severity, one.state, one.since_ns, one.by
 
 

@@ -205,7 +205,7 @@ class Daemon:
             await asyncio.sleep(_TURN_S)
 
     def _has_started(self) -> bool:
-        """Whether the books are believed, and a tick came beside those that a live session begins with, which are
+        """True if the books are believed, and a tick came beside those that a live session begins with, which are
         history.
         """
         engine = self.session.engine
@@ -257,7 +257,7 @@ class Daemon:
             wait_s = min(2.0 * wait_s, _LONGEST_WAIT_S)
 
     def streams(self) -> tuple[StreamFact, ...]:
-        """How each stream of market data is."""
+        """The health of each stream of market data."""
         return tuple(fact for component in self.components for fact in component.streams())
 
     def _is_recording(self) -> bool:

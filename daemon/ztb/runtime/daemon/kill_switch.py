@@ -16,7 +16,7 @@ Stop: TypeAlias = Literal["halted", "flattening"]
 
 
 class Latch(msgspec.Struct, frozen=True):
-    """What is latched, since when (nanoseconds since 1970), who asked for it and why."""
+    """A latch: its state, since when (nanoseconds since 1970), who asked for it and why."""
 
     stop: Stop
     since_ns: int
@@ -33,7 +33,7 @@ class KillSwitch:
         self.latch: Latch | None = self._read()
 
     def touched(self) -> bool:
-        """Whether the file `halt` is there; cheap enough to ask before every order."""
+        """True if the file `halt` is there; cheap enough to ask before every order."""
         return os.path.lexists(self.file)
 
     def set(self, latch: Latch) -> None:

@@ -1,4 +1,4 @@
-"""Who watches the daemon, from the configuration and the secrets."""
+"""Observers of the daemon, made from the configuration and the secrets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ztb.telemetry.web.server import WebObserver
 
 
 class Watched(Protocol):
-    """What is watched: a `Session`."""
+    """The side of a `Session` that observers see."""
 
     run_id: str
     directory: RunDirectory

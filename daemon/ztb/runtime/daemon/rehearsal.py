@@ -1,4 +1,4 @@
-"""What a start would be refused for, found without starting: nothing is listened on, connected to or written."""
+"""Faults that a start would meet, found without starting: nothing is listened on, connected to or written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DEAREST_FEE = Decimal("0.01")  # no venue known here takes more of a trade
 
 
 def faults_of(config: Config, environment: Mapping[str, str] = os.environ) -> list[str]:
-    """What `ztb run` would not accept of `config`, or could not do on this machine now, each with its remedy."""
+    """Faults that `ztb run` would find in `config`, or on this machine now, each with its remedy."""
     found: list[str] = []
     for check in (_strategies, _venue, _fees, _page, _broker, _notices):
         try:

@@ -1,4 +1,4 @@
-"""What is known of a running daemon, gathered for whoever asks: counts of journaled rows, and a DaemonSnapshot."""
+"""The status of a running daemon, gathered for whoever asks: counts of journaled rows, and a DaemonSnapshot."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class StatusCollector:
 
 
 def limits_of(session: Session) -> tuple[LimitUse, ...]:
-    """How near the risk limits are: exposure, day's loss, drawdown, orders in a minute and in a day."""
+    """The use of the risk limits: exposure, day's loss, drawdown, orders in a minute and in a day."""
     engine = session.engine
     gate, account = engine.live.gate, engine.live.broker.account
     memory, limits = gate.memory, gate.limits

@@ -25,12 +25,12 @@ _KEY = ("exchange_api_key", "exchange_secret")
 
 
 def _given(environment: Mapping[str, str]) -> list[str]:
-    """Which parts of the venue's key there are. ConfigError: one cannot be read, or others may read it."""
+    """The parts of the venue's key that there are. ConfigError: one cannot be read, or others may read it."""
     return [name for name in _KEY if read_secret(name, environment) is not None]
 
 
 def credentials(patient: Patient) -> Finding:
-    """Whether the venue's key is where the daemon looks for it, and safe there."""
+    """Check that the venue's key is where the daemon looks for it, and safe there."""
     try:
         found = _given(patient.environment)
     except ConfigError as error:
@@ -46,7 +46,9 @@ def credentials(patient: Patient) -> Finding:
 
 
 def exchange(patient: Patient) -> Finding:
-    """Whether the venue answers, lists the symbol, agrees on the time, and the key has no right it should not have."""
+    """Check that the venue answers, lists the symbol, agrees on the time, and the key has no right it should not
+    have.
+    """
     market = patient.config.market
     if market.venue is None or market.symbol is None:
         return skipped("exchange", "no market.venue and market.symbol are configured")
@@ -83,7 +85,7 @@ async def _visit(config: Config, environment: Mapping[str, str]) -> Finding:
 
 
 def broker(patient: Patient) -> Finding:
-    """Whether the MQTT broker takes our connection."""
+    """Check that the MQTT broker takes our connection."""
     section = patient.config.mqtt
     if section.broker is None:
         return skipped("broker", "no mqtt.broker is configured")
@@ -100,7 +102,7 @@ def broker(patient: Patient) -> Finding:
 
 
 def _reach(check: str, visit: Callable[[], Awaitable[Finding]], remedy: str) -> Finding:
-    """What `visit` found, within bounds; its error, where it could not get there."""
+    """The findings of `visit`, within bounds; its error, where it could not get there."""
 
     async def bounded() -> Finding:
         async with asyncio.timeout(_PATIENCE_S):

@@ -1,4 +1,4 @@
-"""What a check looks at, and what it says."""
+"""Findings: what a check looks at, and what it says."""
 
 from __future__ import annotations
 

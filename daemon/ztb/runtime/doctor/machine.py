@@ -37,7 +37,7 @@ class _Timex(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class ClockState:
-    """Whether a time service keeps the clock, and by how much it may be off, milliseconds."""
+    """The state of the clock: kept by a time service or not, and by how much it may be off, milliseconds."""
 
     synchronised: bool
     error_ms: float
@@ -62,7 +62,7 @@ _MOST_CLOCK_ERROR_MS = 500.0
 
 
 def clock(_patient: Patient, read: Callable[[], ClockState | None] = read_clock) -> Finding:
-    """Whether something keeps the clock right: orders carry times that venues check."""
+    """Check that something keeps the clock right: orders carry times that venues check."""
     remedy = "start a time service: systemd-timesyncd or chrony"
     state = read()
     if state is None:
@@ -75,7 +75,7 @@ def clock(_patient: Patient, read: Callable[[], ClockState | None] = read_clock)
 
 
 def folder(patient: Patient) -> Finding:
-    """Whether the daemon may write where it keeps its journal, and nobody else may read it."""
+    """Check that the daemon may write where it keeps its journal, and nobody else may read it."""
     place = _existing(patient.folder)
     try:
         with tempfile.TemporaryFile(dir=place) as file:
@@ -104,7 +104,7 @@ def disk(patient: Patient) -> Finding:
 
 
 def memory(patient: Patient) -> Finding:
-    """Whether the memory that the run may take is there."""
+    """Check that the memory that the run may take is there."""
     limit_gb = patient.config.limits.max_memory_gb
     machine = psutil.virtual_memory()
     found = f"limit {limit_gb:g} GB, {machine.available / _GB:.1f} of {machine.total / _GB:.1f} GB available"
@@ -118,7 +118,7 @@ def memory(patient: Patient) -> Finding:
 
 
 def kernel_cache(patient: Patient) -> Finding:
-    """Where compiled kernels are kept: without it, every start compiles for half a minute."""
+    """Check where compiled kernels are kept: without it, every start compiles for half a minute."""
     environment = patient.environment
     explicit = environment.get("CACHE_DIRECTORY") or environment.get("XDG_CACHE_HOME")
     cache = Path(explicit.split(":")[0]) if explicit else Path(environment.get("HOME", "/")) / ".cache"

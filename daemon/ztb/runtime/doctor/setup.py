@@ -19,7 +19,7 @@ _FOREIGN_MQTT = "asyncio-mqtt"
 
 
 def packages(_patient: Patient) -> Finding:
-    """Whether everything ztb stands on is there in the versions it was tested with, and nothing that breaks it."""
+    """Check that everything ztb stands on is there in the versions it was tested with, and nothing that breaks it."""
     missing = [f"{need.name}{need.specifier}" for need in _requirements() if not _met(need)]
     if missing:
         return bad(
@@ -32,7 +32,7 @@ def packages(_patient: Patient) -> Finding:
 
 
 def _requirements() -> Iterator[Requirement]:
-    """What ztb needs on this machine, extras left out."""
+    """The packages that ztb needs on this machine, extras left out."""
     for text in metadata.requires("ztb") or ():
         need = Requirement(text)
         if need.marker is None or need.marker.evaluate({"extra": ""}):
@@ -52,7 +52,7 @@ def _version(name: str) -> str | None:
 
 
 def checkpoints(patient: Patient) -> Finding:
-    """Whether the newest generation in the folder can be loaded, every byte verified."""
+    """Check that the newest generation in the folder can be loaded, every byte verified."""
     base = RunDirectory(patient.folder).checkpoints
     manager = CheckpointManager(base)
     names = manager.experiments()
@@ -74,7 +74,7 @@ def checkpoints(patient: Patient) -> Finding:
 
 
 def unit(patient: Patient) -> Finding:
-    """Whether systemd would start the unit that belongs to this version."""
+    """Check that systemd would start the unit that belongs to this version."""
     place = patient.system / _UNIT_PLACE / UNIT
     if not (patient.system / _UNIT_PLACE).is_dir():
         return skipped("unit", "no systemd here")

@@ -1,1 +1,1 @@
-"""What a run is started as: replay, paper, live, train; each from its request to its end."""
+"""The modes of a run: replay, paper, live, train; each from its request to its end."""

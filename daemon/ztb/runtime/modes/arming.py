@@ -30,17 +30,17 @@ class Arming(msgspec.Struct, frozen=True):
 
 
 def account_of(api_key: str) -> str:
-    """What stands for an account where its key must not: 12 hexadecimal digits."""
+    """A stand-in for an account where its key must not be told: 12 hexadecimal digits."""
     return hashlib.sha256(api_key.encode()).hexdigest()[:12]
 
 
 def phrase(account: str, limit_quote: float, rights_known: bool) -> str:
-    """What a person types to arm. `rights_known`: the venue tells whether the key may withdraw."""
+    """The phrase that a person types to arm. `rights_known`: the venue tells whether the key may withdraw."""
     return f"trade {limit_quote:g} on {account}" + ("" if rights_known else " whatever its key may do")
 
 
 def arming_file(folder: Path) -> Path:
-    """Where it is kept."""
+    """The path of the arming."""
     return folder / "arming.json"
 
 
@@ -66,7 +66,9 @@ def read_arming(folder: Path) -> Arming | None:
 def fault_of(
     arming: Arming | None, account: str, config_hash: str, code_version: str, lineage: set[str], now_ns: int
 ) -> str:
-    """Why `arming` does not allow this start; "" if it does. `lineage`: weights of all generations of the run."""
+    """The reason why `arming` does not allow this start; "" if it does. `lineage`: weights of all generations of
+    the run.
+    """
     if arming is None:
         return "it is not armed"
     if arming.account != account:

@@ -184,7 +184,7 @@ def _venue(
 
 
 async def _opening(venue: _Venue, market: LiveMarket) -> Opening:
-    """What the account holds at the first start, at the market's mid."""
+    """The account's holdings at the first start, at the market's mid."""
     balances = await fetch_balances(venue.broker)
     symbol = market.source.instrument.symbol
     book = await venue.rest.call(lambda client: client.fetch_order_book(symbol, 5))

@@ -30,7 +30,7 @@ from ztb.telemetry.snapshot import StreamFact
 
 @dataclass(frozen=True, slots=True)
 class TradingRequest:
-    """What to trade with, and where it is kept. A folder that holds a run is gone on with."""
+    """A request to trade, and where the run is kept. A folder that holds a run is gone on with."""
 
     config: Config
     directory: RunDirectory
@@ -57,7 +57,7 @@ def market_context(
     past: Past | None,
     broadcast: Broadcast,
 ) -> RunContext:
-    """What a session on `market` that starts now stands in. Its run id is that of the run it goes on with, or nobody
+    """The context of a session on `market` that starts now. Its run id is that of the run it goes on with, or nobody
     else's, since no two begin in the same folder at the same moment.
     Its account begins with what it began with then, if there is a past.
     """
@@ -84,12 +84,12 @@ def market_context(
 
 
 def facts_of(request: TradingRequest, now_ns: int) -> dict[str, Any]:
-    """What this start does not share with the next: from when on it trades, and the first file of its ticks."""
+    """Facts that this start does not share with the next: from when on it trades, and the first file of its ticks."""
     return {"trade_from_ns": now_ns, "first_file": next_number(ticks_of(request.directory))}
 
 
 def ticks_of(directory: RunDirectory) -> Path:
-    """Where a run's ticks are recorded."""
+    """The folder in which a run's ticks are recorded."""
     return directory.path / "ticks"
 
 

@@ -32,8 +32,8 @@ SHIPPED_PRETRAIN_NS = parse_span("180d")
 
 @dataclass(frozen=True, slots=True)
 class ReplayRequest:
-    """What to replay. The first `pretrain_ns` of the data are not traded; but for the last `embargo_ns` of them, they
-    train generation 0.
+    """A request to replay. The first `pretrain_ns` of the data are not traded; but for the last `embargo_ns` of
+    them, they train generation 0.
     """
 
     config: Config
@@ -63,7 +63,7 @@ class ReplayRequest:
         return cls(config, paths, seed, *span_ns, pretrain_ns, from_generation)
 
     def facts(self, history: History) -> dict[str, Any]:
-        """What `run.json` says of the data, so that the run can be repeated."""
+        """Facts of the data for `run.json`, so that the run can be repeated."""
         return {
             "data_digest": history.digest,
             "content_digest": history.content_digest,
@@ -96,7 +96,7 @@ def open_data(request: ReplayRequest) -> History:
 def replay_context(
     request: ReplayRequest, history: History, directory: RunDirectory, on_progress: Progress
 ) -> RunContext:
-    """What a replay of `history` stands in; its run id is a function of all that can change a result."""
+    """The context of a replay of `history`; its run id is a function of all that can change a result."""
     config = request.config
     instrument = configured_instrument(history.instrument, config.market)
     assembly = assemble(config, instrument, history.bar_ns, request.seed)
@@ -158,7 +158,7 @@ class Replay(Session):
         return cls(context, open_parts(context), history, source)
 
     def look(self) -> Look:
-        """What it has seen the results of."""
+        """The look at the data that it was."""
         progress = self.engine.progress
         return Look(
             data=self.history.content_digest,
@@ -191,7 +191,7 @@ async def run_to_end(run: Replay, is_look: bool = True) -> dict[str, Any]:
 
 
 def seen_in_training(generation: str | None, summary: dict[str, Any]) -> str | None:
-    """What is to be said of a replay over a span that its `generation` was trained on; None where it was not."""
+    """A warning for a replay over a span that its `generation` was trained on; None where it was not."""
     if generation is None:
         return None
     told = Path(re.sub(r":\d+$", "", generation)) / "summary.json"

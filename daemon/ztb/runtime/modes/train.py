@@ -115,7 +115,7 @@ _Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class TrainRequest:
-    """What to train on, and how: the last `validation_ns` are held out, or a fifth of the decisions where it is 0."""
+    """A request to train: the last `validation_ns` are held out, or a fifth of the decisions where it is 0."""
 
     config: Config
     paths: tuple[Path, ...]
@@ -135,7 +135,9 @@ class TrainRequest:
 
     @classmethod
     def of(cls, manifest: _Json, where: str) -> Self:
-        """What `manifest`, of the training in `where`, wrote down. DataError: this version cannot read it."""
+        """The request that `manifest`, of the training in `where`, wrote down. DataError: this version cannot read
+        it.
+        """
         plain = {name: manifest[name] for name in cls.__slots__ if name not in ("config", "paths")}
         config = recorded_config(manifest, where)
         return cls(config=config, paths=tuple(Path(path) for path in manifest["data"]), **plain)
@@ -250,7 +252,7 @@ class TrainingRun:
         return self.request.updates * ppo.num_envs * ppo.num_steps
 
     def _save(self, saver: BackgroundSaver) -> None:
-        """What training goes on from; and the best policy, if it has not been saved yet."""
+        """Save the state that training goes on from; and the best policy, if it has not been saved yet."""
         state = {**self.training.state(), "memory": self._relief.state()}
         policy, facts = self._policy()
         check_state([state["updater"], policy["weights"], policy["updater"]], "the state to be saved")
@@ -263,7 +265,7 @@ class TrainingRun:
         saver.save(save)
 
     def _saved(self, update: int) -> bool:
-        """Whether the newest policy on disk is the one of `update`, or there is none to be saved."""
+        """True if the newest policy on disk is the one of `update`, or there is none to be saved."""
         kept = self._manager.list(CHECKPOINT_NAME)
         return update == 0 or bool(
             kept and kept[-1].lineage.get("update") == update and kept[-1].fault is None
@@ -334,7 +336,7 @@ class TrainingRun:
 
 
 def load_request(directory: RunDirectory) -> TrainRequest:
-    """What a training in `directory` was asked for. DataError: it is none. UsageError: it is finished."""
+    """The request of a training in `directory`. DataError: it is none. UsageError: it is finished."""
     manifest = directory.read_json(directory.manifest)
     if manifest.get("mode") != "train":
         raise DataError(

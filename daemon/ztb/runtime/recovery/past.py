@@ -1,4 +1,4 @@
-"""What earlier runs on the same folder left, read from their journal alone, and put back in its place.
+"""The past: what earlier runs on the same folder left, read from their journal alone, and put back in its place.
 
 Also here: the marks of a past: of each its time and equity, which is all that a restart needs but for the last.
 """

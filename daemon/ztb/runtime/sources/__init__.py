@@ -1,1 +1,1 @@
-"""Where a run's ticks come from: recorded history or a live market, with a valve."""
+"""Sources of a run's ticks: recorded history or a live market, with a valve."""

@@ -29,7 +29,7 @@ class StoppableSource:
 
     @property
     def waiting(self) -> bool:
-        """Whether there is anything to hand on."""
+        """True if there is anything to hand on."""
         return not self._queue.empty()
 
     async def pump(self) -> None:

@@ -26,17 +26,17 @@ class LiveMarket:
     recorder: Recorder | None
 
     def jobs(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """What must run, by name; each until it is cancelled."""
+        """The tasks that must run, by name; each until it is cancelled."""
         jobs: dict[str, Callable[[], Awaitable[None]]] = {"market-data": self.source.run}
         return jobs if self.recorder is None else jobs | {"recorder": self.recorder.run}
 
     @property
     def recording(self) -> bool:
-        """Whether what is received is being kept."""
+        """True if what is received is being kept."""
         return self.recorder is not None and self.recorder.recording
 
     def streams(self, now_ns: int) -> tuple[StreamFact, ...]:
-        """How each stream is, for status."""
+        """The health of each stream, for status."""
         return tuple(
             StreamFact(
                 name=health.name,
@@ -92,7 +92,7 @@ def traded_symbol(market: MarketSection) -> str:
 
 
 def feed_settings(market: MarketSection) -> FeedSettings:
-    """How the configuration wants streams read."""
+    """The way the configuration wants streams read."""
     return FeedSettings(
         streams=market.streams,
         timeframe=market.timeframe,

@@ -56,7 +56,7 @@ _Command: TypeAlias = _Submit | _Cancel
 
 @dataclass(frozen=True, slots=True)
 class BrokerCallbacks:
-    """What the broker is told by others: `durable` returns when the journal is, `stopped` says why nothing may be
+    """What others tell the broker: `durable` returns when the journal is, `stopped` says why nothing may be
     sent any more ("" if it may), `heard` is called when there are events to collect, `collecting` before some are,
     `warn` hears of trouble.
     """
@@ -69,7 +69,7 @@ class BrokerCallbacks:
 
 
 class MarketViewBroker:
-    """What every broker whose orders match elsewhere has: the market as it goes by, and an account."""
+    """The base of every broker whose orders match elsewhere: the market as it goes by, and an account."""
 
     def __init__(self, instrument: Instrument) -> None:
         self.instrument = instrument

@@ -1,4 +1,6 @@
-"""What we use of a `ccxt.pro` client that holds a key, what its errors mean for an order, and what its key may do."""
+"""The part of a `ccxt.pro` client with a key that we use, what its errors mean for an order, and what its key may
+do.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ Outcome: TypeAlias = Literal["refused", "unknown"]
 
 
 class Socket(Protocol):
-    """What we look at of ccxt's `Client`, one websocket. `rejections`: errors that nobody has been told of yet."""
+    """The part of ccxt's `Client`, one websocket, that we look at. `rejections`: errors that nobody has been told
+    of yet.
+    """
 
     isConnected: bool  # noqa: N815 (ccxt's name)
     rejections: dict[str, Exception]
@@ -68,12 +72,12 @@ _REFUSED: tuple[type[Exception], ...] = (
 
 
 def outcome_of(error: Exception) -> Outcome:
-    """What became of an order whose sending raised `error`."""
+    """The fate of an order whose sending raised `error`."""
     return "refused" if isinstance(error, _REFUSED) else "unknown"
 
 
 def is_unknown_order(error: Exception) -> bool:
-    """Whether the venue says that it does not know an order."""
+    """True if the venue says that it does not know an order."""
     return isinstance(error, ccxt_errors.OrderNotFound)
 
 

@@ -1,4 +1,4 @@
-"""What we know of our orders at a venue: a table that turns what the venue says into events, each fact once.
+"""Our orders at a venue: a table that turns what the venue says into events, each fact once.
 
 Fills come from the venue's trades alone, by their unique ids; an order ends once as many lots as the venue says
 were filled have been seen in trades, so that a cancel never overtakes a fill.
@@ -57,7 +57,7 @@ class VenueOrder:
 
     @property
     def over(self) -> bool:
-        """Whether it can fill no more, though there may be fills that we have not heard of."""
+        """True if it can fill no more, though there may be fills that we have not heard of."""
         return self.done or self.ended is not None
 
 
@@ -99,7 +99,7 @@ class OrderTable:
 
     @property
     def known(self) -> int:
-        """How many trades of the account are known."""
+        """The number of trades of the account that are known."""
         return len(self.trades) + len(self.foreign)
 
     def by_client_id(self, client_id: str | None) -> VenueOrder | None:

@@ -39,14 +39,14 @@ class Balances:
 
 
 async def fetch_balances(broker: VenueBroker) -> Balances:
-    """What the account holds now. VenueError."""
+    """The account's balances now. VenueError."""
     row = await broker.rest.call(lambda _client: broker.client.fetch_balance())
     instrument = broker.instrument
     return Balances(balance_of(row, instrument.quote), balance_of(row, instrument.base))
 
 
 def _nobody_missed(_trade: int) -> None:
-    """Where there is no stream that could have told of a trade first."""
+    """The answer where there is no stream that could have told of a trade first."""
 
 
 class Reconciler:
@@ -109,7 +109,7 @@ class Reconciler:
             await self._reconcile()
 
     async def settled(self) -> Balances:
-        """What the account holds, all that led to it booked, nothing on its way.
+        """The account's balances, all that led to them booked, nothing on its way.
 
         UsageError while orders of ours are open; VenueError if the venue does not answer, or the account trades on.
         """
@@ -182,7 +182,7 @@ class Reconciler:
         return found == Balances(account.exact_cash, account.exact_position)
 
     def evidence(self, found: Balances) -> dict[str, Any]:
-        """What the venue says beside what our books say."""
+        """The venue's statement beside that of our books."""
         account, table = self._account, self._broker.table
         return {
             "venue": {"cash": f"{found.cash:f}", "position": f"{found.position:f}"},

@@ -1,4 +1,4 @@
-"""How quickly the account's client may ask: orders and cancels have a budget of their own, and wait for nothing else.
+"""The rate limit of the account's client: orders and cancels have a budget of their own, and wait for nothing else.
 
 ccxt's own throttle is one queue: an order waits behind the trades that reconciliation asks for, and what was not asked
 while nobody had a question is not made up for. Here both halves of the venue's rate fill while nothing is sent.
@@ -27,7 +27,7 @@ _is_order: ContextVar[bool] = ContextVar("is_order", default=False)
 
 @contextmanager
 def as_order() -> Generator[None]:
-    """What is asked of the venue in this context counts as an order or a cancel."""
+    """Count requests to the venue in this context as an order or a cancel."""
     token = _is_order.set(True)
     try:
         yield

@@ -60,7 +60,7 @@ def fill_id(trade: Row) -> int:
 
 
 def price_of(trade: Row) -> Decimal | None:
-    """What a trade was done at: the venue's price, else cost over quantity; None if it tells neither."""
+    """The price of a trade: the venue's, else cost over quantity; None if it tells neither."""
     price, cost, amount = trade.get("price"), trade.get("cost"), trade.get("amount")
     if price is not None:
         return Decimal(str(price))

@@ -130,7 +130,7 @@ class UserStream:
 
 
 async def _heard(reading: Awaitable[list[Row]]) -> list[Row]:
-    """What a stream brings. Whatever ccxt raises, a future cancelled by its own closing too, is a VenueError."""
+    """The messages of a stream. Whatever ccxt raises, a future cancelled by its own closing too, is a VenueError."""
     task = asyncio.current_task()
     try:
         return await reading

@@ -1,4 +1,4 @@
-"""What reached a session from outside, by place: after how many rows of ticks, and after how many decisions."""
+"""External events of a session, by place: after how many rows of ticks, and after how many decisions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the learner of a start was told that does not follow from the ticks, and what came of it."""
+"""The record of a start's learner: what it was told that does not follow from the ticks, and what came of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a session left, cut into its starts: what each was made of, its rows of the journal, its files of ticks."""
+"""The record of a session, cut into its starts: what each was made of, its rows of the journal, its files of ticks."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class RecordedStart:
 
     @property
     def traded(self) -> list[Record]:
-        """What is compared: decisions, orders and their events, fills, refusals."""
+        """The rows compared: decisions, orders and their events, fills, refusals."""
         return traded(self.rows)
 
     @property
@@ -86,7 +86,7 @@ class Recorded:
 
     @property
     def decisions(self) -> int:
-        """How many were made."""
+        """The number of decisions made."""
         return sum(len(start.decisions) for start in self.starts)
 
 

@@ -1,4 +1,4 @@
-"""What stands where the world stood: the recorded ticks, the venue's reports, the operator, whoever held risk back."""
+"""Stand-ins for the world: the recorded ticks, the venue's reports, the operator, whoever held risk back."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from ztb.trading.policy.weights import Weights, weights_sha256
 
 
 class WindowFeed(Protocol):
-    """What is told as to a learner; `follow`: a transition comes, completed by a decision."""
+    """The ticks and decisions told as to a learner; `follow`: a transition comes, completed by a decision."""
 
     def ticks(self, ticks: Ticks, view: NDArray[np.void]) -> None: ...
 
@@ -123,7 +123,7 @@ _State: TypeAlias = tuple[Weights, Mapping[str, Any] | None]
 
 
 class Relearning(KeptSwaps):
-    """What served is swapped in as recorded; beside it a learner is told what the learner was told then."""
+    """A learner told again what it was told then, beside what served, which is swapped in as recorded."""
 
     def __init__(
         self, start: RecordedStart, kept: RecordedGenerations, session: Session, origin: InitialPolicy
@@ -183,7 +183,7 @@ class Relearning(KeptSwaps):
             self._take(done, after)
 
     def _reaches(self, decision: int) -> bool:
-        """Whether the learner gets the transition, with all that it hears before it."""
+        """True if the learner gets the transition, with all that it hears before it."""
         learnt = decision not in self._record.unlearnt
         if self._record.inline:
             self._go_back(decision)
@@ -224,7 +224,7 @@ class Relearning(KeptSwaps):
         self._weights[self._learner.updates].add(weights_sha256(self._learner.updater.weights()))
 
     def relearnt(self) -> Relearnt:
-        """What was made now with what was made then. DataError: what was kept is not what was made."""
+        """A comparison of what was made now with what was made then. DataError: what was kept is not what was made."""
         present = self._kept.present()
         for same, made in enumerate(self._record.made):
             now = self._weights[made.update] if made.kept else {self._candidates.get(made.update, "")}

@@ -27,7 +27,7 @@ from ztb.utils import CheckpointManager
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """What came of a start: its `summary`, how many of its decisions are the same bit for bit, the first thing that
+    """The result of a start: its `summary`, how many of its decisions are the same bit for bit, the first thing that
     is not the same, and what could not be repeated at all and why, each in words or "".
     """
 
@@ -108,7 +108,7 @@ class Repetition:
 
 
 def _contradiction(error: BaseException) -> str:
-    """What the engine found impossible, if that ended it: the record is not that of what was repeated."""
+    """The contradiction that ended the engine, if one did: the record is not that of what was repeated."""
     inner = error.exceptions if isinstance(error, BaseExceptionGroup) else [error]
     return next((str(one) for one in inner if isinstance(one, InvariantError)), "")
 
@@ -121,7 +121,7 @@ def _context(
     directory: RunDirectory,
     broker: RecordedBroker | None,
 ) -> RunContext:
-    """What `start` stood in, but that nothing is learnt."""
+    """The context of `start`, but that nothing is learnt."""
     made_of = start.made_of
     config = recorded_config(made_of, f"{recorded.directory.path}, start {start.number}")
     quiet = config.model_copy(update={"online": replace(config.online, learner="off")})
@@ -193,7 +193,7 @@ def compare(start: RecordedStart, again: list[Record], rows: int) -> tuple[int, 
 
 
 def _why_cut(start: RecordedStart, rows: int) -> str:
-    """Why the ticks ended before the session did; "" if they did not."""
+    """The reason why the ticks ended before the session did; "" if they did not."""
     if start.missing:
         return f"{start.missing[0]} is gone, and with it the ticks that they were made on"
     if start.recorded is not None:
@@ -212,7 +212,7 @@ def _decisions(rows: Iterable[Record]) -> int:
 
 
 def _difference(then: Record, now: Record) -> str:
-    """What of two rows is not the same."""
+    """The difference of two rows."""
     if type(then) is not type(now):
         return f"{_name(then)} then, {_name(now)} now"
     fields = [name for name in then.__struct_fields__ if getattr(then, name) != getattr(now, name)]

@@ -21,8 +21,8 @@ from ztb.utils import CheckpointManager
 
 @dataclass(frozen=True, slots=True)
 class Relearnt:
-    """How many generations and updates are the same, the first that is not, and the first that could not be made
-    again because the ticks ended, each in words or "".
+    """The number of generations and updates that are the same, the first that is not, and the first that could not
+    be made again because the ticks ended, each in words or "".
     """
 
     generations: int = 0
@@ -90,7 +90,7 @@ class KeptSwaps(Learning):
         self._prepare(decision + 1)
 
     def relearnt(self) -> Relearnt | None:
-        """What was learnt again; None: nothing was."""
+        """The result of learning again; None: nothing was."""
         return None
 
     def _prepare(self, decision: int) -> None:

@@ -39,7 +39,7 @@ class Link(Protocol):
         ...
 
     async def subscribe(self, topic: str) -> bool:
-        """Whether the broker lets us."""
+        """Subscribe; True if the broker lets us."""
         ...
 
     def messages(self) -> AsyncIterator[Incoming]: ...
@@ -51,7 +51,7 @@ Connect = Callable[[Topic, bytes], AbstractAsyncContextManager[Link]]
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the broker is, and how it knows us."""
+    """The address of the broker, and how it knows us."""
 
     host: str
     port: int

@@ -67,7 +67,7 @@ class Outbox(Generic[_T]):
         self._filled.set()
 
     async def next(self) -> Waiting[_T]:
-        """What to publish next; stays until `published` says that it went out."""
+        """The message to publish next; stays until `published` says that it went out."""
         while (found := self._first()) is None:
             self._filled.clear()
             await self._filled.wait()
@@ -164,7 +164,7 @@ class MqttObserver:
         self._outbox.put_event(self._topics.alerts, alert)
 
     def gauges(self) -> dict[str, float]:
-        """How the telemetry itself fares."""
+        """Gauges of the telemetry itself."""
         return {
             "mqtt_connected": float(self._connected),
             "mqtt_connections": float(self._connections),

@@ -1,4 +1,4 @@
-"""What is published: JSON objects, each with the version of its schema."""
+"""Payloads: JSON objects, each with the version of its schema."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _METRICS = (
 
 
 class StatusPayload(msgspec.Struct, frozen=True):
-    """Whether the daemon is there; `state` as in the snapshot, `reason` where it is not."""
+    """The daemon's presence; `state` as in the snapshot, `reason` where it is not there."""
 
     online: bool
     state: str
@@ -35,7 +35,7 @@ class MetricsPayload(msgspec.Struct, frozen=True):
 
 
 class Acknowledgement(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of a command; `refused` is the reason code where it was not even tried."""
+    """The outcome of a command; `refused` is the reason code where it was not even tried."""
 
     sequence: int | None
     ok: bool

@@ -100,8 +100,8 @@ def address_of(
     environment: Mapping[str, str],
     state_folder: Path = Path(),
 ) -> Address:
-    """Where `broker` is and how `instance`, which keeps its state in `state_folder`, signs in there. ConfigError says
-    what to mend."""
+    """The address of `broker`, and how `instance`, which keeps its state in `state_folder`, signs in there.
+    ConfigError says what to mend."""
     if section.username is not None and not section.tls and broker not in LOOPBACK:
         raise ConfigError(
             f"mqtt.username: its password would travel to {broker} in clear text; set mqtt.tls to true"

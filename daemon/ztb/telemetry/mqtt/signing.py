@@ -30,7 +30,7 @@ _DOMAIN = b"ztb-command-1\n"
 
 
 class CommandRefusal(StrEnum):
-    """Why a command is refused."""
+    """The reason why a command is refused."""
 
     RETAINED = "retained"
     TOO_LONG = "too_long"
@@ -51,7 +51,7 @@ class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is signed. `sequence` rises with every command; `expires_ms` is milliseconds since 1970."""
+    """The signed part. `sequence` rises with every command; `expires_ms` is milliseconds since 1970."""
 
     instance: str
     sequence: int

@@ -20,7 +20,7 @@ QoS = Literal[0, 1]
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """Where something goes: `qos` 1 is sent again until acknowledged, `retain` is kept by the broker."""
+    """The destination of a message: `qos` 1 is sent again until acknowledged, `retain` is kept by the broker."""
 
     name: str
     qos: QoS = 0
@@ -62,7 +62,7 @@ _SENSORS: tuple[tuple[str, str, str | None, str], ...] = (
 
 
 def discovery(topics: Topics, now: DaemonSnapshot) -> Iterator[tuple[Topic, bytes]]:
-    """What to publish: topics with their payloads."""
+    """Discovery messages to publish: topics with their payloads."""
     node = re.sub(r"[^A-Za-z0-9_-]", "_", f"ztb_{now.instance}")
     for field, name, unit, icon in _SENSORS:
         sensor = _common(topics, now, node, field) | {

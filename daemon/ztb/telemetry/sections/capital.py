@@ -1,4 +1,4 @@
-"""What share of the account each expert had, and why."""
+"""Experts' shares of the account, and the reasons for them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CHART = Html(
 
 
 def chart(run: RunData) -> Html:
-    """Where the weights over time are drawn; nothing where the account followed no expert."""
+    """The place of the chart of weights over time; nothing where the account followed no expert."""
     return _CHART if run.experts and len(run.marks.ts_ns) > 1 else Html("")
 
 

@@ -1,4 +1,4 @@
-"""What the gate found of each candidate, and whether learning helps: the figures behind the words."""
+"""The gate's findings on each candidate, and whether learning helps: the figures behind the words."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def course(values: Sequence[float], label: str) -> Html:
 
 
 def helping(run: RunData) -> Html:
-    """Whether it helps, in a sentence, and the comparisons that it rests on; computed from the journal."""
+    """The benefit of learning, in a sentence, and the comparisons that it rests on; computed from the journal."""
     found = comparisons(run)
     if not found:
         return Html("<p>Nothing to compare before the second decision.</p>")
@@ -136,7 +136,7 @@ def helping(run: RunData) -> Html:
 
 
 def credit(run: RunData) -> str:
-    """Whether anything is due to learning, as short as can be; nothing where nothing could have been learnt."""
+    """The credit due to learning, as short as can be; nothing where nothing could have been learnt."""
     found = comparisons(run)
     if not any(one.baseline in (UNLEARNT, "frozen") for one in found):
         return ""
@@ -155,7 +155,7 @@ def credit(run: RunData) -> str:
 
 
 def _learning(run: RunData, found: Sequence[Comparison]) -> Comparison | None:
-    """What says whether learning helps, as `BenchmarkTracker.learning`; None where not known, or nothing learns."""
+    """The comparison on learning, as `BenchmarkTracker.learning`; None where not known, or nothing learns."""
     baseline = UNLEARNT if run.experts else "frozen"
     return next((one for one in found if one.baseline == baseline), None)
 

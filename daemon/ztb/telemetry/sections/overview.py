@@ -1,4 +1,4 @@
-"""What came of a run, in sentences and key figures."""
+"""The outcome of a run, in sentences and key figures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def verdict(run: RunData, figures: KeyFigures) -> Html:
 
 
 def _invested(run: RunData) -> str:
-    """How much of the account its experts had at most."""
+    """The largest share of the account that its experts had."""
     if not run.experts:
         return ""
     most = float(np.max(np.sum([one.weight for one in run.experts], axis=0)))
@@ -31,7 +31,7 @@ def _invested(run: RunData) -> str:
 
 
 def _others(run: RunData, figures: KeyFigures) -> list[str]:
-    """What others would have done on the same ticks."""
+    """Returns of the yardsticks on the same ticks."""
     of_zero = "with the whole account" if run.experts else "never updated"
     returns = {
         f"generation 0, {of_zero},": figures.frozen_return,
@@ -75,7 +75,7 @@ def key_cards(run: RunData, figures: KeyFigures) -> Html:
 
 
 def _looked(run: RunData) -> str:
-    """What a ratio is worth depends on how often one looked."""
+    """The worth of a ratio, which depends on how often one looked."""
     times = f"; {len(run.looks):,} look{'' if len(run.looks) == 1 else 's'} at this span" if run.looks else ""
     return f"annualised, risk-free rate 0{times}"
 
@@ -108,7 +108,7 @@ def _rules(figures: KeyFigures) -> list[Html]:
 
 
 def _capital(run: RunData) -> list[Html]:
-    """What the experts have at the end."""
+    """The experts' shares at the end."""
     present = [one for one in run.experts if one.present]
     if not present:
         return []

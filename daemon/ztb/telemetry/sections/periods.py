@@ -77,7 +77,7 @@ def _drawdown(one: Drawdown, end_ns: int) -> list[Html]:
 
 
 def clock(run: RunData) -> Html:
-    """What was earned by hour of the day and by weekday; nothing where the run is shorter than that."""
+    """Earnings by hour of the day and by weekday; nothing where the run is shorter than that."""
     marks = run.marks
     if len(marks.ts_ns) < 2:
         return Html("")

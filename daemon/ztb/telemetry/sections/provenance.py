@@ -1,4 +1,4 @@
-"""What the run was made of: its data, their faults, and what it takes to get the same run again."""
+"""Provenance of the run: its data, their faults, and what it takes to get the same run again."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def still_held(run: RunData) -> Html:
 
 
 def what_held(run: RunData) -> Html:
-    """What held the trading, and until when; nothing where nothing did."""
+    """Holds on the trading, and until when; nothing where there were none."""
     rows = [
         [
             text(one.condition.text),
@@ -84,7 +84,7 @@ def provenance(run: RunData) -> Html:
 
 
 def _instrument(manifest: dict[str, Any]) -> str | None:
-    """What was traded at which costs, and what of it was not given but inferred."""
+    """The instrument and its costs, and what of it was not given but inferred."""
     known = manifest.get("instrument", {})
     if "taker_fee" not in known:
         return None

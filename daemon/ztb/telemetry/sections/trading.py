@@ -15,7 +15,7 @@ _EVENTS = {"cancelrejected": "cancel rejected", "rolled_back": "rolled back"}
 
 
 def cost_cards(run: RunData, spent: TradingCosts) -> Html:
-    """What costs took of the result, in their four parts."""
+    """The share of costs in the result, in their four parts."""
     quote = run.base_quote[1]
     maker = spent.maker_notional / spent.traded if spent.traded > 0 else None
     share = "no gain" if spent.share is None else texts.percent(spent.share, signed=False)
@@ -40,7 +40,7 @@ def cost_cards(run: RunData, spent: TradingCosts) -> Html:
 
 
 def actions(run: RunData) -> Html:
-    """How often each target was chosen with each timing, as shares of all decisions."""
+    """The frequency of each target with each timing, as shares of all decisions."""
     decisions = run.decisions
     n = max(len(decisions.size), 1)
     chosen = Counter(zip(decisions.size.tolist(), decisions.timing.tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""What the page draws: the whole time since the start, in bounded memory."""
+"""The data that the page draws: the whole time since the start, in bounded memory."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Thinned:
             self._kept.append(row)
 
     def rows(self) -> list[Row]:
-        """What is kept, and the newest in any case."""
+        """The rows that are kept, and the newest in any case."""
         newest = self._newest
         return self._kept if newest is None or self._kept[-1] is newest else [*self._kept, newest]
 
@@ -138,7 +138,7 @@ class PageFeed:
         }
 
     def since(self, count: int) -> dict[str, list[Row]] | None:
-        """What came after the first `count` rows; None if it has been dropped."""
+        """The rows after the first `count`; None if they have been dropped."""
         missing = self.count - count
         if missing > len(self._news):
             return None

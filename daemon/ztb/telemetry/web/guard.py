@@ -1,4 +1,4 @@
-"""Who may see the page: the right Host, no foreign Origin, and the token where there is one."""
+"""Access to the page: the right Host, no foreign Origin, and the token where there is one."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Guard:
         self._secure = secure
 
     def fault(self, host: str, origin: str | None) -> str | None:
-        """Why a request is none of ours. A page of another site that reached us by its own name, or through a
-        browser that knows us, says so in one of the two headers."""
+        """The reason why a request is none of ours. A page of another site that reached us by its own name, or
+        through a browser that knows us, says so in one of the two headers."""
         if _name(host) not in self._hosts:
             return "this Host is not served here; telemetry.web_hosts lists the names"
         scheme = "https" if self._secure else "http"
@@ -48,7 +48,7 @@ class Guard:
         return None
 
     def admits(self, authorization: str, cookies: str) -> bool:
-        """Whether the token, or the cookie that stands for it, was shown."""
+        """True if the token, or the cookie that stands for it, was shown."""
         if self._token is None:
             return True
         session = _cookie(cookies)
@@ -57,11 +57,11 @@ class Guard:
         )
 
     def knows(self, token: str) -> bool:
-        """Whether `token` is the right one."""
+        """True if `token` is the right one."""
         return self._token is not None and hmac.compare_digest(token.encode(), self._token.encode())
 
     def session(self) -> str:
-        """What the cookie holds: nobody gets the token from it."""
+        """The content of the cookie: nobody gets the token from it."""
         return hmac.new((self._token or "").encode(), b"ztb-web-session-1", hashlib.sha256).hexdigest()
 
     def middleware(self) -> Middleware:

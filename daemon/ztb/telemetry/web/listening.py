@@ -1,4 +1,4 @@
-"""Where the page is served: loopback or a unix socket for whoever is on the machine, elsewhere only with TLS and
+"""The address of the page: loopback or a unix socket for whoever is on the machine, elsewhere only with TLS and
 a token."""
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Listening:
 
 
 def listening(section: TelemetrySection, environment: Mapping[str, str] = os.environ) -> Listening | None:
-    """Where to listen, or None where nothing is configured. ConfigError says what is missing."""
+    """The address to listen on, or None where nothing is configured. ConfigError says what is missing."""
     where = section.web_listen
     if where is None:
         return None

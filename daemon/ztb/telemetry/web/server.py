@@ -74,7 +74,7 @@ class WebObserver:
             self._feed.recall(reader)
 
     def gauges(self) -> dict[str, float]:
-        """How many watch."""
+        """The number of those who watch."""
         return {"web_viewers": float(self._viewers)}
 
     async def run(self, snapshot: Callable[[], DaemonSnapshot], controls: Controls) -> None:

@@ -1,4 +1,4 @@
-"""Why did it trade? A decision with all that led to it and came of it, and its recomputation from disk."""
+"""The explanation of a decision: all that led to it and came of it, and its recomputation from disk."""
 
 from ztb.telemetry.why.explanation import Explanation, explain
 from ztb.telemetry.why.recomputation import Recomputation

@@ -1,4 +1,4 @@
-"""What the account pursued at a decision, made again from the journal: experts' weights, what they wanted, the sum."""
+"""The account's target at a decision, made again from the journal: experts' weights, what they wanted, the sum."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Capital:
 
     @property
     def agrees(self) -> bool:
-        """Whether all of it is what the journal says, bit for bit."""
+        """True if all of it is what the journal says, bit for bit."""
         return self.same_target and all(share.same_evidence and share.same_weight for share in self.shares)
 
 
@@ -123,7 +123,7 @@ def _share(name: str, wanted: float, leads: bool, row: AllocationRow | None, aga
 
 
 def _pursued(total: float, before: float | None, target: float, band: float) -> tuple[How, bool]:
-    """How `target` follows, and whether it is what follows."""
+    """The way `target` follows, and whether it is what follows."""
     if target == total:
         return "moved", True
     near = abs(total - target) < band and not (total == 0.0 and target != 0.0)
@@ -143,7 +143,7 @@ def _before(reader: JournalReader, decision: DecisionRow, own: int) -> tuple[flo
 
 
 def _closing(reader: JournalReader, seq: int) -> bool:
-    """Whether, at a place in the journal, the position was being closed on demand."""
+    """True if, at a place in the journal, the position was being closed on demand."""
     last = f"seq = (SELECT max(seq) FROM notes WHERE seq < ? AND kind IN ({','.join('?' * len(_STEERED))}))"
     note = next(reader.rows(NoteRow, last, (seq, *_STEERED)), None)
     if note is not None and note.kind == BEGAN:

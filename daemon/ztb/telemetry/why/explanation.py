@@ -183,12 +183,12 @@ class Explanation:
 
     @property
     def is_rule(self) -> bool:
-        """Whether the strategy decided without a policy."""
+        """True if the strategy decided without a policy."""
         return self.subject.decision.logprob is None
 
     @property
     def holds(self) -> bool:
-        """Whether what can be checked was checked and agrees."""
+        """True if what can be checked was checked and agrees."""
         same = self.is_rule or (self.recomputed is not None and self.recomputed.agrees)
         return same and self.observation_intact and (self.capital is None or self.capital.agrees)
 

@@ -40,7 +40,7 @@ class Recomputation:
 
     @property
     def agrees(self) -> bool:
-        """Whether everything is the same."""
+        """True if everything is the same."""
         return self.same_weights and self.same_action and self.same_logprob and self.same_value
 
 
@@ -64,7 +64,7 @@ def recompute(
 
 
 def observation_of(decision: DecisionRow) -> NDArray[np.float32]:
-    """What the policy saw, (D,) float32."""
+    """The observation that the policy saw, (D,) float32."""
     return np.frombuffer(decision.observation, np.float32)
 
 

@@ -120,14 +120,14 @@ def _decision(answer: Explanation) -> Table:
 
 
 def _by_whom(answer: Explanation) -> str:
-    """How it was chosen, and by whom where that is not the account itself."""
+    """The manner of the choice, and by whom where that is not the account itself."""
     decision = answer.subject.decision
     timing = TIMING_NAMES[decision.action_timing]
     return f"{timing}, by generation {decision.generation} on paper" if answer.capital else timing
 
 
 def _on_paper(found: Capital, target: float, timing: str) -> str:
-    """What the generation that leads chose; whoever waits goes on wanting what it wanted before."""
+    """The choice of the generation that leads; whoever waits goes on wanting what it wanted before."""
     if timing == "wait":
         wanted = next((share.wanted for share in found.shares if share.leads), target)
         return f"chose to wait on paper, wanting {_share(wanted)} as before"
@@ -145,7 +145,7 @@ def _fine(exposure: float) -> str:
 
 
 def _pursuit(found: Capital) -> str:
-    """What the account pursued, and why that."""
+    """The account's target, and why that."""
     experts = f"{len(found.shares)} experts" if len(found.shares) != 1 else "one expert"
     if not found.agrees:
         return f"the account pursued {_fine(found.target)} of equity, which is not what the journal's weights lead to"
@@ -160,7 +160,7 @@ def _pursuit(found: Capital) -> str:
 
 
 def _capital(found: Capital) -> Table:
-    """Who wanted what with which weight, the sum, and what became of it."""
+    """The experts' targets with their weights, the sum, and what became of it."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     for _ in range(4):

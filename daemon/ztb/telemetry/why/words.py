@@ -13,7 +13,7 @@ TIMING_NAMES = ("wait", "passive", "aggressive")
 
 
 def verdict_words(decision: DecisionRow, limits: dict[str, Any]) -> str:
-    """Why an order was or was not sent at the decision."""
+    """The reason why an order was or was not sent at the decision."""
     if decision.verdict == NO_ORDER:
         waited = decision.action_timing == TIMING_WAIT and not decision.aims
         return (

@@ -52,7 +52,7 @@ class Background:
             self.quoted[side, price] = orders
 
     def quantity(self, side: Side, price: int) -> int:
-        """What the background still quotes at `price`, in base units."""
+        """The quantity that the background still quotes at `price`, in base units."""
         orders = self.quoted.get((side, price), [])
         return sum(order.remaining for order in orders if order.status in OPEN)
 
@@ -96,7 +96,7 @@ class Background:
         return [order for order in found if order.status in OPEN]
 
     def _is_last(self, order: ExchangeOrder) -> bool:
-        """Whether nobody queues behind `order`: it can grow by taking its place anew."""
+        """True if nobody queues behind `order`: it can grow by taking its place anew."""
         request = order.request
         return next(reversed(self.market.book.of(request.side).levels[request.price])) == order.id
 

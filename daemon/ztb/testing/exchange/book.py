@@ -30,7 +30,7 @@ class BookSide:
         return self.prices[-1] if self.side is Side.BUY else self.prices[0]
 
     def reaches(self, price: int, limit: int | None) -> bool:
-        """Whether an order of the other side, willing to trade at `limit` (None: any), meets `price`."""
+        """True if an order of the other side, willing to trade at `limit` (None: any), meets `price`."""
         if limit is None:
             return True
         return price >= limit if self.side is Side.BUY else price <= limit
@@ -99,7 +99,7 @@ class Book:
 
 @dataclass(slots=True)
 class Match:
-    """What an order would do on arrival: fills in order of priority, and own orders in its way, which expire."""
+    """The effect of an order on arrival: fills in order of priority, and own orders in its way, which expire."""
 
     fills: list[tuple[ExchangeOrder, int]] = field(default_factory=list[tuple[ExchangeOrder, int]])
     prevented: list[ExchangeOrder] = field(default_factory=list[ExchangeOrder])

@@ -81,7 +81,7 @@ class Candles:
 
 
 def opening(interval: str, time_ms: int) -> int:
-    """When the bar that holds `time_ms` opened."""
+    """The opening time of the bar that holds `time_ms`."""
     length = INTERVALS[interval] * MINUTE_MS
     origin = _MONDAY_MS if interval == "1w" else 0
     return (time_ms - origin) // length * length + origin

@@ -48,7 +48,7 @@ class Connection:
 
     @property
     def wrapped(self) -> bool:
-        """Whether messages carry the name of their stream."""
+        """True if messages carry the name of their stream."""
         return self.path.startswith("/stream")
 
 
@@ -64,7 +64,7 @@ class Connections:
     open: dict[Connection, None] = field(default_factory=dict[Connection, None])
 
     def wants(self, stream: str) -> bool:
-        """Whether anybody listens to `stream`."""
+        """True if anybody listens to `stream`."""
         return any(stream in connection.streams for connection in self.open)
 
     def wanted(self) -> set[str]:

@@ -71,7 +71,7 @@ class Exchange:
 
     @property
     def next_due_ns(self) -> int:
-        """When `advance` has something to do next."""
+        """The time at which `advance` has something to do next."""
         flows = [flow.next_ns for flow, _ in self._flows.values() if flow.next_ns is not None]
         return min(*self._timers.values(), *flows) if flows else min(self._timers.values())
 

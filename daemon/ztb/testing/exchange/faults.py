@@ -11,7 +11,7 @@ import msgspec
 
 
 class FaultKind(StrEnum):
-    """What goes wrong: four kinds happen to requests, five to messages, three at once."""
+    """The kind of a fault: four happen to requests, five to messages, three at once."""
 
     STATUS = "status"
     NO_ANSWER = "no_answer"
@@ -63,7 +63,7 @@ class Armed:
     happened: int = 0
 
     def strikes(self, name: str, now_ns: int) -> bool:
-        """Whether it happens to `name` now; counts."""
+        """True if it happens to `name` now; counts."""
         fault = self.fault
         if not fnmatchcase(name, fault.match):
             return False
@@ -102,7 +102,7 @@ class Faults:
         return self._striking(MESSAGE_KINDS, stream, now_ns)
 
     def silent(self, now_ns: int) -> bool:
-        """Whether everything is silent, so that not even a ping is answered."""
+        """True if everything is silent, so that not even a ping is answered."""
         return any(
             armed.fault.match == "*" and (armed.until_ns is None or now_ns < armed.until_ns)
             for armed in self.armed

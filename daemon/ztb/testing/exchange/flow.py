@@ -23,7 +23,7 @@ _TAKE_NOTIONAL = 2_500.0
 
 
 class Flow(Protocol):
-    """What the rest of the world does on one market. `next_ns` is when it acts next; None: never again."""
+    """The rest of the world on one market. `next_ns` is when it acts next; None: never again."""
 
     next_ns: int | None
 

@@ -1,4 +1,4 @@
-"""What stands between the exchange and those who call it: everything passes here, and faults happen here.
+"""The gateway between the exchange and those who call it: everything passes here, and faults happen here.
 
 Also here: `/control/faults`: POST arms one fault, GET lists them with how often each happened, DELETE clears them.
 """
@@ -18,7 +18,7 @@ from ztb.testing.exchange.faults import Armed, Fault, FaultKind, Faults
 
 
 class CallOutcome(Enum):
-    """What a transport does with a reply: send it, never answer, or break the connection."""
+    """A transport's task with a reply: send it, never answer, or break the connection."""
 
     ANSWERED = "answered"
     NO_ANSWER = "no answer"
@@ -85,7 +85,7 @@ class Gateway:
         self.exchange.receive(connection, text)
 
     def answers_pings(self) -> bool:
-        """Whether a transport answers websocket pings now."""
+        """True if a transport answers websocket pings now."""
         return not self.faults.silent(self._now_ns())
 
     def inject(self, fault: Fault) -> Armed:
@@ -124,7 +124,7 @@ class Gateway:
         return len(ended)
 
     def _passed(self, output: Output) -> list[Output]:
-        """What of a message gets through: it, changed, twice, or nothing."""
+        """The part of a message that gets through: it, changed, twice, or nothing."""
         if isinstance(output, Close):
             return [output]
         frames = [output]

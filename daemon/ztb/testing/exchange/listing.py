@@ -1,4 +1,4 @@
-"""What is listed: the increments, limits and fees of a symbol.
+"""Listings: the increments, limits and fees of a symbol.
 
 Also here: exact amounts: integers of 1e-8 of an asset; prices are 1e-8 of quote currency for one unit of base.
 """

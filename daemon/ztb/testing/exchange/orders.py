@@ -54,7 +54,7 @@ class ExchangeOrderStatus(StrEnum):
 
 
 class Execution(StrEnum):
-    """What an execution report reports."""
+    """The kind of event that an execution report reports."""
 
     NEW = "NEW"
     TRADE = "TRADE"

@@ -48,7 +48,7 @@ class RecordedFlow:
 
     @property
     def first_price(self) -> float:
-        """Where the market stood at the beginning, in quote currency; 0 without data."""
+        """The market's price at the beginning, in quote currency; 0 without data."""
         if not self._message:
             return 0.0
         _, kind, *_, price, _, bid, _, _, _ = self._message[0]
@@ -125,7 +125,7 @@ def _model_touch(background: Background, price: int, now_ms: int) -> None:
 
 
 def recorded_market(history: History, start_ns: int, speed: float) -> tuple[Listing, RecordedFlow]:
-    """What `history` is of, and its flow from `start_ns` on; DataError if it holds no ticks to trade on."""
+    """The instrument of `history`, and its flow from `start_ns` on; DataError if it holds no ticks to trade on."""
     flow = RecordedFlow(history.blocks(), start_ns, speed)
     if flow.next_ns is None:
         raise DataError("the data hold no trades, quotes or depth")

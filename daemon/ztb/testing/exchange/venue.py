@@ -150,7 +150,7 @@ class MatchingEngine:
         return [order for order in self.orders_of(account, symbol) if order.status in OPEN]
 
     def take_facts(self) -> list[Fact]:
-        """What happened since the last call, in order."""
+        """Facts since the last call, in order."""
         facts, self.facts = self.facts, []
         return facts
 

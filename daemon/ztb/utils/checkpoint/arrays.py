@@ -22,7 +22,7 @@ Copy = Callable[[Any, Bytes], None]
 
 
 class Leaf(msgspec.Struct, frozen=True):
-    """What is copied: from `address` if `source` lies in one piece, else by `copy(source, destination)`.
+    """An array to copy: from `address` if `source` lies in one piece, else by `copy(source, destination)`.
 
     `frame` describes the bytes; how they are stored is not known yet.
     """

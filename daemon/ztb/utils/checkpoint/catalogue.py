@@ -1,4 +1,4 @@
-"""Which generations an experiment has, and what their manifests say.
+"""The generations of an experiment, and what their manifests say.
 
 Also here: an experiment's folder as this process shares it: one writer's lock, and who is reading what.
 
@@ -68,7 +68,7 @@ class Folder:
             self.descriptor = None
 
     def _still_there(self, descriptor: int) -> bool:
-        """Whether the lock held is the one that others would find; a folder may be removed and made anew."""
+        """True if the lock held is the one that others would find; a folder may be removed and made anew."""
         try:
             return os.path.samestat(os.fstat(descriptor), (self.path / LOCK).stat())
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""How a frame's bytes are stored: as they are, through zstd, or with only floats' exponents through zstd.
+"""Storage of a frame's bytes: as they are, through zstd, or with only floats' exponents through zstd.
 
 Coded frames are a sequence of blocks, each of 256 KiB of the array (the last may be shorter): a uint32 with
 the length of the zstd frame, the zstd frame, and for `exponent` what is stored as it is. Exponents of trained
@@ -30,7 +30,7 @@ _EXPONENT_WIDTH = {
 
 
 class Compression(NamedTuple):
-    """What a manager was told: `none`, `zstd` for all, or `exponent` for floats and zstd for the rest.
+    """A manager's compression: `none`, `zstd` for all, or `exponent` for floats and zstd for the rest.
 
     `level` is zstd's, for what is not exponents.
     """

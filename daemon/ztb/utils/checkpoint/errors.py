@@ -1,4 +1,4 @@
-"""What can go wrong with generations; every message names the file, what was wrong and what to do."""
+"""Errors of generations; every message names the file, what was wrong and what to do."""
 
 from __future__ import annotations
 

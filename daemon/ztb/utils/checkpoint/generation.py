@@ -1,4 +1,4 @@
-"""What is known of a generation without loading it, and which generations stay for it."""
+"""A generation's facts, known without loading it, and which generations stay for it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Generation:
 
     @property
     def created(self) -> datetime:
-        """When it was saved (UTC, to the microsecond)."""
+        """The time at which it was saved (UTC, to the microsecond)."""
         return datetime.fromtimestamp(self.created_ns / 1e9, UTC)
 
     @property

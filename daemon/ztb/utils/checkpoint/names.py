@@ -26,7 +26,7 @@ _MARK = re.compile(r"[a-z]{1,32}")
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What the names in a folder say; numbers ascending."""
+    """Names in a folder, read; numbers ascending."""
 
     numbers: tuple[int, ...]
     marks: dict[int, frozenset[str]]

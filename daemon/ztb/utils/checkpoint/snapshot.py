@@ -79,7 +79,7 @@ class StateSnapshot(msgspec.Struct, frozen=True):
 
 
 class SnapshotFacts(msgspec.Struct, frozen=True):
-    """What the manifest says beside the state. `replaced`: older waiting states this one stands for."""
+    """Facts in the manifest beside the state. `replaced`: older waiting states this one stands for."""
 
     name: str
     created_ns: int

@@ -46,7 +46,7 @@ class TreeEncoder:
         raise TypeError(f"a {kind.__module__}.{kind.__qualname__}")
 
     def place(self) -> str:
-        """Where in the state the walk is, as one would write it in Python."""
+        """The place of the walk in the state, as one would write it in Python."""
         return "state" + "".join(f"[{step!r}]" for step in self._path)
 
     def _leaf(self, leaf: Leaf) -> Node:

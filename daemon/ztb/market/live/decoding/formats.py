@@ -1,4 +1,4 @@
-"""What a format of messages is, and how messages are decoded by it.
+"""Formats of messages, and decoding by them.
 
 A decoder takes a frame's text. It gives trades, a touch or a book's changes; SNAPSHOT where ccxt has to make a book
 anew; None where the frame is nothing of its kind, and ccxt's. Where one of its kind is not as it should be it raises
@@ -40,7 +40,7 @@ class BookUpdate(Struct, gc=False):
 
 
 class Fit(Enum):
-    """Whether a change is the next of a book, is in it already, or comes after one that is missing."""
+    """The place of a change in a book: the next, in it already, or after one that is missing."""
 
     NEXT = "next"
     OLD = "old"
@@ -59,7 +59,7 @@ Told: TypeAlias = list[Trade] | Touch | BookUpdate | Snapshot | None
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a venue sends one kind of message, about markets that it names as ccxt's market table does under `named`.
+    """A venue's way to send one kind of message, about markets that it names as ccxt's market table does under `named`.
 
     `frame` is the message, whole, and `told` what it says of a market, None if it is of another. `ours` tells of its
     beginning, `head`, whether it should have been one. `fits` tells from a book's nonce whether a change is the next;

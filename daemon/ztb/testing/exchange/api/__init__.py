@@ -1,1 +1,1 @@
-"""What the exchange speaks: Binance spot over REST and websockets, in its words."""
+"""The exchange's language: Binance spot over REST and websockets, in its words."""

@@ -17,7 +17,7 @@ _UNSUBSCRIBE = "userDataStream.unsubscribe"
 
 
 class SessionHost(Protocol):
-    """What carries a request out."""
+    """The receiver that carries a request out."""
 
     @property
     def state(self) -> State: ...

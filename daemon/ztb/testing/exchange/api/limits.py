@@ -30,7 +30,7 @@ class Limits:
                 self._count(name, number * _SECONDS[interval], limit, amount, now_ms)
 
     def headers(self) -> dict[str, str]:
-        """What answers say about the running intervals."""
+        """The headers in which answers tell the running intervals."""
         weight = self.used.get(("REQUEST_WEIGHT", 60), (0, 0))[1]
         short, day = (self.used.get(("ORDERS", s), (0, 0))[1] for s in (10, 86_400))
         orders = {"X-MBX-ORDER-COUNT-10S": str(short), "X-MBX-ORDER-COUNT-1D": str(day)} if day else {}

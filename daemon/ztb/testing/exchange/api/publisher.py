@@ -1,4 +1,4 @@
-"""What is published when: trades and own orders at once, books each 100 ms, bars and tickers each second."""
+"""The schedule of publication: trades and own orders at once, books each 100 ms, bars and tickers each second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which request does what, what it weighs, and whether it must be signed."""
+"""Routes of requests: what each does, what it weighs, and whether it must be signed."""
 
 from __future__ import annotations
 

@@ -216,7 +216,7 @@ def order(found: ExchangeOrder) -> Json:
 
 
 def order_identity(found: ExchangeOrder) -> Json:
-    """What every answer about an order says."""
+    """The fields of every answer about an order."""
     request = found.request
     return {
         "symbol": request.symbol,
