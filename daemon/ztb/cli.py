@@ -107,7 +107,16 @@ def replay(
     flags = given(strategy__name=strategy, online__learner=learner)
     flags |= instrument_flags(symbol, venue, tick_size, lot_size)
     options = ReplayOptions(
-        tuple(data or ()), config, flags, seed, out, from_generation, pretrain, start, end, as_json
+        paths=tuple(data or ()),
+        config_path=config,
+        flags=flags,
+        seed=seed,
+        out=out,
+        from_generation=from_generation,
+        pretrain=pretrain,
+        start=start,
+        end=end,
+        as_json=as_json,
     )
     return run_replay(options)
 
@@ -159,9 +168,21 @@ def train(
 
     flags = given(strategy__name=strategy) | instrument_flags(symbol, venue, tick_size, lot_size)
     options = TrainOptions(
-        tuple(data or ()), config, flags, seed, out, resume, validation, updates, patience, device,
-        tensorboard, start, end, as_json,
-    )  # fmt: skip
+        paths=tuple(data or ()),
+        config_path=config,
+        flags=flags,
+        seed=seed,
+        out=out,
+        resume=resume,
+        validation=validation,
+        updates=updates,
+        patience=patience,
+        device=device,
+        tensorboard=tensorboard,
+        start=start,
+        end=end,
+        as_json=as_json,
+    )
     return run_training(options)
 
 
@@ -221,7 +242,14 @@ def exchange(
     """A local exchange to try and test against: Binance spot's protocol, nothing real."""
     from ztb.commands.exchange import ExchangeOptions, run_exchange
 
-    options = ExchangeOptions(port, seed, tuple(balance or ()), tuple(data or ()), speed, as_json)
+    options = ExchangeOptions(
+        port=port,
+        seed=seed,
+        balances=tuple(balance or ()),
+        data=tuple(data or ()),
+        speed=speed,
+        as_json=as_json,
+    )
     return run_exchange(options)
 
 

@@ -26,7 +26,8 @@ from trading.markets import HOUR_NS, PERPETUAL, SPOT, START_NS, bars, quoted
 from ztb.config import Config, load_config, schema
 from ztb.errors import ConfigError, ResourceError
 from ztb.execution.paper import PaperExchange
-from ztb.execution.risk_gate import OrderFacts, Permission, Proposal, RiskGate
+from ztb.execution.permission import Permission
+from ztb.execution.risk_gate import OrderFacts, Proposal, RiskGate
 from ztb.learning.alarms import Alarms, Expectation
 from ztb.learning.allocation import Allocator, GrowthEvidence
 from ztb.learning.online import OnlineLearner, Transition
@@ -43,6 +44,7 @@ from ztb.ledger.records import (
 )
 from ztb.ledger.run_directory import RunDirectory
 from ztb.market.instrument import Instrument
+from ztb.market.live.source import LiveSource
 from ztb.runtime.build.assembly import assemble
 from ztb.runtime.build.context import configured_instrument
 from ztb.runtime.build.pretraining import training_settings
@@ -212,8 +214,8 @@ def judged(config: Config, _folder: Path) -> Any:
 
 
 async def _recorder(config: Config, folder: Path) -> Any:
-    async def source(*_: Any) -> Any:
-        return SimpleNamespace(instrument=SPOT, keep=None)
+    async def source(settings: Any, **_: Any) -> Any:
+        return LiveSource(instrument=SPOT, settings=settings, intake=None, rest=None, clock=None, feeds=())
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(live, "open_live_source", source)

@@ -40,12 +40,12 @@ def arm(
         raise UsageError(f"that was not {wanted!r}: nothing is armed")
     expires_ns = SystemClock().now_ns() + int(minutes * 60e9)
     arming = Arming(
-        account,
-        limit_quote,
-        config_hash(settings),
-        code_version(),
-        _serving(run / "journal.sqlite"),
-        expires_ns,
+        account=account,
+        limit_quote=limit_quote,
+        config_hash=config_hash(settings),
+        code_version=code_version(),
+        weights_sha256=_serving(run / "journal.sqlite"),
+        expires_ns=expires_ns,
     )
     write_arming(run, arming)
     said = f"{run}: armed for {limit_quote:g}; start it within {minutes:g} minutes"

@@ -68,7 +68,17 @@ def run(
     flags = given(strategy__name=strategy, online__learner=learner, market__sandbox=sandbox)
     flags |= instrument_flags(symbol, venue, tick_size, lot_size)
     options = RunOptions(
-        mode, tuple(data or ()), config, flags, seed, out, instance, speed, from_generation, pretrain, as_json
+        mode=mode,
+        paths=tuple(data or ()),
+        config_path=config,
+        flags=flags,
+        seed=seed,
+        out=out,
+        instance=instance,
+        speed=speed,
+        from_generation=from_generation,
+        pretrain=pretrain,
+        as_json=as_json,
     )
     return run_daemon(options)
 
@@ -141,7 +151,9 @@ def arm(
     from ztb.commands.arm import arm as allow
 
     flags = given(strategy__name=strategy, online__learner=learner, market__sandbox=sandbox)
-    return allow(run_directory, config, flags, limit, minutes, as_json)
+    return allow(
+        run=run_directory, config=config, flags=flags, limit_quote=limit, minutes=minutes, as_json=as_json
+    )
 
 
 @daemon_app.command()

@@ -25,9 +25,13 @@ data_app = typer.Typer(no_args_is_help=True, help="Look at, convert, verify and 
 
 @data_app.command()
 def info(
-    paths: Paths = None, symbol: Symbol = None, venue: Venue = None, tick_size: TickSize = None,
-    lot_size: LotSize = None, as_json: Json = False,
-) -> int:  # fmt: skip
+    paths: Paths = None,
+    symbol: Symbol = None,
+    venue: Venue = None,
+    tick_size: TickSize = None,
+    lot_size: LotSize = None,
+    as_json: Json = False,
+) -> int:
     """Describe the data: layout, symbol, span, rows, gaps, increments."""
     from ztb.commands.data import info as describe
 
@@ -38,9 +42,12 @@ def info(
 def import_(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="files or folders")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="the recording to write")],
-    symbol: Symbol = None, venue: Venue = None, tick_size: TickSize = None, lot_size: LotSize = None,
+    symbol: Symbol = None,
+    venue: Venue = None,
+    tick_size: TickSize = None,
+    lot_size: LotSize = None,
     as_json: Json = False,
-) -> int:  # fmt: skip
+) -> int:
     """Convert data of any known layout into one recording, quick to read again."""
     from ztb.commands.data import import_ as convert
 
@@ -73,14 +80,28 @@ def download(
 
     flags = given(market__venue=venue, market__symbol=symbol, market__timeframe=timeframe)
     moments = parse_span_of(start, end)
-    return fetch(DownloadOptions(config, flags, what, moments[0] or 0, moments[1], out, as_json))
+    return fetch(
+        DownloadOptions(
+            config_path=config,
+            flags=flags,
+            what=what,
+            start_ns=moments[0] or 0,
+            end_ns=moments[1],
+            out=out,
+            as_json=as_json,
+        )
+    )
 
 
 @data_app.command()
 def verify(
-    paths: Paths = None, symbol: Symbol = None, venue: Venue = None, tick_size: TickSize = None,
-    lot_size: LotSize = None, as_json: Json = False,
-) -> int:  # fmt: skip
+    paths: Paths = None,
+    symbol: Symbol = None,
+    venue: Venue = None,
+    tick_size: TickSize = None,
+    lot_size: LotSize = None,
+    as_json: Json = False,
+) -> int:
     """Read all of it and say what is wrong; exit code 3 if it cannot be traded on."""
     from ztb.commands.data import verify as examine
 

@@ -99,9 +99,12 @@ async def _on_history(
     options: RunOptions, config: Config, load: Callable[[], Config], directory: RunDirectory
 ) -> Daemon:
     request = ReplayRequest(
-        config, options.paths, options.seed, pretrain_ns=parse_span(options.pretrain),
+        config,
+        options.paths,
+        options.seed,
+        pretrain_ns=parse_span(options.pretrain),
         from_generation=options.from_generation,
-    )  # fmt: skip
+    )
     session = Replay.over(request, open_data(request), directory)
     speed = parse_speed(options.speed)
     source: Source = session.source if speed is None else PacedSource(session.source, speed)

@@ -56,9 +56,15 @@ def run_study_command(options: StudyOptions) -> int:
     if not options.as_json:
         say_if_it_compiles(lambda text: typer.echo(f"ztb: {text}", err=True))
     study = run_study(
-        spec, out=options.out, resume=options.resume, executor=executor, workers=options.workers,
-        cluster=options.cluster, keep=keep, listener=_lines if options.as_json else _say,
-    )  # fmt: skip
+        spec,
+        out=options.out,
+        resume=options.resume,
+        executor=executor,
+        workers=options.workers,
+        cluster=options.cluster,
+        keep=keep,
+        listener=_lines if options.as_json else _say,
+    )
     if options.as_json:
         typer.echo(json.dumps({**(study.summary or {}), "study": str(study.directory.path)}))
     else:

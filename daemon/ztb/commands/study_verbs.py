@@ -20,7 +20,7 @@ from ztb.commands.options import (
     Venue,
     given,
     instrument_flags,
-)  # fmt: skip
+)
 
 study_app = typer.Typer(
     no_args_is_help=True,
@@ -102,16 +102,34 @@ def run(
 
     flags = given(strategy__name=strategy) | instrument_flags(symbol, venue, tick_size, lot_size)
     asked = {
-        "folds": folds, "train": train, "test": test, "embargo": embargo, "trials": trials, "seeds": seeds,
-        "seed": seed, "prune": prune, "start": start, "end": end,
-    }  # fmt: skip
+        "folds": folds,
+        "train": train,
+        "test": test,
+        "embargo": embargo,
+        "trials": trials,
+        "seeds": seeds,
+        "seed": seed,
+        "prune": prune,
+        "start": start,
+        "end": end,
+    }
     return run_study_command(
         StudyOptions(
-            spec=spec, data=tuple(data or ()), config=config, flags=flags, space=space,
+            spec=spec,
+            data=tuple(data or ()),
+            config=config,
+            flags=flags,
+            space=space,
             asked={name: value for name, value in asked.items() if value is not None},
-            out=out, resume=resume, executor=executor, workers=workers, cluster=cluster, keep=keep, as_json=as_json,
+            out=out,
+            resume=resume,
+            executor=executor,
+            workers=workers,
+            cluster=cluster,
+            keep=keep,
+            as_json=as_json,
         )
-    )  # fmt: skip
+    )
 
 
 @study_app.command()

@@ -65,9 +65,13 @@ def _yardsticks(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
             )
         ]
     return [
-        ("  nothing learnt", _percent(summary["unlearnt_return"]), "the account without what came after generation 0"),
+        (
+            "  nothing learnt",
+            _percent(summary["unlearnt_return"]),
+            "the account without what came after generation 0",
+        ),
         ("  generation 0, full size", _percent(summary["frozen_return"]), "the whole account, never updated"),
-    ]  # fmt: skip
+    ]
 
 
 def _shares(experts: dict[str, dict[str, float | None]] | None) -> list[tuple[str, str, str]]:
@@ -75,9 +79,13 @@ def _shares(experts: dict[str, dict[str, float | None]] | None) -> list[tuple[st
     if not experts:
         return []
     rows = [
-        (f"  {name}", _share(found["weight"]), f"evidence {_evidence(found)}, at full size {_percent(found['return'])}")
+        (
+            f"  {name}",
+            _share(found["weight"]),
+            f"evidence {_evidence(found)}, at full size {_percent(found['return'])}",
+        )
         for name, found in experts.items()
-    ]  # fmt: skip
+    ]
     whole = sum(found["weight"] or 0.0 for found in experts.values())
     return [("capital at the end", _share(whole), "over all experts; the rest is flat"), *rows]
 
@@ -132,9 +140,13 @@ def _training_rows(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
         ("trained on", f"{trained['decisions']:,} decisions", f"to {_day(trained['last_ts'])}"),
         ("held out", f"{held_out['decisions']:,} decisions", f"to {_day(held_out['last_ts'])}"),
         ("updates", f"{summary['updates']:,}", f"{summary['steps']:,} steps; {early}"),
-        ("best on what was held out", f"update {summary['best_update']:,}", "mean reward a decision, basis points:"),
+        (
+            "best on what was held out",
+            f"update {summary['best_update']:,}",
+            "mean reward a decision, basis points:",
+        ),
         *((f"  {name}", f"{1e4 * validation[name]:+.3f}", remark) for name, remark in _YARDSTICKS.items()),
-    ]  # fmt: skip
+    ]
 
 
 _YARDSTICKS = {

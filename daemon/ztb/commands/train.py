@@ -89,11 +89,15 @@ def _request(options: TrainOptions) -> tuple[TrainRequest, RunDirectory]:
         request = load_request(directory)
         return (request if options.device is None else replace(request, device=options.device)), directory
     request = TrainRequest(
-        load_config(options.config_path, options.flags).config, options.paths, options.seed,
+        load_config(options.config_path, options.flags).config,
+        options.paths,
+        options.seed,
         *parse_span_of(options.start, options.end),
-        _validation_ns(options.validation), options.updates, options.patience,
+        _validation_ns(options.validation),
+        options.updates,
+        options.patience,
         options.device or "cpu",
-    )  # fmt: skip
+    )
     return request, create_run_directory(options.out, "train")
 
 

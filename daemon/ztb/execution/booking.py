@@ -16,7 +16,7 @@ from ztb.utils.kernel import kernel
 def _book(
     account: NDArray[np.void], side: int, price: float, quantity: float, fee: float, ts_ns: int
 ) -> None:
-    book_fill(account[0], side, price, quantity, fee, ts_ns)
+    book_fill(account=account[0], side=side, price=price, quantity=quantity, fee=fee, ts_ns=ts_ns)
 
 
 @kernel
@@ -28,7 +28,9 @@ def book(account: NDArray[np.void], instrument: Instrument, side: int, fill: Fil
     """Enter `fill` of an order of `side` into `account` (1,) ACCOUNT. Its fee must be known."""
     price = float(fill.price_ticks * instrument.tick_size)
     quantity = float(fill.lots * instrument.lot_size)
-    _book(account, side, price, quantity, float(fill.fee or 0), fill.ts_ns)
+    _book(
+        account=account, side=side, price=price, quantity=quantity, fee=float(fill.fee or 0), ts_ns=fill.ts_ns
+    )
     if fill.base_fee:
         account["position"] -= float(fill.base_fee)
         account["fees"] += float(fill.base_fee) * price

@@ -107,9 +107,13 @@ def resting_size(exchange: np.void, view: np.void, side: int, ticks: int) -> flo
     """Base currency others have resting on our `side` at price `ticks`: the queue that we join."""
     book = view["book"]
     if side > 0 and book["bids"] > 0:
-        return _book_size(exchange, book["bid_price"], book["bid_size"], book["bids"], ticks)
+        return _book_size(
+            exchange=exchange, prices=book["bid_price"], sizes=book["bid_size"], n=book["bids"], ticks=ticks
+        )
     if side < 0 and book["asks"] > 0:
-        return _book_size(exchange, book["ask_price"], book["ask_size"], book["asks"], ticks)
+        return _book_size(
+            exchange=exchange, prices=book["ask_price"], sizes=book["ask_size"], n=book["asks"], ticks=ticks
+        )
     touch = taker_ticks(exchange, -side, view["bid"] if side > 0 else view["ask"])
     if side * ticks > side * touch:
         return 0.0

@@ -23,6 +23,7 @@ from ztb.execution.orders import (
     Expired,
     Filled,
     Funded,
+    OpenOrder,
     OrderEvent,
     Rejected,
     SubmitUnknown,
@@ -102,6 +103,13 @@ class OrderProgress(msgspec.Struct, frozen=True):
     lots: int
     state: OrderState = OrderState.SUBMITTED
     filled_lots: int = 0
+
+
+def progress_of_open(order: OpenOrder) -> OrderProgress:
+    """An order that was left open, as far as it had come."""
+    filled = order.request.lots - order.remaining_lots
+    state = OrderState.PARTIALLY_FILLED if filled else OrderState.SUBMITTED
+    return OrderProgress(order.order_id, order.request.lots, state, filled)
 
 
 def progress_after(progress: OrderProgress, event: OrderEvent) -> OrderProgress:

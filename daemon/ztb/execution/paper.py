@@ -89,9 +89,17 @@ def _reason(code: int) -> str:
 
 
 def order_event(
-    kind: int, order_id: int, ts_ns: int, reason: int, lots: int, price_ticks: int, fill_id: int, maker: int,
-    cumulative_lots: int, amount: float,
-) -> OrderEvent:  # fmt: skip
+    kind: int,
+    order_id: int,
+    ts_ns: int,
+    reason: int,
+    lots: int,
+    price_ticks: int,
+    fill_id: int,
+    maker: int,
+    cumulative_lots: int,
+    amount: float,
+) -> OrderEvent:
     """The fact that a report stands for: see REPORT."""
     found = _KINDS[kind]
     match found:
@@ -117,7 +125,18 @@ def order_event(
 def _event(report: list[int], amount: float) -> OrderEvent:
     """The fact that one entry of the ring stands for: its integers in the order of REPORT, and its amount."""
     kind, order_id, _, ts_ns, _, _, reason, _, lots, price_ticks, fill_id, maker, done, *_ = report
-    return order_event(kind, order_id, ts_ns, reason, lots, price_ticks, fill_id, maker, done, amount)
+    return order_event(
+        kind=kind,
+        order_id=order_id,
+        ts_ns=ts_ns,
+        reason=reason,
+        lots=lots,
+        price_ticks=price_ticks,
+        fill_id=fill_id,
+        maker=maker,
+        cumulative_lots=done,
+        amount=amount,
+    )
 
 
 def _open_order(order: np.void) -> OpenOrder:
@@ -136,31 +155,65 @@ def _open_order(order: np.void) -> OpenOrder:
 
 @kernel
 def _advance(
-    ticks: Ticks, i0: int, i1: int,
-    exchange: np.ndarray, orders: np.ndarray, events: np.ndarray, view: np.ndarray, account: np.ndarray,
-) -> int:  # fmt: skip
-    return advance(ticks, i0, i1, exchange[0], orders, events, view[0], account[0])
+    ticks: Ticks,
+    i0: int,
+    i1: int,
+    exchange: np.ndarray,
+    orders: np.ndarray,
+    events: np.ndarray,
+    view: np.ndarray,
+    account: np.ndarray,
+) -> int:
+    return advance(
+        ticks=ticks,
+        i0=i0,
+        i1=i1,
+        exchange=exchange[0],
+        orders=orders,
+        events=events,
+        view=view[0],
+        account=account[0],
+    )
 
 
 @kernel
 def _submit(
-    exchange: np.ndarray, orders: np.ndarray, events: np.ndarray,
-    order_id: int, side: int, lots: int, order_type: int, price_ticks: int,
-    time_in_force: int, post_only: int, reduce_only: int, now_ns: int,
-) -> bool:  # fmt: skip
+    exchange: np.ndarray,
+    orders: np.ndarray,
+    events: np.ndarray,
+    order_id: int,
+    side: int,
+    lots: int,
+    order_type: int,
+    price_ticks: int,
+    time_in_force: int,
+    post_only: int,
+    reduce_only: int,
+    now_ns: int,
+) -> bool:
     """Send an order; True if it was sent: not if an open one has its id."""
     if slot_of(exchange[0], orders, order_id) >= 0:
         return False
     submit_order(
-        exchange[0], orders, events, order_id, side, lots, order_type, price_ticks,
-        time_in_force, post_only, reduce_only, now_ns,
-    )  # fmt: skip
+        exchange=exchange[0],
+        orders=orders,
+        events=events,
+        order_id=order_id,
+        side=side,
+        lots=lots,
+        order_type=order_type,
+        price_ticks=price_ticks,
+        time_in_force=time_in_force,
+        post_only=post_only,
+        reduce_only=reduce_only,
+        now_ns=now_ns,
+    )
     return True
 
 
 @kernel
 def _cancel(exchange: np.ndarray, orders: np.ndarray, events: np.ndarray, order_id: int, now_ns: int) -> None:
-    cancel_order(exchange[0], orders, events, order_id, now_ns)
+    cancel_order(exchange=exchange[0], orders=orders, events=events, order_id=order_id, now_ns=now_ns)
 
 
 class PaperExchange:
@@ -189,9 +242,13 @@ class PaperExchange:
         self._market = self.exchange, self.orders, self.reports, self.view, self.account
 
     def move(
-        self, exchange: NDArray[np.void], orders: NDArray[np.void], reports: NDArray[np.void], view: NDArray[np.void],
+        self,
+        exchange: NDArray[np.void],
+        orders: NDArray[np.void],
+        reports: NDArray[np.void],
+        view: NDArray[np.void],
         account: NDArray[np.void],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Keep everything that changes in these arrays from now on."""
         for there, here in zip((exchange, orders, reports, view, account), self._market, strict=True):
             there[:] = here
@@ -212,16 +269,27 @@ class PaperExchange:
     def submit(self, order: OrderRequest, now_ns: int) -> None:
         """Send `order`, decided on at `now_ns`. InvariantError if an open order has its id."""
         sent = _submit(
-            self.exchange, self.orders, self.reports,
-            order.order_id, order.side, order.lots, int(order.order_type), order.price_ticks,
-            int(order.time_in_force), int(order.post_only), int(order.reduce_only), now_ns,
-        )  # fmt: skip
+            exchange=self.exchange,
+            orders=self.orders,
+            events=self.reports,
+            order_id=order.order_id,
+            side=order.side,
+            lots=order.lots,
+            order_type=int(order.order_type),
+            price_ticks=order.price_ticks,
+            time_in_force=int(order.time_in_force),
+            post_only=int(order.post_only),
+            reduce_only=int(order.reduce_only),
+            now_ns=now_ns,
+        )
         if not sent:
             raise InvariantError(f"order {order.order_id} was submitted twice")
 
     def cancel(self, order_id: int, now_ns: int) -> None:
         """Ask for the end of an order, decided on at `now_ns`; the answer is an event."""
-        _cancel(self.exchange, self.orders, self.reports, order_id, now_ns)
+        _cancel(
+            exchange=self.exchange, orders=self.orders, events=self.reports, order_id=order_id, now_ns=now_ns
+        )
 
     def advance(self, ticks: Ticks, i0: int, i1: int) -> int:
         """Run rows [i0, i1) of `ticks`; returns the row to run next: i1, or that after the first with events.

@@ -67,7 +67,15 @@ def report_order(
     nth = order["reports"]
     order["reports"] += 1
     due_ns = ts_ns + ack_delay(exchange, order["order_id"], nth)
-    index = report(exchange, events, kind, order["order_id"], nth, ts_ns, due_ns)
+    index = report(
+        exchange=exchange,
+        events=events,
+        kind=kind,
+        order_id=order["order_id"],
+        nth=nth,
+        ts_ns=ts_ns,
+        due_ns=due_ns,
+    )
     entry = events[index]
     entry["slot"] = slot
     entry["side"] = order["side"]
@@ -80,7 +88,14 @@ def report_order(
 def _learn_fill(exchange: np.void, orders: NDArray[np.void], account: np.void, entry: np.void) -> None:
     price = entry["price_ticks"] * exchange["tick_size"]
     quantity = entry["lots"] * exchange["lot_size"]
-    book_fill(account, entry["side"], price, quantity, entry["amount"], entry["ts_ns"])
+    book_fill(
+        account=account,
+        side=entry["side"],
+        price=price,
+        quantity=quantity,
+        fee=entry["amount"],
+        ts_ns=entry["ts_ns"],
+    )
     orders[entry["slot"]]["known_remaining"] -= entry["lots"]
 
 

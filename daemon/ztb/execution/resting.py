@@ -31,7 +31,16 @@ def _give(
     """Fill the order of `slot` from `quantity` (base currency) that meets it; returns what it got."""
     lots = min(reducible(exchange, orders[slot]), whole_lots(exchange, max(0.0, quantity)))
     if lots > 0 and has_room(exchange, orders, events):
-        fill(exchange, orders, events, slot, lots, orders[slot]["price_ticks"], 1, now_ns)
+        fill(
+            exchange=exchange,
+            orders=orders,
+            events=events,
+            slot=slot,
+            lots=lots,
+            price_ticks=orders[slot]["price_ticks"],
+            maker=1,
+            now_ns=now_ns,
+        )
         given: float = lots * exchange["lot_size"]
         return given
     return 0.0
@@ -51,9 +60,15 @@ def _queue_trade(order: np.void, ticks: int, size: float) -> float:
 
 @kernel
 def meet_trade(
-    exchange: np.void, orders: np.ndarray, events: np.ndarray,
-    side: int, ticks: int, size: float, taker: int, now_ns: int,
-) -> None:  # fmt: skip
+    exchange: np.void,
+    orders: np.ndarray,
+    events: np.ndarray,
+    side: int,
+    ticks: int,
+    size: float,
+    taker: int,
+    now_ns: int,
+) -> None:
     """A trade of `size` at `ticks` meets our resting orders of `side`, best first.
 
     At our very price it concerns us only if its taker is known to have taken our side of the book.
@@ -68,7 +83,14 @@ def meet_trade(
         following = next_resting(exchange, orders, side, slot)
         if beyond > 0 or taker == -side:
             left = _queue_trade(order, ticks, size)
-            taken += _give(exchange, orders, events, slot, left - taken, now_ns)
+            taken += _give(
+                exchange=exchange,
+                orders=orders,
+                events=events,
+                slot=slot,
+                quantity=left - taken,
+                now_ns=now_ns,
+            )
         slot = following
 
 
@@ -80,7 +102,9 @@ def meet_step(
     slot = next_resting(exchange, orders, side, -1)
     while slot >= 0 and side * (orders[slot]["price_ticks"] - ticks) > 0:
         following = next_resting(exchange, orders, side, slot)
-        size -= _give(exchange, orders, events, slot, size, now_ns)
+        size -= _give(
+            exchange=exchange, orders=orders, events=events, slot=slot, quantity=size, now_ns=now_ns
+        )
         slot = following
 
 
@@ -107,7 +131,14 @@ def _meet_crossed(
         quoted = _within(exchange, view, side, orders[slot]["price_ticks"])
         if quoted == 0.0:
             break
-        got = _give(exchange, orders, events, slot, quoted - consumed(exchange, side, now_ns), now_ns)
+        got = _give(
+            exchange=exchange,
+            orders=orders,
+            events=events,
+            slot=slot,
+            quantity=quoted - consumed(exchange, side, now_ns),
+            now_ns=now_ns,
+        )
         consume(exchange, side, got, now_ns)
         slot = following
 
@@ -138,9 +169,9 @@ def meet_quotes(
             if orders[slot]["status"] == RESTING:
                 _requeue(exchange, view, orders[slot])
     if exchange["buy_ticks"] >= taker_ticks(exchange, 1, view["ask"]):
-        _meet_crossed(exchange, orders, events, view, 1, now_ns)
+        _meet_crossed(exchange=exchange, orders=orders, events=events, view=view, side=1, now_ns=now_ns)
     if exchange["sell_ticks"] <= taker_ticks(exchange, -1, view["bid"]):
-        _meet_crossed(exchange, orders, events, view, -1, now_ns)
+        _meet_crossed(exchange=exchange, orders=orders, events=events, view=view, side=-1, now_ns=now_ns)
 
 
 @kernel
@@ -156,9 +187,27 @@ def meet_row_trade(
     """A TRADE row: it can concern our buys at or above its price and our sells at or below."""
     ticks = nearest_ticks(exchange, price)
     if ticks <= exchange["buy_ticks"]:
-        meet_trade(exchange, orders, events, 1, ticks, size, taker, now_ns)
+        meet_trade(
+            exchange=exchange,
+            orders=orders,
+            events=events,
+            side=1,
+            ticks=ticks,
+            size=size,
+            taker=taker,
+            now_ns=now_ns,
+        )
     if ticks >= exchange["sell_ticks"]:
-        meet_trade(exchange, orders, events, -1, ticks, size, taker, now_ns)
+        meet_trade(
+            exchange=exchange,
+            orders=orders,
+            events=events,
+            side=-1,
+            ticks=ticks,
+            size=size,
+            taker=taker,
+            now_ns=now_ns,
+        )
 
 
 @kernel
@@ -168,6 +217,10 @@ def meet_row_step(
     """A step of a bar's path: it fills our buys above its price and our sells below."""
     ticks = nearest_ticks(exchange, price)
     if ticks < exchange["buy_ticks"]:
-        meet_step(exchange, orders, events, 1, ticks, size, now_ns)
+        meet_step(
+            exchange=exchange, orders=orders, events=events, side=1, ticks=ticks, size=size, now_ns=now_ns
+        )
     if ticks > exchange["sell_ticks"]:
-        meet_step(exchange, orders, events, -1, ticks, size, now_ns)
+        meet_step(
+            exchange=exchange, orders=orders, events=events, side=-1, ticks=ticks, size=size, now_ns=now_ns
+        )

@@ -7,12 +7,12 @@ from those on the order itself (size, notional, price, stale data, rate).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ztb.execution.permission import Permission
 from ztb.execution.risk import (
     DAY_NS,
     FLAT_SHARE,
@@ -252,96 +252,6 @@ def _record(gate: NDArray[np.void], recent_ns: NDArray[np.int64], side: int, now
     record_order(gate[0], recent_ns, side, now_ns)
 
 
-class _Holds(dict[str, str]):
-    """Reasons by name, each with more in words; whoever obeys is told how many there are."""
-
-    def __init__(self, permission: Permission) -> None:
-        super().__init__()
-        self._permission = permission
-
-    def __setitem__(self, name: str, words: str) -> None:
-        super().__setitem__(name, words)
-        self._permission.tell()
-
-    def pop(self, name: str, *otherwise: Any) -> Any:
-        """See `dict.pop`."""
-        found = super().pop(name, *otherwise)
-        self._permission.tell()
-        return found
-
-    def put(self, holds: Mapping[str, str]) -> None:
-        """Hold for these reasons and no others."""
-        super().clear()
-        super().update(holds)
-        self._permission.tell()
-
-
-class Permission:
-    """The latitude that others give an account: an operator, or who watches venue and market. Accounts that are to be
-    compared share one.
-
-    `halted`: nothing; `reduce_only`: only what brings the position towards zero; `flattening`: the position is closed.
-    `holds`: why no new risk is taken just now, such as a stale stream; whoever put a reason in takes it out again.
-    """
-
-    def __init__(self, flattening: bool = False) -> None:
-        self._obeying: list[RiskMemory] = []
-        self._halted = self._reduce_only = False
-        self._flattening = flattening
-        self._holds = _Holds(self)
-
-    def obeyed_by(self, memory: RiskMemory) -> None:
-        """Tell `memory` too, from now on."""
-        self._obeying.append(memory)
-        self.tell()
-
-    def no_longer_obeyed_by(self, memory: RiskMemory) -> None:
-        """`memory` has another one."""
-        self._obeying.remove(memory)
-
-    def tell(self) -> None:
-        """Let whoever obeys know what is so."""
-        for memory in self._obeying:
-            row = memory.row
-            row["halted"], row["reduce_only"] = self._halted, self._reduce_only
-            row["flattening"], row["held"] = self._flattening, len(self._holds)
-
-    @property
-    def holds(self) -> dict[str, str]:
-        return self._holds
-
-    @holds.setter
-    def holds(self, holds: Mapping[str, str]) -> None:
-        self._holds.put(holds)
-
-    @property
-    def halted(self) -> bool:
-        return self._halted
-
-    @halted.setter
-    def halted(self, halted: bool) -> None:
-        self._halted = halted
-        self.tell()
-
-    @property
-    def reduce_only(self) -> bool:
-        return self._reduce_only
-
-    @reduce_only.setter
-    def reduce_only(self, reduce_only: bool) -> None:
-        self._reduce_only = reduce_only
-        self.tell()
-
-    @property
-    def flattening(self) -> bool:
-        return self._flattening
-
-    @flattening.setter
-    def flattening(self, flattening: bool) -> None:
-        self._flattening = flattening
-        self.tell()
-
-
 class LossLimit(NamedTuple):
     """The rung an account has reached on a limit on losses, and since when (event time)."""
 
@@ -444,9 +354,13 @@ class RiskGate:
     def limits(self, limits: RiskLimits) -> None:
         self._limits = limits
         for name in (
-            "max_order_fraction", "max_order_notional_quote", "max_exposure", "max_daily_loss_fraction",
-            "max_drawdown_fraction", "price_band_fraction",
-        ):  # fmt: skip
+            "max_order_fraction",
+            "max_order_notional_quote",
+            "max_exposure",
+            "max_daily_loss_fraction",
+            "max_drawdown_fraction",
+            "price_band_fraction",
+        ):
             self.row[name] = getattr(limits, name)
         self.row["max_data_age_ns"] = min(limits.max_data_age_ms * 1_000_000, _FOREVER)
         for name in ("max_orders_per_minute", "max_orders_per_day", "max_repeated_side"):

@@ -41,20 +41,40 @@ def _answer(
     exchange: np.void, events: np.ndarray, kind: int, order_id: int, reason: int, now_ns: int
 ) -> None:
     """Answer at once what needs no venue to be known."""
-    entry = events[report(exchange, events, kind, order_id, 0, now_ns, now_ns)]
+    entry = events[
+        report(
+            exchange=exchange, events=events, kind=kind, order_id=order_id, nth=0, ts_ns=now_ns, due_ns=now_ns
+        )
+    ]
     entry["reason"] = reason
 
 
 @kernel
 def submit_order(
-    exchange: np.void, orders: np.ndarray, events: np.ndarray,
-    order_id: int, side: int, lots: int, order_type: int, price_ticks: int,
-    time_in_force: int, post_only: int, reduce_only: int, now_ns: int,
-) -> None:  # fmt: skip
+    exchange: np.void,
+    orders: np.ndarray,
+    events: np.ndarray,
+    order_id: int,
+    side: int,
+    lots: int,
+    order_type: int,
+    price_ticks: int,
+    time_in_force: int,
+    post_only: int,
+    reduce_only: int,
+    now_ns: int,
+) -> None:
     """Send an order on what was known at `now_ns`; it arrives after the feed's and the submit latency."""
     slot = free_slot(exchange, orders)
     if slot < 0:
-        _answer(exchange, events, REJECTED, order_id, TOO_MANY_ORDERS, now_ns)
+        _answer(
+            exchange=exchange,
+            events=events,
+            kind=REJECTED,
+            order_id=order_id,
+            reason=TOO_MANY_ORDERS,
+            now_ns=now_ns,
+        )
         return
     order = orders[slot]
     order["order_id"] = order_id
@@ -89,7 +109,14 @@ def cancel_order(
     """Ask for the end of an order; a second request while one is under way changes nothing."""
     slot = slot_of(exchange, orders, order_id)
     if slot < 0:
-        _answer(exchange, events, CANCEL_REJECTED, order_id, UNKNOWN_ORDER, now_ns)
+        _answer(
+            exchange=exchange,
+            events=events,
+            kind=CANCEL_REJECTED,
+            order_id=order_id,
+            reason=UNKNOWN_ORDER,
+            now_ns=now_ns,
+        )
     elif orders[slot]["cancel_ns"] == NEVER:
         orders[slot]["cancel_ns"] = now_ns + cancel_delay(exchange, order_id)
         orders[slot]["cancel_sequence"] = exchange["sent"]
@@ -106,9 +133,13 @@ def _cancel_arrives(
     order["cancel_ns"] = NEVER
     if order["status"] == RESTING:
         finish(exchange, orders, slot)
-        report_order(exchange, orders, events, slot, CANCELLED, now_ns)
+        report_order(exchange=exchange, orders=orders, events=events, slot=slot, kind=CANCELLED, ts_ns=now_ns)
         return
-    entry = events[report_order(exchange, orders, events, slot, CANCEL_REJECTED, now_ns)]
+    entry = events[
+        report_order(
+            exchange=exchange, orders=orders, events=events, slot=slot, kind=CANCEL_REJECTED, ts_ns=now_ns
+        )
+    ]
     entry["reason"] = ALREADY_DONE if order["status"] == DONE else UNKNOWN_ORDER
     entry["last"] = 0
     free_if_over(exchange, orders, slot)
@@ -122,7 +153,17 @@ def _fund(exchange: np.void, events: np.ndarray, view: np.void, now_ns: int) -> 
     amount = -position * view["mid"] * exchange["funding_rate"]
     if amount != 0.0:
         exchange["cash"] += amount
-        entry = events[report(exchange, events, FUNDED, 0, now_ns // FUNDING_PERIOD_NS, now_ns, now_ns)]
+        entry = events[
+            report(
+                exchange=exchange,
+                events=events,
+                kind=FUNDED,
+                order_id=0,
+                nth=now_ns // FUNDING_PERIOD_NS,
+                ts_ns=now_ns,
+                due_ns=now_ns,
+            )
+        ]
         entry["amount"] = amount
 
 
@@ -165,18 +206,20 @@ def _see_bar(exchange: np.void, orders: np.ndarray, events: np.ndarray, view: np
         earliest = view["ts_ns"] + (1 if step == 0 else 0)
         ts_ns = min(max(start + step * tick["span_ns"] // (BAR_STEPS - 1), earliest), tick["ts_ns"])
         price = _path_price(tick, step)
-        _act(exchange, orders, events, view, ts_ns)
+        _act(exchange=exchange, orders=orders, events=events, view=view, before_ns=ts_ns)
         if step == BAR_STEPS - 1:
             see_volume(view, tick["size"])
         see_price(view, ts_ns, price, 0)
         if exchange["resting"] > 0:
-            meet_row_step(exchange, orders, events, price, size, ts_ns)
+            meet_row_step(
+                exchange=exchange, orders=orders, events=events, price=price, size=size, now_ns=ts_ns
+            )
 
 
 @kernel
 def _see_row(exchange: np.void, orders: np.ndarray, events: np.ndarray, view: np.void, tick: np.void) -> None:
     if exchange["action_ns"] < tick["ts_ns"]:
-        _act(exchange, orders, events, view, tick["ts_ns"])
+        _act(exchange=exchange, orders=orders, events=events, view=view, before_ns=tick["ts_ns"])
     apply_tick(view, tick)
     kind = tick["kind"]
     if kind == TRADE:
@@ -184,16 +227,30 @@ def _see_row(exchange: np.void, orders: np.ndarray, events: np.ndarray, view: np
     if exchange["resting"] == 0:
         return
     if kind == TRADE:
-        meet_row_trade(exchange, orders, events, tick["price"], tick["size"], tick["side"], tick["ts_ns"])
+        meet_row_trade(
+            exchange=exchange,
+            orders=orders,
+            events=events,
+            price=tick["price"],
+            size=tick["size"],
+            taker=tick["side"],
+            now_ns=tick["ts_ns"],
+        )
     elif view["quoted"] != 0 and (kind == QUOTE or (kind == DEPTH and tick["flags"] & LAST)):
-        meet_quotes(exchange, orders, events, view, tick["ts_ns"])
+        meet_quotes(exchange=exchange, orders=orders, events=events, view=view, now_ns=tick["ts_ns"])
 
 
 @kernel
 def advance(
-    ticks: np.ndarray, i0: int, i1: int,
-    exchange: np.void, orders: np.ndarray, events: np.ndarray, view: np.void, account: np.void,
-) -> int:  # fmt: skip
+    ticks: np.ndarray,
+    i0: int,
+    i1: int,
+    exchange: np.void,
+    orders: np.ndarray,
+    events: np.ndarray,
+    view: np.void,
+    account: np.void,
+) -> int:
     """Run rows [i0, i1); returns the row to run next: i1, or that after the first with reports."""
     for i in range(i0, i1):
         tick = ticks[i]
@@ -202,6 +259,6 @@ def advance(
         else:
             _see_row(exchange, orders, events, view, tick)
         if exchange["report_ns"] <= tick["ts_ns"]:
-            deliver(exchange, orders, events, account, tick["ts_ns"])
+            deliver(exchange=exchange, orders=orders, events=events, account=account, ts_ns=tick["ts_ns"])
             return i + 1
     return i1

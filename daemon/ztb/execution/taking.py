@@ -41,9 +41,15 @@ _GTC, _IOC, _FOK = 0, 1, 2
 
 @kernel
 def fill(
-    exchange: np.void, orders: np.ndarray, events: np.ndarray,
-    slot: int, lots: int, price_ticks: int, maker: int, now_ns: int,
-) -> None:  # fmt: skip
+    exchange: np.void,
+    orders: np.ndarray,
+    events: np.ndarray,
+    slot: int,
+    lots: int,
+    price_ticks: int,
+    maker: int,
+    now_ns: int,
+) -> None:
     """One execution at the venue: its books change at once, ours when the report is delivered."""
     order = orders[slot]
     notional = (price_ticks * exchange["tick_size"]) * (lots * exchange["lot_size"])
@@ -55,7 +61,9 @@ def fill(
     exchange["fills"] += 1
     if order["remaining"] == 0:
         finish(exchange, orders, slot)
-    entry = events[report_order(exchange, orders, events, slot, FILLED, now_ns)]
+    entry = events[
+        report_order(exchange=exchange, orders=orders, events=events, slot=slot, kind=FILLED, ts_ns=now_ns)
+    ]
     entry["lots"] = lots
     entry["price_ticks"] = price_ticks
     entry["fill_id"] = exchange["fills"]
@@ -67,7 +75,7 @@ def fill(
 @kernel
 def expire(exchange: np.void, orders: np.ndarray, events: np.ndarray, slot: int, now_ns: int) -> None:
     finish(exchange, orders, slot)
-    report_order(exchange, orders, events, slot, EXPIRED, now_ns)
+    report_order(exchange=exchange, orders=orders, events=events, slot=slot, kind=EXPIRED, ts_ns=now_ns)
 
 
 @kernel
@@ -75,7 +83,9 @@ def reject(
     exchange: np.void, orders: np.ndarray, events: np.ndarray, slot: int, reason: int, now_ns: int
 ) -> None:
     finish(exchange, orders, slot)
-    entry = events[report_order(exchange, orders, events, slot, REJECTED, now_ns)]
+    entry = events[
+        report_order(exchange=exchange, orders=orders, events=events, slot=slot, kind=REJECTED, ts_ns=now_ns)
+    ]
     entry["reason"] = reason
 
 
@@ -89,9 +99,14 @@ def reducible(exchange: np.void, order: np.void) -> int:
 
 @kernel
 def walk(
-    exchange: np.void, orders: np.ndarray, events: np.ndarray, view: np.void,
-    slot: int, now_ns: int, commit: int,
-) -> tuple[int, float]:  # fmt: skip
+    exchange: np.void,
+    orders: np.ndarray,
+    events: np.ndarray,
+    view: np.void,
+    slot: int,
+    now_ns: int,
+    commit: int,
+) -> tuple[int, float]:
     """Take level by level up to the order's limit: (lots, their cost in quote). Trades if `commit` is 1."""
     order = orders[slot]
     side = order["side"]
@@ -109,7 +124,16 @@ def walk(
         if lots > 0 and commit == 1 and not has_room(exchange, orders, events):
             break
         if lots > 0 and commit == 1:
-            fill(exchange, orders, events, slot, lots, ticks, 0, now_ns)
+            fill(
+                exchange=exchange,
+                orders=orders,
+                events=events,
+                slot=slot,
+                lots=lots,
+                price_ticks=ticks,
+                maker=0,
+                now_ns=now_ns,
+            )
         taken += lots
         cost += (ticks * exchange["tick_size"]) * (lots * exchange["lot_size"])
     return taken, cost
@@ -191,7 +215,9 @@ def _trade_or_rest(
     exchange: np.void, orders: np.ndarray, events: np.ndarray, view: np.void, slot: int, now_ns: int
 ) -> None:
     order = orders[slot]
-    lots, _ = walk(exchange, orders, events, view, slot, now_ns, 1)
+    lots, _ = walk(
+        exchange=exchange, orders=orders, events=events, view=view, slot=slot, now_ns=now_ns, commit=1
+    )
     consume(exchange, order["side"], lots * exchange["lot_size"], now_ns)
     if order["remaining"] == 0:
         return
@@ -216,14 +242,16 @@ def arrive(
         reason = _misplaced(exchange, view, order)
     lots, cost = 0, 0.0
     if reason == NONE:
-        lots, cost = walk(exchange, orders, events, view, slot, now_ns, 0)
+        lots, cost = walk(
+            exchange=exchange, orders=orders, events=events, view=view, slot=slot, now_ns=now_ns, commit=0
+        )
         if _unaffordable(exchange, orders, order, lots, cost):
             reason = INSUFFICIENT_BALANCE
     if reason != NONE:
         reject(exchange, orders, events, slot, reason, now_ns)
         return
     if not ack_is_lost(exchange, order["order_id"]):
-        report_order(exchange, orders, events, slot, ACCEPTED, now_ns)
+        report_order(exchange=exchange, orders=orders, events=events, slot=slot, kind=ACCEPTED, ts_ns=now_ns)
     if order["time_in_force"] == _FOK and lots < order["remaining"]:
         expire(exchange, orders, events, slot, now_ns)
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, replace
 
 from ztb.learning.gate.candidate import Candidate, Verdict
@@ -12,7 +11,6 @@ from ztb.learning.online import Restart
 from ztb.learning.recent import RecentRollouts
 from ztb.learning.settings import GateRules
 from ztb.trading.policy.weights import NetworkShape
-from ztb.trading.recording import Recording
 
 _SEED_OFFSET = 0x67617465  # the gate's random numbers are not those of the rollouts
 
@@ -39,8 +37,7 @@ class CandidateEvaluation:
     ) -> None:
         self._config = config
         self._recent = recent
-        self._pieces: deque[Recording] = deque()
-        recent.on_piece = self._pieces.append
+        self._pieces = recent.subscribe()
         given = recent.config
         terms = ShadowTerms(
             shape=shape,

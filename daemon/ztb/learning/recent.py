@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +62,7 @@ class RecentRollouts:
     ) -> None:
         self.config = config
         self.window = RecentWindow(config.instrument, config.period_ns, online.window_decisions)
-        self.on_piece: Callable[[Recording], None] = lambda _piece: None
+        self._subscribers: list[deque[Recording]] = []
         self._shape = shape
         self._online = online
         self.make = make
@@ -70,10 +70,16 @@ class RecentRollouts:
         self._generator = np.random.Generator(np.random.PCG64(seed))
 
     def advance(self) -> None:
-        """Roll out over the decisions since the last call too; they go to `on_piece`, led by the one before them."""
+        """Roll out over the decisions since the last call too; subscribers get them, led by the one before them."""
         piece = self.window.cut()
         if piece is not None:
-            self.on_piece(piece)
+            for pieces in self._subscribers:
+                pieces.append(piece)
+
+    def subscribe(self) -> deque[Recording]:
+        """A queue of the pieces that are cut from now on; whoever asked for it empties it."""
+        self._subscribers.append(deque())
+        return self._subscribers[-1]
 
     def collector(
         self, weights: Weights, account: AccountState

@@ -52,11 +52,20 @@ class Bookkeeper:
         self.expect(order)
         self.journal.append(
             OrderRow(
-                order.order_id, f"{self._client_prefix}{order.order_id}", decision, self.generation, ts_ns,
-                order.side, order.lots, order.order_type.name.lower(), order.price_ticks,
-                order.time_in_force.name, order.post_only, order.reduce_only,
+                order_id=order.order_id,
+                client_id=f"{self._client_prefix}{order.order_id}",
+                decision=decision,
+                generation=self.generation,
+                ts_ns=ts_ns,
+                side=order.side,
+                lots=order.lots,
+                order_type=order.order_type.name.lower(),
+                price_ticks=order.price_ticks,
+                time_in_force=order.time_in_force.name,
+                post_only=order.post_only,
+                reduce_only=order.reduce_only,
             )
-        )  # fmt: skip
+        )
 
     def expect(self, order: OrderRequest) -> None:
         """Reports on `order` are to come."""
@@ -65,7 +74,16 @@ class Bookkeeper:
     def refusal(self, order: Proposal, lots: int, reason: RefusalReason, decision: int, ts_ns: int) -> None:
         """The gate refused an order."""
         self.refusals += 1
-        self.journal.append(RefusalRow(decision, ts_ns, str(reason), order.side, lots, order.price))
+        self.journal.append(
+            RefusalRow(
+                decision=decision,
+                ts_ns=ts_ns,
+                reason=str(reason),
+                side=order.side,
+                lots=lots,
+                price=order.price,
+            )
+        )
 
     def event(self, event: OrderEvent, side: int) -> None:
         """The venue reported; fills are booked exactly. `side`: of the order, 0 if it is not one of ours that works."""
@@ -80,10 +98,13 @@ class Bookkeeper:
         reason = repr(event.amount) if isinstance(event, Funded) else getattr(event, "reason", None)
         self.journal.append(
             OrderEventRow(
-                getattr(event, "order_id", 0), event.ts_ns, kind,
-                getattr(event, "remaining_lots", None), reason,
+                order_id=getattr(event, "order_id", 0),
+                ts_ns=event.ts_ns,
+                event=kind,
+                remaining_lots=getattr(event, "remaining_lots", None),
+                reason=reason,
             )
-        )  # fmt: skip
+        )
 
     def _step(self, event: OrderEvent) -> None:
         """One step of an order's life; of those that ended, the last few are remembered for late words."""
@@ -109,11 +130,18 @@ class Bookkeeper:
         self._other_fees(event)
         self.journal.append(
             FillRow(
-                event.order_id, event.fill_id, event.ts_ns, side, event.lots, event.price_ticks,
-                str(event.price_ticks * instrument.tick_size), str(event.lots * instrument.lot_size),
-                event.liquidity, f"{fee:f}",
+                order_id=event.order_id,
+                fill_id=event.fill_id,
+                ts_ns=event.ts_ns,
+                side=side,
+                lots=event.lots,
+                price_ticks=event.price_ticks,
+                price=str(event.price_ticks * instrument.tick_size),
+                quantity=str(event.lots * instrument.lot_size),
+                liquidity=event.liquidity,
+                fee=f"{fee:f}",
             )
-        )  # fmt: skip
+        )
 
     def _other_fees(self, event: Filled) -> None:
         """Fees in other currencies than the quote's, rows of their own before the fill's."""
@@ -124,7 +152,15 @@ class Bookkeeper:
             self._fee_row(event, OTHER_FEE, event.other_fee)
 
     def _fee_row(self, event: Filled, kind: str, amount: str) -> None:
-        self.journal.append(OrderEventRow(event.order_id, event.ts_ns, kind, event.price_ticks, amount))
+        self.journal.append(
+            OrderEventRow(
+                order_id=event.order_id,
+                ts_ns=event.ts_ns,
+                event=kind,
+                remaining_lots=event.price_ticks,
+                reason=amount,
+            )
+        )
 
     def agree(self, cash: float, position: float, equity: float) -> None:
         """InvariantError unless the float64 account equals the exact one to 1e-9 of equity."""

@@ -56,8 +56,11 @@ class Adoption:
     def note(self, rows: int, evidence: Mapping[str, Any]) -> NoteRow:
         """As it is journaled, with why, and after how many rows of ticks of this start."""
         facts = {
-            "cash": f"{self.cash:f}", "position": f"{self.position:f}", "price": self.price, "rows": rows,
-        }  # fmt: skip
+            "cash": f"{self.cash:f}",
+            "position": f"{self.position:f}",
+            "price": self.price,
+            "rows": rows,
+        }
         return NoteRow(self.ts_ns, ADOPTED, json.dumps({**facts, "evidence": evidence}, sort_keys=True))
 
     @classmethod

@@ -47,7 +47,14 @@ def movements(journal: JournalReader, last: int = _NEWEST) -> list[Movement]:
     found: list[tuple[int, Movement]] = []
     for one in executions(journal, last):
         row, generation = one.row, generations.get(one.row.order_id)
-        traded = Traded(row.ts_ns, one.quantity, Decimal(row.price), one.fee, row.order_id, generation)
+        traded = Traded(
+            ts_ns=row.ts_ns,
+            quantity=one.quantity,
+            price=Decimal(row.price),
+            fee=one.fee,
+            order=row.order_id,
+            generation=generation,
+        )
         found.append((one.seq, traded))
     for seq, event in journal.numbered(OrderEventRow, "event = 'funded' AND seq <= ?", (last,)):
         found.append((seq, Paid(event.ts_ns, Decimal(event.reason or "0"))))

@@ -75,8 +75,15 @@ class RoundTrip:
         self.fees -= fees
         self.funding -= funding
         return RoundTrip(
-            self.side, quantity, self.entry_ns, self.entry_price, self.entry_order, self.generation, fees, funding
-        )  # fmt: skip
+            side=self.side,
+            quantity=quantity,
+            entry_ns=self.entry_ns,
+            entry_price=self.entry_price,
+            entry_order=self.entry_order,
+            generation=self.generation,
+            fees=fees,
+            funding=funding,
+        )
 
 
 def _share(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:
@@ -115,7 +122,16 @@ class RoundTrips:
         if left:
             order, generation = traded.order, traded.generation
             _join_or_append(
-                self.open, RoundTrip(side, left, traded.ts_ns, traded.price, order, generation, fee)
+                self.open,
+                RoundTrip(
+                    side=side,
+                    quantity=left,
+                    entry_ns=traded.ts_ns,
+                    entry_price=traded.price,
+                    entry_order=order,
+                    generation=generation,
+                    fees=fee,
+                ),
             )
 
     def _pay(self, amount: Decimal) -> None:

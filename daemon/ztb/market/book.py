@@ -63,11 +63,21 @@ def apply_level(book: np.void, tick: np.void) -> None:
         book["asks"] = 0
     if tick["side"] > 0:
         book["bids"] = _set_level(
-            book["bid_price"], book["bid_size"], book["bids"], tick["price"], tick["size"], -1
+            prices=book["bid_price"],
+            sizes=book["bid_size"],
+            n=book["bids"],
+            price=tick["price"],
+            size=tick["size"],
+            sign=-1,
         )
     else:
         book["asks"] = _set_level(
-            book["ask_price"], book["ask_size"], book["asks"], tick["price"], tick["size"], 1
+            prices=book["ask_price"],
+            sizes=book["ask_size"],
+            n=book["asks"],
+            price=tick["price"],
+            size=tick["size"],
+            sign=1,
         )
 
 

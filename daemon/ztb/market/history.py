@@ -75,7 +75,14 @@ def open_history(
         for g in groups
     ]
     told = tuple(notes(firsts, instrument, given))
-    return History(instrument, bar_ns, streams, _Span(start_ns, end_ns), given, told)
+    return History(
+        instrument=instrument,
+        bar_ns=bar_ns,
+        streams=streams,
+        span=_Span(start_ns, end_ns),
+        given=given,
+        told=told,
+    )
 
 
 def expand(paths: Sequence[Path]) -> list[Path]:

@@ -78,11 +78,25 @@ class DataReport:
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values: counts, examples, notes; times in nanoseconds since 1970."""
         return {
-            "files": self.files, "layouts": self.layouts, "rows": self.rows, "ticks": self.ticks,
-            "kinds": dict(sorted(self.kinds.items())), "dropped": dict(sorted(self.dropped.items())),
-            "duplicated": self.duplicated, "crossed": self.crossed, "no_time": self.no_time,
-            "out_of_order": self.out_of_order, "gaps": self.gaps, "missing_bars": self.missing_bars,
-            "missing_ids": self.missing_ids, "torn": self.torn, "longest_gap_ns": self.longest_gap_ns,
-            "first_ns": self.first_ns, "last_ns": self.last_ns, "low": self.low, "high": self.high,
-            "examples": self.examples, "notes": self.notes,
-        }  # fmt: skip
+            "files": self.files,
+            "layouts": self.layouts,
+            "rows": self.rows,
+            "ticks": self.ticks,
+            "kinds": dict(sorted(self.kinds.items())),
+            "dropped": dict(sorted(self.dropped.items())),
+            "duplicated": self.duplicated,
+            "crossed": self.crossed,
+            "no_time": self.no_time,
+            "out_of_order": self.out_of_order,
+            "gaps": self.gaps,
+            "missing_bars": self.missing_bars,
+            "missing_ids": self.missing_ids,
+            "torn": self.torn,
+            "longest_gap_ns": self.longest_gap_ns,
+            "first_ns": self.first_ns,
+            "last_ns": self.last_ns,
+            "low": self.low,
+            "high": self.high,
+            "examples": self.examples,
+            "notes": self.notes,
+        }

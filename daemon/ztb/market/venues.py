@@ -53,7 +53,13 @@ def _costs(
     maker: str, taker: str, spread_bps: float, min_notional: str = "5", lot: str | None = None
 ) -> VenueCosts:
     lot_size = None if lot is None else Decimal(lot)
-    return VenueCosts(Decimal(maker), Decimal(taker), spread_bps, Decimal(min_notional), lot_size)
+    return VenueCosts(
+        maker_fee=Decimal(maker),
+        taker_fee=Decimal(taker),
+        spread_bps=spread_bps,
+        min_notional=Decimal(min_notional),
+        lot_size=lot_size,
+    )
 
 
 VENUES: dict[str, Venue] = {

@@ -85,7 +85,14 @@ def apply_tick(view: np.void, tick: np.void) -> None:
     kind = tick["kind"]
     if kind == QUOTE:
         view["quoted"] = BY_QUOTES
-        see_touch(view, tick["ts_ns"], tick["bid"], tick["ask"], tick["bid_size"], tick["ask_size"])
+        see_touch(
+            view=view,
+            ts_ns=tick["ts_ns"],
+            bid=tick["bid"],
+            ask=tick["ask"],
+            bid_size=tick["bid_size"],
+            ask_size=tick["ask_size"],
+        )
     elif kind == TRADE:
         see_volume(view, tick["size"])
         see_price(view, tick["ts_ns"], tick["price"], tick["side"])
@@ -98,4 +105,6 @@ def apply_tick(view: np.void, tick: np.void) -> None:
             bid, bid_size, ask, ask_size = book_touch(view["book"])
             if view["quoted"] != BY_QUOTES and 0.0 < bid < ask:
                 view["quoted"] = BY_DEPTH
-                see_touch(view, tick["ts_ns"], bid, ask, bid_size, ask_size)
+                see_touch(
+                    view=view, ts_ns=tick["ts_ns"], bid=bid, ask=ask, bid_size=bid_size, ask_size=ask_size
+                )

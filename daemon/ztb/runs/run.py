@@ -162,11 +162,23 @@ class Run:
         return arrow_table(
             _GENERATIONS,
             (
-                (one.number, one.parent, one.made_ts or None, one.outcome, one.reason or None, one.decided_ts or None,
-                 one.decisions, one.earned, one.hold, one.frozen, one.fees, one.weights_sha256 or None)
+                (
+                    one.number,
+                    one.parent,
+                    one.made_ts or None,
+                    one.outcome,
+                    one.reason or None,
+                    one.decided_ts or None,
+                    one.decisions,
+                    one.earned,
+                    one.hold,
+                    one.frozen,
+                    one.fees,
+                    one.weights_sha256 or None,
+                )
                 for one in lives(load_data(self._directory))
             ),
-        )  # fmt: skip
+        )
 
     @cached_property
     def allocation(self) -> pa.Table:

@@ -101,11 +101,20 @@ def equity(run: Snapshot) -> pa.Table:
     return arrow_table(
         EQUITY,
         (
-            (row.decision, row.ts_ns, row.mid, row.cash, row.position, row.equity, row.fees, row.hold_equity,
-             row.frozen_equity)
+            (
+                row.decision,
+                row.ts_ns,
+                row.mid,
+                row.cash,
+                row.position,
+                row.equity,
+                row.fees,
+                row.hold_equity,
+                row.frozen_equity,
+            )
             for row in run.rows(MarkRow)
         ),
-    )  # fmt: skip
+    )
 
 
 def decisions(run: Snapshot) -> pa.Table:
@@ -113,12 +122,27 @@ def decisions(run: Snapshot) -> pa.Table:
     return arrow_table(
         DECISIONS,
         (
-            (row.decision, row.ts_ns, row.symbol, row.generation, row.action_size, row.action_timing, row.target,
-             row.position, row.mid, row.equity, row.value, row.logprob, row.reward, row.tainted, row.verdict,
-             row.obs_hash)
+            (
+                row.decision,
+                row.ts_ns,
+                row.symbol,
+                row.generation,
+                row.action_size,
+                row.action_timing,
+                row.target,
+                row.position,
+                row.mid,
+                row.equity,
+                row.value,
+                row.logprob,
+                row.reward,
+                row.tainted,
+                row.verdict,
+                row.obs_hash,
+            )
             for row in run.rows(DecisionRow)
         ),
-    )  # fmt: skip
+    )
 
 
 def allocation(run: Snapshot) -> pa.Table:
@@ -139,9 +163,17 @@ def fills(run: Snapshot) -> pa.Table:
     def values(filled: Execution) -> tuple[Any, ...]:
         row, order = filled.row, ordered.get(filled.row.order_id)
         return (
-            row.fill_id, row.order_id, order and order.decision, order and order.generation, row.ts_ns,
-            _side(row.side), float(row.price), float(row.quantity), row.liquidity, float(filled.fee),
-        )  # fmt: skip
+            row.fill_id,
+            row.order_id,
+            order and order.decision,
+            order and order.generation,
+            row.ts_ns,
+            _side(row.side),
+            float(row.price),
+            float(row.quantity),
+            row.liquidity,
+            float(filled.fee),
+        )
 
     return arrow_table(FILLS, map(values, executions(run.reader, run.last)))
 
@@ -168,13 +200,24 @@ def _order(
     paid = sum((one.row.lots * Decimal(one.row.price) for one in filled), Decimal(0))
     status = "filled" if lots >= row.lots else ended.event if ended else "partly filled" if lots else "open"
     return (
-        row.order_id, row.client_id, row.decision, row.generation, row.ts_ns, _side(row.side), row.order_type,
+        row.order_id,
+        row.client_id,
+        row.decision,
+        row.generation,
+        row.ts_ns,
+        _side(row.side),
+        row.order_type,
         float(row.lots * run.lot_size),
         float(row.price_ticks * run.tick_size) if row.order_type == "limit" else None,
-        row.time_in_force, row.post_only, row.reduce_only, status, float(lots * run.lot_size),
-        float(paid / lots) if lots else None, float(sum(one.fee for one in filled)),
+        row.time_in_force,
+        row.post_only,
+        row.reduce_only,
+        status,
+        float(lots * run.lot_size),
+        float(paid / lots) if lots else None,
+        float(sum(one.fee for one in filled)),
         ended.reason if ended else None,
-    )  # fmt: skip
+    )
 
 
 def _side(side: int) -> str:
@@ -195,9 +238,18 @@ def trades(found: Iterable[RoundTrip], mid: float) -> pa.Table:
 def _trade(trip: RoundTrip, price: Decimal) -> tuple[Any, ...]:
     net, invested = trip.net_profit(price), trip.entry_price * trip.quantity
     return (
-        "long" if trip.side > 0 else "short", float(trip.quantity), trip.entry_ns, float(trip.entry_price),
-        trip.exit_ns, None if trip.exit_price is None else float(trip.exit_price), float(net), float(trip.fees),
-        float(trip.funding), float(net / invested) if invested else None,
+        "long" if trip.side > 0 else "short",
+        float(trip.quantity),
+        trip.entry_ns,
+        float(trip.entry_price),
+        trip.exit_ns,
+        None if trip.exit_price is None else float(trip.exit_price),
+        float(net),
+        float(trip.fees),
+        float(trip.funding),
+        float(net / invested) if invested else None,
         None if trip.exit_ns is None else trip.exit_ns - trip.entry_ns,
-        trip.generation, trip.entry_order, trip.exit_order,
-    )  # fmt: skip
+        trip.generation,
+        trip.entry_order,
+        trip.exit_order,
+    )

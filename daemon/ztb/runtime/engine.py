@@ -131,7 +131,7 @@ class Engine:
             if self._on_tick is None:
                 self.features.advance(ticks, i, end)
             else:
-                self._call_strategy(self._on_tick, ticks, i, end, due)
+                self._call_strategy(on_tick=self._on_tick, ticks=ticks, i0=i, i1=end, due=due)
                 i = self._called_to
             self._advance(ticks, i, end)
             if due < n:
@@ -297,19 +297,40 @@ class Engine:
         action = decided.action
         books.journal.append(
             DecisionRow(
-                decided.decision, decided.ts_ns, self.symbol, books.generation, action.size, action.timing,
-                decided.target, decided.position, decided.mid, decided.equity, action.value, action.logprob,
-                xxhash.xxh3_64_hexdigest(observation), decided.verdict,
-                None if decided.decision == 0 else decided.reward, self._tainted,
-                observation, decided.uniforms.tobytes(), self.experts.aims if self.experts else b"",
+                decision=decided.decision,
+                ts_ns=decided.ts_ns,
+                symbol=self.symbol,
+                generation=books.generation,
+                action_size=action.size,
+                action_timing=action.timing,
+                target=decided.target,
+                position=decided.position,
+                mid=decided.mid,
+                equity=decided.equity,
+                value=action.value,
+                logprob=action.logprob,
+                obs_hash=xxhash.xxh3_64_hexdigest(observation),
+                verdict=decided.verdict,
+                reward=None if decided.decision == 0 else decided.reward,
+                tainted=self._tainted,
+                observation=observation,
+                uniforms=decided.uniforms.tobytes(),
+                aims=self.experts.aims if self.experts else b"",
             )
-        )  # fmt: skip
+        )
         books.journal.append(
             MarkRow(
-                decided.decision, decided.ts_ns, decided.mid, decided.cash, decided.position, decided.equity,
-                books.account.fees, self.shadow_equity.get("hold"), self.shadow_equity.get("frozen"),
+                decision=decided.decision,
+                ts_ns=decided.ts_ns,
+                mid=decided.mid,
+                cash=decided.cash,
+                position=decided.position,
+                equity=decided.equity,
+                fees=books.account.fees,
+                hold_equity=self.shadow_equity.get("hold"),
+                frozen_equity=self.shadow_equity.get("frozen"),
             )
-        )  # fmt: skip
+        )
         self._track(decided)
 
     def _track(self, decided: Decided) -> None:

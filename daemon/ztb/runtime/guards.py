@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import psutil
 
 from ztb.errors import ResourceError
-from ztb.execution.risk_gate import Permission
+from ztb.execution.permission import Permission
 
 if TYPE_CHECKING:
     from ztb.runtime.sources.live import LiveMarket

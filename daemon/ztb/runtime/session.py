@@ -182,7 +182,14 @@ class Session:
         self.journal.close()
         export_decisions(self.directory.journal, self.directory.decisions)
         ending = self._ending(status, dropped)
-        summary = summarise(self.context.mode, self.run_id, self.assembly, self.engine, self.lineage, ending)
+        summary = summarise(
+            mode=self.context.mode,
+            run_id=self.run_id,
+            assembly=self.assembly,
+            engine=self.engine,
+            lineage=self.lineage,
+            ending=ending,
+        )
         self.directory.write_json(self.directory.summary, summary)
         write_report(self.directory)
         return summary

@@ -89,9 +89,14 @@ def load_strategy(name: str, shipped: bool = False) -> StrategyFile:
     made = _strategy_class(name, path)
     reward = getattr(made, "reward", None)
     return StrategyFile(
-        name, path, made, bool(getattr(made, "learns", False)), getattr(made, "features", None),
-        getattr(made, "network", None), None if reward is None else checked_reward(reward),
-    )  # fmt: skip
+        name=name,
+        path=path,
+        make=made,
+        learns=bool(getattr(made, "learns", False)),
+        features=getattr(made, "features", None),
+        network=getattr(made, "network", None),
+        reward=None if reward is None else checked_reward(reward),
+    )
 
 
 def _strategy_class(name: str, path: Path) -> Any:

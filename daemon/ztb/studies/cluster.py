@@ -56,15 +56,18 @@ class RayCluster:
 
     def _begin(self, address: str, workers: int | None) -> None:
         options: dict[str, Any] = {
-            "include_dashboard": False, "log_to_driver": False, "logging_level": "error",
+            "include_dashboard": False,
+            "log_to_driver": False,
+            "logging_level": "error",
             "runtime_env": {"env_vars": _environment()},
-        }  # fmt: skip
+        }
         if self._own:
             self._folder = tempfile.mkdtemp(prefix="ztb-ray-")
             options |= {
-                "_node_ip_address": "127.0.0.1", "_temp_dir": self._folder,
+                "_node_ip_address": "127.0.0.1",
+                "_temp_dir": self._folder,
                 "num_cpus": workers or len(os.sched_getaffinity(0)),
-            }  # fmt: skip
+            }
         else:
             options["address"] = address
             del options["include_dashboard"]

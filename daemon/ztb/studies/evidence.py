@@ -72,7 +72,10 @@ def outcomes(results: Iterable[TrialResult], folds: int, data_sets: int, seeds: 
     for one in results:
         if one.kind == "trial":
             found.setdefault(one.configuration, []).append(one)
-    return [_outcome(number, found[number], folds, data_sets, seeds) for number in sorted(found)]
+    return [
+        _outcome(number=number, trials=found[number], folds=folds, data_sets=data_sets, seeds=seeds)
+        for number in sorted(found)
+    ]
 
 
 def _outcome(number: int, trials: list[TrialResult], folds: int, data_sets: int, seeds: int) -> Outcome:
@@ -86,7 +89,14 @@ def _outcome(number: int, trials: list[TrialResult], folds: int, data_sets: int,
     }
     parts = tuple(np.array(group).mean(axis=0) for group in sound.values() if group)
     failed = sum(one.error is not None for one in trials)
-    return Outcome(number, trials[0].settings, parts, len(trials), failed, len(parts) == folds * data_sets)
+    return Outcome(
+        number=number,
+        settings=trials[0].settings,
+        parts=parts,
+        trials=len(trials),
+        failed=failed,
+        complete=len(parts) == folds * data_sets,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +157,7 @@ def evidence_of(
         for look in looks.at(item.content_digest, item.folds[0].test_from, item.folds[-1].test_to)
     ]
     rules = {
-        name: _outcome(-1, group, made_of.folds, data_sets, 1)
+        name: _outcome(number=-1, trials=group, folds=made_of.folds, data_sets=data_sets, seeds=1)
         for name in spec.rules
         if (
             group := [
@@ -205,13 +215,28 @@ def judge(
     chosen = overfitting(matrix) if len(complete) > 1 else None
     ratio = sharpe_ratio(returns)
     deflated = deflated_sharpe(returns, looks, ratios) if len(returns) > 1 else None
-    verdict = _verdict(returns, deflated, against, chosen, len(complete), failed)
+    verdict = _verdict(
+        returns=returns,
+        deflated=deflated,
+        against=against,
+        chosen=chosen,
+        configurations=len(complete),
+        failed=failed,
+    )
     span_ns = len(returns) * period_ns
     chance = 1.0 / max(len(returns) - 1, 1)
     variance = max(float(ratios.var(ddof=1)), chance) if len(ratios) > 1 else chance
     return Evidence(
         verdict=verdict,
-        sentence=_sentence(verdict, deflated, chosen, against, looks, len(complete), len(returns)),
+        sentence=_sentence(
+            verdict=verdict,
+            deflated=deflated,
+            chosen=chosen,
+            against=against,
+            looks=looks,
+            configurations=len(complete),
+            periods=len(returns),
+        ),
         best=None if best is None else best.number,
         settings={} if best is None else best.settings,
         periods=len(returns),

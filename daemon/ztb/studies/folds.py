@@ -62,7 +62,13 @@ def walk(spec: StudySpec, first_ns: int, last_ns: int) -> list[Fold]:
     spans = _spans(spec, last_ns - first_ns)
     begin = last_ns - spans.train_ns - spans.folds * spans.test_ns
     return [
-        Fold(k, start, start + spans.train_ns, start + spans.train_ns + spans.test_ns, spans.embargo_ns)
+        Fold(
+            number=k,
+            train_from=start,
+            test_from=start + spans.train_ns,
+            test_to=start + spans.train_ns + spans.test_ns,
+            embargo_ns=spans.embargo_ns,
+        )
         for k in range(spans.folds)
         for start in [begin + k * spans.test_ns]
     ]

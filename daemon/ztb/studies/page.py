@@ -32,9 +32,15 @@ def page(study: LoadedStudy) -> str:
     """The whole page."""
     view = _View(study)
     parts = [
-        view.growth(), view.folds(), view.seeds(), view.parameters(), view.yardsticks(), view.looks(), view.failures(),
+        view.growth(),
+        view.folds(),
+        view.seeds(),
+        view.parameters(),
+        view.yardsticks(),
+        view.looks(),
+        view.failures(),
         view.provenance(),
-    ]  # fmt: skip
+    ]
     state = study.facts()["state"]
     return static_page(
         {
@@ -193,12 +199,19 @@ class _View:
                 began, ended = texts.ends(fold.test_from, fold.test_to)
                 rows.append(
                     [
-                        text(f"{item.symbol} {fold.number + 1}" if len(made_of.data) > 1 else str(fold.number + 1)),
-                        text(f"{texts.ends(fold.train_from, fold.test_from)[0]} on"), text(f"{began} to {ended}"),
-                        text(texts.percent(float(np.mean(earned)) if earned else None)), text(spread),
-                        *(self._rule(name, data_set, fold.number) for name in rules), self._reports(group),
+                        text(
+                            f"{item.symbol} {fold.number + 1}"
+                            if len(made_of.data) > 1
+                            else str(fold.number + 1)
+                        ),
+                        text(f"{texts.ends(fold.train_from, fold.test_from)[0]} on"),
+                        text(f"{began} to {ended}"),
+                        text(texts.percent(float(np.mean(earned)) if earned else None)),
+                        text(spread),
+                        *(self._rule(name, data_set, fold.number) for name in rules),
+                        self._reports(group),
                     ]
-                )  # fmt: skip
+                )
         heads = (
             "Fold",
             "Trained",
@@ -212,7 +225,7 @@ class _View:
         )
 
     def _rule(self, name: str, data_set: int, fold: int) -> Html:
-        group = self._of("rule", data_set, fold, None, name)
+        group = self._of(kind="rule", data_set=data_set, fold=fold, number=None, rule=name)
         return text(texts.percent(group[0].figures["return"]) if group else texts.MISSING)
 
     def _reports(self, group: Sequence[TrialResult]) -> Html:
@@ -242,11 +255,14 @@ class _View:
         names = list(self.study.spec.space)
         rows = [
             [
-                text(str(one.number)), *(text(_value(one.settings.get(name))) for name in names),
-                text(texts.count(len(one.parts))), text(texts.percent(_growth(one))), text(_ratio(score)),
+                text(str(one.number)),
+                *(text(_value(one.settings.get(name))) for name in names),
+                text(texts.count(len(one.parts))),
+                text(texts.percent(_growth(one))),
+                text(_ratio(score)),
             ]
             for score, one in self.ranked[:_MOST_ROWS]
-        ]  # fmt: skip
+        ]
         importance = (self.study.summary or {}).get("importance") or {}
         plots = [self._against(name, importance.get(name)) for name in names]
         told = "A dot is a configuration. Those that fell behind were ended early and have fewer folds."
@@ -317,11 +333,13 @@ class _View:
         """A section on what it takes to get the same study again."""
         made_of, summary = self.study.made_of, self.study.summary or {}
         rows = [
-            ("Study", made_of.id), ("Folder", self.study.directory.path.resolve().name),
-            ("Digest of all trials", summary.get("digest")), ("Code", made_of.code_version),
+            ("Study", made_of.id),
+            ("Folder", self.study.directory.path.resolve().name),
+            ("Digest of all trials", summary.get("digest")),
+            ("Code", made_of.code_version),
             ("Optuna", made_of.optuna_version),
             ("Data, SHA-256", ", ".join(one.content_digest for one in made_of.data)),
-        ]  # fmt: skip
+        ]
         return _section(
             "provenance", "Provenance", [facts([(name, str(value)) for name, value in rows if value])]
         )

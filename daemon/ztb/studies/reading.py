@@ -57,8 +57,14 @@ class LoadedStudy:
         settings = sorted({name for one in self._results.values() for name in one.settings})
         rows = [
             {
-                "key": one.key, "kind": one.kind, "data_set": one.data_set, "fold": one.fold,
-                "configuration": one.configuration, "seed": one.seed, "error": one.error, "seconds": one.seconds,
+                "key": one.key,
+                "kind": one.kind,
+                "data_set": one.data_set,
+                "fold": one.fold,
+                "configuration": one.configuration,
+                "seed": one.seed,
+                "error": one.error,
+                "seconds": one.seconds,
                 **{name: one.settings.get(name) for name in settings},
                 **{
                     name: value
@@ -68,7 +74,7 @@ class LoadedStudy:
                 **self._span(one.data_set, one.fold),
             }
             for one in sorted(self._results.values(), key=lambda one: one.key)
-        ]  # fmt: skip
+        ]
         return _utc(pa.Table.from_pylist(rows))
 
     @property
@@ -164,7 +170,7 @@ def run_study(
         directory = StudyDirectory.create(None if out is None else Path(out), asked.name)
     made = make_executor(executor, workers, cluster)
     try:
-        Study(asked, directory, made, keep, listener).run()
+        Study(spec=asked, directory=directory, executor=made, keep=keep, listener=listener).run()
     finally:
         made.close()
     study = LoadedStudy(directory.path)

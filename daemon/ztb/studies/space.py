@@ -57,7 +57,7 @@ def _dimension(name: str, given: Parameter, published: dict[str, Any], place: st
     whole = allowed["type"] == "integer" if allowed else own_whole
     if whole and not all(float(x).is_integer() for x in (low, high, given.step or 1)):
         raise ConfigError(f"{place}: takes whole numbers alone")
-    return Dimension(name, (), low, high, whole, given.step, given.log)
+    return Dimension(name=name, choices=(), low=low, high=high, whole=whole, step=given.step, log=given.log)
 
 
 def _published(name: str, published: dict[str, Any], place: str) -> dict[str, Any]:

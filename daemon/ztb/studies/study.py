@@ -123,14 +123,32 @@ class Study:
     def _orders(self, proposal: Proposal, fold: int) -> list[TrialOrder]:
         name = f"{proposal.number:05}"
         return [
-            self._order("trial", name, data, fold, seed, proposal.number, proposal.settings, self._base)
+            self._order(
+                kind="trial",
+                name=name,
+                data=data,
+                fold=fold,
+                seed=seed,
+                number=proposal.number,
+                settings=proposal.settings,
+                config=self._base,
+            )
             for data in range(len(self.made_of.data))
             for seed in range(self.spec.seed, self.spec.seed + self.spec.seeds)
         ]
 
     def _rule(self, name: str, config: Config) -> list[TrialOrder]:
         return [
-            self._order("rule", name, data, fold, self.spec.seed, -1, {}, config)
+            self._order(
+                kind="rule",
+                name=name,
+                data=data,
+                fold=fold,
+                seed=self.spec.seed,
+                number=-1,
+                settings={},
+                config=config,
+            )
             for data in range(len(self.made_of.data))
             for fold in range(self.made_of.folds)
         ]
@@ -146,14 +164,23 @@ class Study:
         settings: dict[str, Any],
         config: Config,
     ) -> TrialOrder:
-        key, item = key_of(kind, name, data, fold, seed), self.made_of.data[data]
+        key, item = key_of(kind=kind, name=name, data_set=data, fold=fold, seed=seed), self.made_of.data[data]
         keep = self._keep == "all" or (self._keep == "best" and kind == "trial")
         return TrialOrder(
-            key=key, kind=kind, data_set=data, fold=item.folds[fold], configuration=number, seed=seed,
-            settings=settings, config=config.model_dump(mode="json"), data=item.files,
-            period_ns=self.made_of.period_ns, folder=str(self.directory.runs / key), keep=keep,
+            key=key,
+            kind=kind,
+            data_set=data,
+            fold=item.folds[fold],
+            configuration=number,
+            seed=seed,
+            settings=settings,
+            config=config.model_dump(mode="json"),
+            data=item.files,
+            period_ns=self.made_of.period_ns,
+            folder=str(self.directory.runs / key),
+            keep=keep,
             code_version=self.made_of.code_version,
-        )  # fmt: skip
+        )
 
     def _finish(self, orders: Iterable[TrialOrder]) -> None:
         """Have a result of each, known or new. DataError: what is known is of other settings."""
@@ -179,13 +206,17 @@ class Study:
         """Count what is about to be seen: each configuration with each seed is a look at all that is traded."""
         self._looks.add(
             Look(
-                item.content_digest, item.folds[0].test_from, item.folds[-1].test_to, "study",
-                f"{self.made_of.id[:16]}/d{data}/{digest_of(one.settings)[:16]}/s{seed}", str(self.directory.path),
+                data=item.content_digest,
+                first_ns=item.folds[0].test_from,
+                last_ns=item.folds[-1].test_to,
+                kind="study",
+                key=f"{self.made_of.id[:16]}/d{data}/{digest_of(one.settings)[:16]}/s{seed}",
+                run=str(self.directory.path),
             )
             for one in proposals
             for data, item in enumerate(self.made_of.data)
             for seed in range(self.spec.seed, self.spec.seed + self.spec.seeds)
-        )  # fmt: skip
+        )
 
     def _scores(self, numbers: Iterable[int], folds: int) -> dict[int, float | None]:
         """By what its first `folds` brought, of each configuration: a study that is gone on with knows more of some."""
@@ -250,19 +281,25 @@ def made_of(spec: StudySpec, base: Config) -> MadeOf:
         files = tuple(
             str(path.resolve()) for path in (expand([Path(name) for name in paths]) if paths else ())
         )
-        request = ReplayRequest(base, tuple(Path(file) for file in files), spec.seed, start_ns, end_ns)
+        request = ReplayRequest(
+            config=base,
+            paths=tuple(Path(file) for file in files),
+            seed=spec.seed,
+            start_ns=start_ns,
+            end_ns=end_ns,
+        )
         history = open_data(request)
         seen.append((history, files, *_reach(history)))
     folds = min(len(walk(spec, first, last)) for _, _, first, last in seen)
     same = spec.model_copy(update={"folds": folds})
     sets = tuple(
         DataSet(
-            files,
-            history.content_digest,
-            history.instrument.symbol,
-            first,
-            last,
-            tuple(walk(same, first, last)),
+            files=files,
+            content_digest=history.content_digest,
+            symbol=history.instrument.symbol,
+            first_ns=first,
+            last_ns=last,
+            folds=tuple(walk(same, first, last)),
         )
         for history, files, first, last in seen
     )
@@ -270,7 +307,13 @@ def made_of(spec: StudySpec, base: Config) -> MadeOf:
     optuna = optuna_version() if spec.space else None
     asked = {**spec.model_dump(mode="json"), "data": [item.content_digest for item in sets]}
     identity = digest_of([asked, code_version(), optuna, [item.symbol for item in sets]])
-    return MadeOf(identity, code_version(), optuna, period_of(shortest), sets)
+    return MadeOf(
+        id=identity,
+        code_version=code_version(),
+        optuna_version=optuna,
+        period_ns=period_of(shortest),
+        data=sets,
+    )
 
 
 def _reach(history: History) -> tuple[int, int]:

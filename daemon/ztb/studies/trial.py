@@ -72,9 +72,12 @@ class TrialResult:
     def reproducible(self) -> dict[str, Any]:
         """The part that another executor must get too, as JSON."""
         return {
-            "key": self.key, "settings": self.settings, "failed": self.error is not None,
-            "figures": self.figures, "returns": list(self.returns),
-        }  # fmt: skip
+            "key": self.key,
+            "settings": self.settings,
+            "failed": self.error is not None,
+            "figures": self.figures,
+            "returns": list(self.returns),
+        }
 
 
 def key_of(kind: Kind, name: str, data_set: int, fold: int, seed: int) -> str:
@@ -120,9 +123,18 @@ def failed(order: TrialOrder, error: str) -> TrialResult:
 
 def _nothing(order: TrialOrder) -> TrialResult:
     return TrialResult(
-        order.key, order.kind, order.data_set, order.fold.number, order.configuration, order.seed, order.settings,
-        None, {}, (), 0.0,
-    )  # fmt: skip
+        key=order.key,
+        kind=order.kind,
+        data_set=order.data_set,
+        fold=order.fold.number,
+        configuration=order.configuration,
+        seed=order.seed,
+        settings=order.settings,
+        error=None,
+        figures={},
+        returns=(),
+        seconds=0.0,
+    )
 
 
 def _replayed(order: TrialOrder, folder: Path) -> tuple[dict[str, Any], list[int], list[float]]:

@@ -58,9 +58,14 @@ class ChartLine:
     def sample(self, rows: NDArray[np.int64]) -> dict[str, Any]:
         """The line at `rows`, JSON-able."""
         return {
-            "name": self.name, "color": self.color, "values": numbers(self.values[rows]),
-            "dash": list(self.dash), "width": self.width, "filled": self.filled, "stepped": self.stepped,
-        }  # fmt: skip
+            "name": self.name,
+            "color": self.color,
+            "values": numbers(self.values[rows]),
+            "dash": list(self.dash),
+            "width": self.width,
+            "filled": self.filled,
+            "stepped": self.stepped,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,14 +44,24 @@ class Comparison:
         """Each run's figures, as JSON."""
         return [
             {
-                "run": run.name, "strategy": figures.strategy, "seed": run.manifest.get("seed"),
-                "status": figures.status, "return": figures.total_return, "hold_return": figures.hold_return,
-                "sharpe": figures.sharpe, "max_drawdown": figures.max_drawdown, "fees": figures.fees,
-                "turnover": figures.turnover, "orders": figures.orders, "decisions": figures.decisions,
-                "looks": len(run.looks), "first_ts": figures.first_ts, "last_ts": figures.last_ts,
+                "run": run.name,
+                "strategy": figures.strategy,
+                "seed": run.manifest.get("seed"),
+                "status": figures.status,
+                "return": figures.total_return,
+                "hold_return": figures.hold_return,
+                "sharpe": figures.sharpe,
+                "max_drawdown": figures.max_drawdown,
+                "fees": figures.fees,
+                "turnover": figures.turnover,
+                "orders": figures.orders,
+                "decisions": figures.decisions,
+                "looks": len(run.looks),
+                "first_ts": figures.first_ts,
+                "last_ts": figures.last_ts,
             }
             for run, figures in zip(self._runs, self._figures, strict=True)
-        ]  # fmt: skip
+        ]
 
     def rows(self) -> list[tuple[str, ...]]:
         """Each run's figures as people read them, under `HEADS`."""
@@ -63,13 +73,16 @@ class Comparison:
         begin, end = min(one.first_ts for one in self._figures), max(one.last_ts for one in self._figures)
         return static_page(
             {
-                "title": text(f"{len(self._runs)} runs compared"), "eyebrow": text("ztb compare"),
-                "status": Html(""), "period": text(" to ".join(texts.ends(begin, end))),
-                "verdict": text(self._said()), "cards": Html(""),
+                "title": text(f"{len(self._runs)} runs compared"),
+                "eyebrow": text("ztb compare"),
+                "status": Html(""),
+                "period": text(" to ".join(texts.ends(begin, end))),
+                "verdict": text(self._said()),
+                "cards": Html(""),
                 "sections": Html(f'<section><h2 id="growth">Growth</h2>{self._curves()}{shown}</section>'),
                 "note": text("What 100 became in each. Times are UTC."),
-            },
-        )  # fmt: skip
+            }
+        )
 
     def _said(self) -> str:
         """Caveats of a comparison of a few runs."""
@@ -112,8 +125,15 @@ def _at(run: RunData, times: Ints) -> Floats:
 def _row(run: RunData, figures: KeyFigures) -> tuple[str, ...]:
     seed = run.manifest.get("seed")
     return (
-        run.name, figures.strategy, texts.MISSING if seed is None else str(seed), texts.percent(figures.total_return),
-        texts.percent(figures.hold_return), texts.number(figures.sharpe),
-        texts.percent(figures.max_drawdown, signed=False), texts.number(figures.fees), texts.count(figures.orders),
-        texts.count(len(run.looks)), " to ".join(texts.ends(figures.first_ts, figures.last_ts)),
-    )  # fmt: skip
+        run.name,
+        figures.strategy,
+        texts.MISSING if seed is None else str(seed),
+        texts.percent(figures.total_return),
+        texts.percent(figures.hold_return),
+        texts.number(figures.sharpe),
+        texts.percent(figures.max_drawdown, signed=False),
+        texts.number(figures.fees),
+        texts.count(figures.orders),
+        texts.count(len(run.looks)),
+        " to ".join(texts.ends(figures.first_ts, figures.last_ts)),
+    )

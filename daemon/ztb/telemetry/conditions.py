@@ -71,19 +71,40 @@ class Wording:
         verb = "resume --adopt" if "--adopt" in cause else "resume"
         severity: Severity = "warning" if by in _PEOPLE else "critical"
         return _made(
-            "halted", severity, "halted", "halted", cause, since_ns, by=by, ends_with=self._command(verb)
+            kind="halted",
+            severity=severity,
+            state="halted",
+            what="halted",
+            cause=cause,
+            since_ns=since_ns,
+            by=by,
+            ends_with=self._command(verb),
         )
 
     def flattening(self, cause: str, by: str, since_ns: int) -> Condition:
         """The position is being closed on demand; then the trading halts."""
         what = "the position is being closed, then the trading halts"
-        return _made("flattening", "warning", "flattening", what, cause, since_ns, by=by)
+        return _made(
+            kind="flattening",
+            severity="warning",
+            state="flattening",
+            what=what,
+            cause=cause,
+            since_ns=since_ns,
+            by=by,
+        )
 
     def disarmed(self, cause: str, since_ns: int) -> Condition:
         """Real money, and the permission was taken away."""
         ends_with = f"{self._command('arm --limit AMOUNT')}, and a restart,"
         return _made(
-            "disarmed", "warning", "disarmed", "disarmed, no new risk", cause, since_ns, ends_with=ends_with
+            kind="disarmed",
+            severity="warning",
+            state="disarmed",
+            what="disarmed, no new risk",
+            cause=cause,
+            since_ns=since_ns,
+            ends_with=ends_with,
         )
 
     def loss_limit(self, limit: Literal["daily_loss", "drawdown"], rung: Rung, since_ns: int) -> Condition:
@@ -98,53 +119,107 @@ class Wording:
         until_ns = (since_ns // DAY_NS + 1) * DAY_NS if limit == "daily_loss" else None
         severity: Severity = "warning" if rung is Rung.LEARNING_FROZEN else "critical"
         ends_with = self._command("resume")
-        return _made(limit, severity, state.get(rung), what, "", since_ns, until_ns, ends_with=ends_with)
+        return _made(
+            kind=limit,
+            severity=severity,
+            state=state.get(rung),
+            what=what,
+            cause="",
+            since_ns=since_ns,
+            until_ns=until_ns,
+            ends_with=ends_with,
+        )
 
     def orders_per_day(self, most: int, day: int, since_ns: int) -> Condition:
         """No order at all until the next UTC day."""
         what = f"{most:,} orders are sent today, which is the limit: none is sent any more, to close neither"
-        return _made("orders_per_day", "critical", "limited", what, "", since_ns, (day + 1) * DAY_NS)
+        return _made(
+            kind="orders_per_day",
+            severity="critical",
+            state="limited",
+            what=what,
+            cause="",
+            since_ns=since_ns,
+            until_ns=(day + 1) * DAY_NS,
+        )
 
     def orders_per_minute(self, most: int, since_ns: int) -> Condition:
         """No order for the rest of a minute."""
         what = f"{most:,} orders are sent within a minute, which is the limit: none is sent until it is over"
-        return _made("orders_per_minute", "warning", "limited", what, "", since_ns)
+        return _made(
+            kind="orders_per_minute",
+            severity="warning",
+            state="limited",
+            what=what,
+            cause="",
+            since_ns=since_ns,
+        )
 
     def repeated_side(self, side: int, most: int, since_ns: int) -> Condition:
         """Nothing more in one direction."""
         one, other = ("buy", "sell") if side > 0 else ("sell", "buy")
         what = f"{most:,} orders to {one} in a row, which is the limit: no more but to close, until one to {other}"
-        return _made("repeated_side", "warning", "limited", what, "", since_ns)
+        return _made(
+            kind="repeated_side", severity="warning", state="limited", what=what, cause="", since_ns=since_ns
+        )
 
     def refused(self, reason: str, since_ns: int) -> Condition:
         """The risk gate refuses one order after the other."""
         what = "orders are refused by the risk gate, one after the other"
-        return _made("refused", "warning", "limited", what, reason.replace("_", " "), since_ns)
+        return _made(
+            kind="refused",
+            severity="warning",
+            state="limited",
+            what=what,
+            cause=reason.replace("_", " "),
+            since_ns=since_ns,
+        )
 
     def stale(self, streams: str, severity: Severity, since_ns: int) -> Condition:
         """The market cannot be seen."""
         return _made(
-            "stale_market_data", severity, "held", "no new risk: market data are stale", streams, since_ns
+            kind="stale_market_data",
+            severity=severity,
+            state="held",
+            what="no new risk: market data are stale",
+            cause=streams,
+            since_ns=since_ns,
         )
 
     def skewed(self, cause: str, since_ns: int) -> Condition:
         """Our clock or the venue's is off."""
-        return _made("clock_skew", "warning", "held", "no new risk: the clocks differ", cause, since_ns,
-                     ends_with="setting ours with NTP")  # fmt: skip
+        return _made(
+            kind="clock_skew",
+            severity="warning",
+            state="held",
+            what="no new risk: the clocks differ",
+            cause=cause,
+            since_ns=since_ns,
+            ends_with="setting ours with NTP",
+        )
 
     def not_reconciled(self, severity: Severity, since_ns: int) -> Condition:
         """Our books and the venue's have not been compared."""
         what = "no new risk: our books and the venue's are not reconciled"
-        return _made("not_reconciled", severity, "held", what, "", since_ns)
+        return _made(
+            kind="not_reconciled", severity=severity, state="held", what=what, cause="", since_ns=since_ns
+        )
 
     def starting(self, for_long: bool, since_ns: int) -> Condition:
         """Not yet recovered, reconciled, and past a first tick."""
         cause = "still no tick, or the venue does not answer: see the log" if for_long else ""
-        return _made("starting", "warning" if for_long else "info", "starting", "starting", cause, since_ns)
+        return _made(
+            kind="starting",
+            severity="warning" if for_long else "info",
+            state="starting",
+            what="starting",
+            cause=cause,
+            since_ns=since_ns,
+        )
 
     def plain(self, kind: Literal["stopping", "waiting"], cause: str, since_ns: int) -> Condition:
         """Nothing that anybody must look after."""
-        return _made(kind, "info", kind, kind, cause, since_ns)
+        return _made(kind=kind, severity="info", state=kind, what=kind, cause=cause, since_ns=since_ns)
 
     def learner_frozen(self, why: Iterable[str], since_ns: int) -> Condition:
         """Learning rests, by hand or because it is clear that it hurts."""
@@ -152,18 +227,39 @@ class Wording:
         words = [_FROZEN[reason] for reason in reasons]
         severity: Severity = "info" if reasons == ["by_hand"] else "warning"
         ends_with = self._command("unfreeze")
-        return _made("learner_frozen", severity, None, "learning is frozen", ", ".join(words), since_ns,
-                     ends_with=ends_with)  # fmt: skip
+        return _made(
+            kind="learner_frozen",
+            severity=severity,
+            state=None,
+            what="learning is frozen",
+            cause=", ".join(words),
+            since_ns=since_ns,
+            ends_with=ends_with,
+        )
 
     def learner_paused(self, since_ns: int) -> Condition:
         """Memory is short."""
-        return _made("learner_paused", "warning", None, "learning is paused", "memory is short", since_ns,
-                     ends_with="a higher limits.max_memory_gb, and a restart,")  # fmt: skip
+        return _made(
+            kind="learner_paused",
+            severity="warning",
+            state=None,
+            what="learning is paused",
+            cause="memory is short",
+            since_ns=since_ns,
+            ends_with="a higher limits.max_memory_gb, and a restart,",
+        )
 
     def learner(self, kind: Kind, cause: str, since_ns: int) -> Condition:
         """Something that goes on, or went wrong, where the learner is; `cause` is a sentence, or nothing."""
         severity: Severity = "info" if kind == "learner_compiling" else "warning"
-        return _made(kind, severity, None, cause or _LEARNER[kind], "", since_ns)
+        return _made(
+            kind=kind,
+            severity=severity,
+            state=None,
+            what=cause or _LEARNER[kind],
+            cause="",
+            since_ns=since_ns,
+        )
 
 
 _PEOPLE = frozenset({"socket", "mqtt", "signal", "file", "operator", "test"})
@@ -182,9 +278,16 @@ _LEARNER: dict[Kind, str] = {
 
 
 def _made(
-    kind: Kind, severity: Severity, state: State | None, what: str, cause: str, since_ns: int,
-    until_ns: int | None = None, by: str = "", ends_with: str = "",
-) -> Condition:  # fmt: skip
+    kind: Kind,
+    severity: Severity,
+    state: State | None,
+    what: str,
+    cause: str,
+    since_ns: int,
+    until_ns: int | None = None,
+    by: str = "",
+    ends_with: str = "",
+) -> Condition:
     """The sentence: what, why, by whom, since when, until when, what ends it."""
     said = f"{what}: {cause}" if cause else what
     said += f"; by {_BY.get(by, by)}" if by else ""
@@ -195,7 +298,16 @@ def _made(
             f"`{ends_with}`" if ends_with.startswith("ztb ") and not ends_with.endswith(",") else ends_with
         )
         said += f"; {command} ends it{' sooner' if until_ns else ''}"
-    return Condition(kind, severity, state, said, since_ns, until_ns, by, ends_with)
+    return Condition(
+        kind=kind,
+        severity=severity,
+        state=state,
+        text=said,
+        since_ns=since_ns,
+        until_ns=until_ns,
+        by=by,
+        ends_with=ends_with,
+    )
 
 
 def utc(ts_ns: int) -> str:

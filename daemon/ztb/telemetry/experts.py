@@ -79,9 +79,9 @@ def _course(name: str, rows: list[AllocationRow], numbers: NDArray[np.int64], ai
         return np.where(known, np.array(values, np.float64)[newest], absent)
 
     return ExpertCourse(
-        name,
-        filled([row.weight for row in rows], 0.0),
-        filled([row.log_evidence for row in rows], np.nan),
-        filled([row.equity for row in rows], np.nan),
-        aims,
+        name=name,
+        weight=filled([row.weight for row in rows], 0.0),
+        log_evidence=filled([row.log_evidence for row in rows], np.nan),
+        equity=filled([row.equity for row in rows], np.nan),
+        aim=aims,
     )

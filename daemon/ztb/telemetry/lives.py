@@ -49,14 +49,14 @@ def _life(run: RunData, number: int) -> Life:
     for row in rows:
         numbers |= json.loads(row.detail or "{}")
     return Life(
-        number,
-        made.parent if made else None,
-        made.ts_ns if made else 0,
-        made.weights_sha256 if made else "",
-        last.event if last else "waiting",
-        str(numbers.get("reason", numbers.get("origin", ""))),
-        last.ts_ns if last else 0,
-        numbers,
+        number=number,
+        parent=made.parent if made else None,
+        made_ts=made.ts_ns if made else 0,
+        weights_sha256=made.weights_sha256 if made else "",
+        outcome=last.event if last else "waiting",
+        reason=str(numbers.get("reason", numbers.get("origin", ""))),
+        decided_ts=last.ts_ns if last else 0,
+        numbers=numbers,
         **_service(run, number),
     )
 

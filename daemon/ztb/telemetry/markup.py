@@ -55,9 +55,14 @@ def cards(items: Sequence[Html]) -> Html:
 
 
 def table(
-    heads: Sequence[str], rows: Sequence[Sequence[Html]], caption: str, words: int = 1, sorts: bool = False,
-    wide: bool = False, kind: str = "",
-) -> Html:  # fmt: skip
+    heads: Sequence[str],
+    rows: Sequence[Sequence[Html]],
+    caption: str,
+    words: int = 1,
+    sorts: bool = False,
+    wide: bool = False,
+    kind: str = "",
+) -> Html:
     """A table of which narrow screens and paper show each row as a block of named cells.
 
     The first `words` columns are words, the others figures. `sorts`: by any column, on demand. `wide`: one that needs

@@ -147,11 +147,11 @@ class Metrics:
     def _counted(self) -> Iterator[Metric]:
         counted = (self._generations, self._refusals, self._fills, self._alerts)
         for (name, text, label), counts in zip(_COUNTED, counted, strict=True):
-            yield _family(CounterMetricFamily, name, text, label, counts)
+            yield _family(kind=CounterMetricFamily, name=name, text=text, label=label, values=counts)
 
     def _own(self) -> Iterator[Metric]:
         figures = {name: value for gauges in self._telemetry for name, value in gauges().items()}
-        yield _family(GaugeMetricFamily, "telemetry", _OWN, "name", figures)
+        yield _family(kind=GaugeMetricFamily, name="telemetry", text=_OWN, label="name", values=figures)
 
 
 class _Families(Collector):
@@ -179,7 +179,7 @@ def _single(kind: Any, name: str, text: str, value: float | None) -> Iterator[Me
 
 def _labelled(snapshot: DaemonSnapshot) -> Iterator[Metric]:
     for kind, name, text, label, read in _LABELLED:
-        yield _family(kind, name, text, label, read(snapshot))
+        yield _family(kind=kind, name=name, text=text, label=label, values=read(snapshot))
     about = GaugeMetricFamily("ztb_about", "what runs", labels=_ABOUT)
     about.add_metric([getattr(snapshot, name) for name in _ABOUT], 1.0)
     yield about

@@ -32,9 +32,16 @@ def adaptation(run: RunData, equities: Sequence[ChartLine], fields: dict[str, An
     stretches = max(1, min(_STRETCHES, n // _LEAST_DECISIONS))
     edges = np.unique(np.linspace(0, n - 1, stretches + 1).astype(np.int64))
     lines = [
-        ChartLine(line.name, line.color, _pace(line.values[edges], np.diff(edges)), line.dash, line.width, stepped=True)
+        ChartLine(
+            name=line.name,
+            color=line.color,
+            values=_pace(line.values[edges], np.diff(edges)),
+            dash=line.dash,
+            width=line.width,
+            stepped=True,
+        )
         for line in equities
-    ]  # fmt: skip
+    ]
     return Chart(seconds(run.marks.ts_ns[edges]), lines, "plain", fields)
 
 
@@ -194,11 +201,13 @@ def price_chart(run: RunData, common: dict[str, Any]) -> dict[str, Any]:
     return common | {
         "form": "money",
         "candles": {
-            "count": len(rows), "unit": unit, "times": packed(run.marks.ts_ns[rows] // 1_000_000),
+            "count": len(rows),
+            "unit": unit,
+            "times": packed(run.marks.ts_ns[rows] // 1_000_000),
             "prices": packed(np.round(mid / unit).astype(np.int64)),
         },
         "fills": _fills(run),
-    }  # fmt: skip
+    }
 
 
 def price_unit(mid: Floats, tick_size: float) -> float:
@@ -243,9 +252,13 @@ def _reasons(run: RunData, orders: set[int]) -> dict[str, list[Any]]:
             if np.isfinite(one.aim[k])
         ]
         found[str(order.order_id)] = [
-            order.decision, int(run.decisions.ts_ns[k] // 10**9), order.generation,
-            round(float(run.decisions.target[k]), 5), round(float(exposure[k]), 5), wanted,
-        ]  # fmt: skip
+            order.decision,
+            int(run.decisions.ts_ns[k] // 10**9),
+            order.generation,
+            round(float(run.decisions.target[k]), 5),
+            round(float(exposure[k]), 5),
+            wanted,
+        ]
     return found
 
 

@@ -24,7 +24,7 @@ from ztb.ledger.records import (
     Record,
     RefusalRow,
     UpdateRow,
-)  # fmt: skip
+)
 from ztb.ledger.round_trips import Movement
 from ztb.ledger.run_directory import RunDirectory
 from ztb.telemetry.experts import ExpertCourse, expert_courses

@@ -39,14 +39,35 @@ def purchase_costs(instrument: Instrument, config: BridgeConfig) -> float:
 
 @kernel
 def order_towards(
-    cash: float, position: float, mid: float, bid: float, ask: float, exposure: float, timing: int,
-    tick_size: float, lot_size: float, min_notional: float, costs: float, band: float, short: int,
-) -> tuple[int, int, int, int]:  # fmt: skip
+    cash: float,
+    position: float,
+    mid: float,
+    bid: float,
+    ask: float,
+    exposure: float,
+    timing: int,
+    tick_size: float,
+    lot_size: float,
+    min_notional: float,
+    costs: float,
+    band: float,
+    short: int,
+) -> tuple[int, int, int, int]:
     """(side, lots, order type, price in ticks) of the order that leads to `exposure`; 0 lots: nothing is to be done.
 
     See `order_lots` for units; `bid` and `ask` quote currency.
     """
-    lots = order_lots(cash, position, mid, exposure, lot_size, min_notional, costs, band, short)
+    lots = order_lots(
+        cash=cash,
+        position=position,
+        mid=mid,
+        exposure=exposure,
+        lot_size=lot_size,
+        min_notional=min_notional,
+        cost_fraction=costs,
+        band=band,
+        borrow=short,
+    )
     side = 1 if lots > 0 else -1
     if timing == TIMING_PASSIVE:
         return side, abs(lots), LIMIT, int(own_touch(bid, ask, tick_size, side))
@@ -83,14 +104,14 @@ def begin_decision(
     for i in range(n):
         observation[i] = features[i]
     observe_account(
-        own,
-        mid,
-        ts_ns,
-        period_ns,
-        scalars[WORKING],
-        scalars[LAST_EXPOSURE],
-        int(scalars[LAST_TIMING]),
-        observation[n:],
+        account=own,
+        mid=mid,
+        ts_ns=ts_ns,
+        period_ns=period_ns,
+        working=scalars[WORKING],
+        last_exposure=scalars[LAST_EXPOSURE],
+        last_timing=int(scalars[LAST_TIMING]),
+        out=observation[n:],
     )
 
 
@@ -169,11 +190,28 @@ class TradingBridge:
             return None
         facts = self.facts
         side, lots, order_type, price = order_towards(
-            facts[FACT_CASH], facts[FACT_POSITION], facts[FACT_MID], view["bid"].item(), view["ask"].item(),
-            wanted.exposure, wanted.timing, self._tick_size, self._lot_size, self._min_notional, self._costs,
-            self.config.band_fraction, self._short,
-        )  # fmt: skip
+            cash=facts[FACT_CASH],
+            position=facts[FACT_POSITION],
+            mid=facts[FACT_MID],
+            bid=view["bid"].item(),
+            ask=view["ask"].item(),
+            exposure=wanted.exposure,
+            timing=wanted.timing,
+            tick_size=self._tick_size,
+            lot_size=self._lot_size,
+            min_notional=self._min_notional,
+            costs=self._costs,
+            band=self.config.band_fraction,
+            short=self._short,
+        )
         if lots == 0:
             return None
         post_only = order_type == LIMIT
-        return OrderRequest(order_id, side, lots, OrderType(order_type), price, post_only=post_only)
+        return OrderRequest(
+            order_id=order_id,
+            side=side,
+            lots=lots,
+            order_type=OrderType(order_type),
+            price_ticks=price,
+            post_only=post_only,
+        )

@@ -154,7 +154,14 @@ def _endow(
     side = 1 if exposure > 0.0 else -1
     quantity = lots * exchange["lot_size"]
     reset_account(account, account["cash"] + side * quantity * (mids[entry] - mids[k]))
-    book_fill(account, side, float(mids[entry]), quantity, 0.0, int(times_ns[entry]))
+    book_fill(
+        account=account,
+        side=side,
+        price=float(mids[entry]),
+        quantity=quantity,
+        fee=0.0,
+        ts_ns=int(times_ns[entry]),
+    )
     account["traded_notional"] = 0.0
     account["n_fills"] = 0
     exchange["position_lots"] = side * lots
@@ -199,7 +206,14 @@ def begin_episode(shared: Shared, beginnings: Beginnings, lanes: Lanes, i: int) 
     see_market(shared.markets[k], int(shared.on_bars[k]), exchange, lanes.market_bytes[i])
     exposure = 0.0
     if rules["random_account"] == 1:
-        exposure = _endow(exchange, lanes.account[i], lane, lanes.ladder, shared.mids, shared.times_ns)
+        exposure = _endow(
+            exchange=exchange,
+            account=lanes.account[i],
+            lane=lane,
+            ladder=lanes.ladder,
+            mids=shared.mids,
+            times_ns=shared.times_ns,
+        )
     _fall(lanes.account[i], lane, rules)
     scalars = lanes.scalars[i]
     scalars[WORKING] = 0.0

@@ -87,9 +87,14 @@ def _serve(deciders: Deciders, choices: Choices, i: int) -> None:
     for d in range(len(observation)):
         scratch[d] = observation[d]
     logprob, value = decide_one(
-        deciders.parameters[i], deciders.layers, deciders.heads, scratch, choices.uniforms[i], deciders.greedy[i],
-        choices.actions[i],
-    )  # fmt: skip
+        parameters=deciders.parameters[i],
+        layers=deciders.layers,
+        heads=deciders.heads,
+        scratch=scratch,
+        uniforms=choices.uniforms[i],
+        deterministic=deciders.greedy[i],
+        actions=choices.actions[i],
+    )
     choices.values[i, 0] = logprob
     choices.values[i, 1] = value
 
@@ -124,9 +129,16 @@ def _rule(
 
 @kernel
 def _observe_all(
-    lanes: Lanes, deciders: Deciders, choices: Choices, places: NDArray[np.int64], raw: NDArray[np.float64],
-    features: NDArray[np.float32], ts_ns: int, decision: int, seed: int,
-) -> int:  # fmt: skip
+    lanes: Lanes,
+    deciders: Deciders,
+    choices: Choices,
+    places: NDArray[np.int64],
+    raw: NDArray[np.float64],
+    features: NDArray[np.float32],
+    ts_ns: int,
+    decision: int,
+    seed: int,
+) -> int:
     """Lanes at `places` see the decision, draw its random numbers, and choose where nobody is asked.
 
     Returns how many rules answered what is no choice.
@@ -134,7 +146,7 @@ def _observe_all(
     wrong = 0
     for place in range(len(places)):
         i = places[place]
-        observe(lanes, i, features, ts_ns, choices.observations[i])
+        observe(lanes=lanes, i=i, features=features, ts_ns=ts_ns, observation=choices.observations[i])
         choices.uniforms[i, 0] = uniform(seed, STREAM_ACTION, decision)
         choices.uniforms[i, 1] = uniform(seed, STREAM_TIMING, decision)
         if deciders.decides[i] == NETWORK:
@@ -178,7 +190,15 @@ def _see_as(lanes: Lanes, first: int, i: int, ticks: Ticks, i0: int, i1: int) ->
     if lanes.market[i]["book"]["bids"] + lanes.market[i]["book"]["asks"] > 0:
         width = lanes.market_bytes.shape[1]
     own, seen = own_of(lanes, i), lanes.market_bytes[first, :width]
-    live_through(ticks, i0, i1, seen, lanes.exchange[first]["on_bars"], own, lanes.market_bytes[i])
+    live_through(
+        ticks=ticks,
+        i0=i0,
+        i1=i1,
+        market=seen,
+        on_bars=lanes.exchange[first]["on_bars"],
+        own=own,
+        view_bytes=lanes.market_bytes[i],
+    )
 
 
 @kernel
@@ -224,14 +244,25 @@ class TradingFloor:
         self.seed = seed
         template = new_exchange(instrument, PaperConfig(), 0, 0.0)
         sizes = LaneSizes(MAX_OPEN_ORDERS, MAX_REPORTS, LOG_ROWS, MOST_A_MINUTE)
-        self.lanes = new_lanes(instrument, bridge, template, period_ns, places, sizes)
+        self.lanes = new_lanes(
+            instrument=instrument,
+            bridge=bridge,
+            exchange=template,
+            period_ns=period_ns,
+            n=places,
+            sizes=sizes,
+        )
         self.ladder = bridge.ladder
         self.deciders = _new_deciders(network, places)
         self.choices = Choices(
-            np.zeros((places, feature_size + ACCOUNT_SIZE), np.float32), np.zeros((places, 2)),
-            np.zeros(places, MOMENT), np.zeros((places, 2), np.int64), np.full((places, 2), np.nan),
-            np.zeros(places), np.zeros(places, np.int64),
-        )  # fmt: skip
+            observations=np.zeros((places, feature_size + ACCOUNT_SIZE), np.float32),
+            uniforms=np.zeros((places, 2)),
+            moments=np.zeros(places, MOMENT),
+            actions=np.zeros((places, 2), np.int64),
+            values=np.full((places, 2), np.nan),
+            targets=np.zeros(places),
+            verdicts=np.zeros(places, np.int64),
+        )
         self.decision = 0
         self.ts_ns = 0
         self._blank, self._blank_reward = self.lanes.lane[0].copy(), self.lanes.reward[0].copy()
@@ -277,9 +308,13 @@ class TradingFloor:
             raise InvariantError(f"more than {MAX_REPORTS} reports of orders at once: some were lost")
 
     def observe(
-        self, places: NDArray[np.int64], raw: NDArray[np.float64], features: NDArray[np.float32], ts_ns: int,
+        self,
+        places: NDArray[np.int64],
+        raw: NDArray[np.float64],
+        features: NDArray[np.float32],
+        ts_ns: int,
         decision: int,
-    ) -> bool:  # fmt: skip
+    ) -> bool:
         """Lanes see decision number `decision`, on `raw` features (F,) and the same normalised; who is not to be asked
         chooses.
 
@@ -312,7 +347,13 @@ def _new_deciders(shape: NetworkShape | None, places: int) -> Deciders:
             sum(math.prod(size) for size in parameter_shapes(shape).values()),
         )
     return Deciders(
-        np.zeros((places, width), np.float32), program.layers, program.heads, program.scratch,
-        np.zeros(places, np.int64), np.zeros(places, np.int64), np.zeros(places, np.int64),
-        np.zeros(places * MOST_STATE), np.zeros(places, np.int64),
-    )  # fmt: skip
+        parameters=np.zeros((places, width), np.float32),
+        layers=program.layers,
+        heads=program.heads,
+        scratch=program.scratch,
+        greedy=np.zeros(places, np.int64),
+        decides=np.zeros(places, np.int64),
+        addresses=np.zeros(places, np.int64),
+        states=np.zeros(places * MOST_STATE),
+        sizes=np.zeros(places, np.int64),
+    )

@@ -53,9 +53,12 @@ _plain: list[Decide] = []
 
 
 def _call_plain(
-    address: int, state: NDArray[np.float64], moment: NDArray[np.void], features: NDArray[np.float64],
+    address: int,
+    state: NDArray[np.float64],
+    moment: NDArray[np.void],
+    features: NDArray[np.float64],
     ladder: NDArray[np.float64],
-) -> int:  # fmt: skip
+) -> int:
     return _plain[address](state, moment, features, ladder)
 
 
@@ -133,7 +136,13 @@ class KernelRule:
         row = np.zeros(1, MOMENT)
         for name in MOMENT.names or ():
             row[name] = getattr(moment, name)
-        answer = _call(self.address, self.state, row, moment.features, np.array(moment.ladder))
+        answer = _call(
+            address=self.address,
+            state=self.state,
+            moment=row,
+            features=moment.features,
+            ladder=np.array(moment.ladder),
+        )
         if not 0 <= answer < len(moment.ladder) * TIMINGS:
             raise self.wrong(moment.decision, len(moment.ladder))
         return Action(*divmod(answer, TIMINGS))
@@ -141,7 +150,10 @@ class KernelRule:
 
 @kernel
 def _call(
-    address: int, state: NDArray[np.float64], moment: NDArray[np.void], features: NDArray[np.float64],
+    address: int,
+    state: NDArray[np.float64],
+    moment: NDArray[np.void],
+    features: NDArray[np.float64],
     ladder: NDArray[np.float64],
-) -> int:  # fmt: skip
+) -> int:
     return int(call_rule(address, state, moment, features, ladder))

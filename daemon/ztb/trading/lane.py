@@ -7,26 +7,21 @@ generation 0, candidates at the gate) are the same with accounts of their own an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.errors import InvariantError, StrategyError, ZtbError
-from ztb.execution.booking import show_price
+from ztb.errors import StrategyError, ZtbError
 from ztb.execution.orders import (
     Cancelled,
     CancelRejected,
     Expired,
     Filled,
-    OpenOrder,
     OrderEvent,
-    OrderRequest,
-    OrderType,
     Rejected,
-    TimeInForce,
 )
 from ztb.execution.paper import PaperExchange
 from ztb.execution.paper_state import CANCEL_REJECTED, CANCELLED, EXPIRED, FILLED, REJECTED
@@ -48,7 +43,8 @@ from ztb.trading.floor import NETWORK, RULE, TradingFloor
 from ztb.trading.kernel_rule import MOST_STATE, KernelRule
 from ztb.trading.lane_log import LaneListener, order_sent, refused, reported
 from ztb.trading.lane_orders import OFFERING
-from ztb.trading.lane_state import CANCEL_ASKED, MOST_AT_WORK, REPORTED, SENT, Lanes, own_of
+from ztb.trading.lane_place import LanePlace
+from ztb.trading.lane_state import CANCEL_ASKED, REPORTED, SENT, Lanes, own_of
 from ztb.trading.sizing import TIMING_AGGRESSIVE
 from ztb.trading.strategy import (
     Action,
@@ -69,7 +65,6 @@ _WORDS = {
     lane_orders.REPLACING: REPLACING,
     **{number: str(reason) for number, reason in enumerate(BY_NUMBER)},
 }
-_FILLS_REMEMBERED = 4096
 _KINDS: dict[type[Any], int] = {
     Filled: FILLED, CancelRejected: CANCEL_REJECTED, Rejected: REJECTED, Cancelled: CANCELLED, Expired: EXPIRED,
 }  # fmt: skip
@@ -118,7 +113,7 @@ def _cancel_all(lanes: Lanes, i: int, now_ns: int) -> None:
     lane_orders.cancel_all(own_of(lanes, i), now_ns)
 
 
-class Lane:
+class Lane(LanePlace):
     """See the module. It takes a place on `floor`, and whatever changes in `broker` is kept there from now on.
 
     While `flattening`, the position is closed whatever the strategy says. `guard`, where set, is called before the gate
@@ -133,15 +128,11 @@ class Lane:
         strategy: Strategy,
         listener: LaneListener | None = None,
     ) -> None:
-        self.floor = floor
-        self.place = floor.enter()
-        self.broker = broker
+        super().__init__(floor, broker)
         self.strategy = strategy
         self.gate = RiskGate(limits)
         self._listener = listener
         self._guard: Callable[[], None] | None = None
-        self._lane = floor.lanes.lane[self.place : self.place + 1]
-        self._fills: dict[int, None] = {}
         self._served: object = None
         self._move_in()
         follows: object = getattr(strategy, "follows", None)
@@ -184,16 +175,6 @@ class Lane:
         self.floor.leave(self.place)
 
     @property
-    def on_paper(self) -> bool:
-        """True if its venue is the paper exchange beside it on the floor."""
-        return isinstance(self.broker, PaperExchange)
-
-    @property
-    def told(self) -> bool:
-        """True if somebody listens, or a venue is to be sent to."""
-        return bool(self._lane["told"][0])
-
-    @property
     def guard(self) -> Callable[[], None]:
         """The callable asked before the gate judges an order."""
         return self._guard or (lambda: None)
@@ -212,94 +193,10 @@ class Lane:
     def flattening(self, flattening: bool) -> None:
         self.gate.memory.permission.flattening = flattening
 
-    @property
-    def rejects(self) -> int:
-        """Orders that the venue rejected."""
-        return int(self._lane["rejects"][0])
-
-    @rejects.setter
-    def rejects(self, rejects: int) -> None:
-        self._lane["rejects"] = rejects
-
-    @property
-    def aim(self) -> float:
-        """The exposure that the lane last wanted: waiting changes nothing."""
-        aim: float = self.floor.lanes.lane["aim"].item(self.place)
-        return aim
-
-    @property
-    def equity(self) -> float:
-        """Cash plus position at the mid of the lane's own view, quote currency."""
-        lanes, place = self.floor.lanes, self.place
-        account = lanes.account
-        cash: float = account["cash"].item(place)
-        position: float = account["position"].item(place)
-        mid: float = lanes.market["mid"].item(place)
-        return cash + position * mid
-
-    @property
-    def position(self) -> float:
-        """Base currency held."""
-        held: float = self.broker.account["position"].item()
-        return held
-
-    @property
-    def marked(self) -> float:
-        """Equity at its last decision, quote currency."""
-        return self.floor.lanes.facts.item(self.place, FACT_EQUITY)
-
-    @property
-    def timing(self) -> int:
-        """Of its last decision, see `trading.sizing`."""
-        return self.floor.choices.actions.item(self.place, 1)
-
     def collect(self) -> None:
         """Take note of what a venue has said of our orders."""
         for event in self.broker.events():
             self.hear(event)
-
-    @property
-    def working(self) -> list[OpenOrder]:
-        """Orders that may still fill, oldest first."""
-        rows = self.floor.lanes.working[self.place, : self._lane["working"][0]].tolist()
-        return [OpenOrder(_request(row), row[3]) for row in rows]
-
-    def remember_price(self, ts_ns: int, mid: float) -> None:
-        """Show the lane the last price (quote currency) of an earlier start, which no other lane has seen."""
-        show_price(self.broker.view, ts_ns, mid)
-        self._lane["in_step"] = 0
-
-    def resume(self, next_order_id: int, fills: Iterable[int], working: Iterable[OpenOrder]) -> None:
-        """Go on after a restart: the orders that still work, and the latest fills, so that none counts twice.
-
-        InvariantError: more orders work than a lane ever has.
-        """
-        left = list(working)
-        if len(left) > MOST_AT_WORK:
-            raise InvariantError(f"{len(left)} orders were left open; a lane has {MOST_AT_WORK} at most")
-        self._lane["orders"], self._lane["working"] = next_order_id - 1, len(left)
-        self._fills = dict.fromkeys(list(fills)[-_FILLS_REMEMBERED:])
-        for row, open_ in zip(self.floor.lanes.working[self.place], left, strict=False):
-            request = open_.request
-            for name in (
-                "order_id",
-                "side",
-                "lots",
-                "order_type",
-                "price_ticks",
-                "time_in_force",
-                "post_only",
-            ):
-                row[name] = getattr(request, name)
-            row["remaining"], row["reduce_only"], row["cancelling"] = (
-                open_.remaining_lots, request.reduce_only, 0,
-            )  # fmt: skip
-
-    @property
-    def resting(self) -> bool:
-        """True if an order works whose end was not asked for, or was refused."""
-        working = self.floor.lanes.working[self.place, : self._lane["working"][0]]
-        return bool(np.any(working["cancelling"] == 0))
 
     def cancel_all(self, ts_ns: int) -> None:
         """Ask for the end of every order that works, and forget what was to replace it."""
@@ -314,7 +211,9 @@ class Lane:
         self.flattening = True
         if self.broker.account["position"].item() and not self.broker.view["mid"].item():
             return False  # no price yet, and so no telling what could be sold
-        verdict = _prepare(self.floor.lanes, self.place, 0.0, TIMING_AGGRESSIVE, ts_ns)
+        verdict = _prepare(
+            lanes=self.floor.lanes, i=self.place, exposure=0.0, timing=TIMING_AGGRESSIVE, now_ns=ts_ns
+        )
         if verdict == lane_orders.NO_ORDER and not self._lane["working"][0]:
             return True
         self._offer_all(verdict)
@@ -344,10 +243,19 @@ class Lane:
         own = self._own_reward is not None and seen is None
         reward = self._rewarded if own else facts[FACT_REWARD]
         return Decided(
-            floor.ts_ns, floor.decision, observation, uniforms, action, choices.targets.item(place),
-            facts[FACT_CASH], facts[FACT_POSITION], facts[FACT_MID], facts[FACT_EQUITY], reward,
-            _WORDS[choices.verdicts.item(place)],
-        )  # fmt: skip
+            ts_ns=floor.ts_ns,
+            decision=floor.decision,
+            observation=observation,
+            uniforms=uniforms,
+            action=action,
+            target=choices.targets.item(place),
+            cash=facts[FACT_CASH],
+            position=facts[FACT_POSITION],
+            mid=facts[FACT_MID],
+            equity=facts[FACT_EQUITY],
+            reward=reward,
+            verdict=_WORDS[choices.verdicts.item(place)],
+        )
 
     def _action(self) -> Action:
         size, timing = self.floor.choices.actions[self.place].tolist()
@@ -379,9 +287,16 @@ class Lane:
         floor, place = self.floor, self.place
         facts, choices = floor.lanes.facts[place], floor.choices
         moment = Moment(
-            floor.ts_ns, floor.decision, raw, index, choices.observations[place], floor.ladder,
-            facts.item(FACT_EXPOSURE), facts.item(FACT_MID), choices.uniforms[place],
-        )  # fmt: skip
+            ts_ns=floor.ts_ns,
+            decision=floor.decision,
+            features=raw,
+            index=index,
+            observation=choices.observations[place],
+            ladder=floor.ladder,
+            exposure=facts.item(FACT_EXPOSURE),
+            mid=facts.item(FACT_MID),
+            uniforms=choices.uniforms[place],
+        )
         try:
             answer: object = self.strategy.decide(moment)
         except ZtbError:
@@ -411,7 +326,7 @@ class Lane:
         floor, place = self.floor, self.place
         if self._guard is not None:
             target, timing = floor.choices.targets.item(place), self.timing
-            verdict = _prepare(floor.lanes, place, target, timing, floor.ts_ns)
+            verdict = _prepare(lanes=floor.lanes, i=place, exposure=target, timing=timing, now_ns=floor.ts_ns)
             floor.choices.verdicts[place] = self._offer_all(verdict)
         elif self.told:
             self._tell()
@@ -464,15 +379,6 @@ class Lane:
             proposal, lots, reason = refused(row, float(floor.instrument.lot_size))
             listener.refusal(proposal, lots, reason, floor.decision, ts_ns)
 
-    def _known(self, fill: Filled) -> bool:
-        """True if this fill was reported before; the last `_FILLS_REMEMBERED` are remembered."""
-        if fill.fill_id in self._fills:
-            return True
-        self._fills[fill.fill_id] = None
-        if len(self._fills) > _FILLS_REMEMBERED:
-            del self._fills[next(iter(self._fills))]
-        return False
-
     def hear(self, event: OrderEvent) -> None:
         """Take note of a venue's word; what the last decision wanted is sent once the order in its way is gone."""
         if isinstance(event, Filled) and self._known(event):
@@ -485,18 +391,11 @@ class Lane:
         if kind is None:
             return
         cumulative = event.cumulative_lots if isinstance(event, Filled) else 0
-        if _hear(self.floor.lanes, self.place, kind, order_id, cumulative):
+        if _hear(
+            lanes=self.floor.lanes, i=self.place, kind=kind, order_id=order_id, cumulative_lots=cumulative
+        ):
             self.follow_up(max(event.ts_ns, self.broker.view["ts_ns"].item()))
 
     def follow_up(self, known_ns: int) -> None:
         """Send what the last decision wanted, if it waits."""
         self._offer_all(int(_prepare_next(self.floor.lanes, self.place, known_ns)))
-
-
-def _request(row: tuple[int, ...]) -> OrderRequest:
-    """The order that a row of ORDER_AT_WORK stands for."""
-    order_id, side, lots, _, order_type, price, time_in_force, post_only, reduce_only, _ = row
-    return OrderRequest(
-        order_id, side, lots, OrderType(order_type), price, TimeInForce(time_in_force), bool(post_only),
-        bool(reduce_only),
-    )  # fmt: skip

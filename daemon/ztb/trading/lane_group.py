@@ -35,9 +35,13 @@ class LaneGroup:
             lane.settle(ticks, i1)
 
     def decide(
-        self, ts_ns: int, decision: int, raw: NDArray[np.float64], index: Mapping[str, int],
+        self,
+        ts_ns: int,
+        decision: int,
+        raw: NDArray[np.float64],
+        index: Mapping[str, int],
         features: NDArray[np.float32],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Everybody observes, chooses, passes the gate, sends: see `Lane.decided`.
 
         `raw` (F,) feature values, `features` (F,) the same normalised.

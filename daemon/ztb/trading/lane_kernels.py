@@ -114,7 +114,16 @@ def live_rows(ticks: Ticks, i0: int, i1: int, own: Own) -> int:
     if follow(own):
         return -1 - i
     while i < i1:
-        i = advance(ticks, i, i1, own.exchange, own.orders, own.events, own.market, own.account)
+        i = advance(
+            ticks=ticks,
+            i0=i,
+            i1=i1,
+            exchange=own.exchange,
+            orders=own.orders,
+            events=own.events,
+            view=own.market,
+            account=own.account,
+        )
         if follow(own):
             return -1 - i
     return i1
@@ -122,9 +131,14 @@ def live_rows(ticks: Ticks, i0: int, i1: int, own: Own) -> int:
 
 @kernel
 def live_through(
-    ticks: Ticks, i0: int, i1: int, market: NDArray[np.uint8], on_bars: int, own: Own,
+    ticks: Ticks,
+    i0: int,
+    i1: int,
+    market: NDArray[np.uint8],
+    on_bars: int,
+    own: Own,
     view_bytes: NDArray[np.uint8],
-) -> None:  # fmt: skip
+) -> None:
     """As `live_rows` for a lane that nobody listens to. `market` and `on_bars` are what it will have seen after them.
 
     While the lane has no order under way the rows cannot concern it, and what they show is taken as known.
@@ -135,7 +149,16 @@ def live_through(
         if _idle(own.exchange, until_ns):
             see_market(market, on_bars, own.exchange, view_bytes)
             return
-        i = advance(ticks, i, i1, own.exchange, own.orders, own.events, own.market, own.account)
+        i = advance(
+            ticks=ticks,
+            i0=i,
+            i1=i1,
+            exchange=own.exchange,
+            orders=own.orders,
+            events=own.events,
+            view=own.market,
+            account=own.account,
+        )
         follow(own)
 
 
@@ -164,9 +187,16 @@ def observe(
             sells += entry["remaining"]
     lanes.scalars[i, WORKING] = buys * lot_size - sells * lot_size
     begin_decision(
-        lanes.account[i : i + 1], lanes.market[i : i + 1], lanes.reward[i : i + 1], features, lanes.scalars[i],
-        ts_ns, lanes.lane[i]["period_ns"], observation, lanes.facts[i],
-    )  # fmt: skip
+        account=lanes.account[i : i + 1],
+        view=lanes.market[i : i + 1],
+        reward=lanes.reward[i : i + 1],
+        features=features,
+        scalars=lanes.scalars[i],
+        ts_ns=ts_ns,
+        period_ns=lanes.lane[i]["period_ns"],
+        observation=observation,
+        facts=lanes.facts[i],
+    )
 
 
 @kernel

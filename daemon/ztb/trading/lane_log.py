@@ -33,9 +33,15 @@ def order_sent(row: Row) -> OrderRequest:
     """The order that went to the venue."""
     _, _, order_id, _, side, lots, order_type, price_ticks, reduce_only, *_ = row
     return OrderRequest(
-        order_id, side, lots, OrderType(order_type), price_ticks, TimeInForce.GTC,
-        post_only=order_type == OrderType.LIMIT, reduce_only=bool(reduce_only),
-    )  # fmt: skip
+        order_id=order_id,
+        side=side,
+        lots=lots,
+        order_type=OrderType(order_type),
+        price_ticks=price_ticks,
+        time_in_force=TimeInForce.GTC,
+        post_only=order_type == OrderType.LIMIT,
+        reduce_only=bool(reduce_only),
+    )
 
 
 def refused(row: Row, lot_size: float) -> tuple[Proposal, int, RefusalReason]:
@@ -49,5 +55,16 @@ def reported(row: Row) -> tuple[OrderEvent, int]:
     _, kind, order_id, ts_ns, side, lots, _, price, _, reason, fill_id, maker, cumulative_lots, _, amount = (
         row
     )
-    event = order_event(kind, order_id, ts_ns, reason, lots, price, fill_id, maker, cumulative_lots, amount)
+    event = order_event(
+        kind=kind,
+        order_id=order_id,
+        ts_ns=ts_ns,
+        reason=reason,
+        lots=lots,
+        price_ticks=price,
+        fill_id=fill_id,
+        maker=maker,
+        cumulative_lots=cumulative_lots,
+        amount=amount,
+    )
     return event, side

@@ -79,9 +79,19 @@ def _send(own: Own, order: Order, reduce_only: int, now_ns: int) -> None:
         row["reduce_only"] = reduce_only
     if lane["venue"] == 1:
         submit_order(
-            own.exchange, own.orders, own.events, lane["orders"], order.side, order.lots, order.order_type,
-            order.price_ticks, _GTC, entry["post_only"], reduce_only, now_ns,
-        )  # fmt: skip
+            exchange=own.exchange,
+            orders=own.orders,
+            events=own.events,
+            order_id=lane["orders"],
+            side=order.side,
+            lots=order.lots,
+            order_type=order.order_type,
+            price_ticks=order.price_ticks,
+            time_in_force=_GTC,
+            post_only=entry["post_only"],
+            reduce_only=reduce_only,
+            now_ns=now_ns,
+        )
 
 
 @kernel
@@ -98,7 +108,14 @@ def _facts(own: Own, now_ns: int, open_buys: float, open_sells: float) -> OrderF
     equity = float(account["cash"] + position * mid)
     crossed = bool(view["bid"] > view["ask"])
     return OrderFacts(
-        int(now_ns), int(view["ts_ns"]), mid, position, equity, float(open_buys), float(open_sells), crossed
+        now_ns=int(now_ns),
+        market_ts_ns=int(view["ts_ns"]),
+        mid=mid,
+        position=position,
+        equity=equity,
+        open_buys=float(open_buys),
+        open_sells=float(open_sells),
+        crossed=crossed,
     )
 
 
@@ -119,7 +136,13 @@ def _cancel(own: Own, index: int, now_ns: int) -> None:
         return
     entry["cancelling"] = 1
     if own.lane["venue"] == 1:
-        cancel_order(own.exchange, own.orders, own.events, entry["order_id"], now_ns)
+        cancel_order(
+            exchange=own.exchange,
+            orders=own.orders,
+            events=own.events,
+            order_id=entry["order_id"],
+            now_ns=now_ns,
+        )
     else:
         log_row(own, CANCEL_ASKED, entry["order_id"], now_ns)
 
@@ -138,9 +161,14 @@ def _make_way(own: Own, order: Order, exposure: float, timing: int, now_ns: int)
     for index in range(own.lane["working"]):
         entry = own.working[index]
         move = order_replacement(
-            entry["side"] * entry["remaining"], entry["order_type"], entry["price_ticks"], entry["cancelling"],
-            order.side * order.lots, order.order_type, order.price_ticks,
-        )  # fmt: skip
+            working=entry["side"] * entry["remaining"],
+            working_type=entry["order_type"],
+            working_price=entry["price_ticks"],
+            cancelling=entry["cancelling"],
+            lots=order.side * order.lots,
+            order_type=order.order_type,
+            price=order.price_ticks,
+        )
         if move == KEEP:
             return NO_ORDER
         if move == CANCEL:
@@ -181,7 +209,14 @@ def _after(own: Own, order: Order, sent_lots: int, facts: OrderFacts) -> OrderFa
     else:
         sells += sent
     return OrderFacts(
-        facts.now_ns, facts.market_ts_ns, facts.mid, facts.position, facts.equity, buys, sells, facts.crossed
+        now_ns=facts.now_ns,
+        market_ts_ns=facts.market_ts_ns,
+        mid=facts.mid,
+        position=facts.position,
+        equity=facts.equity,
+        open_buys=buys,
+        open_sells=sells,
+        crossed=facts.crossed,
     )
 
 
@@ -198,9 +233,20 @@ def prepare(own: Own, exposure: float, timing: int, now_ns: int) -> int:
     lane["next_timing"] = TIMING_WAIT
     account, view, terms = own.account, own.market, own.exchange
     side, lots, order_type, price = order_towards(
-        account["cash"], account["position"], view["mid"], view["bid"], view["ask"], exposure, timing,
-        terms["tick_size"], terms["lot_size"], terms["min_notional"], lane["costs"], lane["band"], terms["short"],
-    )  # fmt: skip
+        cash=account["cash"],
+        position=account["position"],
+        mid=view["mid"],
+        bid=view["bid"],
+        ask=view["ask"],
+        exposure=exposure,
+        timing=timing,
+        tick_size=terms["tick_size"],
+        lot_size=terms["lot_size"],
+        min_notional=terms["min_notional"],
+        costs=lane["costs"],
+        band=lane["band"],
+        short=terms["short"],
+    )
     order = Order(side, lots, order_type, price)
     if lane["working"] > 0:
         return int(_make_way(own, order, exposure, timing, now_ns))

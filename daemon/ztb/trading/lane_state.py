@@ -189,6 +189,14 @@ class Own(NamedTuple):
 def own_of(lanes: Lanes, i: int) -> Own:
     """The memory of lane `i`."""
     return Own(
-        lanes.exchange[i], lanes.orders[i], lanes.events[i], lanes.market[i], lanes.account[i], lanes.lane[i],
-        lanes.working[i], lanes.gate[i], lanes.recent_ns[i], lanes.log[i],
-    )  # fmt: skip
+        exchange=lanes.exchange[i],
+        orders=lanes.orders[i],
+        events=lanes.events[i],
+        market=lanes.market[i],
+        account=lanes.account[i],
+        lane=lanes.lane[i],
+        working=lanes.working[i],
+        gate=lanes.gate[i],
+        recent_ns=lanes.recent_ns[i],
+        log=lanes.log[i],
+    )

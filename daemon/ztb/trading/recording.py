@@ -104,7 +104,16 @@ def _watch(
     """Run the market past an exchange without orders, and note its view at each of `rows`."""
     done = 0
     for k in range(len(rows)):
-        advance(ticks, done, rows[k] + 1, exchange[0], orders, reports, view[0], account[0])
+        advance(
+            ticks=ticks,
+            i0=done,
+            i1=rows[k] + 1,
+            exchange=exchange[0],
+            orders=orders,
+            events=reports,
+            view=view[0],
+            account=account[0],
+        )
         done = rows[k] + 1
         for b in range(markets.shape[1]):
             markets[k, b] = view_bytes[b]
@@ -177,17 +186,17 @@ def watch(
     exchange = new_exchange(instrument, PaperConfig(), 0, 0.0)
     exchange["on_bars"] = last_on_bars
     _watch(
-        ticks,
-        rows,
-        exchange,
-        new_orders(1),
-        new_reports(4),
-        seen,
-        seen.view(np.uint8),
-        new_account(0.0),
-        markets,
-        on_bars,
-        mids,
+        ticks=ticks,
+        rows=rows,
+        exchange=exchange,
+        orders=new_orders(1),
+        reports=new_reports(4),
+        view=seen,
+        view_bytes=seen.view(np.uint8),
+        account=new_account(0.0),
+        markets=markets,
+        on_bars=on_bars,
+        mids=mids,
     )
     starts = np.concatenate([[0], rows[:-1] + 1])
     tainted = np.logical_or.reduceat((ticks["flags"] & _TAINT) != 0, starts)

@@ -62,7 +62,7 @@ class StepOutcome(NamedTuple):
 def _observe(shared: Shared, lanes: Lanes, i: int, observation: NDArray[np.float32]) -> None:
     """Reward, facts and observation of lane `i` at the decision it stands at."""
     k: int = lanes.lane[i]["decision"]
-    observe(lanes, i, shared.features[k], shared.times_ns[k], observation)
+    observe(lanes=lanes, i=i, features=shared.features[k], ts_ns=shared.times_ns[k], observation=observation)
 
 
 @kernel
@@ -72,9 +72,14 @@ def _step(shared: Shared, lanes: Lanes, i: int, action: NDArray[np.int64]) -> No
     own = own_of(lanes, i)
     act(own, choose(lanes, i, action), int(action[1]), int(shared.times_ns[k]))
     live_through(
-        shared.ticks, shared.rows[k] + 1, shared.rows[k + 1] + 1, shared.markets[k + 1], shared.on_bars[k + 1],
-        own, lanes.market_bytes[i],
-    )  # fmt: skip
+        ticks=shared.ticks,
+        i0=shared.rows[k] + 1,
+        i1=shared.rows[k + 1] + 1,
+        market=shared.markets[k + 1],
+        on_bars=shared.on_bars[k + 1],
+        own=own,
+        view_bytes=lanes.market_bytes[i],
+    )
     lanes.lane[i]["decision"] = k + 1
 
 
@@ -128,15 +133,28 @@ class Simulation:
         self.num_lanes = num_lanes
         self.observation_size = recording.feature_size + ACCOUNT_SIZE
         costs = purchase_costs(recording.instrument, bridge)
-        rules = new_rules(episodes, recording.decisions, start_cash, costs, bridge.band_fraction)
+        rules = new_rules(
+            episodes=episodes,
+            decisions=recording.decisions,
+            start_cash=start_cash,
+            costs=costs,
+            band=bridge.band_fraction,
+        )
         template = new_exchange(recording.instrument, paper, 0, start_cash)
         self.lanes = new_lanes(
-            recording.instrument, bridge, template, recording.period_ns, num_lanes, _sizes(paper)
+            instrument=recording.instrument,
+            bridge=bridge,
+            exchange=template,
+            period_ns=recording.period_ns,
+            n=num_lanes,
+            sizes=_sizes(paper),
         )
         self._beginnings = Beginnings(
-            rules, template.view(np.uint8), new_orders(ORDER_SLOTS),
+            rules,
+            template.view(np.uint8),
+            new_orders(ORDER_SLOTS),
             self.lanes.exchange.view(np.uint8).reshape(num_lanes, -1),
-        )  # fmt: skip
+        )
         self.outcome = StepOutcome(
             observations=np.zeros((num_lanes, self.observation_size), np.float32),
             rewards=np.zeros(num_lanes),
@@ -154,7 +172,13 @@ class Simulation:
 
     def restart(self, chosen: NDArray[np.bool_]) -> None:
         """Begin the next episode of the lanes `chosen` (N,)."""
-        _begin_all(self.recording.shared, self._beginnings, self.lanes, self.outcome, chosen)
+        _begin_all(
+            shared=self.recording.shared,
+            beginnings=self._beginnings,
+            lanes=self.lanes,
+            outcome=self.outcome,
+            chosen=chosen,
+        )
 
     def __getstate__(self) -> tuple[tuple[Any, ...], dict[str, NDArray[Any]]]:
         return self._made_of, self.state()

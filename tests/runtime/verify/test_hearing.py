@@ -24,7 +24,7 @@ class Window(RecentRollouts):
 
     def __init__(self, known: Recording) -> None:
         self.window = RecentWindow(SPOT, known.period_ns, CAPACITY)
-        self.on_piece = lambda _piece: None
+        self._subscribers = []
 
 
 def tell_again(known: Recording, unheard: set[int], skips: list[int], lasts: list[int]) -> Window:

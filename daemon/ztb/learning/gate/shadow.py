@@ -87,14 +87,33 @@ def rollout_step(
 
 @kernel
 def rollout_segment(
-    shared: Shared, lanes: Lanes, outcome: StepOutcome, brain: PolicyArrays, uniforms: NDArray[np.float64],
-    deterministic: int, actions: NDArray[np.int64], lived: Trajectory,
-) -> int:  # fmt: skip
+    shared: Shared,
+    lanes: Lanes,
+    outcome: StepOutcome,
+    brain: PolicyArrays,
+    uniforms: NDArray[np.float64],
+    deterministic: int,
+    actions: NDArray[np.int64],
+    lived: Trajectory,
+) -> int:
     """All steps, with actions drawn with `uniforms` (T, P, H), or the most probable; returns as `rollout_step`."""
     lost = 0
     for t in range(len(uniforms)):
-        forward(brain.parameters, brain.layers, brain.scratch, outcome.observations, brain.outputs)
-        sample_batch(brain.outputs, brain.heads, uniforms[t], deterministic, actions, brain.logprobs)
+        forward(
+            parameters=brain.parameters,
+            layers=brain.layers,
+            scratch=brain.scratch,
+            observations=outcome.observations,
+            outputs=brain.outputs,
+        )
+        sample_batch(
+            outputs=brain.outputs,
+            heads=brain.heads,
+            uniforms=uniforms[t],
+            deterministic=deterministic,
+            actions=actions,
+            logprobs=brain.logprobs,
+        )
         lost += rollout_step(shared, lanes, outcome, actions, t, lived)
     return lost
 
@@ -171,7 +190,13 @@ class Shadow:
             np.diff(lived.notional, axis=0), before, out=np.zeros_like(before), where=before > 0.0
         )
         rewards = lived.rewards if own is None else own(before, lived.equity[1:])
-        return Traded(rewards, lived.equity, turnover, lived.observations, lived.tainted)
+        return Traded(
+            rewards=rewards,
+            equity=lived.equity,
+            turnover=turnover,
+            observations=lived.observations,
+            tainted=lived.tainted,
+        )
 
     def _live(self, simulation: Simulation, uniforms: NDArray[np.float64], lived: Trajectory) -> int:
         """All steps in one kernel where the network is of the shipped kind, else one by one; the same either way."""
@@ -187,11 +212,22 @@ class Shadow:
                 outputs=evaluator.outputs,
                 logprobs=self._logprobs,
             )
-            return rollout_segment(shared, lanes, outcome, brain, uniforms, int(greedy), self._actions, lived)
+            return rollout_segment(
+                shared=shared,
+                lanes=lanes,
+                outcome=outcome,
+                brain=brain,
+                uniforms=uniforms,
+                deterministic=int(greedy),
+                actions=self._actions,
+                lived=lived,
+            )
         lost = 0
         for t, drawn in enumerate(uniforms):
             self._actor.act(outcome.observations, drawn, self._actions, self._logprobs, greedy=greedy)
-            lost += rollout_step(shared, lanes, outcome, self._actions, t, lived)
+            lost += rollout_step(
+                shared=shared, lanes=lanes, outcome=outcome, actions=self._actions, t=t, lived=lived
+            )
         return lost
 
     def _continue(self, piece: Recording) -> Simulation:
@@ -208,11 +244,21 @@ class Shadow:
 
     def _simulation_on(self, piece: Recording) -> Simulation:
         terms = self._terms
-        return Simulation(piece, terms.bridge, terms.paper, terms.start_cash, Episodes(), len(self._keys))
+        return Simulation(
+            recording=piece,
+            bridge=terms.bridge,
+            paper=terms.paper,
+            start_cash=terms.start_cash,
+            episodes=Episodes(),
+            num_lanes=len(self._keys),
+        )
 
 
 def _empty(steps: int, paths: int, observation_size: int) -> Trajectory:
     return Trajectory(
-        np.empty((steps, paths)), np.empty((steps + 1, paths)), np.empty((steps + 1, paths)),
-        np.empty((steps, observation_size), np.float32), np.empty(steps, np.bool_),
-    )  # fmt: skip
+        rewards=np.empty((steps, paths)),
+        equity=np.empty((steps + 1, paths)),
+        notional=np.empty((steps + 1, paths)),
+        observations=np.empty((steps, observation_size), np.float32),
+        tainted=np.empty(steps, np.bool_),
+    )

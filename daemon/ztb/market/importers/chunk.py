@@ -37,12 +37,12 @@ class Chunk:
     def take(self, index: Index) -> Chunk:
         """The piece that holds only the rows of `index`; it stands for as many file rows as this one."""
         return Chunk(
-            take_ticks(self.ticks, index),
-            self.rows[index],
-            self.read,
-            _taken(self.ids, index),
-            _taken(self.halted, index),
-            _taken(self.crossed, index),
+            ticks=take_ticks(self.ticks, index),
+            rows=self.rows[index],
+            read=self.read,
+            ids=_taken(self.ids, index),
+            halted=_taken(self.halted, index),
+            crossed=_taken(self.crossed, index),
         )
 
 
@@ -58,10 +58,10 @@ def _joined(pieces: Sequence[NDArray[_Scalar] | None]) -> NDArray[_Scalar] | Non
 def join(chunks: Sequence[Chunk]) -> Chunk:
     """One piece of several of the same file."""
     return Chunk(
-        join_ticks([c.ticks for c in chunks]),
-        np.concatenate([c.rows for c in chunks]),
-        sum(c.read for c in chunks),
-        _joined([c.ids for c in chunks]),
-        _joined([c.halted for c in chunks]),
-        _joined([c.crossed for c in chunks]),
+        ticks=join_ticks([c.ticks for c in chunks]),
+        rows=np.concatenate([c.rows for c in chunks]),
+        read=sum(c.read for c in chunks),
+        ids=_joined([c.ids for c in chunks]),
+        halted=_joined([c.halted for c in chunks]),
+        crossed=_joined([c.crossed for c in chunks]),
     )

@@ -104,8 +104,13 @@ def open_csv(path: Path, pair: Pair | None) -> CsvTable:
     if not at:
         raise _no_table(path, lines[0])
     delimiter = _delimiter([lines[i] for i in at])
-    rows = list(csv.reader([lines[i].strip(" \t") if delimiter == " " else lines[i] for i in at],
-                           delimiter=delimiter, skipinitialspace=True))  # fmt: skip
+    rows = list(
+        csv.reader(
+            [lines[i].strip(" \t") if delimiter == " " else lines[i] for i in at],
+            delimiter=delimiter,
+            skipinitialspace=True,
+        )
+    )
     first = next((i for i, row in enumerate(rows) if _is_data(row)), None)
     header = rows[: len(rows) if first is None else first]
     if first is None:
@@ -121,11 +126,17 @@ def open_csv(path: Path, pair: Pair | None) -> CsvTable:
     thousands = any(_THOUSANDS.fullmatch(f'"{text}"') for row in data for text in row)
     if thousands:
         data = [[text.replace(",", "").lstrip("$") for text in row] for row in data]
-    table = _recognised(path, _widened(names, data, width), data, pair, lines[at[first]])
+    table = _recognised(
+        path=path, names=_widened(names, data, width), data=data, pair=pair, line=lines[at[first]]
+    )
     return replace(
-        table, skip=skip, delimiter=delimiter, decimal_point=_decimal_point(data, delimiter),
-        thousands=thousands, symbol=ticker,
-    )  # fmt: skip
+        table,
+        skip=skip,
+        delimiter=delimiter,
+        decimal_point=_decimal_point(data, delimiter),
+        thousands=thousands,
+        symbol=ticker,
+    )
 
 
 def _is_comment(line: str) -> bool:
@@ -221,7 +232,16 @@ def _recognised(
     sample = tuple(
         next((r[i] for r in complete if r[i].strip() not in _EMPTY), "") for i in range(len(columns))
     )
-    return CsvTable(path, layout, columns, 0, ",", ".", False, sample)
+    return CsvTable(
+        path=path,
+        layout=layout,
+        columns=columns,
+        skip=0,
+        delimiter=",",
+        decimal_point=".",
+        thousands=False,
+        sample=sample,
+    )
 
 
 def _unique(names: Sequence[str]) -> list[str]:
@@ -278,9 +298,12 @@ def csv_batches(
     types = _types(table)
     read = arrow_csv.ReadOptions(use_threads=False, block_size=_BLOCK * 4, column_names=list(table.columns))
     convert = arrow_csv.ConvertOptions(
-        include_columns=list(types), column_types=types, strings_can_be_null=False, null_values=list(_EMPTY),
+        include_columns=list(types),
+        column_types=types,
+        strings_can_be_null=False,
+        null_values=list(_EMPTY),
         decimal_point=table.decimal_point,
-    )  # fmt: skip
+    )
     seen = _Seen(table, malformed)
     parse = arrow_csv.ParseOptions(delimiter=table.delimiter, invalid_row_handler=seen.skip)
     with plain_bytes(table.path, progress) as stream:

@@ -96,7 +96,7 @@ def _market_told(found: Probe) -> str | None:
 def select(probes: Sequence[Probe], given: Given) -> list[Probe]:
     """The files of one symbol and one venue; DataError if there are several and nobody chose, or none is of it."""
     pair = None if given.symbol is None else _split(given.symbol).pair
-    chosen = _choose(list(probes), pair_of, pair, "symbols", "--symbol")
+    chosen = _choose(probes=list(probes), told=pair_of, wanted=pair, what="symbols", option="--symbol")
     for found in chosen:
         inside = pair_of(found) if found.facts.symbol else None
         if (
@@ -110,7 +110,7 @@ def select(probes: Sequence[Probe], given: Given) -> list[Probe]:
                 "--symbol (or market.symbol), or name other files"
             )
     venue = None if given.venue is None else venue_name(given.venue)
-    return _choose(chosen, venue_of, venue, "venues", "--venue")
+    return _choose(probes=chosen, told=venue_of, wanted=venue, what="venues", option="--venue")
 
 
 def _split(text: str) -> Symbol:

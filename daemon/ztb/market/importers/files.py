@@ -210,9 +210,12 @@ def _member(path: Path, archive: zipfile.ZipFile) -> Any:
 def _is_litter(name: str) -> bool:
     """Folders, and what a Mac or Windows adds to them."""
     last = name.rsplit("/", 1)[-1]
-    return name.endswith("/") or name.startswith("__MACOSX/") or last.startswith("._") or last in (
-        ".DS_Store", "Thumbs.db", "desktop.ini",
-    )  # fmt: skip
+    return (
+        name.endswith("/")
+        or name.startswith("__MACOSX/")
+        or last.startswith("._")
+        or last in (".DS_Store", "Thumbs.db", "desktop.ini")
+    )
 
 
 def read_head(path: Path, size: int = 65_536) -> bytes:
@@ -269,8 +272,12 @@ def head_text(path: Path, head: bytes) -> str:
 
 def encoding(head: bytes) -> str | None:
     """UTF-16 or UTF-32 as its mark or its zeros tell; None: bytes that can be read one by one."""
-    for mark, name in ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-                       (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):  # fmt: skip
+    for mark, name in (
+        (codecs.BOM_UTF32_LE, "utf-32"),
+        (codecs.BOM_UTF32_BE, "utf-32"),
+        (codecs.BOM_UTF16_LE, "utf-16"),
+        (codecs.BOM_UTF16_BE, "utf-16"),
+    ):
         if head.startswith(mark):
             return name
     pairs = head[: min(len(head), 512) // 2 * 2]

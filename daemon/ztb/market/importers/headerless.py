@@ -41,9 +41,15 @@ class Pattern:
         columns = {role: role for role in self.roles if role not in ("flag", "other", "count", "vwap")}
         order = ColumnOrder.BY_TIME if self.kind == BAR else ColumnOrder.AS_FILED
         return Layout(
-            self.name, self.kind, columns, self.venue, order, self.gapless, market=self.market,
+            name=self.name,
+            kind=self.kind,
+            columns=columns,
+            venue=self.venue,
+            order=order,
+            gapless=self.gapless,
+            market=self.market,
             assumes=self.assumes,
-        )  # fmt: skip
+        )
 
 
 def _roles(text: str) -> tuple[str, ...]:
@@ -103,8 +109,10 @@ def recognise_rows(rows: Rows) -> tuple[Layout, list[str]] | None:
     whole = [row for row in rows if len(row) == width]
     for pattern in PATTERNS:
         if len(pattern.roles) == width and _fits(pattern.roles, whole):
-            names = [role if pattern.roles.count(role) == 1 else f"{role}_{i}"
-                     for i, role in enumerate(pattern.roles)]  # fmt: skip
+            names = [
+                role if pattern.roles.count(role) == 1 else f"{role}_{i}"
+                for i, role in enumerate(pattern.roles)
+            ]
             return pattern.layout(), names
     return None
 

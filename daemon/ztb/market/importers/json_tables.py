@@ -141,8 +141,10 @@ def _split(value: dict[str, Any]) -> Any:
     """pandas' orient="split"."""
     if not isinstance(value["data"], list) or not value["data"]:
         return None
-    columns = {str(name): [row[i] for row in value["data"] if isinstance(row, list) and i < len(row)]
-               for i, name in enumerate(value["columns"])}  # fmt: skip
+    columns = {
+        str(name): [row[i] for row in value["data"] if isinstance(row, list) and i < len(row)]
+        for i, name in enumerate(value["columns"])
+    }
     index = value.get("index")
     return {"": index, **columns} if isinstance(index, list) and len(index) == len(value["data"]) else columns
 

@@ -46,20 +46,30 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
 def _named() -> Iterator[str]:
     yield "## Tables whose columns have names, the first that fits\n"
     rows = [
-        (layout.name, _kind(layout.kind), layout.venue or "", ", ".join(f"`{c}`" for c in layout.columns.values()),
-         "; ".join(filter(None, (_market(layout.market), layout.assumes))))
+        (
+            layout.name,
+            _kind(layout.kind),
+            layout.venue or "",
+            ", ".join(f"`{c}`" for c in layout.columns.values()),
+            "; ".join(filter(None, (_market(layout.market), layout.assumes))),
+        )
         for layout in LAYOUTS
-    ]  # fmt: skip
+    ]
     yield from _table(("layout", "of", "venue", "columns", "assumed"), rows)
 
 
 def _unnamed() -> Iterator[str]:
     yield "## Tables without names of columns, the first whose values hold together\n"
     rows = [
-        (pattern.name, _kind(pattern.kind), pattern.venue or "", " ".join(pattern.roles),
-         "; ".join(filter(None, (_market(pattern.market), pattern.assumes))))
+        (
+            pattern.name,
+            _kind(pattern.kind),
+            pattern.venue or "",
+            " ".join(pattern.roles),
+            "; ".join(filter(None, (_market(pattern.market), pattern.assumes))),
+        )
         for pattern in PATTERNS
-    ]  # fmt: skip
+    ]
     yield from _table(("layout", "of", "venue", "columns", "assumed"), rows)
 
 
@@ -83,8 +93,16 @@ def _venues() -> Iterator[str]:
         for market, costs in (("spot", venue.spot), ("contracts", venue.contracts)):
             if costs is not None:
                 counted = "contracts" if venue.counted and market == "contracts" else "coins"
-                rows.append((name, market, f"{costs.maker_fee:f}", f"{costs.taker_fee:f}", f"{costs.spread_bps:g}",
-                             counted))  # fmt: skip
+                rows.append(
+                    (
+                        name,
+                        market,
+                        f"{costs.maker_fee:f}",
+                        f"{costs.taker_fee:f}",
+                        f"{costs.spread_bps:g}",
+                        counted,
+                    )
+                )
     yield from _table(("venue", "market", "maker", "taker", "spread, bps", "linear quantities count"), rows)
 
 

@@ -73,11 +73,17 @@ class TableSource:
     def __post_init__(self) -> None:
         table, layout = self.table, self.table.layout
         self.facts = SourceFacts(
-            path=table.path, layout=layout.name, rank=(2, 1, 0, 3)[layout.kind], order=layout.order,
-            gapless=layout.gapless, symbol=table.symbol, layout_venue=layout.venue,
-            market=table.market or layout.market, closes=layout.closes,
+            path=table.path,
+            layout=layout.name,
+            rank=(2, 1, 0, 3)[layout.kind],
+            order=layout.order,
+            gapless=layout.gapless,
+            symbol=table.symbol,
+            layout_venue=layout.venue,
+            market=table.market or layout.market,
+            closes=layout.closes,
             coins="size" not in layout.columns and layout.kind in (TRADE, BAR),
-        )  # fmt: skip
+        )
 
     def chunks(self, progress: ReadProgress, witness: IssueSink) -> Iterator[Chunk]:
         where = str(self.table.path)

@@ -39,10 +39,18 @@ def open_table(path: Path, form: Format, pair: Pair | None = None) -> Table:
     with blame(path):
         if form is Format.CSV:
             text = open_csv(path, pair)
-            return Table(path, form, text.layout, text, pair, text.symbol)
+            return Table(path=path, format=form, layout=text.layout, csv=text, pair=pair, symbol=text.symbol)
         if form is Format.JSON:
             found = open_json(path, pair)
-            return Table(path, form, found.layout, None, pair, found.symbol, found.market)
+            return Table(
+                path=path,
+                format=form,
+                layout=found.layout,
+                csv=None,
+                pair=pair,
+                symbol=found.symbol,
+                market=found.market,
+            )
         with _arrow(path, form) as (names, read):
             layout = by_name(names) or recognise(names, _sample(names, read), pair)
         if layout is None:
@@ -50,7 +58,7 @@ def open_table(path: Path, form: Format, pair: Pair | None = None) -> Table:
                 f"{path}: its columns ({', '.join(names[:12])}) are of no known layout: rename them to one of "
                 f"{KNOWN}"
             )
-        return Table(path, form, layout, None, pair)
+        return Table(path=path, format=form, layout=layout, csv=None, pair=pair)
 
 
 def batches(table: Table, progress: ReadProgress, malformed: Callable[[int, str], None]) -> Iterator[Any]:

@@ -134,13 +134,21 @@ class Tape:
             return
         follows = data.pu == self.last_update if data.pu >= 0 else self.last_update + 1 == data.U
         first = self.last_update == self.snapshot and self.snapshot + 1 >= data.U
-        self._levels(_time(data), data.b, data.a, 0 if follows or first else GAP, line)
+        self._levels(
+            time=_time(data), bids=data.b, asks=data.a, flags=0 if follows or first else GAP, line=line
+        )
         self.last_update = data.u
 
     def _book(self, message: _Message, line: int) -> None:
         time = max(message.T, message.E)
         self.snapshot = self.last_update = message.lastUpdateId
-        self._levels(time if time > 0 else self.latest, message.bids, message.asks, SNAPSHOT, line)
+        self._levels(
+            time=time if time > 0 else self.latest,
+            bids=message.bids,
+            asks=message.asks,
+            flags=SNAPSHOT,
+            line=line,
+        )
         waiting, self.waiting = self.waiting, []
         for data, at in waiting:
             self._difference(data, at)

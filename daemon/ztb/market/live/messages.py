@@ -52,16 +52,21 @@ def trade_of(row: Row) -> Trade:
     """ccxt's trade."""
     key = row.get("id")
     return Trade(
-        None if key is None else str(key), _whole(row.get("timestamp")), _SIDES.get(str(row.get("side")), 0),
-        _number(row.get("price")), _number(row.get("amount")),
-    )  # fmt: skip
+        id=None if key is None else str(key),
+        ms=_whole(row.get("timestamp")),
+        side=_SIDES.get(str(row.get("side")), 0),
+        price=_number(row.get("price")),
+        size=_number(row.get("amount")),
+    )
 
 
 def touch_of(row: Row) -> Touch:
     """ccxt's ticker. Quantities that the venue does not tell are 0."""
     sizes = (row.get("bidVolume") or 0.0, row.get("askVolume") or 0.0)
     ms = _whole(row.get("timestamp"))
-    return Touch(_number(row.get("bid")), sizes[0], _number(row.get("ask")), sizes[1], ms)
+    return Touch(
+        bid=_number(row.get("bid")), bid_size=sizes[0], ask=_number(row.get("ask")), ask_size=sizes[1], ms=ms
+    )
 
 
 def best_of(row: Row, most: int) -> Best:
@@ -74,7 +79,7 @@ def touch_in(best: Best) -> Touch | None:
     if not best.bids or not best.asks:
         return None
     (bid, bid_size), (ask, ask_size) = next(iter(best.bids.items())), next(iter(best.asks.items()))
-    return Touch(bid, bid_size, ask, ask_size, best.ms)
+    return Touch(bid=bid, bid_size=bid_size, ask=ask, ask_size=ask_size, ms=best.ms)
 
 
 def _side(levels: Sequence[Sequence[float]], most: int) -> dict[float, float]:

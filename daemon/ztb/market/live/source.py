@@ -145,7 +145,6 @@ async def open_live_source(
     settings: FeedSettings,
     now_ns: Callable[[], int],
     uniform: Callable[[], float],
-    keep: Keep = _keep_nothing,
 ) -> LiveSource:
     """Load the venue's markets and make the source of `symbol`.
 
@@ -161,9 +160,12 @@ async def open_live_source(
         await rest.call(lambda client: client.load_markets())
         instrument = instrument_of(rest.client, symbol)
         line = SymbolContext(
-            symbol, float(contract_size(rest.client.markets[symbol])), rest,
-            Intake(settings.capacity_rows), now_ns,
-        )  # fmt: skip
+            symbol=symbol,
+            unit=float(contract_size(rest.client.markets[symbol])),
+            rest=rest,
+            intake=Intake(settings.capacity_rows),
+            now_ns=now_ns,
+        )
         channels = _channels(line, settings)
     except BaseException:
         await rest.close()
@@ -173,13 +175,23 @@ async def open_live_source(
         return _sibling(make, rest.client)
 
     return LiveSource(
-        instrument, settings, line.intake, rest, VenueClock(rest, now_ns, _CLOCK_EVERY_S),
-        [
-            ChannelRunner(channel, connect, backoff(), settings.poll_s, settings.cache_trades)
+        instrument=instrument,
+        settings=settings,
+        intake=line.intake,
+        rest=rest,
+        clock=VenueClock(rest, now_ns, _CLOCK_EVERY_S),
+        feeds=[
+            ChannelRunner(
+                channel=channel,
+                connect=connect,
+                backoff=backoff(),
+                poll_s=settings.poll_s,
+                most=settings.cache_trades,
+            )
             for channel in channels
-        ], keep,
+        ],
         bar_ns=bar_span_ns(rest.client, settings.timeframe) if settings.streams == ("bars",) else None,
-    )  # fmt: skip
+    )
 
 
 def _sibling(make: ClientFactory, first: Any) -> VenueClient:

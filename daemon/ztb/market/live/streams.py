@@ -184,7 +184,9 @@ class Trades(MarketChannel):
         return GAP | TAINTED if lost or not missed.reached else 0
 
     async def _missed(self, until: Trade | int) -> Missed:
-        return await missed_trades(self.line.rest, self.line.symbol, self.ids, self._last_ms, until)
+        return await missed_trades(
+            rest=self.line.rest, symbol=self.line.symbol, ids=self.ids, since_ms=self._last_ms, until=until
+        )
 
     def _now_ms(self) -> int:
         return self.line.now_ns() // 1_000_000

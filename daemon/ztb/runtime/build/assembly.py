@@ -79,9 +79,14 @@ class Assembly:
         places = len(allocation.rules) + allocation.library + _PLACES if self.allocates else _PLACES
         shipped = self.strategy.learns and self.strategy.network is None
         return TradingFloor(
-            self.instrument, self.bridge, feature_size, self.period_ns, self.seed, places,
-            self.shape(feature_size) if shipped else None,
-        )  # fmt: skip
+            instrument=self.instrument,
+            bridge=self.bridge,
+            feature_size=feature_size,
+            period_ns=self.period_ns,
+            seed=self.seed,
+            places=places,
+            network=self.shape(feature_size) if shipped else None,
+        )
 
     def lane(
         self,
@@ -96,8 +101,20 @@ class Assembly:
         config = self.config
         own = strategy.name == self.strategy.name
         options = config.strategy.options if own else {}
-        context = StrategyContext(self.instrument.symbol, self.bridge.ladder, self.seed, options, policy)
-        return Lane(floor, broker, limits or config.risk, strategy.make(context), listener)
+        context = StrategyContext(
+            symbol=self.instrument.symbol,
+            ladder=self.bridge.ladder,
+            seed=self.seed,
+            options=options,
+            policy=policy,
+        )
+        return Lane(
+            floor=floor,
+            broker=broker,
+            limits=limits or config.risk,
+            strategy=strategy.make(context),
+            listener=listener,
+        )
 
     @property
     def allocates(self) -> bool:
@@ -153,8 +170,14 @@ def hold_strategy() -> StrategyFile:
 def describe(instrument: Instrument) -> Mapping[str, Any]:
     """The instrument as JSON-able facts."""
     return {
-        "symbol": instrument.symbol, "venue": instrument.venue, "tick_size": str(instrument.tick_size),
-        "lot_size": str(instrument.lot_size), "min_notional": str(instrument.min_notional),
-        "maker_fee": str(instrument.maker_fee), "taker_fee": str(instrument.taker_fee),
-        "spread_bps": instrument.spread_bps, "short": instrument.short, "inferred": list(instrument.inferred),
-    }  # fmt: skip
+        "symbol": instrument.symbol,
+        "venue": instrument.venue,
+        "tick_size": str(instrument.tick_size),
+        "lot_size": str(instrument.lot_size),
+        "min_notional": str(instrument.min_notional),
+        "maker_fee": str(instrument.maker_fee),
+        "taker_fee": str(instrument.taker_fee),
+        "spread_bps": instrument.spread_bps,
+        "short": instrument.short,
+        "inferred": list(instrument.inferred),
+    }

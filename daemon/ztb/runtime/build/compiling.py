@@ -62,7 +62,12 @@ def compile_ahead(config: Config) -> None:
     assembly = assemble(config, _INSTRUMENT, bar_ns, 0)
     _trade(replace(assembly, strategy=replace(assembly.strategy, make=_EveryTiming)))
     MarketViewBroker(_INSTRUMENT)
-    book(new_account(_CASH), _INSTRUMENT, 1, Filled(1, 0, 1, 1, 1, "taker", 1))
+    book(
+        new_account(_CASH),
+        _INSTRUMENT,
+        1,
+        Filled(order_id=1, ts_ns=0, fill_id=1, lots=1, price_ticks=1, liquidity="taker", cumulative_lots=1),
+    )
     show_price(new_view(_INSTRUMENT), 0, _PRICE)
     BenchmarkTracker().follow_all(np.full(1, _CASH), {})
 
@@ -105,7 +110,18 @@ def _step_in(lane: Lane, ts_ns: int) -> None:
     order = Proposal(1, _SIZE, _PRICE)
     lane.gate.mark(ts_ns, _CASH)
     lane.gate.record(order, ts_ns)
-    lane.gate.check(order, OrderFacts(ts_ns, ts_ns, _PRICE, 0.0, _CASH, 0.0, 0.0))
+    lane.gate.check(
+        order,
+        OrderFacts(
+            now_ns=ts_ns,
+            market_ts_ns=ts_ns,
+            mid=_PRICE,
+            position=0.0,
+            equity=_CASH,
+            open_buys=0.0,
+            open_sells=0.0,
+        ),
+    )
 
 
 def _ticks(n: int, period_ns: int) -> Ticks:

@@ -88,7 +88,9 @@ def initial_policy(
 
     def make(shape: NetworkShape, schema_hash: str) -> InitialPolicy:
         if past is not None and directory is not None:
-            found = resumed_origin(directory, past, shape, schema_hash, network)
+            found = resumed_origin(
+                directory=directory, past=past, shape=shape, schema_hash=schema_hash, make=network
+            )
             if found is not None:
                 return found
         if from_generation is not None:

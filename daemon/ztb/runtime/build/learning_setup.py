@@ -69,7 +69,9 @@ def learn(
     if promotion.policy.make is not None:
         raise ConfigError("a strategy with a network of its own learns inline: use --learner inline or off")
     pace = Pace(_UPDATES_WAITING * settings.online.update_every_decisions) if paced else None
-    return in_a_process(settings, origin, promotion, pace, Care(), guide, made)
+    return in_a_process(
+        settings=settings, origin=origin, promotion=promotion, pace=pace, care=Care(), guide=guide, made=made
+    )
 
 
 def learner_settings(assembly: Assembly, shape: NetworkShape, schema_hash: str) -> LearnerSettings:
@@ -162,8 +164,20 @@ def _inline(
     recent = recent_rollouts(assembly, settings)
     learner = online_learner(assembly, settings, origin, recent, made)
     contest = _contest(assembly.config, settings.contest.schema if settings.contest else "")
-    gate = CandidateEvaluation(contest, recent, settings.shape, settings.seed, Candidate(0, origin.weights))
-    return InlineLearning(promotion, learner, gate, guide, (settings.ppo, *settings.profiles))
+    gate = CandidateEvaluation(
+        config=contest,
+        recent=recent,
+        shape=settings.shape,
+        seed=settings.seed,
+        serving=Candidate(0, origin.weights),
+    )
+    return InlineLearning(
+        promotion=promotion,
+        learner=learner,
+        contest=gate,
+        guide=guide,
+        options=(settings.ppo, *settings.profiles),
+    )
 
 
 def in_a_process(
@@ -181,7 +195,14 @@ def in_a_process(
     process.serve(Candidate(0, origin.weights))
     every = settings.online.update_every_decisions
     learning = ProcessLearning(
-        promotion, process, every, care.watch_every_s, time.monotonic, pace, guide, origin.updater_state
+        promotion=promotion,
+        process=process,
+        least_waiting=every,
+        watch_every_s=care.watch_every_s,
+        clock=time.monotonic,
+        pace=pace,
+        guide=guide,
+        updater_state=origin.updater_state,
     )
     learning.updates = made
     return learning

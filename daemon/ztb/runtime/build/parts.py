@@ -85,7 +85,13 @@ def _parts(context: RunContext, opening: Opening, features: FeatureSet, journal:
     assembly = context.assembly
     books = Bookkeeper(journal, Account(assembly.instrument, opening.cash), context.run_id)
     normaliser = assembly.normaliser(features.size)
-    learner = _learner(context, journal, normaliser.width, features.schema_hash, normaliser.state)
+    learner = _learner(
+        context=context,
+        journal=journal,
+        feature_size=normaliser.width,
+        schema_hash=features.schema_hash,
+        normaliser_state=normaliser.state,
+    )
     if learner.origin is not None and learner.origin.normaliser_state is not None:
         normaliser.load_state(learner.origin.normaliser_state)
     lanes = _Lanes(context, opening, normaliser.width, learner)
@@ -161,7 +167,14 @@ def _learner(
     )
     made, learns = past.updates if past else 0, assembly.learner != "off"
     return Learner(
-        learning=learn(assembly, origin, promotion, schema_hash, context.paced, made),
+        learning=learn(
+            assembly=assembly,
+            origin=origin,
+            promotion=promotion,
+            schema_hash=schema_hash,
+            paced=context.paced,
+            made=made,
+        ),
         lineage=lineage,
         policy=policy,
         frozen=ServedPolicy(shape, first, config.strategy.sample, policy.make) if learns else None,

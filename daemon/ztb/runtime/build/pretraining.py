@@ -65,7 +65,13 @@ def pretrained_origin(
     ticks, settings, evidence = ticks_before(history, end_ns), training_settings(assembly), None
     given = assembly.config.allocation
     folds = given.folds if assembly.allocates else 0
-    done = pretrain(ticks, assembly.instrument, settings, seed, lambda done: on_progress(done / (1 + folds)))
+    done = pretrain(
+        ticks=ticks,
+        instrument=assembly.instrument,
+        settings=settings,
+        seed=seed,
+        on_progress=lambda done: on_progress(done / (1 + folds)),
+    )
     if folds:
         evidence = walk_forward(
             ticks=ticks,
@@ -76,7 +82,12 @@ def pretrained_origin(
             on_progress=lambda done: on_progress((1 + folds * done) / (1 + folds)),
         )
     return InitialPolicy(
-        "pretrained", done.weights, done.updater_state, None, _facts(done), evidence=evidence
+        how="pretrained",
+        weights=done.weights,
+        updater_state=done.updater_state,
+        normaliser_state=None,
+        facts=_facts(done),
+        evidence=evidence,
     )
 
 

@@ -88,13 +88,13 @@ class Daemon:
             streams=self.streams,
         )
         self._snapshots = Snapshots(
-            session,
-            options.instance,
-            self._watch,
-            clock.now_ns,
-            self.conditions,
-            self.streams,
-            self._is_recording,
+            session=session,
+            instance=options.instance,
+            watch=self._watch,
+            now_ns=clock.now_ns,
+            conditions=self.conditions,
+            streams=self.streams,
+            recording=self._is_recording,
         )
         self.controls = SessionControls(
             session=session,

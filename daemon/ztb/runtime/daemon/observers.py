@@ -44,7 +44,14 @@ def configured_observers(
     observers: list[Observer] = [correlate(session.run_id)]
     gauges: list[Gauges] = []
     note = session.journal.append
-    mqtt = mqtt_observer(config.mqtt, instance, session.directory.path, clock, note, environment)
+    mqtt = mqtt_observer(
+        section=config.mqtt,
+        instance=instance,
+        state_folder=session.directory.path,
+        clock=clock,
+        note=note,
+        environment=environment,
+    )
     if mqtt is not None:
         observers.append(mqtt)
         gauges.append(mqtt.gauges)

@@ -85,18 +85,28 @@ def _learner(session: Session, watch: StatusCollector, state: LearnerState) -> L
     mode, left_out = session.assembly.learner, learning.left_out
     dropped = learning.dropped + left_out.stale
     fact = LearnerFact(
-        mode, mode == "inline" or bool(learning.process_ids), learning.frozen, learning.updates,
-        learning.waiting, dropped, left_out.tainted,
-        empty=left_out.empty, non_finite=left_out.non_finite, state=state,
-    )  # fmt: skip
+        mode=mode,
+        alive=mode == "inline" or bool(learning.process_ids),
+        frozen=learning.frozen,
+        updates=learning.updates,
+        waiting=learning.waiting,
+        dropped=dropped,
+        tainted=left_out.tainted,
+        empty=left_out.empty,
+        non_finite=left_out.non_finite,
+        state=state,
+    )
     if update is None:
         return fact
     return msgspec.structs.replace(
         fact,
-        approx_kl=finite(update.approx_kl), entropy=finite(update.entropy),
-        policy_loss=finite(update.policy_loss), value_loss=finite(update.value_loss),
-        explained_variance=finite(update.explained_variance), clip_fraction=finite(update.clip_fraction),
-    )  # fmt: skip
+        approx_kl=finite(update.approx_kl),
+        entropy=finite(update.entropy),
+        policy_loss=finite(update.policy_loss),
+        value_loss=finite(update.value_loss),
+        explained_variance=finite(update.explained_variance),
+        clip_fraction=finite(update.clip_fraction),
+    )
 
 
 def _generation(session: Session, watch: StatusCollector) -> GenerationFact | None:
@@ -104,9 +114,15 @@ def _generation(session: Session, watch: StatusCollector) -> GenerationFact | No
         return None
     info, lineage = session.policy.info, session.lineage
     return GenerationFact(
-        info.number, info.parent, watch.serving_since_ns, lineage.made, lineage.promoted, lineage.rejected,
-        lineage.rolled_back, watch.last_verdict,
-    )  # fmt: skip
+        serving=info.number,
+        parent=info.parent,
+        since_ns=watch.serving_since_ns,
+        made=lineage.made,
+        promoted=lineage.promoted,
+        rejected=lineage.rejected,
+        rolled_back=lineage.rolled_back,
+        last_verdict=watch.last_verdict,
+    )
 
 
 def _experts(session: Session) -> tuple[ExpertFact, ...]:
@@ -114,7 +130,13 @@ def _experts(session: Session) -> tuple[ExpertFact, ...]:
     if experts is None:
         return ()
     return tuple(
-        ExpertFact(name, one.weight, one.evidence.log_e, experts.lanes[name].equity, name == experts.leader)
+        ExpertFact(
+            name=name,
+            weight=one.weight,
+            log_evidence=one.evidence.log_e,
+            equity=experts.lanes[name].equity,
+            leads=name == experts.leader,
+        )
         for name, one in experts.allocator.experts.items()
     )
 
@@ -130,11 +152,13 @@ def _orders(session: Session) -> tuple[OpenOrderFact, ...]:
     instrument = session.assembly.instrument
     return tuple(
         OpenOrderFact(
-            order.order_id, order.side, float(order.remaining_lots * instrument.lot_size),
+            order.order_id,
+            order.side,
+            float(order.remaining_lots * instrument.lot_size),
             float(order.price_ticks * instrument.tick_size) if order.price_ticks else None,
         )
         for order in session.engine.live.working
-    )  # fmt: skip
+    )
 
 
 class Snapshots:
@@ -169,26 +193,51 @@ class Snapshots:
         conditions = self._conditions.present
         last_ns = progress.last_ts_ns or None
         return DaemonSnapshot(
-            instance=self._instance, mode=session.context.mode, state=state_of(conditions), conditions=conditions,
-            run_id=session.run_id, strategy=session.assembly.strategy.name,
-            symbol=instrument.symbol, venue=instrument.venue,
-            now_ns=now_ns, started_ns=self._started_ns, last_tick_ns=last_ns,
+            instance=self._instance,
+            mode=session.context.mode,
+            state=state_of(conditions),
+            conditions=conditions,
+            run_id=session.run_id,
+            strategy=session.assembly.strategy.name,
+            symbol=instrument.symbol,
+            venue=instrument.venue,
+            now_ns=now_ns,
+            started_ns=self._started_ns,
+            last_tick_ns=last_ns,
             lag_ms=_lag_ms(now_ns, last_ns),
-            ticks=progress.ticks, decisions=progress.decisions, orders=books.orders,
-            fills=books.account.fills, rejects=books.rejects, refusals=books.refusals, gaps=progress.gaps,
-            mid=mid or None, bid=view["bid"].item() or None, ask=view["ask"].item() or None,
-            position=books.account.position, cash=books.account.cash, equity=lane.equity,
+            ticks=progress.ticks,
+            decisions=progress.decisions,
+            orders=books.orders,
+            fills=books.account.fills,
+            rejects=books.rejects,
+            refusals=books.refusals,
+            gaps=progress.gaps,
+            mid=mid or None,
+            bid=view["bid"].item() or None,
+            ask=view["ask"].item() or None,
+            position=books.account.position,
+            cash=books.account.cash,
+            equity=lane.equity,
             start_equity=session.start_equity,
-            hold_equity=engine.shadow_equity.get("hold"), frozen_equity=engine.shadow_equity.get("frozen"),
-            drawdown=_drawdown(lane.equity, progress.peak), max_drawdown=progress.max_drawdown,
-            fees=books.account.fees, open_orders=_orders(session), limits=limits_of(session),
-            streams=self._streams(), learner=_learner(session, self._watch, self._conditions.learner),
-            generation=_generation(session, self._watch), experts=_experts(session), helping=_helping(session),
-            memory_mb=resident_bytes() / 1e6, memory_limit_mb=config.limits.max_memory_gb * 1e3,
+            hold_equity=engine.shadow_equity.get("hold"),
+            frozen_equity=engine.shadow_equity.get("frozen"),
+            drawdown=_drawdown(lane.equity, progress.peak),
+            max_drawdown=progress.max_drawdown,
+            fees=books.account.fees,
+            open_orders=_orders(session),
+            limits=limits_of(session),
+            streams=self._streams(),
+            learner=_learner(session, self._watch, self._conditions.learner),
+            generation=_generation(session, self._watch),
+            experts=_experts(session),
+            helping=_helping(session),
+            memory_mb=resident_bytes() / 1e6,
+            memory_limit_mb=config.limits.max_memory_gb * 1e3,
             checkpoints=len(session.store.saved) if session.store else 0,
             last_save_ms=session.store.last_save_ms if session.store else None,
-            recording=self._recording(), alerts=tuple(self._watch.alerts),
-        )  # fmt: skip
+            recording=self._recording(),
+            alerts=tuple(self._watch.alerts),
+        )
 
 
 def _lag_ms(now_ns: int, last_ns: int | None) -> float | None:

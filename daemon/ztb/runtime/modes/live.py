@@ -108,7 +108,14 @@ def _armed(
     folder, now_ns = request.directory.path, clock.now_ns()
     arming = read_arming(folder)
     lineage = {row.weights_sha256 for row in past.generations} if past else set[str]()
-    fault = fault_of(arming, account, config_hash(request.config), code_version(), lineage, now_ns)
+    fault = fault_of(
+        arming=arming,
+        account=account,
+        config_hash=config_hash(request.config),
+        code_version=code_version(),
+        lineage=lineage,
+        now_ns=now_ns,
+    )
     require_armed(fault, folder)
     given = cast(Arming, arming)
     started = msgspec.structs.replace(given, started_ns=given.started_ns or now_ns)
@@ -126,8 +133,16 @@ async def _connected(
     past: Past | None,
     arming: Arming,
 ) -> Daemon:
-    context = market_context("live", request, market, clock.now_ns(), past, broadcast)
-    venue = _venue(request, clock, environment, market, client_prefix(context.run_id))
+    context = market_context(
+        mode="live", request=request, market=market, now_ns=clock.now_ns(), past=past, broadcast=broadcast
+    )
+    venue = _venue(
+        request=request,
+        clock=clock,
+        environment=environment,
+        market=market,
+        prefix=client_prefix(context.run_id),
+    )
     try:
         rights_known = await refuse_withdrawal_rights(venue.client, venue.rest)
         opening = past.opening if past and past.opening else await _opening(venue, market)
@@ -179,7 +194,14 @@ def _venue(
     client.throttler = OrdersFirst(client.tokenBucket)
     rest = Rest(client, backoff)
     patience_s = patience_of(client, config.execution.unknown_order_s)
-    broker = VenueBroker(client, rest, market.source.instrument, prefix, clock, patience_s)
+    broker = VenueBroker(
+        client=client,
+        rest=rest,
+        instrument=market.source.instrument,
+        prefix=prefix,
+        clock=clock,
+        patience_s=patience_s,
+    )
     return _Venue(client, rest, broker, backoff)
 
 
@@ -206,7 +228,13 @@ def _user_stream(
         return client
 
     return UserStream(
-        make, venue.broker.instrument.symbol, venue.broker.table, clock, venue.backoff(), heard, missed_some
+        make=make,
+        symbol=venue.broker.instrument.symbol,
+        table=venue.broker.table,
+        clock=clock,
+        backoff=venue.backoff(),
+        heard=heard,
+        again=missed_some,
     )
 
 

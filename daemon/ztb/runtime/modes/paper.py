@@ -43,7 +43,9 @@ async def paper_daemon(request: TradingRequest, options: DaemonOptions, clock: C
     broadcast = Broadcast()
     market = await open_market(request, clock, broadcast.warn)
     past = read_past(request.directory.journal)
-    context = market_context("paper", request, market, clock.now_ns(), past, broadcast)
+    context = market_context(
+        mode="paper", request=request, market=market, now_ns=clock.now_ns(), past=past, broadcast=broadcast
+    )
     opening = context.opening or Opening(Decimal(repr(request.config.execution.start_cash_quote)))
     session = Session.open(replace(context, opening=opening))
     return Daemon(session, market.source, clock, options, components=[MarketWatch(session, market, clock)])
@@ -139,5 +141,9 @@ async def open_market(request: TradingRequest, clock: Clock, warn: Report) -> Li
     """Connect to the market, recording into the run's folder."""
     uniform = np.random.default_rng(request.seed).random
     return await open_live_market(
-        request.config, ticks_of(request.directory), clock.now_ns, lambda: float(uniform()), warn
+        config=request.config,
+        ticks=ticks_of(request.directory),
+        now_ns=clock.now_ns,
+        uniform=lambda: float(uniform()),
+        report=warn,
     )

@@ -153,7 +153,13 @@ class TrainingRun:
         config = request.config
         check_device(request.device)
         self.history = open_data(
-            ReplayRequest(config, request.paths, request.seed, request.start_ns, request.end_ns)
+            ReplayRequest(
+                config=config,
+                paths=request.paths,
+                seed=request.seed,
+                start_ns=request.start_ns,
+                end_ns=request.end_ns,
+            )
         )
         instrument = configured_instrument(self.history.instrument, config.market)
         self.assembly = assemble(config, instrument, self.history.bar_ns, request.seed)

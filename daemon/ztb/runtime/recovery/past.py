@@ -16,7 +16,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.execution.order_states import OrderProgress, OrderState
 from ztb.execution.orders import Filled, OpenOrder, OrderRequest, OrderType, TimeInForce
 from ztb.execution.risk_gate import Proposal, RiskGate
 from ztb.ledger.bookkeeper import BASE_FEE
@@ -242,20 +241,32 @@ def _book(past: Past, reader: JournalReader, before: int) -> dict[int, int]:
             Booked(
                 row.side,
                 Filled(
-                    row.order_id, row.ts_ns, row.fill_id, row.lots, row.price_ticks,
-                    "maker" if row.liquidity == "maker" else "taker", filled[row.order_id], Decimal(row.fee),
-                    base_fee,
+                    order_id=row.order_id,
+                    ts_ns=row.ts_ns,
+                    fill_id=row.fill_id,
+                    lots=row.lots,
+                    price_ticks=row.price_ticks,
+                    liquidity="maker" if row.liquidity == "maker" else "taker",
+                    cumulative_lots=filled[row.order_id],
+                    fee=Decimal(row.fee),
+                    base_fee=base_fee,
                 ),
             )
-        )  # fmt: skip
+        )
     return filled
 
 
 def _request(row: OrderRow) -> OrderRequest:
     return OrderRequest(
-        row.order_id, row.side, row.lots, OrderType[row.order_type.upper()], row.price_ticks,
-        TimeInForce[row.time_in_force], row.post_only, row.reduce_only,
-    )  # fmt: skip
+        order_id=row.order_id,
+        side=row.side,
+        lots=row.lots,
+        order_type=OrderType[row.order_type.upper()],
+        price_ticks=row.price_ticks,
+        time_in_force=TimeInForce[row.time_in_force],
+        post_only=row.post_only,
+        reduce_only=row.reduce_only,
+    )
 
 
 def progress_of(past: Past) -> RunProgress:
@@ -300,10 +311,3 @@ def remember_risk(past: Past, gate: RiskGate, lot_size: float) -> None:
     while order is not None:
         gate.record(Proposal(order.side, order.lots * lot_size, 0.0), order.ts_ns)
         order = next(orders)
-
-
-def progress_of_order(order: OpenOrder) -> OrderProgress:
-    """An order that was left open, as far as it had come."""
-    filled = order.request.lots - order.remaining_lots
-    state = OrderState.PARTIALLY_FILLED if filled else OrderState.SUBMITTED
-    return OrderProgress(order.order_id, order.request.lots, state, filled)

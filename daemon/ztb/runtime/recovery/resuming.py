@@ -8,6 +8,7 @@ import msgspec
 
 from ztb.errors import ConfigError, ZtbError
 from ztb.execution.booking import book, hold
+from ztb.execution.order_states import progress_of_open
 from ztb.execution.orders import Cancelled, OpenOrder
 from ztb.execution.paper import PaperExchange
 from ztb.learning.generations import Descent, GenerationInfo, Lineage
@@ -18,7 +19,7 @@ from ztb.ledger.run_directory import RunDirectory
 from ztb.ports import Broker
 from ztb.runtime.engine import Engine
 from ztb.runtime.recovery.adoption import enter
-from ztb.runtime.recovery.past import Past, progress_of, progress_of_order, remember_risk
+from ztb.runtime.recovery.past import Past, progress_of, remember_risk
 from ztb.trading.policy.network import MakeNetwork
 from ztb.trading.policy.weights import NetworkShape
 from ztb.utils import CheckpointManager
@@ -57,7 +58,7 @@ def resume(engine: Engine, past: Past) -> None:
         account["funding"] += float(amount)
     books.orders, books.rejects, books.refusals = len(past.orders), past.rejects, past.refusals
     lane.rejects = past.rejects
-    books.progress = {order.order_id: progress_of_order(order) for order in past.open_orders}
+    books.progress = {order.order_id: progress_of_open(order) for order in past.open_orders}
     fills = [booked.fill.fill_id for booked in past.booked]
     lane.resume(past.next_order_id, fills, past.open_orders)
     engine.progress = progress_of(past)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ztb.config import Config, MarketSection
@@ -59,16 +59,21 @@ async def open_live_market(
     """
     market = config.market
     source = await open_live_source(
-        venue_clients(market), traded_symbol(market), feed_settings(market), now_ns, uniform
+        make=venue_clients(market),
+        symbol=traded_symbol(market),
+        settings=feed_settings(market),
+        now_ns=now_ns,
+        uniform=uniform,
     )
     if not market.record:
         return LiveMarket(source, None)
     limits = RecordingLimits(
         market.record_file_mb << 20, market.record_file_minutes * 60.0, market.record_min_free_mb << 20
     )
-    recorder = Recorder(ticks, source.instrument, limits, _free_bytes, report)
-    source.keep = recorder.take
-    return LiveMarket(source, recorder)
+    recorder = Recorder(
+        folder=ticks, instrument=source.instrument, limits=limits, free_bytes=_free_bytes, report=report
+    )
+    return LiveMarket(replace(source, keep=recorder.take), recorder)
 
 
 def venue_clients(market: MarketSection) -> ClientFactory:

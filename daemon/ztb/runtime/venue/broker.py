@@ -170,7 +170,7 @@ class VenueBroker(MarketViewBroker):
                 )
         except Exception as error:  # noqa: BLE001 (ccxt raises what it likes: what is not a refusal is unknown)
             return self._not_sent(order, error)
-        self.table.told({**row, "clientOrderId": order.client_id}, self._now_ns())
+        self._answered(order, row)
         return True
 
     def _not_sent(self, order: VenueOrder, error: Exception) -> bool:
@@ -216,46 +216,54 @@ class VenueBroker(MarketViewBroker):
         row = await self.rest.call(lambda _client: fetch())
         if row is None:
             return False
-        self.table.told({**row, "clientOrderId": order.client_id}, self._now_ns())
+        self._answered(order, row)
         return True
 
     async def _cancel(self, order: VenueOrder) -> bool:
         """Ask for an order's end; False if it must be asked for again."""
-        order.cancel_wanted = order.unknown
-        if order.over or order.unknown or order.ending:
+        if not order.want_cancel():
             return True
         try:
-            if not await self._ask_to_cancel(order):
-                self.table.cancel_refused(order, "unknown_order", self._now_ns())
+            row = await self._ask_to_cancel(order)
         except Exception as error:  # noqa: BLE001 (as above)
             self._doors().warn("cancel_failed", f"order {order.order_id}: {type(error).__name__}")
+        else:
+            if row is None:
+                self.table.cancel_refused(order, "unknown_order", self._now_ns())
+            else:
+                self._answered(order, row)
         order.ending = not order.over
         return order.over
 
-    async def _ask_to_cancel(self, order: VenueOrder) -> bool:
-        """False if the venue does not know the order, or not as an open one. Raises what ccxt does."""
+    async def _ask_to_cancel(self, order: VenueOrder) -> Row | None:
+        """The venue's answer; None if it does not know the order, or not as an open one. Raises what ccxt does."""
         params = {"clientOrderId": order.client_id}
         try:
             with as_order():
-                row = await self.client.cancel_order(order.venue_id, self.instrument.symbol, params)
+                return await self.client.cancel_order(order.venue_id, self.instrument.symbol, params)
         except Exception as error:
             if is_unknown_order(error):
-                return False
+                return None
             raise
-        self.table.told({**row, "clientOrderId": order.client_id}, self._now_ns())
-        return True
 
     async def _end(self, order: VenueOrder) -> None:
         """Cancel an order again and again until the venue says that it is over."""
         while not order.over:
             try:
-                if not await self.rest.call(lambda _client: self._ask_to_cancel(order)):
+                row = await self.rest.call(lambda _client: self._ask_to_cancel(order))
+                if row is None:
                     await self.look_at(order)
+                else:
+                    self._answered(order, row)
             except (VenueError, ConfigError) as error:
                 self._doors().warn("cancel_failed", f"order {order.order_id}: {error}")
             self._tell()
             await asyncio.sleep(_ASK_AGAIN_S)
         order.ending = False
+
+    def _answered(self, order: VenueOrder, row: Row) -> None:
+        """The venue's answer to a request about `order`, which need not name our id for it."""
+        self.table.told({**row, "clientOrderId": order.client_id}, self._now_ns())
 
     def _worst(self, order: OrderRequest) -> float | None:
         """A price for a market order, where the venue wants one."""

@@ -10,6 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from ztb.execution.order_states import TERMINAL, OrderProgress, progress_after, progress_of_open
 from ztb.execution.orders import (
     Accepted,
     Cancelled,
@@ -28,37 +29,77 @@ from ztb.market.live.client import Row
 from ztb.runtime.venue.translation import fill_id, filled, price_of
 
 _ENDED_REMEMBERED = 512
-_CANCELLED = frozenset({"canceled", "cancelled", "canceling"})
+_OVER = frozenset({"closed", "expired", "rejected", "canceled", "cancelled", "canceling"})
 
 
 @dataclass(slots=True)
 class VenueOrder:
-    """One order. `ended` is what the venue said of its end, with the lots it had filled by then; `cancel_wanted`: a
-    cancel waits until we know that the venue has the order; `ending`: it is being cancelled, again if need be.
-    `seen_ns`: when the venue last said something of it.
+    """One order, driven by its events alone (`take`): its life is `progress`, as the table of `execution.order_states`
+    has it.
+
+    `accepted`: the venue is known to have it; `unknown`: no answer came to its sending. `ended` is what the venue said
+    of its end, with the lots it had filled by then; `cancel_wanted`: a cancel waits until we know that the venue has
+    the order; `ending`: it is being cancelled, again if need be. `seen_ns`: when the venue last said something of it.
     """
 
     request: OrderRequest
     client_id: str
+    progress: OrderProgress
     venue_id: str | None = None
     accepted: bool = False
     unknown: bool = False
     cancel_wanted: bool = False
     ending: bool = False
     filled: Decimal = Decimal(0)  # base currency, exactly
-    filled_lots: int = 0
     seen_ns: int = 0
     ended: tuple[str, int] | None = None
-    done: bool = False
 
     @property
     def order_id(self) -> int:
         return self.request.order_id
 
     @property
+    def filled_lots(self) -> int:
+        return self.progress.filled_lots
+
+    @property
+    def done(self) -> bool:
+        """True if its life is over, as everybody has been told."""
+        return self.progress.state in TERMINAL
+
+    @property
     def over(self) -> bool:
         """True if it can fill no more, though there may be fills that we have not heard of."""
         return self.done or self.ended is not None
+
+    @property
+    def end_is_due(self) -> bool:
+        """True if the venue has said that it is over, and every fill before that is known."""
+        return not self.done and self.ended is not None and self.filled_lots >= self.ended[1]
+
+    def take(self, event: OrderEvent) -> None:
+        """Live through `event`. InvariantError: the table has no such step."""
+        self.progress = progress_after(self.progress, event)
+        match event:
+            case Accepted() | Filled():
+                self.accepted, self.unknown = True, False
+            case SubmitUnknown():
+                self.unknown = True
+            case _:
+                pass
+
+    def heard_of(self, row: Row, now_ns: int) -> bool:
+        """Note that the venue tells of it; True where that tells the venue's id for it first."""
+        self.seen_ns = now_ns
+        if row.get("id") is None or self.venue_id is not None:
+            return False
+        self.venue_id = str(row["id"])
+        return True
+
+    def want_cancel(self) -> bool:
+        """A cancel is to be sent; True if it can be now. Where it is unknown whether the venue has it, it waits."""
+        self.cancel_wanted = self.unknown
+        return not (self.over or self.unknown or self.ending)
 
 
 @dataclass(slots=True)
@@ -76,15 +117,15 @@ class OrderTable:
 
     def add(self, request: OrderRequest) -> VenueOrder:
         """An order that is about to be sent."""
-        order = VenueOrder(request, f"{self.prefix}{request.order_id}")
+        progress = OrderProgress(request.order_id, request.lots)
+        order = VenueOrder(request, f"{self.prefix}{request.order_id}", progress)
         self.orders[request.order_id] = order
         return order
 
     def resume(self, left: OpenOrder, client_id: str) -> None:
         """An order of before a restart, whose outcome is to be asked for."""
-        filled_lots = left.request.lots - left.remaining_lots
-        filled = filled_lots * self.instrument.lot_size
-        order = VenueOrder(left.request, client_id, unknown=True, filled=filled, filled_lots=filled_lots)
+        filled = (left.request.lots - left.remaining_lots) * self.instrument.lot_size
+        order = VenueOrder(left.request, client_id, progress_of_open(left), unknown=True, filled=filled)
         self.orders[order.order_id] = order
 
     @property
@@ -113,19 +154,16 @@ class OrderTable:
         order = self.by_client_id(row.get("clientOrderId")) or self._by_venue_id(row.get("id"))
         if order is None or order.done:
             return
-        order.seen_ns = now_ns
-        if row.get("id") is not None and order.venue_id is None:
-            order.venue_id = str(row["id"])
+        if order.heard_of(row, now_ns):
             self._claim(order)
         status = row.get("status")
         if status == "rejected" and not order.accepted:
             self.refused(order, "venue", now_ns)
             return
         if not order.accepted:
-            order.accepted, order.unknown = True, False
-            self.events.append(Accepted(order.order_id, now_ns))
+            self._happened(order, Accepted(order.order_id, now_ns))
         # Without the quantity filled nobody knows yet which fills to wait for.
-        if status in ("closed", "expired", "rejected", *_CANCELLED) and row.get("filled") is not None:
+        if status in _OVER and row.get("filled") is not None:
             order.ended = str(status), self.instrument.nearest_lots(Decimal(str(row["filled"])))
             self._end(order, now_ns)
 
@@ -144,14 +182,12 @@ class OrderTable:
     def refused(self, order: VenueOrder, reason: str, now_ns: int) -> None:
         """The order never was at the venue, or was turned away."""
         if not order.done:
-            self._over(order)
-            self.events.append(Rejected(order.order_id, now_ns, reason))
+            self._happened(order, Rejected(order.order_id, now_ns, reason))
 
     def lost_sight(self, order: VenueOrder, reason: str, now_ns: int) -> None:
         """No answer came to the sending."""
         if not order.unknown and not order.accepted:
-            order.unknown = True
-            self.events.append(SubmitUnknown(order.order_id, now_ns, reason))
+            self._happened(order, SubmitUnknown(order.order_id, now_ns, reason))
 
     def cancel_asked(self, order_id: int, now_ns: int) -> VenueOrder | None:
         """A cancel is to be sent; None, and the answer at once, where there is nothing to cancel."""
@@ -159,13 +195,13 @@ class OrderTable:
         if order is None or order.done:
             self.events.append(CancelRejected(order_id, now_ns, "already_done"))
             return None
-        self.events.append(CancelRequested(order_id, now_ns))
+        self._happened(order, CancelRequested(order_id, now_ns))
         return order
 
     def cancel_refused(self, order: VenueOrder, reason: str, now_ns: int) -> None:
         """The venue would not cancel."""
         if not order.done:
-            self.events.append(CancelRejected(order.order_id, now_ns, reason))
+            self._happened(order, CancelRejected(order.order_id, now_ns, reason))
 
     def _by_venue_id(self, venue_id: object) -> VenueOrder | None:
         if venue_id is None:
@@ -181,31 +217,36 @@ class OrderTable:
                 self._fill(order, trade, price)
 
     def _fill(self, order: VenueOrder, trade: Row, price: Decimal) -> None:
-        fill: Filled = filled(trade, price, order.request, order.filled, self.instrument, order.seen_ns)
+        fill: Filled = filled(
+            trade=trade,
+            price=price,
+            order=order.request,
+            before=order.filled,
+            instrument=self.instrument,
+            seen_ns=order.seen_ns,
+        )
         self.trades.add(fill.fill_id)
         order.filled += Decimal(str(trade["amount"]))
-        order.filled_lots = fill.cumulative_lots
-        order.accepted, order.unknown = True, False
-        self.events.append(fill)
-        if order.filled_lots >= order.request.lots:
-            self._over(order)
-        else:
-            self._end(order, fill.ts_ns)
+        self._happened(order, fill)
+        self._end(order, fill.ts_ns)
 
     def _end(self, order: VenueOrder, now_ns: int) -> None:
         """The order's end, once every fill before it is known."""
-        if order.done or order.ended is None or order.filled_lots < order.ended[1]:
+        if not order.end_is_due or order.ended is None:
             return
         kind, lots = order.ended
         if lots >= order.request.lots:
             return
-        self._over(order)
         remaining = order.request.lots - order.filled_lots
         made = Expired if kind in ("expired", "closed") else Cancelled
-        self.events.append(made(order.order_id, now_ns, remaining))
+        self._happened(order, made(order.order_id, now_ns, remaining))
 
-    def _over(self, order: VenueOrder) -> None:
-        order.done = True
-        self._ended.append(order.order_id)
-        if len(self._ended) > _ENDED_REMEMBERED:
-            self.orders.pop(self._ended.popleft(), None)
+    def _happened(self, order: VenueOrder, event: OrderEvent) -> None:
+        """Let `order` live through `event`, and tell it."""
+        was_done = order.done
+        order.take(event)
+        self.events.append(event)
+        if order.done and not was_done:
+            self._ended.append(order.order_id)
+            if len(self._ended) > _ENDED_REMEMBERED:
+                self.orders.pop(self._ended.popleft(), None)

@@ -36,13 +36,21 @@ def sending(order: OrderRequest, instrument: Instrument, client_id: str, worst: 
     side = "buy" if order.side > 0 else "sell"
     if order.order_type is OrderType.MARKET:
         if worst is None:
-            return Sending("market", side, amount, None, params)
-        return Sending("limit", side, amount, worst, params | {"timeInForce": "IOC"})
+            return Sending(type="market", side=side, amount=amount, price=None, params=params)
+        return Sending(
+            type="limit", side=side, amount=amount, price=worst, params=params | {"timeInForce": "IOC"}
+        )
     if order.post_only:
         params["postOnly"] = True
     elif order.time_in_force is not TimeInForce.GTC:
         params["timeInForce"] = order.time_in_force.name
-    return Sending("limit", side, amount, float(order.price_ticks * instrument.tick_size), params)
+    return Sending(
+        type="limit",
+        side=side,
+        amount=amount,
+        price=float(order.price_ticks * instrument.tick_size),
+        params=params,
+    )
 
 
 _FACTS = ("order", "timestamp", "side", "price", "amount", "cost")
@@ -89,9 +97,17 @@ def filled(
     ts_ns = seen_ns if trade.get("timestamp") is None else int(trade["timestamp"]) * _NS_PER_MS
     liquidity: Literal["maker", "taker"] = "maker" if trade.get("takerOrMaker") == "maker" else "taker"
     return Filled(
-        order.order_id, ts_ns, fill_id(trade), lots, ticks, liquidity,
-        cumulative_lots, fee, base_fee, other_fee,
-    )  # fmt: skip
+        order_id=order.order_id,
+        ts_ns=ts_ns,
+        fill_id=fill_id(trade),
+        lots=lots,
+        price_ticks=ticks,
+        liquidity=liquidity,
+        cumulative_lots=cumulative_lots,
+        fee=fee,
+        base_fee=base_fee,
+        other_fee=other_fee,
+    )
 
 
 def _fees(trade: Row, instrument: Instrument) -> tuple[Decimal, Decimal, str]:

@@ -90,9 +90,14 @@ def _event_of(note: NoteRow, place: int, decisions: int) -> ExternalEvent:
     told = json.loads(note.detail) if note.kind in (LIMITS_LIFTED, HOLDS) else {}
     adoption = Adoption.of(note) if note.kind == ADOPTED else None
     return ExternalEvent(
-        note.kind, place, decisions, note.ts_ns, adoption=adoption, equity=told.get("equity", 0.0),
+        note.kind,
+        place,
+        decisions,
+        note.ts_ns,
+        adoption=adoption,
+        equity=told.get("equity", 0.0),
         holds=tuple(told.get("holds", ())),
-    )  # fmt: skip
+    )
 
 
 def _place(note: NoteRow) -> int | None:
@@ -123,10 +128,17 @@ class _Reports:
     def _fill(self, row: FillRow) -> Filled:
         self.filled[row.order_id] = self.filled.get(row.order_id, 0) + row.lots
         fill = Filled(
-            row.order_id, row.ts_ns, row.fill_id, row.lots, row.price_ticks,
-            "maker" if row.liquidity == "maker" else "taker", self.filled[row.order_id], Decimal(row.fee),
-            self.base_fee, self.other_fee,
-        )  # fmt: skip
+            order_id=row.order_id,
+            ts_ns=row.ts_ns,
+            fill_id=row.fill_id,
+            lots=row.lots,
+            price_ticks=row.price_ticks,
+            liquidity="maker" if row.liquidity == "maker" else "taker",
+            cumulative_lots=self.filled[row.order_id],
+            fee=Decimal(row.fee),
+            base_fee=self.base_fee,
+            other_fee=self.other_fee,
+        )
         self.base_fee, self.other_fee = Decimal(0), ""
         return fill
 

@@ -99,7 +99,9 @@ def read_recorded(directory: RunDirectory) -> Recorded:
     if not starts or opening is None:
         raise DataError(f"{directory.path}: made no decision: there is nothing to repeat")
     digests = {row.generation: row.weights_sha256 for _, row in rows if isinstance(row, GenerationRow)}
-    return Recorded(directory, manifest, Opening.of(opening), starts, digests)
+    return Recorded(
+        directory=directory, manifest=manifest, opening=Opening.of(opening), starts=starts, digests=digests
+    )
 
 
 def read_rows(journal: Path) -> Rows:
@@ -127,7 +129,14 @@ def _starts(directory: RunDirectory, rows: Rows) -> Iterator[RecordedStart]:
     for number, ((part, facts), (first, end)) in enumerate(zip(begun, pairwise(firsts), strict=True), 1):
         gone = [n for n in range(first, end) if n not in files]
         own = tuple(files[n] for n in range(first, gone[0] if gone else end))
-        yield RecordedStart(number, facts, part[0][0], part, own, tuple(f"ticks/{n:06}.ticks" for n in gone))
+        yield RecordedStart(
+            number=number,
+            made_of=facts,
+            first_seq=part[0][0],
+            rows=part,
+            files=own,
+            missing=tuple(f"ticks/{n:06}.ticks" for n in gone),
+        )
 
 
 def _parts(rows: Rows) -> list[Rows]:

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Iterator
 from ztb.errors import DataError
 from ztb.execution.booking import book
 from ztb.execution.orders import Filled, OrderEvent, OrderRequest
+from ztb.execution.permission import Permission
 from ztb.execution.risk import RefusalReason, RiskLimits
-from ztb.execution.risk_gate import Permission
 from ztb.ledger.records import (
     CANCEL_ALL,
     COLLECTED,

@@ -102,7 +102,11 @@ class ThroughMemory:
         self._follows = decision not in self._unheard
         if self._follows:
             ticks = join_ticks(self._since)
-            self._moments.append(_Moment(decision, ticks, self._view, features.copy(), tainted))
+            self._moments.append(
+                _Moment(
+                    decision=decision, ticks=ticks, view=self._view, features=features.copy(), tainted=tainted
+                )
+            )
             self._since, self._view = [], None
 
     def follow(self, decision: int) -> None:
@@ -136,7 +140,13 @@ class Relearning(KeptSwaps):
         recent = recent_rollouts(assembly, settings)
         self._record = record = learner_record(start)
         past = session.context.past
-        self._learner = online_learner(assembly, settings, origin, recent, past.updates if past else 0)
+        self._learner = online_learner(
+            assembly=assembly,
+            settings=settings,
+            origin=origin,
+            recent=recent,
+            made=past.updates if past else 0,
+        )
         self._options = (settings.ppo, *settings.profiles)
         self._guide = guide_of(config.online.profile, lambda _kind, _detail: None)
         piece = config.gate.piece_decisions
@@ -210,7 +220,11 @@ class Relearning(KeptSwaps):
 
     def _take(self, updated: Updated, after: Decided) -> None:
         self._again[updated.update] = update_row(
-            updated.update, after.ts_ns, after.decision, updated.stats, updated.mean_reward
+            update=updated.update,
+            ts_ns=after.ts_ns,
+            decisions=after.decision,
+            stats=updated.stats,
+            mean_reward=updated.mean_reward,
         )
         self._digest()
         if updated.candidate is None:

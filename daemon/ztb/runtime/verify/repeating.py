@@ -8,7 +8,7 @@ from typing import Any
 
 from ztb.config import recorded_config
 from ztb.errors import DataError, InvariantError
-from ztb.execution.risk_gate import Permission
+from ztb.execution.permission import Permission
 from ztb.learning.generations import GenerationInfo
 from ztb.learning.service.initial_policy import CHECKPOINT_NAME, InitialPolicy, load_origin
 from ztb.ledger.records import DecisionRow, Record
@@ -104,7 +104,14 @@ class Repetition:
             difference, unrepeated = contradiction, ""
         summary = session.directory.read_json(session.directory.summary)
         relearnt = self._learning.relearnt()
-        return Repeated(start.number, summary, same, difference, unrepeated, relearnt)
+        return Repeated(
+            number=start.number,
+            summary=summary,
+            decisions=same,
+            difference=difference,
+            unrepeated=unrepeated,
+            relearnt=relearnt,
+        )
 
 
 def _contradiction(error: BaseException) -> str:

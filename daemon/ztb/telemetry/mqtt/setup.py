@@ -76,13 +76,21 @@ def mqtt_observer(
         return None
     embedded = functools.partial(embedded_broker, section.port)
     return MqttObserver(
-        connecting(address_of(section, section.broker, instance, environment, state_folder)),
-        Topics(section.prefix, instance),
-        PayloadEncoder(Redactor(known_secrets(environment))),
-        section.interval_ms / 1000.0,
-        _commands(section, instance, state_folder, clock, note, environment),
-        section.home_assistant,
-        embedded if section.broker == EMBEDDED else no_broker,
+        connect=connecting(
+            address_of(
+                section=section,
+                broker=section.broker,
+                instance=instance,
+                environment=environment,
+                state_folder=state_folder,
+            )
+        ),
+        topics=Topics(section.prefix, instance),
+        encode=PayloadEncoder(Redactor(known_secrets(environment))),
+        interval_s=section.interval_ms / 1000.0,
+        commands=_commands(section, instance, state_folder, clock, note, environment),
+        home_assistant=section.home_assistant,
+        broker=embedded if section.broker == EMBEDDED else no_broker,
     )
 
 
@@ -110,12 +118,12 @@ def address_of(
     if section.username is not None:
         password = require_secret("mqtt_password", "mqtt.username", environment)
     return Address(
-        "127.0.0.1" if broker == EMBEDDED else broker,
-        section.port,
-        client_identifier(section.prefix, instance, state_folder),
-        section.username,
-        password,
-        tls_context(section.ca_file) if section.tls else None,
+        host="127.0.0.1" if broker == EMBEDDED else broker,
+        port=section.port,
+        identifier=client_identifier(section.prefix, instance, state_folder),
+        username=section.username,
+        password=password,
+        tls=tls_context(section.ca_file) if section.tls else None,
     )
 
 

@@ -71,12 +71,22 @@ def _row(row: GenerationRow, found: dict[str, Any]) -> list[Html]:
         text(texts.count(found.get("tested_decisions"))),
         text(_basis(found.get("difference"))),
         text(" … ".join(_basis(found.get(name)) for name in ("difference_low", "difference_high"))),
-        text(" of ".join(texts.significant(value, 3) for value in (_e(evidence), 1.0 / alpha if alpha else None))),
+        text(
+            " of ".join(
+                texts.significant(value, 3) for value in (_e(evidence), 1.0 / alpha if alpha else None)
+            )
+        ),
         text(texts.significant(found.get("kl"), 2)),
         text(texts.percent(found.get("entropy_fraction"), 0, signed=False)),
-        text(" / ".join(texts.significant(found.get(name), 2) for name in ("turnover", "incumbent_turnover"))),
-        text(" / ".join(texts.percent(found.get(n), 1, signed=False) for n in ("drawdown", "incumbent_drawdown"))),
-    ]  # fmt: skip
+        text(
+            " / ".join(texts.significant(found.get(name), 2) for name in ("turnover", "incumbent_turnover"))
+        ),
+        text(
+            " / ".join(
+                texts.percent(found.get(n), 1, signed=False) for n in ("drawdown", "incumbent_drawdown")
+            )
+        ),
+    ]
 
 
 def _e(log_evidence: float | None) -> float | None:
@@ -120,11 +130,14 @@ def helping(run: RunData) -> Html:
     sentence = credit(run) if unsaid else _sentence(learning)
     heads = ("The account against", "In words", "Ahead by", "At least", "At most", "Decisions")
     rows = [
-        [text(_against(run, one.baseline)), text(_words(one)),
-         *(text(texts.percent(value, 2)) for value in (one.difference, one.low, one.high)),
-         text(texts.count(one.decisions))]
+        [
+            text(_against(run, one.baseline)),
+            text(_words(one)),
+            *(text(texts.percent(value, 2)) for value in (one.difference, one.low, one.high)),
+            text(texts.count(one.decisions)),
+        ]
         for one in found
-    ]  # fmt: skip
+    ]
     note = (
         "Ahead by: our equity over theirs, less one, on the same ticks at the same costs. At least and at most: "
         f"what is due to the policies rather than to luck, with {100 * CONFIDENCE:.0f} % confidence, at whatever "
@@ -171,7 +184,15 @@ def _unlearnt(run: RunData) -> list[Comparison]:
     said = ((run.summary or {}).get("helping") or {}).get(UNLEARNT)
     if said is None:
         return []
-    return [Comparison(UNLEARNT, said["decisions"], said["difference"], said["low"], said["high"])]
+    return [
+        Comparison(
+            baseline=UNLEARNT,
+            decisions=said["decisions"],
+            difference=said["difference"],
+            low=said["low"],
+            high=said["high"],
+        )
+    ]
 
 
 def comparisons(run: RunData) -> tuple[Comparison, ...]:

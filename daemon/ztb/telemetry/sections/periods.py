@@ -26,9 +26,13 @@ def months(run: RunData) -> Html:
     most = max(_FULL, *(abs(value) for value in found.values() if math.isfinite(value)))
     years = sorted({year for year, _ in found})
     rows = [
-        [text(str(year)), *(_heat(found.get((year, month)), most) for month in range(1, 13)), _year(found, year)]
+        [
+            text(str(year)),
+            *(_heat(found.get((year, month)), most) for month in range(1, 13)),
+            _year(found, year),
+        ]
         for year in years
-    ]  # fmt: skip
+    ]
     return table(("Year", *_MONTHS, "Year's"), rows, "Returns by month, %", words=1, kind="heat")
 
 

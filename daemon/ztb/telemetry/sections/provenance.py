@@ -72,14 +72,20 @@ def provenance(run: RunData) -> Html:
     """Identity, seed and digests."""
     said = {**run.manifest, **(run.summary or {})}
     rows = [
-        ("Run", said.get("run_id")), ("Folder", run.name), ("Mode", said.get("mode")),
-        ("Instrument", _instrument(run.manifest)), ("Data", _data(run.manifest)), ("Seed", said.get("seed")),
-        ("Generation 0", said.get("generation_0")), ("Code", said.get("code_version")),
+        ("Run", said.get("run_id")),
+        ("Folder", run.name),
+        ("Mode", said.get("mode")),
+        ("Instrument", _instrument(run.manifest)),
+        ("Data", _data(run.manifest)),
+        ("Seed", said.get("seed")),
+        ("Generation 0", said.get("generation_0")),
+        ("Code", said.get("code_version")),
         ("Configuration", said.get("config_hash")),
         ("Looks at what was traded", looks_said(run.looks) if run.looks else None),
         ("Digest of the data", said.get("data_digest")),
-        ("Journal, SHA-256", said.get("journal_sha256")), ("Weights, SHA-256", said.get("weights_sha256")),
-    ]  # fmt: skip
+        ("Journal, SHA-256", said.get("journal_sha256")),
+        ("Weights, SHA-256", said.get("weights_sha256")),
+    ]
     return facts([(name, str(value)) for name, value in rows if value not in (None, "")])
 
 

@@ -50,10 +50,14 @@ def statistics(run: RunData, found: TradeStatistics) -> Html:
             card("Best", _money(found.best, quote), "round trip", tone(found.best)),
             card("Worst", _money(found.worst, quote), "round trip", tone(found.worst)),
             card("Average holding time", held, "from entry to exit"),
-            card("In the market", texts.percent(found.in_market, signed=False), "of decisions with a position"),
-            card("Average exposure", texts.percent(found.exposure, signed=False), "position value over equity"),
+            card(
+                "In the market", texts.percent(found.in_market, signed=False), "of decisions with a position"
+            ),
+            card(
+                "Average exposure", texts.percent(found.exposure, signed=False), "position value over equity"
+            ),
         ]
-    )  # fmt: skip
+    )
 
 
 def _factor(found: TradeStatistics, quote: str) -> str:
@@ -82,9 +86,11 @@ def _row(one: Trade) -> list[Html]:
         Html(f'<span class="{tone(one.net)}">{text(texts.signed(one.net))}</span>'),
         text(texts.percent(one.net / one.invested if one.invested else None, 2)),
         text(texts.number(float(trip.fees))),
-        sort_key((one.holding_ns or 0) // 10**9, texts.span(one.holding_ns or 0) if one.closed else texts.MISSING),
+        sort_key(
+            (one.holding_ns or 0) // 10**9, texts.span(one.holding_ns or 0) if one.closed else texts.MISSING
+        ),
         _why((trip.entry_order, trip.exit_order)),
-    ]  # fmt: skip
+    ]
 
 
 def _why(orders: Sequence[int | None]) -> Html:

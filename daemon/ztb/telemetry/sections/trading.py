@@ -22,9 +22,15 @@ def cost_cards(run: RunData, spent: TradingCosts) -> Html:
     parts = spent.shortfall
     return cards(
         [
-            card("Before costs", f"{texts.signed(spent.before_costs)} {quote}", "at the mids of the decisions"),
+            card(
+                "Before costs", f"{texts.signed(spent.before_costs)} {quote}", "at the mids of the decisions"
+            ),
             *(
-                card(name, f"{texts.number(cost)} {quote}", f"{texts.number(spent.basis_points(cost))} bp: {what}")
+                card(
+                    name,
+                    f"{texts.number(cost)} {quote}",
+                    f"{texts.number(spent.basis_points(cost))} bp: {what}",
+                )
                 for name, cost, what in (
                     ("Fees", spent.fees, "of what was traded, to the venue"),
                     ("Spread", parts.spread, "half the typical one, earned by makers"),
@@ -34,9 +40,13 @@ def cost_cards(run: RunData, spent: TradingCosts) -> Html:
             ),
             card("Result", f"{texts.signed(spent.result)} {quote}", "after all costs", tone(spent.result)),
             card("Taken by costs", share, "costs over the result before them"),
-            card("Filled as maker", texts.percent(maker, signed=False), f"of {texts.number(spent.traded, 0)} {quote}"),
+            card(
+                "Filled as maker",
+                texts.percent(maker, signed=False),
+                f"of {texts.number(spent.traded, 0)} {quote}",
+            ),
         ]
-    )  # fmt: skip
+    )
 
 
 def actions(run: RunData) -> Html:

@@ -103,8 +103,12 @@ class PageFeed:
                 self._tell("fills", row)
             case UpdateRow() as update:
                 row = (
-                    update.number, update.entropy, update.approx_kl, update.value_loss, update.explained_variance,
-                )  # fmt: skip
+                    update.number,
+                    update.entropy,
+                    update.approx_kl,
+                    update.value_loss,
+                    update.explained_variance,
+                )
                 self._updates.append(row)
                 self._tell("updates", row)
             case GenerationRow(generation=generation, ts_ns=ts_ns, event=event, detail=detail):

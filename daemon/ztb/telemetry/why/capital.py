@@ -76,16 +76,23 @@ def capital(reader: JournalReader, manifest: dict[str, Any], decision: DecisionR
     config, instrument = _config(reader, manifest, own), manifest["instrument"]
     again = _weighed({name: rows[name] for name in aims if name in rows}, config["allocation"])
     leader = name_of(decision.generation)
-    shares = [_share(name, wanted, name == leader, rows.get(name), again) for name, wanted in aims.items()]
+    shares = [
+        _share(name=name, wanted=wanted, leads=name == leader, row=rows.get(name), again=again)
+        for name, wanted in aims.items()
+    ]
     total = again.target({name: aims[name] for name in again.experts})
     before, closing = _before(reader, decision, own)
     band = pursuit_band(
-        float(config["execution"]["band_fraction"]), float(instrument["taker_fee"]), float(instrument["spread_bps"])
-    )  # fmt: skip
+        float(config["execution"]["band_fraction"]),
+        float(instrument["taker_fee"]),
+        float(instrument["spread_bps"]),
+    )
     how, same = _pursued(total, before, decision.target, band)
     if closing:
         how, same = "closing", decision.target == 0.0
-    return Capital(shares, total, band, before, decision.target, how, same)
+    return Capital(
+        shares=shares, sum=total, band=band, before=before, target=decision.target, how=how, same_target=same
+    )
 
 
 def _config(reader: JournalReader, manifest: dict[str, Any], seq: int) -> dict[str, Any]:
@@ -114,12 +121,29 @@ def _weighed(rows: dict[str, AllocationRow], config: dict[str, Any]) -> Allocato
 def _share(name: str, wanted: float, leads: bool, row: AllocationRow | None, again: Allocator) -> Share:
     """`again`: what the journal's evidence gives."""
     if row is None:
-        return Share(name, wanted, leads, None, None, None, None, same_evidence=False, same_weight=False)
+        return Share(
+            expert=name,
+            wanted=wanted,
+            leads=leads,
+            decision=None,
+            weight=None,
+            log_evidence=None,
+            part=None,
+            same_evidence=False,
+            same_weight=False,
+        )
     expert, part = again.experts[name], row.weight * wanted
     return Share(
-        name, wanted, leads, row.decision, row.weight, row.log_evidence, part,
-        same_evidence=expert.evidence.log_e == row.log_evidence, same_weight=expert.weight == row.weight,
-    )  # fmt: skip
+        expert=name,
+        wanted=wanted,
+        leads=leads,
+        decision=row.decision,
+        weight=row.weight,
+        log_evidence=row.log_evidence,
+        part=part,
+        same_evidence=expert.evidence.log_e == row.log_evidence,
+        same_weight=expert.weight == row.weight,
+    )
 
 
 def _pursued(total: float, before: float | None, target: float, band: float) -> tuple[How, bool]:

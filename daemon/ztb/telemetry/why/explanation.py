@@ -210,14 +210,26 @@ def _gather(
     base, _, quote = decision.symbol.partition("/")
     features, account = observed(decision, manifest.get("features"))
     return Explanation(
-        what, config["strategy"]["name"], (base, quote), float(instrument["lot_size"]),
-        float(instrument["tick_size"]), tuple(manifest["ladder"]), config["risk"], subject,
-        next(reader.rows(MarkRow, "decision = ?", (decision.decision,)), None), features, account,
-        xxhash.xxh3_64_hexdigest(decision.observation) == decision.obs_hash,
-        verdict_words(decision, config["risk"]), _orders(reader, decision.decision),
-        list(reader.rows(RefusalRow, "decision = ?", (decision.decision,))), lineage, recomputed, reason,
-        capital(reader, manifest, decision),
-    )  # fmt: skip
+        asked=what,
+        strategy=config["strategy"]["name"],
+        currencies=(base, quote),
+        lot_size=float(instrument["lot_size"]),
+        tick_size=float(instrument["tick_size"]),
+        ladder=tuple(manifest["ladder"]),
+        limits=config["risk"],
+        subject=subject,
+        mark=next(reader.rows(MarkRow, "decision = ?", (decision.decision,)), None),
+        features=features,
+        account=account,
+        observation_intact=xxhash.xxh3_64_hexdigest(decision.observation) == decision.obs_hash,
+        verdict=verdict_words(decision, config["risk"]),
+        orders=_orders(reader, decision.decision),
+        refusals=list(reader.rows(RefusalRow, "decision = ?", (decision.decision,))),
+        lineage=lineage,
+        recomputed=recomputed,
+        not_recomputed=reason,
+        capital=capital(reader, manifest, decision),
+    )
 
 
 def _recompute(
@@ -274,4 +286,11 @@ def _ancestor(rows: list[GenerationRow]) -> Ancestor:
     numbers: dict[str, Any] = {}
     for row in rows:
         numbers |= json.loads(row.detail or "{}")
-    return Ancestor(made.generation, made.parent, made.ts_ns, promoted, made.weights_sha256, numbers)
+    return Ancestor(
+        generation=made.generation,
+        parent=made.parent,
+        made_ts_ns=made.ts_ns,
+        promoted_ts_ns=promoted,
+        weights_sha256=made.weights_sha256,
+        numbers=numbers,
+    )

@@ -60,7 +60,13 @@ def recompute(
     policy = new_serving(shape, weights, load_strategy(config["strategy"]["name"]).network)
     choice = policy.decide(observation, uniforms_of(decision), deterministic=not config["strategy"]["sample"])
     same_weights = sha256 is None or weights_sha256(weights) == sha256
-    return _compare(decision, choice, policy.probabilities(observation), checkpoint, same_weights)
+    return _compare(
+        decision=decision,
+        choice=choice,
+        probabilities=policy.probabilities(observation),
+        checkpoint=checkpoint,
+        same_weights=same_weights,
+    )
 
 
 def observation_of(decision: DecisionRow) -> NDArray[np.float32]:
@@ -106,9 +112,14 @@ def _compare(
 ) -> Recomputation:
     size, timing = choice.actions
     return Recomputation(
-        checkpoint, size, timing, choice.logprob, choice.value, [head.tolist() for head in probabilities],
+        checkpoint=checkpoint,
+        action_size=size,
+        action_timing=timing,
+        logprob=choice.logprob,
+        value=choice.value,
+        probabilities=[head.tolist() for head in probabilities],
         same_weights=same_weights,
         same_action=(size, timing) == (decision.action_size, decision.action_timing),
         same_logprob=choice.logprob == decision.logprob,
         same_value=choice.value == decision.value,
-    )  # fmt: skip
+    )

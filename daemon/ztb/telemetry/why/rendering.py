@@ -173,9 +173,13 @@ def _capital(found: Capital) -> Table:
         evidence = None if share.log_evidence is None else math.exp(min(share.log_evidence, _FAR))
         weight, part = (texts.percent(value, 2, signed=False) for value in (share.weight, share.part))
         grid.add_row(
-            f"  {share.expert}", weight, texts.significant(evidence, 3), _share(share.wanted), part,
+            f"  {share.expert}",
+            weight,
+            texts.significant(evidence, 3),
+            _share(share.wanted),
+            part,
             "leads" if share.leads else "",
-        )  # fmt: skip
+        )
     grid.add_row("  sum", "", "", "", _fine(found.sum), _became(found))
     return grid
 

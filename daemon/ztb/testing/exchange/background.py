@@ -45,7 +45,14 @@ class Background:
             self.venue.cancel(last, now_ms)
             missing += last.remaining
         if missing > 0:
-            order = self._send(MAKERS, side, price, missing, ExchangeTimeInForce.GTC, now_ms)
+            order = self._send(
+                account=MAKERS,
+                side=side,
+                price=price,
+                quantity=missing,
+                force=ExchangeTimeInForce.GTC,
+                now_ms=now_ms,
+            )
             if order.status in OPEN:
                 orders.append(order)
         if orders:
@@ -58,7 +65,14 @@ class Background:
 
     def take(self, side: Side, quantity: int, limit: int, now_ms: int) -> None:
         """Somebody takes up to `quantity`, as far as `limit`."""
-        self._send(TAKERS, side, limit, quantity, ExchangeTimeInForce.IOC, now_ms)
+        self._send(
+            account=TAKERS,
+            side=side,
+            price=limit,
+            quantity=quantity,
+            force=ExchangeTimeInForce.IOC,
+            now_ms=now_ms,
+        )
 
     def trade_at(self, side: Side, price: int, quantity: int, now_ms: int) -> None:
         """A trade that was recorded: `side` took `quantity` at `price`.
@@ -105,7 +119,13 @@ class Background:
     ) -> ExchangeOrder:
         self.sent += 1
         request = ExchangeOrderRequest(
-            account, self.market.listing.symbol, f"{self.market.listing.symbol}{self.sent}", side,
-            ExchangeOrderType.LIMIT, force, price, quantity,
-        )  # fmt: skip
+            account=account,
+            symbol=self.market.listing.symbol,
+            client_id=f"{self.market.listing.symbol}{self.sent}",
+            side=side,
+            type=ExchangeOrderType.LIMIT,
+            time_in_force=force,
+            price=price,
+            quantity=quantity,
+        )
         return self.venue.place(request, now_ms)

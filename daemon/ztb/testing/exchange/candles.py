@@ -61,7 +61,11 @@ class Candles:
         """Count a trade into its minute."""
         open_ms = trade.time_ms // MINUTE_MS * MINUTE_MS
         if not self.minutes or self.minutes[-1].open_ms < open_ms:
-            self.minutes.append(Candle(open_ms, trade.price, trade.price, trade.price, trade.price))
+            self.minutes.append(
+                Candle(
+                    open_ms=open_ms, open=trade.price, high=trade.price, low=trade.price, close=trade.price
+                )
+            )
         self.minutes[-1].add(trade)
 
     def of(self, interval: str, start_ms: int, end_ms: int) -> list[Candle]:

@@ -112,7 +112,16 @@ def past_candles(seed: int, count: int, end_ms: int, close: int, tick: int) -> l
         volume = int(volumes[k] * SCALE)
         quote = cost_of(end, volume)
         bar = Candle(
-            first_ms + k * MINUTE_MS, begin, high, low, end, volume, quote, 240, volume // 2, quote // 2
+            open_ms=first_ms + k * MINUTE_MS,
+            open=begin,
+            high=high,
+            low=low,
+            close=end,
+            volume=volume,
+            quote=quote,
+            trades=240,
+            bought=volume // 2,
+            bought_quote=quote // 2,
         )
         candles.append(bar)
     return candles

@@ -89,7 +89,13 @@ class LocalExchange:
         port: int = 0,
     ) -> None:
         units = {asset: round(amount * SCALE) for asset, amount in (balances or {}).items()}
-        self._setup = Setup(seed, tuple(listings), flow or {}, units, credentials or Credentials())
+        self._setup = Setup(
+            seed=seed,
+            listings=tuple(listings),
+            flows=flow or {},
+            balances=units,
+            credentials=credentials or Credentials(),
+        )
         self._clock = clock or SystemClock()
         self.port = port
         self.gateway = Gateway(open_exchange(self._setup, self._clock))

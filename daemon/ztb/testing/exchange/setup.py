@@ -43,11 +43,19 @@ def open_exchange(setup: Setup, clock: Clock) -> Exchange:
     start_ns = now_ns - _WARM_UP_NS
     flows = {**_synthetic(setup, start_ns), **setup.flows}
     exchange = Exchange(
-        _Shifted(start_ns), setup.listings, flows, {**_BALANCES, **setup.balances}, setup.credentials
+        clock=_Shifted(start_ns),
+        listings=setup.listings,
+        flows=flows,
+        balances={**_BALANCES, **setup.balances},
+        credentials=setup.credentials,
     )
     for index, listing in enumerate(setup.listings):
         past = past_candles(
-            setup.seed + index, _PAST_MINUTES, start_ns // 1_000_000, listing.start_price, listing.tick
+            seed=setup.seed + index,
+            count=_PAST_MINUTES,
+            end_ms=start_ns // 1_000_000,
+            close=listing.start_price,
+            tick=listing.tick,
         )
         exchange.state.candles[listing.symbol].minutes += past
     exchange.clock = clock

@@ -124,7 +124,13 @@ class MatchingEngine:
     def cancel(self, order: ExchangeOrder, now_ms: int, cancel_id: str = "") -> None:
         """Take an open order off the book."""
         self._leave_book(order)
-        self._close(order, ExchangeOrderStatus.CANCELED, Execution.CANCELED, now_ms, cancel_id)
+        self._close(
+            order=order,
+            status=ExchangeOrderStatus.CANCELED,
+            execution=Execution.CANCELED,
+            now_ms=now_ms,
+            cancel_id=cancel_id,
+        )
         self._tell_balances(now_ms)
 
     def find(
@@ -163,7 +169,14 @@ class MatchingEngine:
         self.accounts.lock(request.account, asset, needed)
         self.last_order_id += 1
         quantity = request.quantity or found.quantity
-        order = ExchangeOrder(self.last_order_id, request, quantity, now_ms, now_ms, locked=needed)
+        order = ExchangeOrder(
+            id=self.last_order_id,
+            request=request,
+            quantity=quantity,
+            created_ms=now_ms,
+            updated_ms=now_ms,
+            locked=needed,
+        )
         self.orders[order.id] = order
         self.open_ids[request.account, request.client_id] = order.id
         self._report(order, Execution.NEW, now_ms)
@@ -174,7 +187,7 @@ class MatchingEngine:
             self._leave_book(own)
             self._close(own, ExchangeOrderStatus.EXPIRED_IN_MATCH, Execution.TRADE_PREVENTION, now_ms)
         for maker, quantity in found.fills:
-            self._fill_pair(market, order, maker, quantity, now_ms)
+            self._fill_pair(market=market, taker=order, maker=maker, quantity=quantity, now_ms=now_ms)
 
     def _fill_pair(
         self, market: Market, taker: ExchangeOrder, maker: ExchangeOrder, quantity: int, now_ms: int
@@ -185,13 +198,20 @@ class MatchingEngine:
         market.trades += 1
         market.last_price = price
         printed = Print(
-            market.listing.symbol, market.trades, price, quantity, now_ms, buyer.id, seller.id, buyer is maker
+            symbol=market.listing.symbol,
+            id=market.trades,
+            price=price,
+            quantity=quantity,
+            time_ms=now_ms,
+            buyer_order=buyer.id,
+            seller_order=seller.id,
+            buyer_is_maker=buyer is maker,
         )
         market.prints.append(printed)
         self.facts.append(printed)
         market.book.of(maker.request.side).reduce(maker, quantity)
         market.book.touch(maker.request.side, price)
-        self._settle(market.listing, buyer, seller, price, quantity)
+        self._settle(listing=market.listing, buyer=buyer, seller=seller, price=price, quantity=quantity)
         for order in (maker, taker):
             self._book_fill(market.listing, order, printed, order is maker)
         if maker.status is ExchangeOrderStatus.FILLED:
@@ -226,9 +246,19 @@ class MatchingEngine:
             ExchangeOrderStatus.FILLED if order.remaining == 0 else ExchangeOrderStatus.PARTIALLY_FILLED
         )
         fill = Fill(
-            printed.id, order.id, listing.symbol, request.account, request.side, printed.price,
-            printed.quantity, quote, commission, asset, is_maker, printed.time_ms,
-        )  # fmt: skip
+            trade_id=printed.id,
+            order_id=order.id,
+            symbol=listing.symbol,
+            account=request.account,
+            side=request.side,
+            price=printed.price,
+            quantity=printed.quantity,
+            quote=quote,
+            commission=commission,
+            commission_asset=asset,
+            is_maker=is_maker,
+            time_ms=printed.time_ms,
+        )
         if request.account not in HOUSE:
             self.fills.append(fill)
         self._report(order, Execution.TRADE, printed.time_ms, fill)
@@ -286,7 +316,11 @@ class MatchingEngine:
         cancel_id: str = "",
     ) -> None:
         if order.request.account not in HOUSE:
-            self.facts.append(ExecutionReport(replace(order), execution, now_ms, fill, cancel_id))
+            self.facts.append(
+                ExecutionReport(
+                    order=replace(order), execution=execution, time_ms=now_ms, fill=fill, cancel_id=cancel_id
+                )
+            )
 
     def _tell_balances(self, now_ms: int) -> None:
         for account, assets in self.accounts.take_touched().items():

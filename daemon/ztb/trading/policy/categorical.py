@@ -42,7 +42,7 @@ def sample(
             total += math.exp(np.float64(logits[start + a]) - top)
         chosen = best
         if deterministic == 0:
-            chosen = _invert(logits, start, size, top, uniforms[head] * total)
+            chosen = _invert(logits=logits, start=start, size=size, top=top, level=uniforms[head] * total)
         actions[head] = chosen
         logprob += np.float64(logits[start + chosen]) - top - math.log(total)
         start += size
@@ -71,7 +71,13 @@ def sample_batch(
 ) -> None:
     """`sample` for each row of `outputs` (N, A + 1): into `actions` (N, H) and `logprobs` (N,)."""
     for n in range(outputs.shape[0]):
-        logprobs[n] = sample(outputs[n], heads, uniforms[n], deterministic, actions[n])
+        logprobs[n] = sample(
+            logits=outputs[n],
+            heads=heads,
+            uniforms=uniforms[n],
+            deterministic=deterministic,
+            actions=actions[n],
+        )
 
 
 _LIMIT = 700.0

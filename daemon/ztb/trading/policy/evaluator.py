@@ -53,7 +53,13 @@ class MlpEvaluator:
         if count > len(self.outputs):
             self.outputs = np.empty((count, self.outputs.shape[1]), np.float32)
         outputs = self.outputs[:count]
-        forward(self.parameters, self.program.layers, self.program.scratch, observations, outputs)
+        forward(
+            parameters=self.parameters,
+            layers=self.program.layers,
+            scratch=self.program.scratch,
+            observations=observations,
+            outputs=outputs,
+        )
         return outputs
 
     def load(self, weights: Weights) -> None:
@@ -96,7 +102,14 @@ class Actor:
         if self._continuous:
             self._act_gaussian(outputs[:, :-1], random * (not greedy), actions, logprobs)
         else:
-            sample_batch(outputs, self._heads, random, int(greedy), actions, logprobs)
+            sample_batch(
+                outputs=outputs,
+                heads=self._heads,
+                uniforms=random,
+                deterministic=int(greedy),
+                actions=actions,
+                logprobs=logprobs,
+            )
         return outputs[:, -1]
 
     def _act_gaussian(

@@ -60,7 +60,9 @@ def decide_one(
     """(log-prob, value) of the observation at the start of `scratch`; the actions go into `actions` (H,)."""
     run_program(parameters, layers, scratch)
     outputs = scratch[scratch.shape[0] - heads.sum() - 1 :]
-    logprob = sample(outputs, heads, uniforms, deterministic, actions)
+    logprob = sample(
+        logits=outputs, heads=heads, uniforms=uniforms, deterministic=deterministic, actions=actions
+    )
     return logprob, np.float64(outputs[outputs.shape[0] - 1])
 
 

@@ -91,7 +91,14 @@ def unpack_header(raw: bytes) -> Header:
         raise Malformed("the header's checksum does not match")
     if size != HEADER_BYTES:
         raise Malformed(f"the header claims {size} bytes")
-    return Header(generation, offset, nbytes, total, checksum, version)
+    return Header(
+        generation=generation,
+        manifest_offset=offset,
+        manifest_bytes=nbytes,
+        file_bytes=total,
+        manifest_xxh3=checksum,
+        version=version,
+    )
 
 
 def check_extent(header: Header, file_bytes: int, number: int) -> None:

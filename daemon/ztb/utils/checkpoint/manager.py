@@ -62,7 +62,13 @@ class CheckpointManager:
         if compression not in ("none", "zstd", "exponent"):
             raise UsageError(f"compression is {compression!r}: use none, zstd or exponent")
         self.base_path = Path(base_path).absolute()
-        self.retention = Retention(max_generations, keep_best, best_metric, best_is == "lowest", keep_every)
+        self.retention = Retention(
+            last=max_generations,
+            best=keep_best,
+            metric=best_metric,
+            lowest_is_best=best_is == "lowest",
+            every=keep_every,
+        )
         self._compression = Compression(compression, level)
         self._max_state_bytes = max_state_bytes
         self._clock = clock
@@ -193,11 +199,11 @@ class CheckpointManager:
         self, name: str, metrics: Metrics | None, lineage: Lineage | None, marks: Collection[str]
     ) -> SnapshotFacts:
         return SnapshotFacts(
-            name if name in self._experiments else check_experiment(name),
-            self._clock(),
-            check_metrics(metrics) if metrics else {},
-            check_lineage(lineage) if lineage else {},
-            frozenset(map(check_mark, marks)) if marks else frozenset(),
+            name=name if name in self._experiments else check_experiment(name),
+            created_ns=self._clock(),
+            metrics=check_metrics(metrics) if metrics else {},
+            lineage=check_lineage(lineage) if lineage else {},
+            marks=frozenset(map(check_mark, marks)) if marks else frozenset(),
         )
 
     def _experiment(self, name: str) -> _Experiment:

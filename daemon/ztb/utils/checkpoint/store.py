@@ -107,7 +107,13 @@ def _fill(
     raw = msgspec.json.encode(manifest)
     output.write([raw])
     output.flush()
-    header = Header(number, manifest_offset, len(raw), output.offset, xxhash.xxh3_64_intdigest(raw))
+    header = Header(
+        generation=number,
+        manifest_offset=manifest_offset,
+        manifest_bytes=len(raw),
+        file_bytes=output.offset,
+        manifest_xxh3=xxhash.xxh3_64_intdigest(raw),
+    )
     files.write_at(descriptor, [header.pack()], 0)
     files.truncate(descriptor, output.offset)
     return output.offset, manifest
@@ -167,10 +173,18 @@ class Store:
                 self._lock()
                 number = self._catalogue.contents().next_number
                 self._touch(number, facts.marks)
-                written = write(self._path, number, snapshot, facts, compression)
+                written = write(
+                    folder=self._path, number=number, snapshot=snapshot, facts=facts, compression=compression
+                )
             except OSError as error:
                 raise SaveFailed(_reason(self._path, error)) from error
-        return describe(facts.name, written.path, written.nbytes, written.manifest, facts.marks)
+        return describe(
+            name=facts.name,
+            path=written.path,
+            nbytes=written.nbytes,
+            manifest=written.manifest,
+            marks=facts.marks,
+        )
 
     def changing(self) -> AbstractContextManager[bool]:
         """Hold off whoever lists or changes names, in this process, until a change is complete."""

@@ -12,9 +12,12 @@ from ztb.market.live.messages import Touch, Trade
 
 
 class _BinanceTrade(
-    Struct, tag_field="e", tag="trade", gc=False,
+    Struct,
+    tag_field="e",
+    tag="trade",
+    gc=False,
     rename={"market": "s", "id": "t", "price": "p", "size": "q", "ms": "T", "buyer_rests": "m"},
-):  # fmt: skip
+):
     market: str
     id: int
     price: float
@@ -24,11 +27,19 @@ class _BinanceTrade(
 
 
 class _BinanceTouch(
-    Struct, gc=False,
+    Struct,
+    gc=False,
     rename={
-        "market": "s", "bid": "b", "bid_size": "B", "ask": "a", "ask_size": "A", "number": "u", "ms": "E", "event": "e",
+        "market": "s",
+        "bid": "b",
+        "bid_size": "B",
+        "ask": "a",
+        "ask_size": "A",
+        "number": "u",
+        "ms": "E",
+        "event": "e",
     },
-):  # fmt: skip
+):
     market: str
     number: int
     bid: float
@@ -40,9 +51,12 @@ class _BinanceTouch(
 
 
 class _BinanceDepth(
-    Struct, tag_field="e", tag="depthUpdate", gc=False,
+    Struct,
+    tag_field="e",
+    tag="depthUpdate",
+    gc=False,
     rename={"market": "s", "ms": "E", "first": "U", "last": "u", "previous": "pu", "bids": "b", "asks": "a"},
-):  # fmt: skip
+):
     market: str
     ms: int
     first: int
@@ -59,15 +73,23 @@ class _BinanceHead(Struct, rename={"event": "e", "market": "s"}):
 
 def _binance_trade(m: _BinanceTrade, name: str) -> Told:
     side = -1 if m.buyer_rests else 1
-    return [Trade(str(m.id), m.ms, side, m.price, m.size)] if m.market == name else None
+    return [Trade(id=str(m.id), ms=m.ms, side=side, price=m.price, size=m.size)] if m.market == name else None
 
 
 def _binance_touch(m: _BinanceTouch, name: str) -> Told:
-    return Touch(m.bid, m.bid_size, m.ask, m.ask_size, m.ms) if m.market == name else None
+    return (
+        Touch(bid=m.bid, bid_size=m.bid_size, ask=m.ask, ask_size=m.ask_size, ms=m.ms)
+        if m.market == name
+        else None
+    )
 
 
 def _binance_depth(m: _BinanceDepth, name: str) -> Told:
-    return BookUpdate(m.bids, m.asks, m.ms, m.first, m.last, m.previous) if m.market == name else None
+    return (
+        BookUpdate(bids=m.bids, asks=m.asks, ms=m.ms, first=m.first, last=m.last, previous=m.previous)
+        if m.market == name
+        else None
+    )
 
 
 def _is_binance(event: str) -> Callable[[_BinanceHead, str], bool]:

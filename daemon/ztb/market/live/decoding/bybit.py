@@ -44,7 +44,9 @@ class _BybitHead(Struct):
 def _bybit_trades(m: _BybitTrades, name: str) -> Told:
     if m.topic != f"publicTrade.{name}":
         return None
-    return [Trade(t.id, t.ms, 1 if t.side == "Buy" else -1, t.price, t.size) for t in m.data]
+    return [
+        Trade(id=t.id, ms=t.ms, side=1 if t.side == "Buy" else -1, price=t.price, size=t.size) for t in m.data
+    ]
 
 
 def _bybit_book(levels: int) -> Callable[[_BybitBook, str], Told]:

@@ -20,10 +20,17 @@ class _CoinbaseTrade(Struct, gc=False, rename={"market": "product_id", "id": "tr
     time: str
 
 
-class _CoinbaseTouch(Struct, gc=False, rename={
-    "market": "product_id", "bid": "best_bid", "bid_size": "best_bid_quantity", "ask": "best_ask",
-    "ask_size": "best_ask_quantity",
-}):  # fmt: skip
+class _CoinbaseTouch(
+    Struct,
+    gc=False,
+    rename={
+        "market": "product_id",
+        "bid": "best_bid",
+        "bid_size": "best_bid_quantity",
+        "ask": "best_ask",
+        "ask_size": "best_ask_quantity",
+    },
+):
     market: str
     bid: float
     bid_size: float
@@ -92,14 +99,23 @@ def _coinbase_trades(m: _CoinbaseTrades, name: str) -> Told:
     rows = [trade for event in m.events for trade in reversed(event.trades)]
     if not rows or any(row.market != name for row in rows):
         return None
-    return [Trade(t.id, iso_ms(t.time), 1 if t.side == "BUY" else -1, t.price, t.size) for t in rows]
+    return [
+        Trade(id=t.id, ms=iso_ms(t.time), side=1 if t.side == "BUY" else -1, price=t.price, size=t.size)
+        for t in rows
+    ]
 
 
 def _coinbase_touch(m: _CoinbaseTouches, name: str) -> Told:
     rows = [row for event in m.events for row in event.tickers]
     if not rows or any(row.market != name for row in rows):
         return None
-    return Touch(rows[-1].bid, rows[-1].bid_size, rows[-1].ask, rows[-1].ask_size, iso_ms(m.time))
+    return Touch(
+        bid=rows[-1].bid,
+        bid_size=rows[-1].bid_size,
+        ask=rows[-1].ask,
+        ask_size=rows[-1].ask_size,
+        ms=iso_ms(m.time),
+    )
 
 
 def _coinbase_depth(m: _CoinbaseBook, name: str) -> Told:

@@ -75,7 +75,10 @@ def _is_kraken(channel: str) -> Callable[[_KrakenHead, str], bool]:
 def _kraken_trades(m: _KrakenTrades, name: str) -> Told:
     if not m.data or m.data[0].market != name:
         return None
-    return [Trade(str(t.id), iso_ms(t.time), 1 if t.side == "buy" else -1, t.price, t.size) for t in m.data]
+    return [
+        Trade(id=str(t.id), ms=iso_ms(t.time), side=1 if t.side == "buy" else -1, price=t.price, size=t.size)
+        for t in m.data
+    ]
 
 
 def _kraken_touch(m: _KrakenTouches, name: str) -> Told:

@@ -59,7 +59,9 @@ def _is_okx(channel: str) -> Callable[[Any, str], bool]:
 def _okx_trades(m: _OkxTrades, name: str) -> Told:
     if m.arg.channel != "trades" or m.arg.instId != name:
         return None
-    return [Trade(t.id, t.ms, 1 if t.side == "buy" else -1, t.price, t.size) for t in m.data]
+    return [
+        Trade(id=t.id, ms=t.ms, side=1 if t.side == "buy" else -1, price=t.price, size=t.size) for t in m.data
+    ]
 
 
 def _okx_touch(m: _OkxBooks, name: str) -> Told:
@@ -75,7 +77,9 @@ def _okx_depth(m: _OkxBooks, name: str) -> Told:
     if m.action != "update" or len(m.data) != 1:
         return SNAPSHOT
     book = m.data[0]
-    return BookUpdate(book.bids, book.asks, book.ms, None, book.last, book.previous)
+    return BookUpdate(
+        bids=book.bids, asks=book.asks, ms=book.ms, first=None, last=book.last, previous=book.previous
+    )
 
 
 def _okx_fits(nonce: int | None, update: BookUpdate) -> Fit:

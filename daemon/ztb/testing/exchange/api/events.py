@@ -17,9 +17,16 @@ Json = dict[str, Any]
 def trade(printed: Print, now_ms: int) -> Json:
     """`@trade`."""
     return {
-        "e": "trade", "E": now_ms, "s": printed.symbol, "t": printed.id, "p": amount_text(printed.price),
-        "q": amount_text(printed.quantity), "T": printed.time_ms, "m": printed.buyer_is_maker, "M": True,
-    }  # fmt: skip
+        "e": "trade",
+        "E": now_ms,
+        "s": printed.symbol,
+        "t": printed.id,
+        "p": amount_text(printed.price),
+        "q": amount_text(printed.quantity),
+        "T": printed.time_ms,
+        "m": printed.buyer_is_maker,
+        "M": True,
+    }
 
 
 def aggregate_trade(printed: Print, now_ms: int) -> Json:
@@ -31,9 +38,7 @@ def book_ticker(market: Market) -> Json:
     """`@bookTicker`: has neither type nor time."""
     (bid, bid_size), (ask, ask_size) = wire.touch(market.book)
     update_id = market.book.update_id
-    return {
-        "u": update_id, "s": market.listing.symbol, "b": bid, "B": bid_size, "a": ask, "A": ask_size
-    }  # fmt: skip
+    return {"u": update_id, "s": market.listing.symbol, "b": bid, "B": bid_size, "a": ask, "A": ask_size}
 
 
 def depth(symbol: str, book: Book, now_ms: int) -> Json | None:
@@ -52,12 +57,24 @@ def kline(symbol: str, candle: Candle, interval: str, now_ms: int) -> Json:
     """`@kline_<interval>`."""
     close_ms = wire.close_ms(candle, interval)
     bar = {
-        "t": candle.open_ms, "T": close_ms, "s": symbol, "i": interval, "f": candle.first_id,
-        "L": candle.last_id, "o": amount_text(candle.open), "c": amount_text(candle.close),
-        "h": amount_text(candle.high), "l": amount_text(candle.low), "v": amount_text(candle.volume),
-        "n": candle.trades, "x": now_ms > close_ms, "q": amount_text(candle.quote),
-        "V": amount_text(candle.bought), "Q": amount_text(candle.bought_quote), "B": "0",
-    }  # fmt: skip
+        "t": candle.open_ms,
+        "T": close_ms,
+        "s": symbol,
+        "i": interval,
+        "f": candle.first_id,
+        "L": candle.last_id,
+        "o": amount_text(candle.open),
+        "c": amount_text(candle.close),
+        "h": amount_text(candle.high),
+        "l": amount_text(candle.low),
+        "v": amount_text(candle.volume),
+        "n": candle.trades,
+        "x": now_ms > close_ms,
+        "q": amount_text(candle.quote),
+        "V": amount_text(candle.bought),
+        "Q": amount_text(candle.bought_quote),
+        "B": "0",
+    }
     return {"e": "kline", "E": now_ms, "s": symbol, "k": bar}
 
 

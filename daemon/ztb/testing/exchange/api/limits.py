@@ -27,7 +27,9 @@ class Limits:
         self._check_ban(now_ms)
         for name, interval, number, limit in RATE_LIMITS:
             if name == kind:
-                self._count(name, number * _SECONDS[interval], limit, amount, now_ms)
+                self._count(
+                    kind=name, seconds=number * _SECONDS[interval], limit=limit, amount=amount, now_ms=now_ms
+                )
 
     def headers(self) -> dict[str, str]:
         """The headers in which answers tell the running intervals."""

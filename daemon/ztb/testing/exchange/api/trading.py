@@ -64,7 +64,15 @@ def order_request(state: State, call: Call) -> ExchangeOrderRequest:
     else:
         quantity = call.amount("quantity")
     return ExchangeOrderRequest(
-        call.account, symbol, client_id, side, kind, force, price, quantity, quote_quantity
+        account=call.account,
+        symbol=symbol,
+        client_id=client_id,
+        side=side,
+        type=kind,
+        time_in_force=force,
+        price=price,
+        quantity=quantity,
+        quote_quantity=quote_quantity,
     )
 
 

@@ -163,11 +163,19 @@ def aggregate_trade(printed: Print) -> Json:
 def kline(candle: Candle, interval: str) -> list[Any]:
     """One row of `GET klines`."""
     return [
-        candle.open_ms, amount_text(candle.open), amount_text(candle.high), amount_text(candle.low),
-        amount_text(candle.close), amount_text(candle.volume), close_ms(candle, interval),
-        amount_text(candle.quote), candle.trades, amount_text(candle.bought),
-        amount_text(candle.bought_quote), "0",
-    ]  # fmt: skip
+        candle.open_ms,
+        amount_text(candle.open),
+        amount_text(candle.high),
+        amount_text(candle.low),
+        amount_text(candle.close),
+        amount_text(candle.volume),
+        close_ms(candle, interval),
+        amount_text(candle.quote),
+        candle.trades,
+        amount_text(candle.bought),
+        amount_text(candle.bought_quote),
+        "0",
+    ]
 
 
 def close_ms(candle: Candle, interval: str) -> int:
@@ -178,7 +186,7 @@ def close_ms(candle: Candle, interval: str) -> int:
 def day_ticker(market: Market, day: Candle | None, now_ms: int) -> Json:
     """`GET ticker/24hr`."""
     last = market.last_price
-    day = day or Candle(now_ms, last, last, last, last)
+    day = day or Candle(open_ms=now_ms, open=last, high=last, low=last, close=last)
     change = last - day.open
     average = day.quote * SCALE // day.volume if day.volume else last
     quotes = book_ticker(market)
