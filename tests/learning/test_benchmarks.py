@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from learning.gate.test_gate_evidence import clustered, gauss, heavy, skewed
-from ztb.learning.benchmarks import BenchmarkTracker, Comparison, PairedDifference
+from ztb.learning.benchmarks import BenchmarkComparison, BenchmarkTracker, PairedDifference
 
 
-def paired(differences: NDArray[np.float64], every: int = 32) -> list[Comparison]:
+def paired(differences: NDArray[np.float64], every: int = 32) -> list[BenchmarkComparison]:
     """Comparisons after each block of accounts whose log equities drift apart by `differences`."""
     pairing, found = PairedDifference(), []
     ours = 100.0 * np.exp(np.concatenate([[0.0], np.cumsum(differences)]))

@@ -13,7 +13,7 @@ from ztb.ledger.capital import Adoption, Opening
 from ztb.ledger.executions import executions, movements
 from ztb.ledger.journal import Journal, JournalReader
 from ztb.ledger.records import FillRow, OrderEventRow, OrderRow
-from ztb.ledger.round_trips import Paid, RoundTrips, Traded
+from ztb.ledger.round_trips import Paid, PositionChange, RoundTrips
 
 D = Decimal
 
@@ -48,11 +48,11 @@ def test_a_fee_in_base_currency_leaves_the_position_and_counts_at_the_fill_s_pri
 def test_movements_come_in_the_order_in_which_they_happened(path: Path):
     with contextlib.closing(JournalReader(path)) as journal:
         assert movements(journal) == [
-            Traded(1, D("0.5"), D("90.0")),
-            Traded(2, D("1.00"), D("100.00"), D("0.25"), 1, 0),
+            PositionChange(1, D("0.5"), D("90.0")),
+            PositionChange(2, D("1.00"), D("100.00"), D("0.25"), 1, 0),
             Paid(3, D("-0.75")),
-            Traded(4, D("-1.01"), D("110.00"), D("1.1"), 2, 3),
-            Traded(5, D("0.2"), D("111.0")),
+            PositionChange(4, D("-1.01"), D("110.00"), D("1.1"), 2, 3),
+            PositionChange(5, D("0.2"), D("111.0")),
         ]
         assert len(movements(journal, last=4)) == 2
         trips = RoundTrips(movements(journal))

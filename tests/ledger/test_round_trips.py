@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from ledger.test_accounts import instrument
 from ztb.ledger.accounts import Account
-from ztb.ledger.round_trips import Movement, Paid, RoundTrip, RoundTrips, Traded
+from ztb.ledger.round_trips import Movement, Paid, PositionChange, RoundTrip, RoundTrips
 
 D = Decimal
 HOUR = 3_600 * 10**9
 
 
-def bought(hour: int, quantity: str, price: str, fee: str = "0", order: int | None = None) -> Traded:
-    return Traded(hour * HOUR, D(quantity), D(price), D(fee), order, order and order % 3)
+def bought(hour: int, quantity: str, price: str, fee: str = "0", order: int | None = None) -> PositionChange:
+    return PositionChange(hour * HOUR, D(quantity), D(price), D(fee), order, order and order % 3)
 
 
 def closed(trip: RoundTrip) -> tuple[int, Decimal, Decimal, Decimal | None, Decimal]:
@@ -95,7 +95,7 @@ def test_what_all_trades_earned_is_what_the_exact_account_earned(moves, mid):
             account.fill(1 if lots > 0 else -1, abs(lots), ticks, "taker")
             account.base_fee(base_fee, ticks)
             fee = (account.fees_units - before) * account.unit
-            movements.append(Traded(0, lots * LOT - base_fee, ticks * TICK, fee, order, 0))
+            movements.append(PositionChange(0, lots * LOT - base_fee, ticks * TICK, fee, order, 0))
         elif move[0] == "funding":
             if account.exact_position:
                 account.fund(D(move[1]))
@@ -104,7 +104,7 @@ def test_what_all_trades_earned_is_what_the_exact_account_earned(moves, mid):
             _, cash, lots, ticks = move
             account.adopt(D(cash), lots * LOT)
             put_in += cash + lots * LOT * ticks * TICK
-            movements.append(Traded(0, lots * LOT, ticks * TICK))
+            movements.append(PositionChange(0, lots * LOT, ticks * TICK))
     trips = RoundTrips(movements)
     assert sum(trip.side * trip.quantity for trip in trips.open) == account.exact_position
     assert len({trip.side for trip in trips.open}) <= 1

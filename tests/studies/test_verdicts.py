@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ztb.studies.evidence import Evidence, Outcome, judge
+from ztb.studies.evidence import Outcome, StudyEvidence, judge
 from ztb.studies.statistics import Floats, sharpe_ratio
 
 DAY = 86_400_000_000_000
 SHARE = float(os.environ.get("ZTB_PROOF_SHARE", "1"))
 
 
-def judged(matrix: Floats, looks: int | None = None, market: Floats | None = None, **more: Any) -> Evidence:
+def judged(
+    matrix: Floats, looks: int | None = None, market: Floats | None = None, **more: Any
+) -> StudyEvidence:
     """A study whose configurations earned the columns (T, N) of a matrix."""
     found = [
         Outcome(k, {"n": k}, (matrix[:, k],), 1, more.get("failed", 0), True) for k in range(matrix.shape[1])
@@ -64,7 +66,7 @@ def test_nothing_finished_says_so():
     assert empty.best is None and empty.verdict == "too_short" and empty.growth is None
 
 
-def walk_through(seed: int, configurations: int, edge: float, hours: int = 24 * 240) -> Evidence:
+def walk_through(seed: int, configurations: int, edge: float, hours: int = 24 * 240) -> StudyEvidence:
     """A study of moving-average rules on a made market: hourly returns with autocorrelation `edge`, no costs.
 
     Each configuration is long or short by the sign of its own average of past returns; its account is looked at daily.

@@ -71,9 +71,9 @@ def test_the_reports_comparisons_are_the_summarys(write_bars, tmp_path):
      (-0.01, 0.05, "It is not clear"), (None, None, "It is too early")],
 )  # fmt: skip
 def test_a_newcomer_gets_a_sentence(low, high, begins):
-    from ztb.learning.benchmarks import Comparison
+    from ztb.learning.benchmarks import BenchmarkComparison
 
-    assert _sentence(Comparison("frozen", 1000, 0.03, low, high)).startswith(begins)
+    assert _sentence(BenchmarkComparison("frozen", 1000, 0.03, low, high)).startswith(begins)
 
 
 def said(summary: dict[str, object], low: float | None, high: float | None) -> dict[str, object]:

@@ -11,20 +11,20 @@ import numpy as np
 import pytest
 
 from ztb.ledger.records import OrderRow
-from ztb.ledger.round_trips import RoundTrip, Traded
+from ztb.ledger.round_trips import PositionChange, RoundTrip
 from ztb.telemetry.costs import costs
 from ztb.telemetry.figures import key_figures
 from ztb.telemetry.plots import price_chart
 from ztb.telemetry.run_data import RunData, load_run
-from ztb.telemetry.trades import Trade, entered_by, profits_of_fills, trade_statistics, trades
+from ztb.telemetry.trades import ReportedTrade, entered_by, profits_of_fills, trade_statistics, trades
 
 D = Decimal
 
 
-def trade(net: float, held: int | None = 10, expert: str = "trend") -> Trade:
+def trade(net: float, held: int | None = 10, expert: str = "trend") -> ReportedTrade:
     exit_ns = None if held is None else 100 + held
     trip = RoundTrip(1, D(1), 100, D(10), 1, 0, D(0), exit_ns=exit_ns, exit_price=D(11))
-    return Trade(trip, expert, net)
+    return ReportedTrade(trip, expert, net)
 
 
 @pytest.fixture
@@ -67,8 +67,8 @@ def test_each_fill_says_what_it_earned_by_closing(run):
     assert found[::2] == [None] * 5
     assert found[1::2] == pytest.approx([one.net for one in trades(run)])
     parts = [
-        Traded(0, D(2), D(100), D(1), 1), Traded(1, D(-1), D(110), D(0), 2), Traded(2, D(-1), D(120), D(0), 2),
-        Traded(3, D(1), D(90)),
+        PositionChange(0, D(2), D(100), D(1), 1), PositionChange(1, D(-1), D(110), D(0), 2), PositionChange(2, D(-1), D(120), D(0), 2),
+        PositionChange(3, D(1), D(90)),
     ]  # fmt: skip
     assert profits_of_fills(parts) == [None, 9.5, 19.5], "two fills of one order that is one round trip"
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import typer
 
 from ztb.errors import UsageError
-from ztb.telemetry.comparison import HEADS, Comparison
+from ztb.telemetry.comparison import HEADS, RunComparison
 
 
 def compare(runs: list[Path], out: Path, as_json: bool) -> int:
     """Compare the runs in these folders; returns the exit code."""
     if len(runs) < 2:
         raise UsageError("name two runs or more: ztb compare runs/replay-001 runs/replay-002")
-    comparison = Comparison(runs)
+    comparison = RunComparison(runs)
     try:
         out.write_text(comparison.page(), encoding="utf-8")
     except OSError as error:

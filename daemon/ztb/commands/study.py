@@ -13,7 +13,7 @@ from ztb.commands.options import say_if_it_compiles
 from ztb.config import Config, load_config
 from ztb.errors import ConfigError, UsageError
 from ztb.ledger.looks import Looks
-from ztb.studies.evidence import Evidence
+from ztb.studies.evidence import StudyEvidence
 from ztb.studies.page import write_page
 from ztb.studies.reading import ExecutorName, LoadedStudy, run_study
 from ztb.studies.spec import StudySpec, study_schema
@@ -169,7 +169,7 @@ def _print(study: LoadedStudy) -> None:
         typer.echo(f"  {name:<28} {value}")
 
 
-def _rows(study: LoadedStudy, evidence: Evidence) -> list[tuple[str, str]]:
+def _rows(study: LoadedStudy, evidence: StudyEvidence) -> list[tuple[str, str]]:
     best = "–" if evidence.best is None else f"{evidence.best} {json.dumps(evidence.settings)}"
     interval = evidence.sharpe_interval
     rows = [

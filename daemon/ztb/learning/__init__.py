@@ -7,7 +7,7 @@ from ztb.lazy import attach
 TYPE_CHECKING = False  # see ztb/__init__.py
 if TYPE_CHECKING:
     from ztb.learning.alarms import Alarms
-    from ztb.learning.benchmarks import BenchmarkTracker, Comparison
+    from ztb.learning.benchmarks import BenchmarkComparison, BenchmarkTracker
     from ztb.learning.gate.candidate import Candidate, Verdict
     from ztb.learning.gate.gate import Gate
     from ztb.learning.generations import GenerationInfo, Lineage, ServedPolicy
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Alarms",
+    "BenchmarkComparison",
     "BenchmarkTracker",
     "Candidate",
-    "Comparison",
     "Gate",
     "GateRules",
     "GenerationInfo",
@@ -40,7 +40,7 @@ __getattr__, __dir__ = attach(
         "Alarms": "alarms",
         "BenchmarkTracker": "benchmarks",
         "Candidate": "gate.candidate",
-        "Comparison": "benchmarks",
+        "BenchmarkComparison": "benchmarks",
         "Gate": "gate.gate",
         "GateRules": "settings",
         "GenerationInfo": "generations",

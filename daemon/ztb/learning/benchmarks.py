@@ -32,7 +32,7 @@ Answer = Literal["helps", "hurts", "unclear", "too_early"]
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class BenchmarkComparison:
     """The live account's equity over the baseline's, less one, since the first decision: 0.02 is 2 % ahead.
 
     `low` and `high`: what is due to the policies rather than to luck lies between them, at the confidence stated.
@@ -118,13 +118,13 @@ class PairedDifference:
         """The equities (N,) at the next decisions; nothing is compared any more once one is used up."""
         _add_all(self._pairing, ours, theirs)
 
-    def comparison(self, baseline: str) -> Comparison:
+    def comparison(self, baseline: str) -> BenchmarkComparison:
         """The comparison so far."""
         pairing = self._pairing[0]
         if pairing["over"] or self.decisions == 0:
-            return Comparison(baseline, self.decisions, difference=None, low=None, high=None)
+            return BenchmarkComparison(baseline, self.decisions, difference=None, low=None, high=None)
         total, width = float(pairing["last"] - pairing["first"]), self._half_width()
-        return Comparison(
+        return BenchmarkComparison(
             baseline=baseline,
             decisions=self.decisions,
             difference=math.expm1(total),
@@ -183,20 +183,20 @@ class BenchmarkTracker:
             ours, theirs = np.array(pairs).T.copy()
             self._pairings[name].add(ours, theirs)
 
-    def comparisons(self) -> tuple[Comparison, ...]:
+    def comparisons(self) -> tuple[BenchmarkComparison, ...]:
         """One with each account, that which says whether learning helps first, flat last."""
         self._settle()
         order = {name: place for place, name in enumerate((UNLEARNT, "frozen", "hold"))}
         names = sorted(self._pairings, key=lambda name: order.get(name, len(order)))
         return tuple(self._pairings[name].comparison(name) for name in names)
 
-    def against(self, name: str) -> Comparison:
+    def against(self, name: str) -> BenchmarkComparison:
         """The comparison with one account, whether there is one or not."""
         self._settle()
         return self._pairings.get(name, PairedDifference()).comparison(name)
 
     @property
-    def learning(self) -> Comparison:
+    def learning(self) -> BenchmarkComparison:
         """The comparison that says whether learning helps.
 
         Where experts share the account, with the same without what was learnt, since the size that it gave generation 0

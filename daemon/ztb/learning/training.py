@@ -50,7 +50,7 @@ class CurvePoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Best:
+class BestPolicy:
     """The policy that did best on the held-out part: the update it came from, and the optimiser's state.
 
     `validation` is its mean reward there less the luck in it, by which it was chosen, `reward` with it.
@@ -125,7 +125,7 @@ class Training:
         self._loop = TrainingLoop(collector, self.updater)
         self._actor = new_actor(shape, weights, settings.validation_lanes, settings.network)
         self._examination = HoldoutEvaluator(held_out, settings, seed, examined)
-        self.best = Best(
+        self.best = BestPolicy(
             validation=-np.inf, reward=-np.inf, update=0, weights=weights, updater_state=self.updater.state()
         )
         self.curve: list[CurvePoint] = []
@@ -201,7 +201,7 @@ class Training:
             )
         if found.less_luck > self.best.validation:
             state = self.updater.state()
-            self.best = Best(
+            self.best = BestPolicy(
                 validation=found.less_luck,
                 reward=found.reward,
                 update=number,
@@ -216,7 +216,7 @@ class Training:
 
     def state(self) -> dict[str, Any]:
         """Everything that the rest of the training depends on, copied: plain data and numpy arrays."""
-        best = {name: getattr(self.best, name) for name in Best.__slots__}
+        best = {name: getattr(self.best, name) for name in BestPolicy.__slots__}
         for name in ("validation", "reward"):
             best[name] = _known(best[name])
         return {
@@ -237,7 +237,7 @@ class Training:
         best: dict[str, Any] = dict(state["best"])
         for name in ("validation", "reward"):
             best[name] = -np.inf if best[name] is None else best[name]
-        self.best = Best(**best)
+        self.best = BestPolicy(**best)
         self.curve = [_point(**point) for point in state["curve"]]
         self._loop.updates = len(self.curve)
         self._loop.steps = self.curve[-1].steps if self.curve else 0

@@ -21,7 +21,7 @@ from ztb.features import OnlineForecast
 from ztb.features.forecast import Foreseen
 from ztb.features.normaliser import SHRINKAGE
 from ztb.learning.allocation.evidence import GrowthEvidence
-from ztb.learning.gate.shadow import Shadow, ShadowTerms, Traded
+from ztb.learning.gate.shadow import Shadow, ShadowTerms, ShadowTrading
 from ztb.learning.settings import AllocationConfig
 from ztb.learning.training import Training, split
 from ztb.learning.training_settings import PretrainSettings
@@ -99,7 +99,7 @@ def foreseen_of(recording: Recording, cost: float) -> list[Foreseen | None]:
     return found[1:]
 
 
-def _traded(recording: Recording, settings: PretrainSettings, weights: Weights) -> Traded:
+def _traded(recording: Recording, settings: PretrainSettings, weights: Weights) -> ShadowTrading:
     """The most probable actions of a policy on a recording, from nothing."""
     shape = settings.shape(recording.feature_size)
     terms = ShadowTerms(
@@ -116,7 +116,7 @@ def _traded(recording: Recording, settings: PretrainSettings, weights: Weights) 
 
 
 def _claim(
-    evidence: GrowthEvidence, market: list[Foreseen | None], traded: Traded, exposure_column: int
+    evidence: GrowthEvidence, market: list[Foreseen | None], traded: ShadowTrading, exposure_column: int
 ) -> None:
     """Let `evidence` know what an account claimed and paid: what it has at a decision, it had since the one before."""
     held = [*traded.observations[1:, exposure_column].tolist(), 0.0]
@@ -128,7 +128,7 @@ def _claim(
             evidence.claim(step, exposure, float(np.log(after / before)))
 
 
-def own_growths(recording: Recording, traded: Traded, block: int) -> list[float]:
+def own_growths(recording: Recording, traded: ShadowTrading, block: int) -> list[float]:
     """Log growth of an account in each whole block of so many decisions, beyond the market's share in it.
 
     Up to its ruin, if it is ruined.

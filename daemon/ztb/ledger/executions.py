@@ -9,7 +9,7 @@ from ztb.ledger.bookkeeper import BASE_FEE
 from ztb.ledger.capital import OPENING, Adoption, Opening
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import ADOPTED, FillRow, NoteRow, OrderEventRow, OrderRow
-from ztb.ledger.round_trips import Movement, Paid, Traded
+from ztb.ledger.round_trips import Movement, Paid, PositionChange
 
 _NEWEST = 2**63 - 1
 
@@ -47,7 +47,7 @@ def movements(journal: JournalReader, last: int = _NEWEST) -> list[Movement]:
     found: list[tuple[int, Movement]] = []
     for one in executions(journal, last):
         row, generation = one.row, generations.get(one.row.order_id)
-        traded = Traded(
+        traded = PositionChange(
             ts_ns=row.ts_ns,
             quantity=one.quantity,
             price=Decimal(row.price),
@@ -60,5 +60,5 @@ def movements(journal: JournalReader, last: int = _NEWEST) -> list[Movement]:
         found.append((seq, Paid(event.ts_ns, Decimal(event.reason or "0"))))
     for seq, note in journal.numbered(NoteRow, "kind IN (?, ?) AND seq <= ?", (OPENING, ADOPTED, last)):
         came = Opening.of(note) if note.kind == OPENING else Adoption.of(note)
-        found.append((seq, Traded(note.ts_ns, came.position, Decimal(repr(came.price)))))
+        found.append((seq, PositionChange(note.ts_ns, came.position, Decimal(repr(came.price)))))
     return [movement for _, movement in sorted(found, key=lambda item: item[0])]

@@ -18,7 +18,7 @@ _NOTHING = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
-class Traded:
+class PositionChange:
     """A change of the position: `quantity` base currency, signed, at `price`; `fee` quote currency.
 
     `order` and `generation` are None for what came without an order: an opening position, or one taken over.
@@ -40,7 +40,7 @@ class Paid:
     amount: Decimal
 
 
-Movement: TypeAlias = Traded | Paid
+Movement: TypeAlias = PositionChange | Paid
 
 
 @dataclass(slots=True)
@@ -108,7 +108,7 @@ class RoundTrips:
         elif movement.fee:
             self._pay(-movement.fee)
 
-    def _trade(self, traded: Traded) -> None:
+    def _trade(self, traded: PositionChange) -> None:
         side, left, fee = (1 if traded.quantity > 0 else -1), abs(traded.quantity), traded.fee
         while left and self.open and self.open[0].side != side:
             oldest = self.open[0]

@@ -19,7 +19,7 @@ from ztb.ledger.records import MarkRow, UpdateRow
 from ztb.ledger.round_trips import RoundTrips
 from ztb.ledger.run_directory import RunDirectory
 from ztb.runs import tables
-from ztb.runs.tables import Snapshot, arrow_schema, arrow_table
+from ztb.runs.tables import JournalSnapshot, arrow_schema, arrow_table
 
 _GENERATIONS = arrow_schema(
     {
@@ -193,15 +193,15 @@ class Run:
         with self._snapshot() as run:
             return tables.round_trips(run)
 
-    def _table(self, make: Callable[[Snapshot], pa.Table]) -> pa.Table:
+    def _table(self, make: Callable[[JournalSnapshot], pa.Table]) -> pa.Table:
         with self._snapshot() as run:
             return make(run)
 
     @contextlib.contextmanager
-    def _snapshot(self) -> Generator[Snapshot]:
+    def _snapshot(self) -> Generator[JournalSnapshot]:
         instrument = self.made_of["instrument"]
         with contextlib.closing(JournalReader(self._directory.journal)) as reader:
-            yield Snapshot(
+            yield JournalSnapshot(
                 reader, self._last, Decimal(instrument["tick_size"]), Decimal(instrument["lot_size"])
             )
 

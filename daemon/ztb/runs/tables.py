@@ -83,7 +83,7 @@ def arrow_table(schema: pa.Schema, rows: Iterable[tuple[Any, ...]]) -> pa.Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class JournalSnapshot:
     """A journal as it was when `last`, a sequence number, was its newest row; the increments of its instrument."""
 
     reader: JournalReader
@@ -96,7 +96,7 @@ class Snapshot:
         return self.reader.rows(record, f"({where}) AND seq <= ?", (*parameters, self.last))
 
 
-def equity(run: Snapshot) -> pa.Table:
+def equity(run: JournalSnapshot) -> pa.Table:
     """The account at each decision."""
     return arrow_table(
         EQUITY,
@@ -117,7 +117,7 @@ def equity(run: Snapshot) -> pa.Table:
     )
 
 
-def decisions(run: Snapshot) -> pa.Table:
+def decisions(run: JournalSnapshot) -> pa.Table:
     """The choice at each decision, and what the risk gate said."""
     return arrow_table(
         DECISIONS,
@@ -145,7 +145,7 @@ def decisions(run: Snapshot) -> pa.Table:
     )
 
 
-def allocation(run: Snapshot) -> pa.Table:
+def allocation(run: JournalSnapshot) -> pa.Table:
     """The weight of each expert from a decision on, what speaks for it, and its own equity; a row a change."""
     return arrow_table(
         ALLOCATION,
@@ -156,7 +156,7 @@ def allocation(run: Snapshot) -> pa.Table:
     )
 
 
-def fills(run: Snapshot) -> pa.Table:
+def fills(run: JournalSnapshot) -> pa.Table:
     """Every execution; `fee` is what it cost in all, in quote currency."""
     ordered = {row.order_id: row for row in run.rows(OrderRow)}
 
@@ -178,7 +178,7 @@ def fills(run: Snapshot) -> pa.Table:
     return arrow_table(FILLS, map(values, executions(run.reader, run.last)))
 
 
-def orders(run: Snapshot) -> pa.Table:
+def orders(run: JournalSnapshot) -> pa.Table:
     """Every order that was sent, and what became of it."""
     filled: defaultdict[int, list[Execution]] = defaultdict(list)
     for one in executions(run.reader, run.last):
@@ -194,7 +194,7 @@ _ENDINGS = ("rejected", "cancelled", "expired")
 
 
 def _order(
-    run: Snapshot, row: OrderRow, filled: list[Execution], ended: OrderEventRow | None
+    run: JournalSnapshot, row: OrderRow, filled: list[Execution], ended: OrderEventRow | None
 ) -> tuple[Any, ...]:
     lots = sum(one.row.lots for one in filled)
     paid = sum((one.row.lots * Decimal(one.row.price) for one in filled), Decimal(0))
@@ -224,7 +224,7 @@ def _side(side: int) -> str:
     return "buy" if side > 0 else "sell"
 
 
-def round_trips(run: Snapshot) -> RoundTrips:
+def round_trips(run: JournalSnapshot) -> RoundTrips:
     """Every trade of the account."""
     return RoundTrips(movements(run.reader, run.last))
 

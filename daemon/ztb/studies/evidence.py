@@ -100,7 +100,7 @@ def _outcome(number: int, trials: list[TrialResult], folds: int, data_sets: int,
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class YardstickTest:
     """The best configuration against a yardstick: what the yardstick grew by, and the p-value of "no configuration
     earns more" (Hansen 2005)."""
 
@@ -110,7 +110,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class StudyEvidence:
     """Statistics of a study. Sharpe ratios are a period; `sharpe_year` is annualised, None for less than 30 days.
 
     `looks`: how often the span was looked at, this study included, and by what.
@@ -130,7 +130,7 @@ class Evidence:
     deflated_sharpe: float | None
     luck_sharpe: float | None
     overfitting: Overfitting | None
-    against: tuple[Comparison, ...]
+    against: tuple[YardstickTest, ...]
     looks: int
     looks_by_kind: dict[str, int]
     failed: int
@@ -147,7 +147,7 @@ class Evidence:
 
 def evidence_of(
     spec: StudySpec, made_of: MadeOf, results: Mapping[str, TrialResult], looks: Looks
-) -> Evidence:
+) -> StudyEvidence:
     """The evidence in the results of a study, as far as it is."""
     data_sets = len(made_of.data)
     found = outcomes(results.values(), made_of.folds, data_sets, spec.seeds)
@@ -191,7 +191,7 @@ def judge(
     objective: str = "sharpe",
     failed: int = 0,
     seed: int = 0,
-) -> Evidence:
+) -> StudyEvidence:
     """Statistics and verdict on configurations that traded everything; `ratios`: Sharpe ratios of all that were tried.
 
     A yardstick without returns is one that earns nothing: flat.
@@ -204,7 +204,7 @@ def judge(
     # All of one length: they traded the same folds.
     matrix = np.stack([one.returns for one in complete], axis=1) if best is not None else np.zeros((0, 0))
     against = tuple(
-        Comparison(
+        YardstickTest(
             name,
             0.0 if other is None else _growth(other),
             superior_ability(matrix, np.zeros(len(matrix)) if other is None else other, generator),
@@ -226,7 +226,7 @@ def judge(
     span_ns = len(returns) * period_ns
     chance = 1.0 / max(len(returns) - 1, 1)
     variance = max(float(ratios.var(ddof=1)), chance) if len(ratios) > 1 else chance
-    return Evidence(
+    return StudyEvidence(
         verdict=verdict,
         sentence=_sentence(
             verdict=verdict,
@@ -264,7 +264,7 @@ def _growth(returns: Floats) -> float | None:
 def _verdict(
     returns: Floats,
     deflated: float | None,
-    against: tuple[Comparison, ...],
+    against: tuple[YardstickTest, ...],
     chosen: Overfitting | None,
     configurations: int,
     failed: int,
@@ -290,7 +290,7 @@ def _sentence(
     verdict: Verdict,
     deflated: float | None,
     chosen: Overfitting | None,
-    against: tuple[Comparison, ...],
+    against: tuple[YardstickTest, ...],
     looks: int,
     configurations: int,
     periods: int,

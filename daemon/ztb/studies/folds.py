@@ -37,7 +37,7 @@ class Fold:
 
 
 @dataclass(frozen=True, slots=True)
-class Spans:
+class FoldSpans:
     """Lengths of a study's folds, nanoseconds, and how many there are."""
 
     folds: int
@@ -74,7 +74,7 @@ def walk(spec: StudySpec, first_ns: int, last_ns: int) -> list[Fold]:
     ]
 
 
-def _spans(spec: StudySpec, whole_ns: int) -> Spans:
+def _spans(spec: StudySpec, whole_ns: int) -> FoldSpans:
     train, test = _given(spec.train, "--train"), _given(spec.test, "--test")
     if train is not None and train >= whole_ns:
         raise UsageError(f"--train {spec.train}: the data hold {_days(whole_ns)} only: give a shorter one")
@@ -93,7 +93,7 @@ def _spans(spec: StudySpec, whole_ns: int) -> Spans:
         )
     if embargo >= train:
         raise UsageError(f"--embargo: {_days(embargo)} leaves nothing of {_days(train)} to train on")
-    return Spans(folds, train, test, embargo)
+    return FoldSpans(folds, train, test, embargo)
 
 
 def _fitting(train: int | None, test: int | None, whole_ns: int) -> int:

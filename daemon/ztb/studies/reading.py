@@ -13,7 +13,7 @@ import pyarrow as pa
 from ztb.errors import UsageError
 from ztb.ledger.looks import Looks
 from ztb.studies.directory import StudyDirectory
-from ztb.studies.evidence import Evidence, evidence_of
+from ztb.studies.evidence import StudyEvidence, evidence_of
 from ztb.studies.executors import Executor, InProcess, ProcessPool
 from ztb.studies.spec import StudySpec
 from ztb.studies.study import Keep, Listener, Progress, Study, progress_of
@@ -42,7 +42,7 @@ class LoadedStudy:
         return self.directory.summary()
 
     @property
-    def evidence(self) -> Evidence:
+    def evidence(self) -> StudyEvidence:
         """The evidence in the results so far."""
         return evidence_of(self.spec, self.made_of, self._results, Looks.beside(self.directory.path))
 

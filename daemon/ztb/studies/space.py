@@ -100,7 +100,7 @@ def _bound(given: float | None, allowed: dict[str, Any], which: str, place: str)
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class Suggestion:
     """A configuration to try: what it changes in the study's."""
 
     number: int
@@ -112,7 +112,7 @@ class Proposer(Protocol):
     in the order of numbers: so a study proposes the same whoever runs its trials, and after a kill.
     """
 
-    def groups(self) -> Iterator[list[Proposal]]:
+    def groups(self) -> Iterator[list[Suggestion]]:
         """Groups of configurations to try together; the next group knows how the ones before did."""
         ...
 
@@ -132,9 +132,9 @@ class Proposer(Protocol):
 class Fixed:
     """The study's own configuration, alone."""
 
-    def groups(self) -> Iterator[list[Proposal]]:
+    def groups(self) -> Iterator[list[Suggestion]]:
         """See `Proposer`."""
-        yield [Proposal(0, {})]
+        yield [Suggestion(0, {})]
 
     def keeps(self, scores: dict[int, float | None], finished_folds: int) -> set[int]:
         """See `Proposer`."""
@@ -188,16 +188,16 @@ class Tuned:
         self._spec, self._space, self._states = spec, space, optuna.trial.TrialState
         self._trials: dict[int, Any] = {}
 
-    def groups(self) -> Iterator[list[Proposal]]:
+    def groups(self) -> Iterator[list[Suggestion]]:
         """See `Proposer`."""
         for first in range(0, self._spec.trials, self._spec.together):
             count = min(self._spec.together, self._spec.trials - first)
             yield [self._ask() for _ in range(count)]
 
-    def _ask(self) -> Proposal:
+    def _ask(self) -> Suggestion:
         trial = self._study.ask()
         self._trials[trial.number] = trial
-        return Proposal(trial.number, {item.name: _suggest(trial, item) for item in self._space})
+        return Suggestion(trial.number, {item.name: _suggest(trial, item) for item in self._space})
 
     def keeps(self, scores: dict[int, float | None], finished_folds: int) -> set[int]:
         """See `Proposer`."""

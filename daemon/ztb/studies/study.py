@@ -18,10 +18,10 @@ from ztb.market.history import History, expand
 from ztb.market.ticks import BAR
 from ztb.runtime.modes.replay import ReplayRequest, open_data
 from ztb.studies.directory import DataSet, MadeOf, StudyDirectory, digest_of_results
-from ztb.studies.evidence import Evidence, Outcome, evidence_of, outcomes
+from ztb.studies.evidence import Outcome, StudyEvidence, evidence_of, outcomes
 from ztb.studies.executors import Executor
 from ztb.studies.folds import period_of, walk
-from ztb.studies.space import Fixed, Proposal, Proposer, Tuned, dimensions, optuna_version, rungs
+from ztb.studies.space import Fixed, Proposer, Suggestion, Tuned, dimensions, optuna_version, rungs
 from ztb.studies.spec import StudySpec, digest_of
 from ztb.studies.trial import Kind, TrialOrder, TrialResult, key_of
 from ztb.utils.installation import code_version
@@ -97,7 +97,7 @@ class Study:
             return Fixed()
         return Tuned(self.spec, self._space, self.made_of.folds, self.directory.optuna_journal)
 
-    def _try(self, group: Sequence[Proposal], proposer: Proposer) -> None:
+    def _try(self, group: Sequence[Suggestion], proposer: Proposer) -> None:
         """Take configurations through their folds, rung by rung, as long as they keep up."""
         alive, done = {one.number: one for one in group}, 0
         steps = rungs(self.made_of.folds, self.spec.prune and bool(self._space))
@@ -120,7 +120,7 @@ class Study:
                 going_on = proposer.keeps(scores, done)
                 alive = {number: alive[number] for number in going_on}
 
-    def _orders(self, proposal: Proposal, fold: int) -> list[TrialOrder]:
+    def _orders(self, proposal: Suggestion, fold: int) -> list[TrialOrder]:
         name = f"{proposal.number:05}"
         return [
             self._order(
@@ -202,7 +202,7 @@ class Study:
         """The progress of the study."""
         return progress_of(self.spec, self.made_of, self._results, self._executor.workers)
 
-    def _look(self, proposals: Iterable[Proposal]) -> None:
+    def _look(self, proposals: Iterable[Suggestion]) -> None:
         """Count what is about to be seen: each configuration with each seed is a look at all that is traded."""
         self._looks.add(
             Look(
@@ -237,11 +237,11 @@ class Study:
             one.key for one in self._results.values() if best is not None and one.configuration == best[0]
         )
 
-    def evidence(self) -> Evidence:
+    def evidence(self) -> StudyEvidence:
         """The evidence in all of it."""
         return evidence_of(self.spec, self.made_of, self._results, self._looks)
 
-    def _summary(self, evidence: Evidence) -> dict[str, Any]:
+    def _summary(self, evidence: StudyEvidence) -> dict[str, Any]:
         trials = [one for one in self._results.values() if one.kind == "trial"]
         failed = [one for one in self._results.values() if one.error is not None]
         if trials and len(failed) == len(self._results):

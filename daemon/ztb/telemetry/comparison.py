@@ -33,7 +33,7 @@ HEADS = (
 )
 
 
-class Comparison:
+class RunComparison:
     """Some runs, finished or not. DataError: one has no readable journal."""
 
     def __init__(self, folders: Sequence[Path]) -> None:

@@ -9,14 +9,14 @@ from decimal import Decimal
 import numpy as np
 
 from ztb.ledger.records import OrderRow
-from ztb.ledger.round_trips import Movement, RoundTrip, RoundTrips, Traded
+from ztb.ledger.round_trips import Movement, PositionChange, RoundTrip, RoundTrips
 from ztb.telemetry.run_data import Floats, RunData
 
 _ZERO = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
-class Trade:
+class ReportedTrade:
     """A round trip, closed or open. `net` profit is quote currency, of an open one at the last mid; `expert` is who
     wanted most of the position that its entry brought, or the strategy where it trades alone."""
 
@@ -39,13 +39,13 @@ class Trade:
         return float(self.trip.entry_price * self.trip.quantity)
 
 
-def trades(run: RunData) -> list[Trade]:
+def trades(run: RunData) -> list[ReportedTrade]:
     """Every round trip, those that are closed first, each in the order of its end."""
     movements = RoundTrips(run.movements)
     last = Decimal(repr(float(run.marks.mid[-1]))) if len(run.marks.mid) else _ZERO
     wanted = entered_by(run)
     return [
-        Trade(trip, wanted.get(trip.entry_order or -1, "taken over"), float(trip.net_profit(last)))
+        ReportedTrade(trip, wanted.get(trip.entry_order or -1, "taken over"), float(trip.net_profit(last)))
         for trip in movements
     ]
 
@@ -79,7 +79,7 @@ def profits_of_fills(movements: Sequence[Movement]) -> list[float | None]:
         before = trips.closed[-1].net_profit(_ZERO) if count else _ZERO
         quantity = trips.closed[-1].quantity if count else _ZERO
         trips.move(movement)
-        if not isinstance(movement, Traded) or movement.order is None:
+        if not isinstance(movement, PositionChange) or movement.order is None:
             continue
         since = trips.closed[max(count - 1, 0) :]
         closes = len(trips.closed) > count or (count > 0 and trips.closed[count - 1].quantity != quantity)
@@ -119,7 +119,7 @@ class TradeStatistics:
         return (self.gross_profit - self.gross_loss) / self.closed if self.closed else None
 
 
-def trade_statistics(run: RunData, found: Sequence[Trade]) -> TradeStatistics:
+def trade_statistics(run: RunData, found: Sequence[ReportedTrade]) -> TradeStatistics:
     """`in_market` is the share of decisions with a position, `exposure` the mean of its value over equity, unsigned."""
     closed = [one for one in found if one.closed]
     nets = [one.net for one in closed]

@@ -26,7 +26,7 @@ from learning.gate_support import (
 )  # fmt: skip
 from utils.checkpoint_states import proof_sample
 from ztb.learning.gate.candidate import Candidate, Verdict
-from ztb.learning.gate.shadow import Shadow, Traded
+from ztb.learning.gate.shadow import Shadow, ShadowTrading
 from ztb.learning.gate.trial import Trial
 from ztb.learning.settings import GateRules
 from ztb.trading.policy.categorical import Divergence
@@ -322,10 +322,10 @@ def test_the_ladder_spans_what_turnover_is_measured_by():
 def test_where_the_incumbents_own_reward_does_not_exist_nothing_is_compared_and_a_candidates_ends_its_test():
     rng = np.random.default_rng(0)
 
-    def traded(rewards: NDArray[np.float64]) -> Traded:
+    def traded(rewards: NDArray[np.float64]) -> ShadowTrading:
         steps, equity = len(rewards), np.ones((len(rewards) + 1, 4))
         seen = np.zeros((steps, 2), np.float32)
-        return Traded(rewards, equity, np.zeros((steps, 4)), seen, np.zeros(steps, np.bool_))
+        return ShadowTrading(rewards, equity, np.zeros((steps, 4)), seen, np.zeros(steps, np.bool_))
 
     def trial() -> Trial:
         shadow = Shadow(TERMS, GOOD, np.arange(4))

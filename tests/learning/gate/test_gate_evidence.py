@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ztb.learning.gate.evidence import Evidence, log_mixture
+from ztb.learning.gate.evidence import EProcess, log_mixture
 from ztb.learning.gate.gate import MONTH_NS, ErrorBudget
 
 BLOCKS, BLOCK = 256, 16  # the default window
@@ -43,7 +43,7 @@ KINDS = (gauss, heavy, clustered, skewed)
 
 def ended(differences: NDArray[np.float64], alpha: float) -> tuple[int | None, int | None]:
     """Decisions until the evidence says better and until it says worse (1 in 20), looking after every block."""
-    evidence, better, worse = Evidence(), None, None
+    evidence, better, worse = EProcess(), None, None
     for number, block in enumerate(differences.reshape(-1, BLOCK).mean(axis=1).tolist(), 1):
         evidence.add(block)
         if better is None and evidence.log_better >= math.log(1.0 / alpha):
@@ -92,7 +92,7 @@ def test_the_mixture_is_the_integral_over_every_bet():
 
 def test_the_mean_is_between_bounds_that_close_in():
     rng = np.random.default_rng(2)
-    evidence = Evidence()
+    evidence = EProcess()
     widths = []
     for block in (0.3 + rng.standard_normal(400)).tolist():
         evidence.add(block)
@@ -104,7 +104,7 @@ def test_the_mean_is_between_bounds_that_close_in():
 
 
 def test_a_bound_leaves_zero_when_the_evidence_does():
-    evidence = Evidence()
+    evidence = EProcess()
     for block in np.random.default_rng(3).normal(0.2, 1.0, 300).tolist():
         evidence.add(block)
         low, _ = evidence.bounds(0.05)
@@ -113,7 +113,7 @@ def test_a_bound_leaves_zero_when_the_evidence_does():
 
 def test_the_scale_changes_nothing_and_no_difference_at_all_is_no_evidence():
     blocks = np.random.default_rng(4).normal(0.1, 1.0, 100)
-    one, other, none = Evidence(), Evidence(), Evidence()
+    one, other, none = EProcess(), EProcess(), EProcess()
     for block in blocks.tolist():
         one.add(block)
         other.add(1e-6 * block)

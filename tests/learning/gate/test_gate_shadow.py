@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from learning.gate_support import LADDER, PIECE, SHAPE, TERMS, follower, holder, market, pieces
-from ztb.learning.gate.shadow import Shadow, Traded
+from ztb.learning.gate.shadow import Shadow, ShadowTrading
 from ztb.trading.policy.categorical import divergence, greatest_entropy
 from ztb.trading.policy.serving import ServingPolicy
 from ztb.trading.policy.weights import initial_weights
@@ -17,7 +17,7 @@ from ztb.trading.recording import Recording
 KEYS = np.arange(3)
 
 
-def traded(shadow: Shadow, parts: list[tuple[Recording, int]], seed: int = 5) -> list[Traded]:
+def traded(shadow: Shadow, parts: list[tuple[Recording, int]], seed: int = 5) -> list[ShadowTrading]:
     generator = np.random.default_rng(seed)
     return [shadow.trade(part, generator.random((part.decisions - 1, len(KEYS), 2))) for part, _ in parts]
 

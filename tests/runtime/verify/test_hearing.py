@@ -8,7 +8,7 @@ import pytest
 from learning.process.test_process_feed import PIECE, Ends
 from learning.test_window import MARKETS, same, views_of, whole
 from trading.markets import SPOT
-from ztb.learning.process.feed import FeedReader, Spans, numbers
+from ztb.learning.process.feed import FeedReader, FeedSpans, numbers
 from ztb.learning.recent import RecentRollouts
 from ztb.learning.window import RecentWindow, RolloutStart
 from ztb.market.view import new_view
@@ -79,7 +79,7 @@ def test_after_a_skip():
 
 
 def test_spans_say_every_number_once():
-    spans = Spans()
+    spans = FeedSpans()
     for number in (3, 4, 5, 9, 11, 12):
         spans.add(number)
     told = spans.take()

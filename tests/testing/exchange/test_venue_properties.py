@@ -15,8 +15,8 @@ from ztb.testing.exchange.orders import (
     ExchangeOrderRequest,
     ExchangeOrderType,
     ExchangeTimeInForce,
-    Execution,
     ExecutionReport,
+    ExecutionType,
     Print,
     Refusal,
     Side,
@@ -242,9 +242,9 @@ def test_a_report_of_an_execution_comes_for_every_step() -> None:
     venue.place(taker, 2)
     reports = [fact for fact in venue.take_facts() if isinstance(fact, ExecutionReport)]
     assert [(r.order.request.account, r.execution) for r in reports] == [
-        ("ann", Execution.NEW),
-        ("bob", Execution.NEW),
-        ("ann", Execution.TRADE),
-        ("bob", Execution.TRADE),
-        ("bob", Execution.EXPIRED),
+        ("ann", ExecutionType.NEW),
+        ("bob", ExecutionType.NEW),
+        ("ann", ExecutionType.TRADE),
+        ("bob", ExecutionType.TRADE),
+        ("bob", ExecutionType.EXPIRED),
     ]

@@ -27,7 +27,7 @@ _BISECTIONS = 50
 
 
 @dataclass(slots=True)
-class Evidence:
+class EProcess:
     """Sums over the blocks so far; the first `_WARM_UP` only give the scale."""
 
     blocks: int = 0

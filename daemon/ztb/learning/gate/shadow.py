@@ -132,7 +132,7 @@ class ShadowTerms:
 
 
 @dataclass(frozen=True, slots=True)
-class Traded:
+class ShadowTrading:
     """A policy's trading of T steps on P accounts."""
 
     rewards: NDArray[np.float64]
@@ -178,7 +178,7 @@ class Shadow:
         ]
         return np.concatenate(parts)[:, :-1]
 
-    def trade(self, piece: Recording, uniforms: NDArray[np.float64]) -> Traded:
+    def trade(self, piece: Recording, uniforms: NDArray[np.float64]) -> ShadowTrading:
         """Trade the T steps between the decisions of `piece`, which follows the last; `uniforms` (T, P, H)."""
         simulation = self._continue(piece)
         lived = _empty(len(uniforms), len(self._keys), simulation.observation_size)
@@ -190,7 +190,7 @@ class Shadow:
             np.diff(lived.notional, axis=0), before, out=np.zeros_like(before), where=before > 0.0
         )
         rewards = lived.rewards if own is None else own(before, lived.equity[1:])
-        return Traded(
+        return ShadowTrading(
             rewards=rewards,
             equity=lived.equity,
             turnover=turnover,

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.learning.gate.candidate import PASSED, Candidate, Verdict
-from ztb.learning.gate.evidence import Evidence
-from ztb.learning.gate.shadow import Shadow, ShadowTerms, Traded
+from ztb.learning.gate.evidence import EProcess
+from ztb.learning.gate.shadow import Shadow, ShadowTerms, ShadowTrading
 from ztb.learning.settings import GateRules
 from ztb.trading.policy.categorical import Divergence, divergence, greatest_entropy
 
@@ -45,7 +45,7 @@ class _Side:
         self.reward = self.square = self.turnover = self.growth = 0.0
         self.fall = _Fall()
 
-    def follow(self, traded: Traded, counted: NDArray[np.bool_]) -> None:
+    def follow(self, traded: ShadowTrading, counted: NDArray[np.bool_]) -> None:
         rewards = traded.rewards[counted]
         self.reward += float(rewards.mean(axis=1).sum())
         self.square += float((rewards * rewards).mean(axis=1).sum())
@@ -71,7 +71,7 @@ class Trial:
         self.entrant = entrant
         self.shadow = shadow
         self.decisions = 0
-        self.evidence = Evidence()
+        self.evidence = EProcess()
         self._alpha = alpha
         self._heads = terms.shape.heads
         self._span = terms.bridge.ladder[-1] - terms.bridge.ladder[0]
@@ -85,7 +85,7 @@ class Trial:
         self._better = self._worse = 0.0  # the greatest evidence so far
         self._course: list[float] = []
 
-    def follow(self, own: Traded, incumbent: Traded, behaviour: Divergence) -> str:
+    def follow(self, own: ShadowTrading, incumbent: ShadowTrading, behaviour: Divergence) -> str:
         """Take what both did on a piece; the reason why the test is over, or nothing.
 
         Where the incumbent's own reward is not finite, nothing can be compared; a candidate's ends its test.
@@ -124,7 +124,7 @@ class Trial:
         self._worse = max(self._worse, evidence.log_worse)
         self._course.append(self._difference)
 
-    def _broken(self, own: Traded, behaviour: Divergence) -> str:
+    def _broken(self, own: ShadowTrading, behaviour: Divergence) -> str:
         """The limit that the candidate breaks, whatever it earns."""
         rules = self._rules
         if not (math.isfinite(behaviour.kl) and np.isfinite(own.rewards).all()):

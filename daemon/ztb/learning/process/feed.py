@@ -26,7 +26,7 @@ from ztb.market.ticks import TICK, Ticks, plain_ticks
 from ztb.market.view import VIEW
 
 
-class Spans:
+class FeedSpans:
     """Spans [first, last] since they were taken last."""
 
     def __init__(self) -> None:
@@ -120,7 +120,7 @@ class FeedWriter:
 
     def __init__(self, feed: SharedFeed) -> None:
         self.dropped = 0
-        self.unheard = Spans()
+        self.unheard = FeedSpans()
         self.rows = 0
         self._feed = feed
         self._moment = feed.moments.record()

@@ -21,7 +21,7 @@ from ztb.learning.online import LearnerCounts, Restart
 from ztb.learning.process import channel as channels
 from ztb.learning.process import memory
 from ztb.learning.process.channel import Doing, SharedChannel
-from ztb.learning.process.feed import FeedWriter, Spans
+from ztb.learning.process.feed import FeedSpans, FeedWriter
 from ztb.learning.process.messages import (
     Completed,
     LearnerReport,
@@ -146,7 +146,7 @@ class LearnerProcess:
         self._beats = 0
         self._alive_at = 0.0
         self._start_at = clock()
-        self._unlearnt = Spans()
+        self._unlearnt = FeedSpans()
         self._update = 0
         self._stopping = False
         self._closed = False

@@ -22,7 +22,7 @@ from ztb.errors import DataError
 RECORDING_MAGIC = b"ZTBTICKS"
 
 
-class Format(Enum):
+class FileFormat(Enum):
     """The kind of a file, told by its content."""
 
     PARQUET = "parquet"
@@ -229,7 +229,7 @@ def read_head(path: Path, size: int = 65_536) -> bytes:
     return bytes(parts)
 
 
-def sniff(path: Path) -> Format:
+def sniff(path: Path) -> FileFormat:
     """The format of `path`; anything unknown is taken for CSV, whose reader says what it misses.
 
     DataError if it is something known that is not read.
@@ -238,19 +238,19 @@ def sniff(path: Path) -> Format:
         magic = raw.read(512)
     _refuse_foreign(path, magic)
     if magic.startswith(b"PAR1"):
-        return Format.PARQUET
+        return FileFormat.PARQUET
     if magic.startswith(b"ARROW1"):
-        return Format.FEATHER
+        return FileFormat.FEATHER
     if magic.startswith(b"\xff\xff\xff\xff"):
-        return Format.ARROW_STREAM
+        return FileFormat.ARROW_STREAM
     if magic.startswith(RECORDING_MAGIC):
-        return Format.RECORDING
+        return FileFormat.RECORDING
     head = read_head(path)
     _refuse_foreign(path, head, " in a compressed file" if not head.startswith(magic[:64]) else "")
     text = head_text(path, head).lstrip(" \r\n\t")
     if re.match(r"\d{19} \{", text):
-        return Format.TAPE
-    return Format.JSON if text.startswith(("[", "{")) else Format.CSV
+        return FileFormat.TAPE
+    return FileFormat.JSON if text.startswith(("[", "{")) else FileFormat.CSV
 
 
 def head_text(path: Path, head: bytes) -> str:

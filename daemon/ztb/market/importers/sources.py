@@ -12,7 +12,7 @@ import numpy as np
 
 from ztb.market.importers.chunk import Chunk, join
 from ztb.market.importers.convert import Converter
-from ztb.market.importers.files import Format, ReadProgress, sniff
+from ztb.market.importers.files import FileFormat, ReadProgress, sniff
 from ztb.market.importers.layouts import ColumnOrder
 from ztb.market.importers.tables import BATCH_ROWS, Table, batches, open_table
 from ztb.market.importers.tape import Tape
@@ -150,9 +150,9 @@ def open_source(path: Path, latest_ns: int = LATEST_NS) -> TableFile:
     Later than `latest_ns` is no time.
     """
     form = sniff(path)
-    if form is Format.TAPE:
+    if form is FileFormat.TAPE:
         return TapeSource(path)
-    if form is Format.RECORDING:
+    if form is FileFormat.RECORDING:
         return RecordingSource(path)
     named = symbol_in_name(path.name, NAMES)
     return TableSource(open_table(path, form, None if named is None else named.pair), latest_ns)

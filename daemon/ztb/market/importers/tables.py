@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from ztb.errors import DataError
 from ztb.market.importers.csv_tables import KNOWN, CsvTable, csv_batches, open_csv
-from ztb.market.importers.files import Format, ReadProgress, blame
+from ztb.market.importers.files import FileFormat, ReadProgress, blame
 from ztb.market.importers.json_tables import open_json
 from ztb.market.importers.layouts import Layout
 from ztb.market.importers.recognition import Pair, by_name, recognise
@@ -26,7 +26,7 @@ class Table:
     """A file whose layout is known. `symbol` and `market` are what it says beside its rows, None if nothing."""
 
     path: Path
-    format: Format
+    format: FileFormat
     layout: Layout
     csv: CsvTable | None = None
     pair: Pair | None = None
@@ -34,13 +34,13 @@ class Table:
     market: str | None = None
 
 
-def open_table(path: Path, form: Format, pair: Pair | None = None) -> Table:
+def open_table(path: Path, form: FileFormat, pair: Pair | None = None) -> Table:
     """Recognise `path`; DataError if its columns are of no known layout. `pair`: what its name says is traded."""
     with blame(path):
-        if form is Format.CSV:
+        if form is FileFormat.CSV:
             text = open_csv(path, pair)
             return Table(path=path, format=form, layout=text.layout, csv=text, pair=pair, symbol=text.symbol)
-        if form is Format.JSON:
+        if form is FileFormat.JSON:
             found = open_json(path, pair)
             return Table(
                 path=path,
@@ -67,7 +67,7 @@ def batches(table: Table, progress: ReadProgress, malformed: Callable[[int, str]
     with blame(table.path):
         if table.csv is not None:
             yield from csv_batches(table.csv, progress, malformed)
-        elif table.format is Format.JSON:
+        elif table.format is FileFormat.JSON:
             rows = open_json(table.path, table.pair, progress).rows
             for at in range(0, rows.num_rows, BATCH_ROWS):
                 yield rows.slice(at, BATCH_ROWS)
@@ -83,11 +83,11 @@ Read = Callable[[Sequence[str], int], Iterator[Any]]
 
 @contextmanager
 def _arrow(
-    path: Path, form: Format, progress: ReadProgress | None = None
+    path: Path, form: FileFormat, progress: ReadProgress | None = None
 ) -> Generator[tuple[list[str], Read]]:
     """(names of the columns, how to read some of them) of a binary table."""
     seen, size = progress or ReadProgress(), path.stat().st_size
-    if form is Format.PARQUET:
+    if form is FileFormat.PARQUET:
         from pyarrow import parquet
 
         with parquet.ParquetFile(path) as file:
@@ -103,7 +103,7 @@ def _arrow(
             yield list(file.schema_arrow.names), read
         return
     with pa.memory_map(str(path)) as source:
-        is_file = form is Format.FEATHER
+        is_file = form is FileFormat.FEATHER
         reader: Any = pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
 
         def read_ipc(wanted: Sequence[str], rows: int) -> Iterator[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ztb.errors import InvariantError
 from ztb.market.live.client import VenueClient
-from ztb.market.live.decoding.formats import Decoder
+from ztb.market.live.decoding.formats import MessageDecoder
 from ztb.market.live.intake import Intake
 from ztb.market.live.local_book import LocalBook
 from ztb.market.live.rest import Rest
@@ -61,7 +61,7 @@ class MarketChannel(ABC):
         self.stale_s = stale_s
         self.health = Health(name)
         self.resuming = False
-        self.decoder: Decoder | None = None
+        self.decoder: MessageDecoder | None = None
 
     @abstractmethod
     def streams(self, client: VenueClient) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from heapq import nsmallest
 from typing import Any
 
-from ztb.market.live.messages import Best
+from ztb.market.live.messages import BestLevels
 
 _NEAR = 128  # levels kept in order beside the best; those beyond are looked up when these run out
 
@@ -72,6 +72,6 @@ class LocalBook:
             self._bids.keep(keep)
             self._asks.keep(keep)
 
-    def best(self, most: int) -> Best:
+    def best(self, most: int) -> BestLevels:
         """The best `most` levels a side."""
-        return Best(self._bids.best(most), self._asks.best(most), self.ms)
+        return BestLevels(self._bids.best(most), self._asks.best(most), self.ms)

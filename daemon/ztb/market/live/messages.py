@@ -40,7 +40,7 @@ Levels = Mapping[float, float]
 """Price to quantity, best first."""
 
 
-class Best(msgspec.Struct, frozen=True, gc=False):
+class BestLevels(msgspec.Struct, frozen=True, gc=False):
     """The best levels of a book."""
 
     bids: Levels
@@ -69,12 +69,12 @@ def touch_of(row: Row) -> Touch:
     )
 
 
-def best_of(row: Row, most: int) -> Best:
+def best_of(row: Row, most: int) -> BestLevels:
     """The best `most` levels a side of ccxt's book."""
-    return Best(_side(row["bids"], most), _side(row["asks"], most), _whole(row.get("timestamp")))
+    return BestLevels(_side(row["bids"], most), _side(row["asks"], most), _whole(row.get("timestamp")))
 
 
-def touch_in(best: Best) -> Touch | None:
+def touch_in(best: BestLevels) -> Touch | None:
     """The touch of a book, None if a side is empty."""
     if not best.bids or not best.asks:
         return None

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ztb.market.live.client import Bar
-from ztb.market.live.messages import Best, Touch, Trade
+from ztb.market.live.messages import BestLevels, Touch, Trade
 from ztb.market.ticks import BAR, DEPTH, LAST, QUOTE, SNAPSHOT, TRADE, Ticks, empty_ticks
 
 UNTIMED = -1
@@ -63,7 +63,7 @@ def bar_rows(bars: Sequence[Bar], span_ns: int, unit: float = 1.0) -> Ticks:
     return ticks
 
 
-def depth_rows(before: Best | None, now: Best, unit: float) -> Ticks:
+def depth_rows(before: BestLevels | None, now: BestLevels, unit: float) -> Ticks:
     """The changes between two books; all of `now` as a snapshot if there was none before."""
     changes: list[tuple[int, float, float]] = []
     for side, is_now, was in (

@@ -8,7 +8,7 @@ from typing import Any
 from ztb.market.live.channel import GAP, TAINTED, MarketChannel, SymbolContext
 from ztb.market.live.client import Row, VenueClient
 from ztb.market.live.local_book import LocalBook
-from ztb.market.live.messages import Best, Touch, Trade, best_of, touch_in, touch_of, trade_of
+from ztb.market.live.messages import BestLevels, Touch, Trade, best_of, touch_in, touch_of, trade_of
 from ztb.market.live.missed_trades import Missed, missed_trades, trades_page
 from ztb.market.live.rows import depth_rows, touch_row, trade_rows
 from ztb.market.live.trade_ids import TradeIds
@@ -73,18 +73,18 @@ class Depth(MarketChannel):
     def __init__(self, line: SymbolContext, stale_s: float, levels: int) -> None:
         super().__init__("depth", line, stale_s)
         self._levels = levels
-        self._best: Best | None = None
+        self._best: BestLevels | None = None
 
     def streams(self, client: VenueClient) -> bool:
         return bool(client.has.get("watchOrderBook"))
 
-    async def read(self, client: VenueClient) -> Best:
+    async def read(self, client: VenueClient) -> BestLevels:
         return best_of(await client.watch_order_book(self.line.symbol), self._levels)
 
-    def of_book(self, book: LocalBook) -> Best:
+    def of_book(self, book: LocalBook) -> BestLevels:
         return book.best(self._levels)
 
-    async def accept(self, message: Best, recv_ns: int) -> None:
+    async def accept(self, message: BestLevels, recv_ns: int) -> None:
         self._hand_on(message, recv_ns, self.take_marks)
 
     async def check(self, marks: int) -> bool:
@@ -96,7 +96,7 @@ class Depth(MarketChannel):
         super().interrupted()
         self._best = None
 
-    def _hand_on(self, now: Best, recv_ns: int, marks: Callable[[], int]) -> bool:
+    def _hand_on(self, now: BestLevels, recv_ns: int, marks: Callable[[], int]) -> bool:
         """Hand on what changed; whether anything did. A crossed book is not handed on, and takes no marks."""
         if not now.bids or not now.asks or max(now.bids) >= min(now.asks):
             self.health.bad += 1

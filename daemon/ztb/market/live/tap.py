@@ -15,10 +15,10 @@ from ztb.errors import VenueError
 from ztb.market.live.channel import MarketChannel
 from ztb.market.live.client import VenueClient
 from ztb.market.live.decoding.formats import (
+    BookSnapshot,
     BookUpdate,
-    Decoder,
     Fit,
-    Snapshot,
+    MessageDecoder,
     Text,
     Told,
     Unfamiliar,
@@ -34,9 +34,11 @@ class Tap:
     Of touches and books only the latest waits. A change missing in a book ends the connection, as with ccxt.
     """
 
-    def __init__(self, channel: MarketChannel, decoder: Decoder, client: VenueClient, most: int) -> None:
+    def __init__(
+        self, channel: MarketChannel, decoder: MessageDecoder, client: VenueClient, most: int
+    ) -> None:
         self._channel = channel
-        self._decoder: Decoder | None = decoder
+        self._decoder: MessageDecoder | None = decoder
         self._client = client
         self._most = most
         self._trades: list[Trade] = []
@@ -86,14 +88,14 @@ class Tap:
             self._step_aside(reason)
             return False
 
-    def _take(self, told: Told, decoder: Decoder) -> bool:
+    def _take(self, told: Told, decoder: MessageDecoder) -> bool:
         if told is None:
             return False
         if isinstance(told, Touch):
             self._latest = told
         elif isinstance(told, list):
             self._wait_to_be_read(told)
-        elif isinstance(told, Snapshot):
+        elif isinstance(told, BookSnapshot):
             self._book = self._latest = None
             return False
         elif not self._apply(told, decoder):
@@ -108,7 +110,7 @@ class Tap:
             self._trades = trades
             self._channel.interrupted()
 
-    def _apply(self, update: BookUpdate, decoder: Decoder) -> bool:
+    def _apply(self, update: BookUpdate, decoder: MessageDecoder) -> bool:
         """Change our book; False if there is none, since ccxt has not made one yet."""
         book = self._book or self._copied(update.first is not None)
         if book is None:

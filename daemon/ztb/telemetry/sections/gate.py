@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ztb.learning.benchmarks import CONFIDENCE, UNLEARNT, BenchmarkTracker, Comparison
+from ztb.learning.benchmarks import CONFIDENCE, UNLEARNT, BenchmarkComparison, BenchmarkTracker
 from ztb.ledger.records import GenerationRow
 from ztb.telemetry import texts
 from ztb.telemetry.markup import Html, join, table, text
@@ -167,7 +167,7 @@ def credit(run: RunData) -> str:
     }.get(learning.answer, "Whether learning made a difference is not clear: that may be luck.")
 
 
-def _learning(run: RunData, found: Sequence[Comparison]) -> Comparison | None:
+def _learning(run: RunData, found: Sequence[BenchmarkComparison]) -> BenchmarkComparison | None:
     """The comparison on learning, as `BenchmarkTracker.learning`; None where not known, or nothing learns."""
     baseline = UNLEARNT if run.experts else "frozen"
     return next((one for one in found if one.baseline == baseline), None)
@@ -179,13 +179,13 @@ def _against(run: RunData, baseline: str) -> str:
     return _AGAINST.get(baseline, baseline)
 
 
-def _unlearnt(run: RunData) -> list[Comparison]:
+def _unlearnt(run: RunData) -> list[BenchmarkComparison]:
     """As the summary has it: the account that had learnt nothing is not in the journal."""
     said = ((run.summary or {}).get("helping") or {}).get(UNLEARNT)
     if said is None:
         return []
     return [
-        Comparison(
+        BenchmarkComparison(
             baseline=UNLEARNT,
             decisions=said["decisions"],
             difference=said["difference"],
@@ -195,7 +195,7 @@ def _unlearnt(run: RunData) -> list[Comparison]:
     ]
 
 
-def comparisons(run: RunData) -> tuple[Comparison, ...]:
+def comparisons(run: RunData) -> tuple[BenchmarkComparison, ...]:
     """As the run itself made them, decision by decision."""
     made, marks = BenchmarkTracker(), run.marks
     others = {"frozen": marks.frozen, "hold": marks.hold}
@@ -204,7 +204,7 @@ def comparisons(run: RunData) -> tuple[Comparison, ...]:
     return (*_unlearnt(run), *made.comparisons())
 
 
-def _words(one: Comparison) -> str:
+def _words(one: BenchmarkComparison) -> str:
     return {
         "helps": "ahead, and not by luck",
         "hurts": "behind, and not by luck",
@@ -213,7 +213,7 @@ def _words(one: Comparison) -> str:
     }[one.answer]
 
 
-def _sentence(learning: Comparison | None) -> str:
+def _sentence(learning: BenchmarkComparison | None) -> str:
     """For somebody who sees this for the first time."""
     if learning is None:
         return "Nothing has learned in this run, so there is no question whether learning helped."

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ztb.telemetry import texts
 from ztb.telemetry.markup import Html, card, cards, join, sort_key, table, text, tone
 from ztb.telemetry.run_data import RunData
-from ztb.telemetry.trades import Trade, TradeStatistics, trade_statistics, trades
+from ztb.telemetry.trades import ReportedTrade, TradeStatistics, trade_statistics, trades
 
 _MOST_ROWS = 750
 _HEADS = ("Side", "Expert", "Generation", "Entry", "Entry price", "Exit", "Exit price", "Quantity", "Net profit",
@@ -70,7 +70,7 @@ def _money(value: float | None, quote: str) -> str:
     return texts.MISSING if value is None else f"{texts.signed(value)} {quote}"
 
 
-def _row(one: Trade) -> list[Html]:
+def _row(one: ReportedTrade) -> list[Html]:
     trip = one.trip
     long = trip.side > 0
     exit_price = text("open") if trip.exit_price is None else text(texts.price(trip.exit_price))

@@ -14,7 +14,7 @@ from ztb.testing.exchange.orders import ExchangeOrder, ExchangeOrderRequest, Exc
 
 
 @dataclass(slots=True)
-class BookSide:
+class ExchangeBookSide:
     """One side. `prices` ascend; `levels` keep orders by id in order of arrival; `totals` are base units."""
 
     side: Side
@@ -74,13 +74,13 @@ class Book:
     `update_id` counts changes of levels; `first_id` is the first of those not taken yet.
     """
 
-    bids: BookSide = field(default_factory=lambda: BookSide(Side.BUY))
-    asks: BookSide = field(default_factory=lambda: BookSide(Side.SELL))
+    bids: ExchangeBookSide = field(default_factory=lambda: ExchangeBookSide(Side.BUY))
+    asks: ExchangeBookSide = field(default_factory=lambda: ExchangeBookSide(Side.SELL))
     update_id: int = 0
     changed: dict[tuple[Side, int], None] = field(default_factory=dict[tuple[Side, int], None])
     first_id: int = 1
 
-    def of(self, side: Side) -> BookSide:
+    def of(self, side: Side) -> ExchangeBookSide:
         """The side where orders of `side` rest."""
         return self.bids if side is Side.BUY else self.asks
 

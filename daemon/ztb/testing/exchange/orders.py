@@ -53,7 +53,7 @@ class ExchangeOrderStatus(StrEnum):
     EXPIRED_IN_MATCH = "EXPIRED_IN_MATCH"
 
 
-class Execution(StrEnum):
+class ExecutionType(StrEnum):
     """The kind of event that an execution report reports."""
 
     NEW = "NEW"
@@ -138,7 +138,7 @@ class ExecutionReport:
     """An order as it was right after something happened to it."""
 
     order: ExchangeOrder
-    execution: Execution
+    execution: ExecutionType
     time_ms: int
     fill: Fill | None = None
     cancel_id: str = ""

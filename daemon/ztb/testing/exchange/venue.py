@@ -23,8 +23,8 @@ from ztb.testing.exchange.orders import (
     ExchangeOrderStatus,
     ExchangeOrderType,
     ExchangeTimeInForce,
-    Execution,
     ExecutionReport,
+    ExecutionType,
     Fact,
     Fill,
     Print,
@@ -127,7 +127,7 @@ class MatchingEngine:
         self._close(
             order=order,
             status=ExchangeOrderStatus.CANCELED,
-            execution=Execution.CANCELED,
+            execution=ExecutionType.CANCELED,
             now_ms=now_ms,
             cancel_id=cancel_id,
         )
@@ -179,13 +179,13 @@ class MatchingEngine:
         )
         self.orders[order.id] = order
         self.open_ids[request.account, request.client_id] = order.id
-        self._report(order, Execution.NEW, now_ms)
+        self._report(order, ExecutionType.NEW, now_ms)
         return order
 
     def _trade(self, market: Market, order: ExchangeOrder, found: Match, now_ms: int) -> None:
         for own in found.prevented:
             self._leave_book(own)
-            self._close(own, ExchangeOrderStatus.EXPIRED_IN_MATCH, Execution.TRADE_PREVENTION, now_ms)
+            self._close(own, ExchangeOrderStatus.EXPIRED_IN_MATCH, ExecutionType.TRADE_PREVENTION, now_ms)
         for maker, quantity in found.fills:
             self._fill_pair(market=market, taker=order, maker=maker, quantity=quantity, now_ms=now_ms)
 
@@ -261,7 +261,7 @@ class MatchingEngine:
         )
         if request.account not in HOUSE:
             self.fills.append(fill)
-        self._report(order, Execution.TRADE, printed.time_ms, fill)
+        self._report(order, ExecutionType.TRADE, printed.time_ms, fill)
         if order.status is ExchangeOrderStatus.FILLED:
             self._finish(order)
 
@@ -276,7 +276,7 @@ class MatchingEngine:
             market.book.of(order.request.side).add(order)
             market.book.touch(order.request.side, order.request.price)
         else:
-            self._close(order, ExchangeOrderStatus.EXPIRED, Execution.EXPIRED, now_ms)
+            self._close(order, ExchangeOrderStatus.EXPIRED, ExecutionType.EXPIRED, now_ms)
 
     def _leave_book(self, order: ExchangeOrder) -> None:
         book = self.markets[order.request.symbol].book
@@ -287,7 +287,7 @@ class MatchingEngine:
         self,
         order: ExchangeOrder,
         status: ExchangeOrderStatus,
-        execution: Execution,
+        execution: ExecutionType,
         now_ms: int,
         cancel_id: str = "",
     ) -> None:
@@ -310,7 +310,7 @@ class MatchingEngine:
     def _report(
         self,
         order: ExchangeOrder,
-        execution: Execution,
+        execution: ExecutionType,
         now_ms: int,
         fill: Fill | None = None,
         cancel_id: str = "",

@@ -188,7 +188,7 @@ _NOT_A_STATE = (
 )
 
 
-class Decoder:
+class TreeDecoder:
     """Rebuilds one state; each of `frames` is used exactly once."""
 
     def __init__(self, frames: list[Any], as_numpy: bool) -> None:
@@ -270,7 +270,7 @@ class Decoder:
 def decode_state(raw: bytes, frames: list[Any], as_numpy: bool) -> Any:
     """The state of a manifest's `state`; Malformed where it is none."""
     try:
-        decoder = Decoder(frames, as_numpy)
+        decoder = TreeDecoder(frames, as_numpy)
         state = decoder.decode(msgspec.json.decode(raw))
     except _NOT_A_STATE as error:
         raise Malformed(f"the state is not one: {error}") from error

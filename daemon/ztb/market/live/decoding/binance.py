@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from ztb.market.live.decoding.formats import BookUpdate, Fit, Format, Told
+from ztb.market.live.decoding.formats import BookUpdate, Fit, MessageFormat, Told
 from ztb.market.live.messages import Touch, Trade
 
 
@@ -107,7 +107,9 @@ def _binance_fits(nonce: int | None, update: BookUpdate) -> Fit:
 
 
 BINANCE = {
-    "trades": Format(_BinanceTrade, _binance_trade, _BinanceHead, _is_binance("trade")),
-    "quotes": Format(_BinanceTouch, _binance_touch, _BinanceHead, _is_binance("bookTicker")),
-    "depth": Format(_BinanceDepth, _binance_depth, _BinanceHead, _is_binance("depthUpdate"), _binance_fits),
+    "trades": MessageFormat(_BinanceTrade, _binance_trade, _BinanceHead, _is_binance("trade")),
+    "quotes": MessageFormat(_BinanceTouch, _binance_touch, _BinanceHead, _is_binance("bookTicker")),
+    "depth": MessageFormat(
+        _BinanceDepth, _binance_depth, _BinanceHead, _is_binance("depthUpdate"), _binance_fits
+    ),
 }

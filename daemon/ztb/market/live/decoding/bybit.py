@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from ztb.market.live.decoding.formats import SNAPSHOT, BookUpdate, Format, Told
+from ztb.market.live.decoding.formats import SNAPSHOT, BookUpdate, MessageFormat, Told
 from ztb.market.live.messages import Trade
 
 
@@ -63,7 +63,7 @@ def _is_bybit(topic: str) -> Callable[[_BybitHead, str], bool]:
 
 
 BYBIT = {
-    "trades": Format(_BybitTrades, _bybit_trades, _BybitHead, _is_bybit("publicTrade")),
-    "quotes": Format(_BybitBook, _bybit_book(1), _BybitHead, _is_bybit("orderbook.1")),
-    "depth": Format(_BybitBook, _bybit_book(50), _BybitHead, _is_bybit("orderbook.50")),
+    "trades": MessageFormat(_BybitTrades, _bybit_trades, _BybitHead, _is_bybit("publicTrade")),
+    "quotes": MessageFormat(_BybitBook, _bybit_book(1), _BybitHead, _is_bybit("orderbook.1")),
+    "depth": MessageFormat(_BybitBook, _bybit_book(50), _BybitHead, _is_bybit("orderbook.50")),
 }

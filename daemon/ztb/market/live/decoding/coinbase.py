@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from ztb.market.live.decoding.formats import SNAPSHOT, BookUpdate, Format, Told, iso_ms
+from ztb.market.live.decoding.formats import SNAPSHOT, BookUpdate, MessageFormat, Told, iso_ms
 from ztb.market.live.messages import Touch, Trade
 
 
@@ -130,7 +130,7 @@ def _coinbase_depth(m: _CoinbaseBook, name: str) -> Told:
 
 
 COINBASE = {
-    "trades": Format(_CoinbaseTrades, _coinbase_trades, _CoinbaseHead, _is_coinbase("market_trades")),
-    "quotes": Format(_CoinbaseTouches, _coinbase_touch, _CoinbaseHead, _is_coinbase("ticker")),
-    "depth": Format(_CoinbaseBook, _coinbase_depth, _CoinbaseHead, _is_coinbase("l2_data")),
+    "trades": MessageFormat(_CoinbaseTrades, _coinbase_trades, _CoinbaseHead, _is_coinbase("market_trades")),
+    "quotes": MessageFormat(_CoinbaseTouches, _coinbase_touch, _CoinbaseHead, _is_coinbase("ticker")),
+    "depth": MessageFormat(_CoinbaseBook, _coinbase_depth, _CoinbaseHead, _is_coinbase("l2_data")),
 }

@@ -47,18 +47,18 @@ class Fit(Enum):
     GAP = "gap"
 
 
-class Snapshot(Enum):
+class BookSnapshot(Enum):
     """See the module."""
 
     SNAPSHOT = "snapshot"
 
 
-SNAPSHOT = Snapshot.SNAPSHOT
-Told: TypeAlias = list[Trade] | Touch | BookUpdate | Snapshot | None
+SNAPSHOT = BookSnapshot.SNAPSHOT
+Told: TypeAlias = list[Trade] | Touch | BookUpdate | BookSnapshot | None
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class MessageFormat:
     """A venue's way to send one kind of message, about markets that it names as ccxt's market table does under `named`.
 
     `frame` is the message, whole, and `told` what it says of a market, None if it is of another. `ours` tells of its
@@ -75,10 +75,10 @@ class Format:
     named: Literal["id", "symbol"] = "id"
 
 
-class Decoder:
+class MessageDecoder:
     """Decodes the messages of `format` about `market`, a row of ccxt's market table."""
 
-    def __init__(self, form: Format, market: dict[str, Any]) -> None:
+    def __init__(self, form: MessageFormat, market: dict[str, Any]) -> None:
         self.form = form
         self._name: str = market[form.named]
         self._frame: msgspec.json.Decoder[Any] = msgspec.json.Decoder(form.frame, strict=False)

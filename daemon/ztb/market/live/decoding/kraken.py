@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from ztb.market.live.decoding.formats import SNAPSHOT, BookUpdate, Format, Told, iso_ms
+from ztb.market.live.decoding.formats import SNAPSHOT, BookUpdate, MessageFormat, Told, iso_ms
 from ztb.market.live.messages import Touch, Trade
 
 
@@ -99,8 +99,10 @@ def _kraken_depth(m: _KrakenBooks, name: str) -> Told:
 
 
 KRAKEN = {
-    "trades": Format(_KrakenTrades, _kraken_trades, _KrakenHead, _is_kraken("trade"), named="symbol"),
-    "quotes": Format(_KrakenTouches, _kraken_touch, _KrakenHead, _is_kraken("ticker"), named="symbol"),
+    "trades": MessageFormat(_KrakenTrades, _kraken_trades, _KrakenHead, _is_kraken("trade"), named="symbol"),
+    "quotes": MessageFormat(_KrakenTouches, _kraken_touch, _KrakenHead, _is_kraken("ticker"), named="symbol"),
     # Ten levels are what ccxt asks for.
-    "depth": Format(_KrakenBooks, _kraken_depth, _KrakenHead, _is_kraken("book"), keep=10, named="symbol"),
+    "depth": MessageFormat(
+        _KrakenBooks, _kraken_depth, _KrakenHead, _is_kraken("book"), keep=10, named="symbol"
+    ),
 }

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from ztb.market.live.decoding.formats import SNAPSHOT, BookUpdate, Fit, Format, Told
+from ztb.market.live.decoding.formats import SNAPSHOT, BookUpdate, Fit, MessageFormat, Told
 from ztb.market.live.messages import Touch, Trade
 
 
@@ -87,7 +87,7 @@ def _okx_fits(nonce: int | None, update: BookUpdate) -> Fit:
 
 
 OKX = {
-    "trades": Format(_OkxTrades, _okx_trades, _OkxHead, _is_okx("trades")),
-    "quotes": Format(_OkxBooks, _okx_touch, _OkxHead, _is_okx("bbo-tbt")),
-    "depth": Format(_OkxBooks, _okx_depth, _OkxHead, _is_okx("books"), _okx_fits),
+    "trades": MessageFormat(_OkxTrades, _okx_trades, _OkxHead, _is_okx("trades")),
+    "quotes": MessageFormat(_OkxBooks, _okx_touch, _OkxHead, _is_okx("bbo-tbt")),
+    "depth": MessageFormat(_OkxBooks, _okx_depth, _OkxHead, _is_okx("books"), _okx_fits),
 }

@@ -8,7 +8,7 @@ from ztb.testing.exchange.api import wire
 from ztb.testing.exchange.book import Book
 from ztb.testing.exchange.candles import Candle
 from ztb.testing.exchange.listing import amount_text
-from ztb.testing.exchange.orders import BalanceChange, Execution, ExecutionReport, Fill, Print, Side
+from ztb.testing.exchange.orders import BalanceChange, ExecutionReport, ExecutionType, Fill, Print, Side
 from ztb.testing.exchange.venue import Market
 
 Json = dict[str, Any]
@@ -105,7 +105,7 @@ def _renamed(kind: str, names: dict[str, str], day: Json, now_ms: int) -> Json:
 def execution_report(report: ExecutionReport, now_ms: int) -> Json:
     """`executionReport`."""
     order, request = report.order, report.order.request
-    canceled = report.execution is Execution.CANCELED
+    canceled = report.execution is ExecutionType.CANCELED
     return {
         "e": "executionReport",
         "E": now_ms,
