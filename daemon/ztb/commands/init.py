@@ -11,6 +11,7 @@ from pathlib import Path
 import typer
 
 from ztb.errors import UsageError
+from ztb.utils import files
 from ztb.utils.installation import shipped_folder
 
 UNIT = "ztb@.service"
@@ -52,10 +53,7 @@ class _File:
             if not self.ours:
                 return "kept"
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(f".{self.path.name}.partial")
-        partial.touch(mode=self.mode)
-        partial.write_text(self.content, encoding="utf-8")
-        partial.replace(self.path)
+        files.write_durably(self.path, self.content.encode(), self.mode)
         return "written"
 
 

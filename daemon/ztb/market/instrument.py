@@ -8,6 +8,11 @@ from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from ztb.errors import UsageError
 
 
+def turnover_cost(taker_fee: float, spread_bps: float) -> float:
+    """The cost of trading at once, as a fraction of what is traded: the taker's fee and half the spread."""
+    return taker_fee + 0.5e-4 * spread_bps
+
+
 @dataclass(frozen=True, slots=True)
 class Instrument:
     """One symbol of one venue.
@@ -31,8 +36,8 @@ class Instrument:
 
     @property
     def turnover_cost(self) -> float:
-        """The cost of trading at once, as a fraction of what is traded: the taker's fee and half the spread."""
-        return float(self.taker_fee) + 0.5e-4 * self.spread_bps
+        """See the function `turnover_cost`, of its own fee and typical spread."""
+        return turnover_cost(float(self.taker_fee), self.spread_bps)
 
     def nearest_ticks(self, price: Decimal) -> int:
         """The whole number of tick sizes that is nearest to `price`."""

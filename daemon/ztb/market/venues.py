@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -17,7 +17,7 @@ coins; CONTRACT is either."""
 
 @dataclass(frozen=True, slots=True)
 class VenueCosts:
-    """VenueCosts of a venue's first tier, as fractions of notional, and its typical spread.
+    """Costs of a venue's first tier, as fractions of notional, and its typical spread.
 
     `min_notional` is in US dollars; `lot_size` stands in where bars alone cannot tell it.
     """
@@ -38,14 +38,30 @@ class KeyRights:
     may_withdraw: Callable[[Any], bool]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Venue:
-    """VenueCosts by kind of market; None where it has none of the kind. `counted`: its linear quantities are numbers of
-    contracts, not coins. `rights` is None where it cannot tell a key's."""
+    """Everything that is known of one venue and no other: its quirks stand here and nowhere else.
+
+    `spot`, `contracts`: costs by kind of market; None where it has none of the kind. `only`: the one kind it has.
+    `spellings`: how else it is written, with the kind of market that the spelling tells. `rights` is None where it
+    cannot tell a key's.
+
+    Contracts: `counted`: linear quantities are numbers of contracts, not coins, with `linear_coins` in each;
+    `inverse_quotes`: dollars in an inverse contract of BTC, and of anything else; `quanto`: those on other coins than
+    BTC pay in neither of their currencies. `inverse_in_dollars`: contracts in dollars pay in coins; `no_plain_dollar`:
+    so does whatever is priced in the plain dollar.
+    """
 
     spot: VenueCosts | None = None
     contracts: VenueCosts | None = None
+    only: str | None = None
+    spellings: Mapping[str, str | None] = field(default_factory=dict[str, str | None])
     counted: bool = False
+    linear_coins: Mapping[str, float] = field(default_factory=dict[str, float])
+    inverse_quotes: tuple[float, float] = (1.0, 1.0)
+    quanto: bool = False
+    inverse_in_dollars: bool = False
+    no_plain_dollar: bool = False
     rights: KeyRights | None = None
 
 
@@ -62,96 +78,161 @@ def _costs(
     )
 
 
+# Coins in one linear contract.
+_OKX_COINS = {
+    "BTC": 0.01, "ETH": 0.1, "LTC": 1, "XRP": 100, "SOL": 1, "DOGE": 1000, "ADA": 100, "DOT": 1, "LINK": 1,
+    "BCH": 0.1, "ETC": 10, "TRX": 1000, "FIL": 0.1, "AVAX": 1, "ATOM": 1, "UNI": 1, "NEAR": 10,
+    "SHIB": 1_000_000, "PEPE": 10_000_000,
+}  # fmt: skip
+_LARGE = (100.0, 10.0)  # dollars in an inverse contract, by the venues' contract specifications
+
 VENUES: dict[str, Venue] = {
-    # Coinbase Pro's schedule of 2019, lowest tier but one; base increment 1e-8.
-    "coinbase": Venue(_costs("0.0015", "0.0025", 1.0, "10", "1e-8")),
-    # binance.com/en/fee/schedule, VIP 0, without the BNB discount; futures: binance.com/en/fee/futureFee, VIP 0.
+    "coinbase": Venue(
+        # Coinbase Pro's schedule of 2019, lowest tier but one; base increment 1e-8.
+        spot=_costs("0.0015", "0.0025", 1.0, "10", "1e-8"),
+        spellings={"coinbase-pro": SPOT, "gdax": SPOT},
+    ),
     "binance": Venue(
-        _costs("0.001", "0.001", 1.0, "10"),
-        _costs("0.0002", "0.0005", 0.5),
+        # binance.com/en/fee/schedule, VIP 0, without the BNB discount; futures: binance.com/en/fee/futureFee, VIP 0.
+        spot=_costs("0.001", "0.001", 1.0, "10"),
+        contracts=_costs("0.0002", "0.0005", 0.5),
+        spellings={"binance-spot": SPOT, "spot": SPOT},
         rights=KeyRights(
             "sapi_get_account_apirestrictions", lambda told: bool(told.get("enableWithdrawals"))
         ),
     ),
-    "binanceusdm": Venue(contracts=_costs("0.0002", "0.0005", 0.5)),
-    "binancecoinm": Venue(contracts=_costs("0.0002", "0.0005", 0.5)),
-    # bitflyer.com/en-jp/commission, spot, smallest volume; spread of its ticker in January 2018: 4 to 6 bps.
-    "bitflyer": Venue(_costs("0.0015", "0.0015", 5.0, "1", "1e-8")),
-    # bitmex.com/wallet/fees of 2020: taker 0.075 %; its maker rebate is not counted on.
-    "bitmex": Venue(contracts=_costs("0.0002", "0.00075", 0.6, "1"), counted=True),
-    # deribit.com/kb/fees, perpetuals: taker 0.05 %; maker 0 or a rebate, a little is charged to be careful.
-    "deribit": Venue(contracts=_costs("0.0001", "0.0005", 0.8, "10")),
-    # HTX (Huobi): spot, smallest volume; swaps, tier 0 of 2020.
-    "htx": Venue(_costs("0.002", "0.002", 1.0, "10"), _costs("0.0002", "0.0005", 0.5, "100"), counted=True),
-    # kraken.com/features/fee-schedule, lowest tier of 2019 to 2022; futures, lowest tier.
-    "kraken": Venue(_costs("0.0016", "0.0026", 2.0, "5", "1e-8"), _costs("0.0002", "0.0005", 1.0)),
-    # bitstamp.net/fee-schedule of 2021, smallest volume.
-    "bitstamp": Venue(_costs("0.005", "0.005", 3.0, "25", "1e-8")),
-    # bybit.com, VIP 0.
+    "binanceusdm": Venue(
+        contracts=_costs("0.0002", "0.0005", 0.5),
+        only=LINEAR,
+        spellings=dict.fromkeys(("binance-um", "binance-futures", "usdm", "um"), LINEAR),
+    ),
+    "binancecoinm": Venue(
+        contracts=_costs("0.0002", "0.0005", 0.5),
+        only=INVERSE,
+        spellings=dict.fromkeys(("binance-cm", "binance-delivery", "coinm"), INVERSE),
+        inverse_quotes=_LARGE,
+        inverse_in_dollars=True,
+    ),
+    "bitflyer": Venue(
+        # bitflyer.com/en-jp/commission, spot, smallest volume; spread of its ticker in January 2018: 4 to 6 bps.
+        spot=_costs("0.0015", "0.0015", 5.0, "1", "1e-8"),
+        spellings={"bitflyer.jp": None},
+    ),
+    "bitmex": Venue(
+        # bitmex.com/wallet/fees of 2020: taker 0.075 %; its maker rebate is not counted on.
+        contracts=_costs("0.0002", "0.00075", 0.6, "1"),
+        only=CONTRACT,
+        counted=True,
+        linear_coins={"BTC": 0.000001},
+        quanto=True,
+        inverse_in_dollars=True,
+    ),
+    "deribit": Venue(
+        # deribit.com/kb/fees, perpetuals: taker 0.05 %; maker 0 or a rebate, a little is charged to be careful.
+        contracts=_costs("0.0001", "0.0005", 0.8, "10"),
+        only=CONTRACT,
+        inverse_in_dollars=True,
+    ),
+    "htx": Venue(
+        # Once Huobi: spot, smallest volume; swaps, tier 0 of 2020.
+        spot=_costs("0.002", "0.002", 1.0, "10"),
+        contracts=_costs("0.0002", "0.0005", 0.5, "100"),
+        spellings={
+            "huobi": None,
+            "huobi-dm-swap": INVERSE,
+            "huobi-dm": INVERSE,
+            "huobi-dm-linear-swap": LINEAR,
+        },
+        counted=True,
+        linear_coins={"BTC": 0.001, "ETH": 0.01},
+        inverse_quotes=_LARGE,
+        inverse_in_dollars=True,
+    ),
+    "kraken": Venue(
+        # kraken.com/features/fee-schedule, lowest tier of 2019 to 2022; futures, lowest tier.
+        spot=_costs("0.0016", "0.0026", 2.0, "5", "1e-8"),
+        contracts=_costs("0.0002", "0.0005", 1.0),
+        spellings={"cryptofacilities": CONTRACT, "krakenfutures": CONTRACT},
+    ),
+    "bitstamp": Venue(
+        # bitstamp.net/fee-schedule of 2021, smallest volume.
+        spot=_costs("0.005", "0.005", 3.0, "25", "1e-8")
+    ),
     "bybit": Venue(
-        _costs("0.001", "0.001", 1.0),
-        _costs("0.0002", "0.00055", 0.5),
+        # bybit.com, VIP 0.
+        spot=_costs("0.001", "0.001", 1.0),
+        contracts=_costs("0.0002", "0.00055", 0.5),
+        spellings={"bybit-spot": SPOT, "bybit-linear": LINEAR, "bybit-inverse": INVERSE},
+        inverse_in_dollars=True,
+        no_plain_dollar=True,
         rights=KeyRights(
             "private_get_v5_user_query_api",
             lambda told: "Withdraw" in told["result"]["permissions"].get("Wallet", []),
         ),
     ),
-    # okx.com/fees, regular user.
-    "okx": Venue(_costs("0.0008", "0.001", 1.0, "10"), _costs("0.0002", "0.0005", 0.5), counted=True),
-    # kucoin.com, gate.io and bitfinex.com, lowest tiers.
-    "kucoin": Venue(_costs("0.001", "0.001", 1.5), _costs("0.0002", "0.0006", 1.0), counted=True),
-    "gate": Venue(_costs("0.002", "0.002", 2.0), _costs("0.0002", "0.0005", 1.0), counted=True),
-    "bitfinex": Venue(_costs("0.001", "0.002", 2.0), _costs("0.0002", "0.00065", 1.0)),
-    # Nothing known: on the dear side of what venues take.
-    "unknown": Venue(_costs("0.001", "0.002", 5.0, "10"), _costs("0.0004", "0.00075", 5.0, "10")),
+    "okx": Venue(
+        # okx.com/fees, regular user.
+        spot=_costs("0.0008", "0.001", 1.0, "10"),
+        contracts=_costs("0.0002", "0.0005", 0.5),
+        spellings={"okex": None} | dict.fromkeys(("okex-swap", "okx-swap", "okex-futures"), CONTRACT),
+        counted=True,
+        linear_coins=_OKX_COINS,
+        inverse_quotes=_LARGE,
+        inverse_in_dollars=True,
+    ),
+    "kucoin": Venue(
+        # kucoin.com, lowest tier.
+        spot=_costs("0.001", "0.001", 1.5),
+        contracts=_costs("0.0002", "0.0006", 1.0),
+        spellings={"kucoin-futures": CONTRACT, "kucoinfutures": CONTRACT},
+        counted=True,
+        linear_coins={"BTC": 0.001, "ETH": 0.01},
+        inverse_in_dollars=True,
+    ),
+    "gate": Venue(
+        # gate.io, lowest tier.
+        spot=_costs("0.002", "0.002", 2.0),
+        contracts=_costs("0.0002", "0.0005", 1.0),
+        spellings={"gate-io": None, "gateio": None, "gate-io-futures": CONTRACT},
+        counted=True,
+        linear_coins={"BTC": 0.0001, "ETH": 0.01},
+        inverse_in_dollars=True,
+    ),
+    "bitfinex": Venue(
+        # bitfinex.com, lowest tier.
+        spot=_costs("0.001", "0.002", 2.0),
+        contracts=_costs("0.0002", "0.00065", 1.0),
+        spellings={"bitfinex-derivatives": CONTRACT},
+    ),
 }
-NAMES = frozenset(VENUES) - {"unknown"}
+UNKNOWN = Venue(
+    # On the dear side of what venues take.
+    spot=_costs("0.001", "0.002", 5.0, "10"),
+    contracts=_costs("0.0004", "0.00075", 5.0, "10"),
+)
+"""Stands for a venue of which nothing is known."""
+NAMES = frozenset(VENUES)
 """Venues that files may be named after."""
 
-# Spelling: ccxt's name, and the kind of market that the spelling tells.
-_ALIASES: dict[str, tuple[str, str | None]] = {
-    "binance-um": ("binanceusdm", LINEAR), "binance-futures": ("binanceusdm", LINEAR),
-    "usdm": ("binanceusdm", LINEAR), "um": ("binanceusdm", LINEAR),
-    "binance-cm": ("binancecoinm", INVERSE), "binance-delivery": ("binancecoinm", INVERSE),
-    "coinm": ("binancecoinm", INVERSE), "binance-spot": ("binance", SPOT), "spot": ("binance", SPOT),
-    "coinbase-pro": ("coinbase", SPOT), "gdax": ("coinbase", SPOT), "bybit-spot": ("bybit", SPOT),
-    "bybit-linear": ("bybit", LINEAR), "bybit-inverse": ("bybit", INVERSE),
-    "huobi": ("htx", None), "huobi-dm-swap": ("htx", INVERSE), "huobi-dm": ("htx", INVERSE),
-    "huobi-dm-linear-swap": ("htx", LINEAR), "bitflyer.jp": ("bitflyer", None), "okex": ("okx", None),
-    "okex-swap": ("okx", CONTRACT), "okx-swap": ("okx", CONTRACT), "okex-futures": ("okx", CONTRACT),
-    "cryptofacilities": ("kraken", CONTRACT), "krakenfutures": ("kraken", CONTRACT),
-    "kucoin-futures": ("kucoin", CONTRACT), "kucoinfutures": ("kucoin", CONTRACT),
-    "gate-io": ("gate", None), "gateio": ("gate", None), "gate-io-futures": ("gate", CONTRACT),
-    "bitfinex-derivatives": ("bitfinex", CONTRACT),
-}  # fmt: skip
-_OF_ONE_KIND = {"binanceusdm": LINEAR, "binancecoinm": INVERSE, "bitmex": CONTRACT, "deribit": CONTRACT}
-# Venues whose contracts in dollars pay in coins.
-_INVERSE_IN_DOLLARS = frozenset(
-    {"bitmex", "bybit", "okx", "deribit", "htx", "binancecoinm", "kucoin", "gate"}
-)
+_SPELLED = {text: (name, kind) for name, venue in VENUES.items() for text, kind in venue.spellings.items()}
 _WORTH = {"BTC": "0.00001", "ETH": "0.0005", "BNB": "0.002", "JPY": "100", "KRW": "1000", "TRY": "30"}
-# Coins in one contract, from the venues' contract specifications.
-_LINEAR_CONTRACTS: dict[str, dict[str, float]] = {
-    "okx": {"BTC": 0.01, "ETH": 0.1, "LTC": 1, "XRP": 100, "SOL": 1, "DOGE": 1000, "ADA": 100, "DOT": 1, "LINK": 1,
-            "BCH": 0.1, "ETC": 10, "TRX": 1000, "FIL": 0.1, "AVAX": 1, "ATOM": 1, "UNI": 1, "NEAR": 10,
-            "SHIB": 1_000_000, "PEPE": 10_000_000},
-    "htx": {"BTC": 0.001, "ETH": 0.01},
-    "kucoin": {"BTC": 0.001, "ETH": 0.01},
-    "gate": {"BTC": 0.0001, "ETH": 0.01},
-    "bitmex": {"BTC": 0.000001},
-}  # fmt: skip
 
 
 def venue_name(text: str) -> str:
     """The name used here (ccxt's id) for a venue however it is spelled."""
     plain = _plain(text)
-    return _ALIASES.get(plain, (plain, None))[0]
+    return _SPELLED.get(plain, (plain, None))[0]
 
 
 def market_in_venue(text: str) -> str | None:
     """The kind of market that a venue's spelling tells, such as `bybit-spot` or `okex-swap`; else None."""
     plain = _plain(text)
-    return _ALIASES.get(plain, (plain, _OF_ONE_KIND.get(plain)))[1]
+    return _SPELLED.get(plain, (plain, venue_known_as(plain).only))[1]
+
+
+def venue_known_as(name: str) -> Venue:
+    """The record of the venue with ccxt's id `name`, or that of an unknown one."""
+    return VENUES.get(name, UNKNOWN)
 
 
 def _plain(text: str) -> str:
@@ -171,22 +252,20 @@ def venue_in_path(parts: tuple[str, ...], layout_venue: str | None) -> str | Non
             name = venue_name(piece)
             if name == piece and layout_venue is not None and layout_venue.startswith(name):
                 return layout_venue
-            if name in VENUES and name != "unknown":
+            if name in VENUES:
                 return piece
     return layout_venue
 
 
 def key_rights(venue: str) -> KeyRights | None:
     """The call by which a venue, by ccxt's id, tells a key's rights; None if it has none."""
-    known = VENUES.get(venue)
-    return None if known is None else known.rights
+    return venue_known_as(venue).rights
 
 
 def costs(venue: str, market: str) -> VenueCosts:
     """The venue's costs in that kind of market, or the careful ones of an unknown venue."""
-    known, unknown = VENUES.get(venue, VENUES["unknown"]), VENUES["unknown"]
-    found = known.spot if market == SPOT else known.contracts
-    spare = unknown.spot if market == SPOT else unknown.contracts
+    known = venue_known_as(venue)
+    found, spare = (known.spot, UNKNOWN.spot) if market == SPOT else (known.contracts, UNKNOWN.contracts)
     assert spare is not None
     return found or spare
 
@@ -199,20 +278,18 @@ def min_notional(venue: str, market: str, quote: str) -> Decimal:
 
 def settled(venue: str, quote: str, market: str | None) -> str:
     """SPOT, LINEAR or INVERSE of what is known: CONTRACT is one of the two, nothing is what the venue has."""
-    market = market or _OF_ONE_KIND.get(venue)
+    known = venue_known_as(venue)
+    market = market or known.only
     if market is None:
-        # Where a venue trades contracts in dollars that pay in coins, it has no pair of the plain dollar.
-        return INVERSE if venue == "bybit" and quote == "USD" else SPOT
+        return INVERSE if known.no_plain_dollar and quote == "USD" else SPOT
     if market != CONTRACT:
         return market
-    return INVERSE if quote == "USD" and venue in _INVERSE_IN_DOLLARS else LINEAR
+    return INVERSE if quote == "USD" and known.inverse_in_dollars else LINEAR
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """The size of one unit of a quantity: `coins` of base currency, or `quotes` of quote currency if that is above
-    0.
-    """
+    """The size of one unit of a quantity: `coins` of base currency, or `quotes` of quote currency if above 0."""
 
     coins: float = 1.0
     quotes: float = 0.0
@@ -225,12 +302,13 @@ class Unit:
 
 def contract_unit(venue: str, market: str, base: str) -> Unit | None:
     """The unit of the venue's quantities; None if that are contracts whose size is not known here."""
+    known = venue_known_as(venue)
     if market == INVERSE:
-        if venue == "bitmex" and base != "BTC":
-            return None  # a quanto, which pays in neither of its currencies
-        large = venue in ("htx", "binancecoinm", "okx")  # their contract specifications
-        return Unit(quotes=(100.0 if base == "BTC" else 10.0) if large else 1.0)
-    if market == LINEAR and VENUES.get(venue, VENUES["unknown"]).counted:
-        coins = _LINEAR_CONTRACTS.get(venue, {}).get(base)
+        if known.quanto and base != "BTC":
+            return None
+        bitcoin, other = known.inverse_quotes
+        return Unit(quotes=bitcoin if base == "BTC" else other)
+    if market == LINEAR and known.counted:
+        coins = known.linear_coins.get(base)
         return None if coins is None else Unit(coins=float(coins))
     return Unit()

@@ -174,6 +174,7 @@ def _unpacked(place: Path, name: str, content: bytes) -> Path:
     path = place / "data" / sha256(content).hexdigest() / name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
+        # Several workers of a node may be at it at once, each with a file of its own; it need not last.
         partial = path.with_name(f"{name}.{os.getpid()}.partial")
         partial.write_bytes(content)
         partial.replace(path)

@@ -21,7 +21,11 @@ _MORE_TIME_USEC = 60_000_000
 
 
 class Notifier:
-    """Datagrams to the service manager's socket; silent where there is none, and where it does not listen."""
+    """Datagrams to the service manager's socket; silent where there is none, and where it does not listen.
+
+    The protocol is a line a field in one datagram. The package sdnotify sends the same on a socket that blocks, so a
+    full queue of the manager's would stop the trading.
+    """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         address = environment.get("NOTIFY_SOCKET", "")

@@ -37,11 +37,11 @@ _LEARNT_SHARE = 0.5
 _BAND_COSTS = 20.0
 
 
-def pursuit_band(least: float, taker_fee: float, spread_bps: float) -> float:
+def pursuit_band(least: float, cost: float) -> float:
     """By how much the account's target moves, or not at all, as a fraction of equity: `least`, or what a trip costs
-    twenty times over. `taker_fee` a fraction, `spread_bps` basis points.
+    twenty times over (`cost`: of turnover, a fraction).
     """
-    return max(least, _BAND_COSTS * (taker_fee + 0.5e-4 * spread_bps))
+    return max(least, _BAND_COSTS * cost)
 
 
 def shares_of_prior(names: Iterable[str], rules: Collection[str]) -> dict[str, float]:

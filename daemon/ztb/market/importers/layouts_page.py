@@ -8,7 +8,7 @@ from pathlib import Path
 from ztb.market.importers.headerless import PATTERNS
 from ztb.market.importers.layouts import ALIASES, GENERIC, LAYOUTS
 from ztb.market.ticks import TickKind
-from ztb.market.venues import VENUES
+from ztb.market.venues import UNKNOWN, VENUES
 
 PAGE = Path(__file__).parent / "LAYOUTS.md"
 _INTRODUCTION = """# What files are understood
@@ -89,7 +89,7 @@ def _generic() -> Iterator[str]:
 def _venues() -> Iterator[str]:
     yield "## Venues, and what they cost where nothing else tells\n"
     rows = []
-    for name, venue in VENUES.items():
+    for name, venue in (VENUES | {"unknown": UNKNOWN}).items():
         for market, costs in (("spot", venue.spot), ("contracts", venue.contracts)):
             if costs is not None:
                 counted = "contracts" if venue.counted and market == "contracts" else "coins"

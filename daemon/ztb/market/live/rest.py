@@ -19,7 +19,8 @@ from ztb.market.live.client import VenueClient, close_client
 class Backoff:
     """Waits that double from `first_s` up to `most_s`, each scaled by a factor between a half and one.
 
-    `uniform` draws from [0, 1).
+    `uniform` draws from [0, 1). Libraries that retry (tenacity, stamina) draw from Python's global generator and keep
+    the loop to themselves; here randomness is given, and between two tries the health of the stream is told.
     """
 
     def __init__(self, first_s: float, most_s: float, uniform: Callable[[], float]) -> None:

@@ -135,8 +135,7 @@ class Assembly:
     @property
     def pursuit_band(self) -> float:
         """By how much the account's target moves, or not at all, as a fraction of equity."""
-        instrument = self.instrument
-        return pursuit_band(self.bridge.band_fraction, float(instrument.taker_fee), instrument.spread_bps)
+        return pursuit_band(self.bridge.band_fraction, self.instrument.turnover_cost)
 
     def exchange(self, cash: float) -> PaperExchange:
         """A paper exchange with `cash` quote currency."""

@@ -56,7 +56,7 @@ _Command: TypeAlias = _Submit | _Cancel
 
 @dataclass(frozen=True, slots=True)
 class BrokerCallbacks:
-    """What others tell the broker: `durable` returns when the journal is, `stopped` says why nothing may be
+    """Others' side of the broker: `durable` returns when the journal is, `stopped` says why nothing may be
     sent any more ("" if it may), `heard` is called when there are events to collect, `collecting` before some are,
     `warn` hears of trouble.
     """

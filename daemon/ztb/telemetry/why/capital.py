@@ -17,6 +17,7 @@ from ztb.learning.allocation import (
 from ztb.learning.settings import AllocationConfig
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import BEGAN, FLATTEN, AllocationRow, DecisionRow, NoteRow
+from ztb.market.instrument import turnover_cost
 
 How = Literal["moved", "stayed", "closing"]
 """`moved`: to the sum; `stayed`: the sum was nearer than the band; `closing`: told to close, whatever experts want."""
@@ -82,11 +83,8 @@ def capital(reader: JournalReader, manifest: dict[str, Any], decision: DecisionR
     ]
     total = again.target({name: aims[name] for name in again.experts})
     before, closing = _before(reader, decision, own)
-    band = pursuit_band(
-        float(config["execution"]["band_fraction"]),
-        float(instrument["taker_fee"]),
-        float(instrument["spread_bps"]),
-    )
+    cost = turnover_cost(float(instrument["taker_fee"]), float(instrument["spread_bps"]))
+    band = pursuit_band(float(config["execution"]["band_fraction"]), cost)
     how, same = _pursued(total, before, decision.target, band)
     if closing:
         how, same = "closing", decision.target == 0.0
