@@ -74,8 +74,8 @@ def download(
     as_json: Json = False,
 ) -> int:
     """Fetch a venue's history through ccxt into recordings that replay and train read."""
-    from ztb.commands.data_download import DownloadOptions
-    from ztb.commands.data_download import download as fetch
+    from ztb.commands.data import DownloadOptions
+    from ztb.commands.data import download as fetch
     from ztb.utils.moments import parse_span_of
 
     flags = given(market__venue=venue, market__symbol=symbol, market__timeframe=timeframe)

@@ -144,7 +144,7 @@ def fit(gram: FloatArray, cross: FloatArray, sums: FloatArray, threshold: float,
             break
         chosen[taken] = best
         before = found.copy()
-        if not _solve(gram, cross, chosen, taken + 1, found):
+        if not _solve(gram=gram, cross=cross, chosen=chosen, count=taken + 1, out=found):
             found[:] = before
             break
         for k in range(taken + 1):
@@ -242,7 +242,13 @@ def follow(learnt: Learnt, scores: NDArray[np.float32], mid: float, gap: bool, t
         told[j] = scores[j]
     if count >= _LEAST and count % _REFIT == 0:
         for k in range(len(HORIZONS)):
-            fit(learnt.grams[k], learnt.crosses[k], learnt.sums[k], threshold, learnt.weights[k])
+            fit(
+                gram=learnt.grams[k],
+                cross=learnt.crosses[k],
+                sums=learnt.sums[k],
+                threshold=threshold,
+                weights=learnt.weights[k],
+            )
         if count % _REMEMBER == 0:
             _remember(learnt)
     state[COUNT] = count + 1.0
@@ -295,7 +301,7 @@ class OnlineForecast:
 
     def follow(self, scores: NDArray[np.float32], mid: float, gap: bool) -> None:
         """See the function; `scores` (size,)."""
-        follow(self.learnt, scores, mid, gap, self.threshold)
+        follow(learnt=self.learnt, scores=scores, mid=mid, gap=gap, threshold=self.threshold)
 
     def compare(self, mid: float) -> Foreseen | None:
         """The forecast of the last decision beside what came of it by now; None: nothing was."""
@@ -303,7 +309,13 @@ class OnlineForecast:
         before = float(state[MID])
         if before <= 0.0 or mid <= 0.0:
             return None
-        return Foreseen(before, self.mean, self.deviation, math.log(mid / before), self.cost)
+        return Foreseen(
+            mid=before,
+            forecast=self.mean,
+            deviation=self.deviation,
+            change=math.log(mid / before),
+            cost=self.cost,
+        )
 
     @property
     def mean(self) -> float:

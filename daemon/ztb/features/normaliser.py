@@ -59,13 +59,21 @@ def tell(learnt: Learnt, cost: float, scores: NDArray[np.float32], out: NDArray[
 
 @kernel
 def _follow_all(
-    moments: FloatArray, horizon: float, learnt: Learnt, cost: float, threshold: float, values: FloatArray,
-    mids: FloatArray, gaps: NDArray[np.bool_], scores: NDArray[np.float32], out: NDArray[np.float32],
-) -> None:  # fmt: skip
+    moments: FloatArray,
+    horizon: float,
+    learnt: Learnt,
+    cost: float,
+    threshold: float,
+    values: FloatArray,
+    mids: FloatArray,
+    gaps: NDArray[np.bool_],
+    scores: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
     for k in range(len(values)):
         update_moments(moments, values[k], horizon)
         apply_moments(moments, values[k], scores)
-        follow(learnt, scores, mids[k], gaps[k], threshold)
+        follow(learnt=learnt, scores=scores, mid=mids[k], gap=gaps[k], threshold=threshold)
         tell(learnt, cost, scores, out[k])
 
 
@@ -122,9 +130,17 @@ class Normaliser:
         else:
             known = self.forecast
             _follow_all(
-                self.moments, self.horizon, known.learnt, known.cost, known.threshold, values, mids, gaps,
-                self._scores, out,
-            )  # fmt: skip
+                moments=self.moments,
+                horizon=self.horizon,
+                learnt=known.learnt,
+                cost=known.cost,
+                threshold=known.threshold,
+                values=values,
+                mids=mids,
+                gaps=gaps,
+                scores=self._scores,
+                out=out,
+            )
 
     def state(self) -> dict[str, NDArray[np.float64]]:
         """A copy of the moments and the horizon, and of what the forecast has learnt."""

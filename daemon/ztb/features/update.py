@@ -102,7 +102,16 @@ def _see_touch(state: np.void) -> None:
     bid, ask = view["bid"], view["ask"]
     bid_size, ask_size = quantity(view["bid_size"]), quantity(view["ask_size"])
     if old[0] > 0.0:
-        event = touch.order_flow(bid, bid_size, ask, ask_size, old[0], old[1], old[2], old[3])
+        event = touch.order_flow(
+            bid=bid,
+            bid_size=bid_size,
+            ask=ask,
+            ask_size=ask_size,
+            old_bid=old[0],
+            old_bid_size=old[1],
+            old_ask=old[2],
+            old_ask_size=old[3],
+        )
         for horizon in range(N_HORIZONS):
             sums[horizon, ORDER_FLOW] += event
             sums[horizon, ORDER_FLOW_SIZE] += abs(event)

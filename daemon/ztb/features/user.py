@@ -145,10 +145,28 @@ def _advance_at(
     first = history.shape[1] - len(values)
     done = 0
     for row in range(len(rows)):
-        _advance(addresses, ends, states, view, ticks, done, rows[row] + 1, values)
+        _advance(
+            addresses=addresses,
+            ends=ends,
+            states=states,
+            view=view,
+            ticks=ticks,
+            i0=done,
+            i1=rows[row] + 1,
+            values=values,
+        )
         done = max(done, rows[row] + 1)
         history[row, first:] = values
-    _advance(addresses, ends, states, view, ticks, done, len(ticks), values)
+    _advance(
+        addresses=addresses,
+        ends=ends,
+        states=states,
+        view=view,
+        ticks=ticks,
+        i0=done,
+        i1=len(ticks),
+        values=values,
+    )
 
 
 class UserKernel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import DecisionRow
+from ztb.utils import files
 
 _FIELDS: list[pa.Field[Any]] = [
     pa.field("ts_ns", pa.int64(), nullable=False),
@@ -31,15 +33,15 @@ DECISIONS_SCHEMA = pa.schema(_FIELDS)
 
 def export_decisions(journal: Path, out: Path) -> int:
     """Write `out` from the decisions in `journal`; returns how many. Replaces an older file in one step."""
-    reader = JournalReader(journal)
-    partial = out.with_suffix(".partial")
     count = 0
-    with pq.ParquetWriter(partial, DECISIONS_SCHEMA, compression="zstd") as writer:
+    with (
+        contextlib.closing(JournalReader(journal)) as reader,
+        files.replacing(out) as partial,
+        pq.ParquetWriter(partial, DECISIONS_SCHEMA, compression="zstd") as writer,
+    ):
         for columns in reader.columns(DecisionRow, tuple(DECISIONS_SCHEMA.names)):
             writer.write_batch(_record_batch(columns))
             count += len(columns[0])
-    reader.close()
-    partial.replace(out)
     return count
 
 

@@ -16,6 +16,7 @@ from ztb.telemetry import texts
 from ztb.telemetry.charts import ChartLine, Scale, equity_svg
 from ztb.telemetry.markup import Html, card, cards, facts, join, table, text, tone
 from ztb.telemetry.report import static_page
+from ztb.utils import files
 
 _MOST_ROWS = 200
 _COLORS = ("hold", "expert-1", "expert-2", "expert-3", "expert-4", "expert-5")
@@ -23,9 +24,8 @@ _COLORS = ("hold", "expert-1", "expert-2", "expert-3", "expert-4", "expert-5")
 
 def write_page(study: LoadedStudy) -> Path:
     """Write it in one step; returns where it is."""
-    partial = study.directory.page.with_suffix(".partial")
-    partial.write_text(page(study), encoding="utf-8")
-    return partial.replace(study.directory.page)
+    files.write_durably(study.directory.page, page(study).encode())
+    return study.directory.page
 
 
 def page(study: LoadedStudy) -> str:
@@ -199,11 +199,7 @@ class _View:
                 began, ended = texts.ends(fold.test_from, fold.test_to)
                 rows.append(
                     [
-                        text(
-                            f"{item.symbol} {fold.number + 1}"
-                            if len(made_of.data) > 1
-                            else str(fold.number + 1)
-                        ),
+                        text(f"{item.symbol} " * (len(made_of.data) > 1) + str(fold.number + 1)),
                         text(f"{texts.ends(fold.train_from, fold.test_from)[0]} on"),
                         text(f"{began} to {ended}"),
                         text(texts.percent(float(np.mean(earned)) if earned else None)),

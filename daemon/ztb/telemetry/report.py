@@ -27,6 +27,7 @@ from ztb.telemetry.sections import (
     round_trips,
     trading,
 )
+from ztb.utils import files
 
 _HERE = Path(__file__).parent
 
@@ -39,9 +40,8 @@ def write_report(directory: RunDirectory) -> Path:
     run = load_run(directory)
     if run.summary is None or not directory.decisions.exists():
         export_decisions(directory.journal, directory.decisions)
-    partial = directory.report.with_suffix(".partial")
-    partial.write_text(page(run), encoding="utf-8")
-    return partial.replace(directory.report)
+    files.write_durably(directory.report, page(run).encode())
+    return directory.report
 
 
 def page(run: RunData) -> str:

@@ -167,8 +167,8 @@ class Lane(LanePlace):
         else:
             lanes.market[here], lanes.account[here] = broker.view, broker.account
             broker.view, broker.account = lanes.market[here], lanes.account[here]
-        self._lane["venue"], self._lane["gated"] = self.on_paper, 1
-        self._lane["told"] = self._listener is not None or not self.on_paper
+        told = self._listener is not None or not self.on_paper
+        self._lane["venue"], self._lane["gated"], self._lane["told"] = self.on_paper, 1, told
 
     def leave(self) -> None:
         """Give the place on the floor to somebody else; the lane is of no use any more."""
@@ -211,9 +211,8 @@ class Lane(LanePlace):
         self.flattening = True
         if self.broker.account["position"].item() and not self.broker.view["mid"].item():
             return False  # no price yet, and so no telling what could be sold
-        verdict = _prepare(
-            lanes=self.floor.lanes, i=self.place, exposure=0.0, timing=TIMING_AGGRESSIVE, now_ns=ts_ns
-        )
+        lanes, i = self.floor.lanes, self.place
+        verdict = _prepare(lanes, i, exposure=0.0, timing=TIMING_AGGRESSIVE, now_ns=ts_ns)
         if verdict == lane_orders.NO_ORDER and not self._lane["working"][0]:
             return True
         self._offer_all(verdict)

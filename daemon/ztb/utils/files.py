@@ -95,6 +95,17 @@ def write_durably(path: Path, data: bytes, mode: int = 0o644) -> None:
     sync_folder(path.parent)
 
 
+@contextmanager
+def replacing(path: Path) -> Generator[Path]:
+    """A file to write, which takes the place of `path` once the block is over; if that raises, nothing changes."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        yield partial
+        rename(partial, path)
+    finally:
+        remove(partial)
+
+
 def remove_durably(*paths: Path) -> None:
     """Take files of one folder away, in this order, durable on return; those that are not there are none the less."""
     for path in paths:

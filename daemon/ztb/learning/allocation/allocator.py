@@ -198,9 +198,12 @@ class Allocator:
     def state(self) -> dict[str, Any]:
         """The state on which the next weights depend beside the experts' evidence."""
         return {
-            "decisions": self._decisions, "highest": self._highest, "reference": self._reference,
-            "peak": self._peak, "cushion": self.cushion,
-        }  # fmt: skip
+            "decisions": self._decisions,
+            "highest": self._highest,
+            "reference": self._reference,
+            "peak": self._peak,
+            "cushion": self.cushion,
+        }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from `state()`, with experts that were added with the evidence they had."""

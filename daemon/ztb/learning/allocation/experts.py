@@ -217,9 +217,13 @@ class Experts:
         self.allocator.rehearse(equities, number % self._config.block_decisions == 0)
 
     def decide(
-        self, ts_ns: int, decision: int, raw: NDArray[np.float64], index: Mapping[str, int],
+        self,
+        ts_ns: int,
+        decision: int,
+        raw: NDArray[np.float64],
+        index: Mapping[str, int],
         features: NDArray[np.float32],
-    ) -> bool:  # fmt: skip
+    ) -> bool:
         """Every expert decides, as `Lane.decide`; whether another generation leads than at the decision before."""
         another = self._follow_generations()
         self._deciding.decide(ts_ns, decision, raw, index, features)
@@ -314,9 +318,11 @@ class Experts:
             if self._told.get(name) != told:
                 self._told[name] = told
                 detail = {
-                    "evidence": expert.evidence.state(), "unproven": expert.unproven,
-                    "leads": name == self.leader, "allocator": self.allocator.state(),
-                }  # fmt: skip
+                    "evidence": expert.evidence.state(),
+                    "unproven": expert.unproven,
+                    "leads": name == self.leader,
+                    "allocator": self.allocator.state(),
+                }
                 equity, text = self.lanes[name].equity, detail_text(detail)
                 rows.append(AllocationRow(decision, ts_ns, name, *told, equity, text))
         return rows

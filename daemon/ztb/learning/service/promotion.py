@@ -355,17 +355,16 @@ class Promotion:
             self._learner.serve(serving, restart)
 
     def _write(self, generation: int, event: str, detail: Mapping[str, Any]) -> None:
-        descent, text = self._lineage.known[generation], detail_text(detail)
-        self._journal.append(
-            GenerationRow(
-                generation=generation,
-                ts_ns=self._now.ts_ns,
-                event=event,
-                parent=descent.parent,
-                weights_sha256=descent.sha256,
-                detail=text,
-            )
+        descent = self._lineage.known[generation]
+        row = GenerationRow(
+            generation=generation,
+            ts_ns=self._now.ts_ns,
+            event=event,
+            parent=descent.parent,
+            weights_sha256=descent.sha256,
+            detail=detail_text(detail),
         )
+        self._journal.append(row)
 
     def _save(self, made: _Made, metrics: dict[str, float], marks: tuple[str, ...]) -> None:
         candidate = made.candidate

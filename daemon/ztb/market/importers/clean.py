@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from ztb.errors import DataError
 from ztb.market.importers.chunk import Chunk, join
 from ztb.market.importers.increments import PREFIX_ROWS, Grid, price_fields, snap
-from ztb.market.importers.judge import EMPTY_ROW, NO_TRADE, Mask, faults, without
-from ztb.market.importers.repeated import CONTRADICTION, choose
+from ztb.market.importers.validation import CONTRADICTION, EMPTY_ROW, NO_TRADE, Mask, choose, faults, without
 from ztb.market.report import DataReport
 from ztb.market.ticks import BAR, GAP, QUOTE, TRADE, Flag, Ticks, empty_ticks
 from ztb.market.venues import Unit

@@ -104,13 +104,8 @@ def open_csv(path: Path, pair: Pair | None) -> CsvTable:
     if not at:
         raise _no_table(path, lines[0])
     delimiter = _delimiter([lines[i] for i in at])
-    rows = list(
-        csv.reader(
-            [lines[i].strip(" \t") if delimiter == " " else lines[i] for i in at],
-            delimiter=delimiter,
-            skipinitialspace=True,
-        )
-    )
+    texts = [lines[i].strip(" \t") if delimiter == " " else lines[i] for i in at]
+    rows = list(csv.reader(texts, delimiter=delimiter, skipinitialspace=True))
     first = next((i for i, row in enumerate(rows) if _is_data(row)), None)
     header = rows[: len(rows) if first is None else first]
     if first is None:
@@ -119,24 +114,16 @@ def open_csv(path: Path, pair: Pair | None) -> CsvTable:
             raise DataError(f"{path}: has a header and no rows: fetch or export it again")
         raise _unknown(path, names) if len(names) > 1 else _no_table(path, lines[at[0]])
     data = rows[first:]
-    skip = at[first]
     width = statistics.mode(len(row) for row in data)
     header = [row for row in header if len(row) > 1]  # a line of credit names nothing
     names, ticker = _header(header) if header else _commented(lines[: at[0]], delimiter, width)
     thousands = any(_THOUSANDS.fullmatch(f'"{text}"') for row in data for text in row)
     if thousands:
         data = [[text.replace(",", "").lstrip("$") for text in row] for row in data]
-    table = _recognised(
-        path=path, names=_widened(names, data, width), data=data, pair=pair, line=lines[at[first]]
-    )
-    return replace(
-        table,
-        skip=skip,
-        delimiter=delimiter,
-        decimal_point=_decimal_point(data, delimiter),
-        thousands=thousands,
-        symbol=ticker,
-    )
+    names, line, point = _widened(names, data, width), lines[at[first]], _decimal_point(data, delimiter)
+    table = _recognised(path, names, data, pair, line)
+    table = replace(table, skip=at[first], symbol=ticker)
+    return replace(table, delimiter=delimiter, decimal_point=point, thousands=thousands)
 
 
 def _is_comment(line: str) -> bool:
@@ -233,14 +220,7 @@ def _recognised(
         next((r[i] for r in complete if r[i].strip() not in _EMPTY), "") for i in range(len(columns))
     )
     return CsvTable(
-        path=path,
-        layout=layout,
-        columns=columns,
-        skip=0,
-        delimiter=",",
-        decimal_point=".",
-        thousands=False,
-        sample=sample,
+        path, layout, columns, skip=0, delimiter=",", decimal_point=".", thousands=False, sample=sample
     )
 
 

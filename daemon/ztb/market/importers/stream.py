@@ -12,8 +12,8 @@ from ztb.errors import DataError
 from ztb.market.importers.clean import Cleaner, CleaningTerms
 from ztb.market.importers.files import ReadProgress
 from ztb.market.importers.increments import PREFIX_ROWS
-from ztb.market.importers.judge import faults
 from ztb.market.importers.sources import SourceFacts, TableFile, ordered
+from ztb.market.importers.validation import faults
 from ztb.market.issues import ReportingSink
 from ztb.market.report import DataReport
 from ztb.market.ticks import BAR, Ticks, empty_ticks, join_ticks, take_ticks

@@ -64,7 +64,15 @@ class Adam:
         scale = limit / norm if norm > limit else 1.0
         if gradients.device.type == "cpu":
             mean, square = self._mean.numpy(), self._square.numpy()
-            _advance(self._parameters.numpy(), gradients.numpy(), mean, square, scale, rate, epsilon)
+            _advance(
+                parameters=self._parameters.numpy(),
+                gradients=gradients.numpy(),
+                mean=mean,
+                square=square,
+                scale=scale,
+                rate=rate,
+                epsilon=epsilon,
+            )
         else:
             self._advance(gradients * scale, rate, epsilon)
         return norm

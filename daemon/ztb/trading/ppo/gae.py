@@ -42,14 +42,14 @@ def advantages_of(rollout: Rollout, gamma: float, gae_lambda: float) -> NDArray[
     """Advantages (T, N) of a rollout, 0 where masked. The value's targets are these plus its values."""
     advantages = np.empty(rollout.rewards.shape, np.float32)
     estimate(
-        rollout.rewards,
-        rollout.values,
-        rollout.terminated,
-        rollout.truncated,
-        rollout.next_values,
-        rollout.mask,
-        float(gamma),
-        float(gae_lambda),
-        advantages,
+        rewards=rollout.rewards,
+        values=rollout.values,
+        terminated=rollout.terminated,
+        truncated=rollout.truncated,
+        next_values=rollout.next_values,
+        mask=rollout.mask,
+        gamma=float(gamma),
+        gae_lambda=float(gae_lambda),
+        advantages=advantages,
     )
     return advantages

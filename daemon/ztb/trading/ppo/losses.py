@@ -119,7 +119,13 @@ def _clipped_surrogate(
         transition, value = known[indices[b]], np.float64(values[b])
         advantage = (transition[ADVANTAGE] - mean) * scale
         by_logprob, by_value = _policy_and_value_loss(
-            value, transition, advantage, logprobs[b], ratios[b], options, figures
+            value=value,
+            known=transition,
+            advantage=advantage,
+            log_ratio=logprobs[b],
+            ratio=ratios[b],
+            options=options,
+            figures=figures,
         )
         logprobs[b] = by_logprob * share
         by_values[b] = by_value * share
@@ -152,7 +158,16 @@ def categorical_loss(
             logprobs[b] += outputs[start + actions[indices[b], head], b] - norms[head, b]
             entropy[b] += entropies[head, b]
         start = stop
-    _clipped_surrogate(outputs[last], indices, known, logprobs, entropy, options, gradient[last], figures)
+    _clipped_surrogate(
+        values=outputs[last],
+        indices=indices,
+        known=known,
+        logprobs=logprobs,
+        entropies=entropy,
+        options=options,
+        by_values=gradient[last],
+        figures=figures,
+    )
     by_entropy, start = -options[_ENTROPY_COEF] / count, 0
     for head in range(heads.shape[0]):
         for a in range(start, start + heads[head]):
@@ -189,7 +204,16 @@ def gaussian_loss(
             deviations[a, b] = (actions[indices[b], a] - outputs[a, b]) * precisions[a]
             logprobs[b] -= 0.5 * deviations[a, b] * deviations[a, b] + log_std[a] + _HALF_LOG_2PI
     entropies = np.full(count, np.float64(log_std.sum()) + (0.5 + _HALF_LOG_2PI) * last)
-    _clipped_surrogate(outputs[last], indices, known, logprobs, entropies, options, gradient[last], figures)
+    _clipped_surrogate(
+        values=outputs[last],
+        indices=indices,
+        known=known,
+        logprobs=logprobs,
+        entropies=entropies,
+        options=options,
+        by_values=gradient[last],
+        figures=figures,
+    )
     log_std_gradient[:] = -options[_ENTROPY_COEF]
     for a in range(last):
         for b in range(count):
@@ -225,7 +249,17 @@ def loss_of(shape: NetworkShape, config: PPOOptions) -> Loss:
     ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
         gradient, figures, by_log_std = np.empty_like(outputs), np.empty(5), np.empty(log_std.shape[0])
         if shape.continuous:
-            gaussian_loss(outputs, indices, actions, known, log_std, options, gradient, figures, by_log_std)
+            gaussian_loss(
+                outputs=outputs,
+                indices=indices,
+                actions=actions,
+                known=known,
+                log_std=log_std,
+                options=options,
+                gradient=gradient,
+                figures=figures,
+                log_std_gradient=by_log_std,
+            )
         else:
             categorical_loss(outputs, indices, actions, known, heads, options, gradient, figures)
         return gradient, figures, by_log_std

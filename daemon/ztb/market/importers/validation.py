@@ -1,4 +1,4 @@
-"""Rules on which rows can be true. Each is a reason and the rows it condemns."""
+"""Validation of rows: which can be true, each rule a reason and the rows it condemns; and bars told twice."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.market.importers.chunk import Chunk
-from ztb.market.ticks import BAR, DEPTH, LAST, QUOTE, SNAPSHOT, TRADE, Ticks
+from ztb.market.ticks import BAR, DEPTH, LAST, QUOTE, SNAPSHOT, TRADE, Ticks, take_ticks
 
 Mask = NDArray[np.bool_]
 NO_TRADE, EMPTY_ROW = "bar without a trade", "empty row"
@@ -82,3 +82,34 @@ def without(chunk: Chunk, bad: Mask) -> Chunk:
         if len(after):
             flags[at + after[0]] |= SNAPSHOT
     return chunk.take(kept)
+
+
+DUPLICATE, UNFINISHED, CONTRADICTION = "duplicate", "unfinished bar", "contradicts a row of the same time"
+_CLOSE = 1e-9
+
+
+def choose(bars: Ticks, firsts: NDArray[np.int64]) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
+    """For each pair of rows (i, i + 1) of one time, i in `firsts`: (why one goes, which).
+
+    Of a bar that grew the fuller row stays; of two that contradict each other the later one.
+    """
+    a, b = take_ticks(bars, firsts), take_ticks(bars, firsts + 1)
+    same_open = _close(a["open"], b["open"])
+    equal = same_open & _all_close(a, b)
+    b_fuller = same_open & (b["high"] >= a["high"]) & (b["low"] <= a["low"]) & (b["size"] >= a["size"])
+    a_fuller = same_open & (a["high"] >= b["high"]) & (a["low"] <= b["low"]) & (a["size"] >= b["size"])
+    grew = (a_fuller | b_fuller) & ~equal
+    reasons = np.where(equal, DUPLICATE, np.where(grew, UNFINISHED, CONTRADICTION))
+    second_goes = equal | (a_fuller & ~b_fuller)
+    return reasons, firsts + second_goes
+
+
+def _close(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.abs(a - b) <= _CLOSE * np.abs(b)
+
+
+def _all_close(a: Ticks, b: Ticks) -> NDArray[np.bool_]:
+    same: NDArray[np.bool_] = np.logical_and.reduce(
+        [_close(a[name], b[name]) for name in ("high", "low", "price", "size")]
+    )
+    return same
