@@ -29,9 +29,9 @@ TREES = {name: ast.parse(text) for name, text in TEXTS.items()}
 FILES = [name for name, path in PATHS.items() if path.stem != "__init__"]
 
 
-def _imports(tree: ast.AST) -> Iterator[tuple[str, str | None]]:
-    """(module, name), name None where the module itself is imported."""
-    for node in ast.walk(tree):
+def _imports(tree: ast.AST, at_once: bool = False) -> Iterator[tuple[str, str | None]]:
+    """(module, name), name None where the module itself is imported; `at_once`: with the file, not when called."""
+    for node in ast.iter_child_nodes(tree) if at_once else ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, None) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -60,12 +60,17 @@ def importers() -> dict[str, set[str]]:
 
 
 def for_one_neighbour() -> list[str]:
-    """Files that a single file of their own folder imports, and nobody else: no face has them either."""
+    """Files that a single file of their own folder imports, and nobody else: no face has them either.
+
+    What is imported only when it is asked for stands alone for that reason, and is not counted.
+    """
     only = {name: next(iter(who)) for name, who in importers().items() if name in FILES and len(who) == 1}
     return [
         f"{name} serves {neighbour.rpartition('.')[2]} alone"
         for name, neighbour in only.items()
-        if neighbour in FILES and PATHS[neighbour].parent == PATHS[name].parent
+        if neighbour in FILES
+        and PATHS[neighbour].parent == PATHS[name].parent
+        and name in {_home(*imported) for imported in _imports(TREES[neighbour], at_once=True)}
     ]
 
 
@@ -106,7 +111,7 @@ def _parameters(tree: ast.Module) -> dict[str, list[str]]:
     """By name, the parameters of a file's functions, and the fields of its classes."""
     found: dict[str, list[str]] = {}
     for node in tree.body:
-        if isinstance(node, Function):
+        if isinstance(node, Function) and not node.args.vararg:
             found[node.name] = [each.arg for each in node.args.args]
         elif isinstance(node, ast.ClassDef):
             own = next((n for n in node.body if isinstance(n, Function) and n.name == "__init__"), None)

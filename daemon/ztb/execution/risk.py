@@ -10,6 +10,7 @@ from annotated_types import Ge, Gt, Le
 
 DAY_NS = 86_400_000_000_000
 MINUTE_NS = 60_000_000_000
+MS_NS = 1_000_000
 MOST_A_MINUTE = 10_000
 """The largest limit on orders in a minute: as many are remembered."""
 

@@ -7,6 +7,7 @@ from those on the order itself (size, notional, price, stale data, rate).
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from ztb.execution.risk import (
     FREEZE_SHARE,
     MINUTE_NS,
     MOST_A_MINUTE,
+    MS_NS,
     REDUCE_SHARE,
     RefusalReason,
     RiskLimits,
@@ -34,19 +36,10 @@ BY_NUMBER = tuple(RefusalReason)
     STALE_DATA, ORDER_RATE, ORDERS_PER_DAY, REPEATED_SIDE, CROSSED_MARKET, HELD,
 ) = range(len(BY_NUMBER))  # fmt: skip
 
+_LIMITS = {limit.name: type(limit.default) for limit in fields(RiskLimits)}
 GATE: np.dtype[np.void] = np.dtype(
     [
-        # the limits, see RiskLimits
-        ("max_order_fraction", "<f8"),
-        ("max_order_notional_quote", "<f8"),
-        ("max_exposure", "<f8"),
-        ("max_daily_loss_fraction", "<f8"),
-        ("max_drawdown_fraction", "<f8"),
-        ("price_band_fraction", "<f8"),
-        ("max_data_age_ns", "<i8"),
-        ("max_orders_per_minute", "<i8"),
-        ("max_orders_per_day", "<i8"),
-        ("max_repeated_side", "<i8"),
+        *((name, "<f8" if kind is float else "<i8") for name, kind in _LIMITS.items()),
         # the memory, see RiskMemory
         ("day", "<i8"),
         ("day_start_equity", "<f8"),
@@ -66,7 +59,7 @@ GATE: np.dtype[np.void] = np.dtype(
         ("oldest", "<i8"),  # ... whose times are a ring that begins here
     ]
 )
-_FOREVER = 2**62
+_FOREVER = 2**43  # of what is counted in milliseconds: 279 years
 _FREE, _FROZEN, _REDUCES, _FLAT = map(int, Rung)
 
 
@@ -139,7 +132,7 @@ def _order_itself(gate: np.void, order: Proposal, facts: OrderFacts) -> int:
         return ORDER_NOTIONAL
     if abs(order.price - facts.mid) > gate["price_band_fraction"] * facts.mid:
         return PRICE_BAND
-    if facts.now_ns - facts.market_ts_ns > gate["max_data_age_ns"]:
+    if facts.now_ns - facts.market_ts_ns > gate["max_data_age_ms"] * MS_NS:
         return STALE_DATA
     if gate["recent"] >= gate["max_orders_per_minute"]:
         return ORDER_RATE
@@ -353,18 +346,9 @@ class RiskGate:
     @limits.setter
     def limits(self, limits: RiskLimits) -> None:
         self._limits = limits
-        for name in (
-            "max_order_fraction",
-            "max_order_notional_quote",
-            "max_exposure",
-            "max_daily_loss_fraction",
-            "max_drawdown_fraction",
-            "price_band_fraction",
-        ):
-            self.row[name] = getattr(limits, name)
-        self.row["max_data_age_ns"] = min(limits.max_data_age_ms * 1_000_000, _FOREVER)
-        for name in ("max_orders_per_minute", "max_orders_per_day", "max_repeated_side"):
-            self.row[name] = min(getattr(limits, name), _FOREVER)
+        for name, kind in _LIMITS.items():
+            limit = getattr(limits, name)
+            self.row[name] = limit if kind is float else min(limit, _FOREVER)
 
     def move(self, row: NDArray[np.void], recent_ns: NDArray[np.int64]) -> None:
         """Keep limits and memory in `row` (1,) GATE and `recent_ns` from now on."""
