@@ -95,10 +95,10 @@ def select(probes: Sequence[Probe], given: Given) -> list[Probe]:
     venue = None if given.venue is None else venue_name(given.venue)
     chosen = _choose(chosen, venue_of, venue, "venues", "--venue")
     for found in chosen:
-        inside = found.facts.venue if found.facts.instrument is None else None
-        if venue is not None and inside is not None and venue_name(inside) != venue:
+        told = found.facts.venue if found.facts.instrument is None else None
+        if venue is not None and told is not None and venue_name(told) != venue:
             raise DataError(
-                f"{found.facts.path}: its rows are of {inside}, not of {given.venue}: leave out --venue (or "
+                f"{found.facts.path}: its rows are of {told}, not of {given.venue}: leave out --venue (or "
                 "market.venue), or name other files"
             )
     return chosen
