@@ -48,6 +48,7 @@ def order_towards(
     timing: int,
     tick_size: float,
     lot_size: float,
+    min_quantity: float,
     min_notional: float,
     costs: float,
     band: float,
@@ -63,6 +64,7 @@ def order_towards(
         mid=mid,
         exposure=exposure,
         lot_size=lot_size,
+        min_quantity=min_quantity,
         min_notional=min_notional,
         cost_fraction=costs,
         band=band,
@@ -134,6 +136,7 @@ class TradingBridge:
         self._scalars = np.zeros(SCALARS, np.float64)
         self._tick_size = float(instrument.tick_size)
         self._lot_size = float(instrument.lot_size)
+        self._min_quantity = float(instrument.min_quantity)
         self._min_notional = float(instrument.min_notional)
         self._short = int(instrument.short)
         self._costs = purchase_costs(instrument, config)
@@ -199,6 +202,7 @@ class TradingBridge:
             timing=wanted.timing,
             tick_size=self._tick_size,
             lot_size=self._lot_size,
+            min_quantity=self._min_quantity,
             min_notional=self._min_notional,
             costs=self._costs,
             band=self.config.band_fraction,

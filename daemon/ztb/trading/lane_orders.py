@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ztb.execution.filters import is_enough
 from ztb.execution.risk_gate import (
     PASSED,
     OrderFacts,
@@ -120,11 +121,17 @@ def _facts(own: Own, now_ns: int, open_buys: float, open_sells: float) -> OrderF
 
 
 @kernel
+def _is_enough(own: Own, quantity: float, price: float) -> bool:
+    terms = own.exchange
+    return bool(is_enough(quantity, price, terms["min_quantity"], terms["min_notional"]))
+
+
+@kernel
 def _closing_lots(own: Own, order: Order, facts: OrderFacts) -> int:
     """Lots of an order that turns the position that close it; 0: it does not turn it, or that is too little."""
     lot_size = own.exchange["lot_size"]
     lots = int(whole_lots(reducible(order.side, facts), lot_size))
-    if lots >= order.lots or lots * lot_size * facts.mid <= own.exchange["min_notional"]:
+    if lots >= order.lots or not _is_enough(own, lots * lot_size, facts.mid):
         return 0
     return lots
 
@@ -190,7 +197,7 @@ def _prepare_turn(own: Own, order: Order, closing: int, facts: OrderFacts) -> No
     opening = order.lots - closing
     after = _after(own, order, closing, facts)
     proposal = _proposal(own, order, opening, facts.mid)
-    tradable = proposal.quantity * facts.mid >= own.exchange["min_notional"]
+    tradable = _is_enough(own, proposal.quantity, facts.mid)
     together = tradable and check_order(own.gate, proposal, after) == PASSED
     lane["offers"] = 2 if tradable else 1
     lane["offer_lots"][0] = closing
@@ -242,6 +249,7 @@ def prepare(own: Own, exposure: float, timing: int, now_ns: int) -> int:
         timing=timing,
         tick_size=terms["tick_size"],
         lot_size=terms["lot_size"],
+        min_quantity=terms["min_quantity"],
         min_notional=terms["min_notional"],
         costs=lane["costs"],
         band=lane["band"],
