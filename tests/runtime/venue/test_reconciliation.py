@@ -125,7 +125,7 @@ def test_a_balance_older_than_a_trade_that_the_stream_told_of_is_no_mismatch(tmp
 
     async def old_balance():
         before = {"total": {"USDT": float(account.quote), "BTC": float(account.base)}}
-        account.trade("1", "0.01")
+        account.trade("1", "0.001")
         books.desk.broker.table.traded(account.trades[-1])
         return before
 
