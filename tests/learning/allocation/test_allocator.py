@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ztb.learning.allocation import Allocator, GrowthEvidence
+from ztb.learning.allocation import allocator as allocation
 from ztb.learning.allocation.allocator import CERTAINTY, DOUBT
 from ztb.learning.settings import AllocationConfig
 
@@ -50,7 +51,7 @@ def test_weights_are_the_posterior_shares_of_a_mixture_with_staying_flat():
     first, second = (allocator.add(name) for name in ("first", "second"))
     for growth in (0.01, -0.005, 0.012, 0.008) * 8:
         first.evidence.add(growth)
-        second.evidence.add(-growth)
+        second.evidence.add(growth - 0.006)
     allocator.add("third", share=0.0)
     e = [math.exp(each.evidence.log_e) for each in (first, second)]
     whole = 0.8 + 0.1 * sum(e)
@@ -181,3 +182,26 @@ def test_a_peak_between_two_blocks_counts_and_the_limit_is_never_met_at_any_deci
         wild = rng.normal(-0.0005, 0.012, 3_000)
         equities, _ = account(wild, evidence=sure.copy(), limit=0.2)
         assert 0.1 < drawdown(equities) < 0.2
+
+
+def test_of_a_slight_edge_so_much_is_held_that_it_seldom_falls_as_far_as_the_limit(monkeypatch):
+    """What has fallen to its limit has no capital left to regain it with."""
+    deviation, multiple = 0.006, 2.0
+    block = 4.0 * deviation  # of the growth of a block of 16 decisions
+    sure = GrowthEvidence(1.0, 40_000, s=multiple * block * 40_000.0, v=40_000.0, square=block * block)
+    assert sure.kelly == pytest.approx(multiple) and sure.log_e > math.log(CERTAINTY)
+
+    def lived() -> tuple[float, float]:
+        """Medians of the mean depth below the peak, and of the log growth."""
+        depths, growths = [], []
+        for seed in range(40):
+            growth = np.random.default_rng(seed).normal(multiple * deviation**2, deviation, 10_000)
+            equities, _ = account(growth, evidence=sure.copy(), limit=0.2)
+            depths.append(float(np.mean(1.0 - equities / np.maximum.accumulate(equities))))
+            growths.append(math.log(equities[-1]))
+        return float(np.median(depths)), float(np.median(growths))
+
+    depth, growth = lived()
+    monkeypatch.setattr(allocation, "_DEPTH", 0.0001)
+    deeper, no_more = lived()
+    assert depth < 0.75 * deeper and growth > no_more

@@ -12,6 +12,10 @@ investment strategies for controlling drawdowns"): it falls to 0 as the account 
 grows with the highest evidence of the whole so far, e = sum_j (p_j / p) e_j, from `drawdown_fraction` below `DOUBT` to
 what the account's limits let it lose beyond `CERTAINTY`. Beyond `DOUBT` a new height of e begins a new peak: what was
 cut back may trade again; the limit itself is of the highest peak, always.
+
+An edge that is slight beside the market's noise falls deep on its way. Where K is the multiple of full size that would
+grow fastest, an account of size s lies s / 2K below its peak on average (the stationary law of a Brownian motion with
+drift below its maximum is exponential). No expert has more than makes that mean half of the limit.
 """
 
 from __future__ import annotations
@@ -32,7 +36,9 @@ _FAR = 500.0
 
 
 _SHORT_OF = 0.95
-"""Of the account's limit, where nothing is left to lose: at the limit itself it is halted, until a person resumes it."""
+"""Of the account's limit, where nothing is left to lose: at the limit it is halted, until a person resumes it."""
+_DEPTH = 2.0
+"""The account's limit, by how far it is to lie below its peak on average at most."""
 DOUBT, CERTAINTY = 55.0, 22_000.0
 """Evidence of the whole from which on more than `drawdown_fraction` may be lost, and from which on all of the limit."""
 EARNED = 20.0
@@ -59,7 +65,7 @@ class Allocator:
     """Weighs experts, block by block. Made of plain sums: the same calls give the same weights, bit for bit."""
 
     def __init__(self, config: AllocationConfig, limit: float = 1.0) -> None:
-        """`limit`: the fraction of its peak that the account may ever lose; it is cut back so as to stay short of it."""
+        """`limit`: the fraction of its peak that the account may ever lose; it is cut back to stay short of it."""
         self.config = config
         self.experts: dict[str, Expert] = {}
         self.cushion = 1.0
@@ -191,7 +197,8 @@ class Allocator:
         }
         whole = 1.0 - config.prior + sum(spoken.values())
         for name, expert in self.experts.items():
-            expert.weight = self.cushion * spoken[name] / whole
+            largest = 2.0 * expert.evidence.kelly * self._limit / _DEPTH
+            expert.weight = min(self.cushion, largest) * spoken[name] / whole
 
     def _admitted(self, expert: Expert) -> bool:
         if expert.unproven and expert.evidence.log_e >= math.log(EARNED):
