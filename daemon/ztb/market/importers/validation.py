@@ -85,6 +85,8 @@ def without(chunk: Chunk, bad: Mask) -> Chunk:
 
 
 DUPLICATE, UNFINISHED, CONTRADICTION = "duplicate", "unfinished bar", "contradicts a row of the same time"
+ID_WINDOW = 65_536
+"""An id that comes again after this many others is another one."""
 _CLOSE = 1e-9
 
 
@@ -113,3 +115,14 @@ def _all_close(a: Ticks, b: Ticks) -> NDArray[np.bool_]:
         [_close(a[name], b[name]) for name in ("high", "low", "price", "size")]
     )
     return same
+
+
+def repeats(ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """True where an id occurred among the ID_WINDOW ids before it."""
+    result = np.zeros(len(ids), np.bool_)
+    if len(ids) < 2 or bool(np.all(ids[1:] > ids[:-1])):
+        return result
+    order = np.argsort(ids, kind="stable")
+    same = (ids[order][1:] == ids[order][:-1]) & (np.diff(order) <= ID_WINDOW)
+    result[order[1:][same]] = True
+    return result

@@ -143,7 +143,13 @@ def _experts(session: Session) -> tuple[ExpertFact, ...]:
 
 def _helping(session: Session) -> tuple[ComparisonFact, ...]:
     return tuple(
-        ComparisonFact(each.baseline, each.difference, each.low, each.high)
+        ComparisonFact(
+            baseline=each.baseline,
+            difference=each.difference,
+            low=each.low,
+            high=each.high,
+            missing=each.missing,
+        )
         for each in session.engine.helping.comparisons()
     )
 
