@@ -131,7 +131,7 @@ class Desk:
         self.broker = VenueBroker(account, rest, INSTRUMENT, PREFIX, Wall(), patience_s)
         self.broker.account["cash"], self.broker.account["position"] = 100_000.0, 1.0
         callbacks = BrokerCallbacks(
-            self._durable, lambda: self.stopped, self.collect, lambda: None, lambda key, text: None
+            self._durable, lambda _order: self.stopped, self.collect, lambda: None, lambda key, text: None
         )
         self.broker.connect(callbacks)
 

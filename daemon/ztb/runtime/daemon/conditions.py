@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import structlog
 
+from ztb.execution.orders import is_protective
 from ztb.execution.risk import Rung
 from ztb.execution.risk_gate import RiskMemory
 from ztb.learning.service.base import NEAR_A_LIMIT
@@ -105,7 +106,7 @@ class Conditions:
         if isinstance(record, RefusalRow):
             reason, times = self._refusals
             self._refusals = record.reason, times + 1 if record.reason == reason else 1
-        elif isinstance(record, OrderRow):
+        elif isinstance(record, OrderRow) and not is_protective(record.order_id):
             self._refusals = "", 0
         elif isinstance(record, UpdateRow):
             self._trouble.pop("learner_made_anew", None)

@@ -34,6 +34,9 @@ def sending(order: OrderRequest, instrument: Instrument, client_id: str, worst: 
     params: dict[str, Any] = {"clientOrderId": client_id}
     amount = float(order.lots * instrument.lot_size)
     side = "buy" if order.side > 0 else "sell"
+    if order.order_type is OrderType.STOP:
+        trigger = float(order.price_ticks * instrument.tick_size)
+        return Sending("market", side, amount, None, params | {"stopLossPrice": trigger})
     if order.order_type is OrderType.MARKET:
         if worst is None:
             return Sending("market", side, amount, None, params)
