@@ -26,6 +26,7 @@ from trading.markets import HOUR_NS, PERPETUAL, SPOT, START_NS, bars, quoted
 from ztb.config import Config, load_config, schema
 from ztb.errors import ConfigError, ResourceError
 from ztb.execution.paper import PaperExchange
+from ztb.execution.protection import floor_of, trigger_price
 from ztb.execution.risk_gate import OrderFacts, Permission, Proposal, RiskGate
 from ztb.learning.alarms import Alarms, Expectation
 from ztb.learning.allocation import Allocator, GrowthEvidence
@@ -211,6 +212,11 @@ def judged(config: Config, _folder: Path) -> Any:
     return verdicts
 
 
+def protected(config: Config, _folder: Path) -> Any:
+    """The price of the stop behind a position of six at 100, with 400 in cash."""
+    return trigger_price(floor_of(1000.0, 1000.0, config.risk.stop_fraction), 400.0, 6.0, 100.0)
+
+
 async def _recorder(config: Config, folder: Path) -> Any:
     async def source(*_: Any) -> Any:
         return SimpleNamespace(instrument=SPOT, keep=None)
@@ -366,6 +372,7 @@ CHANGES: dict[str, Change] = {
         risk__max_daily_loss_fraction=0.001, risk__price_band_fraction=0.001, risk__max_data_age_ms=10,
         risk__max_orders_per_minute=2, risk__max_orders_per_day=2, risk__max_repeated_side=2,
     ),
+    "risk.protective_stop_fraction": Change(protected, 0.01),
     "risk.max_drawdown_fraction": Change(judged, 0.001, {"risk.max_daily_loss_fraction": 1.0}),
     **many(
         trained, SMALL, ppo__num_envs=4, ppo__num_steps=4, ppo__gamma=0.5, ppo__gae_lambda=0.1, ppo__learning_rate=1e-2,

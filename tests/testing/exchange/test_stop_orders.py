@@ -82,7 +82,9 @@ def test_a_stop_that_cannot_be_is_refused(changes: dict[str, str | None], code: 
 
 
 def test_a_listing_without_stops_takes_none_and_says_so():
-    plain = Listing("BTC", "USDT", BTCUSDT.tick, BTCUSDT.lot, BTCUSDT.min_notional, BTCUSDT.start_price, stops=False)
+    plain = Listing(
+        "BTC", "USDT", BTCUSDT.tick, BTCUSDT.lot, BTCUSDT.min_notional, BTCUSDT.start_price, stops=False
+    )
     desk = opened(listings=(plain,))
     assert answer(desk.order(**STOP))["code"] == -1116
     listed = answer(desk.get("/api/v3/exchangeInfo"))["symbols"][0]["orderTypes"]
@@ -116,7 +118,9 @@ def do(venue: MatchingEngine, command: Any, number: int) -> None:
 
 @settings(max_examples=150)
 @given(commands)
-def test_among_any_orders_stops_keep_assets_and_locks_and_none_waits_that_the_price_has_reached(sequence: list):
+def test_among_any_orders_stops_keep_assets_and_locks_and_none_waits_that_the_price_has_reached(
+    sequence: list,
+):
     venue, told = venue_opened(), Told()
     market = venue.markets["BTCUSDT"]
     for number, command in enumerate(sequence):

@@ -44,7 +44,7 @@ _logger = structlog.get_logger("ztb.state")
 
 
 class Conditions:
-    """See the module. `started`, `stopping` and `streams` say what the shell knows; `alert` is called once for each
+    """See the module. `started`, `stopping`, `streams` and `unprotected` say what the shell knows; `alert` is called once for each
     condition from `warning` on, as it begins or gets worse.
     """
 
@@ -57,7 +57,9 @@ class Conditions:
         started: Callable[[], bool],
         stopping: Callable[[], bool],
         streams: Callable[[], tuple[StreamFact, ...]],
+        unprotected: Callable[[], tuple[str, Severity]] = lambda: ("", "info"),
     ) -> None:
+        self._unprotected = unprotected
         self._session = session
         self._switch = switch
         self._now_ns = now_ns
@@ -176,6 +178,9 @@ class Conditions:
             yield self._words.stale(holds[STALE], severity, self._since("stale_market_data"))
         if SKEWED in holds:
             yield self._words.skewed(holds[SKEWED], self._since("clock_skew"))
+        cause, how_bad = self._unprotected()
+        if cause:
+            yield self._words.unprotected(cause, how_bad, self._since("unprotected"))
 
     def _limited(self, memory: RiskMemory) -> Iterator[Condition]:
         """Limits that have been reached."""

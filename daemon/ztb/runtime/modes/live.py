@@ -55,6 +55,8 @@ from ztb.runtime.venue.reconciliation import Reconciler, fetch_balances
 from ztb.runtime.venue.throttle import OrdersFirst
 from ztb.runtime.venue.user_stream import UserStream
 from ztb.secrets import require_secret
+from ztb.telemetry.conditions import Severity
+from ztb.telemetry.snapshot import ProtectiveStopFact
 from ztb.utils.installation import code_version
 
 _BACKOFF_S, _BACKOFF_MOST_S = 0.25, 30.0
@@ -365,6 +367,16 @@ class VenueAccount(AccountKeeper):
     def believed(self) -> bool:
         """See `AccountKeeper`: from the first comparison with the venue on."""
         return self._reconciler.rounds > 0
+
+    @property
+    def protective_stop(self) -> ProtectiveStopFact | None:
+        """See `AccountKeeper`."""
+        return self._protection.fact
+
+    @property
+    def unprotected(self) -> tuple[str, Severity]:
+        """See `AccountKeeper`."""
+        return self._protection.lacking
 
     async def adopt(self, origin: str) -> str:
         """See `AccountKeeper`."""

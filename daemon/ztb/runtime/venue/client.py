@@ -36,6 +36,8 @@ class PrivateClient(VenueClient, Protocol):
     options: dict[str, Any]
     apiKey: str  # noqa: N815 (ccxt's name)
 
+    def market(self, symbol: str, /) -> dict[str, Any]: ...
+
     def feature_value(self, symbol: str, method: str, parameter: str, /) -> Any: ...
 
     async def create_order(

@@ -19,12 +19,15 @@ from ztb.market.instrument import Instrument
 from ztb.market.venues import keeps_stops
 from ztb.runtime.venue.client import PrivateClient
 from ztb.runtime.venue.orders import OrderTable, VenueOrder
+from ztb.telemetry.conditions import Severity
+from ztb.telemetry.snapshot import ProtectiveStopFact
 from ztb.trading.lane import Lane
 
 _BETWEEN_S = 1.0  # two stops
 _LONGEST_S = 60.0  # after the venue has refused some
 _MAKES_WAY_S = 5.0  # by then an order of ours is sent, locked or not: the venue knows
 _LOOK_S = 0.05
+_STOP = "STOP_LOSS"
 _SAME = 0.002  # of the price: a trigger that moved less stays where it is
 
 
@@ -63,8 +66,13 @@ class ProtectionCallbacks:
 
 
 def has_stops(client: PrivateClient, symbol: str) -> bool:
-    """Whether the venue has stop orders on that market, as ccxt says, and their fills are told as theirs."""
-    return keeps_stops(client.id) and bool(client.feature_value(symbol, "createOrder", "stopLossPrice"))
+    """Whether the venue has stop orders on that market, as ccxt says, and their fills are told as theirs.
+
+    Binance lists what each market takes.
+    """
+    listed: list[str] = client.market(symbol)["info"].get("orderTypes", [_STOP])
+    feature = client.feature_value(symbol, "createOrder", "stopLossPrice")
+    return keeps_stops(client.id) and bool(feature) and _STOP in listed
 
 
 class Protection:
@@ -74,7 +82,12 @@ class Protection:
     """
 
     def __init__(
-        self, sender: OrderSender, lane: Lane, account: Account, callbacks: ProtectionCallbacks, supported: bool
+        self,
+        sender: OrderSender,
+        lane: Lane,
+        account: Account,
+        callbacks: ProtectionCallbacks,
+        supported: bool,
     ) -> None:
         self.supported = supported
         self._sender = sender
@@ -103,17 +116,26 @@ class Protection:
         return None if order is None or order.done else order
 
     @property
-    def lacking(self) -> str:
-        """Why a position has no stop, in words; "" where it has one, or needs none."""
+    def fact(self) -> ProtectiveStopFact | None:
+        """The stop that the venue is known to have."""
+        standing, instrument = self.standing, self._instrument
+        if standing is None or not standing.accepted:
+            return None
+        quantity = standing.remaining_lots * instrument.lot_size
+        return ProtectiveStopFact(float(quantity), float(standing.request.price_ticks * instrument.tick_size))
+
+    @property
+    def lacking(self) -> tuple[str, Severity]:
+        """Why a position has no stop, in words, and how bad that is; "" where it has one, or needs none."""
         if not self.supported:
-            return f"{self._instrument.venue} has no stop order whose fills could be told to be ours"
+            return f"{self._instrument.venue} has no stop order there whose fills are told as its own", "info"
         if self._callbacks.fraction() <= 0.0:
-            return "risk.protective_stop_fraction is 0"
+            return "risk.protective_stop_fraction is 0", "info"
         if self._free_lots() <= 0 or self.standing is not None:
-            return ""
+            return "", "info"
         if self._left_to_others():
-            return "somebody took the stop away at the venue, and it stays away until the halt is over"
-        return "the venue refuses the stop, which is tried again" if self._refused else ""
+            return "somebody took it away at the venue, and it stays away until the halt is over", "warning"
+        return "the venue refuses it; it is tried again" if self._refused else "", "warning"
 
     async def follow(self) -> None:
         """Bring the stop at the venue to what it should be, as far as that is known; else later."""

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from ztb.config import MarketSection
+from ztb.execution.orders import is_protective
 from ztb.secrets import known_secrets
 from ztb.telemetry.logs import configure_logging
 
@@ -30,7 +31,7 @@ async def cancel_left_over(market: MarketSection, symbol: str, prefix: str) -> i
         try:
             if left is None:
                 rows: list[dict[str, Any]] = await client.fetch_open_orders(symbol)
-                left = [str(row["id"]) for row in rows if str(row.get("clientOrderId")).startswith(prefix)]
+                left = [str(row["id"]) for row in rows if _decided(str(row.get("clientOrderId")), prefix)]
             while left:
                 await client.cancel_order(left[-1], symbol, {})
                 left.pop()
@@ -44,6 +45,12 @@ async def cancel_left_over(market: MarketSection, symbol: str, prefix: str) -> i
             await asyncio.sleep(_BETWEEN_S)
     await client.close()
     return count
+
+
+def _decided(client_id: str, prefix: str) -> bool:
+    """Whether an order is ours, and no protective stop: that is what is left of us."""
+    number = client_id.removeprefix(prefix)
+    return client_id.startswith(prefix) and not (number.isdecimal() and is_protective(int(number)))
 
 
 def main() -> None:

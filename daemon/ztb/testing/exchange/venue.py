@@ -271,10 +271,7 @@ class MatchingEngine:
     def _rest_or_expire(self, market: Market, order: ExchangeOrder, now_ms: int) -> None:
         if order.status is ExchangeOrderStatus.FILLED:
             return
-        rests = (
-            order.request.time_in_force is ExchangeTimeInForce.GTC
-            and not order.request.type.at_market
-        )
+        rests = order.request.time_in_force is ExchangeTimeInForce.GTC and not order.request.type.at_market
         if rests:
             market.book.of(order.request.side).add(order)
             market.book.touch(order.request.side, order.request.price)

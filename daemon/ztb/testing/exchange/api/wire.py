@@ -48,7 +48,9 @@ def _symbol(listing: Listing) -> Json:
         "baseCommissionPrecision": 8,
         "quoteCommissionPrecision": 8,
         "orderTypes": [
-            kind.value for kind in ExchangeOrderType if listing.stops or kind is not ExchangeOrderType.STOP_LOSS
+            kind.value
+            for kind in ExchangeOrderType
+            if listing.stops or kind is not ExchangeOrderType.STOP_LOSS
         ],
         "icebergAllowed": False,
         "ocoAllowed": False,
