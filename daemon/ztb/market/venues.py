@@ -41,8 +41,8 @@ class KeyRights:
 @dataclass(frozen=True, slots=True)
 class Venue:
     """VenueCosts by kind of market; None where it has none of the kind. `counted`: its linear quantities are numbers of
-    contracts, not coins. `rights` is None where it cannot tell a key's. `stops`: on spot, what a stop order sells is told
-    under the stop's own id, so that its fills are ours; elsewhere a stop makes another order when it is triggered."""
+    contracts, not coins. `rights` is None where it cannot tell a key's. `stops`: on spot, what a stop order sells is
+    told under the stop's own id, so that its fills are ours; elsewhere a stop that is triggered makes another order."""
 
     spot: VenueCosts | None = None
     contracts: VenueCosts | None = None

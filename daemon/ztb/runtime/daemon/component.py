@@ -68,7 +68,7 @@ class AccountKeeper(Component):
 
     @property
     def unprotected(self) -> tuple[str, Severity]:
-        """Why no stop at the venue protects the position, and how bad that is; "" where one does, or nothing needs it."""
+        """Why no stop at the venue protects the position, and how bad that is; "" where one does, or none is due."""
         return "", "info"
 
     async def adopt(self, origin: str) -> str:

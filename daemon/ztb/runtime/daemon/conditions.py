@@ -44,8 +44,8 @@ _logger = structlog.get_logger("ztb.state")
 
 
 class Conditions:
-    """See the module. `started`, `stopping`, `streams` and `unprotected` say what the shell knows; `alert` is called once for each
-    condition from `warning` on, as it begins or gets worse.
+    """See the module. `started`, `stopping`, `streams` and `unprotected` say what the shell knows; `alert` is called
+    once for each condition from `warning` on, as it begins or gets worse.
     """
 
     def __init__(

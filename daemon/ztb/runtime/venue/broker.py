@@ -2,7 +2,7 @@
 
 An intent is durable before it is sent. An order whose sending had no answer is asked for by its client id until the
 venue knows it, or cannot take it any more (`patience_s`, beyond the venue's own window); it is never sent again. A
-cancel is, until the venue says that the order is over. Protective stops go the same way, between two orders of the lane.
+cancel is, until the venue says that the order is over. Protective stops go the same way, between two orders of a lane.
 """
 
 from __future__ import annotations

@@ -38,10 +38,10 @@ class Stop:
     lots: int
     trigger_ticks: int
 
-    def stands_as(self, order: OrderRequest, remaining_lots: int) -> bool:
+    def stands_as(self, order: VenueOrder) -> bool:
         """Whether an order at the venue is as good as this one."""
-        apart = abs(order.price_ticks - self.trigger_ticks)
-        return remaining_lots == self.lots and apart <= max(1, int(_SAME * self.trigger_ticks))
+        apart = abs(order.request.price_ticks - self.trigger_ticks)
+        return order.remaining_lots == self.lots and apart <= max(1, int(_SAME * self.trigger_ticks))
 
 
 class OrderSender(Protocol):
@@ -145,7 +145,7 @@ class Protection:
         standing = self.standing
         if standing is not None:
             wanted = self._wanted(standing)
-            if _unsettled(standing) or wanted and wanted.stands_as(standing.request, standing.remaining_lots):
+            if _unsettled(standing) or (wanted and wanted.stands_as(standing)):
                 return
             await self._take_away(standing)
             if not standing.done:
@@ -163,7 +163,7 @@ class Protection:
         await self._take_away(standing)
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + _MAKES_WAY_S
-        while not standing.over and loop.time() < deadline_s:
+        while not standing.over and loop.time() < deadline_s:  # noqa: ASYNC110 (whoever hears of it has no event)
             await asyncio.sleep(_LOOK_S)
 
     def _sees(self) -> bool:
