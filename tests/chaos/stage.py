@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 from unittest.mock import patch
 
+import msgspec
 import numpy as np
 
 from ztb.config import Config, config_hash, load_config
@@ -20,6 +21,7 @@ from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
 from ztb.runtime.modes.arming import Arming, account_of, write_arming
 from ztb.runtime.modes.live import live_daemon
 from ztb.runtime.modes.paper import TradingRequest, paper_daemon
+from ztb.runtime.venue.watchdog import act
 from ztb.testing.exchange.faults import Fault, FaultKind
 from ztb.testing.exchange.gateway import Gateway
 from ztb.testing.exchange.in_memory import MemoryExchange
@@ -38,6 +40,7 @@ SECRETS = {
 }
 _FASTEST_S, _SLOWEST_S = 0.002, 0.12
 _FALL_STEP_S = 0.25
+_WATCHDOG_S = 1.5  # until it has done its imports
 _CLIENT = {
     "verify": False,
     "tokenBucket": {"delay": 0.02},
@@ -140,16 +143,21 @@ class Stage:
     async def killed_after(self, seconds: float, seed: int = 0) -> None:
         """A live daemon that dies after so long, as by SIGKILL: what was not on disk is lost, what was sent arrives.
 
-        What it leaves is in `folder`, another one from then on.
+        What it leaves is in `folder`, another one from then on; its watchdog has done its work on return.
         """
         daemon = await self._made("live", seed)
         running = asyncio.create_task(daemon.run(), name="daemon")
         await asyncio.sleep(seconds)
         assert not running.done(), running.exception()
+        watched, floor = self._watchdog.left, self._watchdog.floor()
         self.folder = _as_on_disk(self.folder)
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running
+        cover = msgspec.structs.replace(watched.cover, folder=str(self.folder))
+        left = msgspec.structs.replace(watched, cover=cover)
+        await asyncio.sleep(_WATCHDOG_S)
+        await act(left, floor, SECRETS)
 
     async def _made(self, mode: str, seed: int, from_generation: str | None = None) -> Daemon:
         self.folder.mkdir(exist_ok=True)
@@ -157,6 +165,7 @@ class Stage:
         options = DaemonOptions("chaos", lambda: self.config)
         if mode == "live":
             daemon = await live_daemon(request, options, self, SECRETS)
+            self._watchdog = cast(Any, daemon.account)._dead_man
             cast(Any, daemon.account)._dead_man = _NoSwitch()  # it would be a process of its own
         else:
             daemon = await paper_daemon(request, options, self)

@@ -48,10 +48,10 @@ from ztb.runtime.build.assembly import assemble
 from ztb.runtime.build.context import configured_instrument
 from ztb.runtime.build.pretraining import training_settings
 from ztb.runtime.guards import MarketGuard, MemoryGuard
-from ztb.runtime.modes.live import _dead_man
 from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data, run_to_end
 from ztb.runtime.sources import live
 from ztb.runtime.venue.client import patience_of
+from ztb.runtime.venue.dead_man import dead_man_of
 from ztb.telemetry.logs import configure_logging
 from ztb.telemetry.mqtt.setup import mqtt_observer
 from ztb.telemetry.notices import NoticeObserver
@@ -305,7 +305,7 @@ def guarded(config: Config, _folder: Path) -> Any:
 def venue(config: Config, _folder: Path) -> Any:
     """How long the venue is waited for, and when it cancels by itself."""
     client = SimpleNamespace(has={"cancelAllOrdersAfter": True}, options={})
-    switch: Any = _dead_man(SimpleNamespace(config=config), SimpleNamespace(client=client, broker=None))  # type: ignore[arg-type]
+    switch: Any = dead_man_of(config, SimpleNamespace(client=client))  # type: ignore[arg-type]
     return patience_of(client, config.execution.unknown_order_s), switch._after_s  # type: ignore[arg-type]
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from ztb.utils.kernel import kernel
-
 _NEAREST = 0.25  # of the fraction: no stop is placed nearer to what the account is worth
 _LOWEST = 0.5  # of the mid
 
 
-@kernel
 def floor_of(reference: float, equity: float, fraction: float) -> float:
     """The equity (quote currency) that a stop placed now keeps: all but `fraction` of `reference`.
 
@@ -18,7 +15,7 @@ def floor_of(reference: float, equity: float, fraction: float) -> float:
     floor = reference * (1.0 - fraction)
     if floor > equity * (1.0 - _NEAREST * fraction):
         floor = equity * (1.0 - fraction)
-    return float(floor)
+    return floor
 
 
 def trigger_price(floor: float, cash: float, position: float, mid: float) -> float:

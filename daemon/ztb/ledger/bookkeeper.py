@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 from ztb.errors import InvariantError
 from ztb.execution.order_states import TERMINAL, OrderProgress, progress_after
-from ztb.execution.orders import Filled, Funded, OrderEvent, OrderRequest, is_protective
+from ztb.execution.orders import (
+    PROTECTIVE_SIDE,
+    Filled,
+    Funded,
+    OrderEvent,
+    OrderRequest,
+    is_protective,
+)
 from ztb.execution.risk import RefusalReason
 from ztb.ledger.accounts import Account
 from ztb.ledger.journal import Journal
@@ -103,8 +110,7 @@ class Bookkeeper:
 
     def _fill(self, event: Filled, side: int) -> None:
         if is_protective(event.order_id):
-            lots = self.account.lots
-            side = (lots < 0) - (lots > 0)  # it reduces
+            side = PROTECTIVE_SIDE
         if side == 0:
             raise InvariantError(
                 f"fill {event.fill_id} of order {event.order_id}, which is not ours or long done"

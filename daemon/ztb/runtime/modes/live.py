@@ -45,15 +45,17 @@ from ztb.runtime.modes.paper import (
 )
 from ztb.runtime.recovery.adoption import adopt
 from ztb.runtime.recovery.past import Past, read_past
+from ztb.runtime.recovery.put_back import enter_put_back
 from ztb.runtime.session import Session
-from ztb.runtime.sources.live import LiveMarket, traded_symbol
+from ztb.runtime.sources.live import LiveMarket
 from ztb.runtime.venue.broker import BrokerCallbacks, VenueBroker
 from ztb.runtime.venue.client import PrivateClient, patience_of, private_client, refuse_withdrawal_rights
-from ztb.runtime.venue.dead_man import VenueSwitch, Watchdog
+from ztb.runtime.venue.dead_man import dead_man_of
 from ztb.runtime.venue.protection import Protection, ProtectionCallbacks, has_stops
 from ztb.runtime.venue.reconciliation import Reconciler, fetch_balances
 from ztb.runtime.venue.throttle import OrdersFirst
 from ztb.runtime.venue.user_stream import UserStream
+from ztb.runtime.venue.watchdog import at_rest
 from ztb.secrets import require_secret
 from ztb.telemetry.conditions import Severity
 from ztb.telemetry.snapshot import ProtectiveStopFact
@@ -61,6 +63,7 @@ from ztb.utils.installation import code_version
 
 _BACKOFF_S, _BACKOFF_MOST_S = 0.25, 30.0
 _LAST_LOOK_S = 3.0
+_WATCHDOG_S = 15.0
 
 
 @dataclass(slots=True)
@@ -85,6 +88,8 @@ async def live_daemon(
             "allocation.by: none lets a policy trade the whole account, proved or not: never with real money; remove it"
         )
     broadcast = Broadcast()
+    await at_rest(request.directory.path, _WATCHDOG_S)
+    enter_put_back(request.directory)
     past = read_past(request.directory.journal)
     arming = _armed(request, past, clock, environment)
     market = await open_market(request, clock, broadcast.warn)
@@ -215,13 +220,6 @@ def _user_stream(
     )
 
 
-def _dead_man(request: TradingRequest, venue: _Venue, protected: bool) -> VenueSwitch | Watchdog:
-    """A venue's own switch would cancel the protective stop with all else."""
-    if venue.client.has.get("cancelAllOrdersAfter") and not protected:
-        return VenueSwitch(venue.broker, request.config.execution.dead_man_s)
-    return Watchdog(request.config.market, traded_symbol(request.config.market), venue.broker.table.prefix)
-
-
 class VenueAccount(AccountKeeper):
     """Our account at the venue: orders, what comes of them, and the comparison with our books, all beside the engine.
 
@@ -279,8 +277,10 @@ class VenueAccount(AccountKeeper):
             supported=has_stops(venue.client, venue.broker.instrument.symbol),
         )
         if past is not None:
-            self._protection.resume(past.open_stops, past.stops)
-        self._dead_man = _dead_man(request, venue, self._protection.supported)
+            self._protection.resume(past.stops)
+        self._dead_man = dead_man_of(
+            config, venue.broker, self._protection, request.directory.path, past.stops if past else 0
+        )
         self._permission.holds[NOT_RECONCILED] = ""
         venue.broker.connect(
             BrokerCallbacks(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
-from ztb.execution.orders import PROTECTIVE_FROM, OpenOrder, OrderRequest, OrderType, is_protective
+from ztb.execution.orders import PROTECTIVE_FROM, PROTECTIVE_SIDE, OrderRequest, OrderType, is_protective
 from ztb.execution.protection import floor_of, trigger_price
 from ztb.ledger.accounts import Account
 from ztb.market.instrument import Instrument
@@ -103,17 +103,24 @@ class Protection:
         self._not_before_s = 0.0
         self._reference = self._floor = 0.0
 
-    def resume(self, left: list[OpenOrder], numbered: int) -> None:
-        """Go on after a restart with the stops that may stand, of so many that were ever placed."""
+    def resume(self, numbered: int) -> None:
+        """Go on after a restart, so many stops having been placed before."""
         self._numbered = numbered
-        orders = [self._sender.table.orders[stop.order_id] for stop in left]
-        self._order = max(orders, key=lambda order: order.order_id, default=None)
+
+    @property
+    def _stops(self) -> list[VenueOrder]:
+        """All that the venue has, or may have: more than one only where a watchdog has helped."""
+        return [order for order in self._sender.table.open if is_protective(order.order_id)]
 
     @property
     def standing(self) -> VenueOrder | None:
-        """The stop that the venue has, or may have."""
-        order = self._order
-        return None if order is None or order.done else order
+        """The stop that the venue has, or may have; of several the last one."""
+        return max(self._stops, key=lambda order: order.order_id, default=None)
+
+    @property
+    def floor(self) -> float:
+        """The equity that the stop keeps, quote currency; 0 before there was one."""
+        return self._floor
 
     @property
     def fact(self) -> ProtectiveStopFact | None:
@@ -131,7 +138,7 @@ class Protection:
             return f"{self._instrument.venue} has no stop order there whose fills are told as its own", "info"
         if self._callbacks.fraction() <= 0.0:
             return "risk.protective_stop_fraction is 0", "info"
-        if self._free_lots() <= 0 or self.standing is not None:
+        if self._free_lots() <= 0 or self._stops:
             return "", "info"
         if self._left_to_others():
             return "somebody took it away at the venue, and it stays away until the halt is over", "warning"
@@ -142,13 +149,12 @@ class Protection:
         self._look_back()
         if not self._sees():
             return
-        standing = self.standing
-        if standing is not None:
-            wanted = self._wanted(standing)
-            if _unsettled(standing) or (wanted and wanted.stands_as(standing)):
+        stops = self._stops
+        if stops:
+            wanted = self._wanted(stops[0])
+            if len(stops) == 1 and (_unsettled(stops[0]) or (wanted and wanted.stands_as(stops[0]))):
                 return
-            await self._take_away(standing)
-            if not standing.done:
+            if not await self._take_away(stops):
                 return
         wanted = self._wanted(None)
         if wanted is None or self._left_to_others() or asyncio.get_running_loop().time() < self._not_before_s:
@@ -157,13 +163,13 @@ class Protection:
 
     async def make_way(self, order: OrderRequest) -> None:
         """Before one of our own is sent: what it sells must not be locked. The next look protects what is left."""
-        standing = self.standing
-        if order.side > 0 or standing is None or standing.remaining_lots <= self._free_lots():
+        stops = self._stops
+        if order.side > 0 or sum(stop.remaining_lots for stop in stops) <= self._free_lots():
             return
-        await self._take_away(standing)
+        await self._take_away(stops)
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + _MAKES_WAY_S
-        while not standing.over and loop.time() < deadline_s:  # noqa: ASYNC110 (whoever hears of it has no event)
+        while not all(stop.over for stop in stops) and loop.time() < deadline_s:  # noqa: ASYNC110 (whoever hears of it has no event)
             await asyncio.sleep(_LOOK_S)
 
     def _sees(self) -> bool:
@@ -210,24 +216,26 @@ class Protection:
 
     def _look_back(self) -> None:
         """What became of the last stop."""
-        order = self._order
+        order, self._order = self._order, self.standing or self._order
         if order is None or not order.done:
             return
         ours = order.order_id == self._ended_by_us
         if order.accepted and order.filled_lots == 0 and not ours:
             self._taken_at = self._free_lots()
-        self._order = None
+        self._order = self.standing
 
-    async def _take_away(self, order: VenueOrder) -> None:
-        if _unsettled(order):
-            return
-        self._ended_by_us = order.order_id
-        await self._sender.end(order)
+    async def _take_away(self, stops: list[VenueOrder]) -> bool:
+        """Ask for the end of all of them that are known to stand; whether nothing is left of any."""
+        for order in stops:
+            if not _unsettled(order):
+                self._ended_by_us = order.order_id
+                await self._sender.end(order)
+        return all(order.done for order in stops)
 
     async def _place(self, wanted: Stop) -> None:
         self._numbered += 1
         request = OrderRequest(
-            PROTECTIVE_FROM + self._numbered, -1, wanted.lots, OrderType.STOP, wanted.trigger_ticks, reduce_only=True
+            PROTECTIVE_FROM + self._numbered, PROTECTIVE_SIDE, wanted.lots, OrderType.STOP, wanted.trigger_ticks, reduce_only=True
         )  # fmt: skip
         self._taken_at = None
         self._callbacks.intend(request)
