@@ -31,7 +31,7 @@ PROTECTIVE_FROM = 1_000_000_000_000
 """Numbers from here on are of protective stops, which no decision asked for; a lane counts its orders from 1."""
 
 PROTECTIVE_SIDE = -1
-"""They sell: live positions are long. What they sold may be told before what was bought, so the account cannot say it."""
+"""They sell: live positions are long. What they sold may be told before what was bought, so no account can say it."""
 
 
 def is_protective(order_id: int) -> bool:

@@ -235,7 +235,8 @@ class Protection:
     async def _place(self, wanted: Stop) -> None:
         self._numbered += 1
         request = OrderRequest(
-            PROTECTIVE_FROM + self._numbered, PROTECTIVE_SIDE, wanted.lots, OrderType.STOP, wanted.trigger_ticks, reduce_only=True
+            PROTECTIVE_FROM + self._numbered, PROTECTIVE_SIDE, wanted.lots, OrderType.STOP, wanted.trigger_ticks,
+            reduce_only=True,
         )  # fmt: skip
         self._taken_at = None
         self._callbacks.intend(request)
