@@ -10,6 +10,7 @@ from typing import Any
 
 from ztb.market.symbols import is_money
 
+COIN_MARGINED = "binancecoinm"
 SPOT, LINEAR, INVERSE, CONTRACT = "spot", "linear", "inverse", "contract"
 """Kinds of market. Quantities of spot are coins; a linear contract's profit is in quote currency, an inverse one's in
 coins; CONTRACT is either."""
