@@ -36,7 +36,8 @@ BY_NUMBER = tuple(RefusalReason)
     STALE_DATA, ORDER_RATE, ORDERS_PER_DAY, REPEATED_SIDE, CROSSED_MARKET, HELD,
 ) = range(len(BY_NUMBER))  # fmt: skip
 
-_LIMITS = {limit.name: type(limit.default) for limit in fields(RiskLimits)}
+# What follows from another limit where it is not given is no limit on orders.
+_LIMITS = {limit.name: type(limit.default) for limit in fields(RiskLimits) if limit.default is not None}
 GATE: np.dtype[np.void] = np.dtype(
     [
         *((name, "<f8" if kind is float else "<i8") for name, kind in _LIMITS.items()),

@@ -50,7 +50,8 @@ class Venue:
     Contracts: `counted`: linear quantities are numbers of contracts, not coins, with `linear_coins` in each;
     `inverse_quotes`: dollars in an inverse contract of BTC, and of anything else; `quanto`: those on other coins than
     BTC pay in neither of their currencies. `inverse_in_dollars`: contracts in dollars pay in coins; `no_plain_dollar`:
-    so does whatever is priced in the plain dollar.
+    so does whatever is priced in the plain dollar. `stops`: on spot, what a stop order sells is told under the stop's
+    own id, so that its fills are ours; elsewhere a stop that is triggered makes another order.
     """
 
     spot: VenueCosts | None = None
@@ -64,6 +65,7 @@ class Venue:
     inverse_in_dollars: bool = False
     no_plain_dollar: bool = False
     rights: KeyRights | None = None
+    stops: bool = False
 
 
 def _costs(
@@ -101,6 +103,7 @@ VENUES: dict[str, Venue] = {
         rights=KeyRights(
             "sapi_get_account_apirestrictions", lambda told: bool(told.get("enableWithdrawals"))
         ),
+        stops=True,
     ),
     "binanceusdm": Venue(
         contracts=_costs("0.0002", "0.0005", 0.5),
@@ -261,6 +264,11 @@ def venue_in_path(parts: tuple[str, ...], layout_venue: str | None) -> str | Non
 def key_rights(venue: str) -> KeyRights | None:
     """The call by which a venue, by ccxt's id, tells a key's rights; None if it has none."""
     return venue_known_as(venue).rights
+
+
+def keeps_stops(venue: str) -> bool:
+    """True if a venue, by ccxt's id, has stop orders whose fills can be told to be theirs."""
+    return venue_known_as(venue).stops
 
 
 def costs(venue: str, market: str) -> VenueCosts:

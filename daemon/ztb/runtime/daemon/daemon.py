@@ -86,6 +86,7 @@ class Daemon:
             started=self._has_started,
             stopping=lambda: self._stopping,
             streams=self.streams,
+            unprotected=lambda: self.account.unprotected,
         )
         self._snapshots = Snapshots(
             session=session,
@@ -95,6 +96,7 @@ class Daemon:
             conditions=self.conditions,
             streams=self.streams,
             recording=self._is_recording,
+            protective_stop=lambda: self.account.protective_stop,
         )
         self.controls = SessionControls(
             session=session,

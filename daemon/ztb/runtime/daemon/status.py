@@ -25,6 +25,7 @@ from ztb.telemetry.snapshot import (
     LearnerFact,
     LimitUse,
     OpenOrderFact,
+    ProtectiveStopFact,
     StreamFact,
 )
 
@@ -168,7 +169,8 @@ def _orders(session: Session) -> tuple[OpenOrderFact, ...]:
 
 
 class Snapshots:
-    """Makes a DaemonSnapshot of `session` whenever asked; `streams`, `recording`: what the shell knows."""
+    """Makes a DaemonSnapshot of `session` whenever asked; `streams`, `recording`, `protective_stop`: what the
+    shell knows."""
 
     def __init__(
         self,
@@ -179,7 +181,9 @@ class Snapshots:
         conditions: Conditions,
         streams: Callable[[], tuple[StreamFact, ...]],
         recording: Callable[[], bool],
+        protective_stop: Callable[[], ProtectiveStopFact | None],
     ) -> None:
+        self._protective_stop = protective_stop
         self._session = session
         self._instance = instance
         self._watch = watch
@@ -231,6 +235,7 @@ class Snapshots:
             max_drawdown=progress.max_drawdown,
             fees=books.account.fees,
             open_orders=_orders(session),
+            protective_stop=self._protective_stop(),
             limits=limits_of(session),
             streams=self._streams(),
             learner=_learner(session, self._watch, self._conditions.learner),

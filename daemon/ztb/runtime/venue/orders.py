@@ -23,6 +23,7 @@ from ztb.execution.orders import (
     OrderRequest,
     Rejected,
     SubmitUnknown,
+    is_protective,
 )
 from ztb.market.instrument import Instrument
 from ztb.market.live.client import Row
@@ -66,6 +67,11 @@ class VenueOrder:
     def done(self) -> bool:
         """True if its life is over, as everybody has been told."""
         return self.progress.state in TERMINAL
+
+    @property
+    def remaining_lots(self) -> int:
+        """Lots that no fill is known of."""
+        return self.request.lots - self.filled_lots
 
     @property
     def over(self) -> bool:
@@ -132,6 +138,11 @@ class OrderTable:
     def open(self) -> list[VenueOrder]:
         """Orders that are not known to be over."""
         return [order for order in self.orders.values() if not order.done]
+
+    @property
+    def working(self) -> list[VenueOrder]:
+        """Those of them that decisions asked for; the others are protective stops."""
+        return [order for order in self.open if not is_protective(order.order_id)]
 
     @property
     def owing(self) -> set[int]:
@@ -237,7 +248,7 @@ class OrderTable:
         kind, lots = order.ended
         if lots >= order.request.lots:
             return
-        remaining = order.request.lots - order.filled_lots
+        remaining = order.remaining_lots
         made = Expired if kind in ("expired", "closed") else Cancelled
         self._happened(order, made(order.order_id, now_ns, remaining))
 

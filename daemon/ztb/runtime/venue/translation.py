@@ -34,6 +34,9 @@ def sending(order: OrderRequest, instrument: Instrument, client_id: str, worst: 
     params: dict[str, Any] = {"clientOrderId": client_id}
     amount = float(order.lots * instrument.lot_size)
     side = "buy" if order.side > 0 else "sell"
+    if order.order_type is OrderType.STOP:
+        quantity, trigger = order.lots * instrument.lot_size, order.price_ticks * instrument.tick_size
+        return stop_sale(quantity, trigger, client_id)
     if order.order_type is OrderType.MARKET:
         if worst is None:
             return Sending(type="market", side=side, amount=amount, price=None, params=params)
@@ -51,6 +54,12 @@ def sending(order: OrderRequest, instrument: Instrument, client_id: str, worst: 
         price=float(order.price_ticks * instrument.tick_size),
         params=params,
     )
+
+
+def stop_sale(quantity: Decimal, trigger: Decimal, client_id: str) -> Sending:
+    """`quantity` is to be sold at market once the price has come down to `trigger`, as ccxt sends it."""
+    params = {"clientOrderId": client_id, "stopLossPrice": float(trigger)}
+    return Sending(type="market", side="sell", amount=float(quantity), price=None, params=params)
 
 
 _FACTS = ("order", "timestamp", "side", "price", "amount", "cost")
