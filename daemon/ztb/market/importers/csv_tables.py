@@ -215,7 +215,7 @@ def _recognised(
         next((r[i] for r in complete if r[i].strip() not in _EMPTY), "") for i in range(len(columns))
     )
     return CsvTable(
-        path, layout, columns, skip=0, delimiter=",", decimal_point=".", thousands=False, sample=sample
+        path, layout, columns, skip=0, delimiter=",", decimal_point=".", decorated=False, sample=sample
     )
 
 
