@@ -270,7 +270,7 @@ def download(options: DownloadOptions) -> int:
     start_ms = options.start_ns // 1_000_000
     if start_ms >= until_ms:
         raise UsageError("--from: lies after --to, or in the future")
-    with _bar(options.as_json, start_ms, until_ms) as progress:
+    with _fetch_bar(options.as_json, start_ms, until_ms) as progress:
         fetched = asyncio.run(_fetch(options, market, until_ms, progress))
     _tell(options, fetched, until_ms)
     return 0
