@@ -305,7 +305,7 @@ async def _fetch(
 
 
 @contextmanager
-def _bar(quiet: bool, start_ms: int, until_ms: int) -> Generator[Callable[[int], None]]:
+def _fetch_bar(quiet: bool, start_ms: int, until_ms: int) -> Generator[Callable[[int], None]]:
     from rich.console import Console
     from rich.progress import Progress
 
