@@ -377,9 +377,13 @@ def test_bars_of_two_lengths_are_no_series(write: Write, read: Read, minutes: in
         read(open_history([path]))
 
 
-@pytest.mark.parametrize("block", [4096, 7])
+@pytest.mark.parametrize("block", [1 << 20, 300])
 @pytest.mark.parametrize("pause", ["of each night", "of each other minute, for a while", "of any length"])
-def test_a_thin_market_is_one_series(write: Write, read: Read, pause: str, block: int) -> None:
+def test_a_thin_market_is_one_series(
+    write: Write, read: Read, monkeypatch: pytest.MonkeyPatch, pause: str, block: int
+) -> None:
+    monkeypatch.setattr("ztb.market.importers.csv_tables._BLOCK", block)
+    monkeypatch.setattr("ztb.market.importers.sources.SORTED_ROWS", 10)
     steps = {
         "of each night": ([60] * 30 + [36_000]) * 30,
         "of each other minute, for a while": ([60] * 50 + [120] * 19) * 3,
@@ -387,7 +391,7 @@ def test_a_thin_market_is_one_series(write: Write, read: Read, pause: str, block
     }[pause]
     times = [_S, *(_S + np.cumsum(steps)).tolist()]
     history = open_history([write("BTCUSDT.csv", _minutes([str(time) for time in times]))])
-    assert sum(len(ticks) for ticks in history.blocks(block)) == len(times)
+    assert len(read(history)) == len(times)
 
 
 @pytest.mark.parametrize("n", [4, 30, 3000])
