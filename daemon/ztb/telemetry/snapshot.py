@@ -95,7 +95,8 @@ class ExpertFact(msgspec.Struct, frozen=True):
 
 
 class ComparisonFact(msgspec.Struct, frozen=True):
-    """Live against `baseline` (unlearnt, frozen, hold or flat): the difference in return, and its confidence interval.
+    """Live against `baseline` (unlearnt, frozen, hold or flat): the difference in return, its confidence interval, and
+    what is `missing` for one, in words.
 
     `unlearnt`: the account as it would be had nothing been learnt after generation 0, where experts share it.
     """
@@ -104,6 +105,7 @@ class ComparisonFact(msgspec.Struct, frozen=True):
     difference: float | None
     low: float | None
     high: float | None
+    missing: str = ""
 
 
 class AlertFact(msgspec.Struct, frozen=True):

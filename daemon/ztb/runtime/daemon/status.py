@@ -121,7 +121,7 @@ def _experts(session: Session) -> tuple[ExpertFact, ...]:
 
 def _helping(session: Session) -> tuple[ComparisonFact, ...]:
     return tuple(
-        ComparisonFact(each.baseline, each.difference, each.low, each.high)
+        ComparisonFact(each.baseline, each.difference, each.low, each.high, each.missing)
         for each in session.engine.helping.comparisons()
     )
 

@@ -103,7 +103,7 @@
     if (!found || found.difference === null) return [];
     const none = found.difference === 0;
     const sure = found.low !== null;
-    const note = none ? "so far, against nothing learnt" : sure ? `interval ${percent(found.low)} to ${percent(found.high)}` : "against nothing learnt; too early to say";
+    const note = none ? "so far, against nothing learnt" : sure ? `interval ${percent(found.low)} to ${percent(found.high)}` : `against nothing learnt; too early to say: needs ${found.missing}`;
     return [card("Learning", none ? "no difference" : signed(found.difference, percent), note, !sure ? "" : found.low > 0 ? "good" : found.high < 0 ? "bad" : "")];
   }
 
