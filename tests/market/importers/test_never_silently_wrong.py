@@ -201,6 +201,26 @@ def test_volume_in_money_is_no_volume_of_coins(
     assert read(open_history([write("FTX_BTCUSD_1h.csv", text)]))["size"] == pytest.approx(coins)
 
 
+@pytest.mark.parametrize(
+    ("header", "row", "said"),
+    [
+        ("t,o,h,l,c,v,sum", "{s},40000,40010,39990,40000,200,800", True),
+        ("time,open,high,low,close,volume,turnover", "{s},40000,40010,39990,40000,5,2000", True),
+        ("time,open,high,low,close,volume,quote_volume", "{s},40000,40010,39990,40000,2,80000000", True),
+        ("t,o,h,l,c,v,sum", "{s},40000,40010,39990,40000,2,80010", False),
+        ("time,open,high,low,close,volume,quote_volume", "{s},40000,40010,39990,40000,0,0", False),
+        ("time,open,high,low,close,volume", "{s},40000,40010,39990,40000,2", False),
+    ],
+)
+def test_money_that_is_not_what_the_quantities_cost_is_said(
+    write: Write, read: Read, header: str, row: str, said: bool
+) -> None:
+    text = header + "\n" + "".join(row.format(s=_S + 60 * i) + "\n" for i in range(30))
+    history = open_history([write("BTCUSDT.csv", text)])
+    assert len(read(history)) == 30
+    assert any("may be contracts" in note for note in history.report.notes) is said
+
+
 # --- the taker's side --------------------------------------------------------------------------------------------
 
 

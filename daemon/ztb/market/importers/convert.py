@@ -121,6 +121,8 @@ class Converter:
 
     def convert(self, batch: Any) -> Chunk:
         """The chunk of a pyarrow record batch; DataError if its values are none of the layout's."""
+        if self.layout.doubt:
+            self.remark(f"{self.where}: {self.layout.doubt}")
         self._see_names(batch)
         build = {TRADE: self._trades, QUOTE: self._quotes, DEPTH: self._depth, BAR: self._bars}
         try:
