@@ -145,8 +145,8 @@ class Converter:
                 name = one_value(self._column(batch, role), self.where, role)
                 before = getattr(self, role)
                 if before is None:
-                    setattr(self, role, name)
-                elif name is not None and name != before:
+                    setattr(self, role, name and printable(name))
+                elif name is not None and printable(name) != before:
                     one_value(pa.array([before, name]), self.where, role)
 
     def _column(self, batch: Any, role: str) -> Any:

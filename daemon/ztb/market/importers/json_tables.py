@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from ztb.errors import DataError
 from ztb.market.importers.csv_tables import KNOWN
-from ztb.market.importers.files import ReadProgress, whole_text
+from ztb.market.importers.files import ReadProgress, printable, whole_text
 from ztb.market.importers.headerless import recognise_rows
 from ztb.market.importers.layouts import Layout
 from ztb.market.importers.recognition import Pair, recognise
@@ -53,7 +53,7 @@ def open_json(path: Path, pair: Pair | None, progress: ReadProgress | None = Non
         by_name = recognise(names, sample, pair)
         if by_name is None:
             raise DataError(
-                f"{path}: its keys ({', '.join(names[:12])}) are of no known layout: give {KNOWN}"
+                f"{path}: its keys ({printable(', '.join(names[:12]))}) are of no known layout: give {KNOWN}"
             )
         layout = by_name
     wanted = list(dict.fromkeys(layout.read.values()))
