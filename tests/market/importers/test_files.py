@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
 import pytest
 
 from market.importers.writers import LAYOUTS, csv_bytes, made_bars
 from market.importers.writers import Dress as _Dress
 from ztb.errors import DataError
 from ztb.market.history import History, open_history
+from ztb.market.importers.headerless import PATTERNS
+from ztb.market.importers.layouts import LAYOUTS as LAYOUT_TABLE
 from ztb.market.importers.layouts_page import PAGE, layouts_page
 from ztb.market.ticks import Ticks
 
@@ -81,6 +87,28 @@ def test_what_is_not_read_is_refused_by_what_it_is(tmp_path: Path, kind: str) ->
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.parametrize("name", ["op\x17n", "\x1b[31mred", "a\nb", "\u202eleft"])
+@pytest.mark.parametrize("form", ["feather", "parquet", "json", "csv"])
+def test_names_of_columns_write_nothing_but_letters_to_a_terminal(
+    tmp_path: Path, form: str, name: str
+) -> None:
+    path = tmp_path / "BTCUSDT.data"
+    columns = {name: [1.5] * 30, "date": [f"2024-01-{day:02}" for day in range(1, 31)], "low": [1.0] * 30}
+    if form == "feather":
+        pyarrow.feather.write_feather(pa.table(columns), path)
+    elif form == "parquet":
+        pyarrow.parquet.write_table(pa.table(columns), path)
+    elif form == "json":
+        path.write_text(json.dumps(columns))
+    else:
+        path.write_text(
+            f'"{name}",date,low\n' + "".join(f"1.5,{day},1\n" for day in columns["date"]), encoding="utf-8"
+        )
+    with pytest.raises(DataError, match=r"BTCUSDT\.data: ") as caught:
+        open_history([path])
+    assert str(caught.value).isprintable()
+
+
 def test_rows_are_counted_from_the_first_row_of_data_whatever_comes_before(
     tmp_path: Path, read: Read
 ) -> None:
@@ -122,6 +150,13 @@ def test_the_page_of_layouts_is_current() -> None:
     assert PAGE.read_text(encoding="utf-8") == layouts_page(), (
         "run `python -m ztb.market.importers.layouts_page`"
     )
+
+
+def test_the_page_says_of_each_layout_what_is_assumed() -> None:
+    rows = [line.split(" | ") for line in layouts_page().splitlines() if line.count(" | ") == 4]
+    told = {row[0].strip("| "): row[4].strip("| ") for row in rows if row[0] not in ("| layout", "| venue")}
+    assert {layout.name for layout in LAYOUT_TABLE} | {pattern.name for pattern in PATTERNS} <= set(told)
+    assert [name for name, assumed in told.items() if not assumed] == []
 
 
 def test_reading_ends_with_the_process(tmp_path: Path) -> None:

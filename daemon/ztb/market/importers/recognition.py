@@ -31,6 +31,7 @@ _ADJUSTED = ("adj_close", "dividends", "stock_splits", "yahoo")
 _LEAST_DISTINCT = 0.02
 _TIMES = ("time", "date", "clock")
 _VOLUME_OF = re.compile(r"(?:volume|vol)_([a-z0-9]{2,6})|([a-z0-9]{2,6})_(?:volume|vol)")
+_DIGITS_OF_A_CLOCK = re.compile(r"([01]\d|2[0-3])[0-5]\d([0-5]\d)?")
 _SHOWN_SIZES = (*SIZES, "coin_size")
 
 
@@ -79,6 +80,8 @@ def by_name(columns: Sequence[str]) -> Layout | None:
 def _generic(seen: _Seen) -> Layout | None:
     roles = {role: c for role in ALIASES if role not in _TIMES and (c := _first(seen, role)) is not None}
     roles |= _time(seen, {"open", "high", "low", "close"} <= set(roles))
+    if "side" in roles:
+        roles |= _numbered_side(seen, roles.pop("side"))
     for name, kind, needed, optional in GENERIC:
         sizes = _sizes(seen, roles, kind) if kind != QUOTE else {}
         all_roles = {r: c for r, c in roles.items() if r not in _SHOWN_SIZES} | sizes
@@ -90,8 +93,16 @@ def _generic(seen: _Seen) -> Layout | None:
             continue
         shown = ("time", "date", "clock", *needed, *optional, *SIZES, "signed_size")
         layout = Layout(f"table of {name}", kind, {r: all_roles[r] for r in shown if r in all_roles})
-        return _decided(layout, seen)
+        return replace(_decided(layout, seen), doubt=_doubt(seen, sizes.get("size"), roles, kind))
     return None
+
+
+def _numbered_side(seen: _Seen, column: str) -> dict[str, str]:
+    """The role of a column of sides: one of 0 and 1 is Bitstamp's if it is called type (0 bought), else not known."""
+    words = set(seen.texts(column))
+    if plain(column) == "type" and words and words <= {"0", "1"}:
+        return {"maker": column}
+    return {} if "0" in words and words <= {"0", "1"} else {"side": column}
 
 
 def _first(seen: _Seen, role: str) -> str | None:
@@ -105,7 +116,7 @@ def _first(seen: _Seen, role: str) -> str | None:
 
 _CHECKS: dict[str, Callable[[str], bool]] = {
     "side": lambda text: text.lower() in KNOWN_SIDES or not text[:1].isalpha(),
-    "clock": is_clock, "date": is_date,
+    "clock": lambda text: is_clock(text) or bool(_DIGITS_OF_A_CLOCK.fullmatch(text)), "date": is_date,
     "buyer": lambda text: text.lower() in ("true", "false", "0", "1", "t", "f", "0.0", "1.0"),
 }  # fmt: skip
 
@@ -124,7 +135,7 @@ def _time(seen: _Seen, bars: bool) -> dict[str, str]:
     least = max(distinct, default=0) * (1.0 if bars else _LEAST_DISTINCT)
     best = next((c for c, count in zip(candidates, distinct, strict=True) if count >= least), None)
     date, clock = _first(seen, "date"), _first(seen, "clock")
-    if date is not None and clock is not None and (best is None or best == date):
+    if date is not None and clock not in (None, date) and best in (None, date, clock):
         return {"date": date, "clock": clock}
     return {} if best is None else {"time": best}
 
@@ -148,6 +159,18 @@ def _sizes(seen: _Seen, roles: Mapping[str, str], kind: int) -> dict[str, str]:
         if role in by_role:
             return _named_size(seen, {"size" if role == "coin_size" else role: by_role[role]}, by_role)
     return {}
+
+
+def _doubt(seen: _Seen, size: str | None, roles: Mapping[str, str], kind: int) -> str:
+    """What is to be said where a column of money is not what the quantities cost: nothing where it is, or is not
+    there."""
+    money, price = roles.get("quote_size"), roles.get("close" if kind == BAR else "price")
+    if size is None or money is None or price is None or not seen.rows:
+        return ""
+    values = [seen.values(column) for column in (money, size, price)]
+    if not (np.logical_and.reduce([v > 0 for v in values])).any() or is_turnover(*values):
+        return ""
+    return f"{money!r} is not what {size!r} costs at its price: its quantities may be contracts"
 
 
 def _named_size(seen: _Seen, size: dict[str, str], by_role: Mapping[str, str]) -> dict[str, str]:
