@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
+
 import numpy as np
 import pytest
 
@@ -136,6 +139,14 @@ def test_buying_leaves_the_bids_as_they_were() -> None:
 )
 def test_filters_refuse_with_a_reason(order: Action, reason: str) -> None:
     assert events_of(order) == [Rejected(1, T0, reason)]
+
+
+@pytest.mark.parametrize(("least", "lots"), [("1.25", 5), ("0.1", 1), ("2", 8)])
+def test_filters_refuse_less_than_the_smallest_quantity(least: str, lots: int) -> None:
+    instrument = replace(PERP, min_quantity=Decimal(least), min_notional=Decimal(0))
+    events = events_of(limit(1, 1, lots, 2), limit(2, 1, lots - 1, 2), instrument=instrument)
+    assert kinds(events) == ["Accepted", "Rejected"]
+    assert [event.reason for event in events if isinstance(event, Rejected)] == ["quantity"]
 
 
 def test_filters_let_the_boundary_pass() -> None:

@@ -270,7 +270,9 @@ def published(config: Config, folder: Path) -> Any:
     """Where and how often, or what is missing for it."""
     secrets = {"ZTB_SECRET_MQTT_PASSWORD": "p" * 16, "ZTB_SECRET_MQTT_COMMAND_KEY": "k" * 40}
     try:
-        made = mqtt_observer(config.mqtt, "paper", folder, SimpleNamespace(now_ns=lambda: 0), print, secrets)  # type: ignore[arg-type]
+        made = mqtt_observer(
+            config.mqtt, "paper", folder, SimpleNamespace(now_ns=lambda: 0), print, secrets, warn=print
+        )  # type: ignore[arg-type]
     except ConfigError as error:
         return str(error)
     if made is None:

@@ -12,8 +12,10 @@ from ztb.trading.sizing import order_lots, whole_lots
 LOT, NOTIONAL, COST, BAND = 0.001, 10.0, 0.005, 0.02
 
 
-def lots(cash: float, position: float, mid: float, exposure: float, borrow: int = 0) -> int:
-    return order_lots(cash, position, mid, exposure, LOT, NOTIONAL, COST, BAND, borrow)
+def lots(
+    cash: float, position: float, mid: float, exposure: float, borrow: int = 0, least: float = 0.0
+) -> int:
+    return order_lots(cash, position, mid, exposure, LOT, least, NOTIONAL, COST, BAND, borrow)
 
 
 @given(
@@ -44,6 +46,14 @@ def test_small_changes_are_left_but_a_target_of_zero_closes():
     assert lots(equity * 0.51, 49.0, mid, 0.5) == 0
     assert lots(equity * 0.99, 1.0, mid, 0.0) == -1000
     assert lots(equity, 0.09, mid, 0.0) == 0  # below the minimum notional: dust stays
+
+
+def test_what_is_less_than_the_venue_takes_is_left_undone_however_much_it_is_worth():
+    mid, equity = 1e6, 10_000.0
+    assert lots(equity, 0.0, mid, 0.5, least=0.005) == 5  # 0.005 is not less, whatever float64 makes of it
+    assert lots(equity, 0.0, mid, 0.5, least=0.006) == 0
+    assert lots(0.0, 0.005, mid, 0.0, least=0.006) == 0  # what is held is dust there
+    assert lots(0.0, 0.005, mid, 0.0, least=0.005) == -5
 
 
 def test_nothing_is_done_without_a_market_or_equity():

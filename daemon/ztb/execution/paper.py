@@ -50,7 +50,7 @@ def new_exchange(
     """The state of an exchange before the first tick, shape (1,), dtype EXCHANGE."""
     state = np.zeros(1, EXCHANGE)
     exchange = state[0]
-    for name in ("tick_size", "lot_size", "min_notional", "maker_fee", "taker_fee", "short"):
+    for name in ("tick_size", "lot_size", "min_notional", "min_quantity", "maker_fee", "taker_fee", "short"):
         exchange[name] = float(getattr(instrument, name))
     for name in ("feed", "submit", "ack", "cancel"):
         mean, jitter = getattr(config, f"{name}_latency_ms"), getattr(config, f"{name}_jitter_ms")

@@ -20,6 +20,7 @@ EXCHANGE: np.dtype[np.void] = np.dtype(
         ("tick_size", "<f8"),
         ("lot_size", "<f8"),
         ("min_notional", "<f8"),
+        ("min_quantity", "<f8"),
         ("maker_fee", "<f8"),
         ("taker_fee", "<f8"),
         ("short", "<i8"),

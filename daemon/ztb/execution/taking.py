@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ztb.execution.filters import is_enough
 from ztb.execution.latency import ack_is_lost
 from ztb.execution.liquidity import (
     consume,
@@ -132,8 +133,9 @@ def _malformed(exchange: np.void, view: np.void, order: np.void) -> int:
     if view["mid"] <= 0.0:
         return NO_MARKET
     price = order["price_ticks"] * exchange["tick_size"] if limited else view["mid"]
-    if price * (order["lots"] * exchange["lot_size"]) < exchange["min_notional"]:
-        return MIN_NOTIONAL
+    quantity = order["lots"] * exchange["lot_size"]
+    if not is_enough(quantity, price, exchange["min_quantity"], exchange["min_notional"]):
+        return MIN_NOTIONAL if is_enough(quantity, price, exchange["min_quantity"], 0.0) else QUANTITY
     return NONE
 
 

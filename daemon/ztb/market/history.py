@@ -15,8 +15,9 @@ import numpy as np
 
 from ztb.errors import DataError
 from ztb.market.importers.clean import CleaningTerms
-from ztb.market.importers.describe import Given, describe, notes, price_grid, select, unit_of
+from ztb.market.importers.describe import describe, notes, price_grid, select, unit_of
 from ztb.market.importers.files import ReadProgress, blame
+from ztb.market.importers.given import Given
 from ztb.market.importers.increments import Grid, infer_lot_size
 from ztb.market.importers.merge import in_blocks, merge
 from ztb.market.importers.sources import open_source

@@ -12,7 +12,8 @@ from ztb.errors import UsageError
 class Instrument:
     """One symbol of one venue.
 
-    `tick_size` is quote currency, `lot_size` base currency, both exact; `min_notional` is quote currency.
+    `tick_size` is quote currency, `lot_size` base currency, both exact; an order is of `min_notional` (quote
+    currency) and `min_quantity` (base currency) at least.
     Fees are fractions of notional. `short` says whether exposure may be below 0.
     """
 
@@ -28,6 +29,7 @@ class Instrument:
     spread_bps: float
     short: bool = False
     inferred: tuple[str, ...] = ()
+    min_quantity: Decimal = Decimal(0)
 
     @property
     def turnover_cost(self) -> float:

@@ -40,13 +40,14 @@ def purchase_costs(instrument: Instrument, config: BridgeConfig) -> float:
 @kernel
 def order_towards(
     cash: float, position: float, mid: float, bid: float, ask: float, exposure: float, timing: int,
-    tick_size: float, lot_size: float, min_notional: float, costs: float, band: float, short: int,
+    tick_size: float, lot_size: float, min_quantity: float, min_notional: float, costs: float, band: float,
+    short: int,
 ) -> tuple[int, int, int, int]:  # fmt: skip
     """(side, lots, order type, price in ticks) of the order that leads to `exposure`; 0 lots: nothing is to be done.
 
     See `order_lots` for units; `bid` and `ask` quote currency.
     """
-    lots = order_lots(cash, position, mid, exposure, lot_size, min_notional, costs, band, short)
+    lots = order_lots(cash, position, mid, exposure, lot_size, min_quantity, min_notional, costs, band, short)
     side = 1 if lots > 0 else -1
     if timing == TIMING_PASSIVE:
         return side, abs(lots), LIMIT, int(own_touch(bid, ask, tick_size, side))
@@ -113,6 +114,7 @@ class TradingBridge:
         self._scalars = np.zeros(SCALARS, np.float64)
         self._tick_size = float(instrument.tick_size)
         self._lot_size = float(instrument.lot_size)
+        self._min_quantity = float(instrument.min_quantity)
         self._min_notional = float(instrument.min_notional)
         self._short = int(instrument.short)
         self._costs = purchase_costs(instrument, config)
@@ -170,8 +172,8 @@ class TradingBridge:
         facts = self.facts
         side, lots, order_type, price = order_towards(
             facts[FACT_CASH], facts[FACT_POSITION], facts[FACT_MID], view["bid"].item(), view["ask"].item(),
-            wanted.exposure, wanted.timing, self._tick_size, self._lot_size, self._min_notional, self._costs,
-            self.config.band_fraction, self._short,
+            wanted.exposure, wanted.timing, self._tick_size, self._lot_size, self._min_quantity, self._min_notional,
+            self._costs, self.config.band_fraction, self._short,
         )  # fmt: skip
         if lots == 0:
             return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ztb.execution.filters import is_enough
 from ztb.execution.risk_gate import (
     PASSED,
     OrderFacts,
@@ -103,11 +104,17 @@ def _facts(own: Own, now_ns: int, open_buys: float, open_sells: float) -> OrderF
 
 
 @kernel
+def _is_enough(own: Own, quantity: float, price: float) -> bool:
+    terms = own.exchange
+    return bool(is_enough(quantity, price, terms["min_quantity"], terms["min_notional"]))
+
+
+@kernel
 def _closing_lots(own: Own, order: Order, facts: OrderFacts) -> int:
     """Lots of an order that turns the position that close it; 0: it does not turn it, or that is too little."""
     lot_size = own.exchange["lot_size"]
     lots = int(whole_lots(reducible(order.side, facts), lot_size))
-    if lots >= order.lots or lots * lot_size * facts.mid <= own.exchange["min_notional"]:
+    if lots >= order.lots or not _is_enough(own, lots * lot_size, facts.mid):
         return 0
     return lots
 
@@ -162,7 +169,7 @@ def _prepare_turn(own: Own, order: Order, closing: int, facts: OrderFacts) -> No
     opening = order.lots - closing
     after = _after(own, order, closing, facts)
     proposal = _proposal(own, order, opening, facts.mid)
-    tradable = proposal.quantity * facts.mid >= own.exchange["min_notional"]
+    tradable = _is_enough(own, proposal.quantity, facts.mid)
     together = tradable and check_order(own.gate, proposal, after) == PASSED
     lane["offers"] = 2 if tradable else 1
     lane["offer_lots"][0] = closing
@@ -199,7 +206,8 @@ def prepare(own: Own, exposure: float, timing: int, now_ns: int) -> int:
     account, view, terms = own.account, own.market, own.exchange
     side, lots, order_type, price = order_towards(
         account["cash"], account["position"], view["mid"], view["bid"], view["ask"], exposure, timing,
-        terms["tick_size"], terms["lot_size"], terms["min_notional"], lane["costs"], lane["band"], terms["short"],
+        terms["tick_size"], terms["lot_size"], terms["min_quantity"], terms["min_notional"], lane["costs"],
+        lane["band"], terms["short"],
     )  # fmt: skip
     order = Order(side, lots, order_type, price)
     if lane["working"] > 0:

@@ -1,13 +1,14 @@
 """From a target exposure to an order: how many lots to buy or sell. Kernels.
 
 Exposure is position value over equity. Lots are whole; a change smaller than `band` of equity, or one below
-the venue's minimum notional, is left undone, except that a target of exactly 0 closes whatever can be sold.
+the venue's minimum, is left undone, except that a target of exactly 0 closes whatever can be sold.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from ztb.execution.filters import is_enough
 from ztb.utils.kernel import kernel
 
 TIMING_WAIT = 0
@@ -33,6 +34,7 @@ def order_lots(
     mid: float,
     exposure: float,
     lot_size: float,
+    min_quantity: float,
     min_notional: float,
     cost_fraction: float,
     band: float,
@@ -40,9 +42,9 @@ def order_lots(
 ) -> int:
     """Signed lots that bring the position to `exposure`; 0 where nothing should be done.
 
-    `cash`, `mid`, `min_notional` quote currency; `position`, `lot_size` base currency; `cost_fraction` is what
-    a purchase may cost beyond the mid (fee, spread, slippage) and is kept back; `borrow` 1 lets cash go below 0
-    (derivatives), 0 caps purchases at the cash there is.
+    `cash`, `mid`, `min_notional` quote currency; `position`, `lot_size`, `min_quantity` base currency;
+    `cost_fraction` is what a purchase may cost beyond the mid (fee, spread, slippage) and is kept back; `borrow` 1
+    lets cash go below 0 (derivatives), 0 caps purchases at the cash there is.
     """
     equity = cash + position * mid
     if mid <= 0.0 or equity <= 0.0:
@@ -55,6 +57,6 @@ def order_lots(
     if change > 0.0 and borrow == 0:
         change = min(change, max(cash, 0.0) / (mid * (1.0 + cost_fraction)))
     lots = whole_lots(abs(change), lot_size)
-    if lots * lot_size * mid < min_notional:
+    if not is_enough(lots * lot_size, mid, min_quantity, min_notional):
         return 0
     return lots if change > 0.0 else -lots

@@ -51,6 +51,35 @@ def test_what_cannot_be_traded_is_refused_by_name(market: dict[str, Any], reason
         instrument_of(Venue(4, **market), "A/B")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("limits", "quantity", "notional"),
+    [
+        ({"amount": {"min": 0.0002}, "cost": {"min": 5}}, "0.0002", "5"),
+        ({"amount": {"min": "4e-5"}}, "0.00004", None),
+        ({"amount": {"min": 2}, "cost": {"min": 0}}, "2", "0"),
+        ({"amount": {"min": None}, "cost": {"min": 10.0}}, "0", "10"),
+        ({"amount": {}}, "0", None),
+        ({}, "0", None),
+        (None, "0", None),
+    ],
+)
+def test_the_smallest_order_is_what_the_venue_says(limits: Any, quantity: str, notional: str | None) -> None:
+    """Bitfinex, KuCoin, Kraken and Bybit tell a smallest quantity; most a smallest notional; some neither."""
+    market = {"precision": {"price": 0.1, "amount": 1e-8}, "limits": limits}
+    instrument = instrument_of(Venue(4, **market), "A/B")  # type: ignore[arg-type]
+    assert instrument.min_quantity == Decimal(quantity)
+    if notional is None:
+        assert instrument.min_notional > 0, "what is usual there stands in"
+    else:
+        assert instrument.min_notional == Decimal(notional)
+
+
+def test_the_smallest_quantity_of_contracts_is_told_in_coins() -> None:
+    market = {"contract": True, "linear": True, "contractSize": 0.01, "limits": {"amount": {"min": 2}}}
+    venue = Venue(4, precision={"price": 0.1, "amount": 1}, **market)
+    assert instrument_of(venue, "A/B").min_quantity == Decimal("0.02")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("size", [0.01, 1, 1_000_000])
 def test_contracts_are_for_paper_alone_whatever_their_size(size: float) -> None:
     market = {

@@ -21,6 +21,7 @@ from ztb.errors import ConfigError
 from ztb.ledger.journal import Journal, JournalReader
 from ztb.ledger.records import NoteRow
 from ztb.ledger.run_directory import RunDirectory
+from ztb.runtime.broadcast import Broadcast
 from ztb.runtime.clock import SystemClock
 from ztb.runtime.daemon.observers import configured_observers
 from ztb.telemetry.mqtt.observer import MqttObserver
@@ -34,7 +35,8 @@ SECRETS = {"ZTB_SECRET_MQTT_COMMAND_KEY": KEY}
 def names(folder: Path, settings: dict[str, object], environment: dict[str, str]) -> list[str]:
     config = load_config(None, settings, {}).config
     with contextlib.closing(Journal(folder / "journal.sqlite")) as journal:
-        session: Any = SimpleNamespace(run_id="r", directory=RunDirectory(folder), journal=journal)
+        session: Any = SimpleNamespace(run_id="r", directory=RunDirectory(folder), journal=journal,
+                                       context=SimpleNamespace(broadcast=Broadcast()))  # fmt: skip
         found = configured_observers(config, "paper", session, SystemClock(), environment)
         return [observer.name for observer in found]
 

@@ -21,9 +21,11 @@ from ztb.config import MqttSection
 from ztb.control import Answer, Command, Halt, Status
 from ztb.errors import ConfigError
 from ztb.ledger.records import NoteRow
+from ztb.telemetry.mqtt.link import Link, LinkLost
 from ztb.telemetry.mqtt.observer import MqttObserver
 from ztb.telemetry.mqtt.setup import client_identifier, mqtt_observer
 from ztb.telemetry.mqtt.signing import Body, sign
+from ztb.telemetry.mqtt.topics import Topic
 
 KEY = "a key that is shared"
 PASSWORD = "the broker's password"
@@ -43,11 +45,17 @@ class Daemon:
     def __init__(self, folder: Path, **section: Any) -> None:
         self.notes: list[NoteRow] = []
         self.executed: list[Command] = []
+        self.alerts: list[tuple[str, str]] = []
         self.state = snapshot()
         settings = MqttSection(**{"interval_ms": 100, **section})
-        made = mqtt_observer(settings, "paper", folder, WallClock(), self.notes.append, SECRETS)
+        made = mqtt_observer(
+            settings, "paper", folder, WallClock(), self.notes.append, SECRETS, warn=self.warn
+        )
         assert made is not None
         self.observer: MqttObserver = made
+
+    def warn(self, key: str, text: str) -> None:
+        self.alerts.append((key, text))
 
     async def execute(self, command: Command, origin: str) -> Answer:
         self.executed.append(command)
@@ -310,11 +318,65 @@ def test_a_setting_that_cannot_work_is_an_error_that_says_so(section, message, t
 def test_commands_need_a_key(tmp_path):
     section = MqttSection(broker="h", commands=True)
     with pytest.raises(ConfigError, match=r"mqtt.commands needs the secret 'mqtt_command_key'"):
-        mqtt_observer(section, "paper", tmp_path, WallClock(), print, {})
+        mqtt_observer(section, "paper", tmp_path, WallClock(), print, {}, warn=print)
 
 
 def test_it_is_off_by_default(tmp_path):
-    assert mqtt_observer(MqttSection(), "paper", tmp_path, WallClock(), print, {}) is None
+    assert mqtt_observer(MqttSection(), "paper", tmp_path, WallClock(), print, {}, warn=print) is None
+
+
+@needs_mosquitto
+async def test_a_session_that_is_taken_over_is_an_alert(mosquitto_of, tmp_path, monkeypatch):
+    """Copies of one folder, on machines of one name: each throws the others out for ever."""
+    monkeypatch.setattr("ztb.telemetry.mqtt.observer._FIRST_PAUSE_S", 0.02)
+    mosquitto = mosquitto_of()
+    await mosquitto.start()
+    twins = [Daemon(tmp_path, broker="127.0.0.1", port=mosquitto.port) for _ in range(2)]
+    async with contextlib.AsyncExitStack() as stack:
+        for twin in twins:
+            await stack.enter_async_context(twin.running())
+        await until(lambda: all(twin.alerts for twin in twins))
+    for twin in twins:
+        key, text = twin.alerts[0]
+        assert key == "mqtt_session_taken_over"
+        assert client_identifier("ztb", "paper", tmp_path) in text and "--instance or mqtt.prefix" in text
+
+
+@pytest.mark.parametrize("others", [("alice", "bob"), ("ztb", "bob", "carol")])
+@needs_mosquitto
+async def test_daemons_of_other_prefixes_leave_each_other_alone(mosquitto_of, tmp_path, others):
+    mosquitto = mosquitto_of()
+    await mosquitto.start()
+    section = {"broker": "127.0.0.1", "port": mosquitto.port}
+    daemons = [Daemon(tmp_path, prefix=prefix, **section) for prefix in others]
+    async with contextlib.AsyncExitStack() as stack:
+        seen = [await stack.enter_async_context(daemon.running()) for daemon in daemons]
+        await until(lambda: all(connected(observer)() for observer in seen))
+        async with listening(mosquitto.port, "#") as ear:
+            for prefix in (*others, *others):
+                async with asyncio.timeout(10):
+                    async for message in ear.client.messages:
+                        if message.topic.value == f"{prefix}/paper/metrics":
+                            break
+        assert [observer.gauges()["mqtt_connections"] for observer in seen] == [1.0] * len(seen)
+    assert not any(daemon.alerts for daemon in daemons)
+
+
+async def test_a_broker_that_is_not_there_takes_nothing_over(tmp_path, monkeypatch):
+    monkeypatch.setattr("ztb.telemetry.mqtt.observer._LONGEST_PAUSE_S", 0.01)
+    monkeypatch.setattr("ztb.telemetry.mqtt.observer._FIRST_PAUSE_S", 0.01)
+    daemon, tries = Daemon(tmp_path, broker="127.0.0.1", port=free_port()), []
+
+    @contextlib.asynccontextmanager
+    async def refused(will: Topic, payload: bytes) -> AsyncIterator[Link]:
+        tries.append(will)
+        raise LinkLost("refused")
+        yield
+
+    monkeypatch.setattr(daemon.observer, "_connect", refused)
+    async with daemon.running():
+        await until(lambda: len(tries) > 10)
+    assert not daemon.alerts
 
 
 def test_no_two_daemons_have_one_name_at_the_broker(tmp_path):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from ztb.errors import DataError, UsageError
+from ztb.errors import DataError
+from ztb.market.importers.given import Given, overridden, split_symbol
 from ztb.market.importers.increments import FINEST_LOT, Grid, infer_lot_size, infer_tick_size
 from ztb.market.importers.stream import Probe
 from ztb.market.instrument import Instrument
@@ -35,23 +35,6 @@ _T = TypeVar("_T")
 _TARDIS_CONTRACTS = ("bybit", "phemex", "ftx")
 UNKNOWN_PAIR = ("BASE", "QUOTE")
 """Base and quote where nothing tells them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What the caller said; None: to be inferred."""
-
-    symbol: str | None = None
-    tick_size: Decimal | None = None
-    lot_size: Decimal | None = None
-    venue: str | None = None
-    maker_fee: Decimal | None = None
-    taker_fee: Decimal | None = None
-
-    def inferred(self) -> tuple[str, ...]:
-        """Names of the fields that nobody gave."""
-        names = ("symbol", "venue", "tick_size", "lot_size", "maker_fee", "taker_fee")
-        return (*(n for n in names if getattr(self, n) is None), "min_notional", "spread_bps")
 
 
 def _spelled_venue(found: Probe) -> str | None:
@@ -95,10 +78,10 @@ def _market_told(found: Probe) -> str | None:
 
 def select(probes: Sequence[Probe], given: Given) -> list[Probe]:
     """The files of one symbol and one venue; DataError if there are several and nobody chose, or none is of it."""
-    pair = None if given.symbol is None else _split(given.symbol).pair
+    pair = None if given.symbol is None else split_symbol(given.symbol).pair
     chosen = _choose(list(probes), pair_of, pair, "symbols", "--symbol")
     for found in chosen:
-        inside = pair_of(found) if found.facts.symbol else None
+        inside = pair_of(found) if found.facts.symbol and found.facts.instrument is None else None
         if (
             pair is not None
             and inside is not None
@@ -110,14 +93,15 @@ def select(probes: Sequence[Probe], given: Given) -> list[Probe]:
                 "--symbol (or market.symbol), or name other files"
             )
     venue = None if given.venue is None else venue_name(given.venue)
-    return _choose(chosen, venue_of, venue, "venues", "--venue")
-
-
-def _split(text: str) -> Symbol:
-    symbol = parse_symbol(text)
-    if symbol is None:
-        raise UsageError(f"symbol {text!r}: base and quote cannot be told apart: write BASE/QUOTE")
-    return symbol
+    chosen = _choose(chosen, venue_of, venue, "venues", "--venue")
+    for found in chosen:
+        told = found.facts.venue if found.facts.instrument is None else None
+        if venue is not None and told is not None and venue_name(told) != venue:
+            raise DataError(
+                f"{found.facts.path}: its rows are of {told}, not of {given.venue}: leave out --venue (or "
+                "market.venue), or name other files"
+            )
+    return chosen
 
 
 def _choose(
@@ -141,7 +125,7 @@ def describe(firsts: Sequence[Probe], given: Given) -> Instrument:
     """The instrument of streams whose first files are `firsts`; increments come from their prefixes alone."""
     recorded = firsts[0].facts.instrument
     if recorded is not None:
-        return _overridden(recorded, given)
+        return overridden(recorded, given, firsts[0].facts.path)
     venue = venue_name(given.venue) if given.venue else venue_of(firsts[0]) or "unknown"
     base, quote = _pair(firsts, given)
     market = market_of(firsts, given, venue, quote)
@@ -170,7 +154,7 @@ def price_grid(found: Probe) -> Grid:
 def market_of(firsts: Sequence[Probe], given: Given, venue: str, quote: str) -> str:
     """SPOT, LINEAR or INVERSE: as the caller's symbol or venue says, else as the files tell, else as the venue has."""
     asked = (
-        (given.symbol and _split(given.symbol).market)
+        (given.symbol and split_symbol(given.symbol).market)
         or (given.venue and market_in_venue(given.venue))
         or None
     )
@@ -209,6 +193,9 @@ def _notes_of(found: Probe, instrument: Instrument, given: Given) -> Iterator[st
     name, pair, unit = found.facts.path.name, pair_of(found), unit_of(found, instrument)
     if given.symbol is not None and pair is not None and pair != (instrument.base, instrument.quote):
         yield f"{name}: is taken for {instrument.symbol} as was asked for, though it seems to be of {'/'.join(pair)}"
+    venue = venue_of(found)
+    if given.venue is not None and venue is not None and venue != instrument.venue:
+        yield f"{name}: is taken for {instrument.venue}'s as was asked for, though it seems to be of {venue}"
     if given.tick_size is None and found.facts.instrument is None and not price_grid(found).binds:
         yield (
             f"{name}: its prices have no grid, so that no tick size can be told: they are rounded to "
@@ -223,7 +210,7 @@ def _notes_of(found: Probe, instrument: Instrument, given: Given) -> Iterator[st
 
 def _pair(firsts: Sequence[Probe], given: Given) -> tuple[str, str]:
     if given.symbol is not None:
-        return _split(given.symbol).pair
+        return split_symbol(given.symbol).pair
     pairs = [pair for pair in map(pair_of, firsts) if pair is not None]
     return pairs[0] if pairs else UNKNOWN_PAIR
 
@@ -235,13 +222,3 @@ def _lot_size(firsts: Sequence[Probe], rules: VenueCosts, market: str) -> Decima
     if rules.lot_size is not None and all(p.bars for p in firsts):
         return rules.lot_size
     return infer_lot_size(join_ticks([p.prefix for p in firsts])).increment
-
-
-def _overridden(recorded: Instrument, given: Given) -> Instrument:
-    """A recording's own instrument, with what the caller says instead."""
-    changes: dict[str, Any] = {
-        name: getattr(given, name)
-        for name in ("tick_size", "lot_size", "maker_fee", "taker_fee")
-        if getattr(given, name) is not None
-    }
-    return replace(recorded, **changes)

@@ -47,6 +47,7 @@ def instrument_of(client: VenueClient, symbol: str) -> Instrument:
         taker_fee=_fee(market, "taker", rules.taker_fee),
         spread_bps=rules.spread_bps,
         short=bool(market.get("contract")),
+        min_quantity=(_limit(market, "amount") or Decimal(0)) * contract_size(market),
         inferred=tuple(name for name in ("maker", "taker") if market.get(name) is None),
     )
 

@@ -155,6 +155,7 @@ def describe(instrument: Instrument) -> Mapping[str, Any]:
     return {
         "symbol": instrument.symbol, "venue": instrument.venue, "tick_size": str(instrument.tick_size),
         "lot_size": str(instrument.lot_size), "min_notional": str(instrument.min_notional),
+        "min_quantity": str(instrument.min_quantity),
         "maker_fee": str(instrument.maker_fee), "taker_fee": str(instrument.taker_fee),
         "spread_bps": instrument.spread_bps, "short": instrument.short, "inferred": list(instrument.inferred),
     }  # fmt: skip

@@ -10,6 +10,7 @@ from ztb.config import Config
 from ztb.ledger.journal import Journal
 from ztb.ledger.run_directory import RunDirectory
 from ztb.ports import Clock
+from ztb.runtime.build.context import RunContext
 from ztb.secrets import Redactor, known_secrets, read_secret
 from ztb.telemetry.correlation import correlate
 from ztb.telemetry.metrics import Gauges, Metrics
@@ -27,6 +28,7 @@ class Watched(Protocol):
     run_id: str
     directory: RunDirectory
     journal: Journal
+    context: RunContext
 
 
 def configured_observers(
@@ -44,7 +46,8 @@ def configured_observers(
     observers: list[Observer] = [correlate(session.run_id)]
     gauges: list[Gauges] = []
     note = session.journal.append
-    mqtt = mqtt_observer(config.mqtt, instance, session.directory.path, clock, note, environment)
+    warn = session.context.broadcast.warn
+    mqtt = mqtt_observer(config.mqtt, instance, session.directory.path, clock, note, environment, warn=warn)
     if mqtt is not None:
         observers.append(mqtt)
         gauges.append(mqtt.gauges)

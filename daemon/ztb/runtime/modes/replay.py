@@ -21,6 +21,7 @@ from ztb.runtime.build.parts import SessionParts, open_parts
 from ztb.runtime.clock import SystemClock
 from ztb.runtime.session import Session, status_of
 from ztb.runtime.sources.history import HistorySource, trading_start
+from ztb.strategies.loader import load_strategy
 from ztb.utils.moments import when
 
 Progress = Callable[[str, float], None]
@@ -56,10 +57,14 @@ class ReplayRequest:
         pretrain_ns: int | None = None,
         from_generation: str | None = None,
     ) -> Self:
-        """As a person asks for it: no `paths` is the shipped history, whose beginning trains generation 0."""
+        """As a person asks for it: no `paths` is the shipped history, whose beginning trains generation 0.
+
+        A rule trades the whole of it after the same span, for comparison, and all of a part that is asked for.
+        """
         if pretrain_ns is None:
             shipped = not paths and from_generation is None
-            pretrain_ns = SHIPPED_PRETRAIN_NS if shipped else 0
+            compared = span_ns == (None, None) or load_strategy(config.strategy.name).learns
+            pretrain_ns = SHIPPED_PRETRAIN_NS if shipped and compared else 0
         return cls(config, paths, seed, *span_ns, pretrain_ns, from_generation)
 
     def facts(self, history: History) -> dict[str, Any]:

@@ -107,6 +107,8 @@ CAPACITY = 1_000
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 30.0
 _FAREWELL_S = 2.0
+_BRIEF_S = 10.0
+_BRIEF_MOST = 3
 
 _logger = structlog.get_logger("ztb.mqtt")
 
@@ -120,7 +122,8 @@ async def no_broker() -> AsyncGenerator[None]:
 class MqttObserver:
     """An `Observer`. Connects again for ever: after 1 s, then twice as long each time, up to 30 s.
 
-    `commands` None: none are taken. `broker` is entered for as long as the observer runs.
+    `commands` None: none are taken. `broker` is entered for as long as the observer runs. `taken_over` is called where
+    the broker ends several connections soon after it took them: it has another client of the same name.
     """
 
     name = "mqtt"
@@ -134,6 +137,7 @@ class MqttObserver:
         commands: Commands | None = None,
         home_assistant: bool = False,
         broker: Callable[[], AbstractAsyncContextManager[None]] = no_broker,
+        taken_over: Callable[[], object] = lambda: None,
     ) -> None:
         self._connect = connect
         self._topics = topics
@@ -142,10 +146,12 @@ class MqttObserver:
         self._commands = commands
         self._home_assistant = home_assistant
         self._broker = broker
+        self._taken_over = taken_over
         events = (topics.acknowledgements, topics.alerts, topics.fills, topics.generations, topics.decisions)
         self._outbox: Outbox[Content] = Outbox(events, CAPACITY)
         self._connected = False
         self._connections = 0
+        self._brief = 0
 
     def record(self, record: Record) -> None:
         """Publish decisions, fills and generations."""
@@ -177,15 +183,26 @@ class MqttObserver:
         async with self._broker(), asyncio.TaskGroup() as tasks:
             pause_s = _FIRST_PAUSE_S
             while True:
-                before = self._connections
+                before, begun_s = self._connections, asyncio.get_running_loop().time()
                 # A task of its own: a task group of Python 3.11 forgets that it was cancelled if one of its tasks
                 # fails at the same moment, and then this loop would never end.
                 session = tasks.create_task(self._until_lost(snapshot, controls, tasks), name="mqtt-session")
                 await asyncio.wait((session,))
-                pause_s = _FIRST_PAUSE_S if self._connections > before else pause_s
+                if self._connections > before:
+                    pause_s = _FIRST_PAUSE_S
+                    self._see_end(asyncio.get_running_loop().time() - begun_s)
                 _logger.warning("mqtt_link_lost", reason=session.result(), retry_s=pause_s)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2.0 * pause_s, _LONGEST_PAUSE_S)
+
+    def _see_end(self, lived_s: float) -> None:
+        """A connection ended after `lived_s` seconds; of brief ones in a row the third is told.
+
+        A broker that throws out the older of two clients with one name does not say so in MQTT 3.1.1.
+        """
+        self._brief = self._brief + 1 if lived_s < _BRIEF_S else 0
+        if self._brief == _BRIEF_MOST:
+            self._taken_over()
 
     async def _until_lost(
         self, snapshot: Callable[[], DaemonSnapshot], controls: Controls, executing: asyncio.TaskGroup

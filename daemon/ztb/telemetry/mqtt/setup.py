@@ -67,22 +67,35 @@ def mqtt_observer(
     clock: Clock,
     note: Callable[[NoteRow], object],
     environment: Mapping[str, str] = os.environ,
+    *,
+    warn: Callable[[str, str], object],
 ) -> MqttObserver | None:
     """The observer, or None where no broker is configured. ConfigError says what to mend.
 
-    `state_folder` keeps the highest command sequence; `note` enters a row into the journal.
+    `state_folder` keeps the highest command sequence; `note` enters a row into the journal, `warn`
+    is told the key and the text of an alert.
     """
     if section.broker is None:
         return None
     embedded = functools.partial(embedded_broker, section.port)
+    address = address_of(section, section.broker, instance, environment, state_folder)
     return MqttObserver(
-        connecting(address_of(section, section.broker, instance, environment, state_folder)),
+        connecting(address),
         Topics(section.prefix, instance),
         PayloadEncoder(Redactor(known_secrets(environment))),
         section.interval_ms / 1000.0,
         _commands(section, instance, state_folder, clock, note, environment),
         section.home_assistant,
         embedded if section.broker == EMBEDDED else no_broker,
+        functools.partial(warn, "mqtt_session_taken_over", _taken_over(address)),
+    )
+
+
+def _taken_over(address: Address) -> str:
+    return (
+        f"the MQTT broker {address.host}:{address.port} ends each connection soon after it took it, as it does where "
+        f"another client has our name {address.identifier!r}: end the other daemon, or give one of the two another "
+        "--instance or mqtt.prefix"
     )
 
 
