@@ -84,8 +84,8 @@ def printed(capsys, monkeypatch, **changed: object) -> str:
 
 def test_status_says_what_capital_each_expert_has_and_what_speaks_for_it(capsys, monkeypatch):
     said = printed(capsys, monkeypatch)
-    assert "expert trend has 12.50% of the account, evidence 4.48 " in said
-    assert "expert generation 3 has 25.00% of the account, evidence 7.39, leads" in said
+    assert "expert trend has 12.50 % of the account, evidence 4.48 " in said
+    assert "expert generation 3 has 25.00 % of the account, evidence 7.39, leads" in said
     assert "+22.60 against generation 0 at full size" in said
     waiting = WORDS.plain("waiting", "nothing has earned a share", 0)
     waits = printed(capsys, monkeypatch, conditions=(waiting,))
@@ -95,15 +95,19 @@ def test_status_says_what_capital_each_expert_has_and_what_speaks_for_it(capsys,
 @pytest.mark.parametrize(
     ("unlearnt", "words"),
     [((0.0, None, None), "learning made no difference so far"),
-     ((0.01, None, None), "learning too early to say whether it helps"),
-     ((0.01, -0.01, 0.03), "learning may have made no difference: between -1.00% and +3.00% is due to it"),
-     ((0.02, 0.01, 0.03), "learning helps: between +1.00%"), ((-0.02, -0.03, -0.01), "learning hurts: between -3.00%")],
+     ((0.01, None, None), "learning too early to say whether it helps: that needs 400 more decisions"),
+     ((0.01, -0.01, 0.03), "learning may have made no difference: between −1.00 % and +3.00 % is due to it"),
+     ((0.02, 0.01, 0.03), "learning helps: between +1.00 %"), ((-0.02, -0.03, -0.01), "learning hurts: between −3.00 %")],
 )  # fmt: skip
 def test_status_holds_the_account_against_itself_with_nothing_learnt(capsys, monkeypatch, unlearnt, words):
     better = ComparisonFact("frozen", 0.5, 0.4, 0.6)  # the allocator's small size, no merit of learning
-    assert words in printed(capsys, monkeypatch, helping=(ComparisonFact("unlearnt", *unlearnt), better))
+    assert words in printed(
+        capsys,
+        monkeypatch,
+        helping=(ComparisonFact("unlearnt", *unlearnt, missing="400 more decisions"), better),
+    )
 
 
 def test_status_without_experts_holds_it_against_generation_0(capsys, monkeypatch):
     said = printed(capsys, monkeypatch, experts=(), helping=(ComparisonFact("frozen", 0.5, 0.4, 0.6),))
-    assert "learning helps: between +40.00%" in said and "against frozen" in said and "expert" not in said
+    assert "learning helps: between +40.00 %" in said and "against frozen" in said and "expert" not in said

@@ -36,14 +36,14 @@ def printed(capsys, monkeypatch, tmp_path: Path):
 
 def test_each_expert_has_a_row_with_its_share_of_the_account(printed):
     said = printed(allocation=EXPERTS)
-    assert "capital at the end 37.5% over all experts; the rest is flat" in said
-    assert "trend 12.5% evidence 4.5, at full size +50.00%" in said
-    assert "generation 1 25.0% evidence 1e+304, at full size –" in said
-    assert "nothing learnt +2.00%" in said and "generation 0, full size -30.00%" in said
+    assert "capital at the end 37.5 % over all experts; the rest is flat" in said
+    assert "trend 12.5 % evidence 4.5, at full size +50.00 %" in said
+    assert "generation 1 25.0 % evidence 1e+304, at full size –" in said
+    assert "nothing learnt +2.00 %" in said and "generation 0, full size −30.00 %" in said
     assert "had it not learned" not in said
 
 
 def test_without_experts_the_policy_itself_is_compared_with(printed):
     said = printed()
-    assert "generation 0, frozen -30.00% the same policy had it not learned" in said
+    assert "generation 0, frozen −30.00 % the same policy had it not learned" in said
     assert "capital" not in said and "nothing learnt" not in said

@@ -76,6 +76,7 @@ def test_flat_is_compared_with_as_money_that_stays_where_it_is():
     assert list(found) == ["frozen", "hold", "flat"]
     assert found["flat"] == pytest.approx(0.1) and found["hold"] == pytest.approx(0.0)
     assert helping.answer == "too_early" and BenchmarkTracker().answer == "too_early"
+    assert BenchmarkTracker().learning.missing == "513 more decisions"
 
 
 def test_what_the_size_of_the_account_did_is_not_credited_to_learning():

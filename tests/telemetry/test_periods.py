@@ -13,6 +13,7 @@ from ztb.ledger.performance import sharpe
 from ztb.telemetry.periods import by_hour, by_weekday, drawdowns, monthly, rolling_sharpe
 
 HOUR = 3_600 * 10**9
+DAY = 24 * HOUR
 EQUITY = st.lists(st.floats(10.0, 1_000.0), min_size=2, max_size=60).map(np.array)
 
 
@@ -53,17 +54,21 @@ def test_the_deepest_drawdown_is_the_maximum_drawdown(equity):
 def test_the_rolling_ratio_is_the_ratio_of_each_window_and_nothing_before_the_first():
     rng = np.random.default_rng(1)
     equity = 100.0 * np.exp(np.cumsum(rng.normal(0.0, 0.01, 50)))
-    ts_ns = at(2019, 1, 1) + np.arange(50) * HOUR
-    found = rolling_sharpe(ts_ns, equity, 10 * HOUR)
+    ts_ns = at(2019, 1, 1) + np.arange(50) * 3 * DAY
+    found = rolling_sharpe(ts_ns, equity)
     assert np.isnan(found[:10]).all()
     for k in range(10, 50):
         returns = np.diff(equity[k - 10 : k + 1]) / equity[k - 10 : k]
-        expected = sharpe(float(returns.sum()), float((returns**2).sum()), 10, 10 * HOUR)
+        expected = sharpe(float(returns.sum()), float((returns**2).sum()), 10, 30 * DAY)
         assert math.isclose(found[k], expected, rel_tol=1e-6)
 
 
+def test_a_ratio_a_year_is_said_from_thirty_days_on():
+    assert sharpe(1.0, 0.2, 10, 30 * DAY) is not None and sharpe(1.0, 0.2, 10, 30 * DAY - 1) is None
+
+
 def test_where_equity_stands_still_there_is_no_ratio():
-    assert np.isnan(rolling_sharpe(np.arange(50) * HOUR, np.full(50, 7.0), 10 * HOUR)).all()
+    assert np.isnan(rolling_sharpe(np.arange(50) * DAY, np.full(50, 7.0))).all()
 
 
 def test_a_return_belongs_to_the_hour_and_the_day_in_which_it_began():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -27,13 +28,18 @@ def test_an_unfinished_run_has_the_figures_that_its_marks_give(run):
     assert figures.hold_return == (1000.0 + 39) / 1000.0 - 1
     worst = max(1 - equity[j] / equity[: j + 1].max() for j in range(len(equity)))
     assert math.isclose(figures.max_drawdown, worst, rel_tol=1e-12)
-    changes = equity[1:] / equity[:-1] - 1
-    a_year = 39 * YEAR_NS / (39 * 3.6e12)
-    assert math.isclose(
-        figures.sharpe, changes.mean() / changes.std(ddof=1) * math.sqrt(a_year), rel_tol=1e-9
-    )
+    assert figures.sharpe is None, "of hours, a ratio a year says nothing"
     assert (figures.orders, figures.fills, figures.refusals, figures.decisions) == (10, 10, 10, 40)
     assert figures.generations == {"made": 3, "promoted": 1, "rejected": 1, "rolled_back": 0}
+
+
+def test_a_ratio_a_year_is_that_of_the_marks_where_they_are_long_enough(run):
+    marks = run.marks
+    days = dataclasses.replace(run, marks=dataclasses.replace(marks, ts_ns=marks.ts_ns * 24))
+    changes = marks.equity[1:] / marks.equity[:-1] - 1
+    a_year = 39 * YEAR_NS / (39 * 24 * 3.6e12)
+    expected = changes.mean() / changes.std(ddof=1) * math.sqrt(a_year)
+    assert math.isclose(key_figures(days).sharpe, expected, rel_tol=1e-9)
 
 
 def test_a_finished_run_is_believed(make_run):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
@@ -10,6 +11,10 @@ from ztb.commands.generations import list_generations
 from ztb.ledger.journal import Journal
 from ztb.ledger.records import GenerationRow
 from ztb.telemetry.standing import standings
+
+
+def at(ts_ns):
+    return datetime.fromtimestamp(ts_ns / 1e9, UTC).isoformat()
 
 
 @pytest.fixture
@@ -68,7 +73,12 @@ def test_the_list_of_a_run_says_how_each_stands_with_its_weight(directory, capsy
     assert [one["standing"] for one in listed] == [None, "shadow", "leads"], (
         "the first file is of no generation"
     )
-    assert listed[2]["weight"] == standings(directory.journal)[1].weight
+    one = standings(directory.journal)[1]
+    assert listed[2]["weight"] == one.weight
+    assert listed[2]["made"] == at(one.made_ns) and listed[2]["decided"] == at(one.decided_ns)
+    moments = [listed[2][name][:16].replace("T", " ") for name in ("made", "decided")]
+    assert "made (market)" in shown and moments[0] in shown and f"{moments[1]} generation 1: leads" in shown
+    assert listed[2]["created"][:4] not in shown, "when a file was written is no news of the market"
 
 
 def test_what_a_training_left_has_no_standing(directory, capsys):

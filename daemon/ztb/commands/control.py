@@ -16,6 +16,7 @@ import typer
 from ztb.control import SOCKET_NAME, Answer, Command, Status, short_address
 from ztb.errors import DataError, UsageError, VenueError, ZtbError
 from ztb.ledger.run_directory import RunDirectory
+from ztb.telemetry import texts
 
 _PATIENCE_S = 15.0
 _FAR = 700.0  # log evidence beyond which no float holds it
@@ -130,8 +131,12 @@ def _lines(now: dict[str, Any]) -> list[tuple[str, str]]:
         ("state", now["state"].replace("_", " ")),
         *(("", one["text"]) for one in now["conditions"]),
         ("trades", f"{now['symbol']} on {now['venue']}, {now['mode']}, {now['strategy']}"),
-        ("equity", f"{now['equity']:,.2f} {quote}, drawdown {now['drawdown']:.2%}{_against(now)}"),
+        (
+            "equity",
+            f"{texts.number(now['equity'])} {quote}, drawdown {_share(now['drawdown'])}{_against(now)}",
+        ),
         ("position", f"{now['position']:g} {base}, {len(now['open_orders'])} open orders"),
+        *_protected(now, base),
         ("so far", f"{now['ticks']:,} ticks, {now['decisions']:,} decisions, {now['fills']:,} fills"),
         *_learning(now),
         *(("expert", _expert(one)) for one in now["experts"]),
@@ -141,12 +146,21 @@ def _lines(now: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def _protected(now: dict[str, Any], base: str) -> list[tuple[str, str]]:
+    stop = now["protective_stop"]
+    return (
+        [("stop", f"{stop['quantity']:g} {base} sold at the venue below {stop['price']:,.2f}")]
+        if stop
+        else []
+    )
+
+
 def _against(now: dict[str, Any]) -> str:
     """What the account has more than the shadows on the same ticks."""
     first = "generation 0 at full size" if now["experts"] else "frozen"
     others = {"hold": now["hold_equity"], first: now["frozen_equity"]}
     return "".join(
-        f", {now['equity'] - other:+,.2f} against {name}"
+        f", {texts.signed(now['equity'] - other)} against {name}"
         for name, other in others.items()
         if other is not None
     )
@@ -170,7 +184,11 @@ def _expert(one: dict[str, Any]) -> str:
     """An expert with its weight, and e, the evidence for it."""
     evidence = math.exp(min(one["log_evidence"], _FAR))
     leads = ", leads" if one["leads"] else ""
-    return f"{one['name']} has {one['weight']:.2%} of the account, evidence {evidence:.3g}{leads}"
+    return f"{one['name']} has {_share(one['weight'])} of the account, evidence {evidence:.3g}{leads}"
+
+
+def _share(value: float) -> str:
+    return texts.percent(value, 2, signed=False)
 
 
 def _worth(now: dict[str, Any]) -> list[tuple[str, str]]:
@@ -183,9 +201,11 @@ def _worth(now: dict[str, Any]) -> list[tuple[str, str]]:
     if difference == 0.0:
         return [("learning", "made no difference so far")]
     if low is None or high is None:
-        return [("learning", "too early to say whether it helps")]
+        return [("learning", f"too early to say whether it helps: that needs {found['missing']}")]
     words = "helps" if low > 0.0 else "hurts" if high < 0.0 else "may have made no difference"
-    return [("learning", f"{words}: between {low:+.2%} and {high:+.2%} is due to it")]
+    return [
+        ("learning", f"{words}: between {texts.percent(low, 2)} and {texts.percent(high, 2)} is due to it")
+    ]
 
 
 def _nearest(limits: list[dict[str, Any]]) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ from ztb.commands.options import (
     OfDaemon,
     OfRun,
     Pretrain,
+    Run,
     Sandbox,
     Seed,
     Strategy,
@@ -148,6 +149,33 @@ def arm(
 def disarm(run_directory: OfDaemon = None, as_json: Json = False) -> int:
     """Live mode: no new risk until it is armed again."""
     return send(run_directory, Disarm(), as_json)
+
+
+@daemon_app.command()
+def backup(
+    run_directory: Run,
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="the backup to write, a tar file")],
+    without_ticks: Annotated[
+        bool, typer.Option("--without-ticks", help="leave out what was recorded of the market")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """A run as one file, while its daemon runs too: journal, generations, halts, recorded ticks, under checksums."""
+    from ztb.commands.backup import back_up
+
+    return back_up(run_directory, target, not without_ticks, as_json)
+
+
+@daemon_app.command()
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="a backup")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="the run directory to make, new or empty")],
+    as_json: Json = False,
+) -> int:
+    """A run's folder of a backup, here or on another machine; nothing is overwritten, a damaged backup is refused."""
+    from ztb.commands.backup import restore as unpack
+
+    return unpack(source, folder, as_json)
 
 
 def send(run_directory: Path | None, wanted: Command, as_json: bool) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ztb.errors import NotFoundError
+from ztb.telemetry import texts
 from ztb.utils.checkpoint import CheckpointManager, Generation
 
 if TYPE_CHECKING:
@@ -20,7 +22,8 @@ _METRICS = 2  # columns of a list of what a training left; `show` and --json giv
 def list_generations(base: Path, name: str | None, as_json: bool, journal: Path | None = None) -> int:
     """Print the generations of `name` below `base`, or of all experiments; exit code 3 if one is damaged.
 
-    How each stands is in the `journal` of the run, where there is one: a training leaves none.
+    How each stands, and when of the market it was made and last decided on, is in the `journal` of the run, where
+    there is one: a training leaves none, and its generations show when their files were written.
     """
     manager = CheckpointManager(base)
     names = [name] if name is not None else manager.experiments()
@@ -52,11 +55,10 @@ def _standings(journal: Path | None) -> dict[int, Standing]:
 
 def _standing(generation: Generation, stand: dict[int, Standing]) -> dict[str, Any]:
     found = stand.get(generation.lineage.get("generation", -1))
-    return (
-        {"standing": None, "weight": None}
-        if found is None
-        else {"standing": found.words, "weight": found.weight}
-    )
+    if found is None:
+        return dict.fromkeys(("standing", "weight", "made", "decided"))
+    made, decided = (_iso(ns) for ns in (found.made_ns, found.decided_ns))
+    return {"standing": found.words, "weight": found.weight, "made": made, "decided": decided}
 
 
 def facts(generation: Generation) -> dict[str, Any]:
@@ -101,8 +103,7 @@ def _table(found: list[Generation], stand: dict[int, Standing]) -> Table:
     for title in (
         *(("experiment",) if several else ()),
         "parent",
-        "created (UTC)",
-        "KiB",
+        *(("made (market)",) if stand else ("created (UTC)", "KiB")),
         "marks",
         *shown,
         *(("weight",) if weighed else ()),
@@ -118,23 +119,37 @@ def _table(found: list[Generation], stand: dict[int, Standing]) -> Table:
             generation.number,
             *((generation.name,) if several else ()),
             _or_dash(generation.lineage.get("parent")),
-            (described["created"] or "-")[:19],
-            "-" if described["bytes"] is None else f"{described['bytes'] / 1024:.0f}",
+            *((_minute(described["made"]),) if stand else _file(described)),
             ", ".join(described["marks"]),
             *(_figure_or_dash(generation.metrics.get(name)) for name in shown),
-            *(("-" if weight is None else f"{weight:.2%}",) if weighed else ()),
-            generation.fault or _state(generation, described["standing"]),
+            *((texts.percent(weight, 2, signed=False),) if weighed else ()),
+            generation.fault or _state(generation, described),
         )
         table.add_row(*(escape(str(cell)) for cell in cells))
     return table
 
 
-def _state(generation: Generation, standing: str | None) -> str:
-    """Numbers of files need not be those of the run's generations."""
-    number = generation.lineage.get("generation", generation.number)
+def _state(generation: Generation, described: dict[str, Any]) -> str:
+    """How it stands, since when of the market. Numbers of files need not be those of the run's generations."""
+    number, standing = generation.lineage.get("generation", generation.number), described["standing"]
     if standing is None:
         return "good"
-    return standing if number == generation.number else f"generation {number}: {standing}"
+    since = "" if described["decided"] is None else f"{_minute(described['decided'])} "
+    return f"{since}{standing}" if number == generation.number else f"{since}generation {number}: {standing}"
+
+
+def _file(described: dict[str, Any]) -> tuple[str, str]:
+    """When it was written, and its size in KiB."""
+    size = described["bytes"]
+    return (described["created"] or "-")[:19], "-" if size is None else f"{size / 1024:.0f}"
+
+
+def _iso(ts_ns: int | None) -> str | None:
+    return None if ts_ns is None else datetime.fromtimestamp(ts_ns // 10**9, UTC).isoformat()
+
+
+def _minute(iso: str | None) -> str:
+    return "-" if iso is None else iso[:16].replace("T", " ")
 
 
 def _or_dash(value: object) -> object:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ztb.ledger.run_directory import RunDirectory
+from ztb.telemetry import texts
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,10 +15,6 @@ if TYPE_CHECKING:
 _WIDE = 112  # columns of a terminal that holds the remarks beside the figures
 
 _FAR = 700.0  # log evidence beyond which no float holds it
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:+.2%}"
 
 
 def _day(ts_ns: int | None) -> str:
@@ -33,7 +30,6 @@ def _period(summary: dict[str, Any]) -> str:
 def _rows(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
     """(name, figure, remark) rows of a summary."""
     generations = summary["generations"]
-    sharpe = summary["sharpe"]
     return [
         ("period traded", _period(summary), "UTC"),
         ("ticks", f"{summary['ticks']:,}", f"{summary['gaps']} gaps, {summary['dropped']} rows dropped"),
@@ -41,14 +37,18 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
         ("orders, fills", f"{summary['orders']:,}, {summary['fills']:,}", f"{summary['rejects']} rejected"),
         (
             "return",
-            _percent(summary["return"]),
+            texts.percent(summary["return"], 2),
             f"{summary['start_equity']:,.2f} to {summary['end_equity']:,.2f}",
         ),
         *_yardsticks(summary),
-        ("  hold", _percent(summary["hold_return"]), "the same costs"),
+        ("  hold", texts.percent(summary["hold_return"], 2), "the same costs"),
         *_shares(summary["allocation"]),
-        ("Sharpe ratio, a year", "–" if sharpe is None else f"{sharpe:.2f}", "of returns between decisions"),
-        ("greatest drawdown", _percent(-summary["max_drawdown"]), ""),
+        (
+            "Sharpe ratio, a year",
+            texts.number(summary["sharpe"]),
+            "of returns between decisions; from 30 days on",
+        ),
+        ("greatest drawdown", texts.percent(summary["max_drawdown"], 2, signed=False), ""),
         ("fees", f"{summary['fees']:,.2f}", f"turnover {summary['turnover'] or 0:,.1f} times mean equity"),
         ("generations", str(generations["made"]), _lives(generations)),
         ("updates", str(summary["updates"]), f"generation 0: {summary['generation_0'] or 'none'}"),
@@ -60,14 +60,22 @@ def _yardsticks(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
         return [
             (
                 "  generation 0, frozen",
-                _percent(summary["frozen_return"]),
+                texts.percent(summary["frozen_return"], 2),
                 "the same policy had it not learned",
             )
         ]
     return [
-        ("  nothing learnt", _percent(summary["unlearnt_return"]), "the account without what came after generation 0"),
-        ("  generation 0, full size", _percent(summary["frozen_return"]), "the whole account, never updated"),
-    ]  # fmt: skip
+        (
+            "  nothing learnt",
+            texts.percent(summary["unlearnt_return"], 2),
+            "the account without what came after generation 0",
+        ),
+        (
+            "  generation 0, full size",
+            texts.percent(summary["frozen_return"], 2),
+            "the whole account, never updated",
+        ),
+    ]
 
 
 def _shares(experts: dict[str, dict[str, float | None]] | None) -> list[tuple[str, str, str]]:
@@ -75,15 +83,19 @@ def _shares(experts: dict[str, dict[str, float | None]] | None) -> list[tuple[st
     if not experts:
         return []
     rows = [
-        (f"  {name}", _share(found["weight"]), f"evidence {_evidence(found)}, at full size {_percent(found['return'])}")
+        (
+            f"  {name}",
+            _share(found["weight"]),
+            f"evidence {_evidence(found)}, at full size {texts.percent(found['return'], 2)}",
+        )
         for name, found in experts.items()
-    ]  # fmt: skip
+    ]
     whole = sum(found["weight"] or 0.0 for found in experts.values())
     return [("capital at the end", _share(whole), "over all experts; the rest is flat"), *rows]
 
 
 def _share(weight: float | None) -> str:
-    return "–" if weight is None else f"{weight:.1%}"
+    return texts.percent(weight, signed=False)
 
 
 def _evidence(found: dict[str, float | None]) -> str:

@@ -24,6 +24,7 @@ from ztb.utils.kernel import kernel
 CONFIDENCE = 0.95
 _BLOCK = 32
 _LEAST_BLOCKS = 16
+_LEAST_DECISIONS = _LEAST_BLOCKS * _BLOCK + 1
 _TOGETHER = 256  # decisions that enter the comparisons at once
 _SHARPEST_AT = 256.0
 """Blocks at which the interval is as narrow as it can be made for any one n."""
@@ -49,6 +50,17 @@ class Comparison:
         if self.low is None or self.high is None:
             return "too_early"
         return "helps" if self.low > 0.0 else "hurts" if self.high < 0.0 else "unclear"
+
+    @property
+    def missing(self) -> str:
+        """What an interval still needs, in words; "" where there is one."""
+        if self.low is not None:
+            return ""
+        if self.difference is None and self.decisions:
+            return "two accounts that are not used up"
+        if self.decisions < _LEAST_DECISIONS:
+            return f"{_LEAST_DECISIONS - self.decisions:,} more decisions"
+        return "decisions at which the two accounts differ"
 
     def facts(self) -> dict[str, Any]:
         """As JSON."""

@@ -145,7 +145,7 @@ class AllocationConfig:
     """Decisions whose growth is one observation."""
     forgetting: Annotated[float, Gt(0.5), Le(1)] = 0.9995
     """Share of itself that evidence keeps from block to block."""
-    drawdown_fraction: Annotated[float, Gt(0), Le(1)] = 0.03
+    drawdown_fraction: Annotated[float, Gt(0), Le(1)] = 0.02
     """Share that may be lost while the evidence is weak."""
     folds: Annotated[int, Ge(0), Le(32)] = 2
     """Of the walk-forward over the history before the first decision, which says what generation 0 begins with; 0:

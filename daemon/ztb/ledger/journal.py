@@ -8,6 +8,7 @@ order: JSON of `[seq, table, values…]`, a line each, without binary columns (t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import heapq
 import math
@@ -22,7 +23,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from ztb.errors import DataError, InvariantError, NotFoundError, ZtbError
+from ztb.errors import DataError, InvariantError, NotFoundError, ResourceError, ZtbError
 from ztb.ledger.records import RECORDS, SCHEMA_VERSION, Record
 from ztb.utils.background import background_thread
 
@@ -332,6 +333,23 @@ class JournalReader:
 
     def close(self) -> None:
         self._connection.close()
+
+    def copy(self, target: Path) -> None:
+        """A new file `target` with all of it as it is at one moment, while it is written to too.
+
+        DataError: it is damaged. ResourceError: there is no room.
+        """
+        try:
+            with contextlib.closing(sqlite3.connect(target)) as copied:
+                self._connection.backup(copied)
+                copied.execute("PRAGMA journal_mode=DELETE")
+                (fault,) = copied.execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.OperationalError as error:
+            raise ResourceError(f"{target}: the journal cannot be copied ({error}); free space") from error
+        except sqlite3.DatabaseError as error:
+            fault = str(error)
+        if fault != "ok":
+            raise DataError(f"{self.path}: the journal is damaged ({fault}); restore an earlier backup")
 
     def rows(self, record: type[_R], where: str = "", parameters: tuple[object, ...] = ()) -> Iterator[_R]:
         """Records of one table in sequence order; `where` is an SQL condition with `?` for `parameters`."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 YEAR_NS = 365.25 * 86_400e9
+A_RATIO_NS = 30 * 86_400 * 10**9
+"""The shortest span of which a ratio a year says anything."""
 
 
 def finite(value: float | None) -> float | None:
@@ -18,11 +20,12 @@ def simple_return(start: float, end: float | None) -> float | None:
 
 
 def sharpe(total: float, squares: float, count: int, span_ns: int) -> float | None:
-    """Annualised Sharpe ratio, risk-free rate 0, of `count` returns with the given sum and sum of squares.
+    """Annualised Sharpe ratio, risk-free rate 0, of `count` returns with the given sum and sum of squares; None for a
+    span shorter than 30 days.
 
     Sharpe (1994), "The Sharpe Ratio": mean over standard deviation (n − 1), times the root of periods a year.
     """
-    if count < 2 or span_ns <= 0:
+    if count < 2 or span_ns < A_RATIO_NS:
         return None
     mean = total / count
     variance = (squares - count * mean * mean) / (count - 1)

@@ -78,12 +78,16 @@ def parse_symbol(text: str, *, binance: bool = False) -> Symbol | None:
     tail = _CONTRACT_TAIL.search(words)
     body, market = (words[: tail.start()], "contract") if tail else (words, None)
     if market and not re.search(r"[/_-]", body) and body in _COINS:
+        if words == body + "PERP":
+            return _known(body, "USDC", "linear")  # Bybit's, which alone has no hyphen there
         # Deribit's and FTX's: the dollar goes without saying.
         return _known(body, "USD", "contract" if words.endswith("PERP") else "inverse")
     for separator in "/_-":
         base, found, quote = body.partition(separator)
         if found and base and quote and separator not in quote:
-            return _known(base, quote, market)
+            # Upbit's KRW-BTC and Poloniex' USDT_BTC have the money first.
+            turned = separator != "/" and is_money(base) and is_coin(quote) and not is_money(quote)
+            return _known(quote, base, market) if turned else _known(base, quote, market)
     if re.fullmatch(r"[A-Z]{3,}USD[TC]?M", body):
         pair = _joined(body[:-1], binance)
         return pair and Symbol(*pair, "contract")

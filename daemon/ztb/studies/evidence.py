@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ztb.ledger.looks import Looks, by_kind
-from ztb.ledger.performance import YEAR_NS, finite
+from ztb.ledger.performance import A_RATIO_NS, YEAR_NS, finite
 from ztb.studies.directory import MadeOf
 from ztb.studies.spec import StudySpec
 from ztb.studies.statistics import (
@@ -219,7 +219,7 @@ def judge(
         growth_interval=bootstrap_interval(grown, "mean", generator),
         sharpe=ratio if best is not None else None,
         sharpe_interval=bootstrap_interval(returns, "sharpe", generator),
-        sharpe_year=finite(ratio * float(np.sqrt(YEAR_NS / period_ns))) if span_ns >= YEAR_NS / 12 else None,
+        sharpe_year=finite(ratio * float(np.sqrt(YEAR_NS / period_ns))) if span_ns >= A_RATIO_NS else None,
         deflated_sharpe=deflated,
         luck_sharpe=expected_maximum(looks, variance) if best is not None else None,
         overfitting=chosen,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.ledger.performance import YEAR_NS
+from ztb.ledger.performance import A_RATIO_NS, YEAR_NS
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -16,8 +16,6 @@ Ints = NDArray[np.int64]
 _HOUR_NS = 3_600 * 10**9
 _DAY_NS = 24 * _HOUR_NS
 _THURSDAY = 3  # 1 January 1970
-WINDOW_NS = 30 * _DAY_NS
-"""Of the rolling Sharpe ratio: the shortest span of which a ratio a year says anything."""
 
 
 def monthly(ts_ns: Ints, equity: Floats) -> dict[tuple[int, int], float]:
@@ -59,7 +57,7 @@ def drawdowns(ts_ns: Ints, equity: Floats) -> list[Drawdown]:
     return sorted(found, key=lambda one: -one.depth)
 
 
-def rolling_sharpe(ts_ns: Ints, equity: Floats, window_ns: int = WINDOW_NS) -> Floats:
+def rolling_sharpe(ts_ns: Ints, equity: Floats, window_ns: int = A_RATIO_NS) -> Floats:
     """Annualised Sharpe ratio, risk-free rate 0, of the window that ends at each mark, (n,).
 
     As `ztb.ledger.performance.sharpe`; nan before the first window is full, and where returns did not vary.

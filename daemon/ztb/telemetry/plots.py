@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.learning.allocation import name_of
+from ztb.ledger.performance import A_RATIO_NS
 from ztb.telemetry import texts
 from ztb.telemetry.charts import BUCKETS, Chart, ChartLine, extremes, numbers, packed, seconds
 from ztb.telemetry.figures import KeyFigures
-from ztb.telemetry.periods import WINDOW_NS, rolling_sharpe
+from ztb.telemetry.periods import rolling_sharpe
 from ztb.telemetry.run_data import Floats, RunData
 from ztb.telemetry.trades import entered_by, profits_of_fills
 
@@ -252,7 +253,7 @@ def _reasons(run: RunData, orders: set[int]) -> dict[str, list[Any]]:
 def rolling_sharpe_chart(run: RunData, common: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Of the last 30 days at each decision; nothing where the run is not twice as long."""
     ts_ns = run.marks.ts_ns
-    if ts_ns[-1] - ts_ns[0] < 2 * WINDOW_NS:
+    if ts_ns[-1] - ts_ns[0] < 2 * A_RATIO_NS:
         return {}
     line = ChartLine("Sharpe ratio of 30 days", "ours", rolling_sharpe(ts_ns, run.marks.equity))
     return {"sharpe": Chart(seconds(ts_ns), [line], "plain", common).encode()}

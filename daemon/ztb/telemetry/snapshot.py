@@ -25,6 +25,13 @@ class OpenOrderFact(msgspec.Struct, frozen=True):
     price: float | None
 
 
+class ProtectiveStopFact(msgspec.Struct, frozen=True):
+    """The stop at the venue: `quantity` is sold at market once the price has come down to `price`."""
+
+    quantity: float
+    price: float
+
+
 class LimitUse(msgspec.Struct, frozen=True):
     """How near a risk limit is: `used` and `limit` in the limit's own unit."""
 
@@ -95,7 +102,8 @@ class ExpertFact(msgspec.Struct, frozen=True):
 
 
 class ComparisonFact(msgspec.Struct, frozen=True):
-    """Live against `baseline` (unlearnt, frozen, hold or flat): the difference in return, and its confidence interval.
+    """Live against `baseline` (unlearnt, frozen, hold or flat): the difference in return, its confidence interval, and
+    what is `missing` for one, in words.
 
     `unlearnt`: the account as it would be had nothing been learnt after generation 0, where experts share it.
     """
@@ -104,6 +112,7 @@ class ComparisonFact(msgspec.Struct, frozen=True):
     difference: float | None
     low: float | None
     high: float | None
+    missing: str = ""
 
 
 class AlertFact(msgspec.Struct, frozen=True):
@@ -151,6 +160,7 @@ class DaemonSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     max_drawdown: float = 0.0
     fees: float = 0.0
     open_orders: tuple[OpenOrderFact, ...] = ()
+    protective_stop: ProtectiveStopFact | None = None
     limits: tuple[LimitUse, ...] = ()
     streams: tuple[StreamFact, ...] = ()
     learner: LearnerFact | None = None

@@ -18,10 +18,15 @@ _LED = ("promoted", "restored")
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`words` for a person; `weight` is the share of the account that follows it, None for what is no expert."""
+    """`words` for a person; `weight` is the share of the account that follows it, None for what is no expert.
+
+    `made_ns`, `decided_ns`: moments of the market, None where it was none yet (generation 0) or nothing is decided.
+    """
 
     words: str
     weight: float | None
+    made_ns: int | None
+    decided_ns: int | None
 
 
 def standings(journal: Path) -> dict[int, Standing]:
@@ -37,6 +42,8 @@ def standings(journal: Path) -> dict[int, Standing]:
         number: Standing(
             "leads" if number == leads else _words(rows, name_of(number) in weights),
             weights.get(name_of(number)),
+            next((row.ts_ns or None for row in rows if row.event == "made"), None),
+            next((row.ts_ns or None for row in rows[::-1] if row.event != "made"), None),
         )
         for number, rows in lives.items()
     }

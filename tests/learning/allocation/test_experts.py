@@ -50,7 +50,7 @@ def info(number: int) -> GenerationInfo:
 class Stage:
     """Experts whose serving generation is `serving`."""
 
-    def __init__(self, library: int = 2) -> None:
+    def __init__(self, library: int = 2, unproven: bool = False) -> None:
         self.serving = 0
         config = AllocationConfig(library=library)
         rules: dict[str, Any] = {"rule": Paper(1.0)}
@@ -58,7 +58,7 @@ class Stage:
         account: Any = Paper
         together: Any = Together
         self.experts = Experts(
-            config, 0.01, rules, make, account, lambda: info(self.serving), False, together
+            config, 0.01, rules, make, account, lambda: info(self.serving), unproven, together
         )
 
     def decide(self, serving: int) -> None:
@@ -107,3 +107,19 @@ def test_nothing_learnt_is_weighed_without_what_was_learnt_after_a_restart_too()
         assert set(stage.experts.unlearnt.experts) == {"rule", "generation 0"}
         account: Any = stage.experts.account_unlearnt
         assert account.pursued
+
+
+def test_nothing_is_credited_to_what_was_learnt_before_it_has_had_weight():
+    """One that leads with no share of the account leaves the account what it would have been."""
+    stage = Stage(unproven=True)
+    stage.experts.begin(info(0), 1.0)
+    for serving in (0, 4, 4):
+        stage.decide(serving)
+    assert stage.experts.leader == "generation 4" and stage.experts.unlearnt is not None
+    assert not stage.experts.learnt_had_weight and stage.experts.account_unlearnt is None
+    assert stage.experts.pursue_unlearnt(0, 0, NOTHING, 0.75) == 0.75
+    leads = stage.experts.allocator.experts["generation 4"]
+    leads.evidence, leads.unproven = GROWN.copy(), False
+    stage.experts.allocator.weigh()
+    stage.decide(4)
+    assert stage.experts.learnt_had_weight and stage.experts.account_unlearnt is not None

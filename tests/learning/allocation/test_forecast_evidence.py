@@ -103,3 +103,18 @@ def test_what_an_account_loses_speaks_against_what_the_market_says():
 def test_it_is_copied_and_told_whole():
     evidence, _ = told(1.0, 500, 8)
     assert GrowthEvidence(**evidence.state()) == evidence == evidence.copy()
+
+
+def test_the_size_that_grows_fastest_is_known_from_claims_before_profits_tell_it():
+    """Half of what is foreseen is paid: mean over variance, of an account that always holds all of it."""
+    evidence, _ = told(1.0, 4_000, 5)
+    expected = 0.5 * SHARE * math.sqrt(2 / math.pi) / SIGMA
+    assert evidence.log_e > 0.0 and evidence.kelly == pytest.approx(expected, rel=0.1)
+
+
+def test_without_forecasts_it_is_that_of_profits_and_without_anything_nothing_is_said():
+    assert GrowthEvidence(1.0).kelly == math.inf
+    evidence, rng = GrowthEvidence(1.0), np.random.default_rng(4)
+    for growth in rng.normal(0.0004, 0.01, 50_000):
+        evidence.add(growth)
+    assert evidence.kelly == pytest.approx(4.0, rel=0.3)

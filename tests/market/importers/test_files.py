@@ -16,6 +16,8 @@ from market.importers.writers import LAYOUTS, csv_bytes, made_bars
 from market.importers.writers import Dress as _Dress
 from ztb.errors import DataError
 from ztb.market.history import History, open_history
+from ztb.market.importers.headerless import PATTERNS
+from ztb.market.importers.layouts import LAYOUTS as LAYOUT_TABLE
 from ztb.market.importers.layouts_page import PAGE, layouts_page
 from ztb.market.ticks import Ticks
 
@@ -122,6 +124,13 @@ def test_the_page_of_layouts_is_current() -> None:
     assert PAGE.read_text(encoding="utf-8") == layouts_page(), (
         "run `python -m ztb.market.importers.layouts_page`"
     )
+
+
+def test_the_page_says_of_each_layout_what_is_assumed() -> None:
+    rows = [line.split(" | ") for line in layouts_page().splitlines() if line.count(" | ") == 4]
+    told = {row[0].strip("| "): row[4].strip("| ") for row in rows if row[0] not in ("| layout", "| venue")}
+    assert {layout.name for layout in LAYOUT_TABLE} | {pattern.name for pattern in PATTERNS} <= set(told)
+    assert [name for name, assumed in told.items() if not assumed] == []
 
 
 def test_reading_ends_with_the_process(tmp_path: Path) -> None:

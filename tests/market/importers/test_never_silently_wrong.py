@@ -74,7 +74,11 @@ def test_what_cannot_be_a_time_is_refused(write: Write, read: Read, times: list[
 
 @pytest.mark.parametrize("last", ["59.999", "59", "59.999999"])
 @pytest.mark.parametrize(
-    "header", ["timestamp,open,high,low,close,volume\n", "close_time,open,high,low,close,volume\n"]
+    "header",
+    [
+        f"{name},open,high,low,close,volume\n"
+        for name in ("timestamp", "close_time", "Close Date", "barEnd", "period_end")
+    ],
 )
 def test_the_end_of_a_bar_is_not_its_beginning(write: Write, read: Read, last: str, header: str) -> None:
     times = [f"2024-01-01T00:{i:02}:{last}Z" for i in range(50)]
@@ -82,9 +86,10 @@ def test_the_end_of_a_bar_is_not_its_beginning(write: Write, read: Read, last: s
     assert ticks["ts_ns"].tolist() == [(_S + 60 * (i + 1)) * 10**9 for i in range(50)]
 
 
-def test_a_whole_time_of_closing_is_the_end_by_its_name(write: Write, read: Read) -> None:
+@pytest.mark.parametrize("name", ["close_time", "Close Date", "barEnd", "period_end", "timeClose"])
+def test_a_whole_time_of_closing_is_the_end_by_its_name(write: Write, read: Read, name: str) -> None:
     times = [str(_S + 60 * (i + 1)) for i in range(50)]
-    text = _minutes(times, "close_time,open,high,low,close,volume\n")
+    text = _minutes(times, f"{name},open,high,low,close,volume\n")
     assert read(open_history([write("BTCUSD.csv", text)]))["ts_ns"][0] == (_S + 60) * 10**9
 
 
@@ -125,9 +130,18 @@ _BYBIT = "timestamp,symbol,side,size,price,tickDirection,trdMatchID,grossValue,h
          "BTC/USDT", 0.1),
         ("okx/BTC-USD-SWAP.csv", _trades("instId,tradeId,px,sz,side,ts", "BTC-USD-SWAP,{i},40000,40,buy,{ms}"),
          "BTC/USD:BTC", 0.1),
+        ("bybit/BTCPERP2024-01-01.csv", _trades(_BYBIT, "{t}.0,BTCPERP,Buy,0.1,40000,Z,a-{i},1,0.1,4000"),
+         "BTC/USDC:USDC", 0.1),
         ("kraken/PI_XBTUSD.csv", _trades("time,price,size,side", "{t},40000,4000,buy"), "BTC/USD:BTC", 0.1),
         ("kraken/PF_XBTUSD.csv", _trades("time,price,size,side", "{t},40000,0.1,buy"), "BTC/USD:USD", 0.1),
         ("deribit/BTC-PERPETUAL.csv", _trades("timestamp,price,amount,side", "{ms},40000,4000,buy"), "BTC/USD:BTC", 0.1),
+        ("BTCUSD_PERP-aggTrades.csv", _trades(
+            "agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker",
+            "{i},40000,40,{i},{i},{ms},true"), "BTC/USD:BTC", 0.1),
+        ("BTCUSD_240329-trades.csv", _trades("id,price,qty,base_qty,time,is_buyer_maker", "{i},40000,40,0.1,{ms},true"),
+         "BTC/USD:BTC", 0.1),
+        ("ARBUSD_PERP-trades.csv", _trades("id,price,qty,base_qty,time,is_buyer_maker", "{i},2,1,5,{ms},true"),
+         "ARB/USD:ARB", 5),
         ("kucoin/XBTUSDTM.csv", _trades("symbol,time,price,size,side", "XBTUSDTM,{t},40000,100,buy"),
          "BTC/USDT:USDT", 0.1),
     ],
@@ -136,7 +150,7 @@ def test_quantities_are_coins_whatever_the_market_counts(
     tmp_path: Path, read: Read, name: str, text: str, symbol: str, size: float
 ) -> None:
     path = tmp_path / name
-    path.parent.mkdir()
+    path.parent.mkdir(exist_ok=True)
     path.write_text(text)
     history = open_history([path])
     assert read(history)["size"] == pytest.approx(size)
@@ -196,6 +210,7 @@ def test_volume_in_money_is_no_volume_of_coins(
         ("isBuyerMaker", "False", "True"), ("is_buyer_maker", "false", "true"), ("buyer_is_maker", "0", "1"),
         ("side", "BUYER", "SELLER"), ("side", "Buy", "Sell"), ("side", "b", "s"), ("side", "1", "-1"),
         ("takerSide", "bid", "ask"), ("buy", "True", "False"), ("isBuy", "1", "0"), ("type", "buy", "sell"),
+        ("type", "0", "1"), ("side", "1", "2"), ("side", "1.0", "-1.0"),
         ("maker_side", "sell", "buy"), ("aggressor", "TAKER_BUY", "TAKER_SELL"), ("isSell", "false", "true"),
     ],
 )  # fmt: skip
@@ -207,6 +222,28 @@ def test_the_takers_side_however_it_is_spelled(
     history = open_history([write("BTCUSDT-trades.csv", text)])
     assert read(history)["side"].tolist() == [1 if i % 3 else -1 for i in range(30)]
     assert not any("side" in note for note in history.report.notes)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_sides_of_0_and_1_are_no_sides_but_bitstamps(write: Write, read: Read, first: int) -> None:
+    """Which of them bought is told by nobody but Bitstamp, whose column is called type."""
+    text = "id,price,qty,time,side\n" + "".join(
+        f"{i},5.5,1,{(_S + i) * 1000},{(i + first) % 2}\n" for i in range(30)
+    )
+    history = open_history([write("BTCUSDT-trades.csv", text)])
+    assert not read(history)["side"].any()
+    assert any("side" in note for note in history.report.notes)
+
+
+@pytest.mark.parametrize("numbers", [(1, 2), (1, -1), (1.0, -1.0)])
+def test_sides_in_numbers_of_a_binary_table(tmp_path: Path, read: Read, numbers: tuple[float, float]) -> None:
+    columns = [pa.array([(_S + i) * 1000 for i in range(30)]), pa.array([5.5] * 30), pa.array([1.0] * 30)]
+    table = pa.table(
+        [*columns, pa.array([numbers[i % 2] for i in range(30)])], ["time", "price", "qty", "side"]
+    )
+    pyarrow.feather.write_feather(table, tmp_path / "BTCUSDT.feather")
+    ticks = read(open_history([tmp_path / "BTCUSDT.feather"]))
+    assert ticks["side"].tolist() == [-1 if i % 2 else 1 for i in range(30)]
 
 
 @pytest.mark.parametrize(("column", "value"), [("side", "Kauf"), ("side", "X"), ("comment", "none")])
@@ -326,6 +363,62 @@ def test_a_second_series_with_other_prices_is_no_duplicate(tmp_path: Path, read:
     paths = sorted(tmp_path.iterdir())
     with pytest.raises(DataError, match=r"an earlier file has other prices for the same time.*two series"):
         read(open_history(paths))
+
+
+@pytest.mark.parametrize(("minutes", "longer"), [(40, 3600), (500, 300), (30, 86_400)])
+def test_bars_of_two_lengths_are_no_series(write: Write, read: Read, minutes: int, longer: int) -> None:
+    """A bar of an hour among those of a minute would be known before its end."""
+    times = [_S + 60 * i for i in range(minutes)]
+    times += [times[-1] + 60 + longer * i for i in range(1, 25)]
+    path = write("BTCUSDT.csv", _minutes([str(time) for time in times]))
+    with pytest.raises(
+        DataError, match=rf"row \d+: bars lie {longer} s apart .*, 60 s before: .*two lengths"
+    ):
+        read(open_history([path]))
+
+
+@pytest.mark.parametrize("block", [4096, 7])
+@pytest.mark.parametrize("pause", ["of each night", "of each other minute, for a while", "of any length"])
+def test_a_thin_market_is_one_series(write: Write, read: Read, pause: str, block: int) -> None:
+    steps = {
+        "of each night": ([60] * 30 + [36_000]) * 30,
+        "of each other minute, for a while": ([60] * 50 + [120] * 19) * 3,
+        "of any length": [60 * int(n) for n in np.random.default_rng(0).geometric(0.5, 900)],
+    }[pause]
+    times = [_S, *(_S + np.cumsum(steps)).tolist()]
+    history = open_history([write("BTCUSDT.csv", _minutes([str(time) for time in times]))])
+    assert sum(len(ticks) for ticks in history.blocks(block)) == len(times)
+
+
+@pytest.mark.parametrize("n", [4, 30, 3000])
+@pytest.mark.parametrize("layout", ["Bitstamp's answer", "Coinbase's answer", "columns by name"])
+def test_trades_that_come_newest_first_are_turned_around(
+    write: Write, read: Read, n: int, layout: str
+) -> None:
+    """Several of one time keep the order in which they happened."""
+    seconds = [_S + i // 3 * 5 for i in range(n)][::-1]
+    if layout == "Bitstamp's answer":
+        rows = [
+            {"date": str(s), "tid": n - i, "amount": "1", "type": "0", "price": f"{n - i}"}
+            for i, s in enumerate(seconds)
+        ]
+        path = write("bitstamp_BTCUSD.json", json.dumps(rows))
+    elif layout == "Coinbase's answer":
+        stamps = [np.datetime64(s, "s").item().isoformat() + "Z" for s in seconds]
+        rows = [
+            {"time": s, "trade_id": n - i, "price": f"{n - i}", "size": "1", "side": "sell"}
+            for i, s in enumerate(stamps)
+        ]
+        path = write("BTC-USD.json", json.dumps(rows))
+    else:
+        path = write(
+            "BTCUSD.csv", "time,price,size\n" + "".join(f"{s},{n - i},1\n" for i, s in enumerate(seconds))
+        )
+    history = open_history([path])
+    ticks = read(history)
+    assert ticks["price"].tolist() == list(range(1, n + 1))
+    assert ticks["ts_ns"].tolist() == [s * 10**9 for s in seconds[::-1]]
+    assert any("newest first" in note for note in history.report.notes)
 
 
 def test_one_series_in_two_files_that_overlap_is_one(tmp_path: Path, read: Read) -> None:

@@ -179,6 +179,34 @@ def test_files_of_brokers(
     assert ticks["size"][0] == first
 
 
+@pytest.mark.parametrize(
+    ("price", "volume", "said"),
+    [
+        ("42,000.1", "12.34K", 12_340.0), ("1,042,000.1", "1.5M", 1_500_000.0), ("$42,000.1", "987", 987.0),
+        ("$42000.1", "2B", 2e9), ("42,000", "1,234.5", 1234.5),
+    ],
+)  # fmt: skip
+def test_numbers_as_people_write_them(
+    tmp_path: Path, read: Read, price: str, volume: str, said: float
+) -> None:
+    rows = "".join(f'"{day}","{price}","{price}","{price}","{price}","{volume}"\n' for day in _DAYS)
+    path = tmp_path / "BTC_USD.csv"
+    path.write_text('"Date","Price","Open","High","Low","Vol."\n' + rows)
+    ticks = read(open_history([path]))
+    assert len(ticks) == 30 and (ticks["size"] == said).all()
+    assert (ticks["price"] == float(price.replace(",", "").replace("$", ""))).all()
+
+
+@pytest.mark.parametrize("inner", [name for name in PACKED if name != "as it is"])
+@pytest.mark.parametrize("outer", ["gzip", "zip", "xz"])
+def test_what_is_packed_twice_is_said_to_be(tmp_path: Path, inner: str, outer: str) -> None:
+    text = csv_bytes(LAYOUTS["ccxt"](made_bars(), [str(ns) for ns in made_bars().opens_ns]), DRESSES["plain"])
+    path = tmp_path / "BTCUSDT.csv"
+    path.write_bytes(PACKED[outer](PACKED[inner](text)))
+    with pytest.raises(DataError, match="is packed twice, of which once is read: unpack it"):
+        open_history([path])
+
+
 def test_trading_view_without_volume_says_what_is_assumed(tmp_path: Path, read: Read) -> None:
     path = tmp_path / "COINBASE_BTCUSD, 1.csv"
     path.write_text(
@@ -294,6 +322,56 @@ _SEEN = {
         "XBTUSD.csv", _lines("timestamp,symbol,open,high,low,close,trades,volume,vwap,lastSize,turnover,homeNotional,"
                              "foreignNotional\n", "2024-01-01T00:{j}:00.000Z,XBTUSD,5,6,4,5,3,10,5,1,100,2,10"),
         "BTC/USD:BTC", 2),
+    "Stooq's": (
+        "btcusd.txt", "<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>,<OPENINT>\n"
+        + _lines("", "BTCUSD,1,20240101,00{i}00,5,6,4,5,2,0"), "BTC/USD", 2),
+    "day and clock in digits": (
+        "BTCUSDT.csv", _lines("date,time,open,high,low,close,volume\n", "20240101,00{i},5,6,4,5,2"), "BTC/USDT", 2),
+    "day and clock of Sierra Chart": (
+        "BTCUSD.txt", _lines("Date, Time, Open, High, Low, Last, Volume, NumberOfTrades, BidVolume, AskVolume\n",
+                             "2024/1/1, 00:{i}:00, 5, 6, 4, 5, 2, 3, 1, 1"), "BTC/USD", 2),
+    "Investing.com's": (
+        "BTC_USD Bitfinex Historical Data.csv", '"Date","Price","Open","High","Low","Vol.","Change %"\n'
+        + "".join(f'"Jan {day:02}, 2024","5.0","5.0","6.0","4.0","2.0K","0.1%"\n'
+                  for day in range(30, 0, -1)), "BTC/USD", 2000),
+    "Investing.com's with days first": (
+        "BTC_USD.csv", '"Date","Price","Open","High","Low","Vol.","Change %"\n'
+        + "".join(f'"{day:02}/01/2024","5.0","5.0","6.0","4.0","0.002M","-0.1%"\n'
+                  for day in range(30, 0, -1)), "BTC/USD", 2000),
+    "thousands in short, without quotes": (
+        "BTCUSD.tsv", _lines("time\topen\thigh\tlow\tclose\tvolume\n", "{s}\t5\t6\t4\t5\t0.2K"), "BTC/USD", 200),
+    "dollars": ("BTCUSD.csv", _lines("time,open,high,low,close,volume\n", "{s},$5,$6.00,$4,$5.0,2"), "BTC/USD", 2),
+    "lines of an old Mac": (
+        "BTCUSDT.csv", _lines("time,open,high,low,close,volume\n", "{s},5,6,4,5,2").replace("\n", "\r"),
+        "BTC/USDT", 2),
+    "Alpha Vantage's": (
+        "BTCUSD.json", json.dumps({"Meta Data": {"2. Digital Currency Code": "BTC"}, "Time Series Crypto (1min)": {
+            f"2024-01-01 00:{29 - i:02}:00": {"1. open": "5", "2. high": "6", "3. low": "4", "4. close": "5", "5. volume": "2"}
+            for i in _MINUTES}}), "BTC/USD", 2),
+    "Upbit's answer": (
+        "upbit.json", _json(list, lambda i: {
+            "market": "KRW-BTC", "candle_date_time_utc": f"2024-01-01T00:{i:02}:00",
+            "candle_date_time_kst": f"2024-01-01T09:{i:02}:00", "opening_price": 5, "high_price": 6, "low_price": 4,
+            "trade_price": 5, "timestamp": (_S + 60 * i) * 1000 + 59_999, "candle_acc_trade_price": 10.1,
+            "candle_acc_trade_volume": 2, "unit": 1}, newest_first=True), "BTC/KRW", 2),
+    "MEXC's answer": (
+        "BTCUSDT.json", _json(list, lambda i: [(_S + 60 * i) * 1000, "5", "6", "4", "5", "2", (_S + 60 * i + 60) * 1000,
+                                              "10.1"]), "BTC/USDT", 2),
+    "Bitget's answer": (
+        "BTCUSDT.json", _json(lambda rows: {"code": "00000", "data": rows}, lambda i: [
+            str((_S + 60 * i) * 1000), "5", "6", "4", "5", "2", "10.1", "10.1"]), "BTC/USDT", 2),
+    "CryptoCompare's answer": (
+        "BTCUSD.json", _json(lambda rows: {"Response": "Success", "Data": {"Data": rows}}, lambda i: {
+            "time": _S + 60 * i, "high": 6, "low": 4, "open": 5, "volumefrom": 2, "volumeto": 10.1, "close": 5}),
+        "BTC/USD", 2),
+    "Hyperliquid's answer": (
+        "BTCUSD.json", _json(list, lambda i: {"t": (_S + 60 * i) * 1000, "T": (_S + 60 * i + 60) * 1000 - 1, "s": "BTCUSD",
+                                             "i": "1m", "o": "5", "c": "5", "h": "6", "l": "4", "v": "2", "n": 3}),
+        "BTC/USD", 2),
+    "Binance's contracts that pay in coins": (
+        "BTCUSD_PERP-1m.csv", _lines(
+            "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,"
+            "ignore\n", "{ms},5,6,4,5,2,{ms}9,0,1,1,1,0").replace("9,0,1,1,1,0", ",40,1,1,20,0"), "BTC/USD:BTC", 40),
     "Kraken's archive of days": ("kraken_XBTUSD_1440.csv", "".join(f"{_S + 86_400 * i},5,6,4,5,2,3\n" for i in _MINUTES),
                                  "BTC/USD", 2),
 }  # fmt: skip
@@ -339,3 +417,64 @@ def test_trades_have_the_time_of_the_venue_not_of_the_database(tmp_path: Path, r
     assert read(open_history([tmp_path / "x.csv"]))["ts_ns"].tolist() == [
         (_S + i // 10) * 10**9 for i in _MINUTES
     ]
+
+
+_TRADES = {
+    "Kraken's archive": ("XBTUSD.csv", "".join(f"{_S + i},{5 + i}.5,0.25\n" for i in _MINUTES), None, "BTC/USD"),
+    "bitcoincharts'": (
+        "bitstampUSD.csv", "".join(f"{_S + i},{5 + i}.500000000000,0.250000000000\n" for i in _MINUTES), None, "BTC/USD"),
+    "Kraken's archive of another pair": (
+        "ETHEUR.csv", "".join(f"{_S + i}.0000,{5 + i}.50000,0.25000000\n" for i in _MINUTES), None, "ETH/EUR"),
+    "Kraken's answer": (
+        "kraken.json", json.dumps({"error": [], "result": {"XXBTZUSD": [
+            [f"{5 + i}.5", "0.25", _S + i, "b", "m", "", i] for i in _MINUTES], "last": "1"}}), 1, None),
+    "Bitstamp's answer": (
+        "bitstamp_BTCUSD.json", json.dumps([{"date": str(_S + i), "tid": str(i), "amount": "0.25", "type": "1",
+                                             "price": f"{5 + i}.5"} for i in _MINUTES][::-1]), -1, "BTC/USD"),
+    "OKX's answer": (
+        "okx.json", json.dumps({"code": "0", "data": [
+            {"instId": "BTC-USDT", "side": "sell", "sz": "0.25", "px": f"{5 + i}.5", "tradeId": str(i),
+             "ts": str((_S + i) * 1000)} for i in _MINUTES][::-1]}), -1, "BTC/USDT"),
+    "Bybit's answer": (
+        "bybit.json", json.dumps({"retCode": 0, "result": {"category": "spot", "list": [
+            {"execId": f"x{i}", "symbol": "BTCUSDT", "price": f"{5 + i}.5", "size": "0.25", "side": "Buy",
+             "time": str((_S + i) * 1000)} for i in _MINUTES][::-1]}}), 1, "BTC/USDT"),
+    "KuCoin's answer": (
+        "kucoin_BTC-USDT.json", json.dumps({"code": "200000", "data": [
+            {"sequence": str(i), "price": f"{5 + i}.5", "size": "0.25", "side": "sell", "time": (_S + i) * 10**9}
+            for i in _MINUTES]}), -1, "BTC/USDT"),
+    "Kaiko's": (
+        "kaiko.csv", "id,exchange,symbol,date,price,amount,sell\n"
+        + "".join(f"{i},krkn,btcusd,{(_S + i) * 1000},{5 + i}.5,0.25,true\n" for i in _MINUTES), -1, "BTC/USD"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("which", _TRADES)
+def test_trades_that_were_seen(tmp_path: Path, read: Read, which: str) -> None:
+    name, text, side, symbol = _TRADES[which]
+    (tmp_path / name).write_text(text)
+    history = open_history([tmp_path / name])
+    ticks = read(history)
+    assert ticks["ts_ns"].tolist() == [(_S + i) * 10**9 for i in _MINUTES]
+    assert ticks["price"].tolist() == [5.5 + i for i in _MINUTES] and (ticks["size"] == 0.25).all()
+    assert (ticks["side"] == (side or 0)).all()
+    assert symbol in (None, history.instrument.symbol)
+    assert any("taker's side" in note for note in history.report.notes) is (side is None)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    form=st.sampled_from(sorted(JSON)),
+    packed=st.sampled_from(sorted(PACKED)),
+    mark=st.sampled_from(["", "\ufeff"]),
+    seed=st.integers(0, 10_000),
+    n=st.integers(25, 60),
+    scale=st.sampled_from([(42_000.0, 2), (3_000_000.0, 0), (0.08, 6)]),
+)
+def test_json_that_is_written_is_read_back(
+    tmp_path: Path, form: str, packed: str, mark: str, seed: int, n: int, scale: tuple[float, int]
+) -> None:
+    bars = made_bars(n, seed=seed, price=scale[0], places=scale[1])
+    path = tmp_path / "BTCUSDT-1m.json"
+    path.write_bytes(PACKED[packed]((mark + JSON[form](bars)).encode("utf-8")))
+    assert_same(path, bars)

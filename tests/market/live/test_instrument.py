@@ -28,6 +28,7 @@ class Venue:
         (2, {"price": 2, "amount": -2}, "0.01", "100"),
         (3, {"price": 5, "amount": 8}, "1e-8", "1e-8"),
         (3, {"price": 4, "amount": 4}, "1e-8", "1e-8"),
+        (3, {"price": 7, "amount": 0}, "1e-8", "1e-8"),
     ],
 )
 def test_increments_of_every_mode(mode: int, precision: dict[str, Any], tick: str, lot: str) -> None:
@@ -42,7 +43,13 @@ def test_increments_of_every_mode(mode: int, precision: dict[str, Any], tick: st
         ({"precision": {"price": None, "amount": 1}}, "does not say the price increment"),
         ({"precision": {"price": 0.0, "amount": 1}}, "says that the price increment of A/B is 0"),
         ({"precision": {"price": 0.1, "amount": 0}}, "says that the amount increment of A/B is 0"),
+        ({"precision": {"price": "0", "amount": "1e-8"}}, "says that the price increment of A/B is 0"),
         ({"precision": {"price": 0.1, "amount": 1}, "active": False}, "does not trade it at present"),
+        ({"precision": None, "active": False}, "does not trade it at present"),
+        (
+            {"precision": {"price": 0.1, "amount": 1}, "active": False, "contract": True, "inverse": True},
+            "at present",
+        ),
         ({"precision": {"price": 0.1, "amount": 1}, "contract": True, "inverse": True}, "inverse contracts"),
     ],
 )

@@ -12,6 +12,10 @@ investment strategies for controlling drawdowns"): it falls to 0 as the account 
 grows with the highest evidence of the whole so far, e = sum_j (p_j / p) e_j, from `drawdown_fraction` below `DOUBT` to
 what the account's limits let it lose beyond `CERTAINTY`. Beyond `DOUBT` a new height of e begins a new peak: what was
 cut back may trade again; the limit itself is of the highest peak, always.
+
+An edge that is slight beside the market's noise falls deep on its way. Where K is the multiple of full size that would
+grow fastest, an account of size s lies s / 2K below its peak on average (the stationary law of a Brownian motion with
+drift below its maximum is exponential). No expert has more than makes that mean half of the limit.
 """
 
 from __future__ import annotations
@@ -31,6 +35,10 @@ _FAR = 500.0
 """Log evidence beyond which a float would not hold it: all is said long before."""
 
 
+_SHORT_OF = 0.95
+"""Of the account's limit, where nothing is left to lose: at the limit it is halted, until a person resumes it."""
+_DEPTH = 2.0
+"""The account's limit, by how far it is to lie below its peak on average at most."""
 DOUBT, CERTAINTY = 55.0, 22_000.0
 """Evidence of the whole from which on more than `drawdown_fraction` may be lost, and from which on all of the limit."""
 EARNED = 20.0
@@ -57,7 +65,7 @@ class Allocator:
     """Weighs experts, block by block. Made of plain sums: the same calls give the same weights, bit for bit."""
 
     def __init__(self, config: AllocationConfig, limit: float = 1.0) -> None:
-        """`limit`: the fraction of its peak that the account may ever lose."""
+        """`limit`: the fraction of its peak that the account may ever lose; it is cut back to stay short of it."""
         self.config = config
         self.experts: dict[str, Expert] = {}
         self.cushion = 1.0
@@ -65,7 +73,7 @@ class Allocator:
         self._highest = 0.0
         self._reference = 0.0
         self._peak = 0.0
-        self._limit = limit
+        self._limit = _SHORT_OF * limit
 
     def add(
         self, name: str, share: float = 1.0, evidence: GrowthEvidence | None = None, unproven: bool = False
@@ -105,6 +113,8 @@ class Allocator:
             if foreseen is not None and positions is not None:
                 self._foresee(expert, foreseen, positions[name], equity)
             self._follow(expert, equity, closes)
+        self._peak = max(self._peak, account)
+        self._reference = max(self._reference, account) if self._reference > 0.0 else 0.0
         if closes:
             self._look_back(account)
             self.weigh()
@@ -169,12 +179,11 @@ class Allocator:
         config, log_e = self.config, self.log_e
         doubt, certainty = math.log(DOUBT), math.log(CERTAINTY)
         begun = self._reference == 0.0 or log_e > max(self._highest, doubt)
-        self._reference = account if begun else max(self._reference, account)
+        self._reference = account if begun else self._reference
         self._highest = max(self._highest, log_e)
         lost = 1.0 - account / self._reference
         trust = min(max((self._highest - doubt) / (certainty - doubt), 0.0), 1.0)
         most = config.drawdown_fraction + trust * max(self._limit - config.drawdown_fraction, 0.0)
-        self._peak = max(self._peak, account)
         below = (1.0 - account / self._peak) / self._limit
         self.cushion = min(max(1.0 - max(lost / most, below), 0.0), 1.0)
 
@@ -188,7 +197,8 @@ class Allocator:
         }
         whole = 1.0 - config.prior + sum(spoken.values())
         for name, expert in self.experts.items():
-            expert.weight = self.cushion * spoken[name] / whole
+            largest = 2.0 * expert.evidence.kelly * self._limit / _DEPTH
+            expert.weight = min(self.cushion, largest) * spoken[name] / whole
 
     def _admitted(self, expert: Expert) -> bool:
         if expert.unproven and expert.evidence.log_e >= math.log(EARNED):

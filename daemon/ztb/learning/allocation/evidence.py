@@ -62,6 +62,8 @@ class GrowthEvidence:
     claimed: float = 0.0
     claimed_squares: float = 0.0
     paid: float = 0.0
+    risked: float = 0.0
+    """Variance of what was held, summed as claims are."""
     hurdle: float = 1.0
 
     def add(self, growth: float) -> None:
@@ -97,6 +99,7 @@ class GrowthEvidence:
         self.claimed = fading * self.claimed + claim
         self.claimed_squares = fading * self.claimed_squares + claim * claim
         self.paid = fading * self.paid + held * market.change - growth
+        self.risked = fading * self.risked + (held * market.deviation) ** 2
         meant = self.claimed > _BY_CHANCE * math.sqrt(self.claimed_squares)
         trip = 2.0 * market.cost
         self.hurdle = max(0.0, (trip + self.paid) / (trip + self.claimed)) if meant else 1.0
@@ -104,10 +107,23 @@ class GrowthEvidence:
     @property
     def log_e(self) -> float:
         """Natural logarithm of the evidence: of profit, or that of forecasts where it is more."""
-        profit = log_mixture(self.s, self.v)
+        return max(log_mixture(self.s, self.v), self._of_forecasts)
+
+    @property
+    def _of_forecasts(self) -> float:
         if self.hurdle >= 1.0 or self.foreseen <= _RESERVE:
-            return profit
-        return max(profit, self.foreseen - _RESERVE - max(0.0, log_mixture(-self.s, self.v)))
+            return -math.inf
+        return self.foreseen - _RESERVE - max(0.0, log_mixture(-self.s, self.v))
+
+    @property
+    def kelly(self) -> float:
+        """The multiple of full size that grows fastest, by the evidence that counts; infinite without any.
+
+        Mean over variance of its returns (Kelly 1956; Thorp 2006, "The Kelly criterion", equation 7.3).
+        """
+        if self._of_forecasts > log_mixture(self.s, self.v):
+            return max(self.claimed - self.paid, 0.0) / self.risked
+        return max(self.s, 0.0) / (self.v * math.sqrt(self.square)) if self.v > 0.0 else math.inf
 
     def copy(self) -> GrowthEvidence:
         """The same evidence, for whoever is to begin with it."""

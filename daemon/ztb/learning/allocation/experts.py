@@ -84,6 +84,8 @@ class Experts:
         self.unlearnt: Allocator | None = None
         """What would be weighed had nothing been learnt after generation 0, once something was."""
         self.account_unlearnt: Lane | None = None
+        """Its account, once something that was learnt has had weight."""
+        self.learnt_had_weight = False
         self.lanes: dict[str, Lane] = {}
         self._config = config
         self._band = band
@@ -235,26 +237,34 @@ class Experts:
         self._foreseen = foreseen
         weighed = self.allocator.follow(self._equities(), account, foreseen, self._positions())
         self._pursued, wanted = self._want(self.allocator, self._pursued)
+        self.learnt_had_weight = self.learnt_had_weight or self._learnt_has_weight()
         rows = self._rows(ts_ns, decision) if weighed or self._changed else []
         self._changed = False
         return wanted, rows
+
+    def _learnt_has_weight(self) -> bool:
+        experts = self.allocator.experts
+        return any(experts[name_of(number)].weight > 0.0 for number in self._generations if number)
 
     def pursue_unlearnt(
         self, ts_ns: int, decision: int, features: NDArray[np.float32], account: float
     ) -> float:
         """Equity of the account that would have been, had nothing been learnt after generation 0, quote currency.
 
-        Until something was learnt and led it is `account`, the account's own; after `weigh`.
+        Until something that was learnt has had weight it is `account`, the account's own; after `weigh`.
         """
         if self.unlearnt is None:
             return account
-        if self.account_unlearnt is None:
-            self.account_unlearnt = self._make_account(account)
-            self._regroup()
         lane, known = self.account_unlearnt, self.unlearnt.experts
         equities = {name: equity for name, equity in self._equities().items() if name in known}
-        self.unlearnt.follow(equities, lane.equity, self._foreseen, self._positions())
+        equity = account if lane is None else lane.equity
+        self.unlearnt.follow(equities, equity, self._foreseen, self._positions())
         self._pursued_unlearnt, wanted = self._want(self.unlearnt, self._pursued_unlearnt)
+        if lane is None:
+            if not self.learnt_had_weight:
+                return account
+            lane = self.account_unlearnt = self._make_account(account)
+            self._regroup()
         lane.pursue(ts_ns, decision, features, wanted)
         return lane.marked
 

@@ -15,12 +15,12 @@ from ztb.errors import DataError
 from ztb.market.importers.chunk import Chunk, join
 from ztb.market.importers.increments import PREFIX_ROWS, Grid, price_fields, snap
 from ztb.market.importers.judge import EMPTY_ROW, NO_TRADE, Mask, faults, without
-from ztb.market.importers.repeated import CONTRADICTION, choose
+from ztb.market.importers.repeated import CONTRADICTION, ID_WINDOW, choose, repeats
+from ztb.market.importers.spacing import Spacing
 from ztb.market.report import DataReport
 from ztb.market.ticks import BAR, GAP, QUOTE, TRADE, Flag, Ticks, empty_ticks
 from ztb.market.venues import Unit
 
-_ID_WINDOW = 65_536
 _SMALL_STEP_NS = 60 * 10**9
 _BAD_START = 10
 _BAD_SHARE = 0.01
@@ -65,6 +65,7 @@ class Cleaner:
     id_floor: int = -1
     ids_rise: bool = True
     halts: int = 0
+    spacing: Spacing = field(default_factory=Spacing)
     recent_ids: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def clean(self, chunk: Chunk) -> Sequence[Ticks]:
@@ -259,12 +260,22 @@ class Cleaner:
         )
         missing = np.rint((opens - before) / length).astype(np.int64) - 1
         if (missing > 0).any():
+            self._refuse_other_length(chunk, opens - before)
             chunk.ticks["flags"][missing > 0] |= GAP
             self.report.see_gap(int(missing.max()) * length, int((missing > 0).sum()))
             self.report.missing_bars += int(missing.sum())
+        else:
+            self.spacing = Spacing()
         self.last_bar_ns = int(opens[-1])
         chunk.ticks["span_ns"] = length
         chunk.ticks["ts_ns"] = opens + length
+
+    def _refuse_other_length(self, chunk: Chunk, steps: NDArray[np.int64]) -> None:
+        at = self.spacing.first_of_other_length(steps, self.terms.bar_ns)
+        if at is not None:
+            apart = f"{steps[at] / 1e9:g} s apart here and for a while, {self.terms.bar_ns / 1e9:g} s before"
+            why = f"bars lie {apart}: these are bars of two lengths: name files of one"
+            raise self._fault(int(chunk.rows[at]), why)
 
     def _unique(self, chunk: Chunk) -> Chunk:
         if chunk.ids is None or len(chunk.ids) == 0:
@@ -280,8 +291,8 @@ class Cleaner:
 
     def _repeated(self, ids: NDArray[np.int64]) -> Mask:
         together = np.concatenate((self.recent_ids, ids))
-        repeated = _repeats(together)[len(self.recent_ids) :] | (ids <= self.id_floor)
-        self.recent_ids = together[-_ID_WINDOW:]
+        repeated = repeats(together)[len(self.recent_ids) :] | (ids <= self.id_floor)
+        self.recent_ids = together[-ID_WINDOW:]
         return repeated
 
     def _follow_ids(self, chunk: Chunk) -> None:
@@ -386,14 +397,3 @@ def to_coins(ticks: Ticks, unit: Unit) -> None:
     ticks["bid_size"][quotes] *= worth(ticks["bid"][quotes])
     ticks["ask_size"][quotes] *= worth(ticks["ask"][quotes])
     ticks["buy_volume"][bars] *= worth(ticks["price"][bars])
-
-
-def _repeats(ids: NDArray[np.int64]) -> Mask:
-    """True where an id occurred among the _ID_WINDOW ids before it."""
-    result = np.zeros(len(ids), np.bool_)
-    if len(ids) < 2 or bool(np.all(ids[1:] > ids[:-1])):
-        return result
-    order = np.argsort(ids, kind="stable")
-    same = (ids[order][1:] == ids[order][:-1]) & (np.diff(order) <= _ID_WINDOW)
-    result[order[1:][same]] = True
-    return result

@@ -24,6 +24,8 @@ _SELL = (
     "asks",
     "-1",
     "-1.0",
+    "2",
+    "2.0",
     "short",
     "seller",
     "sold",
@@ -47,8 +49,6 @@ def floats(column: Any) -> NDArray[np.float64]:
 
 def sides(column: Any) -> NDArray[np.int8]:
     """(n,) +1 for a buyer or a bid, -1 for a seller or an ask, 0 otherwise."""
-    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        return np.sign(np.nan_to_num(floats(column))).astype(np.int8)
     return _by_word(column, _BUY, _SELL)
 
 

@@ -27,6 +27,7 @@ from ztb.market.importers.files import (
 )
 from ztb.market.importers.headerless import recognise_rows
 from ztb.market.importers.layouts import Layout
+from ztb.market.importers.numbertext import bare, is_decorated, is_number, undecorated
 from ztb.market.importers.recognition import Pair, recognise
 
 if TYPE_CHECKING:
@@ -75,13 +76,14 @@ _EMPTY = (
 _ASCII = 128
 _COMMENTS = ("#", "//")
 _DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
-_THOUSANDS = re.compile(r'"\$?(\d{1,3}(?:,\d{3})+\.\d+|\d{1,3}(?:,\d{3}){2,}|(?<=\$)\d+(?:[.,]\d+)*)"')
 _CSV_VALUE = re.compile(r"In CSV column #(\d+): (?:Row #(\d+): )?.*?invalid value '(.*)'", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class CsvTable:
-    """A text file whose layout is known. `skip` is how many lines come before the first row of data."""
+    """A text file whose layout is known. `skip` is how many lines come before the first row of data; `decorated`: its
+    numbers have commas between thousands, dollars, or a letter for thousands and millions.
+    """
 
     path: Path
     layout: Layout
@@ -89,7 +91,7 @@ class CsvTable:
     skip: int
     delimiter: str
     decimal_point: str
-    thousands: bool
+    decorated: bool
     sample: tuple[str, ...]
     symbol: str | None = None
 
@@ -97,6 +99,8 @@ class CsvTable:
 def open_csv(path: Path, pair: Pair | None) -> CsvTable:
     """Recognise `path`; DataError if its columns are of no known layout."""
     text = head_text(path, read_head(path)).replace("\x00", "")
+    if "\n" not in text:
+        text = text.replace("\r", "\n")  # as old Macs end lines
     lines = [line.rstrip("\r").replace("\r", " ") for line in text.split("\n", _LOOKED_AT)]
     if len(lines) > 2:
         lines.pop()  # what is left, or a line that may be cut
@@ -118,13 +122,13 @@ def open_csv(path: Path, pair: Pair | None) -> CsvTable:
     width = statistics.mode(len(row) for row in data)
     header = [row for row in header if len(row) > 1]  # a line of credit names nothing
     names, ticker = _header(header) if header else _commented(lines[: at[0]], delimiter, width)
-    thousands = any(_THOUSANDS.fullmatch(f'"{text}"') for row in data for text in row)
-    if thousands:
-        data = [[text.replace(",", "").lstrip("$") for text in row] for row in data]
+    decorated = any(is_decorated(text) for row in data for text in row)
+    if decorated:
+        data = [[bare(text) for text in row] for row in data]
     table = _recognised(path, _widened(names, data, width), data, pair, lines[at[first]])
     return replace(
         table, skip=skip, delimiter=delimiter, decimal_point=_decimal_point(data, delimiter),
-        thousands=thousands, symbol=ticker,
+        decorated=decorated, symbol=ticker,
     )  # fmt: skip
 
 
@@ -151,15 +155,7 @@ def _delimiter(lines: Sequence[str]) -> str:
 
 def _is_data(row: Sequence[str]) -> bool:
     """Whether a row holds values rather than names: some field is a number, and there are several."""
-    return len(row) > 1 and any(_is_number(text) for text in row)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text.strip().replace(",", "."))
-    except ValueError:
-        return False
-    return text.strip().lower() not in ("nan", "inf", "infinity")
+    return len(row) > 1 and any(is_number(text) or is_decorated(text) for text in row)
 
 
 def _header(rows: Sequence[Sequence[str]]) -> tuple[list[str], str | None]:
@@ -265,7 +261,7 @@ def _types(table: CsvTable) -> dict[str, Any]:
 def _exact_type(text: str) -> Any:
     if text.lstrip("-").isdigit() and len(text) < 20 and not text.startswith("0"):
         return pa.int64()
-    return pa.float64() if _is_number(text) and not text.isdigit() and "," not in text else pa.string()
+    return pa.float64() if is_number(text) and not text.isdigit() and "," not in text else pa.string()
 
 
 def csv_batches(
@@ -285,7 +281,7 @@ def csv_batches(
     parse = arrow_csv.ParseOptions(delimiter=table.delimiter, invalid_row_handler=seen.skip)
     with plain_bytes(table.path, progress) as stream:
         for block in _blocks(stream, table.skip):
-            source: Any = pa.BufferReader(_without_commas(block) if table.thousands else block)
+            source: Any = pa.BufferReader(undecorated(block) if table.decorated else block)
             with seen.blame_row():
                 found = arrow_csv.read_csv(source, read, parse, convert)
             seen.rows += found.num_rows + seen.skipped
@@ -356,17 +352,22 @@ def _blocks(stream: Bytes, skip: int) -> Iterator[bytes | memoryview]:
 
 
 class _Utf8:
-    """A stream of text as UTF-8 without a mark."""
+    """A stream of text as UTF-8 without a mark, its lines ended by line feeds."""
 
     def __init__(self, stream: Bytes) -> None:
         self._stream = stream
         self._ready = stream.read(_BLOCK)
         name = encoding(self._ready)
+        self._returns = name is None and b"\n" not in self._ready and b"\r" in self._ready
+        name = "latin-1" if self._returns else name
         self._decoder = None if name is None else codecs.getincrementaldecoder(name)("replace")
         self._ready = self._plain(self._ready).removeprefix(codecs.BOM_UTF8)
 
     def _plain(self, block: bytes) -> bytes:
-        return block if self._decoder is None else self._decoder.decode(block).encode()
+        if self._decoder is None:
+            return block
+        text = self._decoder.decode(block)
+        return (text.replace("\r", "\n") if self._returns else text).encode()
 
     def readinto(self, space: memoryview) -> int:
         """Fill `space` from its beginning; how many bytes, 0 at the end."""
@@ -377,14 +378,6 @@ class _Utf8:
         count = min(len(space), len(self._ready))
         space[:count], self._ready = self._ready[:count], self._ready[count:]
         return count
-
-
-def _without_commas(block: bytes | memoryview) -> bytes:
-    """Quoted numbers without the commas that set off thousands, and without a dollar."""
-    text = bytes(block).decode("utf-8")
-    return re.sub(
-        r'"\$?(\d{1,3}(?:,\d{3})*(?:\.\d+)?)"', lambda found: found[1].replace(",", ""), text
-    ).encode()
 
 
 def _letters(block: bytes) -> bytes:

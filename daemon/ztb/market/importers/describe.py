@@ -15,11 +15,13 @@ from ztb.market.instrument import Instrument
 from ztb.market.symbols import Symbol, parse_symbol, symbol_in_name, unified_symbol
 from ztb.market.ticks import join_ticks
 from ztb.market.venues import (
+    COIN_MARGINED,
     CONTRACT,
     INVERSE,
     LINEAR,
     NAMES,
     SPOT,
+    VENUES,
     Unit,
     VenueCosts,
     contract_unit,
@@ -33,6 +35,7 @@ from ztb.market.venues import (
 
 _T = TypeVar("_T")
 _TARDIS_CONTRACTS = ("bybit", "phemex", "ftx")
+_COIN_MARGINED = re.compile(r"(?<![A-Za-z0-9])[A-Z0-9]{2,}USD_(PERP|\d{6})(?![A-Za-z0-9])")
 UNKNOWN_PAIR = ("BASE", "QUOTE")
 """Base and quote where nothing tells them."""
 
@@ -47,7 +50,14 @@ def _spelled_venue(found: Probe) -> str | None:
 def venue_of(found: Probe) -> str | None:
     """The venue that a file's content, else its name or folder, else its layout tells."""
     spelled = _spelled_venue(found)
-    return None if spelled is None else venue_name(spelled)
+    venue = None if spelled is None else venue_name(spelled)
+    return COIN_MARGINED if _is_coin_margined(found, venue) else venue
+
+
+def _is_coin_margined(found: Probe, venue: str | None) -> bool:
+    """Whether the symbol is spelled as Binance alone spells contracts that pay in coins: `BTCUSD_PERP`."""
+    text = found.facts.symbol or found.facts.path.name
+    return (venue or COIN_MARGINED).startswith("binance") and bool(_COIN_MARGINED.search(text))
 
 
 def pair_of(found: Probe) -> tuple[str, str] | None:
@@ -57,7 +67,7 @@ def pair_of(found: Probe) -> tuple[str, str] | None:
 
 
 def _symbol_of(found: Probe) -> Symbol | None:
-    inside, binance = found.facts.symbol, (venue_of(found) or "").startswith("binance")
+    inside, binance = found.facts.symbol, venue_of(found) in ("binance", "binanceusdm")
     if inside:
         return parse_symbol(inside, binance=binance)
     return symbol_in_name(found.facts.path.name, NAMES, binance=binance)
@@ -185,6 +195,8 @@ def notes(firsts: Sequence[Probe], instrument: Instrument, given: Given) -> Iter
         yield "nothing tells the symbol: give it with --symbol"
     if instrument.venue == "unknown":
         yield "nothing tells the venue, so a dear one is assumed: name it with --venue, or its fees"
+    elif instrument.venue not in VENUES and {"maker_fee", "taker_fee"} <= set(instrument.inferred):
+        yield f"what {instrument.venue} costs is not known here, so that dear fees are assumed: give its fees"
     for found in firsts:
         yield from _notes_of(found, instrument, given)
 

@@ -124,6 +124,7 @@ _FOREIGN = (
     (0, b"\x80\x05\x95", "a Python pickle, which may run any code", "write it as parquet"),
 )  # fmt: skip
 _TABLES = (b"PAR1", b"ARROW1", RECORDING_MAGIC)
+_PACKED = (b"PK\x03\x04", b"\xfd7zXZ\x00", b"BZh", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18")
 _MARKUP = re.compile(rb"\s*<(!doctype|html|\?xml|table)", re.IGNORECASE)
 
 
@@ -133,6 +134,8 @@ def _refuse_foreign(path: Path, head: bytes, within: str = "") -> None:
             raise DataError(f"{path}: is {what}{within}, which is not read: {remedy}")
     if _MARKUP.match(head):
         raise DataError(f"{path}: is a page of HTML or XML{within}, not data: fetch the data themselves")
+    if within and head.startswith(_PACKED):
+        raise DataError(f"{path}: is packed twice, of which once is read: unpack it")
     if within and head.startswith(_TABLES):
         raise DataError(f"{path}: is a binary table{within}, which is read only by itself: unpack it first")
 

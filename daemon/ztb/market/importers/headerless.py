@@ -71,18 +71,18 @@ PATTERNS: tuple[Pattern, ...] = (
         "time open high low close base_size other quote_size flag"), "okx"),
     Pattern("OKX contract candles", BAR, _roles(
         "time open high low close other base_size quote_size flag"), "okx", "contract",
-        assumes="quantities are those of volCcy, in coins"),
+        assumes="coins are those of volCcy"),
     Pattern("Kraken OHLC answers", BAR, _roles("time open high low close vwap size count"), "kraken", "spot"),
     Pattern("Gate candles", BAR, _roles("time quote_size close high low open base_size flag"), "gate"),
-    Pattern("OKX spot candles", BAR, _roles("time open high low close base_size quote_size other"), "okx"),
+    Pattern("OKX and Bitget candles", BAR, _roles("time open high low close base_size quote_size other")),
+    Pattern("MEXC klines", BAR, _roles("time open high low close base_size end quote_size"), "mexc"),
     Pattern("Bybit candles", BAR, _roles("time open high low close base_size quote_size"), "bybit"),
     Pattern("Bybit candles", BAR, _roles("time open high low close quote_size base_size"), "bybit", "inverse"),
     Pattern("KuCoin candles", BAR, _roles("time open close high low base_size quote_size"), "kucoin"),
     Pattern("Kraken archive bars", BAR, _roles("time open high low close size count"), "kraken", "spot"),
     Pattern("KuCoin candles", BAR, _roles("time open close high low size other"), "kucoin"),
-    Pattern("bars with one more column", BAR, _roles("time open high low close size other"),
-        assumes="quantities are coins"),
-    Pattern("bars", BAR, _roles("time open high low close size"), assumes="quantities are coins"),
+    Pattern("bars with one more column", BAR, _roles("time open high low close size other")),
+    Pattern("bars", BAR, _roles("time open high low close size")),
     Pattern("Coinbase candles", BAR, _roles("time low high open close size"), "coinbase", "spot"),
     Pattern("Bitfinex candles", BAR, _roles("time open close high low size"), "bitfinex"),
     Pattern("Kraken trade answers", TRADE, _roles("price size time side other other count"), "kraken", "spot"),
@@ -91,8 +91,7 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern("HistData ticks", QUOTE, _roles("time bid ask other")),
     Pattern("trades with a side", TRADE, _roles("time price size side")),
     Pattern("Bitfinex trades", TRADE, _roles("id time signed_size price"), "bitfinex"),
-    Pattern("Kraken archive trades, bitcoincharts", TRADE, _roles("time price size"),
-        assumes="nothing tells the taker's side"),
+    Pattern("Kraken archive trades, bitcoincharts", TRADE, _roles("time price size")),
 )  # fmt: skip
 """Tables whose columns have no names, the first that fits its first rows."""
 

@@ -99,9 +99,9 @@ LAYOUTS: tuple[Layout, ...] = (
         "message": "local_timestamp"}),
     Layout("Bybit and BitMEX trades", TRADE, _HOME | {
         "side": "side", "price": "price", "id": "trd_match_id", "count": "foreign_notional"},
-        market="contract", assumes="quantities are those of homeNotional, in coins"),
+        market="contract", assumes="coins are those of homeNotional"),
     Layout("BitMEX bars", BAR, _HOME | _OHLC | {"count": "foreign_notional"}, "bitmex", _BYTIME,
-        market="contract", closes=True, assumes="a bar's time is its end; quantities are homeNotional, in coins"),
+        market="contract", closes=True, assumes="coins are those of homeNotional"),
     Layout("Bybit spot trades", TRADE, {
         "id": "id", "time": "timestamp", "price": "price", "size": "volume", "side": "side"}, "bybit",
         market="spot", exact=True),
@@ -124,21 +124,24 @@ LAYOUTS: tuple[Layout, ...] = (
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "time": ("open_time", "time_period_start", "period_start", "start_time", "time_open", "start_at", "start",
-             "begins_at", "window_start", "candle_begin_time", "timestamp", "time", "ts", "date", "datetime",
+             "begins_at", "window_start", "candle_begin_time", "candle_date_time_utc", "timestamp", "time",
+             "ts", "date", "datetime",
              "date_time", "gmt_time", "utc_time", "time_utc", "utc", "local_time", "unix", "unix_timestamp",
              "unix_time", "epoch", "ts_ms", "ts_us", "ts_ns", "timestamp_ms", "t", "trade_time", "transact_time",
              "created_at", "created_time", "exec_date", "bucket", "minute", "dt", "ticks", "index_level_0", "index",
              "unnamed_0", "datum", "zeit", ""),
     "date": ("date", "day", "time", "timestamp"), "clock": ("time", "timestamp", "clock", "hour", "minute"),
-    "open": ("open", "o", "open_price", "price_open", "first"), "high": ("high", "h", "high_price", "price_high",
-             "max"),
+    "open": ("open", "o", "open_price", "price_open", "first", "opening_price"),
+    "high": ("high", "h", "high_price", "price_high", "max"),
     "low": ("low", "l", "low_price", "price_low", "min"),
-    "close": ("close", "c", "close_price", "price_close", "last", "close_last"),
-    "size": ("volume", "v", "size", "qty", "quantity", "amount", "vol", "sz", "last_qty", "volume_traded"),
+    "close": ("close", "c", "close_price", "price_close", "last", "close_last", "trade_price",
+              "price"),
+    "size": ("volume", "v", "size", "qty", "quantity", "amount", "vol", "sz", "last_qty", "volume_traded",
+             "candle_acc_trade_volume"),
     "base_size": ("base_volume", "volume_base", "home_notional", "volumefrom", "volume_from"),
     "quote_size": ("quote_volume", "volume_quote", "quote_asset_volume", "quote_qty", "volumeto", "volume_to",
                    "turnover", "foreign_notional", "volume_currency", "vol_ccy_quote", "quote_av", "money",
-                   "dollar_volume", "cost"),
+                   "dollar_volume", "cost", "candle_acc_trade_price"),
     "coin_size": ("vol_ccy", "volume_ccy"),
     "tick_size": ("tickvol", "tick_volume"),
     "price": ("price", "p", "px", "last_price", "trade_price"),
@@ -153,7 +156,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "bid_size": ("bid_size", "bid_qty", "bid_amount", "bid_volume", "best_bid_size", "best_bid_qty", "bid_sz"),
     "ask_size": ("ask_size", "ask_qty", "ask_amount", "ask_volume", "best_ask_size", "best_ask_qty", "ask_sz"),
     "buys": ("taker_buy_volume", "taker_buy_base_volume", "taker_buy_base_asset_volume", "buy_volume"),
-    "end": ("close_time", "time_close", "end_time", "period_end", "time_period_end", "end_at", "end"),
+    "end": ("close_time", "time_close", "end_time", "period_end", "time_period_end", "end_at", "end",
+            "close_date", "end_date", "bar_end", "candle_end_time"),
     "symbol": ("symbol", "pair", "inst_id", "instrument", "instrument_name", "market", "ticker", "product_code"),
     "venue": ("exchange", "venue"),
 }  # fmt: skip
@@ -169,12 +173,13 @@ GENERIC = (
 
 SIZES = ("size", "base_size", "quote_size", "tick_size")
 _SNAPSHOT_LEVEL = re.compile(r"asks\[(\d+)\]\.price")
+_NUMBERED = re.compile(r"^\d+[a-z]?[.)] +")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 def plain(column: str) -> str:
     """A column's name without what people decorate it with: `isBuyerMaker`, `<OPEN>`, `Volume (BTC)`."""
-    words = _CAMEL.sub("_", column.strip())
+    words = _CAMEL.sub("_", _NUMBERED.sub("", column.strip()))
     return re.sub(r"[^0-9a-z]+", "_", words.lower()).strip("_")
 
 

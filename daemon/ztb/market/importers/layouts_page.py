@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ztb.market.importers.headerless import PATTERNS
-from ztb.market.importers.layouts import ALIASES, GENERIC, LAYOUTS
-from ztb.market.ticks import TickKind
+from ztb.market.importers.layouts import ALIASES, GENERIC, LAYOUTS, Layout
+from ztb.market.ticks import BAR, QUOTE, TRADE, TickKind
 from ztb.market.venues import VENUES
 
 PAGE = Path(__file__).parent / "LAYOUTS.md"
@@ -21,12 +21,14 @@ never by its suffix: first its format and packing, then its columns, then how it
   Arrow streams; recordings of our own and of Binance's streams. Packed by gzip, zstd, lz4, bzip2, xz or zip (one file).
 - **Times**: seconds to nanoseconds since 1970, dates in digits (`YYYYMMDD`, `YYYYMMDDHHMM`, `YYMMDDHHMM` …), ISO 8601
   and the usual ways to write a date; day and clock may be two columns. Without a zone they are UTC. Day and month are
-  told apart by what makes even steps; where nothing does, the file is refused.
+  told apart by what makes even steps; where nothing does, the file is refused. Rows that come newest first are turned
+  around.
 - **A bar's time** is its opening, unless its column says otherwise or the times are an instant short of the next bar.
 - **Quantities** are coins on spot. A contract market counts as its venue does; a column of coins (`homeNotional`,
   `volCcy`, base volume) comes before one of contracts, and quote currency is divided by the price. Which of two columns
   is coins shows by what they cost.
 - **The taker's side**: buy, buyer, b, bid, 1 and their opposites; whether the buyer was the maker; the quantity's sign.
+- **Numbers** may have commas between thousands, a dollar, or K, M and B for what is left out.
 - **Prices** without a grid (adjusted, averaged, of 32 bits) are rounded by less than a ten millionth, and that is said.
 """
 
@@ -47,7 +49,7 @@ def _named() -> Iterator[str]:
     yield "## Tables whose columns have names, the first that fits\n"
     rows = [
         (layout.name, _kind(layout.kind), layout.venue or "", ", ".join(f"`{c}`" for c in layout.columns.values()),
-         "; ".join(filter(None, (_market(layout.market), layout.assumes))))
+         _assumed(layout))
         for layout in LAYOUTS
     ]  # fmt: skip
     yield from _table(("layout", "of", "venue", "columns", "assumed"), rows)
@@ -57,7 +59,7 @@ def _unnamed() -> Iterator[str]:
     yield "## Tables without names of columns, the first whose values hold together\n"
     rows = [
         (pattern.name, _kind(pattern.kind), pattern.venue or "", " ".join(pattern.roles),
-         "; ".join(filter(None, (_market(pattern.market), pattern.assumes))))
+         _assumed(pattern.layout()))
         for pattern in PATTERNS
     ]  # fmt: skip
     yield from _table(("layout", "of", "venue", "columns", "assumed"), rows)
@@ -92,8 +94,32 @@ def _kind(kind: int) -> str:
     return TickKind(kind).name.lower() + "s"
 
 
-def _market(market: str | None) -> str:
-    return "" if market is None else f"{market} market"
+def _assumed(layout: Layout) -> str:
+    """What is taken for granted of a layout, in words."""
+    market = None if layout.market is None else f"{layout.market} market"
+    ends = {True: "a bar's time is its end", False: "a bar's time is its opening"}[layout.closes]
+    said = (market, _quantities(layout), ends if layout.kind == BAR else _side(layout), layout.assumes)
+    return "; ".join(dict.fromkeys(filter(None, said)))
+
+
+def _quantities(layout: Layout) -> str:
+    roles = set(layout.columns)
+    if layout.kind == QUOTE:
+        return (
+            "no quantities" if not {"bid_size", "ask_size"} & roles else "quantities count as the market does"
+        )
+    if "base_size" in roles:
+        return "quantities are coins"
+    if "tick_size" in roles:
+        return ""
+    if {"size", "signed_size"} & roles:
+        return "quantities count as the market does"
+    return "quantities are what a fixed sum buys" if "quote_size" not in roles else ""
+
+
+def _side(layout: Layout) -> str:
+    told = {"side", "maker", "maker_side", "buyer", "signed_size"} & set(layout.columns)
+    return "nothing tells the taker's side" if layout.kind == TRADE and not told else ""
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ _ADJUSTED = ("adj_close", "dividends", "stock_splits", "yahoo")
 _LEAST_DISTINCT = 0.02
 _TIMES = ("time", "date", "clock")
 _VOLUME_OF = re.compile(r"(?:volume|vol)_([a-z0-9]{2,6})|([a-z0-9]{2,6})_(?:volume|vol)")
+_DIGITS_OF_A_CLOCK = re.compile(r"([01]\d|2[0-3])[0-5]\d([0-5]\d)?")
 _SHOWN_SIZES = (*SIZES, "coin_size")
 
 
@@ -79,6 +80,8 @@ def by_name(columns: Sequence[str]) -> Layout | None:
 def _generic(seen: _Seen) -> Layout | None:
     roles = {role: c for role in ALIASES if role not in _TIMES and (c := _first(seen, role)) is not None}
     roles |= _time(seen, {"open", "high", "low", "close"} <= set(roles))
+    if "side" in roles:
+        roles |= _numbered_side(seen, roles.pop("side"))
     for name, kind, needed, optional in GENERIC:
         sizes = _sizes(seen, roles, kind) if kind != QUOTE else {}
         all_roles = {r: c for r, c in roles.items() if r not in _SHOWN_SIZES} | sizes
@@ -94,6 +97,14 @@ def _generic(seen: _Seen) -> Layout | None:
     return None
 
 
+def _numbered_side(seen: _Seen, column: str) -> dict[str, str]:
+    """The role of a column of sides: one of 0 and 1 is Bitstamp's if it is called type (0 bought), else not known."""
+    words = set(seen.texts(column))
+    if plain(column) == "type" and words and words <= {"0", "1"}:
+        return {"maker": column}
+    return {} if "0" in words and words <= {"0", "1"} else {"side": column}
+
+
 def _first(seen: _Seen, role: str) -> str | None:
     check = _CHECKS.get(role)
     for name in ALIASES[role]:
@@ -105,7 +116,7 @@ def _first(seen: _Seen, role: str) -> str | None:
 
 _CHECKS: dict[str, Callable[[str], bool]] = {
     "side": lambda text: text.lower() in KNOWN_SIDES or not text[:1].isalpha(),
-    "clock": is_clock, "date": is_date,
+    "clock": lambda text: is_clock(text) or bool(_DIGITS_OF_A_CLOCK.fullmatch(text)), "date": is_date,
     "buyer": lambda text: text.lower() in ("true", "false", "0", "1", "t", "f", "0.0", "1.0"),
 }  # fmt: skip
 
@@ -124,7 +135,7 @@ def _time(seen: _Seen, bars: bool) -> dict[str, str]:
     least = max(distinct, default=0) * (1.0 if bars else _LEAST_DISTINCT)
     best = next((c for c, count in zip(candidates, distinct, strict=True) if count >= least), None)
     date, clock = _first(seen, "date"), _first(seen, "clock")
-    if date is not None and clock is not None and (best is None or best == date):
+    if date is not None and clock not in (None, date) and best in (None, date, clock):
         return {"date": date, "clock": clock}
     return {} if best is None else {"time": best}
 

@@ -1,4 +1,4 @@
-"""Bars told twice: the same again, one of them before it was complete, or two that contradict each other."""
+"""Rows told twice: ids that came before; bars the same again, not yet complete, or contradicting each other."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from ztb.market.ticks import Ticks, take_ticks
 
 DUPLICATE, UNFINISHED, CONTRADICTION = "duplicate", "unfinished bar", "contradicts a row of the same time"
+ID_WINDOW = 65_536
+"""An id that comes again after this many others is another one."""
 _CLOSE = 1e-9
 
 
@@ -36,3 +38,14 @@ def _all_close(a: Ticks, b: Ticks) -> NDArray[np.bool_]:
         [_close(a[name], b[name]) for name in ("high", "low", "price", "size")]
     )
     return same
+
+
+def repeats(ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """True where an id occurred among the ID_WINDOW ids before it."""
+    result = np.zeros(len(ids), np.bool_)
+    if len(ids) < 2 or bool(np.all(ids[1:] > ids[:-1])):
+        return result
+    order = np.argsort(ids, kind="stable")
+    same = (ids[order][1:] == ids[order][:-1]) & (np.diff(order) <= ID_WINDOW)
+    result[order[1:][same]] = True
+    return result

@@ -22,11 +22,13 @@ from ztb.market.issues import IssueSink
 from ztb.market.recording import RecordingReader
 from ztb.market.report import DataReport
 from ztb.market.symbols import symbol_in_name
-from ztb.market.ticks import BAR, TRADE
+from ztb.market.ticks import BAR, QUOTE, TRADE
 from ztb.market.venues import NAMES
 
 SORTED_ROWS = 1_000_000
 """Bars and batched executions are sorted in files of up to this many rows; larger ones must be in order."""
+
+_TELLING = 3
 
 
 @dataclass(slots=True)
@@ -161,6 +163,14 @@ def ordered(
     """
     chunks = source.chunks(progress, witness)
     if source.facts.order is ColumnOrder.AS_FILED:
+        first = next(chunks, None)
+        if first is None:
+            return
+        if _is_newest_first(first):
+            yield from _slices(_turned(chain((first,), chunks), report))
+            yield from chunks
+            return
+        yield first
         yield from chunks
         return
     held: list[Chunk] = []
@@ -171,6 +181,27 @@ def ordered(
             return
     if held:
         yield from _whole_times(_slices(_sorted(join(held), source.facts.order, report)))
+
+
+def _is_newest_first(chunk: Chunk) -> bool:
+    """Whether trades or quotes come as venues answer with them: the newest first."""
+    times, kinds = chunk.ticks["ts_ns"], chunk.ticks["kind"]
+    if len(times) < _TELLING or not np.isin(kinds, (TRADE, QUOTE)).all():
+        return False
+    steps = np.diff(times)
+    return bool((times >= 0).all() and (steps <= 0).all() and (steps < 0).any())
+
+
+def _turned(chunks: Iterator[Chunk], report: DataReport) -> Chunk:
+    """A file's rows, oldest first. Of one too large for that the rest is as filed, and is refused for its times."""
+    held: list[Chunk] = []
+    for chunk in chunks:
+        held.append(chunk)
+        if sum(len(c.ticks) for c in held) > SORTED_ROWS:
+            break
+    report.note("rows were newest first in a file and have been turned around")
+    whole = join(held)
+    return whole.take(np.arange(len(whole.ticks) - 1, -1, -1))
 
 
 def _whole_times(chunks: Iterator[Chunk]) -> Iterator[Chunk]:

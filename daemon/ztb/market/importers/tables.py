@@ -82,7 +82,7 @@ def _arrow(
     if form is Format.PARQUET:
         from pyarrow import parquet
 
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(path, page_checksum_verification=True) as file:
             total = max(1, file.metadata.num_rows)
 
             def read(wanted: Sequence[str], rows: int) -> Iterator[Any]:

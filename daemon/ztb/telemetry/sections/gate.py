@@ -146,7 +146,7 @@ def credit(run: RunData) -> str:
     if learning is None:
         return "Whether learning helps is said when the run has ended."
     if learning.low is None or learning.high is None:
-        return "It is too early to say whether learning helps."
+        return _too_early(learning)
     between = f"between {texts.percent(learning.low)} and {texts.percent(learning.high)}"
     return {
         "helps": f"Learning helps: {between} is due to it, luck left aside.",
@@ -184,12 +184,17 @@ def comparisons(run: RunData) -> tuple[Comparison, ...]:
 
 
 def _words(one: Comparison) -> str:
+    if one.answer == "too_early":
+        return f"too early to say: needs {one.missing}"
     return {
         "helps": "ahead, and not by luck",
         "hurts": "behind, and not by luck",
         "unclear": "may be luck",
-        "too_early": "too early to say",
     }[one.answer]
+
+
+def _too_early(learning: Comparison) -> str:
+    return f"It is too early to say whether learning helps: that needs {learning.missing}."
 
 
 def _sentence(learning: Comparison | None) -> str:
@@ -197,7 +202,7 @@ def _sentence(learning: Comparison | None) -> str:
     if learning is None:
         return "Nothing has learned in this run, so there is no question whether learning helped."
     if learning.difference is None or learning.low is None or learning.high is None:
-        return "It is too early to say whether learning helps: there are not enough decisions that differ."
+        return _too_early(learning)
     side = "ahead of" if learning.difference >= 0.0 else "behind"
     apart = texts.percent(abs(learning.difference), signed=False)
     other = (

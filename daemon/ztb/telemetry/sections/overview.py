@@ -77,7 +77,7 @@ def key_cards(run: RunData, figures: KeyFigures) -> Html:
 def _looked(run: RunData) -> str:
     """What a ratio is worth depends on how often one looked."""
     times = f"; {len(run.looks):,} look{'' if len(run.looks) == 1 else 's'} at this span" if run.looks else ""
-    return f"annualised, risk-free rate 0{times}"
+    return f"annualised, from 30 days on, risk-free rate 0{times}"
 
 
 def _of_start(figures: KeyFigures) -> str:
