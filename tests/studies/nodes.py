@@ -46,7 +46,7 @@ def without_token(asked: str, out: str) -> dict[str, Any]:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     ours = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "ab" * 32}
     done = subprocess.run(
-        [sys.executable, "-m", "ztb", "study", "run", asked, "--out", out, "--cluster", cluster.address],
+        [sys.executable, "-m", "ztb", "study", "run", asked, "--out", out, "--cluster", str(cluster.address)],
         env=ours, capture_output=True, text=True, check=False,
     )  # fmt: skip
     cluster.shutdown()
