@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any, cast
 from unittest.mock import patch
 
+import msgspec
 import numpy as np
 
 from ztb.config import Config, config_hash, load_config
@@ -18,10 +21,11 @@ from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
 from ztb.runtime.modes.arming import Arming, account_of, write_arming
 from ztb.runtime.modes.live import live_daemon
 from ztb.runtime.modes.paper import TradingRequest, paper_daemon
+from ztb.runtime.venue.watchdog import act
 from ztb.testing.exchange.faults import Fault, FaultKind
 from ztb.testing.exchange.gateway import Gateway
 from ztb.testing.exchange.in_memory import MemoryExchange
-from ztb.testing.exchange.listing import BTCUSDT
+from ztb.testing.exchange.listing import BTCUSDT, Listing
 from ztb.testing.exchange.local import client_options
 from ztb.testing.exchange.setup import Setup, open_exchange
 from ztb.testing.exchange.venue import Credentials
@@ -35,6 +39,8 @@ SECRETS = {
     "ZTB_SECRET_EXCHANGE_SECRET": CREDENTIALS.secret,
 }
 _FASTEST_S, _SLOWEST_S = 0.002, 0.12
+_FALL_STEP_S = 0.25
+_WATCHDOG_S = 1.5  # until it has done its imports
 _CLIENT = {
     "verify": False,
     "tokenBucket": {"delay": 0.02},
@@ -68,6 +74,18 @@ async def _flushed(journal: Journal) -> None:
     journal.flush()
 
 
+def _as_on_disk(folder: Path) -> Path:
+    """A copy of what a process that dies now leaves in `folder`."""
+    left = folder.with_name(f"{folder.name}+")
+    shutil.copytree(folder, left, ignore=shutil.ignore_patterns("journal.sqlite*", "control.sock"))
+    with (
+        closing(sqlite3.connect(folder / "journal.sqlite")) as journal,
+        closing(sqlite3.connect(left / "journal.sqlite")) as copy,
+    ):
+        journal.backup(copy)
+    return left
+
+
 class _NoSwitch:
     """In place of the dead man's switch."""
 
@@ -84,13 +102,15 @@ class Stage:
     A stage is the daemon's clock, `skew_s` ahead of the venue's.
     """
 
-    def __init__(self, seed: int, folder: Path, config: Config, loop: VirtualTimeLoop) -> None:
+    def __init__(
+        self, seed: int, folder: Path, config: Config, loop: VirtualTimeLoop, listing: Listing = BTCUSDT
+    ) -> None:
         self.folder = folder
         self.config = config
         self.loop = loop
         self.skew_s = 0.0
         self.network = np.random.default_rng([seed, 1])
-        self.gateway = Gateway(open_exchange(Setup(seed=seed, listings=(BTCUSDT,)), loop))
+        self.gateway = Gateway(open_exchange(Setup(seed=seed, listings=(listing,)), loop))
         self.exchange = self.gateway.exchange
         self.venue = MemoryExchange(self.gateway, loop, self._latency_s)
 
@@ -113,23 +133,61 @@ class Stage:
         watch: Callable[[Daemon], None] = lambda _daemon: None,
     ) -> AsyncIterator[Daemon]:
         """A daemon, from its start to its clean end; what ends it ends the context. `watch` is called before it runs."""
-        self.folder.mkdir(exist_ok=True)
-        request = TradingRequest(self.config, RunDirectory(self.folder), seed, from_generation)
-        options = DaemonOptions("chaos", lambda: self.config)
-        if mode == "live":
-            daemon = await live_daemon(request, options, self, SECRETS)
-            cast(Any, daemon.account)._dead_man = _NoSwitch()  # it would be a process of its own
-        else:
-            daemon = await paper_daemon(request, options, self)
+        daemon = await self._made(mode, seed, from_generation)
         watch(daemon)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(daemon.run(), name="daemon")
             yield daemon
             daemon.stop()
 
+    async def killed_after(self, seconds: float, seed: int = 0) -> None:
+        """A live daemon that dies after so long, as by SIGKILL: what was not on disk is lost, what was sent arrives.
+
+        What it leaves is in `folder`, another one from then on; its watchdog has done its work on return.
+        """
+        daemon = await self._made("live", seed)
+        running = asyncio.create_task(daemon.run(), name="daemon")
+        await asyncio.sleep(seconds)
+        assert not running.done(), running.exception()
+        watched, floor = self._watchdog.left, self._watchdog.floor()
+        self.folder = _as_on_disk(self.folder)
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+        cover = msgspec.structs.replace(watched.cover, folder=str(self.folder))
+        left = msgspec.structs.replace(watched, cover=cover)
+        await asyncio.sleep(_WATCHDOG_S)
+        await act(left, floor, SECRETS)
+
+    async def _made(self, mode: str, seed: int, from_generation: str | None = None) -> Daemon:
+        self.folder.mkdir(exist_ok=True)
+        request = TradingRequest(self.config, RunDirectory(self.folder), seed, from_generation)
+        options = DaemonOptions("chaos", lambda: self.config)
+        if mode == "live":
+            daemon = await live_daemon(request, options, self, SECRETS)
+            self._watchdog = cast(Any, daemon.account)._dead_man
+            cast(Any, daemon.account)._dead_man = _NoSwitch()  # it would be a process of its own
+        else:
+            daemon = await paper_daemon(request, options, self)
+        return daemon
+
+    def fall(self, fraction: float, seconds: float) -> None:
+        """From now on the market falls by `fraction`, evenly over `seconds`, and stays there."""
+        flow = self.exchange._flows["BTCUSDT"][0]
+        steps = max(1, round(seconds / _FALL_STEP_S))
+        each = (1.0 - fraction) ** (1.0 / steps)
+
+        def step(left: int) -> None:
+            flow.price *= each
+            flow.anchor = flow.price
+            if left > 1:
+                self.loop.call_later(_FALL_STEP_S, step, left - 1)
+
+        step(steps)
+
 
 @asynccontextmanager
-async def stage(seed: int, folder: Path, **settings: Any) -> AsyncIterator[Stage]:
+async def stage(seed: int, folder: Path, listing: Listing = BTCUSDT, **settings: Any) -> AsyncIterator[Stage]:
     """A venue with its market, armed for live mode."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualTimeLoop)
@@ -138,7 +196,7 @@ async def stage(seed: int, folder: Path, **settings: Any) -> AsyncIterator[Stage
     )  # ccxt's receive loop dies with a line in the log
     config = configuration(**settings)
     arm(folder, config, loop.now_ns())
-    it = Stage(seed, folder, config, loop)
+    it = Stage(seed, folder, config, loop, listing)
     with below_ccxt(it.venue, it.now_ns), patch.object(Journal, "durable", _flushed):
         async with asyncio.TaskGroup() as tasks:
             market = tasks.create_task(it.venue.run(), name="market")

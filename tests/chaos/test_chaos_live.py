@@ -52,4 +52,5 @@ def test_a_storm_leaves_the_books_as_the_venue_has_them(seed: int, tmp_path: Pat
     assert books.fills == truth.fills != []
     assert books.ends == truth.ends != {}
     assert truth.repeated == []
+    assert len(truth.standing) <= 1
     assert books.mismatches == 0

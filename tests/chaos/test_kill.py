@@ -106,6 +106,7 @@ def test_kills_leave_the_books_as_the_venue_has_them(
         assert seen.books.fills == seen.truth.fills
         assert seen.books.ends == seen.truth.ends
         assert seen.truth.repeated == []
+        assert len(seen.truth.standing) <= 1
         assert seen.books.mismatches == 0
     # The first start may have to compile.
     assert max(seen.ready_s for seen in rests[1:]) <= READY_S

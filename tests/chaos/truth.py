@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from ztb.execution.orders import is_protective
 from ztb.testing.exchange.exchange import Exchange
 from ztb.testing.exchange.listing import SCALE
 from ztb.testing.exchange.venue import USER
@@ -18,6 +19,12 @@ _ENDS = {
     "EXPIRED": {"expired"},
     "EXPIRED_IN_MATCH": {"expired"},
 }
+
+
+def protects(client_id: str) -> bool:
+    """Whether an order of ours is a protective stop."""
+    number = client_id.rpartition("-")[2]
+    return number.isdecimal() and is_protective(int(number))
 
 
 @dataclass(frozen=True)
@@ -52,8 +59,16 @@ class Truth:
 
     @property
     def ends(self) -> dict[str, set[str]]:
-        """By client id, how each order ended, in our own words; nothing for one that was filled."""
-        return {client_id: _ENDS.get(status, {"open"}) for client_id, status in self.orders}
+        """By client id, how each order ended, in our own words; nothing for one that was filled, or stands on."""
+        return {
+            client_id: _ENDS.get(status, set() if protects(client_id) else {"open"})
+            for client_id, status in self.orders
+        }
+
+    @property
+    def standing(self) -> list[str]:
+        """Client ids of protective stops that wait."""
+        return [name for name, status in self.orders if protects(name) and status not in _ENDS]
 
 
 def truth_of(exchange: Exchange) -> Truth:

@@ -26,6 +26,7 @@ from trading.markets import HOUR_NS, PERPETUAL, SPOT, START_NS, bars, quoted
 from ztb.config import Config, load_config, schema
 from ztb.errors import ConfigError, ResourceError
 from ztb.execution.paper import PaperExchange
+from ztb.execution.protection import floor_of, trigger_price
 from ztb.execution.risk_gate import OrderFacts, Permission, Proposal, RiskGate
 from ztb.learning.alarms import Alarms, Expectation
 from ztb.learning.allocation import Allocator, GrowthEvidence
@@ -47,10 +48,10 @@ from ztb.runtime.build.assembly import assemble
 from ztb.runtime.build.context import configured_instrument
 from ztb.runtime.build.pretraining import training_settings
 from ztb.runtime.guards import MarketGuard, MemoryGuard
-from ztb.runtime.modes.live import _dead_man
 from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data, run_to_end
 from ztb.runtime.sources import live
 from ztb.runtime.venue.client import patience_of
+from ztb.runtime.venue.dead_man import dead_man_of
 from ztb.telemetry.logs import configure_logging
 from ztb.telemetry.mqtt.setup import mqtt_observer
 from ztb.telemetry.notices import NoticeObserver
@@ -211,6 +212,11 @@ def judged(config: Config, _folder: Path) -> Any:
     return verdicts
 
 
+def protected(config: Config, _folder: Path) -> Any:
+    """The price of the stop behind a position of six at 100, with 400 in cash."""
+    return trigger_price(floor_of(1000.0, 1000.0, config.risk.stop_fraction), 400.0, 6.0, 100.0)
+
+
 async def _recorder(config: Config, folder: Path) -> Any:
     async def source(*_: Any) -> Any:
         return SimpleNamespace(instrument=SPOT, keep=None)
@@ -301,7 +307,7 @@ def guarded(config: Config, _folder: Path) -> Any:
 def venue(config: Config, _folder: Path) -> Any:
     """How long the venue is waited for, and when it cancels by itself."""
     client = SimpleNamespace(has={"cancelAllOrdersAfter": True}, options={})
-    switch: Any = _dead_man(SimpleNamespace(config=config), SimpleNamespace(client=client, broker=None))  # type: ignore[arg-type]
+    switch: Any = dead_man_of(config, SimpleNamespace(client=client))  # type: ignore[arg-type]
     return patience_of(client, config.execution.unknown_order_s), switch._after_s  # type: ignore[arg-type]
 
 
@@ -368,6 +374,7 @@ CHANGES: dict[str, Change] = {
         risk__max_daily_loss_fraction=0.001, risk__price_band_fraction=0.001, risk__max_data_age_ms=10,
         risk__max_orders_per_minute=2, risk__max_orders_per_day=2, risk__max_repeated_side=2,
     ),
+    "risk.protective_stop_fraction": Change(protected, 0.01),
     "risk.max_drawdown_fraction": Change(judged, 0.001, {"risk.max_daily_loss_fraction": 1.0}),
     **many(
         trained, SMALL, ppo__num_envs=4, ppo__num_steps=4, ppo__gamma=0.5, ppo__gae_lambda=0.1, ppo__learning_rate=1e-2,

@@ -10,13 +10,14 @@ import pytest
 
 from trading.markets import HOUR_NS, PERPETUAL, bars, trades
 from ztb.errors import ConfigError, InvariantError, StrategyError
-from ztb.execution.orders import Filled, OrderEvent, OrderRequest
+from ztb.execution.orders import Cancelled, Filled, OrderEvent, OrderRequest
 from ztb.execution.paper import PaperExchange
 from ztb.execution.paper_config import PaperConfig
 from ztb.execution.risk import RefusalReason, RiskLimits
 from ztb.execution.risk_gate import Proposal
 from ztb.learning.generations import GenerationInfo, ServedPolicy
 from ztb.market.ticks import Ticks
+from ztb.runtime.venue.broker import MarketViewBroker
 from ztb.strategies.loader import load_strategy
 from ztb.trading.bridge import TradingBridge, Wanted
 from ztb.trading.floor import TradingFloor
@@ -259,6 +260,40 @@ def test_the_bridge_wants_the_order_that_a_lane_sends(timing):
     wanted = bridge.order(Wanted(1.0, timing), sending.broker.view, 1)
     group.decide(int(ticks["ts_ns"][9]), 0, np.zeros(FEATURES), {}, features)
     assert heard.told[0][1] == wanted
+
+
+class Elsewhere(MarketViewBroker):
+    """A venue that takes orders and cancels, and says nothing by itself."""
+
+    def __init__(self) -> None:
+        super().__init__(PERPETUAL)
+        self.account["cash"] = CASH
+        self.sent: list[OrderRequest] = []
+        self.ending: list[int] = []
+
+    def submit(self, order: OrderRequest, now_ns: int) -> None:
+        self.sent.append(order)
+
+    def cancel(self, order_id: int, now_ns: int) -> None:
+        self.ending.append(order_id)
+
+    def events(self) -> list[OrderEvent]:
+        return []
+
+
+@pytest.mark.parametrize(("stopped", "sent"), [(False, 2), (True, 1)])
+def test_who_cancels_everything_also_gives_up_what_was_to_replace_it(stopped: bool, sent: int):
+    ticks, venue = MARKETS["trades"][0], Elsewhere()
+    made = Lane(floor(1), venue, RiskLimits(), Swings())
+    LaneGroup([made]).advance(ticks, 0, 50)
+    now_ns, features = int(ticks["ts_ns"][49]), np.zeros(FEATURES, np.float32)
+    for decision, exposure in enumerate((0.5, -0.5)):
+        made.pursue(now_ns, decision, features, Wanted(exposure, TIMING_PASSIVE))
+    assert [order.order_id for order in venue.sent] == venue.ending == [1]
+    if stopped:
+        made.cancel_all(now_ns)
+    made.hear(Cancelled(1, now_ns, venue.sent[0].lots))
+    assert len(venue.sent) == sent
 
 
 class Crosses:

@@ -136,6 +136,7 @@ def _lines(now: dict[str, Any]) -> list[tuple[str, str]]:
             f"{texts.number(now['equity'])} {quote}, drawdown {_share(now['drawdown'])}{_against(now)}",
         ),
         ("position", f"{now['position']:g} {base}, {len(now['open_orders'])} open orders"),
+        *_protected(now, base),
         ("so far", f"{now['ticks']:,} ticks, {now['decisions']:,} decisions, {now['fills']:,} fills"),
         *_learning(now),
         *(("expert", _expert(one)) for one in now["experts"]),
@@ -143,6 +144,15 @@ def _lines(now: dict[str, Any]) -> list[tuple[str, str]]:
         *_nearest(now["limits"]),
         *(("alert", alert["text"]) for alert in now["alerts"][-3:]),
     ]
+
+
+def _protected(now: dict[str, Any], base: str) -> list[tuple[str, str]]:
+    stop = now["protective_stop"]
+    return (
+        [("stop", f"{stop['quantity']:g} {base} sold at the venue below {stop['price']:,.2f}")]
+        if stop
+        else []
+    )
 
 
 def _against(now: dict[str, Any]) -> str:

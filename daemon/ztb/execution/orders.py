@@ -15,6 +15,7 @@ import msgspec
 class OrderType(IntEnum):
     MARKET = 0
     LIMIT = 1
+    STOP = 2  # waits at the venue until the last price has come to `price_ticks`, then takes what there is
 
 
 class TimeInForce(IntEnum):
@@ -26,8 +27,20 @@ class TimeInForce(IntEnum):
 Liquidity: TypeAlias = Literal["maker", "taker"]
 
 
+PROTECTIVE_FROM = 1_000_000_000_000
+"""Numbers from here on are of protective stops, which no decision asked for; a lane counts its orders from 1."""
+
+PROTECTIVE_SIDE = -1
+"""They sell: live positions are long. What they sold may be told before what was bought, so no account can say it."""
+
+
+def is_protective(order_id: int) -> bool:
+    """Whether an order is a protective stop."""
+    return order_id >= PROTECTIVE_FROM
+
+
 class OrderRequest(msgspec.Struct, frozen=True):
-    """An order as it is sent. `side` is +1 to buy, -1 to sell; `price_ticks` is read by LIMIT orders alone.
+    """An order as it is sent. `side` is +1 to buy, -1 to sell; `price_ticks` is read by LIMIT and STOP orders alone.
 
     A market order never rests: what the book cannot fill expires, whatever its time in force.
     """

@@ -76,6 +76,9 @@ class RiskLimits:
     """Of the equity at the day's start (UTC): beyond it only orders that reduce pass."""
     max_drawdown_fraction: Annotated[float, Gt(0), Le(1)] = 0.2
     """Of the highest equity so far: beyond it only orders that reduce pass."""
+    protective_stop_fraction: Annotated[float, Ge(0), Le(1)] | None = None
+    """Of the equity at the day's start (UTC): what the stop at the venue lets be lost; null: twice
+    max_daily_loss_fraction, 0: no stop."""
     price_band_fraction: Annotated[float, Gt(0), Le(1)] = 0.05
     """Furthest that an order's price may be from the mid."""
     max_data_age_ms: Annotated[int, Gt(0)] = 60_000
@@ -86,6 +89,12 @@ class RiskLimits:
     """Orders a day (UTC); 0: none at all."""
     max_repeated_side: Annotated[int, Ge(0)] = 200
     """Orders to the same side in a row."""
+
+    @property
+    def stop_fraction(self) -> float:
+        """`protective_stop_fraction`, whatever it follows from."""
+        given = self.protective_stop_fraction
+        return min(1.0, 2.0 * self.max_daily_loss_fraction) if given is None else given
 
 
 class Rung(IntEnum):

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 from ztb.errors import InvariantError
 from ztb.execution.order_states import TERMINAL, OrderProgress, progress_after
-from ztb.execution.orders import Filled, Funded, OrderEvent, OrderRequest
+from ztb.execution.orders import (
+    PROTECTIVE_SIDE,
+    Filled,
+    Funded,
+    OrderEvent,
+    OrderRequest,
+    is_protective,
+)
 from ztb.execution.risk import RefusalReason
 from ztb.ledger.accounts import Account
 from ztb.ledger.journal import Journal
@@ -49,6 +56,10 @@ class Bookkeeper:
     def intent(self, order: OrderRequest, decision: int, ts_ns: int) -> None:
         """An order is about to be sent: write it down first."""
         self.orders += 1
+        self.protect(order, decision, ts_ns)
+
+    def protect(self, order: OrderRequest, decision: int, ts_ns: int) -> None:
+        """As `intent`, for an order that is none of the lane's: a protective stop."""
         self.expect(order)
         self.journal.append(
             OrderRow(
@@ -98,6 +109,8 @@ class Bookkeeper:
                 del self.progress[self._ended.popleft()]
 
     def _fill(self, event: Filled, side: int) -> None:
+        if is_protective(event.order_id):
+            side = PROTECTIVE_SIDE
         if side == 0:
             raise InvariantError(
                 f"fill {event.fill_id} of order {event.order_id}, which is not ours or long done"

@@ -42,12 +42,14 @@ class KeyRights:
 @dataclass(frozen=True, slots=True)
 class Venue:
     """VenueCosts by kind of market; None where it has none of the kind. `counted`: its linear quantities are numbers of
-    contracts, not coins. `rights` is None where it cannot tell a key's."""
+    contracts, not coins. `rights` is None where it cannot tell a key's. `stops`: on spot, what a stop order sells is
+    told under the stop's own id, so that its fills are ours; elsewhere a stop that is triggered makes another order."""
 
     spot: VenueCosts | None = None
     contracts: VenueCosts | None = None
     counted: bool = False
     rights: KeyRights | None = None
+    stops: bool = False
 
 
 def _costs(
@@ -67,6 +69,7 @@ VENUES: dict[str, Venue] = {
         rights=KeyRights(
             "sapi_get_account_apirestrictions", lambda told: bool(told.get("enableWithdrawals"))
         ),
+        stops=True,
     ),
     "binanceusdm": Venue(contracts=_costs("0.0002", "0.0005", 0.5)),
     "binancecoinm": Venue(contracts=_costs("0.0002", "0.0005", 0.5)),
@@ -175,6 +178,12 @@ def key_rights(venue: str) -> KeyRights | None:
     """Where a venue, by ccxt's id, tells a key's rights; None if it cannot."""
     known = VENUES.get(venue)
     return None if known is None else known.rights
+
+
+def keeps_stops(venue: str) -> bool:
+    """Whether a venue, by ccxt's id, has stop orders whose fills can be told to be theirs."""
+    known = VENUES.get(venue)
+    return known is not None and known.stops
 
 
 def costs(venue: str, market: str) -> VenueCosts:

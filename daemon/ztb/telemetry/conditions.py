@@ -35,7 +35,7 @@ Kind: TypeAlias = Literal[
     "stopping", "halted", "starting", "disarmed", "flattening", "daily_loss", "drawdown", "orders_per_day",
     "orders_per_minute", "repeated_side", "refused", "stale_market_data", "clock_skew", "not_reconciled", "waiting",
     "learner_frozen", "learner_paused", "learner_compiling", "learner_hung", "learner_died", "learner_not_started",
-    "learner_made_anew",
+    "learner_made_anew", "unprotected",
 ]  # fmt: skip
 
 LearnerState: TypeAlias = Literal[
@@ -120,6 +120,11 @@ class Wording:
         """The risk gate refuses one order after the other."""
         what = "orders are refused by the risk gate, one after the other"
         return _made("refused", "warning", "limited", what, reason.replace("_", " "), since_ns)
+
+    def unprotected(self, cause: str, severity: Severity, since_ns: int) -> Condition:
+        """Nothing at the venue would sell a position that nobody watches any more."""
+        what = "no stop at the venue protects a position"
+        return _made("unprotected", severity, None, what, cause, since_ns)
 
     def stale(self, streams: str, severity: Severity, since_ns: int) -> Condition:
         """The market cannot be seen."""

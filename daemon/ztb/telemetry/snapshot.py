@@ -25,6 +25,13 @@ class OpenOrderFact(msgspec.Struct, frozen=True):
     price: float | None
 
 
+class ProtectiveStopFact(msgspec.Struct, frozen=True):
+    """The stop at the venue: `quantity` is sold at market once the price has come down to `price`."""
+
+    quantity: float
+    price: float
+
+
 class LimitUse(msgspec.Struct, frozen=True):
     """How near a risk limit is: `used` and `limit` in the limit's own unit."""
 
@@ -153,6 +160,7 @@ class DaemonSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     max_drawdown: float = 0.0
     fees: float = 0.0
     open_orders: tuple[OpenOrderFact, ...] = ()
+    protective_stop: ProtectiveStopFact | None = None
     limits: tuple[LimitUse, ...] = ()
     streams: tuple[StreamFact, ...] = ()
     learner: LearnerFact | None = None

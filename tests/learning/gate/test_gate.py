@@ -26,6 +26,7 @@ from learning.gate_support import (
 )  # fmt: skip
 from utils.checkpoint_states import proof_sample
 from ztb.learning.gate.candidate import Candidate, Verdict
+from ztb.learning.gate.gate import MONTH_NS, ErrorBudget
 from ztb.learning.gate.shadow import Shadow, Traded
 from ztb.learning.gate.trial import Trial
 from ztb.learning.settings import GateRules
@@ -342,3 +343,16 @@ def test_where_the_incumbents_own_reward_does_not_exist_nothing_is_compared_and_
     )
     assert made.evidence.log_better > 0.0
     assert trial().follow(traded(theirs), traded(own), Divergence(0.0, 2.0)) == "non_finite"
+
+
+def test_each_test_gets_half_of_what_is_left_so_that_none_is_without_a_chance():
+    budget = ErrorBudget(per_month=0.5, most_each=0.05)
+    assert [budget.spend(0) for _ in range(4)] == [0.05, 0.025, 0.0125, 0.00625]
+    assert budget.spend(MONTH_NS) == 0.05, "a month brings it back, up to what one test may have"
+
+
+def test_all_tests_of_a_month_together_have_no_more_than_the_month_brings_and_what_was_there():
+    budget = ErrorBudget(per_month=0.5, most_each=0.05)
+    spent = [budget.spend(k * MONTH_NS // 1000) for k in range(1001)]
+    assert min(spent) > 0.0 and max(spent) <= 0.05
+    assert 0.4 < sum(spent) <= 0.5 + 2 * 0.05 + 1e-12

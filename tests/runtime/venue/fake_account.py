@@ -130,10 +130,10 @@ class Desk:
         rest = Rest(account, lambda: Backoff(0.01, 0.02, lambda: 0.5))
         self.broker = VenueBroker(account, rest, INSTRUMENT, PREFIX, Wall(), patience_s)
         self.broker.account["cash"], self.broker.account["position"] = 100_000.0, 1.0
-        callbacks = BrokerCallbacks(
-            self._durable, lambda: self.stopped, self.collect, lambda: None, lambda key, text: None
+        self.callbacks = BrokerCallbacks(
+            self._durable, lambda _order: self.stopped, self.collect, lambda: None, lambda key, text: None
         )
-        self.broker.connect(callbacks)
+        self.broker.connect(self.callbacks)
 
     async def _durable(self) -> None:
         self.durable_calls += 1

@@ -21,6 +21,7 @@ from runtime.venue.live_runs import (
 )
 from ztb.control import Disarm, Flatten
 from ztb.errors import ConfigError
+from ztb.execution.orders import PROTECTIVE_FROM, is_protective
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import FillRow, NoteRow, OrderEventRow, OrderRow
 from ztb.ledger.run_directory import RunDirectory
@@ -60,9 +61,12 @@ async def test_it_trades_and_venue_and_ledger_agree_over_a_restart(tmp_path):
         async with trading(await make_live(tmp_path, options)) as again:
             await until(lambda: again.session.books.orders >= orders + 4)
         await check_agreement(again, tmp_path, options)
-    numbers = [row.order_id for row in rows(tmp_path, OrderRow)]
+    ordered = [row.order_id for row in rows(tmp_path, OrderRow)]
+    numbers = [number for number in ordered if not is_protective(number)]
     assert numbers == list(range(1, len(numbers) + 1))
-    assert len({row.client_id for row in rows(tmp_path, OrderRow)}) == len(numbers)
+    stops = [number - PROTECTIVE_FROM for number in ordered if is_protective(number)]
+    assert stops == list(range(1, len(stops) + 1)) != []
+    assert len({row.client_id for row in rows(tmp_path, OrderRow)}) == len(ordered)
 
 
 async def test_answers_lost_after_accepting_make_no_duplicate_order_and_lose_no_fill(tmp_path, capsys):
@@ -106,7 +110,10 @@ async def test_flatten_sells_what_a_buy_on_its_way_brings(tmp_path):
         options = exchange.ccxt_options()
         exchange.inject("slow", match="POST /api/v3/order", seconds=1.0)
         exchange.inject("delay", match="user", seconds=2.0, count=4)
-        async with trading(await make_live(tmp_path, options, strategy={"name": "hold"})) as daemon:
+        risk = {**settings(options)["risk"], "protective_stop_fraction": 0}  # the buy is the first order
+        async with trading(
+            await make_live(tmp_path, options, strategy={"name": "hold"}, risk=risk)
+        ) as daemon:
             await until(lambda: daemon.session.engine.live.broker.sent == 1)
             await daemon.controls.execute(Flatten(), "test")
             assert [order.request.side for order in daemon.session.engine.live.working] == [1]

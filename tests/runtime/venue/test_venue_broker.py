@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -35,6 +36,24 @@ def test_an_intent_is_durable_before_it_is_sent_under_an_id_that_follows_from_ru
     run_virtual(running(desk, lambda: desk.broker.submit(buy(7), 0)))
     assert desk.account.sent == [f"{PREFIX}7"] and desk.durable_calls == 1
     assert desk.kinds == ["Accepted"]
+
+
+def test_nothing_is_at_the_venue_before_the_intent_is_on_disk():
+    said: list[str] = []
+
+    class Notes(FakeAccount):
+        async def create_order(self, *given):
+            said.append("sent")
+            return await super().create_order(*given)
+
+    async def durable() -> None:
+        await asyncio.sleep(1.0)
+        said.append("durable")
+
+    desk = Desk(Notes())
+    desk.broker.connect(replace(desk.callbacks, durable=durable))
+    run_virtual(running(desk, lambda: desk.broker.submit(buy(1), 0), 0.5, lambda: said.append("a look"), 1.0))
+    assert said == ["a look", "durable", "sent"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from ztb.errors import UsageError
 from ztb.ledger.records import Record
-from ztb.telemetry.snapshot import StreamFact
+from ztb.telemetry.conditions import Severity
+from ztb.telemetry.snapshot import ProtectiveStopFact, StreamFact
 
 if TYPE_CHECKING:
     from ztb.runtime.daemon.controls import SessionControls
@@ -59,6 +60,16 @@ class AccountKeeper(Component):
     def believed(self) -> bool:
         """Whether our books have been found to be right; until then nothing is flattened by them."""
         return True
+
+    @property
+    def protective_stop(self) -> ProtectiveStopFact | None:
+        """The stop that stands at the venue."""
+        return None
+
+    @property
+    def unprotected(self) -> tuple[str, Severity]:
+        """Why no stop at the venue protects the position, and how bad that is; "" where one does, or none is due."""
+        return "", "info"
 
     async def adopt(self, origin: str) -> str:
         """Take the venue's figures over for `origin`; what has changed. UsageError: there is nothing to adopt."""

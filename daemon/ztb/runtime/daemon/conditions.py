@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import structlog
 
+from ztb.execution.orders import is_protective
 from ztb.execution.risk import Rung
 from ztb.execution.risk_gate import RiskMemory
 from ztb.learning.service.base import NEAR_A_LIMIT
@@ -43,8 +44,8 @@ _logger = structlog.get_logger("ztb.state")
 
 
 class Conditions:
-    """See the module. `started`, `stopping` and `streams` say what the shell knows; `alert` is called once for each
-    condition from `warning` on, as it begins or gets worse.
+    """See the module. `started`, `stopping`, `streams` and `unprotected` say what the shell knows; `alert` is called
+    once for each condition from `warning` on, as it begins or gets worse.
     """
 
     def __init__(
@@ -56,7 +57,9 @@ class Conditions:
         started: Callable[[], bool],
         stopping: Callable[[], bool],
         streams: Callable[[], tuple[StreamFact, ...]],
+        unprotected: Callable[[], tuple[str, Severity]] = lambda: ("", "info"),
     ) -> None:
+        self._unprotected = unprotected
         self._session = session
         self._switch = switch
         self._now_ns = now_ns
@@ -105,7 +108,7 @@ class Conditions:
         if isinstance(record, RefusalRow):
             reason, times = self._refusals
             self._refusals = record.reason, times + 1 if record.reason == reason else 1
-        elif isinstance(record, OrderRow):
+        elif isinstance(record, OrderRow) and not is_protective(record.order_id):
             self._refusals = "", 0
         elif isinstance(record, UpdateRow):
             self._trouble.pop("learner_made_anew", None)
@@ -175,6 +178,9 @@ class Conditions:
             yield self._words.stale(holds[STALE], severity, self._since("stale_market_data"))
         if SKEWED in holds:
             yield self._words.skewed(holds[SKEWED], self._since("clock_skew"))
+        cause, how_bad = self._unprotected()
+        if cause:
+            yield self._words.unprotected(cause, how_bad, self._since("unprotected"))
 
     def _limited(self, memory: RiskMemory) -> Iterator[Condition]:
         """Limits that have been reached."""

@@ -86,6 +86,7 @@ class Daemon:
             started=self._has_started,
             stopping=lambda: self._stopping,
             streams=self.streams,
+            unprotected=lambda: self.account.unprotected,
         )
         self._snapshots = Snapshots(
             session,
@@ -95,6 +96,7 @@ class Daemon:
             self.conditions,
             self.streams,
             self._is_recording,
+            lambda: self.account.protective_stop,
         )
         self.controls = SessionControls(
             session=session,

@@ -25,6 +25,7 @@ from ztb.telemetry.snapshot import (
     LearnerFact,
     LimitUse,
     OpenOrderFact,
+    ProtectiveStopFact,
     StreamFact,
 )
 
@@ -138,7 +139,8 @@ def _orders(session: Session) -> tuple[OpenOrderFact, ...]:
 
 
 class Snapshots:
-    """Makes a DaemonSnapshot of `session` whenever asked; `streams`, `recording`: what the shell knows."""
+    """Makes a DaemonSnapshot of `session` whenever asked; `streams`, `recording`, `protective_stop`: what the
+    shell knows."""
 
     def __init__(
         self,
@@ -149,7 +151,9 @@ class Snapshots:
         conditions: Conditions,
         streams: Callable[[], tuple[StreamFact, ...]],
         recording: Callable[[], bool],
+        protective_stop: Callable[[], ProtectiveStopFact | None],
     ) -> None:
+        self._protective_stop = protective_stop
         self._session = session
         self._instance = instance
         self._watch = watch
@@ -181,7 +185,8 @@ class Snapshots:
             start_equity=session.start_equity,
             hold_equity=engine.shadow_equity.get("hold"), frozen_equity=engine.shadow_equity.get("frozen"),
             drawdown=_drawdown(lane.equity, progress.peak), max_drawdown=progress.max_drawdown,
-            fees=books.account.fees, open_orders=_orders(session), limits=limits_of(session),
+            fees=books.account.fees, open_orders=_orders(session), protective_stop=self._protective_stop(),
+            limits=limits_of(session),
             streams=self._streams(), learner=_learner(session, self._watch, self._conditions.learner),
             generation=_generation(session, self._watch), experts=_experts(session), helping=_helping(session),
             memory_mb=resident_bytes() / 1e6, memory_limit_mb=config.limits.max_memory_gb * 1e3,

@@ -15,10 +15,11 @@ import numpy as np
 
 from ztb.config import MarketSection, config_hash
 from ztb.errors import ConfigError, InvariantError, VenueError
+from ztb.execution.orders import OrderRequest, is_protective
 from ztb.execution.risk import RiskLimits
 from ztb.ledger.bookkeeper import client_prefix
 from ztb.ledger.capital import Adoption, Opening
-from ztb.ledger.records import COLLECTED, GenerationRow, Record
+from ztb.ledger.records import COLLECTED, FillRow, GenerationRow, Record
 from ztb.market.live.instrument import refuse_contracts
 from ztb.market.live.rest import Backoff, Rest
 from ztb.ports import Clock
@@ -44,19 +45,25 @@ from ztb.runtime.modes.paper import (
 )
 from ztb.runtime.recovery.adoption import adopt
 from ztb.runtime.recovery.past import Past, read_past
+from ztb.runtime.recovery.put_back import enter_put_back
 from ztb.runtime.session import Session
-from ztb.runtime.sources.live import LiveMarket, traded_symbol
+from ztb.runtime.sources.live import LiveMarket
 from ztb.runtime.venue.broker import BrokerCallbacks, VenueBroker
 from ztb.runtime.venue.client import PrivateClient, patience_of, private_client, refuse_withdrawal_rights
-from ztb.runtime.venue.dead_man import VenueSwitch, Watchdog
+from ztb.runtime.venue.dead_man import dead_man_of
+from ztb.runtime.venue.protection import Protection, ProtectionCallbacks, has_stops
 from ztb.runtime.venue.reconciliation import Reconciler, fetch_balances
 from ztb.runtime.venue.throttle import OrdersFirst
 from ztb.runtime.venue.user_stream import UserStream
+from ztb.runtime.venue.watchdog import at_rest
 from ztb.secrets import require_secret
+from ztb.telemetry.conditions import Severity
+from ztb.telemetry.snapshot import ProtectiveStopFact
 from ztb.utils.installation import code_version
 
 _BACKOFF_S, _BACKOFF_MOST_S = 0.25, 30.0
 _LAST_LOOK_S = 3.0
+_WATCHDOG_S = 15.0
 
 
 @dataclass(slots=True)
@@ -81,6 +88,8 @@ async def live_daemon(
             "allocation.by: none lets a policy trade the whole account, proved or not: never with real money; remove it"
         )
     broadcast = Broadcast()
+    await at_rest(request.directory.path, _WATCHDOG_S)
+    enter_put_back(request.directory)
     past = read_past(request.directory.journal)
     arming = _armed(request, past, clock, environment)
     market = await open_market(request, clock, broadcast.warn)
@@ -139,7 +148,7 @@ async def _connected(
     session.limit(request.config.risk)
     if past is not None:
         fills = {booked.fill.fill_id for booked in past.booked}
-        venue.broker.resume(past.open_orders, past.client_ids, fills)
+        venue.broker.resume([*past.open_orders, *past.open_stops], past.client_ids, fills)
     since_ns = past.unsettled_ns if past and past.opening else clock.now_ns()
     account = VenueAccount(
         session=session,
@@ -149,6 +158,7 @@ async def _connected(
         environment=environment,
         since_ns=since_ns,
         rights_known=rights_known,
+        past=past,
     )
     watch = MarketWatch(session, market, clock)
     return Daemon(session, market.source, clock, options, components=[watch], account=account)
@@ -210,12 +220,6 @@ def _user_stream(
     )
 
 
-def _dead_man(request: TradingRequest, venue: _Venue) -> VenueSwitch | Watchdog:
-    if venue.client.has.get("cancelAllOrdersAfter"):
-        return VenueSwitch(venue.broker, request.config.execution.dead_man_s)
-    return Watchdog(request.config.market, traded_symbol(request.config.market), venue.broker.table.prefix)
-
-
 class VenueAccount(AccountKeeper):
     """Our account at the venue: orders, what comes of them, and the comparison with our books, all beside the engine.
 
@@ -234,6 +238,7 @@ class VenueAccount(AccountKeeper):
         environment: Mapping[str, str],
         since_ns: int,
         rights_known: bool,
+        past: Past | None,
     ) -> None:
         """`since_ns`: the venue's trades from then on are looked at. `rights_known`: it told what the key may do."""
         config, lane, wanted = request.config, session.engine.live, asyncio.Event()
@@ -262,7 +267,20 @@ class VenueAccount(AccountKeeper):
             missed=self._stream.missed,
             wanted=wanted,
         )
-        self._dead_man = _dead_man(request, venue)
+        self._protection = Protection(
+            sender=venue.broker,
+            lane=lane,
+            account=session.books.account,
+            callbacks=ProtectionCallbacks(
+                self._intend, lambda: self.believed, lambda: lane.gate.limits.stop_fraction
+            ),
+            supported=has_stops(venue.client, venue.broker.instrument.symbol),
+        )
+        if past is not None:
+            self._protection.resume(past.stops)
+        self._dead_man = dead_man_of(
+            config, venue.broker, self._protection, request.directory.path, past.stops if past else 0
+        )
         self._permission.holds[NOT_RECONCILED] = ""
         venue.broker.connect(
             BrokerCallbacks(
@@ -271,11 +289,18 @@ class VenueAccount(AccountKeeper):
                 heard=lane.collect,
                 collecting=lambda: session.record_external_event(COLLECTED),
                 warn=session.context.broadcast.warn,
-            )
+            ),
+            self._protection,
         )
 
-    def _stopped(self) -> str:
-        if self._permission.halted:
+    def _intend(self, order: OrderRequest) -> None:
+        """A protective stop is about to be sent: write it down first."""
+        engine = self._session.engine
+        engine.books.protect(order, max(0, engine.progress.decisions - 1), engine.progress.last_ts_ns)
+
+    def _stopped(self, order: OrderRequest) -> str:
+        """A protective stop is no new risk: it goes out during a halt too."""
+        if self._permission.halted and not is_protective(order.order_id):
             return "halted"
         return "" if self.believed else NOT_RECONCILED
 
@@ -305,6 +330,7 @@ class VenueAccount(AccountKeeper):
                 f"{self._venue.client.id} cannot tell what the key may do: make sure that it cannot withdraw"
             )
             self._session.context.broadcast.warn("key_rights_unknown", text)
+        self._venue.broker.protect()
         if not self._reconciler.done.is_set():
             self._permission.holds[NOT_RECONCILED] = ""
             return
@@ -315,6 +341,9 @@ class VenueAccount(AccountKeeper):
 
     def on_record(self, record: Record) -> None:
         """See `Component`."""
+        if isinstance(record, FillRow) and is_protective(record.order_id):
+            text = f"the protective stop was reached: {record.quantity} sold at {record.price}"
+            self._session.context.broadcast.warn("protective_stop_reached", text)
         if not isinstance(record, GenerationRow) or record.event != "promoted":
             return
         if json.loads(record.detail).get("reason") == "manual":
@@ -338,6 +367,16 @@ class VenueAccount(AccountKeeper):
     def believed(self) -> bool:
         """See `AccountKeeper`: from the first comparison with the venue on."""
         return self._reconciler.rounds > 0
+
+    @property
+    def protective_stop(self) -> ProtectiveStopFact | None:
+        """See `AccountKeeper`."""
+        return self._protection.fact
+
+    @property
+    def unprotected(self) -> tuple[str, Severity]:
+        """See `AccountKeeper`."""
+        return self._protection.lacking
 
     async def adopt(self, origin: str) -> str:
         """See `AccountKeeper`."""

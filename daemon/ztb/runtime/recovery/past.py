@@ -17,7 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.execution.order_states import OrderProgress, OrderState
-from ztb.execution.orders import Filled, OpenOrder, OrderRequest, OrderType, TimeInForce
+from ztb.execution.orders import (
+    Filled,
+    OpenOrder,
+    OrderRequest,
+    OrderType,
+    TimeInForce,
+    is_protective,
+)
 from ztb.execution.risk_gate import Proposal, RiskGate
 from ztb.ledger.bookkeeper import BASE_FEE
 from ztb.ledger.capital import OPENING, Adoption, Opening
@@ -99,17 +106,24 @@ class Booked:
 
 @dataclass(slots=True)
 class Past:
-    """See the module. `open_orders` may still have fills that nobody heard of; quantities are of their intents."""
+    """See the module. `open_orders` may still have fills that nobody heard of; quantities are of their intents.
+
+    Protective stops are apart from `orders`: those that may still stand are `open_stops`, `stops` were numbered.
+    """
 
     last_ts_ns: int = 0
     opening: Opening | None = None
     booked: list[Booked] = field(default_factory=list[Booked])
     open_orders: list[OpenOrder] = field(default_factory=list[OpenOrder])
+    open_stops: list[OpenOrder] = field(default_factory=list[OpenOrder])
+    stops: int = 0
     client_ids: dict[int, str] = field(default_factory=dict[int, str])
     adoptions: list[Adoption] = field(default_factory=list[Adoption])
     funding: list[Decimal] = field(default_factory=list[Decimal])
     lifted: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
     """When losses were counted anew, and from what equity."""
+    sent_ns: dict[int, int] = field(default_factory=dict[int, int])
+    """When each order was."""
     orders: list[OrderRow] = field(default_factory=list[OrderRow])
     marks: EquityHistory = field(default_factory=EquityHistory)
     rejects: int = 0
@@ -150,9 +164,8 @@ class Past:
     @property
     def unsettled_ns(self) -> int:
         """From when on there may be fills that nobody has heard of."""
-        left = {order.order_id for order in self.open_orders}
-        sent = [row.ts_ns for row in self.orders if row.order_id in left]
-        return min([*sent, self.last_ts_ns])
+        left = [self.sent_ns[order.order_id] for order in (*self.open_orders, *self.open_stops)]
+        return min([*left, self.last_ts_ns])
 
     def count(self, event: str) -> int:
         """Generations of which `event` was journaled."""
@@ -160,7 +173,7 @@ class Past:
 
     def forget(self) -> None:
         """All is in its place: what grows with the months need not stay in memory."""
-        for rows in (self.booked, self.orders, self.funding, self.lifted):
+        for rows in (self.booked, self.orders, self.funding, self.lifted, self.sent_ns):
             rows.clear()
         self.marks.forget()
 
@@ -181,8 +194,10 @@ def read_past(path: Path, before: int = _ALL) -> Past | None:
 
 def _read(reader: JournalReader, before: int) -> Past:
     earlier = ("seq < ?", (before,))
+    sent = list(reader.rows(OrderRow, *earlier))
     past = Past(
-        orders=list(reader.rows(OrderRow, *earlier)),
+        orders=[row for row in sent if not is_protective(row.order_id)],
+        stops=sum(is_protective(row.order_id) for row in sent),
         refusals=sum(1 for _ in reader.rows(RefusalRow, *earlier)),
         updates=max((row.number for row in reader.rows(UpdateRow, *earlier)), default=0),
         generations=list(reader.rows(GenerationRow, *earlier)),
@@ -196,15 +211,18 @@ def _read(reader: JournalReader, before: int) -> Past:
     lifted = reader.rows(NoteRow, "kind = ? AND seq < ?", (LIMITS_LIFTED, before))
     past.lifted = [(note.ts_ns, _lifted(note, past.adoptions)) for note in lifted]
     past.marks = read_marks(reader, before, past.adoptions)
-    past.client_ids = {row.order_id: row.client_id for row in past.orders}
+    past.client_ids = {row.order_id: row.client_id for row in sent}
     filled = _book(past, reader, before)
     over = _hear(past, reader.rows(OrderEventRow, *earlier))
-    past.open_orders = [
+    left = [
         OpenOrder(_request(order), order.lots - filled[order.order_id])
-        for order in past.orders
+        for order in sent
         if order.order_id not in over and filled[order.order_id] < order.lots
     ]
-    moments = (row.ts_ns for row in past.orders), (booked.fill.ts_ns for booked in past.booked)
+    past.open_orders = [order for order in left if not is_protective(order.order_id)]
+    past.open_stops = [order for order in left if is_protective(order.order_id)]
+    past.sent_ns = {row.order_id: row.ts_ns for row in sent}
+    moments = (row.ts_ns for row in sent), (booked.fill.ts_ns for booked in past.booked)
     marked = past.marks.last.ts_ns if past.marks.last else 0
     past.last_ts_ns = max(past.last_ts_ns, marked, *(max(each, default=0) for each in moments))
     return past

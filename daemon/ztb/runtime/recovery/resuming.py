@@ -57,7 +57,8 @@ def resume(engine: Engine, past: Past) -> None:
         account["funding"] += float(amount)
     books.orders, books.rejects, books.refusals = len(past.orders), past.rejects, past.refusals
     lane.rejects = past.rejects
-    books.progress = {order.order_id: progress_of_order(order) for order in past.open_orders}
+    left = [*past.open_orders, *past.open_stops]
+    books.progress = {order.order_id: progress_of_order(order) for order in left}
     fills = [booked.fill.fill_id for booked in past.booked]
     lane.resume(past.next_order_id, fills, past.open_orders)
     engine.progress = progress_of(past)

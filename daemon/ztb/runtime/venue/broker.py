@@ -2,7 +2,7 @@
 
 An intent is durable before it is sent. An order whose sending had no answer is asked for by its client id until the
 venue knows it, or cannot take it any more (`patience_s`, beyond the venue's own window); it is never sent again. A
-cancel is, until the venue says that the order is over.
+cancel is, until the venue says that the order is over. Protective stops go the same way, between two orders of a lane.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from ztb.market.view import apply_tick, new_view
 from ztb.ports import Clock
 from ztb.runtime.venue.client import PrivateClient, is_unknown_order, outcome_of
 from ztb.runtime.venue.orders import OrderTable, VenueOrder
+from ztb.runtime.venue.protection import Protection
 from ztb.runtime.venue.throttle import as_order
 from ztb.runtime.venue.translation import sending
 from ztb.utils.kernel import entry, kernel
@@ -51,18 +52,23 @@ class _Cancel:
     order: VenueOrder
 
 
-_Command: TypeAlias = _Submit | _Cancel
+@dataclass(frozen=True, slots=True)
+class _Protect:
+    pass
+
+
+_Command: TypeAlias = _Submit | _Cancel | _Protect
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerCallbacks:
-    """What the broker is told by others: `durable` returns when the journal is, `stopped` says why nothing may be
-    sent any more ("" if it may), `heard` is called when there are events to collect, `collecting` before some are,
+    """What the broker is told by others: `durable` returns when the journal is, `stopped` says why an order may not
+    be sent any more ("" if it may), `heard` is called when there are events to collect, `collecting` before some are,
     `warn` hears of trouble.
     """
 
     durable: Callable[[], Awaitable[None]]
-    stopped: Callable[[], str]
+    stopped: Callable[[OrderRequest], str]
     heard: Callable[[], None]
     collecting: Callable[[], None]
     warn: Callable[[str, str], None]
@@ -107,6 +113,9 @@ class VenueBroker(MarketViewBroker):
         self._clock = clock
         self._patience_s = patience_s
         self._commands: asyncio.Queue[_Command] = asyncio.Queue()
+        self._protection: Protection | None = None
+        self._protecting = False
+        self._asking: asyncio.TaskGroup | None = None
 
     def submit(self, order: OrderRequest, now_ns: int) -> None:
         """See `ports.Broker`."""
@@ -118,6 +127,12 @@ class VenueBroker(MarketViewBroker):
         if order is not None:
             self._commands.put_nowait(_Cancel(order))
 
+    def protect(self) -> None:
+        """See that the protective stop is as it should be, as soon as the orders before that are sent."""
+        if self._protection is not None and not self._protecting:
+            self._protecting = True
+            self._commands.put_nowait(_Protect())
+
     def events(self) -> list[OrderEvent]:
         """See `ports.Broker`; fills enter the account as they are collected."""
         collected: list[OrderEvent] = []
@@ -128,6 +143,7 @@ class VenueBroker(MarketViewBroker):
             if isinstance(event, Filled):
                 side = self.table.orders[event.order_id].request.side
                 book(self.account, self.instrument, side, event)
+                self.protect()
             collected.append(event)
         return collected
 
@@ -139,25 +155,48 @@ class VenueBroker(MarketViewBroker):
 
     async def run(self) -> None:
         """Send what is asked for, in order, until cancelled."""
-        async with asyncio.TaskGroup() as asking:
+        async with asyncio.TaskGroup() as self._asking:
             for order in self.table.open:
-                asking.create_task(self.ask(order), name=f"ask-{order.order_id}")
+                self._asking.create_task(self.ask(order), name=f"ask-{order.order_id}")
             while True:
-                command = await self._commands.get()
-                if isinstance(command, _Cancel):
-                    if not await self._cancel(command.order):
-                        name = f"cancel-{command.order.order_id}"
-                        asking.create_task(self._end(command.order), name=name)
-                elif not await self._submit(command.order):
-                    name = f"ask-{command.order.order_id}"
-                    asking.create_task(self.ask(command.order), name=name)
+                await self._carry_out(await self._commands.get())
                 self._tell()
+
+    async def _carry_out(self, command: _Command) -> None:
+        match command:
+            case _Submit(order):
+                if self._protection is not None and not self._doors().stopped(order.request):
+                    await self._protection.make_way(order.request)
+                await self.send(order)
+            case _Cancel(order):
+                await self._cancel_once(order)
+            case _Protect():
+                self._protecting = False
+                if self._protection is not None:
+                    await self._protection.follow()
+            case _:
+                assert_never(command)
+
+    async def send(self, order: VenueOrder) -> None:
+        """Send one order; what became of it is asked for beside, if need be."""
+        if not await self._submit(order) and self._asking is not None:
+            self._asking.create_task(self.ask(order), name=f"ask-{order.order_id}")
+
+    async def end(self, order: VenueOrder) -> None:
+        """Ask for the end of an order, beside again and again if need be."""
+        asked = self.table.cancel_asked(order.order_id, self._now_ns())
+        if asked is not None:
+            await self._cancel_once(asked)
+
+    async def _cancel_once(self, order: VenueOrder) -> None:
+        if not await self._cancel(order) and self._asking is not None:
+            self._asking.create_task(self._end(order), name=f"cancel-{order.order_id}")
 
     async def _submit(self, order: VenueOrder) -> bool:
         """Send one order; False if what became of it must be asked for."""
         doors = self._doors()
         await doors.durable()
-        stopped = doors.stopped()
+        stopped = doors.stopped(order.request)
         if stopped:
             self.table.refused(order, stopped, self._now_ns())
             return True
@@ -263,9 +302,10 @@ class VenueBroker(MarketViewBroker):
             return None
         return float(self.view["ask"].item() * (1.0 + _WORST_FRACTION))
 
-    def connect(self, callbacks: BrokerCallbacks) -> None:
+    def connect(self, callbacks: BrokerCallbacks, protection: Protection | None = None) -> None:
         """Before it runs: whom it asks, and whom it tells."""
         self._callbacks = callbacks
+        self._protection = protection
 
     def _doors(self) -> BrokerCallbacks:
         if self._callbacks is None:

@@ -36,6 +36,10 @@ class PrivateClient(VenueClient, Protocol):
     options: dict[str, Any]
     apiKey: str  # noqa: N815 (ccxt's name)
 
+    def market(self, symbol: str, /) -> dict[str, Any]: ...
+
+    def feature_value(self, symbol: str, method: str, parameter: str, /) -> Any: ...
+
     async def create_order(
         self, symbol: str, kind: str, side: str, amount: float, price: float | None, params: dict[str, Any], /
     ) -> Row: ...

@@ -1,17 +1,29 @@
-"""Cancels our orders when we are gone: the venue's own switch where it has one, else a process that outlives us."""
+"""Cancels our orders when we are gone, and covers what they leave: the venue's own switch where it has one, else a
+process that outlives us.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
-from ztb.config import MarketSection
+import msgspec
+
+from ztb.config import Config, MarketSection
 from ztb.errors import VenueError
+from ztb.execution.orders import PROTECTIVE_FROM
+from ztb.market.instrument import Instrument
+from ztb.runtime.sources.live import traded_symbol
 from ztb.runtime.venue.broker import VenueBroker
+from ztb.runtime.venue.protection import Protection
+from ztb.runtime.venue.watchdog import FLOOR, Cover, LeftBehind
 
+_FROM = 2 * PROTECTIVE_FROM
+"""Numbers of a watchdog's stops. A start has one at most, and the next start counts it with the others."""
 _BEATS = 3  # a switch's time is divided into
 
 
@@ -41,13 +53,45 @@ class VenueSwitch:
         await self.set(0.0)
 
 
-class Watchdog:
-    """A process that waits for ours to end, however it ends, and then cancels our orders."""
+def dead_man_of(
+    config: Config,
+    broker: VenueBroker,
+    protection: Protection | None = None,
+    folder: Path = Path(),
+    stops: int = 0,
+) -> VenueSwitch | Watchdog:
+    """What there is at that venue, for the run in `folder`, `stops` having been placed before this start.
 
-    def __init__(self, market: MarketSection, symbol: str, prefix: str) -> None:
-        self._orders = json.dumps(
-            {"market": market.model_dump(mode="json"), "symbol": symbol, "prefix": prefix}
-        )
+    A venue's own switch would cancel the protective stop with all else: where there are stops, it is the watchdog.
+    """
+    protected = protection is not None and protection.supported
+    if broker.client.has.get("cancelAllOrdersAfter") and not protected:
+        return VenueSwitch(broker, config.execution.dead_man_s)
+    symbol, prefix = traded_symbol(config.market), broker.table.prefix
+    if protection is None or not protected:
+        return Watchdog(config.market, symbol, prefix)
+    cover = _cover(broker.instrument, folder, prefix, _FROM + stops + 1)
+    return Watchdog(config.market, symbol, prefix, cover, lambda: protection.floor)
+
+
+def _cover(instrument: Instrument, folder: Path, prefix: str, number: int) -> Cover:
+    return Cover(
+        str(folder.resolve()), number, f"{prefix}{number}", instrument.base, instrument.quote,
+        str(instrument.lot_size), str(instrument.tick_size), str(instrument.min_notional),
+    )  # fmt: skip
+
+
+class Watchdog:
+    """A process that waits for ours to end, however it ends, then cancels our orders, and puts the stop back."""
+
+    def __init__(
+        self, market: MarketSection, symbol: str, prefix: str,
+        cover: Cover | None = None, floor: Callable[[], float] = float,
+    ) -> None:  # fmt: skip
+        """`floor`: the equity (quote currency) that stops keep, 0 while there is none."""
+        self.left = LeftBehind(market.model_dump(mode="json"), symbol, prefix, cover)
+        self.floor = floor
+        self._told = 0.0
         self._process: subprocess.Popen[bytes] | None = None
         self._released = False
 
@@ -57,6 +101,7 @@ class Watchdog:
             if self._process is None or self._process.poll() is not None:
                 self._bury()
                 self._process = self._start()
+            self._tell()
             await asyncio.sleep(1.0)
 
     async def release(self) -> None:
@@ -66,6 +111,16 @@ class Watchdog:
         if process is not None and process.stdin is not None:
             await asyncio.to_thread(process.communicate, b"released\n")
 
+    def _tell(self) -> None:
+        """Of a floor that has changed."""
+        floor, process = self.floor(), self._process
+        if floor == self._told or process is None or process.stdin is None:
+            return
+        self._told = floor
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(f"{FLOOR}{floor!r}\n".encode())
+            process.stdin.flush()
+
     def _start(self) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
             [sys.executable, "-m", "ztb.runtime.venue.watchdog"],
@@ -74,8 +129,9 @@ class Watchdog:
         )
         if process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):  # dead already: the next look finds out
-                process.stdin.write(self._orders.encode() + b"\n")
+                process.stdin.write(msgspec.json.encode(self.left) + b"\n")
                 process.stdin.flush()
+        self._told = 0.0
         return process
 
     def _bury(self) -> None:

@@ -22,6 +22,7 @@ from ztb.execution.orders import (
     OrderRequest,
     Rejected,
     SubmitUnknown,
+    is_protective,
 )
 from ztb.market.instrument import Instrument
 from ztb.market.live.client import Row
@@ -54,6 +55,11 @@ class VenueOrder:
     @property
     def order_id(self) -> int:
         return self.request.order_id
+
+    @property
+    def remaining_lots(self) -> int:
+        """Lots that no fill is known of."""
+        return self.request.lots - self.filled_lots
 
     @property
     def over(self) -> bool:
@@ -91,6 +97,11 @@ class OrderTable:
     def open(self) -> list[VenueOrder]:
         """Orders that are not known to be over."""
         return [order for order in self.orders.values() if not order.done]
+
+    @property
+    def working(self) -> list[VenueOrder]:
+        """Those of them that decisions asked for; the others are protective stops."""
+        return [order for order in self.open if not is_protective(order.order_id)]
 
     @property
     def owing(self) -> set[int]:
@@ -200,7 +211,7 @@ class OrderTable:
         if lots >= order.request.lots:
             return
         self._over(order)
-        remaining = order.request.lots - order.filled_lots
+        remaining = order.remaining_lots
         made = Expired if kind in ("expired", "closed") else Cancelled
         self.events.append(made(order.order_id, now_ns, remaining))
 

@@ -116,7 +116,7 @@ class Reconciler:
         async with self._one_at_a_time:
             for _ in range(_TRIES):
                 found = await self._look()
-                if self._broker.table.open:
+                if self._broker.table.working:
                     raise UsageError("orders are still open at the venue: try again once they are over")
                 if found is not None:
                     return found

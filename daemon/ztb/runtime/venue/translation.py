@@ -34,6 +34,9 @@ def sending(order: OrderRequest, instrument: Instrument, client_id: str, worst: 
     params: dict[str, Any] = {"clientOrderId": client_id}
     amount = float(order.lots * instrument.lot_size)
     side = "buy" if order.side > 0 else "sell"
+    if order.order_type is OrderType.STOP:
+        quantity, trigger = order.lots * instrument.lot_size, order.price_ticks * instrument.tick_size
+        return stop_sale(quantity, trigger, client_id)
     if order.order_type is OrderType.MARKET:
         if worst is None:
             return Sending("market", side, amount, None, params)
@@ -43,6 +46,12 @@ def sending(order: OrderRequest, instrument: Instrument, client_id: str, worst: 
     elif order.time_in_force is not TimeInForce.GTC:
         params["timeInForce"] = order.time_in_force.name
     return Sending("limit", side, amount, float(order.price_ticks * instrument.tick_size), params)
+
+
+def stop_sale(quantity: Decimal, trigger: Decimal, client_id: str) -> Sending:
+    """`quantity` is to be sold at market once the price has come down to `trigger`, as ccxt sends it."""
+    params = {"clientOrderId": client_id, "stopLossPrice": float(trigger)}
+    return Sending("market", "sell", float(quantity), None, params)
 
 
 _FACTS = ("order", "timestamp", "side", "price", "amount", "cost")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ztb.errors import DataError
+from ztb.execution.orders import is_protective
 from ztb.ledger.capital import OPENING, Opening
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import (
@@ -22,6 +23,7 @@ from ztb.ledger.records import (
     GenerationRow,
     MarkRow,
     NoteRow,
+    OrderRow,
     Record,
     UpdateRow,
 )
@@ -113,8 +115,15 @@ def read_rows(journal: Path) -> Rows:
 
 
 def traded(rows: Rows) -> list[Record]:
-    """Of `rows`, what a repetition has to make again: decisions, orders and their events, fills, refusals."""
-    return [row for _, row in rows if isinstance(row, _TRADED)]
+    """Of `rows`, what a repetition has to make again: decisions, orders and their events, fills, refusals.
+
+    Protective stops no decision asked for: what came of them is told as the venue's word.
+    """
+    return [row for _, row in rows if isinstance(row, _TRADED) and not _is_stop(row)]
+
+
+def _is_stop(row: Record) -> bool:
+    return isinstance(row, OrderRow) and is_protective(row.order_id)
 
 
 def _starts(directory: RunDirectory, rows: Rows) -> Iterator[RecordedStart]:

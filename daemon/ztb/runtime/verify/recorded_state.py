@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from ztb.errors import DataError
 from ztb.execution.booking import book
-from ztb.execution.orders import Filled, OrderEvent, OrderRequest
+from ztb.execution.orders import Filled, OrderEvent, OrderRequest, is_protective
 from ztb.execution.risk import RefusalReason, RiskLimits
 from ztb.execution.risk_gate import Permission
 from ztb.ledger.records import (
@@ -191,7 +191,7 @@ def _outcomes(start: RecordedStart, limits: RiskLimits) -> Iterator[tuple[str, R
     for _, row in start.rows:
         if isinstance(row, NoteRow) and row.kind == LIMITS:
             limits = RiskLimits(**json.loads(row.detail))
-        elif isinstance(row, OrderRow):
+        elif isinstance(row, OrderRow) and not is_protective(row.order_id):
             yield "", limits
         elif isinstance(row, RefusalRow):
             yield row.reason, limits

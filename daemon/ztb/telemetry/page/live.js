@@ -129,12 +129,13 @@
     const [base, quote] = now.symbol.split(/[/:]/);
     const gain = now.equity / now.start_equity - 1;
     const orders = now.open_orders.length;
+    const stop = now.protective_stop;
     byId("cards").replaceChildren(
       card(`Equity, ${quote || ""}`, number(now.equity), `${signed(gain, percent)} since the start`, sign(gain)),
       ...against("hold", now.hold_equity),
       ...against("frozen", now.frozen_equity),
       ...learnt(),
-      card(`Position, ${base}`, short(now.position), now.mid === null ? "" : `${percent(now.position * now.mid / now.equity, 0)} of equity, ${orders} open order${orders === 1 ? "" : "s"}`),
+      card(`Position, ${base}`, short(now.position), now.mid === null ? "" : `${percent(now.position * now.mid / now.equity, 0)} of equity, ${orders} open order${orders === 1 ? "" : "s"}${stop ? `, stop at ${number(stop.price)}` : ""}`),
       card("Drawdown", percent(now.drawdown), `deepest ${percent(now.max_drawdown)}`),
       card("Price", now.mid === null ? "none yet" : number(now.mid), now.bid === null ? "" : `${number(now.bid)} / ${number(now.ask)}`),
     );

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ztb.testing.exchange.listing import SCALE, cost_of
-from ztb.testing.exchange.orders import ExchangeOrder, ExchangeOrderRequest, ExchangeOrderType, Side
+from ztb.testing.exchange.orders import ExchangeOrder, ExchangeOrderRequest, Side
 
 
 @dataclass(slots=True)
@@ -111,7 +111,7 @@ def match(book: Book, request: ExchangeOrderRequest, lot: int) -> Match:
     """Walk the other side as far as price and quantity of `request` reach; changes nothing."""
     found = Match()
     other = book.of(request.side.opposite)
-    limit = None if request.type is ExchangeOrderType.MARKET else request.price
+    limit = None if request.type.at_market else request.price
     for price in other.by_priority(limit):
         for maker in other.levels[price].values():
             room = _room(request, found, price, lot)

@@ -45,16 +45,22 @@ class MemoryExchange:
 
     async def request(self, method: str, url: str, body: str, headers: Mapping[str, str]) -> MemoryReply:
         """See `MemoryVenue`."""
-        await asyncio.sleep(self._latency_s())
-        if self.down:
-            raise ClientOSError(f"{url}: the venue is down")
         parts = urlsplit(url)
         params = "&".join(part for part in (parts.query, body) if part)
+        arrive = partial(self.gateway.handle_request, method, parts.path, params, headers)
+        late_s = self._latency_s()
+        try:
+            await asyncio.sleep(late_s)
+        except asyncio.CancelledError:
+            # Whoever sent it is gone; what was sent arrives.
+            asyncio.get_running_loop().call_later(late_s, arrive)
+            raise
+        if self.down:
+            raise ClientOSError(f"{url}: the venue is down")
         if method == "POST" and self.strays:
-            arrive = partial(self.gateway.handle_request, method, parts.path, params, headers)
             asyncio.get_running_loop().call_later(self.strays.pop(0), arrive)
             raise ServerDisconnectedError
-        reply = self.gateway.handle_request(method, parts.path, params, headers)
+        reply = arrive()
         if reply.outcome is CallOutcome.RESET:
             raise ServerDisconnectedError
         never = reply.outcome is CallOutcome.NO_ANSWER

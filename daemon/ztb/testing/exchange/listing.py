@@ -41,7 +41,8 @@ PPM = 1_000_000
 class Listing:
     """One symbol. Prices and amounts in units (1e-8); fees in millionths of what is received.
 
-    `band` bounds limit prices: within 1 / `band` and `band` times the last price (PERCENT_PRICE_BY_SIDE).
+    `band` bounds limit prices: within 1 / `band` and `band` times the last price (PERCENT_PRICE_BY_SIDE). `stops`:
+    whether stop orders are taken.
     """
 
     base: str
@@ -55,6 +56,7 @@ class Listing:
     maker_ppm: int = 1_000
     taker_ppm: int = 1_000
     band: int = 5
+    stops: bool = True
 
     def __post_init__(self) -> None:
         if self.tick * self.lot % SCALE:

@@ -36,6 +36,12 @@ class ExchangeOrderType(StrEnum):
     LIMIT = "LIMIT"
     MARKET = "MARKET"
     LIMIT_MAKER = "LIMIT_MAKER"
+    STOP_LOSS = "STOP_LOSS"
+
+    @property
+    def at_market(self) -> bool:
+        """Whether it takes whatever price there is, at once or when it is triggered."""
+        return self in (ExchangeOrderType.MARKET, ExchangeOrderType.STOP_LOSS)
 
 
 class ExchangeTimeInForce(StrEnum):
@@ -68,7 +74,10 @@ OPEN = frozenset({ExchangeOrderStatus.NEW, ExchangeOrderStatus.PARTIALLY_FILLED}
 
 @dataclass(frozen=True, slots=True)
 class ExchangeOrderRequest:
-    """An order as asked for. Amounts in units (1e-8); a market order names `quantity` or `quote_quantity`."""
+    """An order as asked for. Amounts in units (1e-8); a market order names `quantity` or `quote_quantity`.
+
+    `stop_price`: the last price at or below which a STOP_LOSS becomes a market order.
+    """
 
     account: str
     symbol: str
@@ -79,11 +88,13 @@ class ExchangeOrderRequest:
     price: int = 0
     quantity: int = 0
     quote_quantity: int = 0
+    stop_price: int = 0
 
 
 @dataclass(slots=True)
 class ExchangeOrder:
-    """An accepted order. `locked` is what it holds back of quote (buy) or base (sell), in units."""
+    """An accepted order. `locked` is what it holds back of quote (buy) or base (sell), in units. `waiting`: a stop
+    that has not been triggered."""
 
     id: int
     request: ExchangeOrderRequest
@@ -94,6 +105,7 @@ class ExchangeOrder:
     filled: int = 0
     spent: int = 0
     locked: int = 0
+    waiting: bool = False
 
     @property
     def remaining(self) -> int:

@@ -36,15 +36,27 @@ from ztb.testing.exchange.orders import (
 
 def check_filters(listing: Listing, request: ExchangeOrderRequest, last_price: int) -> None:
     """Raise a Refusal that names the first filter which `request` breaks; `last_price` in units."""
-    if request.type is not ExchangeOrderType.MARKET:
+    if request.type is ExchangeOrderType.STOP_LOSS:
+        _check_stop(listing, request, last_price)
+    elif request.type is not ExchangeOrderType.MARKET:
         _check_price(listing, request, last_price)
     if request.quote_quantity:
         _check_notional(listing, request.quote_quantity)
         return
     if not listing.lot <= request.quantity <= listing.max_quantity or request.quantity % listing.lot:
         raise filter_failure("LOT_SIZE")
-    price = last_price if request.type is ExchangeOrderType.MARKET else request.price
+    price = last_price if request.type.at_market else request.price
     _check_notional(listing, cost_of(price, request.quantity))
+
+
+def _check_stop(listing: Listing, request: ExchangeOrderRequest, last_price: int) -> None:
+    if not listing.stops or request.side is Side.BUY:
+        raise Refusal(-1116, "Invalid orderType.")
+    price = request.stop_price
+    if not listing.tick <= price <= listing.max_price or price % listing.tick:
+        raise filter_failure("PRICE_FILTER")
+    if price >= last_price:
+        raise Refusal(-2010, "Stop price would trigger immediately.")
 
 
 def _check_price(listing: Listing, request: ExchangeOrderRequest, last_price: int) -> None:
@@ -71,13 +83,14 @@ _PRINTS_KEPT = 50_000
 
 @dataclass(slots=True)
 class Market:
-    """One symbol: its book and what traded, newest last."""
+    """One symbol: its book and what traded, newest last; stops that wait, by id."""
 
     listing: Listing
     last_price: int
     book: Book = field(default_factory=Book)
     prints: deque[Print] = field(default_factory=lambda: deque[Print](maxlen=_PRINTS_KEPT))
     trades: int = 0
+    stops: dict[int, ExchangeOrder] = field(default_factory=dict[int, ExchangeOrder])
 
 
 @dataclass(slots=True)
@@ -111,6 +124,8 @@ class MatchingEngine:
             check_filters(market.listing, request, market.last_price)
         if (request.account, request.client_id) in self.open_ids:
             raise Refusal(-2010, "Duplicate order sent.")
+        if request.type is ExchangeOrderType.STOP_LOSS:
+            return self._place_stop(market, request, now_ms)
         found = match(market.book, request, market.listing.lot)
         if request.type is ExchangeOrderType.LIMIT_MAKER and (found.fills or found.prevented):
             raise Refusal(-2010, "ExchangeOrder would immediately match and take.")
@@ -118,11 +133,26 @@ class MatchingEngine:
         if request.time_in_force is not ExchangeTimeInForce.FOK or found.quantity == request.quantity:
             self._trade(market, order, found, now_ms)
         self._rest_or_expire(market, order, now_ms)
+        self._trigger_stops(market, now_ms)
         self._tell_balances(now_ms)
         return order
 
+    def _place_stop(self, market: Market, request: ExchangeOrderRequest, now_ms: int) -> ExchangeOrder:
+        order = self._accept(market, request, Match(), now_ms)
+        market.stops[order.id] = order
+        self._tell_balances(now_ms)
+        return order
+
+    def _trigger_stops(self, market: Market, now_ms: int) -> None:
+        """Stops that the last price has reached sell at market, first placed first; each may trigger more."""
+        while reached := [o for o in market.stops.values() if market.last_price <= o.request.stop_price]:
+            order = market.stops.pop(reached[0].id)
+            order.waiting = False
+            self._trade(market, order, match(market.book, order.request, market.listing.lot), now_ms)
+            self._rest_or_expire(market, order, now_ms)
+
     def cancel(self, order: ExchangeOrder, now_ms: int, cancel_id: str = "") -> None:
-        """Take an open order off the book."""
+        """Take an open order off the book, or a stop out of the row of those that wait."""
         self._leave_book(order)
         self._close(order, ExchangeOrderStatus.CANCELED, Execution.CANCELED, now_ms, cancel_id)
         self._tell_balances(now_ms)
@@ -163,7 +193,10 @@ class MatchingEngine:
         self.accounts.lock(request.account, asset, needed)
         self.last_order_id += 1
         quantity = request.quantity or found.quantity
-        order = ExchangeOrder(self.last_order_id, request, quantity, now_ms, now_ms, locked=needed)
+        waits = request.type is ExchangeOrderType.STOP_LOSS
+        order = ExchangeOrder(
+            self.last_order_id, request, quantity, now_ms, now_ms, locked=needed, waiting=waits
+        )
         self.orders[order.id] = order
         self.open_ids[request.account, request.client_id] = order.id
         self._report(order, Execution.NEW, now_ms)
@@ -202,7 +235,7 @@ class MatchingEngine:
     ) -> None:
         """Swap quote for base out of what both orders hold locked."""
         quote = cost_of(price, quantity)
-        limit = price if buyer.request.type is ExchangeOrderType.MARKET else buyer.request.price
+        limit = price if buyer.request.type.at_market else buyer.request.price
         held = cost_of(limit, quantity)
         accounts, payer, deliverer = self.accounts, buyer.request.account, seller.request.account
         accounts.pay(payer, deliverer, listing.quote, quote)
@@ -238,10 +271,7 @@ class MatchingEngine:
     def _rest_or_expire(self, market: Market, order: ExchangeOrder, now_ms: int) -> None:
         if order.status is ExchangeOrderStatus.FILLED:
             return
-        rests = (
-            order.request.time_in_force is ExchangeTimeInForce.GTC
-            and order.request.type is not ExchangeOrderType.MARKET
-        )
+        rests = order.request.time_in_force is ExchangeTimeInForce.GTC and not order.request.type.at_market
         if rests:
             market.book.of(order.request.side).add(order)
             market.book.touch(order.request.side, order.request.price)
@@ -249,7 +279,11 @@ class MatchingEngine:
             self._close(order, ExchangeOrderStatus.EXPIRED, Execution.EXPIRED, now_ms)
 
     def _leave_book(self, order: ExchangeOrder) -> None:
-        book = self.markets[order.request.symbol].book
+        market = self.markets[order.request.symbol]
+        if order.waiting:
+            del market.stops[order.id]
+            return
+        book = market.book
         book.of(order.request.side).remove(order)
         book.touch(order.request.side, order.request.price)
 
@@ -272,7 +306,7 @@ class MatchingEngine:
         listing = self.markets[request.symbol].listing
         asset = listing.quote if request.side is Side.BUY else listing.base
         self.accounts.release(request.account, asset, order.locked)
-        order.locked = 0
+        order.locked, order.waiting = 0, False
         del self.open_ids[request.account, request.client_id]
         if request.account in HOUSE:
             del self.orders[order.id]

@@ -54,17 +54,19 @@ def order_request(state: State, call: Call) -> ExchangeOrderRequest:
     if not _CLIENT_ID.match(client_id):
         raise Refusal(-1100, "Illegal characters found in parameter 'newClientOrderId'.")
     force = ExchangeTimeInForce.GTC
-    price = quantity = quote_quantity = 0
+    price = quantity = quote_quantity = stop_price = 0
     if kind is ExchangeOrderType.LIMIT:
         force = call.choice("timeInForce", ExchangeTimeInForce, -1115, "timeInForce")
-    if kind is not ExchangeOrderType.MARKET:
+    if kind is ExchangeOrderType.STOP_LOSS:
+        stop_price = call.amount("stopPrice")
+    elif kind is not ExchangeOrderType.MARKET:
         price = call.amount("price")
     if kind is ExchangeOrderType.MARKET and "quoteOrderQty" in call.params:
         quote_quantity = call.amount("quoteOrderQty")
     else:
         quantity = call.amount("quantity")
     return ExchangeOrderRequest(
-        call.account, symbol, client_id, side, kind, force, price, quantity, quote_quantity
+        call.account, symbol, client_id, side, kind, force, price, quantity, quote_quantity, stop_price
     )
 
 

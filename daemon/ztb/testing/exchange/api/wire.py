@@ -47,7 +47,11 @@ def _symbol(listing: Listing) -> Json:
         "quoteAssetPrecision": 8,
         "baseCommissionPrecision": 8,
         "quoteCommissionPrecision": 8,
-        "orderTypes": [kind.value for kind in ExchangeOrderType],
+        "orderTypes": [
+            kind.value
+            for kind in ExchangeOrderType
+            if listing.stops or kind is not ExchangeOrderType.STOP_LOSS
+        ],
         "icebergAllowed": False,
         "ocoAllowed": False,
         "quoteOrderQtyMarketAllowed": True,
@@ -206,11 +210,11 @@ def day_ticker(market: Market, day: Candle | None, now_ms: int) -> Json:
 def order(found: ExchangeOrder) -> Json:
     """One row of `GET order`, `openOrders` and `allOrders`."""
     return order_identity(found) | {
-        "stopPrice": amount_text(0),
+        "stopPrice": amount_text(found.request.stop_price),
         "icebergQty": amount_text(0),
         "time": found.created_ms,
         "updateTime": found.updated_ms,
-        "isWorking": True,
+        "isWorking": not found.waiting,
         "workingTime": found.created_ms,
     }
 

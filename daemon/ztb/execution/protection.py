@@ -1,0 +1,26 @@
+"""Where a protective stop stands: the equity that it keeps, and the price at which the account would come to it."""
+
+from __future__ import annotations
+
+_NEAREST = 0.25  # of the fraction: no stop is placed nearer to what the account is worth
+_LOWEST = 0.5  # of the mid
+
+
+def floor_of(reference: float, equity: float, fraction: float) -> float:
+    """The equity (quote currency) that a stop placed now keeps: all but `fraction` of `reference`.
+
+    Where the account has come near to that already, it is counted from the `equity` of now: a stop that sells at once
+    protects nothing.
+    """
+    floor = reference * (1.0 - fraction)
+    if floor > equity * (1.0 - _NEAREST * fraction):
+        floor = equity * (1.0 - fraction)
+    return floor
+
+
+def trigger_price(floor: float, cash: float, position: float, mid: float) -> float:
+    """The price (quote currency) at which a long account of `cash` and `position` is worth `floor`.
+
+    Never below half the mid: lower, few venues take one.
+    """
+    return max((floor - cash) / position, _LOWEST * mid)

@@ -1,0 +1,111 @@
+"""kill -9, and the market falls by a fifth while nobody is there: the stop bounds the loss, the books are equal again, and
+no position is ever protected twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chaos.books import Books, books_of
+from chaos.stage import Stage, stage
+from chaos.truth import Truth, truth_of
+from ztb.testing.exchange.listing import SCALE
+from ztb.testing.exchange.orders import ExchangeOrderType
+from ztb.testing.exchange.venue import USER
+from ztb.testing.virtual_time import run_virtual
+
+FRACTION, FALL = 0.05, 0.2
+SLIPPAGE = 0.015  # what a stop at market gives away, and one that comes when the price has begun to fall
+_SOONEST_S, _LATEST_S = 2.0, 25.0
+
+
+@dataclass(frozen=True)
+class Fallen:
+    """One kill: the account's worth (quote currency) when it came, and after the fall, stopped or not."""
+
+    before: float
+    after: float
+    naked: float  # what it would have been without a sale
+    truth: Truth
+    books: Books
+
+
+def worth(it: Stage) -> float:
+    venue = it.exchange.state.venue
+    held = venue.accounts.held[USER]
+    cash, coins = (held[asset].free + held[asset].locked for asset in ("USDT", "BTC"))
+    return (cash + coins * venue.markets["BTCUSDT"].last_price // SCALE) / SCALE
+
+
+def coins(it: Stage) -> int:
+    balance = it.exchange.state.venue.accounts.held[USER]["BTC"]
+    return balance.free + balance.locked
+
+
+async def never_twice(it: Stage) -> None:
+    """Until cancelled: all stops together sell no more than is held."""
+    venue = it.exchange.state.venue
+    while True:
+        waiting = [
+            o.remaining
+            for o in venue.open_orders(USER, "BTCUSDT")
+            if o.request.type is ExchangeOrderType.STOP_LOSS
+        ]
+        assert sum(waiting) <= coins(it)
+        await asyncio.sleep(0.05)
+
+
+async def killed(it: Stage, rng: np.random.Generator, seed: int) -> Fallen:
+    """One life, its end, the fall, and the life after it."""
+    await it.killed_after(float(rng.uniform(_SOONEST_S, _LATEST_S)), seed)
+    before, held = worth(it), coins(it)
+    price = it.exchange.state.venue.markets["BTCUSDT"].last_price
+    it.fall(FALL, 60.0)
+    await asyncio.sleep(70.0)
+    after = worth(it)
+    naked = before - FALL * held * price / SCALE / SCALE
+    async with it.running("live", seed) as daemon:
+        await asyncio.sleep(15.0)
+        daemon.controls.latch("halted", "test", "a look")
+        async with asyncio.timeout(60.0):
+            while daemon.session.engine.live.working:  # noqa: ASYNC110 (what is waited for has no event)
+                await asyncio.sleep(0.5)
+        await asyncio.sleep(8.0)
+        truth, books = truth_of(it.exchange), books_of(it.folder, daemon.session.books.account)
+    daemon.switch.clear()
+    return Fallen(before, after, naked, truth, books)
+
+
+def lives(seed: int, kills: int, folder: Path) -> list[Fallen]:
+    rng = np.random.default_rng(seed)
+
+    async def run() -> list[Fallen]:
+        settings = {"risk.protective_stop_fraction": FRACTION, "execution.reconcile_every_s": 5.0}
+        async with stage(seed, folder, **settings) as it, asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(never_twice(it))
+            found = [await killed(it, rng, seed) for _ in range(kills)]
+            watching.cancel()
+            return found
+
+    return run_virtual(run())
+
+
+PROOF = [pytest.param(seed, marks=pytest.mark.proof) for seed in range(150)]
+
+
+@pytest.mark.parametrize("seed", [150, *PROOF])
+def test_a_fall_of_a_fifth_while_it_is_dead_costs_what_the_stop_allows(seed: int, tmp_path: Path) -> None:
+    first = 0.0
+    for seen in lives(seed, 2, tmp_path / "run"):
+        first = first or seen.before
+        assert seen.after >= (1.0 - FRACTION) * (1.0 - SLIPPAGE) * min(first, seen.before)
+        assert (seen.books.cash, seen.books.position) == (seen.truth.cash, seen.truth.position)
+        assert seen.books.fills == seen.truth.fills
+        assert seen.books.ends == seen.truth.ends
+        assert seen.truth.repeated == [] and len(seen.truth.standing) <= 1
+        assert seen.books.mismatches == 0
