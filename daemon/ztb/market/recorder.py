@@ -34,7 +34,7 @@ Report = Callable[[str, str], None]
 class RecordingLimits:
     """A file ends at `file_bytes` or after `file_s`; below `min_free_bytes` of free disk nothing is written.
 
-    Whole files go, the oldest first, once all take more than `keep_bytes` or were last written to `keep_s` ago; 0: never.
+    Whole files go, the oldest first, once all take over `keep_bytes` or were last written to `keep_s` ago; 0: never.
     """
 
     file_bytes: int = 256 << 20

@@ -21,14 +21,13 @@ import msgspec
 import pytest
 import structlog
 from prometheus_client.parser import text_string_to_metric_families
-from ztb.config.running import TelemetrySection
 
 from chaos.stage import WARM_S, Stage, stage
 from runtime.daemons import make_daemon, running, until
 from ztb.commands import control
+from ztb.config.running import TelemetrySection
 from ztb.control import Answer, Command, Disarm, Flatten, Freeze, Halt, Resume
 from ztb.learning.online import Dropped
-from ztb.learning.process import supervisor
 from ztb.ledger.journal import JournalReader
 from ztb.ledger.records import LOSS_LIMIT, NoteRow
 from ztb.ledger.run_directory import RunDirectory
@@ -428,11 +427,7 @@ def test_a_limit_that_is_latched_is_latched_after_a_restart_too(tmp_path):
     assert not any(one.kind == "drawdown" for one in seen[2])
 
 
-def no_more(*_: object) -> None:
-    raise OSError("no more processes")
-
-
-@pytest.mark.parametrize("what", ["frozen", "paused", "died", "hung", "not_started", "made_anew"])
+@pytest.mark.parametrize("what", ["frozen", "paused", "died", "hung", "made_anew"])
 async def test_what_the_learner_is_at_is_said_everywhere(what, write_bars, tmp_path, monkeypatch, capsys):
     watching = Watching()
     settings = {"online__learner": "process", "online__update_every_decisions": 64}
@@ -450,20 +445,12 @@ async def test_what_the_learner_is_at_is_said_everywhere(what, write_bars, tmp_p
             assert (await run.ask(Freeze())).ok
         elif what == "paused":
             daemon.session.engine.learning.relief.pause(1.0)
-        elif what in ("died", "hung", "not_started"):
+        elif what in ("died", "hung"):
             learning: Any = daemon.session.engine.learning
             (pid,) = learning.process_ids
-            clock = [time.monotonic()]
-            if what != "died":  # a clock that stands: nothing is tried again before all has been looked at
-                monkeypatch.setattr(learning.process, "_clock", lambda: clock[0])
-            if what == "not_started":
-                monkeypatch.setattr(supervisor, "Child", no_more)
-            os.kill(pid, signal.SIGSTOP if what == "hung" else signal.SIGKILL)
             if what == "hung":
-                clock[0] += 61.0
-            if what == "not_started":
-                await until(lambda: learner() == "died")
-                clock[0] += 1.0
+                monkeypatch.setattr(learning.process, "_clock", lambda: time.monotonic() + 61.0)
+            os.kill(pid, signal.SIGSTOP if what == "hung" else signal.SIGKILL)
         else:
             assert daemon.session.promotion is not None
             daemon.session.promotion.dropped(Dropped(7, "its weights are not finite", astray=True), 9, 0)
