@@ -32,8 +32,9 @@ Report = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class RecordingLimits:
-    """A file ends at `file_bytes` or after `file_s`; below `min_free_bytes` of free disk nothing is written. Whole files
-    go, the oldest first, once all take more than `keep_bytes` or they were last written to `keep_s` ago; 0: never.
+    """A file ends at `file_bytes` or after `file_s`; below `min_free_bytes` of free disk nothing is written.
+
+    Whole files go, the oldest first, once all take over `keep_bytes` or were last written to `keep_s` ago; 0: never.
     """
 
     file_bytes: int = 256 << 20
@@ -202,7 +203,9 @@ class Recorder:
         gone = retire(self._folder, self._limits, now_ns)
         if gone:
             first = next(iter(recordings(self._folder).values()))
-            _logger.info("recordings_retired", folder=str(self._folder), files=len(gone), first_kept=first.name)
+            _logger.info(
+                "recordings_retired", folder=str(self._folder), files=len(gone), first_kept=first.name
+            )
 
     def _open_file(self, now_s: float) -> _File:
         if self._file is None:
