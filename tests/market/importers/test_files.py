@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
 import pytest
 
 from market.importers.writers import LAYOUTS, csv_bytes, made_bars
@@ -79,6 +83,28 @@ def test_what_is_not_read_is_refused_by_what_it_is(tmp_path: Path, kind: str) ->
     path = tmp_path / "BTCUSDT-1m.csv"
     path.write_bytes(content)
     with pytest.raises(DataError, match=rf"BTCUSDT-1m\.csv: .*({reason})") as caught:
+        open_history([path])
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["op\x17n", "\x1b[31mred", "a\nb", "\u202eleft"])
+@pytest.mark.parametrize("form", ["feather", "parquet", "json", "csv"])
+def test_names_of_columns_write_nothing_but_letters_to_a_terminal(
+    tmp_path: Path, form: str, name: str
+) -> None:
+    path = tmp_path / "BTCUSDT.data"
+    columns = {name: [1.5] * 30, "date": [f"2024-01-{day:02}" for day in range(1, 31)], "low": [1.0] * 30}
+    if form == "feather":
+        pyarrow.feather.write_feather(pa.table(columns), path)
+    elif form == "parquet":
+        pyarrow.parquet.write_table(pa.table(columns), path)
+    elif form == "json":
+        path.write_text(json.dumps(columns))
+    else:
+        path.write_text(
+            f'"{name}",date,low\n' + "".join(f"1.5,{day},1\n" for day in columns["date"]), encoding="utf-8"
+        )
+    with pytest.raises(DataError, match=r"BTCUSDT\.data: ") as caught:
         open_history([path])
     assert str(caught.value).isprintable()
 

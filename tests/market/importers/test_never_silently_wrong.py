@@ -201,6 +201,26 @@ def test_volume_in_money_is_no_volume_of_coins(
     assert read(open_history([write("FTX_BTCUSD_1h.csv", text)]))["size"] == pytest.approx(coins)
 
 
+@pytest.mark.parametrize(
+    ("header", "row", "said"),
+    [
+        ("t,o,h,l,c,v,sum", "{s},40000,40010,39990,40000,200,800", True),
+        ("time,open,high,low,close,volume,turnover", "{s},40000,40010,39990,40000,5,2000", True),
+        ("time,open,high,low,close,volume,quote_volume", "{s},40000,40010,39990,40000,2,80000000", True),
+        ("t,o,h,l,c,v,sum", "{s},40000,40010,39990,40000,2,80010", False),
+        ("time,open,high,low,close,volume,quote_volume", "{s},40000,40010,39990,40000,0,0", False),
+        ("time,open,high,low,close,volume", "{s},40000,40010,39990,40000,2", False),
+    ],
+)
+def test_money_that_is_not_what_the_quantities_cost_is_said(
+    write: Write, read: Read, header: str, row: str, said: bool
+) -> None:
+    text = header + "\n" + "".join(row.format(s=_S + 60 * i) + "\n" for i in range(30))
+    history = open_history([write("BTCUSDT.csv", text)])
+    assert len(read(history)) == 30
+    assert any("may be contracts" in note for note in history.report.notes) is said
+
+
 # --- the taker's side --------------------------------------------------------------------------------------------
 
 
@@ -377,9 +397,13 @@ def test_bars_of_two_lengths_are_no_series(write: Write, read: Read, minutes: in
         read(open_history([path]))
 
 
-@pytest.mark.parametrize("block", [4096, 7])
+@pytest.mark.parametrize("block", [1 << 20, 300])
 @pytest.mark.parametrize("pause", ["of each night", "of each other minute, for a while", "of any length"])
-def test_a_thin_market_is_one_series(write: Write, read: Read, pause: str, block: int) -> None:
+def test_a_thin_market_is_one_series(
+    write: Write, read: Read, monkeypatch: pytest.MonkeyPatch, pause: str, block: int
+) -> None:
+    monkeypatch.setattr("ztb.market.importers.csv_tables._BLOCK", block)
+    monkeypatch.setattr("ztb.market.importers.sources.SORTED_ROWS", 10)
     steps = {
         "of each night": ([60] * 30 + [36_000]) * 30,
         "of each other minute, for a while": ([60] * 50 + [120] * 19) * 3,
@@ -387,7 +411,7 @@ def test_a_thin_market_is_one_series(write: Write, read: Read, pause: str, block
     }[pause]
     times = [_S, *(_S + np.cumsum(steps)).tolist()]
     history = open_history([write("BTCUSDT.csv", _minutes([str(time) for time in times]))])
-    assert sum(len(ticks) for ticks in history.blocks(block)) == len(times)
+    assert len(read(history)) == len(times)
 
 
 @pytest.mark.parametrize("n", [4, 30, 3000])

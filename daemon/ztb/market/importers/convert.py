@@ -121,6 +121,8 @@ class Converter:
 
     def convert(self, batch: Any) -> Chunk:
         """The chunk of a pyarrow record batch; DataError if its values are none of the layout's."""
+        if self.layout.doubt:
+            self.remark(f"{self.where}: {self.layout.doubt}")
         self._see_names(batch)
         build = {TRADE: self._trades, QUOTE: self._quotes, DEPTH: self._depth, BAR: self._bars}
         try:
@@ -143,8 +145,8 @@ class Converter:
                 name = one_value(self._column(batch, role), self.where, role)
                 before = getattr(self, role)
                 if before is None:
-                    setattr(self, role, name)
-                elif name is not None and name != before:
+                    setattr(self, role, name and printable(name))
+                elif name is not None and printable(name) != before:
                     one_value(pa.array([before, name]), self.where, role)
 
     def _column(self, batch: Any, role: str) -> Any:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from ztb.errors import DataError
 from ztb.market.importers.csv_tables import KNOWN
-from ztb.market.importers.files import ReadProgress, whole_text
+from ztb.market.importers.files import ReadProgress, printable, whole_text
 from ztb.market.importers.headerless import recognise_rows
 from ztb.market.importers.layouts import Layout
 from ztb.market.importers.recognition import Pair, recognise
@@ -53,7 +53,7 @@ def open_json(path: Path, pair: Pair | None, progress: ReadProgress | None = Non
         by_name = recognise(names, sample, pair)
         if by_name is None:
             raise DataError(
-                f"{path}: its keys ({', '.join(names[:12])}) are of no known layout: give {KNOWN}"
+                f"{path}: its keys ({printable(', '.join(names[:12]))}) are of no known layout: give {KNOWN}"
             )
         layout = by_name
     wanted = list(dict.fromkeys(layout.read.values()))
@@ -147,7 +147,7 @@ def _split(value: dict[str, Any]) -> Any:
     return {"": index, **columns} if isinstance(index, list) and len(index) == len(value["data"]) else columns
 
 
-def _as_columns(path: Path, table: Any) -> tuple[list[str] | None, list[list[Any]]]:
+def _as_columns(path: Path, table: Any) -> tuple[list[str] | None, list[Sequence[Any]]]:
     """(names or None, columns of equal length) of a table however it is kept."""
     if isinstance(table, dict):
         if len({len(column) for column in table.values()}) > 1:
@@ -155,23 +155,26 @@ def _as_columns(path: Path, table: Any) -> tuple[list[str] | None, list[list[Any
         return [str(name) for name in table], list(table.values())
     if isinstance(table[0], dict):
         names = list(dict.fromkeys(name for row in table[:_SAMPLED] if isinstance(row, dict) for name in row))
-        for number, row in enumerate(table, 1):
-            if not isinstance(row, dict):
-                raise DataError(f"{path}: row {number}: is no object as the first row is: mend or remove it")
-        return names, [[_flat(row.get(name)) for row in table] for name in names]
+        if set(map(type, table)) != {dict}:
+            number = next(n for n, row in enumerate(table, 1) if not isinstance(row, dict))
+            raise DataError(f"{path}: row {number}: is no object as the first row is: mend or remove it")
+        return names, [_flat([row.get(name) for row in table]) for name in names]
     width = len(table[0])
     if width == 0:
         raise DataError(f"{path}: row 1: is empty: fetch or export it again")
-    for number, row in enumerate(table, 1):
-        if not isinstance(row, list) or len(row) != width:
-            raise DataError(
-                f"{path}: row {number}: is no list of {width} values as the first row is: mend or remove it"
-            )
-    return None, [[_flat(value) for value in column] for column in zip(*table, strict=True)]
+    if set(map(type, table)) != {list} or set(map(len, table)) != {width}:
+        number = next(n for n, row in enumerate(table, 1) if not isinstance(row, list) or len(row) != width)
+        raise DataError(
+            f"{path}: row {number}: is no list of {width} values as the first row is: mend or remove it"
+        )
+    return None, [_flat(column) for column in zip(*table, strict=True)]
 
 
-def _flat(value: Any) -> Any:
-    return None if isinstance(value, list | dict) else value
+def _flat(column: Sequence[Any]) -> Sequence[Any]:
+    """A column without what is no single value."""
+    if not {list, dict} & set(map(type, column)):
+        return column
+    return [None if isinstance(value, list | dict) else value for value in column]
 
 
 def _text(value: Any) -> str:
@@ -179,11 +182,12 @@ def _text(value: Any) -> str:
 
 
 def _array(values: Sequence[Any]) -> Any:
-    if any(isinstance(v, bool) for v in values):
+    kinds = set(map(type, values))
+    if bool in kinds:
         return pa.array([None if v is None else str(v) for v in values], pa.string())
-    if any(isinstance(v, str) for v in values):
+    if str in kinds:
         return pa.array([None if v is None else str(v).strip() or None for v in values], pa.string())
-    if any(isinstance(v, float) for v in values):
+    if float in kinds and int in kinds:
         return pa.array([None if v is None else float(v) for v in values], pa.float64())
     return pa.array(values)
 

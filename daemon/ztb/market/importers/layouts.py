@@ -30,7 +30,8 @@ class Layout:
     `quote_size` quote currency. `gapless` says that the venue's ids are consecutive, so that a missing one is a
     missing trade. `levels` is the depth of a snapshot a row, 0 for other layouts. `market` is spot, linear,
     inverse or contract, where the layout tells; `closes` says that a bar's time is its end; `exact` that a table
-    has no other columns; `assumes` what the layout does not say and is taken for granted.
+    has no other columns; `assumes` what the layout does not say and is taken for granted; `doubt` what a file's first
+    rows have that does not go together.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Layout:
     closes: bool = False
     exact: bool = False
     assumes: str = ""
+    doubt: str = ""
 
     @property
     def read(self) -> dict[str, str]:
@@ -140,7 +142,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
              "candle_acc_trade_volume"),
     "base_size": ("base_volume", "volume_base", "home_notional", "volumefrom", "volume_from"),
     "quote_size": ("quote_volume", "volume_quote", "quote_asset_volume", "quote_qty", "volumeto", "volume_to",
-                   "turnover", "foreign_notional", "volume_currency", "vol_ccy_quote", "quote_av", "money",
+                   "turnover", "sum", "foreign_notional", "volume_currency", "vol_ccy_quote", "quote_av", "money",
                    "dollar_volume", "cost", "candle_acc_trade_price"),
     "coin_size": ("vol_ccy", "volume_ccy"),
     "tick_size": ("tickvol", "tick_volume"),

@@ -93,7 +93,7 @@ def _generic(seen: _Seen) -> Layout | None:
             continue
         shown = ("time", "date", "clock", *needed, *optional, *SIZES, "signed_size")
         layout = Layout(f"table of {name}", kind, {r: all_roles[r] for r in shown if r in all_roles})
-        return _decided(layout, seen)
+        return replace(_decided(layout, seen), doubt=_doubt(seen, sizes.get("size"), roles, kind))
     return None
 
 
@@ -159,6 +159,18 @@ def _sizes(seen: _Seen, roles: Mapping[str, str], kind: int) -> dict[str, str]:
         if role in by_role:
             return _named_size(seen, {"size" if role == "coin_size" else role: by_role[role]}, by_role)
     return {}
+
+
+def _doubt(seen: _Seen, size: str | None, roles: Mapping[str, str], kind: int) -> str:
+    """What is to be said where a column of money is not what the quantities cost: nothing where it is, or is not
+    there."""
+    money, price = roles.get("quote_size"), roles.get("close" if kind == BAR else "price")
+    if size is None or money is None or price is None or not seen.rows:
+        return ""
+    values = [seen.values(column) for column in (money, size, price)]
+    if not (np.logical_and.reduce([v > 0 for v in values])).any() or is_turnover(*values):
+        return ""
+    return f"{money!r} is not what {size!r} costs at its price: its quantities may be contracts"
 
 
 def _named_size(seen: _Seen, size: dict[str, str], by_role: Mapping[str, str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from ztb.errors import DataError
 from ztb.market.importers.csv_tables import KNOWN, CsvTable, csv_batches, open_csv
-from ztb.market.importers.files import Format, ReadProgress, blame
+from ztb.market.importers.files import Format, ReadProgress, blame, printable
 from ztb.market.importers.json_tables import open_json
 from ztb.market.importers.layouts import Layout
 from ztb.market.importers.recognition import Pair, by_name, recognise
@@ -46,9 +46,9 @@ def open_table(path: Path, form: Format, pair: Pair | None = None) -> Table:
         with _arrow(path, form) as (names, read):
             layout = by_name(names) or recognise(names, _sample(names, read), pair)
         if layout is None:
+            shown = printable(", ".join(names[:12]))
             raise DataError(
-                f"{path}: its columns ({', '.join(names[:12])}) are of no known layout: rename them to one of "
-                f"{KNOWN}"
+                f"{path}: its columns ({shown}) are of no known layout: rename them to one of {KNOWN}"
             )
         return Table(path, form, layout, None, pair)
 
