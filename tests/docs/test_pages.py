@@ -16,7 +16,11 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = ROOT / "daemon" / "docs" / "pages"
 SHORT = ("checkpoints", "data", "operating", "python")
 """Pages that take seconds; the others are proofs."""
-NEEDS = {"python": ("duckdb", "polars", "pandas"), "environments": ("stable_baselines3",)}
+NEEDS = {
+    "python": ("duckdb", "polars", "pandas"),
+    "studies": ("optuna", "pandas"),
+    "environments": ("stable_baselines3",),
+}
 
 
 def with_blocks() -> list[str]:

@@ -43,8 +43,8 @@ MARKET = Instrument(
 )  # fmt: skip
 BRIDGE = BridgeConfig(LADDER, cost_reserve_fraction=0.0)
 SHAPE = NetworkShape(len(FEATURES) + 1 + ACCOUNT_SIZE, (len(LADDER), TIMINGS))
-_CELLS = 121
-_REACH = 4.5
+CELLS = 121
+REACH = 4.5
 
 Choose = Callable[[NDArray[np.float32], NDArray[np.float64]], NDArray[np.int64]]
 """Observations (N, D) and uniforms (N, 2) to actions (N, 2)."""
@@ -107,7 +107,7 @@ def best_policy(rho: float) -> tuple[Table, float]:
     """The policy of the largest mean reward a decision, and that reward: relative value iteration over
     (return, exposure); Puterman 1994, "Markov Decision Processes", section 8.5.
     """
-    edges = np.linspace(-_REACH, _REACH, _CELLS + 1)
+    edges = np.linspace(-REACH, REACH, CELLS + 1)
     middles = 0.5 * (edges[1:] + edges[:-1])
     bounds = np.concatenate([[-np.inf], edges[1:-1], [np.inf]])
     scale = np.sqrt(1.0 - rho * rho)
@@ -116,7 +116,7 @@ def best_policy(rho: float) -> tuple[Table, float]:
     ladder = np.array(LADDER)
     gains, gain = ladder[:, None] * rho * middles[None, :], 0.0
     costs = COST * np.abs(ladder[:, None] - ladder[None, :])
-    values = choices = np.zeros((len(LADDER), _CELLS))
+    values = choices = np.zeros((len(LADDER), CELLS))
     for _ in range(400):
         ahead = gains + values @ moves.T
         choices = ahead[None, :, :] - costs[:, :, None]
@@ -176,7 +176,7 @@ class Examination:
         def choose(_: NDArray[np.float32], __: NDArray[np.float64]) -> NDArray[np.int64]:
             lanes = self.simulation.lanes
             r = self._returns[lanes.lane["decision"]]
-            cell = np.clip(((r + _REACH) * _CELLS / (2 * _REACH)).astype(np.int64), 0, _CELLS - 1)
+            cell = np.clip(((r + REACH) * CELLS / (2 * REACH)).astype(np.int64), 0, CELLS - 1)
             at = np.abs(lanes.facts[:, FACT_EXPOSURE][:, None] - ladder).argmin(axis=1)
             rungs = table[at, cell]
             return np.stack([rungs, np.full_like(rungs, TIMING_AGGRESSIVE)], axis=1)

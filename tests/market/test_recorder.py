@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import structlog
 
 from ztb.market.history import open_history
 from ztb.market.instrument import Instrument
-from ztb.market.recorder import Recorder, RecordingLimits
+from ztb.market.recorder import Recorder, RecordingLimits, recordings
 from ztb.market.recording import RecordingReader
 from ztb.market.ticks import TRADE, Flag, Ticks, empty_ticks, join_ticks
 from ztb.testing.virtual_time import run_virtual
@@ -124,6 +125,43 @@ def test_a_recorder_in_a_folder_that_holds_files_goes_on_after_them(tmp_path):
     run_virtual(run(10))
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["000001.ticks", "000002.ticks"]
     assert recorded(tmp_path)[0].tobytes() == trades(0, 20).tobytes()
+
+
+def kept_of(folder: Path, limits: RecordingLimits) -> list[str]:
+    """Files that are left of an hour in which one was ended each 20 s, each a day older than the next."""
+
+    async def run() -> None:
+        keep = recorder(folder, limits)
+        for i in range(9):
+            block = trades(i * 100, 100)
+            keep.take(block, block["ts_ns"])
+            await keep.write()
+            for back, path in enumerate(reversed(recordings(folder).values())):
+                then = int(block["ts_ns"][-1]) - back * 86_400 * 10**9
+                os.utime(path, ns=(then, then))
+            await asyncio.sleep(20.0)
+        await keep.close()
+
+    run_virtual(run())
+    return [path.name for path in recordings(folder).values()]
+
+
+def test_the_oldest_files_go_by_size_or_by_age_and_that_is_said(tmp_path):
+    with structlog.testing.capture_logs() as lines:
+        all_of_them = kept_of(tmp_path / "all", RecordingLimits(file_s=20.0))
+        assert len(all_of_them) >= 5 and not lines
+        size = max(path.stat().st_size for path in (tmp_path / "all").iterdir())
+        by_size = kept_of(tmp_path / "size", RecordingLimits(file_s=20.0, keep_bytes=3 * size))
+        by_age = kept_of(tmp_path / "age", RecordingLimits(file_s=20.0, keep_s=1.5 * 86_400.0))
+    assert by_size == all_of_them[-len(by_size) :] and 2 <= len(by_size) <= 4
+    assert by_age == all_of_them[-len(by_age) :] and 2 <= len(by_age) <= 3
+    assert {line["event"] for line in lines} == {"recordings_retired"}
+    assert lines[-1]["first_kept"] in (by_age[0], by_age[-2])
+    assert recorded(tmp_path / "size")[0]["ts_ns"][-1] == trades(800, 100)["ts_ns"][-1]
+
+
+def test_the_newest_file_stays_whatever_the_limits(tmp_path):
+    assert kept_of(tmp_path, RecordingLimits(file_s=20.0, keep_bytes=1, keep_s=1e-3))[-1:]
 
 
 def test_a_disk_that_fills_stops_recording_says_so_and_goes_on_when_there_is_room(tmp_path):

@@ -339,7 +339,7 @@ CHANGES: dict[str, Change] = {
     ),
     **many(
         recorded, {"market.venue": "binance", "market.symbol": "BTC/USDT"}, market__record=False, market__record_file_mb=9, market__record_file_minutes=9.0,
-        market__record_min_free_mb=9,
+        market__record_min_free_mb=9, market__record_keep_gb=9.0, market__record_keep_days=9.0,
     ),
     **many(
         connected, {"market.venue": "binance"}, market__client={"options": {"recvWindow": 4321}},

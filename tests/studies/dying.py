@@ -1,4 +1,4 @@
-"""A trial that kills its process; in a file of its own, which processes that are spawned can import by its name."""
+"""Trials that kill their process, or find no room; in a file of its own, which processes that are spawned can import by its name."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import signal
 from pathlib import Path
 
+from ztb.errors import ResourceError
 from ztb.studies.trial import TrialOrder, TrialResult, failed
 
 
@@ -16,3 +17,8 @@ def die_once(order: TrialOrder) -> TrialResult:
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return failed(order, f"lived in {os.getpid()}")
+
+
+def out_of_room(order: TrialOrder) -> TrialResult:
+    """Finds the disk full."""
+    raise ResourceError(f"{order.key}: the disk is full")

@@ -112,6 +112,16 @@ def test_a_bad_file_is_refused_with_its_place(capsys, tmp_path, content, said):
     assert not (tmp_path / "out").exists()
 
 
+def test_an_option_that_nobody_knows_ends_it_before_anything_is_made(capsys, tmp_path, write_bars):
+    space = tmp_path / "space.json"
+    space.write_text('{"ppo.learning_rat": {"low": 1e-4, "high": 1e-2}}')
+    arguments = ["study", "run", "--data", str(write_bars(900)), "--space", str(space)]
+    assert run([*arguments, "--out", str(tmp_path / "out")]) == 78
+    told = capsys.readouterr().err
+    assert "no such option of the configuration; did you mean 'ppo.learning_rate'?" in told
+    assert "Traceback" not in told and not (tmp_path / "out").exists()
+
+
 def test_the_published_schema_is_the_one_that_is_used():
     published = json.loads((ROOT / "config" / "study.schema.json").read_text())
     assert published == study_schema()

@@ -36,24 +36,8 @@ print(json.dumps({"digest": study.summary["digest"], "listens": sorted(set(seen)
                   "kept": sum((study.directory.runs / key / "report.html").exists() for key in study.results)}))
 """
 
-TWO_NODES = """
-import json, sys
-from ray.cluster_utils import Cluster
-from ztb.studies.reading import run_study
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-second = cluster.add_node(num_cpus=1)
-done = []
-def kill_one(*_):
-    done.append(1)
-    if len(done) == 2:
-        cluster.remove_node(second, allow_graceful=False)
-study = run_study(sys.argv[1], out=sys.argv[2], cluster=cluster.address, listener=kill_one)
-print(json.dumps({"digest": study.summary["digest"], "failed": study.summary["failed"]}))
-cluster.shutdown()
-"""
 
-
-def in_python(code: str, *arguments: Path, **environment: str) -> dict[str, object]:
+def in_python(code: str, *arguments: Path | str, **environment: str) -> dict[str, object]:
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=False,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "RAY_USAGE_STATS_ENABLED": "0", **environment},
@@ -77,17 +61,34 @@ def test_a_node_of_our_own_gets_the_same_digest_and_listens_on_loopback_alone(wr
     )
 
 
+def on_nodes(verb: str, *arguments: Path | str, **environment: str) -> dict[str, object]:
+    """What `nodes.py` prints, where a cluster asks for a token and stays on loopback, unless `environment` differs."""
+    said = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": "ab" * 32,
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    } | environment
+    return in_python("import runpy, sys; runpy.run_path(sys.argv.pop(1), run_name='__main__')",
+                     Path(__file__).with_name("nodes.py"), verb, *arguments, **said)  # fmt: skip
+
+
 @needs_ray
-@pytest.mark.proof
 def test_a_node_that_dies_costs_its_running_trials_only(write_bars, tmp_path):
     asked = tmp_path / "ask.json"
     asked.write_text(json.dumps({**SMALL, "data": [str(write_bars(700))], "seeds": 3}))
     here = run_study(asked, executor="here", out=tmp_path / "here")
-    found = in_python(
-        TWO_NODES, asked, tmp_path / "ray",
-        RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="ab" * 32, RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",
-    )  # fmt: skip
-    assert here.summary is not None and found == {"digest": here.summary["digest"], "failed": 0}
+    found = on_nodes("two", asked, tmp_path / "ray", "2")
+    assert here.summary is not None
+    assert found == {"digest": here.summary["digest"], "failed": 0, "killed": True}
+
+
+@needs_ray
+def test_a_cluster_that_lets_everybody_in_is_refused_though_we_have_a_token(write_bars, tmp_path):
+    asked = tmp_path / "ask.json"
+    asked.write_text(json.dumps({**SMALL, "data": [str(write_bars(700))]}))
+    found = on_nodes("open", asked, tmp_path / "ray", RAY_AUTH_MODE="disabled")
+    assert found["code"] == 78 and "lets everybody who reaches it run code on it" in str(found["said"])
+    assert "Traceback" not in str(found["said"]) and not (tmp_path / "ray").exists()
 
 
 def test_a_cluster_without_a_token_is_refused(write_bars, tmp_path, capsys, monkeypatch):
@@ -104,6 +105,26 @@ def test_a_cluster_without_a_token_is_refused(write_bars, tmp_path, capsys, monk
     ]
     assert run([*arguments, "--out", str(tmp_path / "s")]) == 78
     assert "RAY_AUTH_MODE=token" in capsys.readouterr().err and not (tmp_path / "s").exists()
+
+
+@needs_ray
+@pytest.mark.parametrize(
+    ("address", "code", "said"),
+    [
+        ("127.0.0.1:1", 75, "cannot be reached (Connection refused): is it running"),
+        ("127.0.0.1:99999", 75, "cannot be reached"),
+        ("somewhere", 2, "give HOST:PORT, auto or local"),
+        ("ray://127.0.0.1:1", 2, "give HOST:PORT, auto or local"),
+    ],
+)
+def test_a_cluster_out_of_reach_is_said_at_once(
+    write_bars, tmp_path, capsys, monkeypatch, address, code, said
+):
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    arguments = ["study", "run", "--data", str(write_bars(700)), "--strategy", "hold", "--cluster", address]
+    assert run([*arguments, "--out", str(tmp_path / "s")]) == code
+    assert said in capsys.readouterr().err and not (tmp_path / "s").exists()
 
 
 def test_ray_that_is_missing_is_named_with_its_extra(write_bars, tmp_path, capsys, monkeypatch):

@@ -60,6 +60,8 @@ class Story:
     tainted: range = field(default_factory=lambda: range(0))
     experts: bool = False
     """Whether the account follows generations and the rule `trend`."""
+    limit: float = RISK["max_drawdown_fraction"]
+    """The fraction of its peak that the account may lose."""
 
 
 class Writer:
@@ -80,7 +82,7 @@ class Writer:
 
         self.paper = 1000.0 * np.exp(np.cumsum(rng.normal(0.002, 0.005, (n, 3)), axis=0))
         self.wants = np.repeat(rng.choice(LADDER, (n // 3 + 1, 3)), 3, axis=0)
-        self.allocator = Allocator(AllocationConfig(prior=PRIOR, block_decisions=2))
+        self.allocator = Allocator(AllocationConfig(prior=PRIOR, block_decisions=2), story.limit)
         self.pursued: float | None = None
 
     def write(self) -> RunDirectory:
@@ -208,7 +210,7 @@ class Writer:
             "ppo": {"hidden": list(SHAPE.hidden), "shared_trunk": SHAPE.shared_trunk},
             "execution": {"start_cash_quote": 1000.0, "band_fraction": BAND},
             "allocation": {"prior": PRIOR, "rules": ["trend"] if self.story.experts else []},
-            "risk": RISK,
+            "risk": RISK | {"max_drawdown_fraction": self.story.limit},
         }
         instrument = {
             "symbol": "BTC/USD", "venue": "nowhere", "tick_size": "0.01", "lot_size": "0.01", "maker_fee": "0.001",

@@ -47,6 +47,13 @@ def test_every_decision_holds_and_its_target_is_the_sum_or_what_was_pursued_befo
     assert kinds == {"moved", "stayed"}, "the story has both"
 
 
+def test_weights_that_the_limit_on_losses_bounds_are_made_again_too(make_run):
+    bounded = make_run(experts=True, limit=0.012)
+    answers = [answer_to(bounded, number) for number in DECISIONS]
+    assert all(answer.holds and answer.capital.agrees for answer in answers)
+    assert any(share.weight > 0.0 for answer in answers[4:] for share in answer.capital.shares)
+
+
 def test_the_experts_are_those_that_wanted_something_and_the_generation_that_served_leads(directory):
     names = [share.expert for share in answer_to(directory, 10).capital.shares]
     later = answer_to(directory, 30).capital.shares

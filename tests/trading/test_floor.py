@@ -355,6 +355,12 @@ def test_a_rule_that_is_a_kernel_is_told_what_a_strategy_in_python_is():
     assert rule.state.tolist() == python.state.tolist() and rule.state[0] != 0.0
 
 
+def test_a_rule_is_compiled_once_whoever_follows_it_and_each_keeps_its_own_numbers():
+    first, second = KernelRule(sees_all, np.zeros(2)), KernelRule(sees_all, np.ones(2))
+    assert not COMPILED or first.address == second.address
+    assert first.state.tolist() == [0.0, 0.0] and second.state.tolist() == [1.0, 1.0]
+
+
 def answers_nonsense(state: Any, moment: Any, features: Any, ladder: Any) -> int:
     return len(ladder) * 3
 

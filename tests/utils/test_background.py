@@ -48,3 +48,11 @@ def test_the_threads_that_write_journals_and_checkpoints_give_way(tmp_path):
         lowered = min(19, niceness(0) + BACKGROUND_NICE)
         assert [niceness(running(name)) for name in ("ztb-journal", "checkpoint")] == [lowered, lowered]
     journal.close()
+
+
+def test_one_that_is_waited_for_has_its_makers_priority(tmp_path):
+    told: list[int] = []
+    thread = background_thread(lambda: told.append(niceness(0)), "waited for", waited_for=True)
+    thread.start()
+    thread.join()
+    assert told == [niceness(0)]

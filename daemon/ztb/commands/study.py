@@ -148,11 +148,12 @@ def status(path: Path, as_json: bool) -> int:
 def show(path: Path, as_json: bool) -> int:
     """Say what the study in `path` says so far, and make its page again."""
     study = LoadedStudy(path)
-    page = write_page(study)
+    # What it says comes first: a full disk has no room for a page.
     if as_json:
-        typer.echo(json.dumps({**study.facts(), **study.statistics, "page": str(page)}))
-        return 0
-    _print(study)
+        typer.echo(json.dumps({**study.facts(), **study.statistics, "page": str(study.directory.page)}))
+    else:
+        _print(study)
+    write_page(study)
     return 0
 
 

@@ -72,6 +72,15 @@ class MarketSection(Section):
     record_min_free_mb: int = Field(
         default=512, ge=0, le=1_048_576, description="free disk below which recording stops"
     )
+    record_keep_gb: float = Field(
+        default=100.0,
+        ge=0,
+        le=1_000_000,
+        description="of all recorded ticks; beyond it the oldest go; 0: all stay",
+    )
+    record_keep_days: float = Field(
+        default=365.0, ge=0, le=36_500, description="recorded ticks that are older go; 0: all stay"
+    )
 
 
 class FeaturesSection(Section):

@@ -355,6 +355,12 @@ class RiskMemory:
     `row`: of GATE, shape (1,). `daily_loss` is over at the end of the UTC day, `drawdown` when an operator says so.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_permission",
+        "row",
+    )  # a figure set under a name that is none of these is an error
+
     def __init__(self, row: NDArray[np.void]) -> None:
         self.row = row
         row["day"] = -1

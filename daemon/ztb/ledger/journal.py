@@ -97,11 +97,16 @@ class Journal:
     """The journal of one run, open for writing. One process writes; any may read.
 
     `reopen`: go on with the journal that is there, if one is. `tell` is called with each record in order, on the
-    caller's side: it may only count or enqueue.
+    caller's side: it may only count or enqueue. `waited_for`: orders wait until it is durable, so that its writer does
+    not stand back behind others.
     """
 
     def __init__(
-        self, path: Path, reopen: bool = False, tell: Callable[[Record], None] | None = None
+        self,
+        path: Path,
+        reopen: bool = False,
+        tell: Callable[[Record], None] | None = None,
+        waited_for: bool = False,
     ) -> None:
         self.path = path
         self._tell = tell
@@ -117,7 +122,7 @@ class Journal:
             self._seq = _last_seq(path)
         else:
             _create(path)
-        self._thread = background_thread(self._write_groups, "ztb-journal")
+        self._thread = background_thread(self._write_groups, "ztb-journal", waited_for=waited_for)
         self._thread.start()
 
     def append(self, record: Record) -> int:

@@ -7,7 +7,6 @@ Who tries often enough finds something that was good by luck; what a result is w
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from ztb.errors import DataError, ResourceError
+from ztb.utils.full_disk import says_full_disk
 
 LookKind = Literal["replay", "train", "study"]
 
@@ -69,7 +69,7 @@ class Looks:
         try:
             self._add(list(looks))
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if says_full_disk(error):
                 raise ResourceError(f"{self.path}: the disk is full: make room and run it again") from None
             raise DataError(
                 f"{self.path}: looks cannot be counted ({error.strerror}): make it, and its disk, writable"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from ztb.market.instrument import Instrument
@@ -21,6 +22,7 @@ from ztb.market.ticks import Flag, Ticks
 _EVERY_S = 1.0
 _RETRY_S = 10.0
 _MOST_WAITING = 4_000_000  # rows, 320 MB: a disk that is this far behind does not keep up
+_logger = structlog.get_logger("ztb.recorder")
 _RESUMED = int(Flag.GAP | Flag.TAINTED)
 
 _Piece = tuple[Ticks, NDArray[np.int64]]
@@ -30,17 +32,38 @@ Report = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class RecordingLimits:
-    """A file ends at `file_bytes` or after `file_s`; below `min_free_bytes` of free disk nothing is written."""
+    """A file ends at `file_bytes` or after `file_s`; below `min_free_bytes` of free disk nothing is written.
+
+    Whole files go, the oldest first, once all take over `keep_bytes` or were last written to `keep_s` ago; 0: never.
+    """
 
     file_bytes: int = 256 << 20
     file_s: float = 3600.0
     min_free_bytes: int = 512 << 20
+    keep_bytes: int = 0
+    keep_s: float = 0.0
 
 
 def recordings(folder: Path) -> dict[int, Path]:
     """The files of `folder` by number, in order."""
     found = {int(path.stem): path for path in folder.glob("*.ticks") if path.stem.isdecimal()}
     return dict(sorted(found.items()))
+
+
+def retire(folder: Path, limits: RecordingLimits, now_ns: int) -> list[Path]:
+    """Take the files of `folder` away that are beyond `limits` at `now_ns` since 1970, never the newest; which."""
+    found = {path: path.stat() for path in recordings(folder).values()}
+    left = sum(stat.st_size for stat in found.values())
+    gone: list[Path] = []
+    for path, stat in list(found.items())[:-1]:
+        too_much = limits.keep_bytes > 0 and left > limits.keep_bytes
+        too_old = limits.keep_s > 0.0 and now_ns - stat.st_mtime_ns > limits.keep_s * 1e9
+        if not too_much and not too_old:
+            break
+        path.unlink(missing_ok=True)
+        left -= stat.st_size
+        gone.append(path)
+    return gone
 
 
 def next_number(folder: Path) -> int:
@@ -173,6 +196,16 @@ class Recorder:
         file.writer.flush()
         if file.path.stat().st_size >= self._limits.file_bytes or now_s >= file.until_s:
             self._end_file()
+            self._retire(int(pieces[-1][1][-1]))
+
+    def _retire(self, now_ns: int) -> None:
+        """Take away what is no longer kept, and say it."""
+        gone = retire(self._folder, self._limits, now_ns)
+        if gone:
+            first = next(iter(recordings(self._folder).values()))
+            _logger.info(
+                "recordings_retired", folder=str(self._folder), files=len(gone), first_kept=first.name
+            )
 
     def _open_file(self, now_s: float) -> _File:
         if self._file is None:

@@ -11,6 +11,9 @@ import io
 import os
 import secrets
 import shutil
+import socket
+import subprocess
+import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -19,11 +22,19 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ztb.errors import ConfigError, ResourceError, VenueError
+from ztb.errors import ConfigError, ResourceError, UsageError, VenueError
 from ztb.studies.trial import TrialOrder, TrialResult, failed, run_trial
 
 _RETRIES = 3
 """How often a trial is begun again whose node or process died."""
+_ANSWER_S = 5.0
+"""How long whoever listens at an address has to say so."""
+_STRANGER = "import sys; from ray._raylet import GcsClient; GcsClient(address=sys.argv[1]).cluster_id"
+"""Asks a cluster for its name; fails where that asks for a token."""
+_OPEN = (
+    "a cluster without a token lets everybody who reaches it run code on it: start it with RAY_AUTH_MODE=token and "
+    "RAY_AUTH_TOKEN_PATH, and set both here (README.md says how)"
+)
 
 Files = tuple[tuple[str, bytes], ...]
 """Names and contents of a data set."""
@@ -36,23 +47,25 @@ class RayCluster:
         """`address`: HOST:PORT of a cluster, `auto` for the one of this machine, or `local`: a node of our own, on
         loopback. `workers` processors of a node of our own; an existing cluster has as many as it has.
 
-        ConfigError: Ray is not installed, or there is no token. VenueError: the cluster is out of reach.
+        ConfigError: Ray is not installed, or there is no token. UsageError: that is no address. VenueError: the
+        cluster is out of reach.
         """
         self._own = address == "local"
+        # All this before Ray is loaded: it looks once.
         if self._own:
-            # Before Ray is loaded: it looks once.
             os.environ.setdefault("RAY_AUTH_MODE", "token")
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-            # Else it takes the machine's address for 127.0.0.1, and listens there.
-            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+            _stay_on_loopback()
         else:
             _require_token()
+            _require_listener(address)
         self._ray = _ray()
-        self._begin(address, workers)
-        self.workers = max(int(self._ray.cluster_resources().get("CPU", 1)), 1)
-        self._remote = self._ray.remote(num_cpus=1, max_retries=_RETRIES)(_run_there)
         self._running: dict[Any, TrialOrder] = {}
         self._data: dict[tuple[str, ...], Any] = {}
+        self._begin(address, workers)
+        self._require_lock(address)
+        self.workers = max(int(self._ray.cluster_resources().get("CPU", 1)), 1)
+        self._remote = self._ray.remote(num_cpus=1, max_retries=_RETRIES)(_run_there)
 
     def _begin(self, address: str, workers: int | None) -> None:
         options: dict[str, Any] = {
@@ -72,9 +85,18 @@ class RayCluster:
             self._ray.init(**options)
         except Exception as error:  # noqa: BLE001 (Ray's own errors have no common base)
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise VenueError(
-                f"--cluster {address}: cannot be reached ({reason}): is it running, and is its token this one?"
-            ) from None
+            raise _unreachable(address, reason) from None
+
+    def _require_lock(self, address: str) -> None:
+        """That the cluster turns away who has no token: having one ourselves says nothing of that. ConfigError."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH_")}
+        asked = subprocess.run(
+            [sys.executable, "-c", _STRANGER, self._ray.get_runtime_context().gcs_address],
+            env=environment | {"RAY_AUTH_MODE": "disabled"}, capture_output=True, check=False,
+        )  # fmt: skip
+        if asked.returncode == 0:
+            self.close()
+            raise ConfigError(f"--cluster {address}: {_OPEN}")
 
     def submit(self, order: TrialOrder) -> None:
         """See `Executor`."""
@@ -132,10 +154,38 @@ def _ray() -> Any:
 
 def _require_token() -> None:
     if os.environ.get("RAY_AUTH_MODE") != "token":
-        raise ConfigError(
-            "--cluster: a cluster without a token lets everybody who reaches it run code on it: start it with "
-            "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH, and set both here (README.md says how)"
-        )
+        raise ConfigError(f"--cluster: {_OPEN}")
+
+
+def _require_listener(address: str) -> None:
+    """Whether anybody listens there: Ray itself tries for a quarter of an hour before it says so.
+
+    UsageError: that is no address. VenueError: nobody does.
+    """
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not (host and "/" not in host and port.isdigit()):
+        raise UsageError(f"--cluster {address}: give HOST:PORT, auto or local")
+    if host in ("localhost", "127.0.0.1", "[::1]"):
+        _stay_on_loopback()
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S).close()
+    except (OSError, OverflowError) as error:
+        raise _unreachable(address, getattr(error, "strerror", None) or str(error)) from None
+    # Somebody may listen there who is no cluster: Ray asks once, not twenty times.
+    os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "1")
+
+
+def _unreachable(address: str, reason: str) -> VenueError:
+    return VenueError(
+        f"--cluster {address}: cannot be reached ({reason}): is it running, and is its token this one?"
+    )
+
+
+def _stay_on_loopback() -> None:
+    """Else Ray takes the machine's address for 127.0.0.1: it listens there, and looks there for who listens here."""
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 
 
 def _environment() -> dict[str, str]:

@@ -201,10 +201,14 @@ class StudyDirectory:
                     raise OSError("a part was written alone")
                 os.fsync(file.fileno())
         except OSError as error:
-            raise ResourceError(
-                f"{self._results_file}: cannot be written ({error.strerror or error}): make room and go on with "
-                "--resume; what was done is kept"
-            ) from None
+            raise self.no_room(error) from None
+
+    def no_room(self, error: OSError) -> ResourceError:
+        """What is to be said where `error` kept it from being written."""
+        return ResourceError(
+            f"{error.filename or self.path}: cannot be written ({error.strerror or error}): make room and go on with "
+            f"--resume {self.path}; what was done is kept"
+        )
 
     def keep_runs(self, keys: Iterable[str]) -> None:
         """Remove every run's folder but those."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ztb.errors import ResourceError, UsageError
 from ztb.ledger.performance import finite
 from ztb.studies.evidence import STRICT, Outcome, outcomes
 from ztb.studies.reading import LoadedStudy
@@ -16,16 +17,24 @@ from ztb.telemetry import texts
 from ztb.telemetry.charts import ChartLine, Scale, equity_svg
 from ztb.telemetry.markup import Html, card, cards, facts, join, table, text, tone
 from ztb.telemetry.report import static_page
+from ztb.utils.full_disk import says_full_disk
 
 _MOST_ROWS = 200
 _COLORS = ("hold", "expert-1", "expert-2", "expert-3", "expert-4", "expert-5")
 
 
 def write_page(study: LoadedStudy) -> Path:
-    """Write it in one step; returns where it is."""
-    partial = study.directory.page.with_suffix(".partial")
-    partial.write_text(page(study), encoding="utf-8")
-    return partial.replace(study.directory.page)
+    """Write it in one step; returns where it is. ResourceError: the disk is full. UsageError: it cannot be written."""
+    place, told = study.directory.page, page(study)
+    partial = place.with_suffix(".partial")
+    try:
+        partial.write_text(told, encoding="utf-8")
+        return partial.replace(place)
+    except OSError as error:
+        kind = ResourceError if says_full_disk(error) else UsageError
+        raise kind(
+            f"{place}: cannot be written ({error.strerror}): mend that, then `ztb study show {study.directory.path}`"
+        ) from None
 
 
 def page(study: LoadedStudy) -> str:

@@ -24,6 +24,7 @@ from ztb.studies.folds import period_of, walk
 from ztb.studies.space import Fixed, Proposal, Proposer, Tuned, dimensions, optuna_version, rungs
 from ztb.studies.spec import StudySpec, digest_of
 from ztb.studies.trial import Kind, TrialOrder, TrialResult, key_of
+from ztb.utils.full_disk import says_full_disk
 from ztb.utils.installation import code_version
 from ztb.utils.moments import parse_span_of
 
@@ -71,7 +72,7 @@ class Study:
         self._before = 0
 
     def run(self) -> dict[str, Any]:
-        """To its end; the figures. What ended is kept whatever ends it."""
+        """To its end; the figures. What ended is kept whatever ends it. ResourceError: the disk is full."""
         with self.directory.held():
             self.directory.begin(self.spec, self.made_of)
             self.directory.drop_torn_line()
@@ -79,6 +80,10 @@ class Study:
             self._before = len(self._results)
             try:
                 return self._run()
+            except OSError as error:
+                if says_full_disk(error):
+                    raise self.directory.no_room(error) from None
+                raise
             finally:
                 self._executor.close()
 

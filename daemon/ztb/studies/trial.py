@@ -5,7 +5,6 @@ An order and its result are plain data, so that they can go to another process o
 
 from __future__ import annotations
 
-import errno
 import shutil
 import time
 from bisect import bisect_right
@@ -16,6 +15,7 @@ from typing import Any, Literal
 
 from ztb.errors import ConfigError, ResourceError, expected_error
 from ztb.studies.folds import Fold
+from ztb.utils.full_disk import says_full_disk
 
 Kind = Literal["trial", "rule"]
 _FIGURES = (
@@ -24,6 +24,8 @@ _FIGURES = (
     "first_ts", "last_ts", "trade_first_ts", "journal_sha256", "weights_sha256", "config_hash", "remark",
 )  # fmt: skip
 """Of a run's summary, what a study keeps: what the same trial gives again, bit for bit."""
+
+_FULL = "the disk is full: make room and go on with --resume; what was done is kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +92,11 @@ def run_trial(order: TrialOrder) -> TrialResult:
         summary, times, equities = _replayed(order, folder)
         figures = {name: summary[name] for name in _FIGURES}
         returns = _returns(times, equities, summary, order)
-    except OSError as failure:
-        if failure.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise ResourceError(f"{folder}: the disk is full: make room and go on with --resume") from None
     except ResourceError:
         raise
     except Exception as failure:  # noqa: BLE001 (one bad trial, a strategy's mistake for one, is a result)
+        if says_full_disk(failure):
+            raise ResourceError(f"{folder}: {_FULL}") from None
         error = _said(failure)
     finally:
         if not order.keep:

@@ -113,12 +113,16 @@ class Metrics:
     """Counts what is journaled; `exposition` adds a snapshot to it. Bounded: labels come from closed sets of ours."""
 
     def __init__(self, telemetry: Iterable[Gauges] = ()) -> None:
-        self._telemetry = tuple(telemetry)
+        self._telemetry = list(telemetry)
         # From the start, at zero: of a counter that begins with its first event, the first increase is not seen.
         self._generations = Counter[str](dict.fromkeys(GENERATION_EVENTS, 0))
         self._refusals = Counter[str](dict.fromkeys(set(RefusalReason) - {RefusalReason.PASSED}, 0))
         self._fills = Counter[str](maker=0, taker=0)
         self._alerts = Counter[str](dict.fromkeys(get_args(Severity), 0))
+
+    def tell_of(self, gauges: Gauges) -> None:
+        """Export what another part of the telemetry says of itself."""
+        self._telemetry.append(gauges)
 
     def record(self, record: Record) -> None:
         """A row was journaled."""

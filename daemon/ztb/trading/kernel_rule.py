@@ -15,6 +15,7 @@ Also here: calling a rule through its address, so that the loop around rules is 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numba
@@ -90,6 +91,12 @@ def nearest(ladder: NDArray[np.float64], exposure: float) -> int:
     return found
 
 
+@lru_cache(64)
+def _code_of(function: Any) -> Any:
+    """Compiled once a process, for all trials of a study and lanes of a run. A rule that lives holds its code."""
+    return numba.cfunc(_SIGNATURE, error_model="numpy", nogil=True)(function)
+
+
 class KernelRule:
     """`decide` as a kernel, with the numbers it keeps, at first `state` (S,) float64.
 
@@ -113,7 +120,7 @@ class KernelRule:
         if not COMPILED:
             return function
         try:
-            return numba.cfunc(_SIGNATURE, error_model="numpy", nogil=True)(function)
+            return _code_of(function)
         except NumbaError as error:
             reason = str(error).strip().splitlines()[0]
             raise ConfigError(

@@ -19,14 +19,17 @@ With less than that Linux lets a thread that is in its way finish its turn first
 """
 
 
-def background_thread(target: Callable[..., None], name: str, *arguments: Any) -> threading.Thread:
+def background_thread(
+    target: Callable[..., None], name: str, *arguments: Any, waited_for: bool = False
+) -> threading.Thread:
     """A daemon thread, not yet started, that calls `target(*arguments)` at a lower priority than its maker's.
 
-    At the same one where the system has no priorities of threads, or refuses.
+    At the same one where the system has no priorities of threads, or refuses; and for one that is `waited_for`, since
+    whoever waits would wait for all that comes before it on a busy machine.
     """
 
     def run() -> None:
-        if sys.platform == "linux":  # elsewhere the call is one for the whole process
+        if sys.platform == "linux" and not waited_for:  # elsewhere the call is one for the whole process
             with contextlib.suppress(OSError):
                 os.nice(BACKGROUND_NICE)
         target(*arguments)

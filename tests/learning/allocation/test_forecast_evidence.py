@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ztb.features.forecast import Foreseen
-from ztb.learning.allocation import GrowthEvidence
+from ztb.learning.allocation import GrowthEvidence, evidence
 
 SIGMA, COST = 0.002, 1e-4
 SHARE = 0.1
@@ -118,3 +118,22 @@ def test_without_forecasts_it_is_that_of_profits_and_without_anything_nothing_is
     for growth in rng.normal(0.0004, 0.01, 50_000):
         evidence.add(growth)
     assert evidence.kelly == pytest.approx(4.0, rel=0.3)
+
+
+def test_what_is_claimed_now_and_then_does_not_come_and_go(monkeypatch):
+    """An account that lives on the forecast now and then: its weight is not paid for at every turn of that."""
+
+    def turns() -> int:
+        rng, found, claims = np.random.default_rng(3), GrowthEvidence(0.9995), False
+        count = 0
+        for _ in range(40_000):
+            forecast = SIGMA * SHARE * rng.normal()
+            change = forecast + SIGMA * rng.normal()
+            held = math.copysign(1.0, forecast) if rng.random() < 0.06 else rng.choice([-1.0, 1.0])
+            found.foresee(Foreseen(100.0, forecast, SIGMA, change, COST), held, held * change)
+            count, claims = count + (found.claims != claims), found.claims
+        return count
+
+    calm = turns()
+    monkeypatch.setattr(evidence, "_NO_MORE", evidence._BY_CHANCE)
+    assert 0 < calm < 0.2 * turns()

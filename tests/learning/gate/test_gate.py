@@ -106,47 +106,53 @@ def test_an_incumbent_that_loses_heavily_is_replaced_within_a_few_hundred_decisi
         assert verdict is not None and verdict.passed and verdict.figures["tested_decisions"] <= 512
 
 
+def drawn(seed: int, low: float, high: float) -> float:
+    return float(np.random.default_rng(seed).uniform(low, high))
+
+
 def nan_weights(seed: int) -> Candidate:
-    weights = {name: array.copy() for name, array in GOOD.items()}
-    weights["trunk.1.weight"][seed % 8, 0] = (np.nan, np.inf, -np.inf)[seed % 3]
+    rng = np.random.default_rng(seed)
+    weights = nudged(GOOD, seed, 0.01)
+    array = weights[sorted(weights)[seed % len(weights)]]
+    array.reshape(-1)[rng.integers(array.size)] = rng.choice([np.nan, np.inf, -np.inf])
     return entrant(1, weights, 0)
 
 
 def sign_flipped(seed: int) -> Candidate:
-    return entrant(1, follower(-1.0 - seed % 3), 0)
+    return entrant(1, follower(-drawn(seed, 1.0, 4.0)), 0)
 
 
 def maximal_turnover(seed: int) -> Candidate:
     """Always to the other end: long where it is short, short where it is long."""
-    weights = follower(0.0, size=8.0)
-    weights["trunk.0.weight"][1 + seed % 2 * 0, 0] = -20.0
+    weights = follower(0.0, size=drawn(seed, 8.0, 9.0))
+    weights["trunk.0.weight"][1, 0] = -drawn(seed, 15.0, 30.0)
     weights["trunk.0.bias"][0] = 0.5
     return entrant(1, weights, 0)
 
 
 def collapsed(seed: int) -> Candidate:
-    weights = holder((-1.0, 1.0)[seed % 2], 1000.0)
+    weights = holder((-1.0, 1.0)[seed % 2], drawn(seed, 300.0, 3_000.0))
     weights["trunk.1.bias"][-3 - 1 + seed % 3] = 0.0
     return entrant(1, weights, 0)
 
 
 def wrong_normaliser(seed: int) -> Candidate:
     """Trained on a signal that was turned around and stretched."""
-    return entrant(1, follower(-0.3 * (1 + seed % 4)), 0)
+    return entrant(1, follower(-0.3 * drawn(seed, 1.0, 4.0)), 0)
 
 
 def other_schema(seed: int) -> Candidate:
     if seed % 2:
-        return entrant(1, follower(2.0), 0, schema=SCHEMA + "-of-old")
+        return entrant(1, follower(drawn(seed, 2.0, 4.0)), 0, schema=SCHEMA + "-of-old")
     return entrant(1, initial_weights(NetworkShape(SHAPE.observation_size + 1, SHAPE.heads, (8,)), seed), 0)
 
 
 def random_weights(seed: int) -> Candidate:
-    return entrant(1, scaled(initial_weights(SHAPE, seed), 1.0 + seed % 5), 0)
+    return entrant(1, scaled(initial_weights(SHAPE, seed), drawn(seed, 1.0, 5.0)), 0)
 
 
 def stale(seed: int) -> Candidate:
-    return entrant(1, follower(2.0 + seed % 3), -1 - seed % 50)
+    return entrant(1, follower(drawn(seed, 2.0, 4.0)), -1 - seed % 50)
 
 
 def huge_kl(seed: int) -> Candidate:
@@ -156,7 +162,7 @@ def huge_kl(seed: int) -> Candidate:
 def overfit(seed: int) -> Candidate:
     """Fits noise of one day: the signal it follows is none of this market's."""
     weights = nudged(GOOD, seed, 0.05)
-    weights["trunk.0.weight"][0, 0] = (-1) ** seed * 0.05
+    weights["trunk.0.weight"][0, 0] = (-1) ** seed * drawn(seed, 0.02, 0.08)
     return entrant(1, weights, 0)
 
 
@@ -176,6 +182,12 @@ def verdict_on(
             return verdicts[0]
         verdicts = gate.observe(piece, last)
     return verdicts[0] if verdicts else None
+
+
+@pytest.mark.parametrize("poison", POISONS)
+def test_no_two_poisons_of_a_kind_are_alike(poison: Callable[[int], Candidate]):
+    made = {b"".join(array.tobytes() for array in poison(seed).weights.values()) for seed in range(100)}
+    assert len(made) == 100
 
 
 @pytest.mark.parametrize("poison", POISONS)

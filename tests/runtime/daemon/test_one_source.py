@@ -1,6 +1,6 @@
 """States × outputs: each state is reached in a real daemon on the local exchange (or, for learners, on history), and
 every output says it in the words of the one source: log, alert, status, its exit code, metrics, MQTT, Home Assistant,
-notices, the service manager's line, and the report.
+notices, the page, the service manager's line, and the report.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from chaos.stage import WARM_S, Stage, stage
 from runtime.daemons import make_daemon, running, until
 from ztb.commands import control
+from ztb.config.running import TelemetrySection
 from ztb.control import Answer, Command, Disarm, Flatten, Freeze, Halt, Resume
 from ztb.learning.online import Dropped
 from ztb.ledger.journal import JournalReader
@@ -41,6 +43,8 @@ from ztb.telemetry.notices import Notice, NoticeObserver
 from ztb.telemetry.report import write_report
 from ztb.telemetry.snapshot import AlertFact, DaemonSnapshot
 from ztb.telemetry.systemd import status_line
+from ztb.telemetry.web.listening import listening
+from ztb.telemetry.web.server import WebObserver
 from ztb.testing.virtual_time import run_virtual
 
 TOPICS = Topics("ztb", "chaos")
@@ -75,6 +79,7 @@ class Watching:
     notices: list[Notice] = field(default_factory=list)
     alerts: list[AlertFact] = field(default_factory=list)
     metrics: Metrics = field(default_factory=Metrics)
+    page: WebObserver | None = None
     name: str = "watching"
 
     def of(self, daemon: Daemon) -> None:
@@ -83,7 +88,21 @@ class Watching:
 
         encode = PayloadEncoder(Redactor())
         mqtt = MqttObserver(self.ether.connect, TOPICS, encode, 0.1, home_assistant=True)
-        daemon.watch([mqtt, NoticeObserver(send, "warning", Redactor()), self])
+        settings = TelemetrySection(web_listen="127.0.0.1:0")
+        where = listening(settings, {})
+        assert where is not None
+        self.page = WebObserver(where, Metrics(), Redactor())
+        daemon.watch([mqtt, NoticeObserver(send, "warning", Redactor()), self.page, self])
+
+    async def state_of_the_page(self) -> dict[str, Any]:
+        """What the page is given to show."""
+        assert self.page is not None
+        host, port = self.page.addresses[0]
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(f"GET /state HTTP/1.0\r\nHost: {host}:{port}\r\n\r\n".encode())
+        shown: dict[str, Any] = json.loads((await reader.read()).partition(b"\r\n\r\n")[2])
+        writer.close()
+        return shown
 
     def record(self, record: Any) -> None:
         self.metrics.record(record)
@@ -172,6 +191,16 @@ async def skew(it: Stage, daemon: Daemon) -> None:
     await has("clock_skew")(it, daemon)
 
 
+async def end(_it: Stage, daemon: Daemon) -> None:
+    await asyncio.sleep(WARM_S + 5.0)
+    daemon.stop()
+
+
+async def unreconciled_for_long(_it: Stage, daemon: Daemon) -> None:
+    """Longer than a start takes."""
+    await asyncio.sleep(320.0)
+
+
 def unreconciled(it: Stage) -> None:
     it.inject("status", match="GET /api/v3/myTrades", status=503, count=0)
 
@@ -181,7 +210,19 @@ DAILY = {"risk.max_daily_loss_fraction": 0.04, "risk.max_drawdown_fraction": 1.0
 DRAWDOWN = {"risk.max_daily_loss_fraction": 1.0, "risk.max_drawdown_fraction": 0.04, **LOSES}
 LEARNS = {"strategy.name": "ppo_online"}
 
+OVER_SOON = ("stopping", "flattening", "orders_per_minute")
+"""Conditions that are over when notices are told."""
+
 CASES = {
+    "stopping": Case("stopping", "stopping", end, reported=False, settle_s=0.0),
+    "not reconciled for long": Case(
+        "not_reconciled", "starting", unreconciled_for_long, ("our books and the venue's are not reconciled",),
+        "live", before=unreconciled, reported=False,
+    ),
+    "the drawdown is passed by a quarter": Case(
+        "drawdown", "flat", rung("drawdown", "passed by a quarter"), ("the position is closed", "ztb resume"),
+        settings={**DRAWDOWN, "strategy.name": "hold", "risk.max_drawdown_fraction": 0.007},
+    ),
     "starting": Case("starting", "starting", wait, (), "live", before=unreconciled, reported=False),
     "waiting": Case("waiting", "waiting", wait, ("nothing has earned a share",), settings=LEARNS, reported=False),
     "halted by a command": Case(
@@ -234,11 +275,10 @@ def status_lines(now: DaemonSnapshot, monkeypatch: pytest.MonkeyPatch, capsys: A
     return code, capsys.readouterr().out
 
 
-def check(
+def check_now(
     now: DaemonSnapshot, one: Condition, watching: Watching, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    """Everything that is made of a snapshot, and what observers heard."""
-    alarming = one.severity != "info"
+    """Everything that is made of a snapshot when somebody asks."""
     code, said = status_lines(now, monkeypatch, capsys)
     assert one.text in said and f"state       {now.state.replace('_', ' ')}\n" in said
     assert code == (3 if any(each.severity != "info" for each in now.conditions) else 0)
@@ -249,13 +289,8 @@ def check(
     }
     assert samples["ztb_condition", (one.kind,)] == samples["ztb_state", (now.state,)] == 1.0
     assert sum(value for (name, _), value in samples.items() if name == "ztb_state") == 1.0
-    assert samples["ztb_alerts_total", ("warning",)] + samples["ztb_alerts_total", ("critical",)] == len(
-        watching.alerts
-    )
-    status, state = watching.ether.kept["ztb/chaos/status"], watching.ether.kept["ztb/chaos/state"]
-    assert status["online"] and status["state"] == now.state and status["reason"] == now.because
-    assert state["state"] == now.state and one.text in {each["text"] for each in state["conditions"]}
     sensors = {topic.name.split("/")[-2]: json.loads(payload) for topic, payload in discovery(TOPICS, now)}
+    state = json.loads(msgspec.json.encode(now))
     shown = {
         name: jinja2.Template(each["value_template"]).render(value_json=state)
         for name, each in sensors.items()
@@ -264,6 +299,27 @@ def check(
     assert shown["because"] == (now.conditions[0].text[:255])
     if one.state == now.state:
         assert now.because in status_line(now)
+
+
+async def check(
+    now: DaemonSnapshot, one: Condition, watching: Watching, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """As `check_now`, and what observers heard and show."""
+    check_now(now, one, watching, monkeypatch, capsys)
+    page = await watching.state_of_the_page()
+    assert page["state"] == now.state and one.text in {each["text"] for each in page["conditions"]}
+    alarming = one.severity != "info"
+    counted = {
+        (sample.name, tuple(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(watching.metrics.exposition(now).decode())
+        for sample in family.samples
+    }
+    assert counted["ztb_alerts_total", ("warning",)] + counted["ztb_alerts_total", ("critical",)] == len(
+        watching.alerts
+    )
+    status, state = watching.ether.kept["ztb/chaos/status"], watching.ether.kept["ztb/chaos/state"]
+    assert status["online"] and status["state"] == now.state and status["reason"] == now.because
+    assert state["state"] == now.state and one.text in {each["text"] for each in state["conditions"]}
     told = [alert for alert in watching.alerts if alert.key == one.kind]
     bodies = "\n".join(f"{notice.title}\n{notice.body}" for notice in watching.notices)
     assert (one.text in {alert.text for alert in told} and one.text in bodies) if alarming else not told
@@ -283,11 +339,9 @@ def test_every_output_says_what_the_one_source_says(name, tmp_path, monkeypatch,
                 now = daemon.snapshot()
                 (one,) = [each for each in now.conditions if each.kind == case.kind]
                 states.append((now, one))
-                if case.kind not in (
-                    "flattening",
-                    "orders_per_minute",
-                ):  # which are over when notices are told
-                    check(now, one, watching, monkeypatch, capsys)
+                check_now(now, one, watching, monkeypatch, capsys)
+                if case.kind not in OVER_SOON:
+                    await check(now, one, watching, monkeypatch, capsys)
                 await asyncio.sleep(0.3)
 
     with structlog.testing.capture_logs() as lines:
@@ -297,7 +351,7 @@ def test_every_output_says_what_the_one_source_says(name, tmp_path, monkeypatch,
     assert now.state == case.state == state_of(now.conditions)
     assert all(word in one.text for word in case.says), one.text
     begun = [line for line in lines if line["event"] == "condition" and line["kind"] == case.kind]
-    assert [line["text"] for line in begun].count(one.text) == 1
+    assert [(line["text"], line["severity"]) for line in begun].count((one.text, one.severity)) == 1
     assert all(line["log_level"] == ("info" if line["severity"] == "info" else "warning") for line in begun)
     write_report(RunDirectory(folder))
     report = (folder / "report.html").read_text()
@@ -373,7 +427,7 @@ def test_a_limit_that_is_latched_is_latched_after_a_restart_too(tmp_path):
     assert not any(one.kind == "drawdown" for one in seen[2])
 
 
-@pytest.mark.parametrize("what", ["frozen", "died", "made_anew"])
+@pytest.mark.parametrize("what", ["frozen", "paused", "died", "hung", "made_anew"])
 async def test_what_the_learner_is_at_is_said_everywhere(what, write_bars, tmp_path, monkeypatch, capsys):
     watching = Watching()
     settings = {"online__learner": "process", "online__update_every_decisions": 64}
@@ -389,9 +443,14 @@ async def test_what_the_learner_is_at_is_said_everywhere(what, write_bars, tmp_p
         await until(lambda: learner() in ("learning", "resting"))
         if what == "frozen":
             assert (await run.ask(Freeze())).ok
-        elif what == "died":
-            (pid,) = daemon.session.engine.learning.process_ids
-            os.kill(pid, signal.SIGKILL)
+        elif what == "paused":
+            daemon.session.engine.learning.relief.pause(1.0)
+        elif what in ("died", "hung"):
+            learning: Any = daemon.session.engine.learning
+            (pid,) = learning.process_ids
+            if what == "hung":
+                monkeypatch.setattr(learning.process, "_clock", lambda: time.monotonic() + 61.0)
+            os.kill(pid, signal.SIGSTOP if what == "hung" else signal.SIGKILL)
         else:
             assert daemon.session.promotion is not None
             daemon.session.promotion.dropped(Dropped(7, "its weights are not finite", astray=True), 9, 0)
@@ -401,7 +460,7 @@ async def test_what_the_learner_is_at_is_said_everywhere(what, write_bars, tmp_p
         await until(lambda: one.text in str(watching.ether.kept.get("ztb/chaos/state")))
         if one.severity != "info":
             await until(lambda: any(one.text in notice.body for notice in watching.notices))
-        check(now, one, watching, monkeypatch, capsys)
+        await check(now, one, watching, monkeypatch, capsys)
         metrics = watching.metrics.exposition(now).decode()
         assert f'ztb_learner_state{{state="{what}"}} 1.0' in metrics
         _, said = status_lines(now, monkeypatch, capsys)

@@ -36,10 +36,11 @@ _WARM_UP = 4
 _HORIZON = 32
 _MOST_SD = 8.0
 """What one block counts for at most, standard deviations; the same up and down, which keeps the symmetry."""
-_CLAIMS_HORIZON = 512
+_CLAIMS_HORIZON = 2048
 """Decisions over which claims and costs are compared."""
-_BY_CHANCE = 3.0
-"""Standard deviations of what one claims who holds something for other reasons than the forecast: it is no claim."""
+_BY_CHANCE, _NO_MORE = 3.0, 1.0
+"""Standard deviations of what one claims who holds something for other reasons than the forecast: beyond the first it
+is a claim, below the second no more. Were they the same, a weight would come and go with it and pay for each trip."""
 _TAIL = 3.0
 """Standard deviations beyond which a return counts no more."""
 _LEAST, _MOST = -3.0, 16.0
@@ -65,6 +66,7 @@ class GrowthEvidence:
     risked: float = 0.0
     """Variance of what was held, summed as claims are."""
     hurdle: float = 1.0
+    claims: bool = False
 
     def add(self, growth: float) -> None:
         """Take the log growth of the next block; one in which nothing was held says nothing."""
@@ -100,9 +102,10 @@ class GrowthEvidence:
         self.claimed_squares = fading * self.claimed_squares + claim * claim
         self.paid = fading * self.paid + held * market.change - growth
         self.risked = fading * self.risked + (held * market.deviation) ** 2
-        meant = self.claimed > _BY_CHANCE * math.sqrt(self.claimed_squares)
+        chance = (_NO_MORE if self.claims else _BY_CHANCE) * math.sqrt(self.claimed_squares)
+        self.claims = self.claimed > chance
         trip = 2.0 * market.cost
-        self.hurdle = max(0.0, (trip + self.paid) / (trip + self.claimed)) if meant else 1.0
+        self.hurdle = max(0.0, (trip + self.paid) / (trip + self.claimed)) if self.claims else 1.0
 
     @property
     def log_e(self) -> float:

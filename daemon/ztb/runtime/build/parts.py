@@ -70,7 +70,10 @@ def open_parts(context: RunContext) -> SessionParts:
     features = assembly.features()
     _write_manifest(context, features.names)
     journal = Journal(
-        context.directory.journal, reopen=context.past is not None, tell=context.broadcast.record
+        context.directory.journal,
+        reopen=context.past is not None,
+        tell=context.broadcast.record,
+        waited_for=context.broker is not None,
     )
     try:
         return _parts(context, opening, features, journal)

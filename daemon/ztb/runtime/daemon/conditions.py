@@ -92,9 +92,8 @@ class Conditions:
         learning = self._session.engine.learning
         if self._session.policy is None or self._session.assembly.learner == "off":
             return "off"
-        for kind, word in _LEARNER_WORDS.items():
-            if kind in self._trouble:
-                return word
+        if self._trouble:
+            return _LEARNER_WORDS[next(reversed(self._trouble))]
         if learning.freezes:
             return "frozen"
         if learning.paused:
@@ -119,6 +118,7 @@ class Conditions:
         """Something went wrong with the learner, as `text` says; whether that is a condition."""
         if key not in _TROUBLE:
             return False
+        self._trouble.pop(_TROUBLE[key], None)  # the newest comes last
         self._trouble[_TROUBLE[key]] = text
         self._tell(ordered(self._found()))  # at once: it may be over before anybody looks
         return True

@@ -64,7 +64,11 @@ async def open_live_market(
     if not market.record:
         return LiveMarket(source, None)
     limits = RecordingLimits(
-        market.record_file_mb << 20, market.record_file_minutes * 60.0, market.record_min_free_mb << 20
+        file_bytes=market.record_file_mb << 20,
+        file_s=market.record_file_minutes * 60.0,
+        min_free_bytes=market.record_min_free_mb << 20,
+        keep_bytes=round(market.record_keep_gb * (1 << 30)),
+        keep_s=market.record_keep_days * 86_400.0,
     )
     recorder = Recorder(ticks, source.instrument, limits, _free_bytes, report)
     source.keep = recorder.take

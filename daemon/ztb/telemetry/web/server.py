@@ -50,6 +50,7 @@ class WebObserver:
         self._listening = listening
         self._guard = Guard(listening.hosts, listening.token, listening.tls is not None)
         self._metrics = metrics
+        metrics.tell_of(self.gauges)
         self._redact = redact
         self._feed = PageFeed(redact)
         self._viewers = 0

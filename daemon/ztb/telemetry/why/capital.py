@@ -74,7 +74,8 @@ def capital(reader: JournalReader, manifest: dict[str, Any], decision: DecisionR
     rows = {row.expert: row for row in reader.rows(AllocationRow, newest, (decision.decision,))}
     own = next(seq for seq, _ in reader.numbered(DecisionRow, "decision = ?", (decision.decision,)))
     config, instrument = _config(reader, manifest, own), manifest["instrument"]
-    again = _weighed({name: rows[name] for name in aims if name in rows}, config["allocation"])
+    limit = float(config["risk"]["max_drawdown_fraction"])
+    again = _weighed({name: rows[name] for name in aims if name in rows}, config["allocation"], limit)
     leader = name_of(decision.generation)
     shares = [_share(name, wanted, name == leader, rows.get(name), again) for name, wanted in aims.items()]
     total = again.target({name: aims[name] for name in again.experts})
@@ -96,9 +97,12 @@ def _config(reader: JournalReader, manifest: dict[str, Any], seq: int) -> dict[s
     return config
 
 
-def _weighed(rows: dict[str, AllocationRow], config: dict[str, Any]) -> Allocator:
-    """The allocator with the experts of `rows`, weighed anew; `config` is the section `allocation`."""
-    allocator = Allocator(AllocationConfig(prior=config["prior"]))
+def _weighed(rows: dict[str, AllocationRow], config: dict[str, Any], limit: float) -> Allocator:
+    """The allocator with the experts of `rows`, weighed anew.
+
+    `config` is the section `allocation`, `limit` the fraction of its peak that the account may lose.
+    """
+    allocator = Allocator(AllocationConfig(prior=config["prior"]), limit)
     parts = shares_of_prior(rows, config["rules"])
     newest = max(rows.values(), key=lambda row: row.decision, default=None)
     if newest is not None:
