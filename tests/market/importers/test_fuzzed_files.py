@@ -53,16 +53,21 @@ def _mutate_digit(content: bytearray, draw: random.Random) -> int:
     return 1
 
 
+def _ends(part: bytearray) -> int:
+    """How many rows end in a part of a file: of lines, or of JSON in one line."""
+    return max(part.count(b"\n"), part.count(b"}"), part.count(b"]"))
+
+
 def _cut(content: bytearray, draw: random.Random) -> int:
     at = draw.randrange(len(content))
-    lost = content[at:].count(b"\n") + 1
+    lost = _ends(content[at:]) + 1
     del content[at:]
     return lost + 1
 
 
 def _cut_out(content: bytearray, draw: random.Random) -> int:
     at = draw.randrange(len(content))
-    lost = content[at : at + 200].count(b"\n") + 1
+    lost = _ends(content[at : at + 200]) + 1
     del content[at : at + 200]
     return lost + 1
 

@@ -64,10 +64,11 @@ def signs(column: Any) -> NDArray[np.int8]:
 
 def _by_word(column: Any, plus: Collection[str], minus: Collection[str]) -> NDArray[np.int8]:
     """(n,) +1 where a column's word is one of `plus`, -1 where it is one of `minus`, 0 otherwise."""
-    found = pc.dictionary_encode(pc.fill_null(pc.cast(column, pa.string()), ""))
+    found = pc.dictionary_encode(column if column.type == pa.string() else pc.cast(column, pa.string()))
     words = [str(word).strip().lower() for word in found.dictionary.to_pylist()]
-    meaning = np.array([(word in plus) - (word in minus) for word in words], np.int8)
-    values: NDArray[np.int8] = meaning[found.indices.to_numpy(zero_copy_only=False)]
+    meaning = np.array([(word in plus) - (word in minus) for word in words] + [0], np.int8)
+    indices = found.indices if found.null_count == 0 else pc.fill_null(found.indices, len(words))
+    values: NDArray[np.int8] = meaning[indices.to_numpy(zero_copy_only=False)]
     return values
 
 
