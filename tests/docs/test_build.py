@@ -60,12 +60,12 @@ def test_a_broken_link_and_an_undocumented_name_fail(tmp_path: Path):
     pages = copy / "daemon/docs/pages"
     (pages / "data.md").write_text("# Data\n\n[gone](nowhere.md) [gone too](index.md#nowhere)\n")
     with (pages / "reference/python.md").open("a") as page:
-        page.write("\n::: ztb.runs.tables.Snapshot.reader\n\n::: ztb.commands.options\n")
+        page.write("\n::: ztb.runs.tables.JournalSnapshot.reader\n\n::: ztb.commands.options\n")
     done = build(copy / "daemon/docs/mkdocs.yml", tmp_path / "site")
     assert done.returncode != 0
     for told in (
         "'nowhere.md'",
         "#nowhere",
-        "ztb.runs.tables.Snapshot.reader is public and has no docstring",
+        "ztb.runs.tables.JournalSnapshot.reader is public and has no docstring",
     ):
         assert told in done.stdout, done.stdout

@@ -109,7 +109,7 @@ def test_a_result_that_finds_no_room_is_made_again(drive, tmp_path):
 
 def test_figures_are_said_before_a_page_that_finds_no_place(drive, tmp_path, capsys):
     drive("study").run()
-    (tmp_path / "study" / "report.partial").mkdir()
+    (tmp_path / "study" / "report.html.partial").mkdir()
     assert run(["study", "show", str(tmp_path / "study")]) == UsageError.exit_code
     told = capsys.readouterr()
     assert (

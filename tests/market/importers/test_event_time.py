@@ -97,7 +97,7 @@ def test_files_are_joined_by_time_and_overlap_is_dropped(write: Write, read: Rea
 def test_overlap_is_dropped_however_long_it_is(
     write: Write, read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("clean", "repeated"):
+    for module in ("clean", "validation"):
         monkeypatch.setattr(f"ztb.market.importers.{module}.ID_WINDOW", 1)
     early, late = (
         write(n, _trades([(i, i) for i in rows])) for n, rows in (("a", range(9)), ("b", range(2, 12)))

@@ -139,7 +139,7 @@ async def test_money_that_moved_without_us_halts(tmp_path):
         async with trading(await make_live(tmp_path, options)) as daemon:
             await until(lambda: daemon.session.books.orders >= 2)
             client = ccxt.binance(options)
-            await asyncio.to_thread(client.create_order, "BTC/USDT", "market", "sell", 0.01)
+            await asyncio.to_thread(client.create_order, "BTC/USDT", "market", "buy", 0.01)
             await until(lambda: daemon.snapshot().state == "halted")
         assert "mismatch" in {row.kind for row in rows(tmp_path, NoteRow)}
 

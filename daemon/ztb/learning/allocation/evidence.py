@@ -124,9 +124,11 @@ class GrowthEvidence:
 
         Mean over variance of its returns (Kelly 1956; Thorp 2006, "The Kelly criterion", equation 7.3).
         """
+        if self.log_e <= 0.0:
+            return math.inf
         if self._of_forecasts > log_mixture(self.s, self.v):
             return max(self.claimed - self.paid, 0.0) / self.risked
-        return max(self.s, 0.0) / (self.v * math.sqrt(self.square)) if self.v > 0.0 else math.inf
+        return self.s / (self.v * math.sqrt(self.square))
 
     def copy(self) -> GrowthEvidence:
         """The same evidence, for whoever is to begin with it."""
