@@ -24,41 +24,27 @@ from urllib.parse import quote
 import msgspec
 
 from ztb.errors import DataError, InvariantError, NotFoundError, ResourceError, ZtbError
-from ztb.ledger.records import RECORDS, SCHEMA_VERSION, Record
+from ztb.ledger.records import RECORDS, SCHEMA_VERSION, Record, canonical_fields, columns_of
 from ztb.utils.background import background_thread
 
-_GROUP_ROWS = 256
-_DIGEST_ROWS = 32
+_GROUP_ROWS, _DIGEST_ROWS = 256, 32
 # More in a group or at once into the digest would hold the event loop up for milliseconds.
 _WAITING_GROUPS = 128
 _READ_ROWS = 8192
 _TRANSACTION_ROWS = _WAITING_GROUPS * _GROUP_ROWS
-_TYPES = {"int": "INTEGER", "float": "REAL", "str": "TEXT", "bytes": "BLOB", "bool": "INTEGER"}
 
 _Row = tuple[Any, ...]
 _Group = list[tuple[str, _Row]]
 _R = TypeVar("_R", bound=Record)
 
 
-def _columns(record: type[Record]) -> list[tuple[str, str]]:
-    return [
-        (name, _TYPES[str(kind).split(" | ")[0]])
-        for name, kind in record.__annotations__.items()
-        if name != "table"
-    ]
-
-
-def _canonical_fields(record: type[Record]) -> tuple[str, ...]:
-    return tuple(name for name, kind in _columns(record) if kind != "BLOB")
-
-
-_CANONICAL_END = {record.table: 1 + len(_canonical_fields(record)) for record in RECORDS}
+_CANONICAL_END = {record.table: 1 + len(canonical_fields(record)) for record in RECORDS}
 _INSERT = {
-    record.table: f"INSERT INTO {record.table} VALUES ({','.join('?' * (len(_columns(record)) + 1))})"
+    record.table: f"INSERT INTO {record.table} VALUES ({','.join('?' * (len(columns_of(record)) + 1))})"
     for record in RECORDS
 }
 _REALS = {
-    record: tuple(i for i, (_, kind) in enumerate(_columns(record)) if kind == "REAL") for record in RECORDS
+    record: tuple(i for i, (_, kind) in enumerate(columns_of(record)) if kind == "REAL") for record in RECORDS
 }
 _ENCODER = msgspec.json.Encoder()
 
@@ -282,7 +268,7 @@ def _migrate(path: Path) -> None:
             known = _known_columns(connection, record)
             if not known:
                 connection.execute(_table(record))
-            for name, kind in _columns(record):
+            for name, kind in columns_of(record):
                 if known and name not in known:
                     connection.execute(
                         f"ALTER TABLE {record.table} ADD COLUMN {name} {kind} NOT NULL DEFAULT x''"
@@ -297,7 +283,7 @@ def _known_columns(connection: sqlite3.Connection, record: type[Record]) -> set[
 
 
 def _table(record: type[Record]) -> str:
-    columns = ", ".join(f"{name} {kind}" for name, kind in _columns(record))
+    columns = ", ".join(f"{name} {kind}" for name, kind in columns_of(record))
     return f"CREATE TABLE {record.table} (seq INTEGER PRIMARY KEY, {columns})"
 
 
@@ -367,7 +353,7 @@ class JournalReader:
         known = _known_columns(self._connection, record)
         if not known:  # written before there was such a table
             return
-        names = [name for name, _ in _columns(record) if name in known]
+        names = [name for name, _ in columns_of(record) if name in known]
         bools = [i for i, name in enumerate(names) if record.__annotations__[name] == "bool"]
         condition = f" WHERE {where}" if where else ""
         query = f"SELECT seq,{','.join(names)} FROM {record.table}{condition} ORDER BY seq"
@@ -403,7 +389,7 @@ class JournalReader:
         return digest.hexdigest()
 
     def _canonical(self, record: type[Record]) -> Iterator[_Row]:
-        names = _canonical_fields(record)
+        names = canonical_fields(record)
         if not _known_columns(self._connection, record):
             return
         for row in self._connection.execute(f"SELECT seq,{','.join(names)} FROM {record.table} ORDER BY seq"):

@@ -237,3 +237,19 @@ RECORDS: tuple[type[Record], ...] = (
     DecisionRow, OrderRow, OrderEventRow, FillRow, RefusalRow, GenerationRow, MarkRow, UpdateRow, NoteRow,
     AllocationRow,
 )  # fmt: skip
+
+_TYPES = {"int": "INTEGER", "float": "REAL", "str": "TEXT", "bytes": "BLOB", "bool": "INTEGER"}
+
+
+def columns_of(record: type[Record]) -> list[tuple[str, str]]:
+    """(name, SQLite's type) of each column of the table of `record`, but for its place in the order."""
+    return [
+        (name, _TYPES[str(kind).split(" | ")[0]])
+        for name, kind in record.__annotations__.items()
+        if name != "table"
+    ]
+
+
+def canonical_fields(record: type[Record]) -> tuple[str, ...]:
+    """The columns that enter the journal's digest: all but the binary ones."""
+    return tuple(name for name, kind in columns_of(record) if kind != "BLOB")

@@ -95,8 +95,10 @@ class RayCluster:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH_")}
         asked = subprocess.run(
             [sys.executable, "-c", _STRANGER, self._ray.get_runtime_context().gcs_address],
-            env=environment | {"RAY_AUTH_MODE": "disabled"}, capture_output=True, check=False,
-        )  # fmt: skip
+            env=environment | {"RAY_AUTH_MODE": "disabled"},
+            capture_output=True,
+            check=False,
+        )
         if asked.returncode == 0:
             self.close()
             raise ConfigError(f"--cluster {address}: {_OPEN}")
@@ -161,7 +163,7 @@ def _require_token() -> None:
 
 
 def _require_listener(address: str) -> None:
-    """Whether anybody listens there: Ray itself tries for a quarter of an hour before it says so.
+    """Refuse an address where nobody listens: Ray itself tries for a quarter of an hour before it says so.
 
     UsageError: that is no address. VenueError: nobody does.
     """

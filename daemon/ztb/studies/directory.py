@@ -204,7 +204,7 @@ class StudyDirectory:
             raise self.no_room(error) from None
 
     def no_room(self, error: OSError) -> ResourceError:
-        """What is to be said where `error` kept it from being written."""
+        """The error that names what kept it from being written, as `error` does, and the way on."""
         return ResourceError(
             f"{error.filename or self.path}: cannot be written ({error.strerror or error}): make room and go on with "
             f"--resume {self.path}; what was done is kept"

@@ -14,7 +14,7 @@ from ztb.studies.reading import LoadedStudy
 from ztb.studies.statistics import Floats
 from ztb.studies.trial import TrialResult
 from ztb.telemetry import texts
-from ztb.telemetry.charts import ChartLine, Scale, equity_svg
+from ztb.telemetry.charts import ChartLine, equity_svg, scatter_svg
 from ztb.telemetry.markup import Html, card, cards, facts, join, table, text, tone
 from ztb.telemetry.report import static_page
 from ztb.utils import files
@@ -249,7 +249,7 @@ class _View:
         ]
         if self.study.spec.seeds < 2 or len(points) < 2:
             return Html("")
-        figure = _scatter(points, "Fold", "Return of a seed, %")
+        figure = scatter_svg(points, "Fold", "Return of a seed, %")
         said = "Each dot is the return of one seed in one fold; where they lie far apart, chance decides."
         return _section("seeds", "Seeds", [_figure(said, figure)])
 
@@ -294,7 +294,7 @@ class _View:
         if len(points) < 2:
             return Html("")
         weighs = "" if importance is None else f" Importance {texts.percent(importance, 0, signed=False)}."
-        return _figure(f"Score against {name}.{weighs}", _scatter(points, name, "Score"))
+        return _figure(f"Score against {name}.{weighs}", scatter_svg(points, name, "Score"))
 
     def yardsticks(self) -> Html:
         """Hansen's test against each."""
@@ -383,27 +383,3 @@ def _value(value: object) -> str:
 def _growth(outcome: Outcome) -> float | None:
     returns = outcome.returns
     return finite(float(np.prod(1.0 + returns)) - 1.0) if len(returns) else None
-
-
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _BOTTOM = 960.0, 300.0, 78.0, 14.0, 26.0
-
-
-def _scatter(points: Sequence[tuple[float, float]], across: str, up: str) -> Html:
-    """Dots (x, y) with a frame of figures."""
-    x, y = (np.array(values, np.float64) for values in zip(*points, strict=True))
-    low, high = float(y.min()), float(y.max())
-    scale = Scale(low, high if high > low else low + 1.0, digits=0 if high - low > 10 else 3)
-    span = max(float(x.max() - x.min()), 1e-12)
-    places = _LEFT + 10.0 + (x - x.min()) / span * (_WIDTH - _LEFT - _RIGHT - 20.0)
-    dots = "".join(
-        f'<circle cx="{a:.1f}" cy="{b:.1f}" r="5" style="fill:var(--ours);fill-opacity:.55"/>'
-        for a, b in zip(places.tolist(), scale.place(y).tolist(), strict=True)
-    )
-    ends = texts.significant(float(x.min())), texts.significant(float(x.max()))
-    return Html(
-        f'<svg class="static" viewBox="0 0 {_WIDTH:.0f} {_HEIGHT:.0f}" role="img" '
-        f'aria-label="{text(f"{up} against {across}")}">{scale.grid()}{dots}'
-        f'<text x="{_LEFT}" y="{_HEIGHT - 6}">{ends[0]}</text>'
-        f'<text x="{(_LEFT + _WIDTH) / 2:.0f}" y="{_HEIGHT - 6}" text-anchor="middle">{text(across)}</text>'
-        f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 6}" text-anchor="end">{ends[1]}</text></svg>'
-    )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -174,4 +175,25 @@ def _polyline(x: Floats, y: Floats, line: ChartLine) -> Html:
     return Html(
         f'<polyline points="{points}" fill="none" style="stroke:var(--{line.color})" '
         f'stroke-width="{line.width}"{dash}><title>{text(line.name)}</title></polyline>'
+    )
+
+
+def scatter_svg(points: Sequence[tuple[float, float]], across: str, up: str) -> Html:
+    """Dots (x, y) with a frame of figures; `across` and `up` say what they are."""
+    x, y = (np.array(values, np.float64) for values in zip(*points, strict=True))
+    low, high = float(y.min()), float(y.max())
+    scale = Scale(low, high if high > low else low + 1.0, digits=0 if high - low > 10 else 3)
+    span = max(float(x.max() - x.min()), 1e-12)
+    places = _LEFT + 10.0 + (x - x.min()) / span * (_WIDTH - _LEFT - _RIGHT - 20.0)
+    dots = "".join(
+        f'<circle cx="{a:.1f}" cy="{b:.1f}" r="5" style="fill:var(--ours);fill-opacity:.55"/>'
+        for a, b in zip(places.tolist(), scale.place(y).tolist(), strict=True)
+    )
+    ends = texts.significant(float(x.min())), texts.significant(float(x.max()))
+    return Html(
+        f'<svg class="static" viewBox="0 0 {_WIDTH:.0f} {_HEIGHT:.0f}" role="img" '
+        f'aria-label="{text(f"{up} against {across}")}">{scale.grid()}{dots}'
+        f'<text x="{_LEFT}" y="{_HEIGHT - 6}">{ends[0]}</text>'
+        f'<text x="{(_LEFT + _WIDTH) / 2:.0f}" y="{_HEIGHT - 6}" text-anchor="middle">{text(across)}</text>'
+        f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 6}" text-anchor="end">{ends[1]}</text></svg>'
     )

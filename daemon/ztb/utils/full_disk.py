@@ -1,4 +1,4 @@
-"""What says that a disk is full, or a quota reached, whoever wrote to it: Python itself or SQLite."""
+"""Errors that say that a disk is full, or a quota reached, whoever wrote to it: Python itself or SQLite."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sqlite3
 
 
 def says_full_disk(error: BaseException) -> bool:
-    """Whether `error` is of a full disk, or one that led to it is, or one of its group."""
+    """True if `error` is of a full disk, or one that led to it is, or one of its group."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:

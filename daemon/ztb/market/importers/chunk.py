@@ -9,7 +9,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.market.ticks import Ticks, join_ticks, take_ticks
+from ztb.market.ticks import BAR, QUOTE, Ticks, join_ticks, take_ticks
+from ztb.market.venues import Unit
 
 Index = NDArray[np.int64] | NDArray[np.bool_] | slice
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -65,3 +66,17 @@ def join(chunks: Sequence[Chunk]) -> Chunk:
         halted=_joined([c.halted for c in chunks]),
         crossed=_joined([c.crossed for c in chunks]),
     )
+
+
+def to_coins(ticks: Ticks, unit: Unit) -> None:
+    """Quantities become base currency, contracts of quote currency at each row's own price."""
+    quotes, bars = ticks["kind"] == QUOTE, ticks["kind"] == BAR
+    others = ~quotes
+
+    def worth(price: NDArray[np.float64]) -> NDArray[np.float64]:
+        return unit.quotes / price if unit.quotes else np.full(len(price), unit.coins)
+
+    ticks["size"][others] *= worth(ticks["price"][others])
+    ticks["bid_size"][quotes] *= worth(ticks["bid"][quotes])
+    ticks["ask_size"][quotes] *= worth(ticks["ask"][quotes])
+    ticks["buy_volume"][bars] *= worth(ticks["price"][bars])

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.errors import DataError
-from ztb.market.importers.chunk import Chunk, join
+from ztb.market.importers.chunk import Chunk, join, to_coins
 from ztb.market.importers.increments import PREFIX_ROWS, Grid, price_fields, snap
 from ztb.market.importers.spacing import Spacing
 from ztb.market.importers.validation import (
@@ -27,7 +27,7 @@ from ztb.market.importers.validation import (
     without,
 )
 from ztb.market.report import DataReport
-from ztb.market.ticks import BAR, GAP, QUOTE, TRADE, Flag, Ticks, empty_ticks
+from ztb.market.ticks import GAP, QUOTE, TRADE, Flag, Ticks, empty_ticks
 from ztb.market.venues import Unit
 
 _SMALL_STEP_NS = 60 * 10**9
@@ -392,17 +392,3 @@ class Cleaner:
             f"{what} {value!r} is no multiple of the {called} {grid.increment:f} {origin}: "
             f"give the right one with {option}",
         )
-
-
-def to_coins(ticks: Ticks, unit: Unit) -> None:
-    """Quantities become base currency, contracts of quote currency at each row's own price."""
-    quotes, bars = ticks["kind"] == QUOTE, ticks["kind"] == BAR
-    others = ~quotes
-
-    def worth(price: NDArray[np.float64]) -> NDArray[np.float64]:
-        return unit.quotes / price if unit.quotes else np.full(len(price), unit.coins)
-
-    ticks["size"][others] *= worth(ticks["price"][others])
-    ticks["bid_size"][quotes] *= worth(ticks["bid"][quotes])
-    ticks["ask_size"][quotes] *= worth(ticks["ask"][quotes])
-    ticks["buy_volume"][bars] *= worth(ticks["price"][bars])

@@ -162,8 +162,7 @@ def _sizes(seen: _Seen, roles: Mapping[str, str], kind: int) -> dict[str, str]:
 
 
 def _doubt(seen: _Seen, size: str | None, roles: Mapping[str, str], kind: int) -> str:
-    """What is to be said where a column of money is not what the quantities cost: nothing where it is, or is not
-    there."""
+    """A note on a column of money that is not what the quantities cost; nothing where it is, or is not there."""
     money, price = roles.get("quote_size"), roles.get("close" if kind == BAR else "price")
     if size is None or money is None or price is None or not seen.rows:
         return ""

@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
 import msgspec
 import numpy as np
 
-from ztb.config import MarketSection, config_hash
-from ztb.errors import ConfigError, InvariantError, VenueError
-from ztb.execution.orders import OrderRequest, is_protective
+from ztb.config import config_hash
+from ztb.errors import ConfigError
 from ztb.execution.risk import RiskLimits
 from ztb.ledger.bookkeeper import client_prefix
-from ztb.ledger.capital import Adoption, Opening
-from ztb.ledger.records import COLLECTED, FillRow, GenerationRow, Record
+from ztb.ledger.capital import Opening
 from ztb.market.live.instrument import refuse_contracts
 from ztb.market.live.rest import Backoff, Rest
 from ztb.ports import Clock
 from ztb.runtime.broadcast import Broadcast
-from ztb.runtime.daemon.component import AccountKeeper
-from ztb.runtime.daemon.controls import SessionControls
 from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
-from ztb.runtime.guards import NOT_ARMED, NOT_RECONCILED
 from ztb.runtime.modes.arming import (
     Arming,
     account_of,
-    disarm,
     fault_of,
     read_arming,
     require_armed,
@@ -43,37 +35,21 @@ from ztb.runtime.modes.paper import (
     market_context,
     open_market,
 )
-from ztb.runtime.recovery.adoption import adopt
+from ztb.runtime.modes.venue_account import VenueAccount, VenueSide
 from ztb.runtime.recovery.past import Past, read_past
 from ztb.runtime.recovery.put_back import enter_put_back
 from ztb.runtime.session import Session
 from ztb.runtime.sources.live import LiveMarket
-from ztb.runtime.venue.broker import BrokerCallbacks, VenueBroker
-from ztb.runtime.venue.client import PrivateClient, patience_of, private_client, refuse_withdrawal_rights
-from ztb.runtime.venue.dead_man import dead_man_of
-from ztb.runtime.venue.protection import Protection, ProtectionCallbacks, has_stops
-from ztb.runtime.venue.reconciliation import Reconciler, fetch_balances
+from ztb.runtime.venue.broker import VenueBroker
+from ztb.runtime.venue.client import patience_of, private_client, refuse_withdrawal_rights
+from ztb.runtime.venue.reconciliation import fetch_balances
 from ztb.runtime.venue.throttle import OrdersFirst
-from ztb.runtime.venue.user_stream import UserStream
 from ztb.runtime.venue.watchdog import at_rest
 from ztb.secrets import require_secret
-from ztb.telemetry.conditions import Severity
-from ztb.telemetry.snapshot import ProtectiveStopFact
 from ztb.utils.installation import code_version
 
 _BACKOFF_S, _BACKOFF_MOST_S = 0.25, 30.0
-_LAST_LOOK_S = 3.0
 _WATCHDOG_S = 15.0
-
-
-@dataclass(slots=True)
-class _Venue:
-    """The account's side of a live run."""
-
-    client: PrivateClient
-    rest: Rest
-    broker: VenueBroker
-    backoff: Callable[[], Backoff]
 
 
 async def live_daemon(
@@ -191,7 +167,7 @@ def limited(limits: RiskLimits, limit_quote: float, equity: float) -> RiskLimits
 
 def _venue(
     request: TradingRequest, clock: Clock, environment: Mapping[str, str], market: LiveMarket, prefix: str
-) -> _Venue:
+) -> VenueSide:
     config = request.config
     refuse_contracts(market.source.instrument)
     uniform = np.random.default_rng(request.seed).random
@@ -212,221 +188,13 @@ def _venue(
         clock=clock,
         patience_s=patience_s,
     )
-    return _Venue(client, rest, broker, backoff)
+    return VenueSide(client, rest, broker, backoff)
 
 
-async def _opening(venue: _Venue, market: LiveMarket) -> Opening:
+async def _opening(venue: VenueSide, market: LiveMarket) -> Opening:
     """The account's holdings at the first start, at the market's mid."""
     balances = await fetch_balances(venue.broker)
     symbol = market.source.instrument.symbol
     book = await venue.rest.call(lambda client: client.fetch_order_book(symbol, 5))
     mid = (float(book["bids"][0][0]) + float(book["asks"][0][0])) / 2.0
     return Opening(balances.cash, balances.position, mid)
-
-
-def _user_stream(
-    venue: _Venue,
-    market: MarketSection,
-    environment: Mapping[str, str],
-    clock: Clock,
-    heard: Callable[[], None],
-    missed_some: Callable[[], None],
-) -> UserStream:
-    def make() -> PrivateClient:
-        client = private_client(market, environment)
-        client.set_markets_from_exchange(venue.client)
-        return client
-
-    return UserStream(
-        make=make,
-        symbol=venue.broker.instrument.symbol,
-        table=venue.broker.table,
-        clock=clock,
-        backoff=venue.backoff(),
-        heard=heard,
-        again=missed_some,
-    )
-
-
-class VenueAccount(AccountKeeper):
-    """Our account at the venue: orders, what comes of them, and the comparison with our books, all beside the engine.
-
-    New risk is held back until our books and the venue's agree; a mismatch halts. `ztb disarm`, and a generation that
-    is promoted by hand, end the permission to trade at once.
-    """
-
-    name = "venue-account"
-
-    def __init__(
-        self,
-        session: Session,
-        request: TradingRequest,
-        venue: _Venue,
-        clock: Clock,
-        environment: Mapping[str, str],
-        since_ns: int,
-        rights_known: bool,
-        past: Past | None,
-    ) -> None:
-        """`since_ns`: the venue's trades from then on are looked at. `rights_known`: it told what the key may do."""
-        config, lane, wanted = request.config, session.engine.live, asyncio.Event()
-        self._session = session
-        self._venue = venue
-        self._permission = lane.gate.memory.permission
-        self._controls: SessionControls | None = None
-        self._rights_known = rights_known
-        self._cancel = config.execution.orders_at_start == "cancel"
-        self._stream = _user_stream(
-            venue=venue,
-            market=config.market,
-            environment=environment,
-            clock=clock,
-            heard=lane.collect,
-            missed_some=wanted.set,
-        )
-        self._reconciler = Reconciler(
-            broker=venue.broker,
-            account=session.books.account,
-            journal=session.journal,
-            every_s=config.execution.reconcile_every_s,
-            since_ms=since_ns // 1_000_000 - 60_000,
-            heard=lane.collect,
-            halt=self._halt,
-            missed=self._stream.missed,
-            wanted=wanted,
-        )
-        self._protection = Protection(
-            sender=venue.broker,
-            lane=lane,
-            account=session.books.account,
-            callbacks=ProtectionCallbacks(
-                self._intend, lambda: self.believed, lambda: lane.gate.limits.stop_fraction
-            ),
-            supported=has_stops(venue.client, venue.broker.instrument.symbol),
-        )
-        if past is not None:
-            self._protection.resume(past.stops)
-        self._dead_man = dead_man_of(
-            config=config,
-            broker=venue.broker,
-            protection=self._protection,
-            folder=request.directory.path,
-            stops=past.stops if past else 0,
-        )
-        self._permission.holds[NOT_RECONCILED] = ""
-        venue.broker.connect(
-            BrokerCallbacks(
-                durable=session.journal.durable,
-                stopped=self._stopped,
-                heard=lane.collect,
-                collecting=lambda: session.record_external_event(COLLECTED),
-                warn=session.context.broadcast.warn,
-            ),
-            self._protection,
-        )
-
-    def _intend(self, order: OrderRequest) -> None:
-        """A protective stop is about to be sent: write it down first."""
-        engine = self._session.engine
-        engine.books.protect(order, max(0, engine.progress.decisions - 1), engine.progress.last_ts_ns)
-
-    def _stopped(self, order: OrderRequest) -> str:
-        """A protective stop is no new risk: it goes out during a halt too."""
-        if self._permission.halted and not is_protective(order.order_id):
-            return "halted"
-        return "" if self.believed else NOT_RECONCILED
-
-    def _halt(self, reason: str) -> None:
-        if self._controls is None:
-            raise InvariantError(f"reconciled before there was a daemon: {reason}")
-        self._controls.latch("halted", "reconciliation", reason)
-
-    def start(self, controls: SessionControls) -> None:
-        """See `Component`."""
-        self._controls = controls
-
-    def jobs(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
-        """See `Component`."""
-        return {
-            "broker": self._venue.broker.run,
-            "user-stream": self._stream.run,
-            "reconciliation": self._reconciler.run,
-            "dead-man": self._dead_man.run,
-        }
-
-    def tick(self) -> None:
-        """See `Component`: orders of before are cancelled, if so configured, once the books agree."""
-        if not self._rights_known:
-            self._rights_known = True  # said once, when whoever watches is there to hear it
-            text = (
-                f"{self._venue.client.id} cannot tell what the key may do: make sure that it cannot withdraw"
-            )
-            self._session.context.broadcast.warn("key_rights_unknown", text)
-        self._venue.broker.protect()
-        if not self._reconciler.done.is_set():
-            self._permission.holds[NOT_RECONCILED] = ""
-            return
-        if self._cancel:
-            self._cancel = False
-            self._session.cancel_all()
-        self._permission.holds.pop(NOT_RECONCILED, None)
-
-    def on_record(self, record: Record) -> None:
-        """See `Component`."""
-        if isinstance(record, FillRow) and is_protective(record.order_id):
-            text = f"the protective stop was reached: {record.quantity} sold at {record.price}"
-            self._session.context.broadcast.warn("protective_stop_reached", text)
-        if not isinstance(record, GenerationRow) or record.event != "promoted":
-            return
-        if json.loads(record.detail).get("reason") == "manual":
-            self.disarm(f"generation {record.generation} was promoted by hand")
-
-    async def ended(self) -> None:
-        """See `Component`: a last look at what the venue has to say, and the dead man's switch is put down."""
-        try:
-            async with asyncio.timeout(_LAST_LOOK_S):
-                await self._reconciler.catch_up()
-        except (TimeoutError, VenueError):
-            text = "the venue did not answer at the end: the next start will ask it"
-            self._session.context.broadcast.warn("last_look", text)
-        await self._dead_man.release()
-
-    async def close(self) -> None:
-        """See `Component`."""
-        await self._venue.rest.close()
-
-    @property
-    def believed(self) -> bool:
-        """See `AccountKeeper`: from the first comparison with the venue on."""
-        return self._reconciler.rounds > 0
-
-    @property
-    def protective_stop(self) -> ProtectiveStopFact | None:
-        """See `AccountKeeper`."""
-        return self._protection.fact
-
-    @property
-    def unprotected(self) -> tuple[str, Severity]:
-        """See `AccountKeeper`."""
-        return self._protection.lacking
-
-    async def adopt(self, origin: str) -> str:
-        """See `AccountKeeper`."""
-        found = await self._reconciler.settled()
-        # From here on without an await: nothing may happen between the venue's figures and ours.
-        engine = self._session.engine
-        account, mid = engine.books.account, engine.live.broker.view["mid"].item()
-        cash, position = found.cash - account.exact_cash, found.position - account.exact_position
-        adoption = Adoption(engine.progress.last_ts_ns, cash, position, mid)
-        evidence = self._reconciler.evidence(found)
-        self._session.journal.append(adoption.note(engine.progress.rows, {"asked by": origin, **evidence}))
-        adopt(adoption, engine)
-        self._session.journal.commit()
-        self._reconciler.wanted.set()
-        return f"adopted {adoption.cash:+f} in cash and {adoption.position:+f} in position"
-
-    def disarm(self, cause: str = "by a command") -> str:
-        """See `AccountKeeper`."""
-        disarm(self._session.directory.path)
-        self._permission.holds[NOT_ARMED] = cause
-        return "disarmed: no new risk; `ztb arm` and a restart arm it again"

@@ -56,7 +56,7 @@ class OrderSender(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ProtectionCallbacks:
-    """What protection asks of others: `intend` writes an order down before it is sent, `believed` says whether the
+    """Callbacks of the protection: `intend` writes an order down before it is sent, `believed` says whether the
     books have been found to be right, `fraction` what may be lost (0: no stop).
     """
 

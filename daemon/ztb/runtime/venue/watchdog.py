@@ -53,7 +53,7 @@ class Cover(msgspec.Struct, frozen=True):
 
 
 class LeftBehind(msgspec.Struct, frozen=True):
-    """What a daemon tells its watchdog: whose orders to cancel where, and how to `cover` the position, if at all."""
+    """A daemon's word to its watchdog: whose orders to cancel where, and how to `cover` the position, if at all."""
 
     market: dict[str, Any]
     symbol: str
