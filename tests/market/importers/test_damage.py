@@ -210,3 +210,18 @@ def test_no_damage_makes_a_traceback_or_an_untrue_tick(tmp_path: Path) -> None:
             assert path.name in str(error)
             refused += 1
     assert refused > 100
+
+
+@pytest.mark.parametrize("kind", ["parquet", "feather", "arrows"])
+def test_of_two_columns_of_one_name_nobody_knows_which_is_meant(kind: str, tmp_path: Path) -> None:
+    named = ["timestamp", "price", "size", "price"]
+    table = pa.Table.from_arrays([pa.array([_MS, _MS + 1]), *[pa.array([1.0, 2.0])] * 3], names=named)
+    path = tmp_path / f"a.{kind}"
+    if kind == "parquet":
+        pyarrow.parquet.write_table(table, path)
+    else:
+        make = pa.ipc.new_file if kind == "feather" else pa.ipc.new_stream
+        with make(path, table.schema) as writer:
+            writer.write_table(table)
+    with pytest.raises(DataError, match=r"more than one of its columns is named 'price'"):
+        open_history([path])

@@ -100,7 +100,7 @@ def _arrow(
                     seen.done = size * done // total
                     yield batch
 
-            yield list(file.schema_arrow.names), read
+            yield _distinct(path, file.schema_arrow.names), read
         return
     with pa.memory_map(str(path)) as source:
         is_file = form is FileFormat.FEATHER
@@ -114,7 +114,17 @@ def _arrow(
                 chosen.validate(full=True)
                 yield chosen
 
-        yield list(reader.schema.names), read_ipc
+        yield _distinct(path, reader.schema.names), read_ipc
+
+
+def _distinct(path: Path, names: Sequence[str]) -> list[str]:
+    """`names` of the columns; DataError if one occurs twice: which of them is meant, nobody can know."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(
+            f"{path}: more than one of its columns is named {printable(twice[0])!r}: name each differently"
+        )
+    return list(names)
 
 
 def _sample(names: Sequence[str], read: Read) -> list[list[str]]:
