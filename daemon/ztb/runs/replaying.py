@@ -10,7 +10,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -30,6 +30,7 @@ from ztb.utils.moments import parse_span_of
 
 PathLike: TypeAlias = str | os.PathLike[str]
 _T = TypeVar("_T")
+_LOOK_S = 0.1  # between two looks whether what runs in the other thread has ended
 
 
 def replay(
@@ -237,7 +238,11 @@ def await_anywhere(work: Coroutine[Any, Any, _T]) -> _T:
     except RuntimeError:
         return asyncio.run(work)
     with ThreadPoolExecutor(1, "ztb-replay") as thread, _Interrupts() as interrupts:
-        return thread.submit(asyncio.run, interrupts.cancelling(work)).result()
+        done = thread.submit(asyncio.run, interrupts.cancelling(work))
+        while not done.done():
+            # Not for ever: an interrupt that comes just before a wait begins does not end it, and is handled after it.
+            wait([done], _LOOK_S)
+        return done.result()
 
 
 class _Interrupts:

@@ -16,11 +16,13 @@ from ztb.utils.background import BACKGROUND_NICE
 @pytest.mark.parametrize(("mode", "lowered"), [("live", 0), ("paper", BACKGROUND_NICE)])
 def test_the_journals_writer_stands_back_where_no_order_waits_for_it(mode, lowered, tmp_path):
     found: list[int] = []
+    before = set(threading.enumerate())
 
     async def go() -> None:
         async with stage(3, tmp_path / "run") as it, it.running(mode):
             await asyncio.sleep(WARM_S)
-            (writer,) = (thread for thread in threading.enumerate() if thread.name == "ztb-journal")
+            begun = set(threading.enumerate()) - before
+            (writer,) = (thread for thread in begun if thread.name == "ztb-journal")
             found.append(os.getpriority(os.PRIO_PROCESS, writer.native_id or 0))
 
     run_virtual(go())
