@@ -93,7 +93,9 @@ def replay(
     demo: Annotated[
         str | None,
         typer.Option(
-            "--demo", metavar="NAME", help="a made market in place of data; turn: one that turns round, see the docs"
+            "--demo",
+            metavar="NAME",
+            help="a made market in place of data; turn: one that turns round, see the docs",
         ),
     ] = None,
     relearn: Annotated[

@@ -1,4 +1,4 @@
-"""`ztb replay --demo turn`: a made market in which learning is promoted, given capital, and rolled back when it turns."""
+"""`ztb replay --demo turn`: a made market in which what is learnt has capital, and is rolled back when it turns."""
 
 from __future__ import annotations
 
@@ -62,11 +62,15 @@ def _check(name: str, options: ReplayOptions) -> None:
         "--from-generation": options.from_generation,
         "--from": options.start,
         "--to": options.end,
-        "--symbol, --venue, --tick-size and --lot-size": [key for key in options.flags if key.startswith("market.")],
+        "--symbol, --venue, --tick-size and --lot-size": any(
+            key.startswith("market.") for key in options.flags
+        ),
     }
     for option, value in given.items():
         if value:
-            raise UsageError(f"--demo makes its own market, and begins with a random policy: leave {option} out")
+            raise UsageError(
+                f"--demo makes its own market, and begins with a random policy: leave {option} out"
+            )
 
 
 def story(directory: RunDirectory) -> list[str]:
@@ -87,7 +91,10 @@ def story(directory: RunDirectory) -> list[str]:
         reader.close()
     turn = START_NS + _TURNS_AFTER * HOUR_NS, "the market turns: momentum becomes reversion"
     lines = [(0, "generation 0 is random: nothing has a share of the account"), *told, turn]
-    return [f"  bar {max(0, (ts_ns - START_NS) // HOUR_NS):>5,}  {text}" for ts_ns, text in sorted(lines, key=itemgetter(0))]
+    return [
+        f"  bar {max(0, (ts_ns - START_NS) // HOUR_NS):>5,}  {text}"
+        for ts_ns, text in sorted(lines, key=itemgetter(0))
+    ]
 
 
 def _why(row: GenerationRow, alarms: dict[int, str]) -> str:

@@ -1,4 +1,4 @@
-"""Made markets whose edge is known: autoregressive returns, r' = ρ r + noise, with one standard deviation throughout."""
+"""Made markets whose edge is known: autoregressive returns, r' = ρ r + noise, of one standard deviation throughout."""
 
 from __future__ import annotations
 
