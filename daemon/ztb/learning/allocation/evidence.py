@@ -41,7 +41,7 @@ _CLAIMS_HORIZON = 2048
 """Decisions over which claims and costs are compared."""
 _BY_CHANCE, _NO_MORE = 3.0, 1.0
 """Standard deviations of what one claims who changes what is held for other reasons than the forecast: beyond the first
-it is a claim, below the second no more. Were they the same, a weight would come and go with it and pay for each trip."""
+it is a claim, below the second no more. Were they the same, a weight would come and go with it and pay each trip."""
 _TAIL = 3.0
 """Standard deviations beyond which a return counts no more."""
 _LEAST, _MOST = -3.0, 16.0
