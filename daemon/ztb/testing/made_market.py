@@ -29,7 +29,8 @@ def autoregressive_prices(
         for shock in noise:
             r = rho * r + shock
             found.append(r)
-    return np.round(_FIRST_PRICE * np.exp(np.cumsum(found)), 3)
+    prices: NDArray[np.float64] = np.round(_FIRST_PRICE * np.exp(np.cumsum(found)), 3)
+    return prices
 
 
 def write_bars(prices: NDArray[np.float64], path: Path) -> Path:
