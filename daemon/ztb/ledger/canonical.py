@@ -38,7 +38,7 @@ def kind_of(record: type[Record], name: str) -> str:
 
 
 def _code(record: type[Record], name: str) -> tuple[str, str]:
-    """How `struct` and numpy name a column in the digest."""
+    """Codes of a column in the digest, for `struct` and for numpy."""
     if name == HASHED:
         return "Q", "<u8"
     return {"int": ("q", "<i8"), "bool": ("q", "<i8"), "float": ("d", "<f8"), "str": ("16s", "V16")}[
@@ -62,7 +62,7 @@ def _entering(record: type[Record], name: str) -> Callable[[Any], Any] | None:
 
 
 class _Canonical:
-    """How rows of one table enter the digest."""
+    """Rows of one table as they enter the digest."""
 
     def __init__(self, record: type[Record]) -> None:
         names = canonical_fields(record)

@@ -1,6 +1,7 @@
 """Reading a journal, while it is written too: records in order, or columns of one table.
 
-Rows and packs (`ledger.packs`) of a table are told alike.
+Rows and packs (`ledger.packs`) of a table are told alike; the rows of who goes on with a packed journal come after its
+packs.
 """
 
 from __future__ import annotations
@@ -87,15 +88,15 @@ class JournalReader:
         if self._is_packed(record):
             if not where:
                 yield from _records(record, self._packs(record))
-                return
-            self._unpack(record)
+            else:
+                self._unpack(record)
         known = known_columns(self._connection, record)
         if not known:  # written before there was such a table
             return
         names = [name for name, _ in columns_of(record) if name in known]
         bools = [i for i, name in enumerate(names) if record.__annotations__[name] == "bool"]
-        condition = f" WHERE {where}" if where else ""
-        query = f"SELECT seq,{','.join(names)} FROM {record.table}{condition} ORDER BY seq"
+        table = f"{record.table} WHERE {where}" if where else f"main.{record.table}"
+        query = f"SELECT seq,{','.join(names)} FROM {table} ORDER BY seq"
         for seq, *values in self._connection.execute(query, parameters):
             for i in bools:
                 values[i] = bool(values[i])
@@ -124,6 +125,7 @@ class JournalReader:
         for pack in self._packs(record):
             rows = zip(pack["seq"].tolist(), *_values(record, pack), strict=True)
             self._connection.executemany(f"INSERT INTO temp.{record.table} VALUES ({marks})", rows)
+        self._connection.execute(f"INSERT INTO temp.{record.table} SELECT * FROM main.{record.table}")
         self._connection.commit()
 
     def columns(self, record: type[Record], names: tuple[str, ...]) -> Iterator[tuple[Sequence[Any], ...]]:
@@ -135,10 +137,9 @@ class JournalReader:
         if self._is_packed(record):
             for pack in self._packs(record, names):
                 yield tuple(column_of(record, name, pack[name]) for name in names)
-            return
         if not known_columns(self._connection, record):
             return
-        rows = self._connection.execute(f"SELECT {','.join(names)} FROM {record.table} ORDER BY seq")
+        rows = self._connection.execute(f"SELECT {','.join(names)} FROM main.{record.table} ORDER BY seq")
         while batch := rows.fetchmany(_READ_ROWS):
             yield tuple(zip(*batch, strict=True))
 
@@ -158,8 +159,7 @@ class JournalReader:
             if self._is_packed(record):
                 for pack in self._packs(record, canonical_fields(record)):
                     digest.add_all(record.table, canonical(record, pack["seq"], pack))
-            else:
-                self._digest_rows(record, digest)
+            self._digest_rows(record, digest)
         return digest.hexdigest()
 
     def _digest_rows(self, record: type[Record], digest: JournalDigest) -> None:

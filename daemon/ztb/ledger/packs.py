@@ -94,7 +94,9 @@ def pack(seqs: NDArray[np.int64], columns: Columns) -> bytes:
         numbers = _numbers(column)
         same = numbers.ndim == 1 and len(numbers) > 1 and bool((numbers == numbers[0]).all())
         kept = np.ascontiguousarray(numbers[:1] if same else numbers)
-        heads.append(_Head(name, kept.dtype.str, numbers.shape, same, words, varies))
+        heads.append(
+            _Head(name=name, dtype=kept.dtype.str, shape=numbers.shape, same=same, words=words, varies=varies)
+        )
         parts += [kept.tobytes(), *(column if isinstance(column, list) else ())]
     head = msgspec.json.encode(heads)
     return b"".join([len(head).to_bytes(_SIZE_BYTES, "little"), head, *parts])
@@ -204,7 +206,7 @@ class PackInMaking:
             self._single.clear()
 
     def take(self) -> list[tuple[str, int, int, bytes]]:
-        """What waits as a row of the table of packs, or nothing."""
+        """A row of the table of packs of all that waits; none where nothing does."""
         self._settle()
         if not self._parts:
             return []

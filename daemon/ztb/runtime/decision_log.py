@@ -65,7 +65,7 @@ def _sum(start: float, values: NDArray[np.float64]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Stood:
-    """How the account stood at the N decisions of a stretch, (N, FACTS), and those beside it, (N,) quote currency.
+    """Facts (N, FACTS) of the account at the N decisions of a stretch, equity (N,) of those beside it, quote currency.
 
     `aims`: what experts wanted, as the journal has it, where there are any.
     """

@@ -129,7 +129,7 @@ class Engine:
         return end
 
     def _unasked(self) -> int:
-        """How many decisions can be made without a call of Python."""
+        """Number of decisions that can be made without a call of Python."""
         if self.progress.decisions == 0 or self._on_tick is not None or not self.features.all_shipped:
             return 0
         if self.experts is not None or not self.books.journal.packs or not self._together.asks_nobody:

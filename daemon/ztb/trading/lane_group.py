@@ -27,7 +27,7 @@ class LaneGroup:
 
     @property
     def floor(self) -> TradingFloor:
-        """Where they trade; there is one where there are lanes."""
+        """Their floor; there is one where there are lanes."""
         return self._lanes[0].floor
 
     @property

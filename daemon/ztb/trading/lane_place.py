@@ -45,7 +45,7 @@ class LanePlace:
         return bool(self._lane["guarded"][0])
 
     def take_log(self) -> NDArray[np.void]:
-        """What the kernels have logged since the last call, rows of LOGGED (n,)."""
+        """The rows of LOGGED (n,) that kernels have written since the last call."""
         logged: int = self._lane["logged"].item()
         self._lane["logged"] = 0
         return self.floor.lanes.log[self.place, :logged].copy()

@@ -58,7 +58,7 @@ class Callees(NamedTuple):
 
 
 class Ground(NamedTuple):
-    """What lanes share: clock, features, and what policies are told of the market."""
+    """The things that lanes share: clock, features, and what policies are told of the market."""
 
     clock: NDArray[np.void]
     features: NDArray[np.void]
@@ -231,7 +231,7 @@ def _run(
             )
             call(callees.act, (lanes, deciders, choices, place, ts_ns))
         row["lots"] = lane["logged"] - before
-        _note(lanes, choices, course, k, account, deciding)
+        _note(lanes=lanes, choices=choices, course=course, k=k, account=account, places=deciding)
         for t in range(len(told)):
             course.told[k, t] = told[t]
         course.rows[k] = due
@@ -276,7 +276,7 @@ NOBODY = Pursuits(
 
 
 class StretchEnd(NamedTuple):
-    """How far a stretch came, see PROGRESS."""
+    """The end of a stretch, see PROGRESS."""
 
     row: int
     decisions: int
@@ -370,4 +370,6 @@ class Stretch:
             floor.decision, floor.ts_ns = number - 1, self.course.ts_ns.item(made - 1)
         if wrong:
             floor.decision = number
-        return StretchEnd(row, made, bool(due), bool(wrong), bool(tainted), bool(gap))
+        return StretchEnd(
+            row=row, decisions=made, due=bool(due), wrong=bool(wrong), tainted=bool(tainted), gap=bool(gap)
+        )

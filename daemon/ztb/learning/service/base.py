@@ -47,7 +47,7 @@ class Learning:
 
     @property
     def patience(self) -> int:
-        """How many decisions may be made before it hears of the first of them: nothing can come of them earlier."""
+        """Number of decisions that may be made before it hears of the first: nothing can come of them earlier."""
         return sys.maxsize
 
     def freeze(self, why: str, frozen: bool) -> None:
