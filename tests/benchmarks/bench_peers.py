@@ -22,7 +22,6 @@ from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "daemon"))
 
@@ -31,19 +30,13 @@ from numpy.typing import NDArray
 
 from ztb.config import load_config
 from ztb.features import SHIPPED
-from ztb.learning.generations import GenerationInfo, ServedPolicy
-from ztb.learning.service.base import Learning
-from ztb.ledger.accounts import Account
-from ztb.ledger.bookkeeper import Bookkeeper
-from ztb.ledger.journal import Journal
+from ztb.ledger.run_directory import create_run_directory
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import TRADE, Ticks, empty_ticks
-from ztb.runtime.build.assembly import assemble, hold_strategy
-from ztb.runtime.engine import Engine
-from ztb.trading.kernel_rule import KernelRule, choice
-from ztb.trading.policy.weights import initial_weights, weights_sha256
-from ztb.trading.sizing import TIMING_AGGRESSIVE
-from ztb.trading.strategy import Action, Moment, TickView
+from ztb.runtime.build.assembly import assemble
+from ztb.runtime.build.context import RunContext, initial_policy
+from ztb.runtime.build.parts import open_parts
+from ztb.runtime.session import Session
 
 PEERS = {"hftbacktest": "hftbacktest==2.4.4", "nautilus": "nautilus_trader==1.221.0"}
 _HERE = Path(__file__).resolve().parent
@@ -72,7 +65,7 @@ _SETTINGS: dict[str, object] = {
     "risk.max_repeated_side": 10**9,
     "risk.max_daily_loss_fraction": 1.0,
     "risk.max_drawdown_fraction": 1.0,
-    "allocation.by": "none",
+    "online.learner": "off",
 }
 TRADES = np.dtype([("ts_ns", "<i8"), ("price", "<f8"), ("size", "<f8"), ("side", "<i8")])
 
@@ -116,41 +109,56 @@ def _told(cpu: float, wall: float, decisions: int, orders: int) -> dict[str, flo
     }
 
 
-def _decide(state: Any, moment: Any, features: Any, ladder: Any) -> int:
+STRATEGIES = {
+    "kernel": """
+import numpy as np
+from ztb.trading.kernel_rule import KernelRule, choice
+
+
+def decide(state, moment, features, ladder):
     price = moment[0]["mid"]
-    state[0] = price if state[0] == 0.0 else state[0] + _FAST * (price - state[0])
-    state[1] = price if state[1] == 0.0 else state[1] + _SLOW * (price - state[1])
-    return choice(len(ladder) - 1 if state[0] > state[1] else 0, TIMING_AGGRESSIVE)
+    state[0] = price if state[0] == 0.0 else state[0] + FAST * (price - state[0])
+    state[1] = price if state[1] == 0.0 else state[1] + SLOW * (price - state[1])
+    return choice(len(ladder) - 1 if state[0] > state[1] else 0, 2)
 
 
-class KernelStrategy:
-    """The rule as a kernel."""
+class Strategy:
+    def __init__(self, context):
+        self.follows = KernelRule(decide, np.zeros(2))
 
-    def __init__(self) -> None:
-        self.follows = KernelRule(_decide, np.zeros(2))
+    def decide(self, moment):
+        return self.follows(moment)
+""",
+    "python": """
+from ztb.trading.strategy import Action
 
 
-class PythonStrategy:
-    """The rule in Python."""
-
-    def __init__(self) -> None:
+class Strategy:
+    def __init__(self, context):
         self.fast = self.slow = 0.0
+        self.last = len(context.ladder) - 1
 
-    def decide(self, moment: Moment) -> Action:
+    def decide(self, moment):
         price = moment.mid
-        self.fast = price if self.fast == 0.0 else self.fast + _FAST * (price - self.fast)
-        self.slow = price if self.slow == 0.0 else self.slow + _SLOW * (price - self.slow)
-        return Action(len(moment.ladder) - 1 if self.fast > self.slow else 0, TIMING_AGGRESSIVE)
-
-
-class EveryTick(PythonStrategy):
-    """The same, and looks at every tick."""
-
-    def on_tick(self, tick: TickView) -> bool:
+        self.fast = price if self.fast == 0.0 else self.fast + FAST * (price - self.fast)
+        self.slow = price if self.slow == 0.0 else self.slow + SLOW * (price - self.slow)
+        return Action(self.last if self.fast > self.slow else 0)
+""",
+}
+STRATEGIES["on_tick"] = (
+    STRATEGIES["python"]
+    + """
+    def on_tick(self, tick):
         return tick.price < 0.0 or tick.features[0] > 1e9
-
-
-CONTESTANTS = ("kernel", "policy", "python", "on_tick", "lanes", "plain")
+"""
+)
+"""By contestant, the strategy's file; `policy` is the shipped one, with experts and allocation, without a learner."""
+ROWS = (
+    ("rule as a kernel", "kernel", "hftbacktest", 0.7),
+    ("shipped policy, learner off", "policy", "hftbacktest", 0.4),
+    ("rule in Python", "python", "nautilus", 4.0),
+    ("on_tick in Python at every tick", "on_tick", "nautilus", 5.0),
+)
 
 
 class Blocks:
@@ -170,19 +178,127 @@ class Blocks:
             yield self._ticks[start : start + _BLOCK_ROWS]
 
 
-def engine_of(contestant: str, folder: Path) -> Engine:
-    """An engine as a replay has it, with the account and `hold`, and for `lanes` seven more."""
-    config = load_config(None, _SETTINGS, {}).config
+def session_of(contestant: str, folder: Path) -> Session:
+    """A session as a replay has it, with its files in `folder`."""
+    name = f"bench_{contestant}" if contestant in STRATEGIES else "ppo_online"
+    config = load_config(None, {**_SETTINGS, "strategy.name": name}, {}).config
     assembly = assemble(config, INSTRUMENT, None, 0)
-    features, normaliser = assembly.features(), assembly.normaliser(32)
-    learns = contestant == "policy"
-    normaliser = assembly.normaliser(features.size) if learns else type(normaliser)(features.size)
-    floor = assembly.floor(normaliser.width)
-    books = Bookkeeper(
-        Journal(folder / "journal.sqlite", packs=True), Account(INSTRUMENT, Decimal(_CASH)), "0" * 32
-    )
-    live = assembly.lane(floor, assembly.strategy, _policy(assembly, normaliser.width), assembly.exchange(_CASH), books)
-    return Engine(
-        features=features, normaliser=normaliser, clock=assembly.clock(), live=live,
-        shadows={}, books=books, learning=Learning(), symbol=INSTRUMENT.symbol, trade_from_ns=0,
+    context = RunContext(
+        mode="replay", assembly=assembly, directory=create_run_directory(folder / "run", "replay"), run_id="0" * 32,
+        facts={}, initial_policy=initial_policy(assembly, None), packs=True,
     )  # fmt: skip
+    return Session(context, open_parts(context))
+
+
+def traded(contestant: str, made: NDArray[np.void]) -> dict[str, float]:
+    """One run of ours over trades, until its journal is on disk."""
+    with tempfile.TemporaryDirectory() as folder:
+        session, source = session_of(contestant, Path(folder)), Blocks(made)
+        cpu, wall = time.process_time(), time.perf_counter()
+        asyncio.run(session.run(source))
+        session.journal.close()
+        told = _told(cpu, wall, session.engine.progress.decisions, session.books.orders)
+        assert session.engine.progress.ticks == len(made)
+    return told
+
+
+def write_strategies(folder: Path) -> None:
+    """Put our strategies where the processes of this one look for them."""
+    folder.mkdir(exist_ok=True)
+    for name, text in STRATEGIES.items():
+        (folder / f"bench_{name}.py").write_text(
+            text.replace("FAST", repr(_FAST)).replace("SLOW", repr(_SLOW))
+        )
+    os.environ["ZTB_STRATEGY_PATH"] = str(folder)
+
+
+def compete(contestant: str, ticks: Path) -> None:
+    """Run one of ours in this process, after a short one that compiles, and print what it took."""
+    made = np.load(ticks)
+    if contestant == "plain":
+        print(json.dumps(plain_loop(made)))
+        return
+    traded(contestant, made[:20_000])
+    print(json.dumps(traded(contestant, made)))
+
+
+def environment(folder: Path, peer: str) -> Path:
+    """The Python of an environment with that peer alone, made if it is not there."""
+    python = folder / peer / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(folder / peer)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "-q", PEERS[peer]], check=True)
+    return python
+
+
+def once(command: list[str]) -> dict[str, float]:
+    """What a contestant says of its run, in a fresh process."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}: {done.stderr.strip()[-2000:]}")
+    told: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return told
+
+
+def compare(folder: Path, rounds: int, rows: int, only: list[str]) -> None:
+    ticks = folder / f"trades-{rows}.npy"
+    np.save(ticks, trades(rows))
+    write_strategies(folder / "strategies")
+    ours = [name for name in ("kernel", "policy", "python", "on_tick") if name in only]
+    theirs = [peer for peer in PEERS if any(row[1] in only and row[2] == peer for row in ROWS)]
+    commands = {
+        peer: [str(environment(folder, peer)), str(_HERE / "peers" / f"with_{peer}.py"), str(ticks)]
+        for peer in theirs
+    } | {
+        name: [sys.executable, __file__, "--contestant", name, "--ticks", str(ticks)]
+        for name in (*ours, "plain")
+    }
+    told: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
+    for _ in range(rounds):
+        for name, command in commands.items():
+            told[name].append(once(command))
+    print(f"{rows:,} trades, medians of {rounds}, load {os.getloadavg()[0]:.1f}")
+    for name, found in told.items():
+        cpu, wall = (median(each[key] for each in found) for key in ("cpu_s", "wall_s"))
+        loops = median(each["cpu_s"] for each in told["plain"]) / cpu
+        print(
+            f"{name:12} {rows / cpu:>12,.0f} ticks/s of CPU {rows / wall:>12,.0f} by the wall, {loops:6.3f} of a plain "
+            f"loop's speed; {found[0]['decisions']:,} decisions, {found[0]['orders']:,} orders"
+        )
+    for what, our, peer, goal in ROWS:
+        if our in told:
+            ratio, wall = (_ratio(told[peer], told[our], key) for key in ("cpu_s", "wall_s"))
+            print(f"{what:34} {ratio:6.2f} of {peer} (by the wall {wall:.2f}), goal {goal}")
+
+
+def _ratio(theirs: list[dict[str, float]], ours: list[dict[str, float]], key: str) -> float:
+    return median(each[key] for each in theirs) / median(each[key] for each in ours)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=_ROWS)
+    parser.add_argument(
+        "--folder", type=Path, help="of the environments, to be used again; default: a temporary one"
+    )
+    parser.add_argument("--only", nargs="*", default=[row[1] for row in ROWS])
+    parser.add_argument("--contestant", help=argparse.SUPPRESS)
+    parser.add_argument("--ticks", type=Path, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    if chosen.contestant:
+        compete(chosen.contestant, chosen.ticks)
+    elif chosen.folder:
+        chosen.folder.mkdir(parents=True, exist_ok=True)
+        compare(chosen.folder.resolve(), chosen.rounds, chosen.rows, chosen.only)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            compare(Path(folder), chosen.rounds, chosen.rows, chosen.only)
+
+
+if __name__ == "__main__":
+    main()

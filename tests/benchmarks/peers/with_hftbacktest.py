@@ -1,6 +1,7 @@
 """The rule of `bench_peers.py` on hftbacktest, as its documentation writes one: `python with_hftbacktest.py TICKS`.
 
-The book is one level on either side, so that orders are filled at once and nothing but trades is to be read.
+The touch follows the trades, as our exchange models it, so that fills cost alike; with the word `still` behind it the
+book never moves, and nothing but trades is to be read: no fill is at a price of the market then.
 """
 
 import json
@@ -9,9 +10,19 @@ import time
 
 import numpy as np
 from hftbacktest import (
-    BUY_EVENT, DEPTH_SNAPSHOT_EVENT, EXCH_EVENT, GTC, LIMIT, LOCAL_EVENT, SELL_EVENT, TRADE_EVENT, BacktestAsset,
-    ROIVectorMarketDepthBacktest, event_dtype,
+    BUY_EVENT,
+    DEPTH_SNAPSHOT_EVENT,
+    EXCH_EVENT,
+    GTC,
+    LIMIT,
+    LOCAL_EVENT,
+    SELL_EVENT,
+    TRADE_EVENT,
+    BacktestAsset,
+    ROIVectorMarketDepthBacktest,
+    event_dtype,
 )  # fmt: skip
+from hftbacktest.types import DEPTH_BBO_EVENT
 from numba import njit
 
 SECOND, MS = 1_000_000_000, 1_000_000
@@ -45,17 +56,23 @@ def trade(hbt, asset, fast_share, slow_share):
     return decisions, orders
 
 
-def data(ticks):
-    events = np.zeros(len(ticks) + 2, event_dtype)
-    both = EXCH_EVENT | LOCAL_EVENT
+def data(ticks, still):
+    """Trades, each after a quote of the touch around its price; `still`: in a book that never moves."""
+    per, both = 1 if still else 3, EXCH_EVENT | LOCAL_EVENT
+    events = np.zeros(per * len(ticks) + 2, event_dtype)
     events["ev"][0] = DEPTH_SNAPSHOT_EVENT | both | BUY_EVENT
     events["ev"][1] = DEPTH_SNAPSHOT_EVENT | both | SELL_EVENT
     events["px"][:2], events["qty"][:2] = (29_999.99, 30_000.01), 1e6
     events["exch_ts"][:2] = ticks["ts_ns"][0] - SECOND
-    events["ev"][2:] = np.where(ticks["side"] > 0, BUY_EVENT, SELL_EVENT) | TRADE_EVENT | both
-    events["exch_ts"][2:] = ticks["ts_ns"]
+    trades = events[1 + per :: per]
+    trades["ev"] = np.where(ticks["side"] > 0, BUY_EVENT, SELL_EVENT) | TRADE_EVENT | both
+    trades["px"], trades["qty"], trades["exch_ts"] = ticks["price"], ticks["size"], ticks["ts_ns"]
+    if not still:
+        for place, side, away in ((2, BUY_EVENT, -0.01), (3, SELL_EVENT, 0.01)):
+            quotes = events[place::per]
+            quotes["ev"] = DEPTH_BBO_EVENT | both | side
+            quotes["px"], quotes["qty"], quotes["exch_ts"] = ticks["price"] + away, 1.0, ticks["ts_ns"]
     events["local_ts"] = events["exch_ts"] + MS
-    events["px"][2:], events["qty"][2:] = ticks["price"], ticks["size"]
     return events
 
 
@@ -69,7 +86,7 @@ def backtest(events):
 
 
 def main():
-    events = data(np.load(sys.argv[1]))
+    events = data(np.load(sys.argv[1]), "still" in sys.argv)
     trade(backtest(events[:10_000]), 0, FAST, SLOW)
     made = backtest(events)
     cpu, wall = time.process_time(), time.perf_counter()

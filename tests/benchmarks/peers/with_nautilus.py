@@ -53,7 +53,11 @@ def main():
     instrument = TestInstrumentProvider.btcusdt_binance()
     engine = BacktestEngine(BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True)))
     engine.add_venue(
-        Venue("BINANCE"), OmsType.NETTING, AccountType.CASH, [Money(10_000, USDT), Money(1, BTC)], trade_execution=True
+        Venue("BINANCE"),
+        OmsType.NETTING,
+        AccountType.CASH,
+        [Money(10_000, USDT), Money(1, BTC)],
+        trade_execution=True,
     )
     engine.add_instrument(instrument)
     columns = (ticks[name].tolist() for name in ("ts_ns", "price", "size", "side"))
