@@ -38,7 +38,7 @@ class LinkedLibrary(codegen.JITCodeLibrary):
         return int(super().get_pointer_to_function(name))
 
     def serialize_using_object_code(self) -> Any:
-        """What the cache on disk keeps."""
+        """Object and bitcode for the cache on disk."""
         self._ensure_finalized()
         self._emit()
         return super().serialize_using_object_code()
