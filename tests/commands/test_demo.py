@@ -8,7 +8,7 @@ import re
 import pytest
 
 from ztb.cli import run as ztb
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import AllocationRow
 from ztb.ledger.run_directory import RunDirectory
 

@@ -12,7 +12,7 @@ import typer
 from ztb.commands.replay import ReplayOptions, print_result, run_request
 from ztb.config import load_config
 from ztb.errors import UsageError
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import GenerationRow, NoteRow
 from ztb.ledger.run_directory import RunDirectory, create_run_directory
 from ztb.runtime.modes.replay import ReplayRequest

@@ -10,7 +10,8 @@ import zstandard
 from numpy.typing import NDArray
 
 HOUR_NS = 3_600_000_000_000
-START_NS = 1_500_000_000_000_000_000 // HOUR_NS * HOUR_NS
+START_NS = 955_677_600_000_000_000
+"""In 2000: what is made ends before the present, however long it is."""
 _FIRST_PRICE = 50_000.0
 _VOLUME = 1_000_000_000
 
