@@ -74,7 +74,7 @@ def _check(name: str, options: ReplayOptions) -> None:
 
 
 def story(directory: RunDirectory) -> list[str]:
-    """What happened to the generations and when, and when the market turned, a line each."""
+    """Lines that tell what became of generations and when, and when the market turned."""
     reader = JournalReader(directory.journal)
     try:
         alarms = {
