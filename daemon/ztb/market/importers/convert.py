@@ -200,7 +200,7 @@ class Converter:
             self.remark(f"{self.where}: nothing tells the taker's side of its trades")
 
     def _sign_of_numbers(self, column: Any) -> int:
-        """What sides of 1 and 2 are to be multiplied by, once read as FIX has them, where 1 buys."""
+        """The sign of sides of 1 and 2, once read as FIX has them, where 1 buys."""
         words = set(map(str, pc.unique(column).to_pylist()))
         if not words.issubset(_NUMBERED):
             return 1
