@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import lru_cache
 
 from ztb.market.ticks import BAR, DEPTH, QUOTE, TRADE
 
@@ -194,6 +195,7 @@ _ACCENTS = re.compile("(?<=[a-z])[\u0300-\u036f]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
+@lru_cache(1024)
 def plain(column: str) -> str:
     """A column's name without what people decorate it with: `isBuyerMaker`, `<OPEN>`, `Volume (BTC)`, `Último`.
 

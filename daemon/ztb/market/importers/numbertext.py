@@ -67,12 +67,13 @@ def _cell(notation: Notation, delimiter: str) -> re.Pattern[str]:
     return re.compile(rf'"({quoted})"|(?:^|(?<={edge}))({alone})(?=[{edge}\r\n]|$)', re.MULTILINE)
 
 
+_SUSPECT = re.compile(rf"[,{_SIGNS}{_BLANKS}]|[KMB]$|\..*\.")
 _NOTATIONS = (Notation(",", "."), Notation(".", ","))
 
 
 def notation_of(texts: Iterable[str]) -> Notation | None:
     """The notation of a table's cells; None where all are as machines write them, save for a decimal comma."""
-    texts = list(texts)
+    texts = [text for text in texts if _SUSPECT.search(text)]
     counts = [sum(notation.is_sure(text) for text in texts) for notation in _NOTATIONS]
     return _NOTATIONS[counts.index(max(counts))] if any(counts) else None
 
