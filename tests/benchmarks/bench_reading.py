@@ -48,7 +48,7 @@ def _bars(rows: int) -> dict[str, list[object]]:
 def _csv(path: Path, rows: int, *, iso: bool) -> None:
     bars = _bars(rows)
     if iso:
-        bars["time"] = [f"{str(np.datetime64(ms, 's'))}Z" for ms in (np.array(bars["time"]) // 1000).tolist()]
+        bars["time"] = [f"{np.datetime64(ms, 's')}Z" for ms in (np.array(bars["time"]) // 1000).tolist()]
     lines = (",".join(map(str, row)) for row in zip(*bars.values(), strict=True))
     path.write_text(",".join(bars) + "\n" + "\n".join(lines) + "\n")
 
@@ -57,7 +57,9 @@ def _klines(path: Path, rows: int) -> None:
     bars = _bars(rows)
     with path.open("w") as file:
         for ms, first, high, low, close, volume in zip(*bars.values(), strict=True):
-            file.write(f"{ms},{first},{high},{low},{close},{volume},{ms + 59_999},{close * volume},9,1,{close},0\n")
+            file.write(
+                f"{ms},{first},{high},{low},{close},{volume},{ms + 59_999},{close * volume},9,1,{close},0\n"
+            )
 
 
 def _trades(path: Path, rows: int) -> None:
@@ -65,7 +67,9 @@ def _trades(path: Path, rows: int) -> None:
     with path.open("w") as file:
         file.write("id,price,qty,quote_qty,time,is_buyer_maker\n")
         for i, (close, volume) in enumerate(zip(bars["close"], bars["volume"], strict=True)):
-            file.write(f"{i},{close},{volume},{close * volume},{_START_MS + 137 * i},{str(i % 3 == 0).lower()}\n")
+            file.write(
+                f"{i},{close},{volume},{close * volume},{_START_MS + 137 * i},{str(i % 3 == 0).lower()}\n"
+            )
 
 
 def _table(rows: int) -> pa.Table:
@@ -80,7 +84,10 @@ FILES: dict[str, tuple[str, Write]] = {
     "Binance klines (CSV)": ("BTCUSDT-1m-2024-01.csv", _klines),
     "Binance trades (CSV)": ("BTCUSDT-trades-2024-01.csv", _trades),
     "bars (parquet)": ("BTCUSDT.parquet", lambda path, rows: pyarrow.parquet.write_table(_table(rows), path)),
-    "bars (feather)": ("BTCUSDT.feather", lambda path, rows: pyarrow.feather.write_feather(_table(rows), path)),
+    "bars (feather)": (
+        "BTCUSDT.feather",
+        lambda path, rows: pyarrow.feather.write_feather(_table(rows), path),
+    ),
 }
 
 
@@ -107,7 +114,10 @@ def main() -> None:
         for title, (name, write) in FILES.items():
             path = Path(folder) / name
             write(path, given.rows)
-            pairs = [(spent(ours, path, given.rows), spent(given.tree, path, given.rows)) for _ in range(given.rounds)]
+            pairs = [
+                (spent(ours, path, given.rows), spent(given.tree, path, given.rows))
+                for _ in range(given.rounds)
+            ]
             mine, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
             ratio = statistics.median(a / b for a, b in pairs)
             print(f"{title:28} {mine * 1e3:7.0f} ms, theirs {theirs * 1e3:7.0f} ms: {ratio:.3f}")

@@ -82,7 +82,7 @@ def batches(table: Table, progress: ReadProgress, malformed: Callable[[int, str]
 
 
 Read = Callable[[Sequence[str], int], Iterator[Any]]
-"""Batches of the columns named, of at most so many rows where the format lets us choose."""
+"""Batches of the columns named, of at most so many rows."""
 
 
 @contextmanager
@@ -115,8 +115,10 @@ def _arrow(
             for batch in frames:
                 seen.done = min(size, source.tell())
                 chosen = batch.select(list(wanted))
-                chosen.validate(full=True)
-                yield chosen
+                for at in range(0, chosen.num_rows, rows):
+                    piece = chosen.slice(at, rows)
+                    piece.validate(full=True)
+                    yield piece
 
         yield _distinct(path, reader.schema.names), read_ipc
 
