@@ -536,6 +536,20 @@ def test_a_thin_market_is_one_series(
     assert len(read(history)) == len(times)
 
 
+def test_two_pauses_that_bars_lie_between_are_not_one(
+    write: Write, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever a block of the file ends: at the end of the first pause too."""
+    monkeypatch.setattr("ztb.market.importers.csv_tables._BLOCK", 300)
+    monkeypatch.setattr("ztb.market.importers.sources.SORTED_ROWS", 10)
+    for before in (19, 20, 21):
+        for between in (13, 14, 15, 27, 28, 29):
+            steps = [60] * before + [120] * 19 + [60] * between + [120] * 19 + [60] * 30
+            times = [_S, *(_S + np.cumsum(steps)).tolist()]
+            rows = "".join(f"{time},5,6,4,5,{i % 9 + 1}\n" for i, time in enumerate(times))
+            assert len(read(open_history([write("BTCUSDT.csv", _BARS + rows)]))) == len(times)
+
+
 @pytest.mark.parametrize("n", [4, 30, 3000])
 @pytest.mark.parametrize("layout", ["Bitstamp's answer", "Coinbase's answer", "columns by name"])
 def test_trades_that_come_newest_first_are_turned_around(

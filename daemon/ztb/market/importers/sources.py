@@ -29,7 +29,6 @@ SORTED_ROWS = 1_000_000
 """Bars and batched executions are sorted in files of up to this many rows; larger ones must be in order."""
 
 _TELLING = 3
-_TAKEN_APART = (FileFormat.CSV, FileFormat.JSON, FileFormat.PARQUET)
 
 
 @dataclass(slots=True)
@@ -123,7 +122,7 @@ class TableSource:
                 for row, text in faults:
                     malformed(row, text)
                 yield batch
-        elif self._looked_at or self.table.format not in _TAKEN_APART:
+        elif self._looked_at:
             yield from batches(self.table, progress, malformed)
         else:
             self._looked_at = True
