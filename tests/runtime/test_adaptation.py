@@ -34,7 +34,7 @@ from learning.made_markets import (
 )
 from utils.checkpoint_states import proof_sample
 from ztb.config import load_config
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import DecisionRow, MarkRow
 from ztb.ledger.run_directory import create_run_directory
 from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data, run_to_end

@@ -10,6 +10,7 @@ edited callee in another file.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import sys
@@ -42,13 +43,17 @@ if "NUMBA_CACHE_DIR" not in os.environ:
 import numba  # noqa: E402 (numba reads its cache folder when it is imported)
 import numpy as np  # noqa: E402
 
+from ztb.utils.linking import link_once  # noqa: E402
+
 _settings: Any = sys.modules["numba.core.config"]
 # Whoever imported numba before us left it to cache next to the sources.
 _settings.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]
 
 COMPILED: bool = not _settings.DISABLE_JIT
 
-if not COMPILED:
+if COMPILED:
+    link_once()
+else:
     # As compiled code does: x / 0 gives inf or nan and integers wrap, without a warning for each.
     np.seterr(divide="ignore", invalid="ignore", over="ignore")
 
@@ -64,6 +69,23 @@ _OPTIONS: dict[str, Any] = {
     "nogil": True,
     "no_cfunc_wrapper": True,  # nobody calls kernels from C, and each wrapper takes time to compile
 }
+_CALLED: dict[str, Any] = _OPTIONS | {"cache": False, "no_cpython_wrapper": True}
+"""Of a kernel as other kernels call it: it lives in their code alone."""
+
+
+def _without_collecting(compile_one: Callable[..., Any]) -> Callable[..., Any]:
+    """Search for no garbage while it compiles, of which there is little among millions of objects."""
+
+    def quietly(*arguments: object) -> Any:
+        if not gc.isenabled():
+            return compile_one(*arguments)
+        gc.disable()
+        try:
+            return compile_one(*arguments)
+        finally:
+            gc.enable()
+
+    return quietly
 
 
 def _take_constants_as_values(compiled: Any) -> None:
@@ -88,7 +110,10 @@ def kernel(function: _F) -> _F:
     njit: Any = numba.njit
     compiled: Any = njit(**_OPTIONS)(function)
     if COMPILED:
-        _take_constants_as_values(compiled)
+        compiled._compile_for_args = _without_collecting(compiled._compile_for_args)
+        called: Any = njit(**_CALLED)(function)
+        _take_constants_as_values(called)
+        compiled.get_call_template, compiled.get_overload = called.get_call_template, called.get_overload
     return cast(_F, compiled)
 
 

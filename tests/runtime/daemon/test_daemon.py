@@ -17,7 +17,7 @@ from ztb.cli import run as cli
 from ztb.commands.control import ask, status
 from ztb.config import load_config
 from ztb.control import Flatten, Freeze, Halt, LogLevel, Reload, Resume, Status, Unfreeze
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import DecisionRow, NoteRow, RefusalRow
 from ztb.ledger.run_directory import RunDirectory
 from ztb.runtime.daemon.kill_switch import KillSwitch, Latch

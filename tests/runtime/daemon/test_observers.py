@@ -18,7 +18,8 @@ from telemetry.mqtt.brokers import MOSQUITTO, Mosquitto, listening
 from ztb.config import load_config
 from ztb.control import Freeze, Halt
 from ztb.errors import ConfigError
-from ztb.ledger.journal import Journal, JournalReader
+from ztb.ledger.journal import Journal
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import NoteRow
 from ztb.ledger.run_directory import RunDirectory
 from ztb.runtime.broadcast import Broadcast

@@ -66,7 +66,7 @@ class TableFile(Protocol):
 
 @dataclass(slots=True)
 class SpareRows:
-    """How many rows of all files may still be kept from when they were looked at until they are read."""
+    """Room for rows of all files, kept from when they were looked at until they are read."""
 
     left: int = SORTED_ROWS
 
