@@ -29,8 +29,10 @@ from ztb.commands.options import (
     Symbol,
     TickSize,
     Venue,
+    flags_given,
     given,
     instrument_flags,
+    refuse_flags,
 )
 from ztb.commands.study_verbs import study_app
 from ztb.errors import ConfigError, UsageError, ZtbError, expected_error
@@ -71,8 +73,12 @@ def main(
     """Options that all verbs share."""
 
 
+_OF_A_REPETITION = {"run_directory", "out", "relearn", "as_json"}
+
+
 @app.command()
 def replay(
+    context: typer.Context,
     run_directory: Annotated[
         Path | None, typer.Argument(metavar="RUN", help="a run to repeat and compare")
     ] = None,
@@ -99,6 +105,11 @@ def replay(
     from ztb.commands.replay import ReplayOptions, repeat_run, run_replay
 
     if run_directory is not None:
+        refuse_flags(
+            context,
+            flags_given(context) - _OF_A_REPETITION,
+            "a repetition is made of what the run was made of",
+        )
         return repeat_run(run_directory, out, as_json, relearn)
     if relearn:
         raise UsageError(

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +35,7 @@ _START_MS = 1_704_067_200_000
 Write = Callable[[Path, int], None]
 
 
-def _bars(rows: int) -> dict[str, list[object]]:
+def _bars(rows: int) -> dict[str, list[Any]]:
     rng = np.random.default_rng(0)
     close = np.round(40_000 + np.cumsum(rng.normal(0, 5, rows)), 2)
     first = np.round(np.concatenate(([40_000.0], close[:-1])), 2)
