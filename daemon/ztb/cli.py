@@ -96,6 +96,14 @@ def replay(
     venue: Venue = None,
     tick_size: TickSize = None,
     lot_size: LotSize = None,
+    demo: Annotated[
+        str | None,
+        typer.Option(
+            "--demo",
+            metavar="NAME",
+            help="a made market in place of data; turn: one that turns round, see the docs",
+        ),
+    ] = None,
     relearn: Annotated[
         bool, typer.Option("--relearn", help="with RUN: make every generation again too, and compare weights")
     ] = False,
@@ -105,6 +113,8 @@ def replay(
     from ztb.commands.replay import ReplayOptions, repeat_run, run_replay
 
     if run_directory is not None:
+        if demo is not None:
+            raise UsageError("--demo makes a market of its own: leave out the run to repeat, or --demo")
         refuse_flags(
             context,
             flags_given(context) - _OF_A_REPETITION,
@@ -129,6 +139,10 @@ def replay(
         end=end,
         as_json=as_json,
     )
+    if demo is not None:
+        from ztb.commands.demo import run_demo
+
+        return run_demo(demo, options)
     return run_replay(options)
 
 
