@@ -34,20 +34,24 @@ def charged(daemon: Daemon) -> float:
 def test_experts_are_charged_what_our_own_fills_cost_it_is_journaled_and_repeats(tmp_path, capsys):
     policy = made_policy(tmp_path / "policy", configuration(**SETTINGS), INSTRUMENT)
 
-    async def trade() -> tuple[float, float]:
+    begun: list[float] = []
+
+    async def trade() -> float:
         async with stage(3, tmp_path / "run", **SETTINGS) as it:
             async with it.running("live", 0, policy) as daemon:
                 async with asyncio.timeout(WARM_S + 1200.0):
                     while charged(daemon) == CONFIGURED:  # noqa: ASYNC110 (what is waited for has no event)
                         await asyncio.sleep(1.0)
                 corrected = charged(daemon)
-            async with it.running("live", 0) as daemon:
+            known.extend(rows(tmp_path / "run", NoteRow))
+            async with it.running("live", 0, watch=lambda again: begun.append(charged(again))):
                 await asyncio.sleep(WARM_S)
-                return corrected, charged(daemon)
+            return corrected
 
-    corrected, again = run_virtual(trade())
-    told = [json.loads(row.detail) for row in rows(tmp_path / "run", NoteRow) if row.kind == COSTS_CORRECTED]
-    assert told and again == pytest.approx(CONFIGURED + told[-1]["correction"])
+    known: list[NoteRow] = []
+    corrected = run_virtual(trade())
+    told = [json.loads(row.detail) for row in known if row.kind == COSTS_CORRECTED]
+    assert told and begun == pytest.approx([CONFIGURED + told[-1]["correction"]])
     assert run(["replay", str(tmp_path / "run"), "--out", str(tmp_path / "again"), "--json"]) == 0
     assert "repeated bit for bit" in capsys.readouterr().err
     assert CONFIGURED < corrected <= CONFIGURED + 2.0 * told[0]["charged"]
