@@ -49,8 +49,8 @@ def runs_in(folder: Path) -> list[OldRun]:
 
 
 def spent(runs: Sequence[OldRun], keep_bytes: int, keep_ns: int, now_ns: int) -> list[OldRun]:
-    """Which of `runs`, the oldest first, go: those last written `keep_ns` ago, and as many as take what all take
-    beyond `keep_bytes`; 0: no limit."""
+    """Those of `runs`, the oldest first, that go: last written `keep_ns` ago, or the oldest while all take more than
+    `keep_bytes`; 0: no limit."""
     gone: list[OldRun] = []
     left = sum(run.bytes for run in runs)
     for run in runs:
