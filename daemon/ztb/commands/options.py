@@ -104,12 +104,14 @@ def increment(text: str | None, flag: str) -> Decimal | None:
     return None if text is None else parse_increment(text, flag)
 
 
-_SAID = "compiling, this first time: about a minute, on a busy machine more"
+_SAID = "compiling, this first time: half a minute, on a busy machine more"
 
 
-def say_if_it_compiles(say: Callable[[str], None]) -> None:
-    """Call `say` where nothing is compiled yet: new on this machine, or updated."""
+def say_if_it_compiles(say: Callable[[str], None]) -> bool:
+    """Call `say` where nothing is compiled yet: new on this machine, or updated. True if it was called."""
     from ztb.utils.kernel import anything_compiled
 
-    if not anything_compiled():
+    compiles = not anything_compiled()
+    if compiles:
         say(_SAID)
+    return compiles
