@@ -21,7 +21,7 @@ SHELL = {
     # The learner beside the daemon: tasks, a process, checkpoints.
     "learning/process", "learning/service",
     # The journal's thread and database; a run's folder; looks.
-    "ledger/journal.py", "ledger/export.py", "ledger/run_directory.py", "ledger/looks.py",
+    "ledger/journal.py", "ledger/journal_reader.py", "ledger/export.py", "ledger/run_directory.py", "ledger/looks.py",
     # Files and venues.
     "market/importers", "market/live", "market/history.py", "market/recorder.py", "market/recording.py",
 }  # fmt: skip

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ztb.cli import run
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import DecisionRow
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -21,7 +21,7 @@ from runtime.daemons import wait_for
 from runtime.venue.live_runs import instrument_at, ledger_of, venue_holds
 from ztb.errors import ZtbError
 from ztb.ledger.accounts import Account
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import DecisionRow, GenerationRow, NoteRow
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from chaos.truth import Traded, by_number
 from ztb.ledger.accounts import Account
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import FillRow, NoteRow, OrderEventRow, OrderRow
 
 _ENDS = {"rejected", "cancelled", "expired"}

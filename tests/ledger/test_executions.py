@@ -11,7 +11,8 @@ import pytest
 from ztb.ledger.bookkeeper import BASE_FEE
 from ztb.ledger.capital import Adoption, Opening
 from ztb.ledger.executions import executions, movements
-from ztb.ledger.journal import Journal, JournalReader
+from ztb.ledger.journal import Journal
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import FillRow, OrderEventRow, OrderRow
 from ztb.ledger.round_trips import Paid, PositionChange, RoundTrips
 

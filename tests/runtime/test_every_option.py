@@ -33,7 +33,7 @@ from ztb.learning.alarms import Alarms, Expectation
 from ztb.learning.allocation import Allocator, GrowthEvidence
 from ztb.learning.online import OnlineLearner, Transition
 from ztb.learning.walk_forward import walk_forward
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import (
     AllocationRow,
     DecisionRow,

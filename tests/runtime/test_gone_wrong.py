@@ -210,7 +210,8 @@ async def test_one_whose_own_weights_have_turned_bad_begins_anew_and_says_so(wri
 def test_the_doors_of_journal_and_store_let_nothing_through_that_is_not_finite(tmp_path):
     from ztb.learning.generations import GenerationInfo
     from ztb.learning.service.generation_store import GenerationStore
-    from ztb.ledger.journal import Journal, JournalReader
+    from ztb.ledger.journal import Journal
+    from ztb.ledger.journal_reader import JournalReader
     from ztb.ledger.records import MarkRow
 
     heard: list[Any] = []

@@ -12,7 +12,7 @@ import pytest
 from ztb.cli import run
 from ztb.config import load_config
 from ztb.errors import ResourceError
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import GenerationRow, NoteRow
 from ztb.ledger.run_directory import create_run_directory
 from ztb.runtime.guards import MemoryGuard, resident_bytes

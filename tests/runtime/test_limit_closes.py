@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ztb.execution.risk import RefusalReason
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import DecisionRow, OrderRow, RefusalRow
 from ztb.market.instrument import Instrument
 from ztb.market.recording import RecordingWriter

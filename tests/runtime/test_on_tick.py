@@ -12,7 +12,8 @@ from ztb.config import load_config
 from ztb.learning.service.base import Learning
 from ztb.ledger.accounts import Account
 from ztb.ledger.bookkeeper import Bookkeeper
-from ztb.ledger.journal import Journal, JournalReader
+from ztb.ledger.journal import Journal
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import DecisionRow
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import TRADE, Ticks, empty_ticks

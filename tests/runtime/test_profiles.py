@@ -12,7 +12,7 @@ import pytest
 
 from trading.markets import HOUR_NS, START_NS
 from ztb.config import load_config
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import NoteRow
 from ztb.ledger.run_directory import create_run_directory
 from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data, run_to_end

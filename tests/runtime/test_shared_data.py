@@ -15,7 +15,7 @@ import zstandard
 
 from ztb.commands.report import as_text
 from ztb.execution.risk import RefusalReason
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import FillRow, MarkRow, RefusalRow
 from ztb.strategies.loader import available
 from ztb.telemetry.report import write_report

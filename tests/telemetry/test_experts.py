@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from telemetry.test_report import FINISHED, read
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import AllocationRow
 from ztb.telemetry.figures import key_figures
 from ztb.telemetry.plots import capital, equity_lines

@@ -11,7 +11,7 @@ import pytest
 
 from runtime.lenient import LENIENT
 from ztb.config import load_config
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import AllocationRow, DecisionRow, FillRow
 from ztb.ledger.run_directory import RunDirectory, create_run_directory
 from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data, run_to_end

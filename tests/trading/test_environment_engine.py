@@ -20,7 +20,8 @@ from ztb.features import FeatureSet, Normaliser
 from ztb.learning.service.base import Learning
 from ztb.ledger.accounts import Account
 from ztb.ledger.bookkeeper import Bookkeeper
-from ztb.ledger.journal import Journal, JournalReader
+from ztb.ledger.journal import Journal
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import DecisionRow, FillRow
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import Ticks

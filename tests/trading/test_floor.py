@@ -20,9 +20,10 @@ from ztb.market.ticks import Ticks
 from ztb.runtime.venue.broker import MarketViewBroker
 from ztb.strategies.loader import load_strategy
 from ztb.trading.bridge import TradingBridge, Wanted
+from ztb.trading.decided import Decided
 from ztb.trading.floor import TradingFloor
 from ztb.trading.kernel_rule import KernelRule, choice, nearest
-from ztb.trading.lane import Decided, Lane
+from ztb.trading.lane import Lane
 from ztb.trading.lane_group import LaneGroup
 from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.policy.weights import NetworkShape, initial_weights

@@ -11,7 +11,7 @@ import typer
 
 from ztb.config import config_hash, load_config
 from ztb.errors import UsageError
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import GenerationRow
 from ztb.market.venues import key_rights, venue_name
 from ztb.runtime.clock import SystemClock

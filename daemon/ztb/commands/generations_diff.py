@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ztb.commands.generations import print_facts
 from ztb.errors import NotFoundError
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import DecisionRow, GenerationRow
 from ztb.ledger.run_directory import RunDirectory
 from ztb.strategies.loader import load_strategy

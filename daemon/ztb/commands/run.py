@@ -105,7 +105,7 @@ async def _on_history(
         pretrain_ns=parse_span(options.pretrain),
         from_generation=options.from_generation,
     )
-    session = Replay.over(request, open_data(request), directory)
+    session = Replay.over(request, open_data(request), directory, watched=True)
     speed = parse_speed(options.speed)
     source: Source = session.source if speed is None else PacedSource(session.source, speed)
     asked = DaemonOptions(options.instance, load, lambda: session.dropped, Redactor(known_secrets()))

@@ -128,6 +128,16 @@ class FeatureSet:
         self.advance(ticks, 0, 0)
         return history
 
+    @property
+    def memory(self) -> State:
+        """The state itself, for kernels that advance it without a call of Python."""
+        return self._state
+
+    @property
+    def all_shipped(self) -> bool:
+        """True if none is a user's own."""
+        return self._user is None
+
     def state(self) -> dict[str, NDArray[Any]]:
         """A copy of everything that the next values depend on."""
         own = {} if self._user is None else self._user.state()

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.features.forecast import BOUND, Learnt, OnlineForecast, follow, signal_of
+from ztb.features.forecast import BOUND, DEVIATION, MEAN, MID, Learnt, OnlineForecast, follow, signal_of
 from ztb.utils.kernel import kernel
 
 FloatArray = NDArray[np.float64]
@@ -84,6 +85,49 @@ def _normalise_all(moments: FloatArray, horizon: float, values: FloatArray, out:
         apply_moments(moments, values[k], out[k])
 
 
+class MarketMemory(NamedTuple):
+    """All that is remembered of the market for policies, as kernels take it."""
+
+    moments: FloatArray
+    scores: NDArray[np.float32]
+    learnt: Learnt
+    horizon: float
+    cost: float
+    threshold: float
+    forecasts: int
+    """Whether anything is forecast."""
+
+
+@kernel
+def follow_market(
+    memory: MarketMemory,
+    values: FloatArray,
+    mid: float,
+    gap: int,
+    told: NDArray[np.float32],
+    foreseen: FloatArray,
+) -> None:
+    """A moment at `mid` (quote currency) with feature `values` (F,): what policies are `told` of it (T,).
+
+    `foreseen` (4,): the forecast of the return that led here, see `Foreseen`; the first is 0 where there was none.
+    """
+    update_moments(memory.moments, values, memory.horizon)
+    foreseen[0] = 0.0
+    if memory.forecasts == 0:
+        apply_moments(memory.moments, values, told)
+        return
+    state = memory.learnt.state
+    before = state[MID]
+    if gap == 0 and before > 0.0 and mid > 0.0:
+        foreseen[0] = before
+        foreseen[1] = state[MEAN]
+        foreseen[2] = state[DEVIATION]
+        foreseen[3] = math.log(mid / before)
+    apply_moments(memory.moments, values, memory.scores)
+    follow(learnt=memory.learnt, scores=memory.scores, mid=mid, gap=gap == 1, threshold=memory.threshold)
+    tell(memory.learnt, memory.cost, memory.scores, told)
+
+
 class Normaliser:
     """Running z-scores of `size` columns, updated once a decision; and, where there is a `forecast`, one more column.
 
@@ -141,6 +185,20 @@ class Normaliser:
                 scores=self._scores,
                 out=out,
             )
+
+    @property
+    def memory(self) -> MarketMemory:
+        """The memory itself, for kernels that follow the market without a call of Python."""
+        known = self.forecast or OnlineForecast(1, 0.0)
+        return MarketMemory(
+            moments=self.moments,
+            scores=self._scores,
+            learnt=known.learnt,
+            horizon=self.horizon,
+            cost=known.cost,
+            threshold=known.threshold,
+            forecasts=int(self.forecast is not None),
+        )
 
     def state(self) -> dict[str, NDArray[np.float64]]:
         """A copy of the moments and the horizon, and of what the forecast has learnt."""

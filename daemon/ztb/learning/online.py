@@ -18,7 +18,7 @@ from ztb.learning.recent import AccountState, RecentRollouts
 from ztb.learning.settings import OnlineConfig
 from ztb.ledger.performance import finite
 from ztb.ledger.records import UpdateRow
-from ztb.trading.lane import Decided
+from ztb.trading.decided import Decided
 from ztb.trading.observation import drawdown_seen
 from ztb.trading.policy.weights import Weights
 from ztb.trading.ppo.rollout import Rollout, UpdateStats

@@ -7,7 +7,8 @@ from ztb.lazy import attach
 TYPE_CHECKING = False  # see ztb/__init__.py
 if TYPE_CHECKING:
     from ztb.ledger.accounts import Account
-    from ztb.ledger.journal import Journal, JournalReader
+    from ztb.ledger.journal import Journal
+    from ztb.ledger.journal_reader import JournalReader
     from ztb.ledger.records import DecisionRow, FillRow, GenerationRow, NoteRow, OrderRow, Record, UpdateRow
     from ztb.ledger.run_directory import RunDirectory, create_run_directory
 
@@ -34,7 +35,7 @@ __getattr__, __dir__ = attach(
         "FillRow": "records",
         "GenerationRow": "records",
         "Journal": "journal",
-        "JournalReader": "journal",
+        "JournalReader": "journal_reader",
         "NoteRow": "records",
         "OrderRow": "records",
         "Record": "records",

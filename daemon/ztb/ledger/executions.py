@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from ztb.ledger.bookkeeper import BASE_FEE
 from ztb.ledger.capital import OPENING, Adoption, Opening
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import ADOPTED, FillRow, NoteRow, OrderEventRow, OrderRow
 from ztb.ledger.round_trips import Movement, Paid, PositionChange
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import DecisionRow
 from ztb.utils import files
 
@@ -45,6 +46,6 @@ def export_decisions(journal: Path, out: Path) -> int:
     return count
 
 
-def _record_batch(columns: tuple[tuple[Any, ...], ...]) -> pa.RecordBatch:
+def _record_batch(columns: tuple[Sequence[Any], ...]) -> pa.RecordBatch:
     arrays = [pa.array(column, field.type) for column, field in zip(columns, DECISIONS_SCHEMA, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=DECISIONS_SCHEMA)

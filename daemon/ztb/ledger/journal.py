@@ -1,52 +1,49 @@
 """The durable journal: SQLite in WAL mode, synchronous=FULL, one writer thread with group commit.
 
 `append` gives a row its place in the total order (`seq`) and returns at once; rows reach the disk in groups.
-`flush` and `durable` return when everything appended so far is durable. The digest runs over the canonical rows in
-order: JSON of `[seq, table, values…]`, a line each, without binary columns (their hashes are columns of their own).
+`flush` and `durable` return when everything appended so far is durable. What the digest is of stands in
+`ledger.canonical`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import hashlib
-import heapq
 import math
-import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from ztb.errors import DataError, InvariantError, NotFoundError, ResourceError, ZtbError
-from ztb.ledger.records import RECORDS, SCHEMA_VERSION, Record, canonical_fields, columns_of
+from ztb.errors import DataError, InvariantError, ZtbError
+from ztb.ledger.canonical import JournalDigest
+from ztb.ledger.journal_reader import JournalReader, known_columns
+from ztb.ledger.packs import PACKED, PACKS, Columns, PackInMaking
+from ztb.ledger.records import RECORDS, SCHEMA_VERSION, Record, columns_of
 from ztb.utils.background import background_thread
 
-_GROUP_ROWS, _DIGEST_ROWS = 256, 32
-# More in a group or at once into the digest would hold the event loop up for milliseconds.
+_GROUP_ROWS = 256  # more in a group would hold the event loop up for milliseconds
 _WAITING_GROUPS = 128
-_READ_ROWS = 8192
 _TRANSACTION_ROWS = _WAITING_GROUPS * _GROUP_ROWS
+_PACK_ROWS, _WAITING_PACKS = 4096, 4
 
 _Row = tuple[Any, ...]
 _Group = list[tuple[str, _Row]]
 _R = TypeVar("_R", bound=Record)
 
 
-_CANONICAL_END = {record.table: 1 + len(canonical_fields(record)) for record in RECORDS}
 _INSERT = {
     record.table: f"INSERT INTO {record.table} VALUES ({','.join('?' * (len(columns_of(record)) + 1))})"
     for record in RECORDS
-}
+} | {"packs": "INSERT INTO packs VALUES (?,?,?,?)"}
 _REALS = {
     record: tuple(i for i, (_, kind) in enumerate(columns_of(record)) if kind == "REAL") for record in RECORDS
 }
-_ENCODER = msgspec.json.Encoder()
 
 
 def _entered(record: _R) -> tuple[_R, _Row]:
@@ -67,11 +64,6 @@ def _entered(record: _R) -> tuple[_R, _Row]:
     return record, values
 
 
-def _canonical_lines(group: _Group) -> bytes:
-    """The bytes of rows that enter the journal's digest: all columns but the binary ones, which come last."""
-    return _ENCODER.encode_lines([(row[0], table, *row[1 : _CANONICAL_END[table]]) for table, row in group])
-
-
 def _by_table(group: _Group) -> dict[str, list[_Row]]:
     tables: dict[str, list[_Row]] = {}
     for table, row in group:
@@ -84,7 +76,8 @@ class Journal:
 
     `reopen`: go on with the journal that is there, if one is. `tell` is called with each record in order, on the
     caller's side: it may only count or enqueue. `waited_for`: orders wait until it is durable, so that its writer does
-    not stand back behind others.
+    not stand back behind others. `packs`: rows of `ledger.packs.PACKED` are written thousands at a time, side by side,
+    and nobody is told of them.
     """
 
     def __init__(
@@ -93,15 +86,19 @@ class Journal:
         reopen: bool = False,
         tell: Callable[[Record], None] | None = None,
         waited_for: bool = False,
+        packs: bool = False,
     ) -> None:
         self.path = path
         self._tell = tell
-        self._digest = hashlib.sha256()
+        self._digest = JournalDigest()
         self._reopened = reopen and path.exists()
         self._seq = 0
         self._group: _Group = []
-        self._digested = 0  # rows of the group that are in the digest
-        self._queue: queue.Queue[_Group | Callable[[], None] | None] = queue.Queue(_WAITING_GROUPS)
+        self._packs = {record: PackInMaking(record) for record in PACKED} if packs else {}
+        self._most = _PACK_ROWS if packs else _GROUP_ROWS
+        self._queue: queue.Queue[_Group | Callable[[], None] | None] = queue.Queue(
+            _WAITING_PACKS if packs else _WAITING_GROUPS
+        )
         self._failure: BaseException | None = None
         if self._reopened:
             _migrate(path)
@@ -110,6 +107,11 @@ class Journal:
             _create(path)
         self._thread = background_thread(self._write_groups, "ztb-journal", waited_for=waited_for)
         self._thread.start()
+
+    @property
+    def packs(self) -> bool:
+        """True if rows of `PACKED` are packed."""
+        return bool(self._packs)
 
     def append(self, record: Record) -> int:
         """Enter `record`; returns its sequence number, from 1. ZtbError if the disk refused an earlier row.
@@ -120,26 +122,44 @@ class Journal:
             self._raise_failure()
         record, values = _entered(record)
         self._seq += 1
-        self._group.append((type(record).table, (self._seq, *values)))
-        if len(self._group) % _DIGEST_ROWS == 0:
-            self._enter_in_digest()
-        if len(self._group) >= _GROUP_ROWS:
+        kind = type(record)
+        if not self._reopened:
+            self._digest.add(kind.table, self._seq, values)
+        pack = self._packs.get(kind)
+        if pack is not None:
+            pack.add_row(self._seq, values)
+        else:
+            self._group.append((kind.table, (self._seq, *values)))
+            if self._tell is not None:
+                self._tell(record)
+        if len(self._group) >= self._most:
             self.commit()
-        if self._tell is not None:
-            self._tell(record)
         return self._seq
+
+    def reserve(self, rows: int) -> int:
+        """The first of so many sequence numbers, which `append_columns` gives to rows that come at this place."""
+        first = self._seq + 1
+        self._seq += rows
+        return first
+
+    def append_columns(self, record: type[Record], seqs: NDArray[np.int64], columns: Columns) -> None:
+        """Enter rows with reserved sequence numbers (n,), after all earlier ones of their table; of one that `packs`.
+
+        ZtbError, InvariantError: see `append`.
+        """
+        if self._failure is not None:
+            self._raise_failure()
+        pack = self._packs[record]
+        self._digest.add_all(record.table, pack.add(seqs, columns))
+        if pack.rows >= _PACK_ROWS:
+            self.commit()
 
     def commit(self) -> None:
         """Hand what was appended to the writer, which takes what waits together; waits only if it is far behind."""
+        self._group += [("packs", row) for pack in self._packs.values() for row in pack.take()]
         if self._group:
-            self._enter_in_digest()
             self._queue.put(self._group)
-            self._group, self._digested = [], 0
-
-    def _enter_in_digest(self) -> None:
-        if not self._reopened:
-            self._digest.update(_canonical_lines(self._group[self._digested :]))
-        self._digested = len(self._group)
+            self._group = []
 
     def flush(self) -> None:
         """Return when all rows so far are durable."""
@@ -179,7 +199,6 @@ class Journal:
                 return reader.sha256()
             finally:
                 reader.close()
-        self._enter_in_digest()
         return self._digest.hexdigest()
 
     def _settle(self) -> None:
@@ -254,6 +273,7 @@ def _create(path: Path) -> None:
     with connection:
         for record in RECORDS:
             connection.execute(_table(record))
+        connection.execute(PACKS)
         connection.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT)")
         connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
     connection.close()
@@ -264,8 +284,9 @@ def _migrate(path: Path) -> None:
     JournalReader(path).close()
     connection = _connect(path)
     with connection:
+        connection.execute(PACKS.replace("TABLE", "TABLE IF NOT EXISTS"))
         for record in RECORDS:
-            known = _known_columns(connection, record)
+            known = known_columns(connection, record)
             if not known:
                 connection.execute(_table(record))
             for name, kind in columns_of(record):
@@ -275,11 +296,6 @@ def _migrate(path: Path) -> None:
                     )
         connection.execute("UPDATE meta SET value=? WHERE key='schema_version'", (str(SCHEMA_VERSION),))
     connection.close()
-
-
-def _known_columns(connection: sqlite3.Connection, record: type[Record]) -> set[str]:
-    """Of a record's table in this journal; none where there is no such table."""
-    return {str(row[1]) for row in connection.execute(f"PRAGMA table_info({record.table})")}
 
 
 def _table(record: type[Record]) -> str:
@@ -294,107 +310,3 @@ def _last_seq(path: Path) -> int:
         return reader.last_seq()
     finally:
         reader.close()
-
-
-def _reading_mode(path: Path) -> str:
-    """The mode in which to read `path`: so that SQLite's side files go when we close, or, where nothing may be
-    written, as a file that does not change."""
-    return (
-        "mode=rw" if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK) else "mode=ro&immutable=1"
-    )
-
-
-class JournalReader:
-    """A journal opened for reading; safe while it is being written and after a kill."""
-
-    def __init__(self, path: Path) -> None:
-        if not path.is_file():
-            raise NotFoundError(f"{path}: no journal there; is this a run directory?")
-        self.path = path
-        self._connection = sqlite3.connect(f"file:{quote(str(path))}?{_reading_mode(path)}", uri=True)
-        try:
-            row = self._connection.execute("SELECT value FROM meta WHERE key='schema_version'").fetchone()
-        except sqlite3.Error as error:
-            raise DataError(f"{path}: not a journal of ztb ({error})") from error
-        version = int(row[0]) if row else 0
-        if version > SCHEMA_VERSION:
-            raise DataError(
-                f"{path}: journal schema {version} is newer than this ztb knows ({SCHEMA_VERSION}); update ztb"
-            )
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def copy(self, target: Path) -> None:
-        """A new file `target` with all of it as it is at one moment, while it is written to too.
-
-        DataError: it is damaged. ResourceError: there is no room.
-        """
-        try:
-            with contextlib.closing(sqlite3.connect(target)) as copied:
-                self._connection.backup(copied)
-                copied.execute("PRAGMA journal_mode=DELETE")
-                (fault,) = copied.execute("PRAGMA quick_check(1)").fetchone()
-        except sqlite3.OperationalError as error:
-            raise ResourceError(f"{target}: the journal cannot be copied ({error}); free space") from error
-        except sqlite3.DatabaseError as error:
-            fault = str(error)
-        if fault != "ok":
-            raise DataError(f"{self.path}: the journal is damaged ({fault}); restore an earlier backup")
-
-    def rows(self, record: type[_R], where: str = "", parameters: tuple[object, ...] = ()) -> Iterator[_R]:
-        """Records of one table in sequence order; `where` is an SQL condition with `?` for `parameters`."""
-        return (row for _, row in self.numbered(record, where, parameters))
-
-    def numbered(
-        self, record: type[_R], where: str = "", parameters: tuple[object, ...] = ()
-    ) -> Iterator[tuple[int, _R]]:
-        """As `rows`, each with its sequence number."""
-        known = _known_columns(self._connection, record)
-        if not known:  # written before there was such a table
-            return
-        names = [name for name, _ in columns_of(record) if name in known]
-        bools = [i for i, name in enumerate(names) if record.__annotations__[name] == "bool"]
-        condition = f" WHERE {where}" if where else ""
-        query = f"SELECT seq,{','.join(names)} FROM {record.table}{condition} ORDER BY seq"
-        for seq, *values in self._connection.execute(query, parameters):
-            for i in bools:
-                values[i] = bool(values[i])
-            yield seq, record(*values)
-
-    def columns(self, record: type[Record], names: tuple[str, ...]) -> Iterator[tuple[tuple[Any, ...], ...]]:
-        """Columns of one table in sequence order, thousands of rows at a time, as SQLite has them: truth is 0 or 1.
-
-        Nothing comes of a journal that was written before there was such a table.
-        """
-        if not _known_columns(self._connection, record):
-            return
-        rows = self._connection.execute(f"SELECT {','.join(names)} FROM {record.table} ORDER BY seq")
-        while batch := rows.fetchmany(_READ_ROWS):
-            yield tuple(zip(*batch, strict=True))
-
-    def last_seq(self) -> int:
-        """The highest sequence number, 0 in an empty journal."""
-        tables = [record.table for record in RECORDS if _known_columns(self._connection, record)]
-        newest = [f"SELECT max(seq) AS last FROM {table}" for table in tables]
-        query = f"SELECT max(last) FROM ({' UNION ALL '.join(newest)})"
-        return int(self._connection.execute(query).fetchone()[0] or 0)
-
-    def sha256(self) -> str:
-        """The digest of the canonical rows, computed again from the file."""
-        digest = hashlib.sha256()
-        tables = [self._canonical(record) for record in RECORDS]
-        for line in heapq.merge(*tables, key=lambda line: line[0]):
-            digest.update(_ENCODER.encode(line) + b"\n")
-        return digest.hexdigest()
-
-    def _canonical(self, record: type[Record]) -> Iterator[_Row]:
-        names = canonical_fields(record)
-        if not _known_columns(self._connection, record):
-            return
-        for row in self._connection.execute(f"SELECT seq,{','.join(names)} FROM {record.table} ORDER BY seq"):
-            values = [
-                bool(value) if record.__annotations__[name] == "bool" else value
-                for name, value in zip(names, row[1:], strict=True)
-            ]
-            yield row[0], record.table, *values

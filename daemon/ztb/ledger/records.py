@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 
 import msgspec
 
-SCHEMA_VERSION = 2
-"""1: before the account's capital was shared among experts (no `allocations`, no `aims`)."""
+SCHEMA_VERSION = 3
+"""1: before the account's capital was shared among experts (no `allocations`, no `aims`). 2: before rows of a replay
+were packed (`ledger.packs`)."""
 
 
 def detail_text(facts: Mapping[str, Any]) -> str:

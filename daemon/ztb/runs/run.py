@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from ztb.errors import DataError, UsageError
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import MarkRow, UpdateRow
 from ztb.ledger.round_trips import RoundTrips
 from ztb.ledger.run_directory import RunDirectory

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 from ztb.execution.risk import Rung
@@ -18,41 +16,21 @@ from ztb.learning.allocation import Experts, name_of
 from ztb.learning.benchmarks import UNLEARNT, BenchmarkTracker
 from ztb.learning.service.base import NEAR_A_LIMIT, Learning
 from ztb.ledger.bookkeeper import Bookkeeper
-from ztb.ledger.records import LOSS_LIMIT, DecisionRow, MarkRow, NoteRow
+from ztb.ledger.records import LOSS_LIMIT, NoteRow
 from ztb.market.ticks import BAR, DEPTH, GAP, LAST, Flag, Ticks, plain_ticks
 from ztb.ports import Source
+from ztb.runtime.decision_log import DecisionLog, RunProgress, Stood
+from ztb.trading.bridge import FACT_EQUITY
+from ztb.trading.decided import Decided
 from ztb.trading.decision_clock import DecisionClock
-from ztb.trading.lane import Decided, Lane
+from ztb.trading.lane import Lane
 from ztb.trading.lane_group import LaneGroup
 from ztb.trading.strategy import OnTick, WarmsUp, tick_views
+from ztb.trading.stretch import Stretch
 
 _TAINT = GAP | int(Flag.TAINTED)
 _YIELD_EVERY = 64  # decisions between two turns of the event loop
 _WATCH_EVERY = 64  # blocks between two looks, where decisions are rare
-
-
-@dataclass(slots=True)
-class RunProgress:
-    """Counts and sums of the engine so far; `peak` and `max_drawdown` are of the live equity at decisions.
-
-    `rows`: of ticks, let happen since this process started. `adopted`: quote currency that came into the books without
-    being earned.
-    """
-
-    rows: int = 0
-    ticks: int = 0
-    decisions: int = 0
-    gaps: int = 0
-    first_ts_ns: int = 0
-    last_ts_ns: int = 0
-    trade_first_ts_ns: int = 0
-    return_sum: float = 0.0
-    return_square_sum: float = 0.0
-    peak: float = 0.0
-    max_drawdown: float = 0.0
-    last_equity: float = 0.0
-    equity_sum: float = 0.0
-    adopted: float = 0.0
 
 
 class Engine:
@@ -96,6 +74,8 @@ class Engine:
         self._index = {name: i for i, name in enumerate(features.names)}
         self._normal = np.zeros(normaliser.width, np.float32)
         self.shadow_equity: dict[str, float] = {}  # of the shadows, at the present decision
+        self._log = DecisionLog(books, symbol)
+        self._stretch: Stretch | None = None
         self._before: tuple[Decided, int] | None = None
         self._rungs: dict[str, Rung] = {"daily_loss": Rung.FREE, "drawdown": Rung.FREE}
         self._tainted = False
@@ -126,22 +106,84 @@ class Engine:
         self._count(ticks)
         i = 0
         while i < n:
-            due = self.clock.find_due(ticks, i, n)
-            end = min(due + 1, n)
-            if self._on_tick is None:
-                self.features.advance(ticks, i, end)
-            else:
-                self._call_strategy(on_tick=self._on_tick, ticks=ticks, i0=i, i1=end, due=due)
-                i = self._called_to
-            self._advance(ticks, i, end)
-            if due < n:
-                self._decide(int(ticks["ts_ns"][due]), self.features.values)
-                self._due += 1
-                if self._due % _YIELD_EVERY == 0:
-                    self._watch()
-                    await self.learning.settle()
-                    await asyncio.sleep(0)
-            i = end
+            before, most = self._due, self._unasked()
+            i = self._run_stretch(ticks, i, n, most) if most > 0 else self._take_step(ticks, i, n)
+            if self._due // _YIELD_EVERY > before // _YIELD_EVERY:
+                self._watch()
+                await self.learning.settle()
+                await asyncio.sleep(0)
+
+    def _take_step(self, ticks: Ticks, i: int, n: int) -> int:
+        """Let rows from `i` on happen up to the next due moment, and decide if it is one; the row to go on with."""
+        due = self.clock.find_due(ticks, i, n)
+        end = min(due + 1, n)
+        if self._on_tick is None:
+            self.features.advance(ticks, i, end)
+        else:
+            self._call_strategy(on_tick=self._on_tick, ticks=ticks, i0=i, i1=end, due=due)
+            i = self._called_to
+        self._advance(ticks, i, end)
+        if due < n:
+            self._decide(int(ticks["ts_ns"][due]), self.features.values)
+            self._due += 1
+        return end
+
+    def _unasked(self) -> int:
+        """Number of decisions that can be made without a call of Python."""
+        if self.progress.decisions == 0 or self._on_tick is not None or not self.features.all_shipped:
+            return 0
+        if self.experts is not None or not self.books.journal.packs or not self._together.asks_nobody:
+            return 0
+        return self.learning.patience
+
+    def _run_stretch(self, ticks: Ticks, i: int, n: int, most: int) -> int:
+        """As `_take_step`, for as many decisions as come, `most` at most."""
+        if self._stretch is None:
+            self._stretch = Stretch(self._together.floor, self.features, self.normaliser, self.clock)
+        stretch, first, group = self._stretch, self.progress.decisions, self._together
+        group.serve()
+        self.books.generation = self.learning.generation
+        came = stretch.run(
+            ticks=ticks,
+            rows=(i, n),
+            most=most,
+            number=first,
+            carried=(self._tainted, self._gap),
+            living=group.places,
+            deciding=group.places,
+            account=self.live.place,
+            seen=self.live.place,
+        )
+        self.progress.rows += came.row - i
+        self._tainted, self._gap = came.tainted, came.gap
+        self._due += came.decisions
+        if came.decisions:
+            self._follow_stretch(stretch, came.decisions)
+        if came.wrong:
+            group.complain()
+        self.live.settle(ticks, came.row)
+        if came.due:
+            self._decide(int(ticks["ts_ns"][came.row - 1]), self.features.values)
+            self._due += 1
+        return came.row
+
+    def _follow_stretch(self, stretch: Stretch, made: int) -> None:
+        """Write down and take in what was decided in a stretch, as if each decision had been heard of at once."""
+        course, places = stretch.course, self._together.places.tolist()
+        facts = {
+            lane: course.facts[:made, places.index(lane.place)]
+            for lane in (self.live, *self.shadows.values())
+        }
+        account = facts[self.live]
+        beside = {name: facts[lane][:, FACT_EQUITY] for name, lane in self.shadows.items()}
+        stood = Stood(account, beside.get("hold"), beside.get("frozen"))
+        self._log.record_stretch(self.live, course, stood, self.progress.decisions)
+        self.helping.follow_all(
+            account[:, FACT_EQUITY].copy(), {name: own.copy() for name, own in beside.items()}
+        )
+        self.shadow_equity |= {name: float(own[-1]) for name, own in beside.items()}
+        self.progress.track(account[:, FACT_EQUITY], int(course.ts_ns[0]))
+        self.follow_limits(int(course.ts_ns[made - 1]))
 
     def adopted(self, value: float) -> None:
         """The books were changed by `value` quote currency that nothing earned."""
@@ -204,8 +246,9 @@ class Engine:
         for name, lane in self.shadows.items():
             self.shadow_equity[name] = lane.marked
         self.helping.follow(decided.equity, self.shadow_equity)
-        self._record(decided)
-        self.progress.decisions += 1
+        aims = self.experts.aims if self.experts else b""
+        self._log.record(decided, self._tainted, aims, self.shadow_equity)
+        self.progress.track(np.array([decided.equity]), ts_ns)
         self.follow_limits(ts_ns)
         self.learning.heed(self.helping)
         self.learning.decided(number, self._normal, self._tainted)
@@ -288,60 +331,3 @@ class Engine:
         self.shadow_equity["frozen"] = experts.lanes[name_of(0)].marked
         self.shadow_equity[UNLEARNT] = experts.pursue_unlearnt(ts_ns, number, self._normal, decided.equity)
         return decided, led
-
-    def _record(self, decided: Decided) -> None:
-        """Journal the decision and the marks, and check the books."""
-        books = self.books
-        books.agree(decided.cash, decided.position, decided.equity)
-        observation = decided.observation.tobytes()
-        action = decided.action
-        books.journal.append(
-            DecisionRow(
-                decision=decided.decision,
-                ts_ns=decided.ts_ns,
-                symbol=self.symbol,
-                generation=books.generation,
-                action_size=action.size,
-                action_timing=action.timing,
-                target=decided.target,
-                position=decided.position,
-                mid=decided.mid,
-                equity=decided.equity,
-                value=action.value,
-                logprob=action.logprob,
-                obs_hash=xxhash.xxh3_64_hexdigest(observation),
-                verdict=decided.verdict,
-                reward=None if decided.decision == 0 else decided.reward,
-                tainted=self._tainted,
-                observation=observation,
-                uniforms=decided.uniforms.tobytes(),
-                aims=self.experts.aims if self.experts else b"",
-            )
-        )
-        books.journal.append(
-            MarkRow(
-                decision=decided.decision,
-                ts_ns=decided.ts_ns,
-                mid=decided.mid,
-                cash=decided.cash,
-                position=decided.position,
-                equity=decided.equity,
-                fees=books.account.fees,
-                hold_equity=self.shadow_equity.get("hold"),
-                frozen_equity=self.shadow_equity.get("frozen"),
-            )
-        )
-        self._track(decided)
-
-    def _track(self, decided: Decided) -> None:
-        progress, equity = self.progress, decided.equity
-        if decided.decision == 0:
-            progress.trade_first_ts_ns = decided.ts_ns
-        else:
-            change = equity / progress.last_equity - 1.0
-            progress.return_sum += change
-            progress.return_square_sum += change * change
-        progress.peak = max(progress.peak, equity)
-        progress.max_drawdown = max(progress.max_drawdown, 1.0 - equity / progress.peak)
-        progress.last_equity = equity
-        progress.equity_sum += equity

@@ -10,7 +10,7 @@ from typing import Any
 from ztb.config import config_hash
 from ztb.learning.allocation import Experts
 from ztb.learning.generations import Lineage
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.performance import finite, sharpe, simple_return
 from ztb.ledger.records import AllocationRow
 from ztb.runtime.build.assembly import Assembly

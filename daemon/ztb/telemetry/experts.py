@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.learning.allocation import name_of
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.performance import simple_return
 from ztb.ledger.records import AllocationRow, DecisionRow
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ztb.errors import DataError
 from ztb.ledger.executions import Execution, executions, movements
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.looks import Look, Looks
 from ztb.ledger.records import (
     DecisionRow,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ztb.learning.allocation import name_of
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import AllocationRow, DecisionRow, GenerationRow
 from ztb.telemetry.sections.gate import WHY
 

@@ -128,7 +128,7 @@ def _rule(
 
 
 @kernel
-def _observe_all(
+def observe_all(
     lanes: Lanes,
     deciders: Deciders,
     choices: Choices,
@@ -157,7 +157,7 @@ def _observe_all(
 
 
 @kernel
-def _act_all(
+def act_all(
     lanes: Lanes, deciders: Deciders, choices: Choices, places: NDArray[np.int64], ts_ns: int
 ) -> None:
     """Lanes at `places` act on what they chose, or pursue what somebody else wants, unless orders wait for a guard."""
@@ -202,7 +202,7 @@ def _see_as(lanes: Lanes, first: int, i: int, ticks: Ticks, i0: int, i1: int) ->
 
 
 @kernel
-def _live_all(ticks: Ticks, i0: int, i1: int, lanes: Lanes, places: NDArray[np.int64]) -> int:
+def live_all(ticks: Ticks, i0: int, i1: int, lanes: Lanes, places: NDArray[np.int64]) -> int:
     """Rows [i0, i1) happen to lanes at `places`; returns reports lost for want of room.
 
     One lives through them row by row; who has seen the same market, and has no order under way, sees what it has seen.
@@ -275,9 +275,9 @@ class TradingFloor:
             np.zeros(feature_size),
         )
         block, lanes, choices = self._block, self.lanes, self.choices
-        self._live_all = entry(_live_all, block, 0, 0, lanes, nobody)
-        self._observe = entry(_observe_all, lanes, self.deciders, choices, nobody, raw, unseen, 0, 0, seed)
-        self._act = entry(_act_all, lanes, self.deciders, choices, nobody, 0)
+        self._live_all = entry(live_all, block, 0, 0, lanes, nobody)
+        self._observe = entry(observe_all, lanes, self.deciders, choices, nobody, raw, unseen, 0, 0, seed)
+        self._act = entry(act_all, lanes, self.deciders, choices, nobody, 0)
         self.leave(self.enter())
 
     def enter(self) -> int:
@@ -301,9 +301,13 @@ class TradingFloor:
             self._block = plain_ticks(ticks)
         return self._block
 
+    def begin(self) -> None:
+        """The market is about to go on: who takes a place from now on has not seen all of it."""
+        self._begun = True
+
     def live(self, ticks: Ticks, i0: int, i1: int, places: NDArray[np.int64]) -> None:
         """Rows [i0, i1) happen to lanes on paper. InvariantError: reports were lost."""
-        self._begun = True
+        self.begin()
         if self._live_all(self._here(ticks), i0, i1, self.lanes, places):
             raise InvariantError(f"more than {MAX_REPORTS} reports of orders at once: some were lost")
 

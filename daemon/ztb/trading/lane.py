@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,7 +25,7 @@ from ztb.execution.orders import (
 from ztb.execution.paper import PaperExchange
 from ztb.execution.paper_state import CANCEL_REJECTED, CANCELLED, EXPIRED, FILLED, REJECTED
 from ztb.execution.risk import RiskLimits
-from ztb.execution.risk_gate import BY_NUMBER, RiskGate
+from ztb.execution.risk_gate import RiskGate
 from ztb.market.ticks import Ticks
 from ztb.ports import Broker
 from ztb.trading import lane_kernels, lane_orders
@@ -39,6 +38,7 @@ from ztb.trading.bridge import (
     FACT_REWARD,
     Wanted,
 )
+from ztb.trading.decided import Decided, action_of, verdict_text
 from ztb.trading.floor import NETWORK, RULE, TradingFloor
 from ztb.trading.kernel_rule import MOST_STATE, KernelRule
 from ztb.trading.lane_log import LaneListener, order_sent, refused, reported
@@ -58,33 +58,9 @@ from ztb.trading.strategy import (
 )
 from ztb.utils.kernel import kernel
 
-NO_ORDER = "no_order"
-REPLACING = "replacing"
-_WORDS = {
-    lane_orders.NO_ORDER: NO_ORDER,
-    lane_orders.REPLACING: REPLACING,
-    **{number: str(reason) for number, reason in enumerate(BY_NUMBER)},
-}
 _KINDS: dict[type[Any], int] = {
     Filled: FILLED, CancelRejected: CANCEL_REJECTED, Rejected: REJECTED, Cancelled: CANCELLED, Expired: EXPIRED,
 }  # fmt: skip
-
-
-class Decided(msgspec.Struct, frozen=True):
-    """A decision made: what was seen, chosen, and what became of it. `reward` is of the decision before."""
-
-    ts_ns: int
-    decision: int
-    observation: NDArray[np.float32]
-    uniforms: NDArray[np.float64]
-    action: Action
-    target: float
-    cash: float
-    position: float
-    mid: float
-    equity: float
-    reward: float
-    verdict: str
 
 
 # From Python, kernels get arrays: a lane's own memory passes only between kernels.
@@ -236,7 +212,7 @@ class Lane(LanePlace):
         choices, facts = floor.choices, floor.lanes.facts[place].tolist()
         if seen is None:
             observation, uniforms = choices.observations[place].copy(), choices.uniforms[place].copy()
-            action = self._action()
+            action = action_of(choices.actions[place].tolist(), *choices.values[place].tolist())
         else:
             observation, uniforms, action = seen.observation, seen.uniforms, seen.action
         own = self._own_reward is not None and seen is None
@@ -253,14 +229,7 @@ class Lane(LanePlace):
             mid=facts[FACT_MID],
             equity=facts[FACT_EQUITY],
             reward=reward,
-            verdict=_WORDS[choices.verdicts.item(place)],
-        )
-
-    def _action(self) -> Action:
-        size, timing = self.floor.choices.actions[self.place].tolist()
-        logprob, value = self.floor.choices.values[self.place].tolist()
-        return Action(
-            size, timing, None if logprob != logprob else logprob, None if value != value else value
+            verdict=verdict_text(choices.verdicts.item(place)),
         )
 
     def serve(self) -> None:
@@ -352,15 +321,11 @@ class Lane(LanePlace):
 
     def _tell(self) -> None:
         """Send, and tell whoever listens, what the kernels have logged."""
-        logged = self._lane["logged"].item()
-        if not logged:
-            return
-        rows = self.floor.lanes.log[self.place, :logged].tolist()
-        self._lane["logged"] = 0
-        for row in rows:
-            self._pass_on(row)
+        if self._lane["logged"].item():
+            for row in self.take_log().tolist():
+                self.pass_on(row)
 
-    def _pass_on(self, row: tuple[Any, ...]) -> None:
+    def pass_on(self, row: tuple[Any, ...]) -> None:
         """Send or tell one row of the log."""
         listener, floor = self._listener, self.floor
         what, ts_ns = row[0], row[3]

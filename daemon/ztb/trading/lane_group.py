@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.market.ticks import Ticks
+from ztb.trading.floor import TradingFloor
 from ztb.trading.lane import Lane
 
 
@@ -16,13 +17,29 @@ class LaneGroup:
 
     def __init__(self, lanes: Iterable[Lane]) -> None:
         self._lanes = tuple(lanes)
-        self._places = np.array([lane.place for lane in self._lanes], np.int64)
+        self.places = np.array([lane.place for lane in self._lanes], np.int64)
         self._on_paper = np.array([lane.place for lane in self._lanes if lane.on_paper], np.int64)
         self._elsewhere = [lane for lane in self._lanes if not lane.on_paper]
         self._told = [lane for lane in self._lanes if lane.told]
         self._served = [lane for lane in self._lanes if lane.policy is not None]
         self._asked = [lane for lane in self._lanes if lane.asked]
         self._rewarded = [lane for lane in self._lanes if getattr(lane.strategy, "reward", None) is not None]
+
+    @property
+    def floor(self) -> TradingFloor:
+        """Their floor; there is one where there are lanes."""
+        return self._lanes[0].floor
+
+    @property
+    def asks_nobody(self) -> bool:
+        """True if all live and decide without a call of Python, and but one of them has a log."""
+        own_ways = self._elsewhere or self._asked or self._rewarded or len(self._told) > 1
+        return not own_ways and not any(lane.guarded for lane in self._told)
+
+    def serve(self) -> None:
+        """See that the kernels have the policies that serve."""
+        for lane in self._served:
+            lane.serve()
 
     def advance(self, ticks: Ticks, i0: int, i1: int) -> None:
         """Let rows [i0, i1) happen to everybody's orders."""
@@ -49,19 +66,18 @@ class LaneGroup:
         if not self._lanes:
             return
         floor = self._lanes[0].floor
-        for lane in self._served:
-            lane.serve()
-        if not floor.observe(self._places, raw, features, ts_ns, decision):
-            self._complain()
+        self.serve()
+        if not floor.observe(self.places, raw, features, ts_ns, decision):
+            self.complain()
         for lane in self._rewarded:
             lane.reward()
         for lane in self._asked:
             lane.ask(raw, index)
-        floor.act(self._places)
+        floor.act(self.places)
         for lane in self._told:
             lane.finish_decision()
 
-    def _complain(self) -> None:
+    def complain(self) -> None:
         """StrategyError of the first rule that answered what is no choice."""
         for lane in self._lanes:
             floor = lane.floor

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ztb.errors import InvariantError
 from ztb.execution.booking import show_price
@@ -37,6 +38,17 @@ class LanePlace:
     def told(self) -> bool:
         """True if somebody listens, or a venue is to be sent to."""
         return bool(self._lane["told"][0])
+
+    @property
+    def guarded(self) -> bool:
+        """True if somebody is asked before each order."""
+        return bool(self._lane["guarded"][0])
+
+    def take_log(self) -> NDArray[np.void]:
+        """The rows of LOGGED (n,) that kernels have written since the last call."""
+        logged: int = self._lane["logged"].item()
+        self._lane["logged"] = 0
+        return self.floor.lanes.log[self.place, :logged].copy()
 
     @property
     def rejects(self) -> int:

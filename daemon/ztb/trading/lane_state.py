@@ -74,7 +74,11 @@ MOST_AT_WORK = 8
 
 LOGGED: np.dtype[np.void] = np.dtype(
     [
-        ("what", "<i8"),  # REPORTED, SENT, REFUSED or CANCEL_ASKED
+        (
+            "what",
+            "<i8",
+        ),  # REPORTED, SENT, REFUSED, CANCEL_ASKED, or DECIDED: a decision, after which so many `lots`
+        # rows are what came of it at once
         ("kind", "<i8"),  # of a report: see paper_state
         ("order_id", "<i8"),
         ("ts_ns", "<i8"),
@@ -91,8 +95,8 @@ LOGGED: np.dtype[np.void] = np.dtype(
         ("amount", "<f8"),  # of funding, quote currency
     ]
 )
-REPORTED, SENT, REFUSED, CANCEL_ASKED = range(4)
-LOG_ROWS = 64
+REPORTED, SENT, REFUSED, CANCEL_ASKED, DECIDED = range(5)
+LOG_ROWS = 2048
 
 
 class Lanes(NamedTuple):

@@ -20,7 +20,7 @@ from runtime.lenient import LENIENT
 from ztb.config import load_config
 from ztb.learning.process.settings import Care
 from ztb.learning.service.process import ProcessLearning
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import DecisionRow, GenerationRow, NoteRow, UpdateRow
 from ztb.ledger.run_directory import RunDirectory, create_run_directory
 from ztb.runtime.build import learning_setup

@@ -23,7 +23,7 @@ from ztb.learning.service.promotion import Promotion
 from ztb.learning.settings import GateRules
 from ztb.ledger.records import DecisionRow, GenerationRow, NoteRow
 from ztb.runtime.modes.replay import run_to_end
-from ztb.trading.lane import Decided
+from ztb.trading.decided import Decided
 from ztb.trading.policy.categorical import greatest_entropy
 from ztb.trading.policy.weights import NetworkShape, Weights, initial_weights
 from ztb.trading.strategy import Action

@@ -16,7 +16,7 @@ import numpy as np
 
 from market.live.tape_server import read_tape, trades_of
 from ztb.errors import ZtbError
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import UpdateRow
 from ztb.market.recording import RecordingReader
 from ztb.market.ticks import TRADE, join_ticks

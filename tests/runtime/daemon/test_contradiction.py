@@ -11,7 +11,7 @@ import pytest
 from chaos.stage import WARM_S, Stage, stage
 from chaos.truth import truth_of
 from runtime.daemons import make_daemon, running, until
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import NoteRow
 from ztb.runtime.daemon.daemon import Daemon
 from ztb.runtime.daemon.kill_switch import KillSwitch, Latch

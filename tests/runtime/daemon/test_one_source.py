@@ -28,7 +28,7 @@ from ztb.commands import control
 from ztb.config.running import TelemetrySection
 from ztb.control import Answer, Command, Disarm, Flatten, Freeze, Halt, Resume
 from ztb.learning.online import Dropped
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import LOSS_LIMIT, NoteRow
 from ztb.ledger.run_directory import RunDirectory
 from ztb.runtime.daemon.daemon import Daemon

@@ -16,7 +16,7 @@ from chaos.stage import WARM_S, stage
 from ztb.cli import run
 from ztb.control import Halt, Resume
 from ztb.errors import ConfigError, DataError, UsageError
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import FillRow, NoteRow
 from ztb.ledger.run_directory import RunDirectory
 from ztb.market.recorder import recordings

@@ -14,7 +14,8 @@ from runtime.daemons import Gated, running, until
 from ztb.config import load_config
 from ztb.errors import ConfigError
 from ztb.ledger.capital import Opening
-from ztb.ledger.journal import Journal, JournalReader
+from ztb.ledger.journal import Journal
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import DecisionRow, FillRow, GenerationRow, MarkRow, OrderRow, UpdateRow
 from ztb.ledger.run_directory import RunDirectory
 from ztb.runtime.build.context import initial_policy

@@ -13,7 +13,7 @@ from chaos.truth import truth_of
 from runtime.daemons import make_daemon, running, until
 from runtime.venue.live_runs import ledger_of
 from ztb.control import Adopt, Halt, Resume
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import NoteRow
 from ztb.runtime.daemon.daemon import Daemon
 from ztb.testing.exchange.listing import SCALE

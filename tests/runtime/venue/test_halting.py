@@ -6,7 +6,7 @@ import asyncio
 
 from chaos.stage import WARM_S, Stage, stage
 from runtime.daemons import until
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import OrderRow
 from ztb.runtime.daemon.daemon import Daemon
 from ztb.runtime.daemon.kill_switch import KillSwitch, Latch

@@ -22,7 +22,7 @@ from runtime.venue.live_runs import (
 from ztb.control import Disarm, Flatten
 from ztb.errors import ConfigError
 from ztb.execution.orders import PROTECTIVE_FROM, is_protective
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import FillRow, NoteRow, OrderEventRow, OrderRow
 from ztb.ledger.run_directory import RunDirectory
 from ztb.runtime.clock import SystemClock

@@ -16,7 +16,8 @@ from ztb.execution.orders import OrderRequest, OrderType
 from ztb.ledger.accounts import Account
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.capital import Opening
-from ztb.ledger.journal import Journal, JournalReader
+from ztb.ledger.journal import Journal
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import OrderEventRow
 from ztb.runtime.venue.broker import VenueBroker
 from ztb.runtime.venue.orders import OrderTable

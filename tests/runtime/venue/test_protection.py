@@ -17,7 +17,7 @@ from runtime.daemons import until
 from ztb.control import Disarm, Halt, Resume
 from ztb.execution.orders import is_protective
 from ztb.execution.protection import floor_of, trigger_price
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import OrderEventRow, OrderRow
 from ztb.runtime.daemon.daemon import Daemon
 from ztb.testing.exchange.listing import BTCUSDT, SCALE, Listing

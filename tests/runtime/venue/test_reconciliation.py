@@ -8,7 +8,8 @@ from decimal import Decimal
 from runtime.venue.fake_account import INSTRUMENT, PREFIX, Desk, FakeAccount, buy
 from ztb.execution.orders import Filled, OpenOrder
 from ztb.ledger.accounts import Account
-from ztb.ledger.journal import Journal, JournalReader
+from ztb.ledger.journal import Journal
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import NoteRow
 from ztb.runtime.venue.reconciliation import Reconciler
 from ztb.testing.virtual_time import run_virtual

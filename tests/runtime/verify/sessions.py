@@ -12,7 +12,7 @@ from typing import Any
 from runtime.daemons import until
 from ztb.config import Config, load_config
 from ztb.control import Command, Halt, Promote, Resume
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import NoteRow, Record
 from ztb.ledger.run_directory import RunDirectory
 from ztb.runtime.clock import SystemClock

@@ -17,7 +17,8 @@ from telemetry.made_up import (
     snapshot,
     update_row,
 )
-from ztb.ledger.journal import Journal, JournalReader
+from ztb.ledger.journal import Journal
+from ztb.ledger.journal_reader import JournalReader
 from ztb.secrets import Redactor
 from ztb.telemetry.web.feed import PageFeed, Thinned
 

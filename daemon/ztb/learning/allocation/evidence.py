@@ -9,9 +9,10 @@ the bound holds for stretches of about 1 / (1 - forgetting) blocks rather than f
 
 Of what the market said. Profit is mostly noise: where a hundredth of the next return's variance is to be foreseen,
 several times as many decisions must be earned on as forecast to be as sure. So the forecast (`features.forecast`),
-made before each return, is evidence too. With h the exposure held and f the forecast, an account claims h f and pays
-costs c: it grows if returns are b f with b above the hurdle b0 = sum c / sum h f. Against each return r, in
-deviations as f, stands the likelihood ratio of b = 1 to b = b0,
+made before each return, is evidence too. With h the exposure held beyond what is held on average, and f the forecast,
+an account claims h f and pays costs c: it grows if returns are b f with b above the hurdle b0 = sum c / sum h f. (Who
+holds the same always claims nothing so: in a falling market a forecast of small recoveries is above 0 again and again,
+and the holder falls.) Against each return r, in deviations as f, stands the likelihood ratio of b = 1 to b = b0,
 
     (1 - b0) f (r - f (1 + b0) / 2),
 
@@ -39,8 +40,8 @@ _MOST_SD = 8.0
 _CLAIMS_HORIZON = 2048
 """Decisions over which claims and costs are compared."""
 _BY_CHANCE, _NO_MORE = 3.0, 1.0
-"""Standard deviations of what one claims who holds something for other reasons than the forecast: beyond the first it
-is a claim, below the second no more. Were they the same, a weight would come and go with it and pay for each trip."""
+"""Standard deviations of what one claims who changes what is held for other reasons than the forecast: beyond the first
+it is a claim, below the second no more. Were they the same, a weight would come and go with it and pay each trip."""
 _TAIL = 3.0
 """Standard deviations beyond which a return counts no more."""
 _LEAST, _MOST = -3.0, 16.0
@@ -60,6 +61,10 @@ class GrowthEvidence:
     square: float = 0.0
     foreseen: float = 0.0
     """The bounded sum of log likelihood ratios."""
+    followed: int = 0
+    """Decisions of which exposures are known."""
+    usual: float = 0.0
+    """The exposure held on average lately."""
     claimed: float = 0.0
     claimed_squares: float = 0.0
     paid: float = 0.0
@@ -97,7 +102,9 @@ class GrowthEvidence:
     def claim(self, market: Foreseen, held: float, growth: float) -> None:
         """Move the hurdle: what was paid for what was claimed lately, and a trip there and back beside both."""
         fading = 1.0 - 1.0 / _CLAIMS_HORIZON
-        claim = held * market.forecast
+        self.followed += 1
+        self.usual += (held - self.usual) / min(self.followed, _CLAIMS_HORIZON)
+        claim = (held - self.usual) * market.forecast
         self.claimed = fading * self.claimed + claim
         self.claimed_squares = fading * self.claimed_squares + claim * claim
         self.paid = fading * self.paid + held * market.change - growth

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +12,7 @@ from ztb.learning.online import LearnerCounts
 from ztb.learning.service.hyperparameter_schedule import HyperparameterSchedule
 from ztb.learning.service.promotion import Promotion
 from ztb.market.ticks import Ticks
-from ztb.trading.lane import Decided
+from ztb.trading.decided import Decided
 
 BY_HAND, NOT_HELPING, NEAR_A_LIMIT = "by_hand", "not_helping", "near_a_limit"
 """Why learning rests: somebody wants it to, it is clear that it hurts, a limit on losses is near or reached."""
@@ -42,6 +44,11 @@ class Learning:
     def frozen(self) -> bool:
         """True if learning is told to rest."""
         return bool(self.freezes)
+
+    @property
+    def patience(self) -> int:
+        """Number of decisions that may be made before it hears of the first: nothing can come of them earlier."""
+        return sys.maxsize
 
     def freeze(self, why: str, frozen: bool) -> None:
         """Let learning rest because of `why`, or no longer because of that."""
@@ -87,6 +94,11 @@ class LearnerBase(Learning):
     def __init__(self, promotion: Promotion, guide: HyperparameterSchedule) -> None:
         self.promotion = promotion
         self._guide = guide
+
+    @property
+    def patience(self) -> int:
+        """See `Learning`."""
+        return 0
 
     @property
     def paused(self) -> bool:  # type: ignore[override]

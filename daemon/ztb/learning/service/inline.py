@@ -15,7 +15,7 @@ from ztb.learning.service.base import LearnerBase
 from ztb.learning.service.hyperparameter_schedule import HyperparameterSchedule
 from ztb.learning.service.promotion import Promotion
 from ztb.market.ticks import Ticks
-from ztb.trading.lane import Decided
+from ztb.trading.decided import Decided
 from ztb.trading.ppo.config import PPOOptions
 
 

@@ -19,7 +19,7 @@ from ztb.learning.service.base import LearnerBase
 from ztb.learning.service.hyperparameter_schedule import HyperparameterSchedule
 from ztb.learning.service.promotion import Promotion
 from ztb.market.ticks import Ticks
-from ztb.trading.lane import Decided
+from ztb.trading.decided import Decided
 
 _GIVE_WAY_S = 0.002
 _STOP_S = 5.0  # for the learner to end by itself

@@ -20,7 +20,7 @@ from ztb.learning.online import Dropped, Restart, update_row
 from ztb.learning.service.generation_store import PROMOTED, TESTING, GenerationStore
 from ztb.ledger.journal import Journal
 from ztb.ledger.records import GenerationRow, NoteRow, detail_text
-from ztb.trading.lane import Decided
+from ztb.trading.decided import Decided
 from ztb.trading.policy.network import weight_shapes
 from ztb.trading.policy.weights import Weights
 from ztb.trading.ppo.finite import unsound

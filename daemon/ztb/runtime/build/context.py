@@ -50,6 +50,8 @@ class RunContext:
     """What its account begins with, journaled; None: as configured."""
     broker: Broker | None = None
     """The live lane's; None: a paper exchange."""
+    packs: bool = False
+    """Whether decisions are journaled thousands at a time, and nobody hears of each."""
     unproven: bool | None = None
     """Whether generation 0 is random, where its file does not say."""
     broadcast: Broadcast = field(default_factory=Broadcast)

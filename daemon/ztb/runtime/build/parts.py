@@ -74,6 +74,7 @@ def open_parts(context: RunContext) -> SessionParts:
         reopen=context.past is not None,
         tell=context.broadcast.record,
         waited_for=context.broker is not None,
+        packs=context.packs,
     )
     try:
         return _parts(context, opening, features, journal)

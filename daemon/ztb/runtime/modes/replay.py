@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -157,9 +157,11 @@ class Replay(Session):
         history: History,
         directory: RunDirectory,
         on_progress: Progress = _unheard,
+        *,
+        watched: bool = False,
     ) -> Self:
-        """A replay of `history` as requested, with its files open in `directory`."""
-        context = replay_context(request, history, directory, on_progress)
+        """A replay of `history` as requested, with its files open in `directory`; `watched`: row by row."""
+        context = replace(replay_context(request, history, directory, on_progress), packs=not watched)
         source = HistorySource(
             history, request.config.market.block_rows, lambda done: on_progress("replay", done)
         )

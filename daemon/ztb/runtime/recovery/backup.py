@@ -22,7 +22,7 @@ from typing import IO, BinaryIO, Final
 import msgspec
 
 from ztb.errors import DataError, NotFoundError, ResourceError, UsageError
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.run_directory import RunDirectory
 from ztb.runtime.clock import SystemClock
 from ztb.runtime.modes.arming import arming_file

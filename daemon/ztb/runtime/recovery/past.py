@@ -27,7 +27,7 @@ from ztb.execution.orders import (
 from ztb.execution.risk_gate import Proposal, RiskGate
 from ztb.ledger.bookkeeper import BASE_FEE
 from ztb.ledger.capital import OPENING, Adoption, Opening
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import (
     ADOPTED,
     LIMITS_LIFTED,
@@ -41,7 +41,7 @@ from ztb.ledger.records import (
     RefusalRow,
     UpdateRow,
 )
-from ztb.runtime.engine import RunProgress
+from ztb.runtime.decision_log import RunProgress
 
 _MARKED = np.dtype([("ts_ns", "<i8"), ("equity", "<f8")])
 

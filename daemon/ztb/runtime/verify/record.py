@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from ztb.errors import DataError
 from ztb.execution.orders import is_protective
 from ztb.ledger.capital import OPENING, Opening
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import (
     BEGAN,
     CONSUMED,

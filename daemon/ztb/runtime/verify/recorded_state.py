@@ -25,7 +25,8 @@ from ztb.ledger.records import (
 from ztb.market.instrument import Instrument
 from ztb.market.recording import RecordingReader
 from ztb.market.ticks import Ticks
-from ztb.runtime.engine import Engine, RunProgress
+from ztb.runtime.decision_log import RunProgress
+from ztb.runtime.engine import Engine
 from ztb.runtime.recovery.adoption import adopt
 from ztb.runtime.venue.broker import MarketViewBroker
 from ztb.runtime.verify.external_events import ExternalEvent

@@ -26,7 +26,7 @@ from ztb.runtime.session import Session
 from ztb.runtime.verify.learner_record import LearnerRecord, learner_record
 from ztb.runtime.verify.record import RecordedStart
 from ztb.runtime.verify.swaps import KeptSwaps, RecordedGenerations, Relearnt
-from ztb.trading.lane import Decided
+from ztb.trading.decided import Decided
 from ztb.trading.policy.weights import Weights, weights_sha256
 
 

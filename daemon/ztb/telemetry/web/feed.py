@@ -6,7 +6,7 @@ import json
 from collections import deque
 from typing import Any, TypeAlias
 
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import FillRow, GenerationRow, MarkRow, Record, UpdateRow
 from ztb.secrets import Redactor
 from ztb.telemetry.snapshot import AlertFact, DaemonSnapshot

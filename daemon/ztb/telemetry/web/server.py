@@ -14,7 +14,7 @@ from aiohttp import web
 
 from ztb.control import Controls
 from ztb.errors import ConfigError
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import Record
 from ztb.secrets import Redactor
 from ztb.telemetry.metrics import CONTENT_TYPE, Metrics

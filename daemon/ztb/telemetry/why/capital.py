@@ -15,7 +15,7 @@ from ztb.learning.allocation import (
     shares_of_prior,
 )
 from ztb.learning.settings import AllocationConfig
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import BEGAN, FLATTEN, AllocationRow, DecisionRow, NoteRow
 from ztb.market.instrument import turnover_cost
 

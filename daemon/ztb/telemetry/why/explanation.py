@@ -14,7 +14,7 @@ from typing import Any
 import xxhash
 
 from ztb.errors import DataError, NotFoundError, ZtbError
-from ztb.ledger.journal import JournalReader
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import (
     DecisionRow,
     FillRow,

@@ -6,7 +6,7 @@ from typing import Any
 
 from ztb.execution.risk import REASONS, RefusalReason
 from ztb.ledger.records import DecisionRow
-from ztb.trading.lane import NO_ORDER, REPLACING
+from ztb.trading.decided import NO_ORDER, REPLACING
 from ztb.trading.sizing import TIMING_WAIT
 
 TIMING_NAMES = ("wait", "passive", "aggressive")

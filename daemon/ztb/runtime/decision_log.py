@@ -1,0 +1,212 @@
+"""Decisions and marks as the journal holds them, one at a time or those of a stretch; the run's figures of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from ztb.ledger.bookkeeper import Bookkeeper
+from ztb.ledger.packs import Columns, Words
+from ztb.ledger.records import DecisionRow, MarkRow
+from ztb.trading.bridge import FACT_CASH, FACT_EQUITY, FACT_MID, FACT_POSITION, FACT_REWARD
+from ztb.trading.decided import Decided, verdict_text
+from ztb.trading.lane import Lane
+from ztb.trading.lane_state import DECIDED
+from ztb.trading.stretch import Course
+
+
+@dataclass(slots=True)
+class RunProgress:
+    """Counts and sums of the engine so far; `peak` and `max_drawdown` are of the live equity at decisions.
+
+    `rows`: of ticks, let happen since this process started. `adopted`: quote currency that came into the books without
+    being earned.
+    """
+
+    rows: int = 0
+    ticks: int = 0
+    decisions: int = 0
+    gaps: int = 0
+    first_ts_ns: int = 0
+    last_ts_ns: int = 0
+    trade_first_ts_ns: int = 0
+    return_sum: float = 0.0
+    return_square_sum: float = 0.0
+    peak: float = 0.0
+    max_drawdown: float = 0.0
+    last_equity: float = 0.0
+    equity_sum: float = 0.0
+    adopted: float = 0.0
+
+    def track(self, equity: NDArray[np.float64], first_ts_ns: int) -> None:
+        """Take in the equity (N,) at the next decisions, the first of them at `first_ts_ns`."""
+        before = np.append(self.last_equity, equity[:-1])
+        if self.decisions == 0:
+            self.trade_first_ts_ns = first_ts_ns
+            before[0] = equity[0]
+        change = equity / before - 1.0
+        self.return_sum = _sum(self.return_sum, change)
+        self.return_square_sum = _sum(self.return_square_sum, change * change)
+        self.equity_sum = _sum(self.equity_sum, equity)
+        peaks = np.maximum.accumulate(np.append(self.peak, equity))[1:]
+        self.max_drawdown = max(self.max_drawdown, float(np.max(1.0 - equity / peaks)))
+        self.peak, self.last_equity = float(peaks[-1]), float(equity[-1])
+        self.decisions += len(equity)
+
+
+def _sum(start: float, values: NDArray[np.float64]) -> float:
+    """`start` plus `values` one after the other, whatever the processor could add at once."""
+    return float(np.add.accumulate(np.append(start, values))[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Stood:
+    """Facts (N, FACTS) of the account at the N decisions of a stretch, equity (N,) of those beside it, quote currency.
+
+    `aims`: what experts wanted, as the journal has it, where there are any.
+    """
+
+    account: NDArray[np.float64]
+    hold: NDArray[np.float64] | None
+    frozen: NDArray[np.float64] | None
+    aims: list[bytes] | None = None
+
+
+class DecisionLog:
+    """Journals decisions on `symbol`, each with its mark, and checks the books at each."""
+
+    def __init__(self, books: Bookkeeper, symbol: str) -> None:
+        self._books = books
+        self._symbol = symbol
+
+    def record(self, decided: Decided, tainted: bool, aims: bytes, equities: Mapping[str, float]) -> None:
+        """Journal one decision; `equities` of the accounts beside ours by name."""
+        books, action = self._books, decided.action
+        books.agree(decided.cash, decided.position, decided.equity)
+        observation = decided.observation.tobytes()
+        books.journal.append(
+            DecisionRow(
+                decision=decided.decision,
+                ts_ns=decided.ts_ns,
+                symbol=self._symbol,
+                generation=books.generation,
+                action_size=action.size,
+                action_timing=action.timing,
+                target=decided.target,
+                position=decided.position,
+                mid=decided.mid,
+                equity=decided.equity,
+                value=action.value,
+                logprob=action.logprob,
+                obs_hash=xxhash.xxh3_64_hexdigest(observation),
+                verdict=decided.verdict,
+                reward=None if decided.decision == 0 else decided.reward,
+                tainted=tainted,
+                observation=observation,
+                uniforms=decided.uniforms.tobytes(),
+                aims=aims,
+            )
+        )
+        books.journal.append(
+            MarkRow(
+                decision=decided.decision,
+                ts_ns=decided.ts_ns,
+                mid=decided.mid,
+                cash=decided.cash,
+                position=decided.position,
+                equity=decided.equity,
+                fees=books.account.fees,
+                hold_equity=equities.get("hold"),
+                frozen_equity=equities.get("frozen"),
+            )
+        )
+
+    def record_stretch(self, lane: Lane, course: Course, stood: Stood, first: int) -> None:
+        """Journal the decisions of a stretch from number `first` on, and what `lane` did meanwhile, all in order."""
+        log, n = lane.take_log(), len(stood.account)
+        is_decision = log["what"] == DECIDED
+        made, told = np.cumsum(is_decision), np.flatnonzero(~is_decision)
+        ends = np.flatnonzero(is_decision)
+        ends += log["lots"][ends]  # the last row of what came of each decision at once
+        places, fees, done = np.empty(n, np.int64), np.empty(n), 0
+        for at, row in zip(told.tolist(), log[told].tolist(), strict=True):
+            before = int(made[at])
+            until = before - int(before > 0 and at <= ends[before - 1])
+            if until > done:
+                self._place(stood.account, done, until, places, fees)
+                done = until
+            lane.floor.decision = first + before - 1
+            lane.pass_on(row)
+        self._place(stood.account, done, n, places, fees)
+        decisions, marks = self._decisions(course, stood, first), self._marks(course, stood, first, fees)
+        journal = self._books.journal
+        journal.append_columns(DecisionRow, places, decisions)
+        journal.append_columns(MarkRow, places + 1, marks)
+
+    def _place(
+        self,
+        account: NDArray[np.float64],
+        begin: int,
+        end: int,
+        places: NDArray[np.int64],
+        fees: NDArray[np.float64],
+    ) -> None:
+        """Give decisions [begin, end), between which nothing was filled, their places in the journal; check books."""
+        if end == begin:
+            return
+        books = self._books
+        first = books.journal.reserve(2 * (end - begin))
+        places[begin:end] = np.arange(first, first + 2 * (end - begin), 2)
+        fees[begin:end] = books.account.fees
+        held = account[begin:end, [FACT_CASH, FACT_POSITION]]
+        changed = np.flatnonzero((held != held[0]).any(axis=1))
+        for k in (0, *changed[:1].tolist()):
+            cash, position, equity = account[begin + k, [FACT_CASH, FACT_POSITION, FACT_EQUITY]].tolist()
+            books.agree(cash, position, equity)
+
+    def _decisions(self, course: Course, stood: Stood, first: int) -> Columns:
+        n, account = len(stood.account), stood.account
+        observations = course.observations[:n].view(np.uint8)
+        hashes = map(xxhash.xxh3_64_intdigest, observations)
+        verdicts, places = np.unique(course.verdicts[:n], return_inverse=True)
+        return {
+            "decision": np.arange(first, first + n),
+            "ts_ns": course.ts_ns[:n],
+            "symbol": Words((self._symbol,), np.zeros(n, np.int64)),
+            "generation": np.full(n, self._books.generation),
+            "action_size": course.actions[:n, 0],
+            "action_timing": course.actions[:n, 1],
+            "target": course.targets[:n],
+            "position": account[:, FACT_POSITION],
+            "mid": account[:, FACT_MID],
+            "equity": account[:, FACT_EQUITY],
+            "value": course.values[:n, 1],
+            "logprob": course.values[:n, 0],
+            "obs_hash": np.fromiter(hashes, "<u8", n),
+            "verdict": Words(tuple(map(verdict_text, verdicts.tolist())), places),
+            "reward": account[:, FACT_REWARD],
+            "tainted": course.tainted[:n],
+            "observation": observations,
+            "uniforms": course.uniforms[:n].view(np.uint8),
+            "aims": stood.aims or np.zeros((n, 0), np.uint8),
+        }
+
+    @staticmethod
+    def _marks(course: Course, stood: Stood, first: int, fees: NDArray[np.float64]) -> Columns:
+        n, account = len(stood.account), stood.account
+        unknown = np.full(n, np.nan)
+        return {
+            "decision": np.arange(first, first + n),
+            "ts_ns": course.ts_ns[:n],
+            "mid": account[:, FACT_MID],
+            "cash": account[:, FACT_CASH],
+            "position": account[:, FACT_POSITION],
+            "equity": account[:, FACT_EQUITY],
+            "fees": fees,
+            "hold_equity": unknown if stood.hold is None else stood.hold,
+            "frozen_equity": unknown if stood.frozen is None else stood.frozen,
+        }

@@ -1,0 +1,66 @@
+"""Kernels that call others by address: what is called is compiled once, not again with whoever calls it.
+
+A kernel that is called by its name is compiled into its caller, with all that it calls. A loop around large kernels
+that calls them by address costs next to nothing to compile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import numba
+from numba.core import types
+from numba.extending import intrinsic
+
+from ztb.utils.kernel import COMPILED
+
+_plain: list[Callable[..., Any]] = []
+"""Without the compiler, an address is a place in this list."""
+
+
+def address_of(kernel: Callable[..., Any], *arguments: object) -> int:
+    """The place of the code of `kernel` for arguments of these very types, which is compiled if need be, not called."""
+    if not COMPILED:
+        _plain.append(kernel)
+        return len(_plain) - 1
+    compiled: Any = kernel
+    signature = tuple(map(numba.typeof, arguments))
+    compiled.compile(signature)
+    overload = compiled.overloads[signature]
+    return int(overload.library.get_pointer_to_function(overload.fndesc.llvm_func_name))
+
+
+def _calling(returns: Any, arguments: Any) -> Any:
+    """Numba's intrinsic: the types of a call of compiled code at the address given first, and the code of the call."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        address, packed = values
+        kinds = tuple(signature.args[1])
+        given = [builder.extract_value(packed, place) for place in range(len(kinds))]
+        convention = context.call_conv
+        pointer = convention.get_function_type(signature.return_type, kinds).as_pointer()
+        function = builder.inttoptr(address, pointer)
+        _, result = convention.call_function(builder, function, signature.return_type, kinds, given)
+        return result
+
+    return returns(types.int64, arguments), code
+
+
+def _call_compiled(typing: Any, address: Any, arguments: Any) -> Any:
+    return _calling(types.none, arguments)
+
+
+def _ask_compiled(typing: Any, address: Any, arguments: Any) -> Any:
+    return _calling(types.int64, arguments)
+
+
+def _call_plain(address: int, arguments: tuple[Any, ...]) -> Any:
+    return _plain[address](*arguments)
+
+
+call = cast("Callable[[int, tuple[Any, ...]], None]", intrinsic(_call_compiled) if COMPILED else _call_plain)
+"""Within a kernel: call(address, arguments) of one that returns nothing."""
+
+ask = cast("Callable[[int, tuple[Any, ...]], int]", intrinsic(_ask_compiled) if COMPILED else _call_plain)
+"""Within a kernel: ask(address, arguments) of one that returns a whole number."""

@@ -1,0 +1,193 @@
+"""Decisions that are made without Python are those that are made one by one, and so is the journal of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+
+from trading.markets import HOUR_NS, PERPETUAL, SPOT, bars, quoted
+from ztb.errors import StrategyError
+from ztb.execution.paper import PaperExchange
+from ztb.execution.paper_config import PaperConfig
+from ztb.execution.risk import RiskLimits, unbounded
+from ztb.features import FeatureSet, Normaliser
+from ztb.learning.generations import GenerationInfo, ServedPolicy
+from ztb.learning.service.base import Learning
+from ztb.ledger.accounts import Account
+from ztb.ledger.bookkeeper import Bookkeeper
+from ztb.ledger.journal import Journal
+from ztb.ledger.journal_reader import JournalReader
+from ztb.ledger.records import RECORDS, FillRow, NoteRow, RefusalRow
+from ztb.market.instrument import Instrument
+from ztb.market.ticks import GAP, Ticks
+from ztb.runtime.decision_log import RunProgress
+from ztb.runtime.engine import Engine
+from ztb.trading.decision_clock import DecisionClock, Every
+from ztb.trading.floor import TradingFloor
+from ztb.trading.kernel_rule import KernelRule, choice
+from ztb.trading.lane import Lane
+from ztb.trading.observation import ACCOUNT_SIZE
+from ztb.trading.policy.weights import NetworkShape, initial_weights
+from ztb.trading.settings import BridgeConfig
+from ztb.trading.sizing import TIMINGS
+from ztb.trading.strategy import Action, Moment
+
+CASH = 10_000.0
+LADDER = (0.0, 0.25, 0.5, 0.75, 1.0)
+NAMES = ("return_1", "return_2", "volatility_8")
+LATE = PaperConfig(
+    submit_latency_ms=150, submit_jitter_ms=100, cancel_latency_ms=120, ack_latency_ms=90, duplicate_probability=0.2,
+    submit_rejected_probability=0.05, ack_lost_probability=0.05, lost_timeout_ms=300.0,
+)  # fmt: skip
+TIGHT = RiskLimits(
+    max_order_fraction=0.6, max_daily_loss_fraction=0.01, max_drawdown_fraction=0.05, max_orders_per_day=10**6
+)
+
+
+def _swings(state: Any, moment: Any, features: Any, ladder: Any) -> int:
+    """By all timings to all rungs, and where to depends on all that a rule is told."""
+    state[0] += 1.0
+    wild = int(state[0]) + (1 if features[0] > 0.0 else 0) + (1 if moment[0]["mid"] > state[1] else 0)
+    state[1] = moment[0]["mid"]
+    late = 1 if moment[0]["uniforms"][1] > 0.5 else 0
+    return choice((wild * 3 + late) % len(ladder), (int(state[0]) + late) % 3)
+
+
+def _astray(state: Any, moment: Any, features: Any, ladder: Any) -> int:
+    return choice(0, 0) if moment[0]["decision"] < 40 else 10**6
+
+
+@dataclass
+class Follows:
+    """A strategy that kernels decide for."""
+
+    follows: Any
+
+    def decide(self, moment: Moment) -> Action:
+        raise AssertionError("nobody is asked")
+
+
+@dataclass
+class Blocks:
+    instrument: Instrument
+    ticks: Ticks
+    rows: int
+
+    async def blocks(self) -> AsyncIterator[Ticks]:
+        for start in range(0, len(self.ticks), self.rows):
+            yield self.ticks[start : start + self.rows]
+
+
+@dataclass
+class Ran:
+    progress: RunProgress
+    rows: list[Any]
+    digest: str
+    steps: int
+    learning: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Case:
+    ticks: Ticks
+    instrument: Instrument
+    clock: tuple[Every, int]
+    follows: Any
+    forecast: bool = False
+    rows: int = 777
+
+    async def run(self, path: Path, packs: bool) -> Ran:
+        """Without packs every decision is a step of its own."""
+        period_ns = HOUR_NS if self.clock[0] is Every.BAR else 200_000_000
+        features = FeatureSet(self.instrument, period_ns, NAMES)
+        normaliser = Normaliser.with_forecast(3, 1e-3) if self.forecast else Normaliser(3)
+        width = normaliser.width
+        journal = Journal(path, packs=packs)
+        books = Bookkeeper(journal, Account(self.instrument, Decimal(repr(CASH))), "0" * 32)
+        shape = NetworkShape(width + ACCOUNT_SIZE, (len(LADDER), TIMINGS), (8,), False)
+        floor = TradingFloor(
+            self.instrument, BridgeConfig(LADDER), width, period_ns, 3, 2, shape if self.forecast else None
+        )
+        strategy = Follows(self.follows(shape) if self.forecast else self.follows())
+        live = Lane(floor, PaperExchange(self.instrument, LATE, 3, CASH), TIGHT, strategy, books)
+        hold = Lane(
+            floor, PaperExchange(self.instrument, LATE, 3, CASH), unbounded(TIGHT), Follows(Action(4))
+        )
+        engine = Engine(
+            features=features, normaliser=normaliser, clock=DecisionClock(*self.clock), live=live, shadows={"hold": hold},
+            books=books, learning=Learning(), symbol=self.instrument.symbol, trade_from_ns=0,
+        )  # fmt: skip
+        steps = 0
+        taken = engine._take_step
+
+        def step(*given: Any) -> int:
+            nonlocal steps
+            steps += 1
+            return taken(*given)
+
+        with patch.object(engine, "_take_step", step):
+            try:
+                await engine.run(Blocks(self.instrument, self.ticks, self.rows))
+            finally:
+                journal.close()
+        reader = JournalReader(path)
+        rows = sorted((row for record in RECORDS for row in reader.numbered(record)), key=lambda row: row[0])
+        assert reader.sha256() == journal.sha256()
+        return Ran(engine.progress, rows, journal.sha256(), steps, [repr(engine.helping.comparisons())])
+
+
+def gappy(ticks: Ticks) -> Ticks:
+    ticks["flags"][::97] |= GAP
+    return ticks
+
+
+def policy(shape: NetworkShape) -> ServedPolicy:
+    return ServedPolicy(shape, GenerationInfo(0, None, initial_weights(shape, 5), "0"), True)
+
+
+CASES = {
+    "a rule on bars": Case(gappy(bars(1500)), SPOT, (Every.BAR, 0), lambda: KernelRule(_swings, np.zeros(2))),
+    "a rule on quotes": Case(
+        gappy(quoted(20_000)), SPOT, (Every.TIME, 200_000_000), lambda: KernelRule(_swings, np.zeros(2))
+    ),
+    "a policy that is told a forecast": Case(
+        gappy(bars(1500, 1)), PERPETUAL, (Every.BAR, 0), policy, forecast=True
+    ),
+    "every third tick": Case(
+        quoted(6_000, 2), SPOT, (Every.TICKS, 3), lambda: KernelRule(_swings, np.zeros(2)), rows=50
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_stretches_and_steps_are_the_same_run(name, tmp_path):
+    case = CASES[name]
+    stretches = await case.run(tmp_path / "stretches.sqlite", packs=True)
+    steps = await case.run(tmp_path / "steps.sqlite", packs=False)
+    assert stretches.rows == steps.rows
+    assert stretches.digest == steps.digest
+    assert stretches.progress == steps.progress
+    assert stretches.learning == steps.learning
+    assert steps.steps >= steps.progress.decisions > 400
+    assert stretches.steps < steps.steps - 0.9 * steps.progress.decisions
+    happened = {type(row): row for _, row in steps.rows}
+    assert {FillRow, RefusalRow, NoteRow} <= happened.keys() or name == "every third tick"
+
+
+async def test_a_rule_that_answers_what_is_no_choice_ends_both_alike(tmp_path):
+    case = Case(bars(500), SPOT, (Every.BAR, 0), lambda: KernelRule(_astray, np.zeros(1)))
+    found = []
+    for packs in (True, False):
+        path = tmp_path / f"{packs}.sqlite"
+        with pytest.raises(StrategyError, match=r"decision 40\)"):
+            await case.run(path, packs=packs)
+        reader = JournalReader(path)
+        found.append(sorted(row for record in RECORDS for row in map(repr, reader.numbered(record))))
+    assert found[0] == found[1]
