@@ -42,12 +42,23 @@ class RunProgress:
     equity_sum: float = 0.0
     adopted: float = 0.0
 
-    def track(self, equity: NDArray[np.float64], first_ts_ns: int) -> None:
-        """Take in the equity (N,) at the next decisions, the first of them at `first_ts_ns`."""
-        before = np.append(self.last_equity, equity[:-1])
+    def track(self, equity: float, ts_ns: int) -> None:
+        """Take in the equity at the next decision."""
         if self.decisions == 0:
-            self.trade_first_ts_ns = first_ts_ns
-            before[0] = equity[0]
+            self.trade_first_ts_ns = ts_ns
+        else:
+            change = equity / self.last_equity - 1.0
+            self.return_sum += change
+            self.return_square_sum += change * change
+        self.peak = max(self.peak, equity)
+        self.max_drawdown = max(self.max_drawdown, 1.0 - equity / self.peak)
+        self.last_equity = equity
+        self.equity_sum += equity
+        self.decisions += 1
+
+    def track_all(self, equity: NDArray[np.float64]) -> None:
+        """As `track`, at the next N decisions, none of which is the first."""
+        before = np.append(self.last_equity, equity[:-1])
         change = equity / before - 1.0
         self.return_sum = _sum(self.return_sum, change)
         self.return_square_sum = _sum(self.return_square_sum, change * change)

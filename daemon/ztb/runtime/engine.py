@@ -182,7 +182,7 @@ class Engine:
             account[:, FACT_EQUITY].copy(), {name: own.copy() for name, own in beside.items()}
         )
         self.shadow_equity |= {name: float(own[-1]) for name, own in beside.items()}
-        self.progress.track(account[:, FACT_EQUITY], int(course.ts_ns[0]))
+        self.progress.track_all(account[:, FACT_EQUITY])
         self.follow_limits(int(course.ts_ns[made - 1]))
 
     def adopted(self, value: float) -> None:
@@ -248,7 +248,7 @@ class Engine:
         self.helping.follow(decided.equity, self.shadow_equity)
         aims = self.experts.aims if self.experts else b""
         self._log.record(decided, self._tainted, aims, self.shadow_equity)
-        self.progress.track(np.array([decided.equity]), ts_ns)
+        self.progress.track(decided.equity, ts_ns)
         self.follow_limits(ts_ns)
         self.learning.heed(self.helping)
         self.learning.decided(number, self._normal, self._tainted)
