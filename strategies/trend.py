@@ -21,7 +21,9 @@ from ztb.utils.kernel import kernel
 
 _SPANS_DAYS = (5, 10, 20, 30, 60, 90)
 _EXPOSURE, _TARGET, _WINDOW, _SPANS, _CHANNELS = range(5)
-_DAYS, _LONG, _STOP, _CHANNEL = range(4)  # of each channel: its span, whether it is in the market, where it is out
+_DAYS, _LONG, _STOP, _CHANNEL = range(
+    4
+)  # of each channel: its span, whether it is in the market, where it is out
 
 
 @kernel

@@ -42,7 +42,8 @@ def exposures(strategy: Strategy, closes: list[float]) -> list[float]:
 def test_closes_are_the_last_mids_of_days_and_a_day_without_any_is_none():
     daily = np.zeros(DAILY + 3)
     seen = [
-        see_day(daily, ts, mid) for ts, mid in ((0, 1.0), (5, 2.0), (DAY_NS, 3.0), (3 * DAY_NS + 1, 4.0), (0, 0.0))
+        see_day(daily, ts, mid)
+        for ts, mid in ((0, 1.0), (5, 2.0), (DAY_NS, 3.0), (3 * DAY_NS + 1, 4.0), (0, 0.0))
     ]
     assert seen == [False, False, True, True, False]
     assert closes_of(daily).tolist() == [2.0, 3.0]
