@@ -23,7 +23,7 @@ from ztb.market.ticks import BAR, DEPTH, GAP, LAST, Flag, Ticks, plain_ticks
 from ztb.ports import Source
 from ztb.runtime.decision_log import DecisionLog, RunProgress, Stood
 from ztb.trading.bridge import FACT_EQUITY
-from ztb.trading.course import Seats
+from ztb.trading.course import Course, Seats
 from ztb.trading.decided import Decided
 from ztb.trading.decision_clock import DecisionClock
 from ztb.trading.lane import Lane
@@ -109,7 +109,7 @@ class Engine:
         self._count(ticks)
         i = 0
         while i < n:
-            before, most = self._due, self._unasked()
+            before, most = self._due, self._unasked(n - i)
             i = self._run_stretch(ticks, i, n, most) if most > 0 else self._take_step(ticks, i, n)
             if self._due // _YIELD_EVERY > before // _YIELD_EVERY:
                 self._watch()
@@ -131,15 +131,17 @@ class Engine:
             self._due += 1
         return end
 
-    def _unasked(self) -> int:
-        """Number of decisions that can be made without a call of Python."""
+    def _unasked(self, rows: int) -> int:
+        """Number of decisions that can be made in the next rows without a call of Python."""
         if self.progress.decisions == 0 or self._on_tick is not None or not self.features.all_shipped:
             return 0
         experts = self.experts
         groups = [self._together] if experts is None else [experts.deciding, experts.living]
         if not self.books.journal.packs or not all(group.asks_nobody for group in groups):
             return 0
-        return self.learning.patience if experts is None or experts.steady else 0
+        if experts is not None and not experts.steady:
+            return 0
+        return self.learning.patience(self.progress.decisions, rows)
 
     def _run_stretch(self, ticks: Ticks, i: int, n: int, most: int) -> int:
         """As `_take_step`, for as many decisions as come, `most` at most."""
@@ -163,6 +165,8 @@ class Engine:
         self._due += came.decisions
         if came.decisions:
             self._follow_stretch(stretch, came.decisions, beside)
+        if self.learning.hears:
+            self._tell_learning(stretch.course, ticks[i : came.row], i, came.decisions, beside)
         if came.wrong:
             deciding.complain()
         self.live.settle(ticks, came.row)
@@ -211,6 +215,22 @@ class Engine:
         self.shadow_equity |= {name: float(own[-1]) for name, own in beside.items()}
         self.progress.track_all(equity)
         self.follow_limits(int(course.ts_ns[made - 1]))
+
+    def _tell_learning(
+        self, course: Course, ticks: Ticks, begin: int, made: int, among: ExpertsInStretch | None
+    ) -> None:
+        """Let the learner hear of a stretch: rows that happened, the first of them `begin` of the block."""
+        learning, ends = self.learning, course.rows[:made] + 1 - begin
+        learning.followed(ticks, ends, course.told[:made], course.tainted[:made])
+        leader = 0 if among is None else among.place(among.experts.lanes[among.experts.leader])
+        for k in range(made):
+            learnt_from = course.decided(k, self.progress.decisions - made + k, leader)
+            if self._before is not None:
+                before, generation = self._before
+                learning.completed(
+                    before, generation, learnt_from.reward, bool(course.tainted[k]), learnt_from
+                )
+            self._before = learnt_from, self.books.generation
 
     def adopted(self, value: float) -> None:
         """The books were changed by `value` quote currency that nothing earned."""

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.trading.bridge import FACTS
+from ztb.trading.bridge import FACT_CASH, FACT_EQUITY, FACT_MID, FACT_POSITION, FACT_REWARD, FACTS
+from ztb.trading.decided import Decided, action_of, verdict_text
 from ztb.trading.observation import ACCOUNT_SIZE
 
 MOST_DECISIONS = 1024
@@ -85,6 +86,24 @@ class Course(NamedTuple):
     """(D, P)"""
     seen: NDArray[np.int64]
     """(1,) the place of the lane whose choice is told of"""
+
+    def decided(self, k: int, number: int, seen: int) -> Decided:
+        """Decision `k`, number `number`, of the lane whose choice is told of, `seen` among those that are noted."""
+        facts = self.facts[k, seen].tolist()
+        return Decided(
+            ts_ns=self.ts_ns.item(k),
+            decision=number,
+            observation=self.observations[k].copy(),
+            uniforms=self.uniforms[k].copy(),
+            action=action_of(self.actions[k].tolist(), *self.values[k].tolist()),
+            target=self.aims.item(k, seen),
+            cash=facts[FACT_CASH],
+            position=facts[FACT_POSITION],
+            mid=facts[FACT_MID],
+            equity=facts[FACT_EQUITY],
+            reward=facts[FACT_REWARD],
+            verdict=verdict_text(self.verdicts.item(k)),
+        )
 
 
 def new_course(width: int, places: int) -> Course:

@@ -3,7 +3,8 @@
 Where nobody is to be asked before a decision, the whole way of a tick is here: the rows up to the next due moment are
 taken into the features and lived through by all lanes, what policies are told is made, lanes observe, choose and act,
 and what was decided is noted. A stretch ends where Python is needed: at the end of a block, when a lane stops for its
-log, when as many decisions were made as may be made without it, or when the account comes to another rung of a limit.
+log, when as many decisions were made as may be made without it, when the account comes to another rung of
+a limit, or a policy says what is not finite.
 Where the account follows experts it is interrupted whenever they are to be weighed, and goes on with their weights.
 """
 
@@ -182,6 +183,13 @@ def _end(
 
 
 @kernel
+def endless(progress: np.void, course: Course) -> bool:
+    """True if what the last choice was made by is not finite, which is an alarm."""
+    k = progress["decisions"] - 1
+    return bool(np.isinf(course.values[k, 0]) or np.isinf(course.values[k, 1]))
+
+
+@kernel
 def _run(
     callees: Callees,
     ticks: Ticks,
@@ -243,7 +251,7 @@ def _run(
             course=course,
             progress=progress,
         )
-        if gate["daily_loss_rung"] != daily or gate["drawdown_rung"] != drawdown:
+        if gate["daily_loss_rung"] != daily or gate["drawdown_rung"] != drawdown or endless(progress, course):
             return
 
 

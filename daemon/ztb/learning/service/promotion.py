@@ -95,6 +95,11 @@ class Promotion:
     def _era(self) -> int:
         return len(self._trails) - 1
 
+    @property
+    def on_probation(self) -> bool:
+        """True if what serves may be rolled back at any decision."""
+        return self._alarms.on_probation
+
     def begin(
         self,
         ts_ns: int,
