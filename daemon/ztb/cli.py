@@ -29,8 +29,10 @@ from ztb.commands.options import (
     Symbol,
     TickSize,
     Venue,
+    flags_given,
     given,
     instrument_flags,
+    refuse_flags,
 )
 from ztb.commands.study_verbs import study_app
 from ztb.errors import ConfigError, UsageError, ZtbError, expected_error
@@ -71,8 +73,12 @@ def main(
     """Options that all verbs share."""
 
 
+_OF_A_REPETITION = {"run_directory", "out", "relearn", "as_json"}
+
+
 @app.command()
 def replay(
+    context: typer.Context,
     run_directory: Annotated[
         Path | None, typer.Argument(metavar="RUN", help="a run to repeat and compare")
     ] = None,
@@ -90,6 +96,14 @@ def replay(
     venue: Venue = None,
     tick_size: TickSize = None,
     lot_size: LotSize = None,
+    demo: Annotated[
+        str | None,
+        typer.Option(
+            "--demo",
+            metavar="NAME",
+            help="a made market in place of data; turn: one that turns round, see the docs",
+        ),
+    ] = None,
     relearn: Annotated[
         bool, typer.Option("--relearn", help="with RUN: make every generation again too, and compare weights")
     ] = False,
@@ -99,6 +113,13 @@ def replay(
     from ztb.commands.replay import ReplayOptions, repeat_run, run_replay
 
     if run_directory is not None:
+        if demo is not None:
+            raise UsageError("--demo makes a market of its own: leave out the run to repeat, or --demo")
+        refuse_flags(
+            context,
+            flags_given(context) - _OF_A_REPETITION,
+            "a repetition is made of what the run was made of",
+        )
         return repeat_run(run_directory, out, as_json, relearn)
     if relearn:
         raise UsageError(
@@ -118,6 +139,10 @@ def replay(
         end=end,
         as_json=as_json,
     )
+    if demo is not None:
+        from ztb.commands.demo import run_demo
+
+        return run_demo(demo, options)
     return run_replay(options)
 
 

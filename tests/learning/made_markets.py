@@ -10,17 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from math import erf
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trading.markets import HOUR_NS, START_NS
 from ztb.execution.paper_config import PaperConfig
 from ztb.features import FeatureSet, Normaliser
 from ztb.learning.rollouts import episode_keys, new_actor
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import BAR, Ticks, empty_ticks
+from ztb.testing.made_market import HOUR_NS, START_NS, autoregressive_prices
 from ztb.trading.bridge import FACT_EXPOSURE
 from ztb.trading.decision_clock import DecisionClock, Every
 from ztb.trading.episodes import Episodes
@@ -54,14 +53,7 @@ Table = NDArray[np.int64]
 
 def closes(regimes: Sequence[tuple[float, int]], seed: int) -> NDArray[np.float64]:
     """Prices after each return of `regimes`, (ρ, how many) in order, and before the first."""
-    rng = np.random.default_rng(seed)
-    found, r = [0.0], 0.0
-    for rho, n in regimes:
-        noise = rng.normal(0.0, SIGMA * np.sqrt(1.0 - rho * rho), n)
-        for shock in noise:
-            r = rho * r + shock
-            found.append(r)
-    return np.round(50_000.0 * np.exp(np.cumsum(found)), 3)
+    return autoregressive_prices(regimes, seed, SIGMA)
 
 
 def bars_of(prices: NDArray[np.float64]) -> Ticks:
@@ -77,17 +69,6 @@ def bars_of(prices: NDArray[np.float64]) -> Ticks:
     ticks["size"] = 1e9
     ticks["buy_volume"] = np.nan
     return ticks
-
-
-def write_csv(prices: NDArray[np.float64], path: Path) -> Path:
-    """The same bars as a file that `ztb replay` reads."""
-    n = len(prices) - 1
-    times = START_NS // 1_000_000 + np.arange(n) * (HOUR_NS // 1_000_000)
-    low, high = np.minimum(prices[:-1], prices[1:]), np.maximum(prices[:-1], prices[1:])
-    rows = zip(times, prices[:-1], high, low, prices[1:], strict=True)
-    lines = [f"{t},{o:.3f},{h:.3f},{lo:.3f},{c:.3f},1000000000" for t, o, h, lo, c in rows]
-    path.write_text("\n".join(["timestamp,open,high,low,close,volume", *lines]) + "\n")
-    return path
 
 
 def made_normaliser() -> Normaliser:

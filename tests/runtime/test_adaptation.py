@@ -30,7 +30,6 @@ from learning.made_markets import (
     Examination,
     best_policy,
     closes,
-    write_csv,
 )
 from utils.checkpoint_states import proof_sample
 from ztb.config import load_config
@@ -38,6 +37,7 @@ from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import DecisionRow, MarkRow
 from ztb.ledger.run_directory import create_run_directory
 from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data, run_to_end
+from ztb.testing.made_market import write_bars
 from ztb.trading.policy.weights import Weights
 from ztb.utils import CheckpointManager
 
@@ -120,7 +120,7 @@ def replay(
     """
     (rho, _), *_ = regimes
     folder.mkdir(exist_ok=True)
-    path = write_csv(closes([(rho, pretrain), *regimes], seed), folder / f"made-{seed}.csv")
+    path = write_bars(closes([(rho, pretrain), *regimes], seed), folder / f"made-{seed}.csv")
     flags = SETTINGS | other | {key.replace("__", "."): value for key, value in changes.items()}
     request = ReplayRequest(
         load_config(None, flags, {}).config, (path,), seed, pretrain_ns=pretrain * HOUR_NS

@@ -73,6 +73,7 @@ def on_nodes(verb: str, *arguments: Path | str, **environment: str) -> dict[str,
 
 
 @needs_ray
+@pytest.mark.proof
 def test_a_node_that_dies_costs_its_running_trials_only(write_bars, tmp_path):
     asked = tmp_path / "ask.json"
     asked.write_text(json.dumps({**SMALL, "data": [str(write_bars(700))], "seeds": 3}))

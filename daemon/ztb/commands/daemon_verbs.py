@@ -26,14 +26,19 @@ from ztb.commands.options import (
     Venue,
     given,
     instrument_flags,
+    refuse_flags,
 )
 from ztb.control import Adopt, Command, Disarm, Flatten, Freeze, Halt, Resume, Unfreeze
 
 daemon_app = typer.Typer()
 
 
+_OF_HISTORY = ("data", "speed", "pretrain", "tick_size", "lot_size")
+
+
 @daemon_app.command()
 def run(
+    context: typer.Context,
     mode: Annotated[str, typer.Option("--mode", metavar="MODE", help="replay, paper or live")] = "paper",
     data: Data = None,
     speed: Annotated[
@@ -66,6 +71,10 @@ def run(
     """Run the daemon: on history, on paper, or with real money, until the data end or it is stopped."""
     from ztb.commands.run import RunOptions, run_daemon
 
+    if mode == "replay":
+        refuse_flags(context, ("sandbox",), "a replay asks no venue")
+    elif mode in ("paper", "live"):
+        refuse_flags(context, _OF_HISTORY, f"--mode {mode} is told by the venue what happens there")
     flags = given(strategy__name=strategy, online__learner=learner, market__sandbox=sandbox)
     flags |= instrument_flags(symbol, venue, tick_size, lot_size)
     options = RunOptions(

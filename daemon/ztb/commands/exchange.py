@@ -90,4 +90,6 @@ def _balances(given: tuple[str, ...]) -> dict[str, float]:
             balances[asset.upper()] = float(amount)
         except ValueError:
             raise UsageError(f"--balance {text!r}: write an asset and an amount, such as USDT=1000") from None
+        if not 0 <= balances[asset.upper()] < float("inf"):
+            raise UsageError(f"--balance {text!r}: an account holds nothing or more, such as USDT=1000")
     return balances

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import typer
 
+from ztb.errors import UsageError
 from ztb.market.instrument import parse_increment
 
 Data: TypeAlias = Annotated[
@@ -102,6 +103,20 @@ def instrument_flags(
 def increment(text: str | None, flag: str) -> Decimal | None:
     """The value of a flag, or None if it was not given. UsageError for an increment that is none."""
     return None if text is None else parse_increment(text, flag)
+
+
+def flags_given(context: typer.Context) -> set[str]:
+    """Names of the parameters that the command line itself gives."""
+    names = [option.name or "" for option in context.command.params]
+    sources = {name: context.get_parameter_source(name) for name in names}
+    return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+
+
+def refuse_flags(context: typer.Context, refused: Collection[str], why: str) -> None:
+    """UsageError if the command line gives one of the parameters `refused`, which would do nothing."""
+    for option in context.command.params:
+        if option.name in refused and option.name in flags_given(context):
+            raise UsageError(f"{option.opts[0]}: {why}: leave it out")
 
 
 _SAID = "compiling, this first time: about a minute, on a busy machine more"

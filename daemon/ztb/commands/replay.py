@@ -55,8 +55,8 @@ def run_replay(options: ReplayOptions) -> int:
     request = _request(options)
     directory = create_run_directory(options.out, "replay")
     with directory.kept_if_begun():
-        summary = _run(request, directory, options.as_json)
-    _print(summary, directory, options.as_json)
+        summary = run_request(request, directory, options.as_json)
+    print_result(summary, directory, options.as_json)
     seen = seen_in_training(options.from_generation, summary)
     if seen is not None:
         # On the error stream: such a replay is no evidence.
@@ -99,8 +99,8 @@ def repeat_run(run: Path, out: Path | None, as_json: bool, relearn: bool = False
     )
     directory = create_run_directory(out, "replay")
     with directory.kept_if_begun():
-        summary = _run(request, directory, as_json)
-    _print(summary, directory, as_json)
+        summary = run_request(request, directory, as_json)
+    print_result(summary, directory, as_json)
     differing = [name for name in _COMPARED if summary[name] != before[name]]
     if differing:
         raise DataError(
@@ -122,7 +122,7 @@ def _repeat_recorded(run: RunDirectory, out: Path | None, as_json: bool, relearn
     found: list[Repeated] = []
     for start, folder in zip(recorded.starts, _folders(directory, len(recorded.starts)), strict=True):
         found.append(asyncio.run(Repetition(recorded, start, folder, relearn).run()))
-        _print(found[-1].summary, folder, as_json)
+        print_result(found[-1].summary, folder, as_json)
     _judge(recorded, directory, found)
     said = f"{run.path}: {recorded.decisions} decisions repeated bit for bit{_in_starts(found)}"
     typer.echo(f"{said}{_learnt(found) if relearn else ''}", err=as_json)
@@ -167,7 +167,8 @@ def _judge(recorded: Recorded, directory: RunDirectory, found: list[Repeated]) -
         raise DataError(f"{said}; nothing differs, but these could not be repeated: {'; '.join(unrepeated)}")
 
 
-def _run(request: ReplayRequest, directory: RunDirectory, quiet: bool) -> dict[str, Any]:
+def run_request(request: ReplayRequest, directory: RunDirectory, quiet: bool) -> dict[str, Any]:
+    """Replay with progress on the terminal, unless `quiet`; returns the summary."""
     telemetry = request.config.telemetry
     configure_logging(telemetry.log_level, telemetry.log_format, known_secrets())
     from rich.console import Console
@@ -186,7 +187,8 @@ def _run(request: ReplayRequest, directory: RunDirectory, quiet: bool) -> dict[s
         return asyncio.run(run_to_end(run))
 
 
-def _print(summary: dict[str, Any], directory: RunDirectory, as_json: bool) -> None:
+def print_result(summary: dict[str, Any], directory: RunDirectory, as_json: bool) -> None:
+    """Print the summary of a replay: a table, or JSON."""
     if as_json:
         typer.echo(json.dumps({**summary, "run": str(directory.path)}))
         return

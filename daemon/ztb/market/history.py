@@ -20,7 +20,7 @@ from ztb.market.importers.files import ReadProgress, blame
 from ztb.market.importers.given import Given
 from ztb.market.importers.increments import Grid, infer_lot_size
 from ztb.market.importers.merge import in_blocks, merge
-from ztb.market.importers.sources import open_source
+from ztb.market.importers.sources import SpareRows, open_source
 from ztb.market.importers.stream import (
     Probe,
     Stream,
@@ -66,7 +66,9 @@ def open_history(
     cannot be used, UsageError for a symbol that cannot be split.
     """
     given = Given(symbol, tick_size, lot_size, venue, maker_fee, taker_fee)
-    probes = select([probe(open_source(path, latest_ns)) for path in expand(paths or [SHIPPED])], given)
+    spare = SpareRows()
+    opened = [probe(open_source(path, latest_ns, spare)) for path in expand(paths or [SHIPPED])]
+    probes = select(opened, given)
     groups = _streams(probes)
     firsts = [group[0] for group in groups]
     instrument = describe(firsts, given)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+import numpy as np
+
 _STABLE = ("USDT", "USDC", "BUSD", "TUSD", "FDUSD", "PYUSD", "USDE", "USDP", "GUSD", "HUSD", "SUSD", "DAI",
            "UST", "USDD", "USDQ", "RLUSD", "EURT", "EURC", "EURI", "AEUR", "PAX", "XAUT")  # fmt: skip
 _FIAT = ("USD", "EUR", "GBP", "JPY", "KRW", "TRY", "BRL", "AUD", "CAD", "CHF", "PLN", "CZK", "SEK", "NOK", "DKK",
@@ -31,6 +33,7 @@ ZIL ZK ZRO ZRX JST FLUX BAKE AKT TAO TURBO MOG GAS GFT ACA DUSK PROM NULS STPT S
 HIGH HARD IRIS KMD LEVER LOOM MBL MDT MDX NFP OAX ORN PIVX PLA PNT POLS PORTAL QUICK RDNT RIF SAGA SANTOS
 """
 _COINS = frozenset(_COIN_NAMES.split())
+_FRIDAY = 1  # of days since 1970, by sevens
 _RENAMED = {"XBT": "BTC", "XDG": "DOGE"}
 _CONTRACT_TAIL = re.compile(r"([-_.]?PERP(ETUAL)?|[-_]SWAP|\.P|[-_]\d{6}|[-_]\d{1,2}[A-Z]{3}\d{2})$")
 
@@ -66,8 +69,26 @@ def parse_symbol(text: str, *, binance: bool = False) -> Symbol | None:
     """
     words = text.strip()
     if re.fullmatch(r"t[A-Z0-9]{6,}|t[A-Z0-9]{2,}:[A-Z0-9]{2,}", words):
-        return _bitfinex(words[1:])
-    words = words.upper()
+        found = _bitfinex(words[1:])
+    else:
+        found = _spelled(words.upper(), binance)
+    return found if found is not None and all(map(_is_currency, found.pair)) else None
+
+
+def _is_currency(text: str) -> bool:
+    return all(letter.isalnum() or letter in ".$" for letter in text)
+
+
+def _spelled(words: str, binance: bool) -> Symbol | None:
+    """A symbol in capitals, in any spelling but Bitfinex'."""
+    before, found, after = words.partition(":")
+    if found and before.isalpha() and before not in _COINS:
+        words = after  # TradingView's and Polygon's have a venue in front
+    elif found and before in _COINS and after in _QUOTES:
+        return _known(before, after, None)
+    if re.fullmatch(r"FX[_-][A-Z]+[_-][A-Z]+", words):
+        base, quote = re.split("[_-]", words)[1:]
+        return _known(base, quote, "linear")  # bitFlyer's
     kraken = re.fullmatch(r"P?([PF])[IF]_([A-Z]+)(_\d+)?", words)
     if kraken is not None:
         joined = _joined(kraken[2], binance)
@@ -116,9 +137,11 @@ def _bitfinex(text: str) -> Symbol | None:
 
 def _joined(text: str, binance: bool) -> tuple[str, str] | None:
     """A pair written without a separator. `GRTUSD`: two cuts, of which the coin that exists decides."""
-    old_kraken = re.fullmatch(r"X([A-Z]{3,4})Z([A-Z]{3})", text)
-    if old_kraken is not None and old_kraken[1] in _COINS and old_kraken[2] in _FIAT:
-        return _known(old_kraken[1], old_kraken[2], None).pair
+    old_kraken = re.fullmatch(r"(?:X([A-Z]{3,4})|(USDT))Z([A-Z]{3})|X([A-Z]{3})X(XBT|ETH)", text)
+    if old_kraken is not None:
+        base, quote = (part for part in old_kraken.groups() if part)
+        if base in _COINS and (quote in _FIAT or quote in _QUOTING_COINS):
+            return _known(base, quote, None).pair
     ways = [(text[: -len(q)], q) for q in _QUOTES if text.endswith(q) and len(text) > len(q) + 1]
     if not ways:
         return None
@@ -136,19 +159,24 @@ def _joined(text: str, binance: bool) -> tuple[str, str] | None:
 
 _QUOTE_WORDS = "|".join(sorted(_QUOTES, key=len, reverse=True))
 _PAIR = re.compile(
-    rf"(?<![A-Za-z0-9])([A-Z0-9]{{2,15}}?)([_/-]?)({_QUOTE_WORDS})((?:[-_.]?PERP(?:ETUAL)?|-SWAP|\.P)?)"
-    r"(?=$|[^A-Za-z0-9]|20\d\d-|(?:1|5|15|30|60|240|1440|10080|43200)(?:[^A-Za-z0-9]|$))"
+    rf"(?<![A-Za-z0-9])((?=[0-9]*[A-Z])(?:FX-)?[A-Z0-9]{{2,15}}?)([_/-]?)({_QUOTE_WORDS})"
+    r"((?:[-_.]?PERP(?:ETUAL)?|-SWAP|\.P|(?<=USD[TC])M|-\d{6}(?!\d))?)"
+    r"(?=$|[^A-Za-z0-9!]|20\d\d-|(?:1|5|15|30|60|240|1440|10080|43200)(?:[^A-Za-z0-9!]|$))"
 )
 _FREQTRADE = re.compile(r"([A-Z0-9]+)_([A-Z0-9]+)_([A-Z0-9]+)-")
 _ALONE = re.compile(r"(?<![A-Za-z0-9])([A-Z0-9]{2,10}-PERP(?:ETUAL)?)(?![A-Za-z0-9])")
 _BITCOINCHARTS = re.compile(r"(?<![A-Za-z])([a-z]{3,})([A-Z]{3})(?![A-Za-z])")
-_KRAKEN_OLD = re.compile(r"(?<![A-Za-z0-9])(X[A-Z]{3,4}Z[A-Z]{3}|P[IF]_[A-Z]+)(?![A-Za-z])")
+_KRAKEN_OLD = re.compile(
+    r"(?<![A-Za-z0-9])(X[A-Z]{3,4}Z[A-Z]{3}|USDTZ[A-Z]{3}|X[A-Z]{3}XXBT|P[IF]_[A-Z]{5,}|p[if]_[a-z]{5,}|t[A-Z0-9]{6,}"
+    r"|t[A-Z0-9]{2,}:[A-Z0-9]{2,})(?![A-Za-z])"
+)
 
 
 def symbol_in_name(
     name: str, venues: frozenset[str] = frozenset(), *, binance: bool = False
 ) -> Symbol | None:
     """The symbol in a file's name, such as `trades_BTCJPY_20180121.parquet`; `venues` are names that are no coins."""
+    name = re.sub("%2f", "/", name, flags=re.IGNORECASE)
     freqtrade = _FREQTRADE.match(name)
     if freqtrade is not None:
         found = parse_symbol("_".join(freqtrade.groups()))
@@ -169,12 +197,24 @@ def _in_words(name: str, venues: frozenset[str], binance: bool, *, sure: bool = 
         if match[1].lower() in venues:
             at = match.end(1)
             continue
-        found = parse_symbol(match[1] + match[2] + match[3] + match[4], binance=binance)
+        tail = "" if match[4][-6:].isdigit() and not _is_expiry(match[4][-6:]) else match[4]
+        found = parse_symbol(match[1] + match[2] + match[3] + tail, binance=binance)
         if found is not None and (not sure or found.base in _COINS):
             return found
         at = match.start() + 1
     alone = None if sure else _ALONE.search(words)
     return alone and parse_symbol(alone[1])
+
+
+def _is_expiry(digits: str) -> bool:
+    """True if YYMMDD is the last Friday of a quarter, on which contracts end: other dates tell when data are from."""
+    try:
+        day = np.datetime64(f"20{digits[:2]}-{digits[2:4]}-{digits[4:]}", "D")
+    except ValueError:
+        return False
+    month = day.astype("datetime64[M]")
+    last = (day + 7).astype("datetime64[M]") != month
+    return bool(last and day.astype(int) % 7 == _FRIDAY and int(digits[2:4]) % 3 == 0)
 
 
 def unified_symbol(base: str, quote: str, market: str) -> str:

@@ -50,8 +50,9 @@ class Venue:
     Contracts: `counted`: linear quantities are numbers of contracts, not coins, with `linear_coins` in each;
     `inverse_quotes`: dollars in an inverse contract of BTC, and of anything else; `quanto`: those on other coins than
     BTC pay in neither of their currencies. `inverse_in_dollars`: contracts in dollars pay in coins; `no_plain_dollar`:
-    so does whatever is priced in the plain dollar. `stops`: on spot, what a stop order sells is told under the stop's
-    own id, so that its fills are ours; elsewhere a stop that is triggered makes another order.
+    so does whatever is priced in the plain dollar. `sells_first`: of sides in numbers 1 is the seller, as at few.
+    `stops`: on spot, what a stop order sells is told under the stop's own id, so that its fills are ours; elsewhere a
+    stop that is triggered makes another order.
     """
 
     spot: VenueCosts | None = None
@@ -64,6 +65,7 @@ class Venue:
     quanto: bool = False
     inverse_in_dollars: bool = False
     no_plain_dollar: bool = False
+    sells_first: bool = False
     rights: KeyRights | None = None
     stops: bool = False
 
@@ -199,6 +201,7 @@ VENUES: dict[str, Venue] = {
         contracts=_costs("0.0002", "0.0005", 1.0),
         spellings={"gate-io": None, "gateio": None, "gate-io-futures": CONTRACT},
         counted=True,
+        sells_first=True,
         linear_coins={"BTC": 0.0001, "ETH": 0.01},
         inverse_in_dollars=True,
     ),
@@ -215,8 +218,15 @@ UNKNOWN = Venue(
     contracts=_costs("0.0004", "0.00075", 5.0, "10"),
 )
 """Stands for a venue of which nothing is known."""
-NAMES = frozenset(VENUES)
-"""Venues that files may be named after."""
+_UNPRICED = frozenset({
+    "ascendex", "bigone", "bingx", "bitbank", "bitget", "bithumb", "bitmart", "bitso", "bittrex", "bitvavo", "btcturk",
+    "coincheck", "coinex", "coinone", "cryptocom", "exmo", "ftx", "gemini", "gmo", "hitbtc", "hyperliquid", "indodax",
+    "korbit", "lbank", "liquid", "luno", "mexc", "mtgox", "okcoin", "phemex", "poloniex", "probit", "quoine", "upbit",
+    "whitebit", "zaif",
+})  # fmt: skip
+NAMES = frozenset(VENUES) | _UNPRICED
+"""Venues that files may be named after; what some of them cost is not known here."""
+_BINANCES_OWN = ("spot", "um", "usdm", "coinm")
 
 _SPELLED = {text: (name, kind) for name, venue in VENUES.items() for text, kind in venue.spellings.items()}
 _WORTH = {"BTC": "0.00001", "ETH": "0.0005", "BNB": "0.002", "JPY": "100", "KRW": "1000", "TRY": "30"}
@@ -248,17 +258,24 @@ def venue_in_path(parts: tuple[str, ...], layout_venue: str | None) -> str | Non
 
     The bare name of a venue with several markets says less than a layout of one of them.
     """
-    for part in reversed(parts):
-        words = re.split(r"[_.\s]+", part)
-        pieces = [word.lower() for word in words + [piece for word in words for piece in word.split("-")]]
-        pieces += [re.split(r"[A-Z]", word)[0] for word in words if re.fullmatch(r"[a-z]{3,}[A-Z]{3}", word)]
-        for piece in pieces:
-            name = venue_name(piece)
-            if name == piece and layout_venue is not None and layout_venue.startswith(name):
-                return layout_venue
-            if name in VENUES:
-                return piece
-    return layout_venue
+    mentioned = [piece for part in reversed(parts) for piece in _pieces(part) if venue_name(piece) in NAMES]
+    named = [piece for piece in mentioned if piece not in _BINANCES_OWN]
+    if any(name.startswith("binance") for name in [*named[:1], layout_venue or ""]):
+        named = [*(piece for piece in mentioned if piece in _BINANCES_OWN), *named]
+    if not named:
+        return layout_venue
+    first = named[0]
+    bare = venue_name(first) == first and layout_venue is not None and layout_venue.startswith(first)
+    return layout_venue if bare else first
+
+
+def _pieces(part: str) -> list[str]:
+    """Words of a name that may be a venue's: `kraken` of `krakenEUR.csv`, `okex-swap` and then `okex`."""
+    words = re.split(r"[_.\s]+", part)
+    pieces = [word.lower() for word in words + [piece for word in words for piece in word.split("-")]]
+    return pieces + [
+        re.split(r"[A-Z]", word)[0] for word in words if re.fullmatch(r"[a-z]{3,}[A-Z]{3}", word)
+    ]
 
 
 def key_rights(venue: str) -> KeyRights | None:

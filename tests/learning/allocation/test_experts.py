@@ -9,6 +9,7 @@ import numpy as np
 from ztb.learning.allocation import Experts, GrowthEvidence
 from ztb.learning.generations import GenerationInfo
 from ztb.learning.settings import AllocationConfig
+from ztb.ledger.records import AllocationRow
 
 GROWN = GrowthEvidence(0.9995, blocks=100, s=40.0, v=100.0, square=1e-4)
 NOTHING = np.zeros(1, np.float32)
@@ -61,11 +62,12 @@ class Stage:
             config, 0.01, rules, make, account, lambda: info(self.serving), unproven, together
         )
 
-    def decide(self, serving: int) -> None:
+    def decide(self, serving: int) -> list[AllocationRow]:
         self.serving = serving
         self.experts.decide(0, 0, np.zeros(1), {}, NOTHING)
-        self.experts.weigh(0, 0, 1.0)
+        _, rows = self.experts.weigh(0, 0, 1.0)
         self.experts.pursue_unlearnt(0, 0, NOTHING, 1.0)
+        return rows
 
 
 def test_one_that_is_promoted_goes_on_with_the_evidence_of_who_led_and_one_found_bad_leaves():
@@ -77,6 +79,14 @@ def test_one_that_is_promoted_goes_on_with_the_evidence_of_who_led_and_one_found
     assert stage.experts.leader == "generation 3" and known["generation 3"].evidence == GROWN
     stage.decide(0)
     assert stage.experts.leader == "generation 0" and set(known) == {"rule", "generation 0"}
+
+
+def test_who_is_no_expert_any_more_is_journaled_to_have_nothing():
+    stage = Stage()
+    stage.experts.begin(info(0), 1.0, GROWN.copy())
+    told = [row for serving in (0, 3, 0) for row in stage.decide(serving)]
+    weights = [row.weight for row in told if row.expert == "generation 3"]
+    assert len(weights) == 2 and weights[0] > 0.0 and weights[1] == 0.0
 
 
 def test_an_older_one_that_comes_back_from_outside_the_library_has_nothing_of_who_was_found_bad():

@@ -48,6 +48,23 @@ def test_who_holds_something_for_other_reasons_claims_nothing():
     assert counted < 200
 
 
+def test_who_holds_the_same_always_claims_nothing_of_a_market_that_falls_and_recovers_a_little_each_time():
+    """Forecasts of recoveries that come true: their sum is a part of how far it fell, which the holder has lost."""
+
+    def highest(held):
+        rng, evidence, last, most = np.random.default_rng(10), GrowthEvidence(0.9995), 0.0, -math.inf
+        for decision in range(12_000):
+            forecast = -SHARE * last
+            last = forecast + SIGMA * rng.normal() - (0.0002 if decision > 6_000 else 0.0)
+            exposure = held(forecast)
+            evidence.foresee(Foreseen(100.0, forecast, SIGMA, last, COST), exposure, exposure * last)
+            most = max(most, evidence.log_e)
+        return most
+
+    assert highest(lambda _: 1.0) <= 0.0
+    assert highest(lambda forecast: float(forecast > 0.0)) > math.log(20.0)
+
+
 def test_forecasts_that_come_true_and_pay_speak_for_an_account_within_a_few_thousand_decisions():
     evidence, _ = told(1.0, 8_000, 2)
     assert evidence.log_e > math.log(100.0)

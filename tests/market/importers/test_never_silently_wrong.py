@@ -45,6 +45,17 @@ def _minutes(times: list[str], header: str = _BARS) -> str:
         ([f"01/{d:02}/2024" for d in range(1, 32)], "2024-01-01T00:00"),
         ([f"24-01-{d:02}" for d in range(1, 32)], "2024-01-01T00:00"),
         ([f"{_S + 60 * i}" for i in range(180)], "2024-01-01T00:00"),
+        (
+            [f"{1 + i // 1440:02}/01/24 {i // 60 % 24:02}:{i % 60:02}" for i in range(4000)],
+            "2024-01-01T00:00",
+        ),
+        ([f"2024-Jan-01 00:{i:02}" for i in range(50)], "2024-01-01T00:00"),
+        ([f"2024年1月1日 00:{i:02}" for i in range(50)], "2024-01-01T00:00"),
+        ([f"2024. 01. 01. 00:{i:02}:00" for i in range(50)], "2024-01-01T00:00"),
+        ([f"2024:01:01 00:{i:02}:00" for i in range(50)], "2024-01-01T00:00"),
+        ([f"2024-01-01t00:{i:02}:00z" for i in range(50)], "2024-01-01T00:00"),
+        ([f"01Jan2024 00:{i:02}" for i in range(50)], "2024-01-01T00:00"),
+        ([f"2024-01-01 00:{i:02}-05" for i in range(50)], "2024-01-01T05:00"),
         ([f"{1_701_010_000 + 60 * i}" for i in range(180)], "2023-11-26T14:46:40"),
     ],
 )
@@ -64,6 +75,8 @@ def test_dates_in_digits_are_no_numbers_of_seconds(
         ([f"{_S + 10**9 + 60 * i}" for i in range(50)], "its time is 2055-09-09.*yet to come"),
         ([f"01/02/2024 00:{i:02}" for i in range(50)], "day, month and year cannot be told apart"),
         ([f"2024013{i}0000" for i in range(50)], "yet to come"),
+        ([f"{45_292 + i / 1440:.8f}" for i in range(50)], "a spreadsheet's count of days"),
+        ([f"2024-01-01 00:{i:02}:00 EST" for i in range(50)], "is no number or time"),
     ],
 )
 def test_what_cannot_be_a_time_is_refused(write: Write, read: Read, times: list[str], reason: str) -> None:
@@ -142,6 +155,9 @@ _BYBIT = "timestamp,symbol,side,size,price,tickDirection,trdMatchID,grossValue,h
          "BTC/USD:BTC", 0.1),
         ("ARBUSD_PERP-trades.csv", _trades("id,price,qty,base_qty,time,is_buyer_maker", "{i},2,1,5,{ms},true"),
          "ARB/USD:ARB", 5),
+        ("pi_xbtusd.csv", _trades("time,price,size,side", "{t},40000,4000,buy"), "BTC/USD:BTC", 0.1),
+        ("FX.csv", _trades("id,exec_date,side,price,size,product_code,domain",
+                           "{i},2024-01-01 00:00:{i:02},BUY,5000000,0.1,FX_BTC_JPY,bitflyer.jp"), "BTC/JPY:JPY", 0.1),
         ("kucoin/XBTUSDTM.csv", _trades("symbol,time,price,size,side", "XBTUSDTM,{t},40000,100,buy"),
          "BTC/USDT:USDT", 0.1),
     ],
@@ -202,6 +218,51 @@ def test_volume_in_money_is_no_volume_of_coins(
 
 
 @pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("coin_Bitcoin.csv", "SNo,Name,Symbol,Date,High,Low,Open,Close,Volume,Marketcap\n"
+         + "".join(f"{i},Bitcoin,BTC,2024-01-{i:02} 23:59:59,6,4,5,5,1000,1e12\n" for i in range(1, 31))),
+        ("bitcoin.csv", "Start,End,Open,High,Low,Close,Volume,Market Cap\n"
+         + "".join(f"2024-01-{i:02},2024-01-{i + 1:02},5,6,4,5,1000,1e12\n" for i in range(1, 31))),
+        ("c.json", json.dumps({"data": {"name": "Bitcoin", "quotes": [
+            {"timeOpen": f"2024-01-{i:02}T00:00:00.000Z", "timeClose": f"2024-01-{i:02}T23:59:59.999Z", "quote": {
+                "open": 5, "high": 6, "low": 4, "close": 5, "volume": 1000, "marketCap": 1e12}}
+            for i in range(1, 31)]}})),
+        ("yf.csv", "Ticker,BTC-USD,BTC-USD,BTC-USD,BTC-USD,BTC-USD\nPrice,Open,High,Low,Close,Volume\nDate,,,,,\n"
+         + "".join(f"2024-01-{i:02},5,6,4,5,1000\n" for i in range(1, 31))),
+    ],
+)  # fmt: skip
+def test_where_capitalisation_or_yahoo_tell_it_volume_is_money(
+    write: Write, read: Read, name: str, text: str
+) -> None:
+    ticks = read(open_history([write(name, text)]))
+    assert len(ticks) == 30 and (ticks["size"] == 200).all()
+    assert ticks["ts_ns"][0] - ticks["span_ns"][0] == _S * 10**9
+
+
+@pytest.mark.parametrize(
+    "contract", [(80000 / 100, "huobi-dm-swap/BTC-USD.json"), (80000, "htx_BTCUSDT.json")]
+)
+def test_candles_of_htx_have_coins_in_amount(tmp_path: Path, read: Read, contract: tuple[float, str]) -> None:
+    vol, name = contract
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    row = {"open": 40000, "close": 40000, "low": 39990, "high": 40010, "amount": 2, "vol": vol, "count": 3}
+    path.write_text(json.dumps({"status": "ok", "data": [{"id": _S + 60 * i} | row for i in range(30)]}))
+    assert (read(open_history([path]))["size"] == 2).all()
+
+
+@pytest.mark.parametrize("volume", ["0", "0.0", "", "NaN"])
+@pytest.mark.parametrize("header", [_BARS, "Date,Open,High,Low,Close,Adj Close,Volume\n", ""])
+def test_a_volume_that_is_never_told_is_none(write: Write, read: Read, volume: str, header: str) -> None:
+    adjusted = "5," if "Adj" in header else ""
+    text = header + "".join(f"{_S + 60 * i},5,6,4,5,{adjusted}{volume}\n" for i in range(60))
+    history = open_history([write("EURUSD.csv", text)])
+    assert (read(history)["size"] == 20_000).all()
+    assert any("nothing tells the volume" in note for note in history.report.notes)
+
+
+@pytest.mark.parametrize(
     ("header", "row", "said"),
     [
         ("t,o,h,l,c,v,sum", "{s},40000,40010,39990,40000,200,800", True),
@@ -231,6 +292,8 @@ def test_money_that_is_not_what_the_quantities_cost_is_said(
         ("side", "BUYER", "SELLER"), ("side", "Buy", "Sell"), ("side", "b", "s"), ("side", "1", "-1"),
         ("takerSide", "bid", "ask"), ("buy", "True", "False"), ("isBuy", "1", "0"), ("type", "buy", "sell"),
         ("type", "0", "1"), ("side", "1", "2"), ("side", "1.0", "-1.0"),
+        ("side", "+", "-"), ("side", "B", "A"), ("side", "买", "卖"), ("ask_bid", "BID", "ASK"), ("buy_sell", "b", "s"),
+        ("taker", "buyer", "seller"),
         ("maker_side", "sell", "buy"), ("aggressor", "TAKER_BUY", "TAKER_SELL"), ("isSell", "false", "true"),
     ],
 )  # fmt: skip
@@ -241,7 +304,25 @@ def test_the_takers_side_however_it_is_spelled(
     text += "".join(f"{i},5.5,1,{(_S + i) * 1000},{buy if i % 3 else sell}\n" for i in range(30))
     history = open_history([write("BTCUSDT-trades.csv", text)])
     assert read(history)["side"].tolist() == [1 if i % 3 else -1 for i in range(30)]
-    assert not any("side" in note for note in history.report.notes)
+    assert not any("taker's side" in note for note in history.report.notes)
+
+
+@pytest.mark.parametrize(("venue", "bought"), [("gate", 2), ("okx", 1), ("kraken", 1)])
+def test_sides_of_1_and_2_are_those_of_the_venue_and_said(
+    tmp_path: Path, read: Read, venue: str, bought: int
+) -> None:
+    path = tmp_path / f"{venue}_BTCUSDT.csv"
+    path.write_text("time,price,qty,side\n" + "".join(f"{_S + i},5.5,1,{1 + i % 2}\n" for i in range(30)))
+    history = open_history([path])
+    assert read(history)["side"].tolist() == [1 if 1 + i % 2 == bought else -1 for i in range(30)]
+    assert any("1 and 2 are taken for" in note for note in history.report.notes)
+
+
+@pytest.mark.parametrize("column", ["amount", "size", "qty"])
+def test_the_sign_of_a_quantity_is_the_takers_side(write: Write, read: Read, column: str) -> None:
+    text = f"time,price,{column}\n" + "".join(f"{_S + i},5.5,{'-' if i % 3 else ''}2\n" for i in range(30))
+    ticks = read(open_history([write("BTCUSDT.csv", text)]))
+    assert ticks["side"].tolist() == [-1 if i % 3 else 1 for i in range(30)] and (ticks["size"] == 2).all()
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -301,12 +382,20 @@ def test_the_side_of_coinbase_is_the_makers_and_bitfinex_signs_its_quantities(
         ("USDCUSDT", ("USDC", "USDT")), ("ETHBTC", ("ETH", "BTC")), ("XBTUSD", ("BTC", "USD")),
         ("XXBTZUSD", ("BTC", "USD")), ("XDGUSD", ("DOGE", "USD")), ("tBTCUSD", ("BTC", "USD")),
         ("tDOGE:USD", ("DOGE", "USD")), ("btcusdt", ("BTC", "USDT")), ("1000SHIBUSDT", ("1000SHIB", "USDT")),
+        ("X:BTC-USD", ("BTC", "USD")), ("BINANCE:BTCUSDT", ("BTC", "USDT")), ("BTC:USD", ("BTC", "USD")),
+        ("FX_BTC_JPY", ("BTC", "JPY")), ("XETHXXBT", ("ETH", "BTC")), ("USDTZUSD", ("USDT", "USD")),
+        ("ETHXUSD", ("ETHX", "USD")), ("4/USDT", ("4", "USDT")),
         ("EURUSD", ("EUR", "USD")), ("BTCPLN", ("BTC", "PLN")), ("BTC_JPY", ("BTC", "JPY")),
     ],
 )  # fmt: skip
 def test_symbols_are_cut_at_the_right_place(text: str, pair: tuple[str, str]) -> None:
     found = parse_symbol(text)
     assert found is not None and found.pair == pair
+
+
+@pytest.mark.parametrize("text", ["bitcoin", "BINANCE_SPOT_BTC_USDT", "BTC USDT", "a_b_c_d", ":USD"])
+def test_what_is_no_symbol_is_none(text: str) -> None:
+    assert parse_symbol(text) is None
 
 
 def test_where_there_is_no_plain_dollar_the_longer_quote_is_meant() -> None:
@@ -321,12 +410,45 @@ def test_where_there_is_no_plain_dollar_the_longer_quote_is_meant() -> None:
         ("COINBASE_BTCUSD, 60.csv", ("BTC", "USD")), ("BTCUSD2024-01-01.csv", ("BTC", "USD")),
         ("XBTUSD_1.csv", ("BTC", "USD")), ("BTCUSD1.csv", ("BTC", "USD")), ("btcusdt_1m.csv", ("BTC", "USDT")),
         ("bitstampUSD_1-min.csv", ("BTC", "USD")), ("coinbase_BTC_USD_1h.csv", ("BTC", "USD")),
+        ("deribit_trades_2024-01-01_BTC-PERPETUAL.csv.gz", ("BTC", "USD")), ("CME_BTC1!, 1D.csv", None),
+        ("BTC%2FUSDT-1m.csv", ("BTC", "USDT")), ("tBTCUSD_1m.csv", ("BTC", "USD")), ("KRW-BTC.csv", ("BTC", "KRW")),
+        ("trades_FX_BTC_JPY_20180121.csv", ("BTC", "JPY")), ("XBTUSDTM-1m.json", ("BTC", "USDT")),
         ("DAT_ASCII_EURUSD_M1_2024.csv", ("EUR", "USD")), ("trades-2024.csv", None), ("history.csv", None),
     ],
 )  # fmt: skip
 def test_symbols_in_names_of_files(name: str, pair: tuple[str, str] | None) -> None:
     found = symbol_in_name(name, NAMES)
     assert (found and found.pair) == pair
+
+
+@pytest.mark.parametrize(
+    ("name", "market"),
+    [
+        ("BTCUSDT_240628-trades-2024-01-01.csv", "contract"), ("BTCUSDT_202401.csv", None),
+        ("BTCUSDT_240105.csv", None), ("BTCUSDT-202012.csv", None), ("pi_xbtusd.csv", "inverse"),
+        ("PF_XBTUSD_1m.csv", "linear"), ("FX_BTC_JPY_2018.csv", "linear"), ("XBTUSDTM.csv", "contract"),
+        ("BTCUSDT_PERP.csv", "contract"), ("BYBIT_BTCUSDT.P, 5.csv", "contract"), ("BTCUSDT.csv", None),
+    ],
+)  # fmt: skip
+def test_names_of_files_tell_contracts_and_not_days(name: str, market: str | None) -> None:
+    found = symbol_in_name(name, NAMES)
+    assert found is not None and found.market == market
+
+
+@pytest.mark.parametrize(
+    ("name", "venue", "symbol"),
+    [
+        ("Binance_UM_BTCUSDT_1h.csv", "binanceusdm", "BTC/USDT:USDT"), ("spot/BTCUSDT_1h.csv", "unknown", "BTC/USDT"),
+        ("binance_spot_BTCUSDT.csv", "binance", "BTC/USDT"), ("kraken_spot_BTCUSD.csv", "kraken", "BTC/USD"),
+        ("spot_kraken_BTCUSD.csv", "kraken", "BTC/USD"), ("bitget_BTCUSDT.csv", "bitget", "BTC/USDT"),
+    ],
+)  # fmt: skip
+def test_a_venue_is_told_by_its_own_words(tmp_path: Path, name: str, venue: str, symbol: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(_minutes([str(_S + 60 * i) for i in range(30)]))
+    instrument = open_history([path]).instrument
+    assert (instrument.venue, instrument.symbol) == (venue, symbol)
 
 
 def _feather(path: Path, price: float = 42_000.0) -> None:
@@ -412,6 +534,20 @@ def test_a_thin_market_is_one_series(
     times = [_S, *(_S + np.cumsum(steps)).tolist()]
     history = open_history([write("BTCUSDT.csv", _minutes([str(time) for time in times]))])
     assert len(read(history)) == len(times)
+
+
+def test_two_pauses_that_bars_lie_between_are_not_one(
+    write: Write, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever a block of the file ends: at the end of the first pause too."""
+    monkeypatch.setattr("ztb.market.importers.csv_tables._BLOCK", 300)
+    monkeypatch.setattr("ztb.market.importers.sources.SORTED_ROWS", 10)
+    for before in (19, 20, 21):
+        for between in (13, 14, 15, 27, 28, 29):
+            steps = [60] * before + [120] * 19 + [60] * between + [120] * 19 + [60] * 30
+            times = [_S, *(_S + np.cumsum(steps)).tolist()]
+            rows = "".join(f"{time},5,6,4,5,{i % 9 + 1}\n" for i, time in enumerate(times))
+            assert len(read(open_history([write("BTCUSDT.csv", _BARS + rows)]))) == len(times)
 
 
 @pytest.mark.parametrize("n", [4, 30, 3000])

@@ -99,31 +99,77 @@ def test_what_is_written_is_read_back(
     assert_same(written(tmp_path / "BTCUSDT-1m.csv", bars, layout, time, dress, packed), bars)
 
 
-@pytest.mark.parametrize("form", ["parquet", "feather", "arrow stream"])
-@pytest.mark.parametrize(
-    "kind", ["string views", "large strings", "index of pandas", "dictionary", "stamps", "decimals"]
+def _stream(table: pa.Table, path: Path) -> None:
+    with pa.ipc.new_stream(path, table.schema) as stream:
+        for batch in table.to_batches(max_chunksize=17):
+            stream.write_batch(batch)
+
+
+_FORMS: dict[str, Callable[[pa.Table, Path], object]] = {
+    "parquet": pyarrow.parquet.write_table,
+    "parquet of pieces": lambda table, path: pyarrow.parquet.write_table(
+        table, path, row_group_size=13, compression="zstd", data_page_version="2.0"
+    ),
+    "feather": pyarrow.feather.write_feather,
+    "feather, zstd": lambda table, path: pyarrow.feather.write_feather(
+        table, path, compression="zstd", chunksize=11
+    ),
+    "arrow stream": _stream,
+}
+_STAMPS: dict[str, Callable[[list[int]], pa.Array]] = {
+    "stamps of nanoseconds": lambda opens: pa.array(opens, pa.timestamp("ns", tz="UTC")),
+    "stamps of milliseconds": lambda opens: pa.array([ns // 10**6 for ns in opens], pa.timestamp("ms")),
+    "stamps in Tokyo": lambda opens: pa.array(opens, pa.timestamp("ns", tz="Asia/Tokyo")),
+    "whole milliseconds": lambda opens: pa.array([ns // 10**6 for ns in opens]),
+    "seconds with a point": lambda opens: pa.array([ns / 1e9 for ns in opens]),
+    "text": lambda opens: pa.array([TIMES["ISO"](ns) for ns in opens]),
+    "large text": lambda opens: pa.array([TIMES["ISO"](ns) for ns in opens], pa.large_string()),
+    "views of text": lambda opens: pa.array([TIMES["ISO"](ns) for ns in opens]).cast(pa.string_view()),
+    "words": lambda opens: pa.array([TIMES["ISO"](ns) for ns in opens]).dictionary_encode(),
+}
+_NUMBERS: dict[str, Callable[[list[str]], pa.Array]] = {
+    "64 bits": lambda texts: pa.array([float(text) for text in texts]),
+    "decimals": lambda texts: pa.array(texts).cast(pa.decimal128(38, 18)),
+    "text": pa.array,
+}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    form=st.sampled_from(sorted(_FORMS)),
+    stamps=st.sampled_from(sorted(_STAMPS)),
+    numbers=st.sampled_from(sorted(_NUMBERS)),
+    index=st.sampled_from(["date", "timestamp", "__index_level_0__", "open_time"]),
+    shuffled=st.permutations(range(6)),
+    seed=st.integers(0, 10_000),
+    scale=st.sampled_from([(42_000.0, 2), (3_000_000.0, 0), (0.08, 6), (8e-10, 14)]),
 )
-def test_every_type_of_a_binary_table(tmp_path: Path, form: str, kind: str) -> None:
-    bars = made_bars()
-    texts = [TIMES["ISO"](ns) for ns in bars.opens_ns]
-    times = {
-        "string views": pa.array(texts).cast(pa.string_view()),
-        "large strings": pa.array(texts, pa.large_string()),
-        "dictionary": pa.array(texts).dictionary_encode(),
-    }.get(kind, pa.array(bars.opens_ns, pa.timestamp("ns", tz="Asia/Tokyo")))
-    columns = [pa.array([float(text) for text in bars.column(name)]) for name in (*_FIELDS, "volume")]
-    if kind == "decimals":
-        columns = [pa.array(bars.column(name)).cast(pa.decimal128(20, 8)) for name in (*_FIELDS, "volume")]
-    first = "__index_level_0__" if kind == "index of pandas" else "date"
-    table = pa.table([*columns, times], [*_FIELDS, "volume", first])
+def test_binary_tables_that_are_written_are_read_back(
+    tmp_path: Path,
+    form: str,
+    stamps: str,
+    numbers: str,
+    index: str,
+    shuffled: list[int],
+    seed: int,
+    scale: tuple[float, int],
+) -> None:
+    bars = made_bars(40, seed=seed, price=scale[0], places=scale[1])
+    names = [*_FIELDS, "volume", index]
+    columns = [_NUMBERS[numbers](bars.column(name)) for name in names[:-1]] + [_STAMPS[stamps](bars.opens_ns)]
+    table = pa.table([columns[i] for i in shuffled], [names[i] for i in shuffled])
     path = tmp_path / "BTCUSDT-1m.data"
-    if form == "parquet":
-        pyarrow.parquet.write_table(table, path)
-    elif form == "feather":
-        pyarrow.feather.write_feather(table, path)
-    else:
-        with pa.ipc.new_stream(path, table.schema) as stream:
-            stream.write_table(table)
+    _FORMS[form](table, path)
+    assert_same(path, bars)
+
+
+@pytest.mark.parametrize("stamps", _STAMPS)
+@pytest.mark.parametrize("form", _FORMS)
+def test_every_type_of_a_binary_table(tmp_path: Path, form: str, stamps: str) -> None:
+    bars = made_bars()
+    columns = [_NUMBERS["64 bits"](bars.column(name)) for name in (*_FIELDS, "volume")]
+    path = tmp_path / "BTCUSDT-1m.data"
+    _FORMS[form](pa.table([_STAMPS[stamps](bars.opens_ns), *columns], ["date", *_FIELDS, "volume"]), path)
     assert_same(path, bars)
 
 
@@ -183,7 +229,7 @@ def test_files_of_brokers(
     ("price", "volume", "said"),
     [
         ("42,000.1", "12.34K", 12_340.0), ("1,042,000.1", "1.5M", 1_500_000.0), ("$42,000.1", "987", 987.0),
-        ("$42000.1", "2B", 2e9), ("42,000", "1,234.5", 1234.5),
+        ("$42000.1", "2B", 2e9), ("42,000", "1,234.5", 1234.5), ("€42,000.1", "987", 987.0),
     ],
 )  # fmt: skip
 def test_numbers_as_people_write_them(
@@ -194,7 +240,42 @@ def test_numbers_as_people_write_them(
     path.write_text('"Date","Price","Open","High","Low","Vol."\n' + rows)
     ticks = read(open_history([path]))
     assert len(ticks) == 30 and (ticks["size"] == said).all()
-    assert (ticks["price"] == float(price.replace(",", "").replace("$", ""))).all()
+    assert (ticks["price"] == float(price.replace(",", "").lstrip("$€"))).all()
+
+
+@pytest.mark.parametrize(
+    ("separator", "price", "volume"),
+    [
+        (";", "42.000,5", "1.234,5"), ("\t", "42.000,5", "1.234,5"), (";", "42 000,5", "1 234,5"),
+        (";", "42\u00a0000,5", "1\u202f234,5"), (";", "42'000.5", "1'234.5"), (";", "42,000.5", "1,234.5"),
+        (",", '"42.000,5"', '"1.234,5"'), (",", '"42.000,5"', '"1,2345K"'), (";", "€42.000,5", "1234,5"),
+    ],
+)  # fmt: skip
+def test_numbers_as_other_people_write_them(
+    tmp_path: Path, read: Read, separator: str, price: str, volume: str
+) -> None:
+    rows = [separator.join([f"{i:02}.01.2024", price, price, price, price, volume]) for i in range(1, 31)]
+    path = tmp_path / "BTC_EUR.csv"
+    path.write_text(
+        separator.join(["Datum", "Zuletzt", "Eröffn.", "Hoch", "Tief", "Vol."]) + "\n" + "\n".join(rows)
+    )
+    ticks = read(open_history([path]))
+    assert len(ticks) == 30 and (ticks["size"] == 1234.5).all() and (ticks["price"] == 42000.5).all()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Fecha,Último,Apertura,Máximo,Mínimo,Vol.", "Дата,Цена,Откр.,Макс.,Мин.,Объём", "时间,收盘,开盘,最高,最低,成交量",
+        "Date,Dernier,Ouv.,Plus Haut,Plus Bas,Vol.", "日付,終値,始値,高値,安値,出来高", "Data,Último,Abertura,Máxima,Mínima,Vol.",
+        "bar_time,close_px,open_px,high_px,low_px,base_vol", "time/时间,close/收盘,open/开盘,high/最高,low/最低,volume/成交量",
+    ],
+)  # fmt: skip
+def test_headers_in_other_languages(tmp_path: Path, read: Read, header: str) -> None:
+    path = tmp_path / "BTC_USD.csv"
+    path.write_text(header + "\n" + "".join(f"2024-01-{i:02},5.5,5,6,4,7\n" for i in range(1, 31)))
+    tick = read(open_history([path]))[0]
+    assert (tick["price"], tick["open"], tick["high"], tick["low"], tick["size"]) == (5.5, 5, 6, 4, 7)
 
 
 @pytest.mark.parametrize("inner", [name for name in PACKED if name != "as it is"])
@@ -372,6 +453,27 @@ _SEEN = {
         "BTCUSD_PERP-1m.csv", _lines(
             "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,"
             "ignore\n", "{ms},5,6,4,5,2,{ms}9,0,1,1,1,0").replace("9,0,1,1,1,0", ",40,1,1,20,0"), "BTC/USD:BTC", 40),
+    "HistData's for MetaStock": (
+        "DAT_MS_BTCUSD_M1_2024.csv", _lines("", "BTCUSD,20240101,00{i}00,5,6,4,5,2"), "BTC/USD", 2),
+    "Polygon's": ("crypto.csv", _lines("ticker,volume,open,close,high,low,window_start,transactions\n",
+                                       "X:BTC-USD,2,5,5,6,4,{ms}000000,3"), "BTC/USD", 2),
+    "Polygon's answer": (
+        "p.json", _json(lambda rows: {"ticker": "X:BTCUSD", "results": rows}, lambda i: {
+            "v": 2, "vw": 5, "o": 5, "c": 5, "h": 6, "l": 4, "t": (_S + 60 * i) * 1000, "n": 3}), "BTC/USD", 2),
+    "Alpaca's answer": (
+        "a.json", _json(lambda rows: {"bars": {"BTC/USD": rows}}, lambda i: {
+            "t": f"2024-01-01T00:{i:02}:00Z", "o": 5, "h": 6, "l": 4, "c": 5, "v": 2, "n": 3, "vw": 5}), "BTC/USD", 2),
+    "dYdX' answer": (
+        "d.json", _json(lambda rows: {"candles": rows}, lambda i: {
+            "startedAt": f"2024-01-01T00:{i:02}:00.000Z", "ticker": "BTC-USD", "low": "4", "high": "6", "open": "5",
+            "close": "5", "baseTokenVolume": "2", "usdVolume": "10.1"}, newest_first=True), "BTC/USD", 2),
+    "MongoDB's export": (
+        "BTCUSDT.json", "".join(json.dumps({
+            "_id": {"$oid": f"{i}"}, "date": {"$date": f"2024-01-01T00:{i:02}:00Z"}, "open": 5, "high": 6, "low": 4,
+            "close": 5, "volume": {"$numberDecimal": "2"}}) + "\n" for i in _MINUTES), "BTC/USDT", 2),
+    "KuCoin's contracts": (
+        "kucoinfutures_XBTUSDTM.json", _json(lambda rows: {"code": "200000", "data": rows}, lambda i: [
+            (_S + 60 * i) * 1000, 5, 6, 4, 5, 2000]), "BTC/USDT:USDT", 2),
     "Kraken's archive of days": ("kraken_XBTUSD_1440.csv", "".join(f"{_S + 86_400 * i},5,6,4,5,2,3\n" for i in _MINUTES),
                                  "BTC/USD", 2),
 }  # fmt: skip
@@ -420,6 +522,24 @@ def test_trades_have_the_time_of_the_venue_not_of_the_database(tmp_path: Path, r
 
 
 _TRADES = {
+    "Gate's archive": ("gate_BTC_USDT.csv", "".join(f"{_S + i}.0,{i},{5 + i}.5,0.25,1\n" for i in _MINUTES), -1, "BTC/USDT"),
+    "HTX' archive": ("BTCUSDT-trades.csv", "".join(f"{i},{_S + i}000,{5 + i}.5,0.25,buy\n" for i in _MINUTES), 1, "BTC/USDT"),
+    "Bitfinex' columns": (
+        "tBTCUSD.csv", "ID,MTS,AMOUNT,PRICE\n" + "".join(f"{i},{_S + i}000,-0.25,{5 + i}.5\n" for i in _MINUTES), -1, "BTC/USD"),
+    "Poloniex' answer": (
+        "USDT_BTC.json", json.dumps([{"globalTradeID": i, "tradeID": i, "date": f"2024-01-01 00:00:{i:02}", "type": "sell",
+                                      "rate": f"{5 + i}.5", "amount": "0.25"} for i in _MINUTES][::-1]), -1, "BTC/USDT"),
+    "Upbit's answer": (
+        "upbit.json", json.dumps([{"market": "KRW-BTC", "timestamp": (_S + i) * 1000, "trade_price": 5.5 + i,
+                                   "trade_volume": 0.25, "ask_bid": "BID", "sequential_id": i} for i in _MINUTES][::-1]),
+        1, "BTC/KRW"),
+    "Hyperliquid's answer": (
+        "hl.json", json.dumps([{"coin": "BTC", "side": "A", "px": f"{5 + i}.5", "sz": "0.25", "time": (_S + i) * 1000, "tid": i}
+                               for i in _MINUTES]), -1, None),
+    "messages of Binance's stream": (
+        "BTCUSDT.jsonl", "".join(json.dumps({"stream": "btcusdt@aggTrade", "data": {
+            "e": "aggTrade", "E": 1, "s": "BTCUSDT", "a": i, "p": f"{5 + i}.5", "q": "0.25", "f": i, "l": i,
+            "T": (_S + i) * 1000, "m": True, "M": True}}) + "\n" for i in _MINUTES), -1, None),
     "Kraken's archive": ("XBTUSD.csv", "".join(f"{_S + i},{5 + i}.5,0.25\n" for i in _MINUTES), None, "BTC/USD"),
     "bitcoincharts'": (
         "bitstampUSD.csv", "".join(f"{_S + i},{5 + i}.500000000000,0.250000000000\n" for i in _MINUTES), None, "BTC/USD"),

@@ -9,9 +9,10 @@ the bound holds for stretches of about 1 / (1 - forgetting) blocks rather than f
 
 Of what the market said. Profit is mostly noise: where a hundredth of the next return's variance is to be foreseen,
 several times as many decisions must be earned on as forecast to be as sure. So the forecast (`features.forecast`),
-made before each return, is evidence too. With h the exposure held and f the forecast, an account claims h f and pays
-costs c: it grows if returns are b f with b above the hurdle b0 = sum c / sum h f. Against each return r, in
-deviations as f, stands the likelihood ratio of b = 1 to b = b0,
+made before each return, is evidence too. With h the exposure held beyond what is held on average, and f the forecast,
+an account claims h f and pays costs c: it grows if returns are b f with b above the hurdle b0 = sum c / sum h f. (Who
+holds the same always claims nothing so: in a falling market a forecast of small recoveries is above 0 again and again,
+and the holder falls.) Against each return r, in deviations as f, stands the likelihood ratio of b = 1 to b = b0,
 
     (1 - b0) f (r - f (1 + b0) / 2),
 
@@ -43,8 +44,8 @@ _MOST_SD = 8.0
 _CLAIMS_HORIZON = 2048
 """Decisions over which claims and costs are compared."""
 _BY_CHANCE, _NO_MORE = 3.0, 1.0
-"""Standard deviations of what one claims who holds something for other reasons than the forecast: beyond the first it
-is a claim, below the second no more. Were they the same, a weight would come and go with it and pay for each trip."""
+"""Standard deviations of what one claims who changes what is held for other reasons than the forecast: beyond the first
+it is a claim, below the second no more. Were they the same, a weight would come and go with it and pay each trip."""
 _TAIL = 3.0
 """Standard deviations beyond which a return counts no more."""
 _LEAST, _MOST = -3.0, 16.0
@@ -54,8 +55,10 @@ _RESERVE = math.log(20.0)
 
 
 FloatArray = NDArray[np.float64]
-_SUMS = ("foreseen", "claimed", "claimed_squares", "paid", "risked", "hurdle", "claims")
-_FORESEEN, _CLAIMED, _SQUARES, _PAID, _RISKED, _HURDLE, _CLAIMS = range(len(_SUMS))
+_SUMS = (
+    "foreseen", "followed", "usual", "claimed", "claimed_squares", "paid", "risked", "hurdle", "claims",
+)  # fmt: skip
+_FORESEEN, _FOLLOWED, _USUAL, _CLAIMED, _SQUARES, _PAID, _RISKED, _HURDLE, _CLAIMS = range(len(_SUMS))
 _MID, _FORECAST, _DEVIATION, _CHANGE = range(4)  # of Foreseen
 
 
@@ -77,7 +80,9 @@ def _learn(sums: FloatArray, market: FloatArray, k: int) -> None:
 @kernel
 def _claim(sums: FloatArray, market: FloatArray, k: int, cost: float, held: float, growth: float) -> None:
     fading = 1.0 - 1.0 / _CLAIMS_HORIZON
-    claim, risk = held * market[k, _FORECAST], held * market[k, _DEVIATION]
+    sums[_FOLLOWED] += 1.0
+    sums[_USUAL] += (held - sums[_USUAL]) / min(sums[_FOLLOWED], _CLAIMS_HORIZON)
+    claim, risk = (held - sums[_USUAL]) * market[k, _FORECAST], held * market[k, _DEVIATION]
     sums[_CLAIMED] = fading * sums[_CLAIMED] + claim
     sums[_SQUARES] = fading * sums[_SQUARES] + claim * claim
     sums[_PAID] = fading * sums[_PAID] + held * market[k, _CHANGE] - growth
@@ -114,6 +119,10 @@ class GrowthEvidence:
     square: float = 0.0
     foreseen: float = 0.0
     """The bounded sum of log likelihood ratios."""
+    followed: int = 0
+    """Decisions of which exposures are known."""
+    usual: float = 0.0
+    """The exposure held on average lately."""
     claimed: float = 0.0
     claimed_squares: float = 0.0
     paid: float = 0.0
@@ -170,7 +179,7 @@ class GrowthEvidence:
     def _take(self, sums: FloatArray) -> None:
         for name, value in zip(_SUMS, sums.tolist(), strict=True):
             setattr(self, name, value)
-        self.claims = bool(self.claims)
+        self.claims, self.followed = bool(self.claims), int(self.followed)
 
     @property
     def log_e(self) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.features.forecast import Foreseen
-from ztb.learning.allocation.allocator import Allocator
+from ztb.learning.allocation.allocator import Allocator, Expert
 from ztb.learning.allocation.evidence import GrowthEvidence
 from ztb.learning.generations import GenerationInfo
 from ztb.learning.settings import AllocationConfig
@@ -103,6 +103,7 @@ class Experts:
         self.pursued_unlearnt: float | None = None
         self._changed = False  # whether somebody came or went since the weights were told
         self._told: dict[str, tuple[float, float]] = {}
+        self._gone: list[tuple[Expert, float]] = []  # of whom it is not told yet, with their equity
         self._remembered: dict[str, AllocationRow] = {}
         self._leader = -1
         self._foreseen: Foreseen | None = None
@@ -195,7 +196,10 @@ class Experts:
     def _leave(self, number: int) -> None:
         name = name_of(number)
         self._generations.remove(number)
-        self.lanes.pop(name).leave()
+        lane, expert = self.lanes.pop(name), self.allocator.experts[name]
+        expert.weight = 0.0
+        self._gone.append((expert, lane.equity))
+        lane.leave()
         self._regroup()
         self._told.pop(name, None)
         self.allocator.remove(name)
@@ -342,21 +346,31 @@ class Experts:
         return msgspec.json.encode({name: lane.aim for name, lane in self.lanes.items()})
 
     def _rows(self, ts_ns: int, decision: int) -> list[AllocationRow]:
-        """Of each expert whose weight or evidence has changed since it was told."""
-        rows: list[AllocationRow] = []
+        """Of each expert whose weight or evidence has changed since it was told, and of those who are none any more."""
+        told, self._gone = self._gone, []
         for name, expert in self.allocator.experts.items():
-            told = expert.weight, expert.evidence.log_e
-            if self._told.get(name) != told:
-                self._told[name] = told
-                detail = {
-                    "evidence": expert.evidence.state(),
-                    "unproven": expert.unproven,
-                    "leads": name == self.leader,
-                    "allocator": self.allocator.state(),
-                }
-                equity, text = self.lanes[name].equity, detail_text(detail)
-                rows.append(AllocationRow(decision, ts_ns, name, *told, equity, text))
-        return rows
+            now = expert.weight, expert.evidence.log_e
+            if self._told.get(name) != now:
+                self._told[name] = now
+                told.append((expert, self.lanes[name].equity))
+        return [self._row(ts_ns, decision, expert, equity) for expert, equity in told]
+
+    def _row(self, ts_ns: int, decision: int, expert: Expert, equity: float) -> AllocationRow:
+        detail = {
+            "evidence": expert.evidence.state(),
+            "unproven": expert.unproven,
+            "leads": expert.name == self.leader,
+            "allocator": self.allocator.state(),
+        }
+        return AllocationRow(
+            decision=decision,
+            ts_ns=ts_ns,
+            expert=expert.name,
+            weight=expert.weight,
+            log_evidence=expert.evidence.log_e,
+            equity=equity,
+            detail=detail_text(detail),
+        )
 
     def recall(self, rows: Mapping[str, AllocationRow]) -> None:
         """Go on from the last row of each expert of an earlier start: rules at once, generations as they lead."""

@@ -16,22 +16,13 @@ from ztb.market.importers.files import printable
 # Its stubs know fewer overloads than it has.
 pc: Any = arrow_compute
 
-_BUY = ("buy", "b", "bid", "bids", "1", "1.0", "+1", "long", "buyer", "bought", "taker_buy", "buy_taker")
+_BUY = (
+    *("buy", "b", "bid", "bids", "1", "1.0", "+1", "+", "long", "buyer", "bought", "taker_buy", "buy_taker"),
+    *("买", "买入"),
+)
 _SELL = (
-    "sell",
-    "s",
-    "ask",
-    "asks",
-    "-1",
-    "-1.0",
-    "2",
-    "2.0",
-    "short",
-    "seller",
-    "sold",
-    "taker_sell",
-    "sell_taker",
-    "offer",
+    *("sell", "s", "a", "ask", "asks", "-1", "-1.0", "2", "2.0", "-", "short", "seller", "sold", "offer"),
+    *("taker_sell", "sell_taker", "卖", "卖出"),
 )
 KNOWN_SIDES = frozenset(_BUY + _SELL)
 _TRUE, _FALSE = ("true", "1", "t", "1.0", "yes", "y"), ("false", "0", "f", "0.0", "no", "n")

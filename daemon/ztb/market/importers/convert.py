@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from ztb.market.importers.files import printable
 from ztb.market.importers.layouts import Layout
 from ztb.market.importers.timeunit import TimeUnit, is_text
 from ztb.market.ticks import BAR, DEPTH, LAST, QUOTE, SNAPSHOT, TRADE, empty_ticks, take_ticks
+from ztb.market.venues import venue_in_path, venue_known_as, venue_name
 
 # Its stubs know fewer overloads than it has.
 pc: Any = arrow_compute
@@ -29,6 +31,7 @@ pc: Any = arrow_compute
 _QUOTED = re.compile(r"'(.*?)'", re.DOTALL)
 _PRICES = (("open", "open"), ("high", "high"), ("low", "low"), ("price", "close"))
 _SIDES = (("side", sides, 1), ("maker_side", sides, -1), ("buyer", signs, 1), ("maker", signs, -1))
+_NUMBERED = ("1", "2", "1.0", "2.0")
 _SECOND_NS, _MINUTE_NS = 10**9, 60 * 10**9
 _STAND_IN = 100_000.0
 """Quote currency that a bar is taken for where nothing tells its volume."""
@@ -187,12 +190,25 @@ class Converter:
         for role, read, sign in _SIDES:
             if role in self.layout.columns:
                 column = self._column(batch, role)
+                if role == "side" and len(column) and str(column[0].as_py()) in _NUMBERED:
+                    sign = self._sign_of_numbers(column)
                 chunk.ticks["side"] = found = sign * read(column)
                 if (found == 0).any():
                     self._say_unknown(column.filter(pa.array(found == 0)))
                 return
         if "signed_size" not in self.layout.columns:
             self.remark(f"{self.where}: nothing tells the taker's side of its trades")
+
+    def _sign_of_numbers(self, column: Any) -> int:
+        """The sign of sides of 1 and 2, once read as FIX has them, where 1 buys."""
+        words = set(map(str, pc.unique(column).to_pylist()))
+        if not words.issubset(_NUMBERED):
+            return 1
+        venue = venue_in_path(Path(self.where).parts[-2:], self.layout.venue)
+        sells_first = venue is not None and venue_known_as(venue_name(venue)).sells_first
+        taken = "seller and buyer" if sells_first else "buyer and seller"
+        self.remark(f"{self.where}: 1 and 2 are taken for {taken}")
+        return -1 if sells_first else 1
 
     def _say_unknown(self, column: Any) -> None:
         words = [str(word) for word in pc.unique(column).to_pylist() if word not in (None, "", 0)]

@@ -27,8 +27,9 @@ from ztb.market.importers.files import (
 )
 from ztb.market.importers.headerless import recognise_rows
 from ztb.market.importers.layouts import Layout
-from ztb.market.importers.numbertext import bare, is_decorated, is_number, undecorated
-from ztb.market.importers.recognition import Pair, recognise
+from ztb.market.importers.numbertext import Notation, is_decorated, is_number, notation_of
+from ztb.market.importers.recognition import Pair, recognise, with_told_volume
+from ztb.market.symbols import parse_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -81,8 +82,8 @@ _CSV_VALUE = re.compile(r"In CSV column #(\d+): (?:Row #(\d+): )?.*?invalid valu
 
 @dataclass(frozen=True, slots=True)
 class CsvTable:
-    """A text file whose layout is known. `skip` is how many lines come before the first row of data; `decorated`: its
-    numbers have commas between thousands, dollars, or a letter for thousands and millions.
+    """A text file whose layout is known. `skip` is how many lines come before the first row of data; `notation`: how
+    its numbers are written, where people wrote them.
     """
 
     path: Path
@@ -91,7 +92,7 @@ class CsvTable:
     skip: int
     delimiter: str
     decimal_point: str
-    decorated: bool
+    notation: Notation | None
     sample: tuple[str, ...]
     symbol: str | None = None
 
@@ -113,20 +114,27 @@ def open_csv(path: Path, pair: Pair | None) -> CsvTable:
     first = next((i for i, row in enumerate(rows) if _is_data(row)), None)
     header = rows[: len(rows) if first is None else first]
     if first is None:
-        names, ticker = _header(header) if header else ([], None)
+        names = _header(header)[0] if header else []
         if len(names) > 1 and recognise(names) is not None:
             raise DataError(f"{path}: has a header and no rows: fetch or export it again")
         raise _unknown(path, names) if len(names) > 1 else _no_table(path, lines[at[0]])
     data = rows[first:]
     width = statistics.mode(len(row) for row in data)
     header = [row for row in header if len(row) > 1]  # a line of credit names nothing
-    names, ticker = _header(header) if header else _commented(lines[: at[0]], delimiter, width)
-    decorated = any(is_decorated(text) for row in data for text in row)
-    if decorated:
-        data = [[bare(text) for text in row] for row in data]
+    names, tickers = _header(header) if header else (_commented(lines[: at[0]], delimiter, width), [])
+    if len(tickers) > 1:
+        shown = printable(", ".join(tickers[:5]))
+        raise DataError(f"{path}: holds more than one symbol ({shown}): split it, one for each")
+    symbol = parse_symbol(tickers[0]) if tickers else None
+    pair = pair if symbol is None else symbol.pair
+    notation = notation_of(text for row in data for text in row)
+    if notation is not None:
+        data = [[notation.bare(text) for text in row] for row in data]
     names, line, point = _widened(names, data, width), lines[at[first]], _decimal_point(data, delimiter)
-    table = replace(_recognised(path, names, data, pair, line), skip=at[first], symbol=ticker)
-    return replace(table, delimiter=delimiter, decimal_point=point, decorated=decorated)
+    table = replace(
+        _recognised(path, names, data, pair, line), skip=at[first], symbol=next(iter(tickers), None)
+    )
+    return replace(table, delimiter=delimiter, decimal_point=point, notation=notation)
 
 
 def _is_comment(line: str) -> bool:
@@ -155,8 +163,8 @@ def _is_data(row: Sequence[str]) -> bool:
     return len(row) > 1 and any(is_number(text) or is_decorated(text) for text in row)
 
 
-def _header(rows: Sequence[Sequence[str]]) -> tuple[list[str], str | None]:
-    """(names of the columns, the symbol if the header names one) of one or several lines of header.
+def _header(rows: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:
+    """(names of the columns, the symbols that the header names) of one or several lines of header.
 
     Lines of credit come before; pandas writes a line for each level, and the index's name on a line of its own.
     """
@@ -164,22 +172,20 @@ def _header(rows: Sequence[Sequence[str]]) -> tuple[list[str], str | None]:
     alone = [row for row in lines if sum(1 for text in row if text.strip()) == 1 and row[0].strip()]
     full = [row for row in lines if row not in alone]
     if not full:
-        return lines[-1], None
-    ticker = next((row for row in full if row[0].strip().lower() == "ticker"), None)
+        return lines[-1], []
+    ticker = next((row for row in full if row[0].strip().lower() == "ticker" and len(lines) > 1), None)
     names = list(next((row for row in full if row is not ticker), full[0])) if ticker or alone else full[-1]
     if alone or ticker:
         names[0] = alone[-1][0] if alone else ""
-    symbols = {text.strip() for text in (ticker or [""])[1:] if text.strip()}
-    if ticker is not None:
-        names = [*names, "yahoo"] if len(symbols) <= 1 else [*ticker]
-    return names, next(iter(symbols)) if len(symbols) == 1 else None
+    symbols = sorted({text.strip() for text in (ticker or [""])[1:] if text.strip()})
+    return names if ticker is None else [*names, "yahoo"], symbols
 
 
-def _commented(before: Sequence[str], delimiter: str, width: int) -> tuple[list[str], None]:
+def _commented(before: Sequence[str], delimiter: str, width: int) -> list[str]:
     """The names in a last line of comment, where they are as many as the columns; else none."""
     comments = [line for line in before if _is_comment(line)]
     names = next(csv.reader([comments[-1].lstrip("#/ ")], delimiter=delimiter)) if comments else []
-    return (names if len(names) == width else []), None
+    return names if len(names) == width else []
 
 
 def _widened(names: list[str], data: Sequence[Sequence[str]], width: int) -> list[str]:
@@ -201,6 +207,7 @@ def _recognised(
         layout = recognise([*columns, "yahoo"] if yahoo else columns, data, pair)
         if layout is None:
             raise _unknown(path, columns)
+        layout = with_told_volume(layout, columns, data)
         if layout.venue == "binance" and layout.market is None:
             layout = replace(layout, venue="binanceusdm")  # its spot archives come without a header
     else:
@@ -209,13 +216,13 @@ def _recognised(
         if found is None:
             raise _no_table(path, line)
         layout, columns = found
-        columns = [*columns, "_"] if trailing else columns
+        layout, columns = with_told_volume(layout, columns, data), [*columns, "_"] if trailing else columns
     complete = [row for row in data if len(row) == len(columns)]
     sample = tuple(
         next((r[i] for r in complete if r[i].strip() not in _EMPTY), "") for i in range(len(columns))
     )
     return CsvTable(
-        path, layout, columns, skip=0, delimiter=",", decimal_point=".", decorated=False, sample=sample
+        path, layout, columns, skip=0, delimiter=",", decimal_point=".", notation=None, sample=sample
     )
 
 
@@ -283,7 +290,8 @@ def csv_batches(
     parse = arrow_csv.ParseOptions(delimiter=table.delimiter, invalid_row_handler=seen.skip)
     with plain_bytes(table.path, progress) as stream:
         for block in _blocks(stream, table.skip):
-            source: Any = pa.BufferReader(undecorated(block) if table.decorated else block)
+            plain = block if table.notation is None else table.notation.undecorated(block, table.delimiter)
+            source: Any = pa.BufferReader(plain)
             with seen.blame_row():
                 found = arrow_csv.read_csv(source, read, parse, convert)
             seen.rows += found.num_rows + seen.skipped

@@ -68,9 +68,12 @@ def pair_of(found: Probe) -> tuple[str, str] | None:
 
 def _symbol_of(found: Probe) -> Symbol | None:
     inside, binance = found.facts.symbol, venue_of(found) in ("binance", "binanceusdm")
-    if inside:
-        return parse_symbol(inside, binance=binance)
-    return symbol_in_name(found.facts.path.name, NAMES, binance=binance)
+    told = parse_symbol(inside, binance=binance) if inside else None
+    if told is not None:
+        return told
+    named = symbol_in_name(found.facts.path.name, NAMES, binance=binance)
+    # Rows may name the coin alone.
+    return named if named is None or not inside or inside.upper() == named.base else None
 
 
 def _market_told(found: Probe) -> str | None:
@@ -216,8 +219,10 @@ def _notes_of(found: Probe, instrument: Instrument, given: Given) -> Iterator[st
     if not unit.plain:
         what = f"{unit.quotes:g} {instrument.quote}" if unit.quotes else f"{unit.coins:g} {instrument.base}"
         yield f"{name}: its quantities are taken for contracts of {what}"
-    if re.search(r"-(mark|index|premiumIndex)\.", name):
+    if re.search(r"-(mark|index|premiumIndex)(\.|Klines|PriceKlines)|-markPrice", name):
         yield f"{name}: mark or index prices, at which nobody traded"
+    if re.match(r"DAT_(ASCII|MT|NT|MS|XLSX)_", name):
+        yield f"{name}: times are taken for UTC, though HistData's are New York's winter time, five hours behind it"
 
 
 def _pair(firsts: Sequence[Probe], given: Given) -> tuple[str, str]:

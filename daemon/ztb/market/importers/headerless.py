@@ -6,6 +6,7 @@ quantity. So the venues that change the order are told from those that do not.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,8 +21,9 @@ from ztb.market.ticks import BAR, QUOTE, TRADE
 Rows = Sequence[Sequence[str]]
 
 _FITTING_SHARE = 0.9
+_DIGITS_OF_A_CLOCK = re.compile(r"([01]\d|2[0-3])[0-5]\d([0-5]\d)?")
 _TURNOVER = (0.8, 1.25)
-_SPENT = ("count", "flag", "other", "vwap", "date", "clock")
+_SPENT = ("count", "flag", "other", "vwap", "date", "clock", "symbol")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ PATTERNS: tuple[Pattern, ...] = (
         "date clock open high low close tick_size other other"), assumes=_BROKER),
     Pattern("MetaTrader bars", BAR, _roles("date clock open high low close tick_size other"), assumes=_BROKER),
     Pattern("MetaTrader bars", BAR, _roles("date clock open high low close tick_size"), assumes=_BROKER),
+    Pattern("HistData and MetaStock bars", BAR, _roles("symbol date clock open high low close tick_size"),
+            assumes="volume counts changes of price, not coins"),
     Pattern("OKX spot candles", BAR, _roles(
         "time open high low close base_size other quote_size flag"), "okx"),
     Pattern("OKX contract candles", BAR, _roles(
@@ -93,6 +97,9 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern("Bitfinex candles", BAR, _roles("time open close high low size"), "bitfinex"),
     Pattern("Kraken trade answers", TRADE, _roles("price size time side other other count"), "kraken", "spot"),
     Pattern("Kraken trade answers", TRADE, _roles("price size time side other other"), "kraken", "spot"),
+    Pattern("Gate archive trades", TRADE, _roles("time id price size side"), "gate",
+            assumes="1 sold, 2 bought"),
+    Pattern("HTX archive trades", TRADE, _roles("id time price size side"), "htx"),
     Pattern("bars without volume", BAR, _roles("time open high low close")),
     Pattern("HistData ticks", QUOTE, _roles("time bid ask other")),
     Pattern("trades with a side", TRADE, _roles("time price size side")),
@@ -136,6 +143,8 @@ def _fits(roles: Sequence[str], rows: Rows) -> bool:
         if not present and role in ("time", "date", "clock", "price"):
             return False
         if present and np.mean([check(text) for text in present]) < _FITTING_SHARE:
+            return False
+        if role == "id" and 2 * len(set(present)) < len(present):
             return False
     values = {role: numbers(texts) for role, texts in columns.items() if role not in _SPENT or role == "vwap"}
     return _prices_hold(values) and _turnover_holds(values)
@@ -195,8 +204,10 @@ def _is_word_of_truth(text: str) -> bool:
 
 
 def is_clock(text: str) -> bool:
-    """True if a text is a time of day, such as 00:01 or 13:30:59.999."""
+    """True if a text is a time of day, such as 00:01, 13:30:59.999 or 133059."""
     parts = text.strip().split(":")
+    if len(parts) == 1:
+        return bool(_DIGITS_OF_A_CLOCK.fullmatch(parts[0]))
     return len(parts) in (2, 3) and parts[0].isdigit() and _is_numeric(parts[1]) and len(parts[0]) <= 2
 
 
@@ -208,5 +219,5 @@ def is_date(text: str) -> bool:
 _CHECKS: dict[str, Callable[[str], bool]] = {
     "time": is_time, "end": is_time, "date": is_date, "clock": is_clock, "flag": _is_truth,
     "maker": _is_word_of_truth, "count": _is_whole, "id": lambda text: True, "other": lambda text: True,
-    "side": lambda text: text.lower() in KNOWN_SIDES,
+    "side": lambda text: text.lower() in KNOWN_SIDES, "symbol": lambda text: text[:1].isalpha(),
 }  # fmt: skip

@@ -16,11 +16,13 @@ from ztb.market.importers.csv_tables import KNOWN
 from ztb.market.importers.files import ReadProgress, printable, whole_text
 from ztb.market.importers.headerless import recognise_rows
 from ztb.market.importers.layouts import Layout
-from ztb.market.importers.recognition import Pair, recognise
+from ztb.market.importers.recognition import Pair, recognise, with_told_volume
+from ztb.market.symbols import is_coin, parse_symbol
 
 _LIMIT = 1 << 30
 _SAMPLED = 200
-_SYMBOLS = ("symbol", "instId", "pair", "instrument_name")
+_NESTED_KEYS, _BESIDE_ROWS = 3, ("info", "fee")  # ccxt's: the venue's own words, and what it took
+_SYMBOLS = ("symbol", "instId", "pair", "instrument_name", "ticker", "product_id", "market")
 _MARKETS = {"linear": "linear", "inverse": "inverse", "spot": "spot"}
 
 
@@ -43,7 +45,8 @@ def open_json(path: Path, pair: Pair | None, progress: ReadProgress | None = Non
     names, columns = _as_columns(path, found)
     sample = [list(row) for row in zip(*(map(_text, column[:_SAMPLED]) for column in columns), strict=True)]
     market = _MARKETS.get(str(told.get("category", "")).lower())
-    symbol = next((str(told[key]) for key in _SYMBOLS if isinstance(told.get(key), str)), None)
+    symbols = [told[key] for key in _SYMBOLS if isinstance(told.get(key), str)]
+    symbol = next((text for text in symbols if parse_symbol(text) is not None), None)
     if names is None:
         recognised = recognise_rows(sample)
         if recognised is None:
@@ -56,6 +59,7 @@ def open_json(path: Path, pair: Pair | None, progress: ReadProgress | None = Non
                 f"{path}: its keys ({printable(', '.join(names[:12]))}) are of no known layout: give {KNOWN}"
             )
         layout = by_name
+    layout = with_told_volume(layout, names, sample)
     wanted = list(dict.fromkeys(layout.read.values()))
     arrays = [_array(columns[names.index(name)]) for name in wanted]
     return JsonTable(layout, pa.record_batch(arrays, wanted), symbol, market)
@@ -88,14 +92,17 @@ def _unwrapped(value: Any, told: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         return None, told
     if not isinstance(value, dict):
         return None, told
-    told = told | {key: item for key, item in value.items() if isinstance(item, str | int)}
+    beside = value["meta"] if isinstance(value.get("meta"), dict) else {}
+    told = told | {key: item for key, item in (beside | value).items() if isinstance(item, str | int)}
     if {"columns", "data"} <= set(value) and isinstance(value["columns"], list):
         return _split(value), told
     if _is_columns(value):
         return _columns_of(value), told
     best: tuple[Any, dict[str, Any]] = (None, told)
-    for item in value.values():
-        found = _unwrapped(item, told)
+    for key, item in value.items():
+        symbol = parse_symbol(key) if isinstance(item, list) else None
+        named = {"symbol": key} if symbol is not None and is_coin(symbol.base) else {}
+        found = _unwrapped(item, named | told)
         if found[0] is not None and (best[0] is None or _length(found[0]) > _length(best[0])):
             best = found
     return best
@@ -156,10 +163,12 @@ def _as_columns(path: Path, table: Any) -> tuple[list[str] | None, list[Sequence
             raise DataError(f"{path}: its columns are of several lengths: export it again")
         return [str(name) for name in table], list(table.values())
     if isinstance(table[0], dict):
-        names = list(dict.fromkeys(name for row in table[:_SAMPLED] if isinstance(row, dict) for name in row))
         if set(map(type, table)) != {dict}:
             number = next(n for n, row in enumerate(table, 1) if not isinstance(row, dict))
             raise DataError(f"{path}: row {number}: is no object as the first row is: mend or remove it")
+        if any(_is_nested(name, value) for name, value in table[0].items()):
+            table = [_merged(row) for row in table]
+        names = list(dict.fromkeys(name for row in table[:_SAMPLED] for name in row))
         return names, [_flat([row.get(name) for row in table]) for name in names]
     width = len(table[0])
     if width == 0:
@@ -172,11 +181,26 @@ def _as_columns(path: Path, table: Any) -> tuple[list[str] | None, list[Sequence
     return None, [_flat(column) for column in zip(*table, strict=True)]
 
 
+def _is_nested(name: str, value: Any) -> bool:
+    return isinstance(value, dict) and len(value) >= _NESTED_KEYS and name not in _BESIDE_ROWS
+
+
+def _merged(row: dict[str, Any]) -> dict[str, Any]:
+    """A record with what is within its records, such as the `data` of a stream's message, as its own."""
+    within = {k: v for name, value in row.items() if _is_nested(name, value) for k, v in value.items()}
+    return within | {name: value for name, value in row.items() if not isinstance(value, dict)}
+
+
 def _flat(column: Sequence[Any]) -> Sequence[Any]:
-    """A column without what is no single value."""
-    if not {list, dict} & set(map(type, column)):
-        return column
-    return [None if isinstance(value, list | dict) else value for value in column]
+    """A column without what is no single value; of MongoDB's {"$date": …} what is within."""
+    while {list, dict} & set(map(type, column)):
+        column = [_single(value) if isinstance(value, list | dict) else value for value in column]
+    return column
+
+
+def _single(value: Any) -> Any:
+    within = list(value.items()) if isinstance(value, dict) else []
+    return within[0][1] if len(within) == 1 and within[0][0].startswith("$") else None
 
 
 def _text(value: Any) -> str:

@@ -6,9 +6,11 @@ A new layout is a row: of `LAYOUTS` where its columns have names, of `headerless
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import lru_cache
 
 from ztb.market.ticks import BAR, DEPTH, QUOTE, TRADE
 
@@ -110,6 +112,9 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("Coinbase trades", TRADE, {
         "id": "trade_id", "time": "time", "price": "price", "size": "size", "maker_side": "side"}, "coinbase",
         market="spot", exact=True, assumes="side is the maker's, as the venue's interface has it"),
+    Layout("HTX candles", BAR, _OHLC | {
+        "time": "id", "base_size": "amount", "cost": "vol", "count": "count"}, "htx", _BYTIME,
+        assumes="coins are those of amount"),
     Layout("CoinMarketCap", BAR, _OHLC | {
         "time": "time_open", "quote_size": "volume", "cap": "market_cap"}, None, _BYTIME,
         assumes="volume is quote currency; a bar's time is timeOpen"),
@@ -131,28 +136,37 @@ ALIASES: dict[str, tuple[str, ...]] = {
              "date_time", "gmt_time", "utc_time", "time_utc", "utc", "local_time", "unix", "unix_timestamp",
              "unix_time", "epoch", "ts_ms", "ts_us", "ts_ns", "timestamp_ms", "t", "trade_time", "transact_time",
              "created_at", "created_time", "exec_date", "bucket", "minute", "dt", "ticks", "index_level_0", "index",
-             "unnamed_0", "datum", "zeit", ""),
-    "date": ("date", "day", "time", "timestamp"), "clock": ("time", "timestamp", "clock", "hour", "minute"),
-    "open": ("open", "o", "open_price", "price_open", "first", "opening_price"),
-    "high": ("high", "h", "high_price", "price_high", "max"),
-    "low": ("low", "l", "low_price", "price_low", "min"),
-    "close": ("close", "c", "close_price", "price_close", "last", "close_last", "trade_price",
-              "price"),
+             "unnamed_0", "started_at", "candle_time", "bar_time", "unixtime", "mts", "datum", "zeit", "fecha", "data",
+             "дата", "время", "时间", "日期", "日付", "日時", ""),
+    "date": ("date", "day", "time", "timestamp", "дата", "datum", "日期"),
+    "clock": ("time", "timestamp", "clock", "hour", "minute", "время", "zeit"),
+    "open": ("open", "o", "open_price", "price_open", "first", "opening_price", "open_px", "eroffnung", "eroffn",
+             "apertura", "abertura", "ouv", "ouverture", "открытие", "откр", "开盘", "开盘价", "始値"),
+    "high": ("high", "h", "high_price", "price_high", "max", "high_px", "hoch", "maximo", "maxima", "massimo",
+             "plus_haut", "haut", "максимум", "макс", "最高", "最高价", "高値"),
+    "low": ("low", "l", "low_price", "price_low", "min", "low_px", "tief", "minimo", "minima", "plus_bas", "bas",
+            "минимум", "мин", "最低", "最低价", "安値"),
+    "close": ("close", "c", "close_price", "price_close", "last", "close_last", "trade_price", "close_px",
+              "price", "zuletzt", "schluss", "schlusskurs", "ultimo", "dernier", "cloture", "закрытие", "цена",
+              "收盘", "收盘价", "終値"),
     "size": ("volume", "v", "size", "qty", "quantity", "amount", "vol", "sz", "last_qty", "volume_traded",
-             "candle_acc_trade_volume"),
-    "base_size": ("base_volume", "volume_base", "home_notional", "volumefrom", "volume_from"),
-    "quote_size": ("quote_volume", "volume_quote", "quote_asset_volume", "quote_qty", "volumeto", "volume_to",
+             "candle_acc_trade_volume", "trade_volume", "volumen", "объем", "объём", "成交量", "出来高"),
+    "base_size": ("base_volume", "base_vol", "base_token_volume", "volume_base", "home_notional", "volumefrom",
+                  "volume_from"),
+    "quote_size": ("quote_volume", "quote_vol", "usd_volume", "volume_quote", "quote_asset_volume", "quote_qty",
+                   "volumeto", "volume_to",
                    "turnover", "sum", "foreign_notional", "volume_currency", "vol_ccy_quote", "quote_av", "money",
                    "dollar_volume", "cost", "candle_acc_trade_price"),
     "coin_size": ("vol_ccy", "volume_ccy"),
     "tick_size": ("tickvol", "tick_volume"),
-    "price": ("price", "p", "px", "last_price", "trade_price"),
+    "price": ("price", "p", "px", "last_price", "trade_price", "rate"),
     "side": ("side", "taker_side", "direction", "aggressor", "aggressor_side", "trade_type", "taker_order_type",
-             "type"),
+             "type", "ask_bid", "buy_sell", "bs", "taker"),
     "maker_side": ("maker_side",),
     "buyer": ("buy", "is_buy", "buyer", "is_buyer", "taker_is_buyer", "is_buyer_taker", "is_taker_buyer"),
     "maker": ("is_buyer_maker", "buyer_maker", "buyer_is_maker", "is_bid_maker", "m", "sell", "is_sell", "seller"),
-    "id": ("id", "trade_id", "tid", "trd_match_id", "exec_id", "execution_id", "match_id"),
+    "id": ("id", "trade_id", "tid", "global_trade_id", "sequential_id", "trd_match_id", "exec_id", "execution_id",
+           "match_id"),
     "bid": ("bid", "bid_price", "best_bid", "best_bid_price", "bid_px"),
     "ask": ("ask", "ask_price", "best_ask", "best_ask_price", "ask_px"),
     "bid_size": ("bid_size", "bid_qty", "bid_amount", "bid_volume", "best_bid_size", "best_bid_qty", "bid_sz"),
@@ -160,7 +174,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "buys": ("taker_buy_volume", "taker_buy_base_volume", "taker_buy_base_asset_volume", "buy_volume"),
     "end": ("close_time", "time_close", "end_time", "period_end", "time_period_end", "end_at", "end",
             "close_date", "end_date", "bar_end", "candle_end_time"),
-    "symbol": ("symbol", "pair", "inst_id", "instrument", "instrument_name", "market", "ticker", "product_code"),
+    "symbol": ("symbol", "pair", "inst_id", "instrument", "instrument_name", "market", "ticker", "product_code",
+               "product_id"),
     "venue": ("exchange", "venue"),
 }  # fmt: skip
 """Plain names that a column of a role may have, where no row of `LAYOUTS` fits; the first that is there."""
@@ -176,13 +191,24 @@ GENERIC = (
 SIZES = ("size", "base_size", "quote_size", "tick_size")
 _SNAPSHOT_LEVEL = re.compile(r"asks\[(\d+)\]\.price")
 _NUMBERED = re.compile(r"^\d+[a-z]?[.)] +")
+_ACCENTS = re.compile("(?<=[a-z])[\u0300-\u036f]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
+@lru_cache(1024)
 def plain(column: str) -> str:
-    """A column's name without what people decorate it with: `isBuyerMaker`, `<OPEN>`, `Volume (BTC)`."""
-    words = _CAMEL.sub("_", _NUMBERED.sub("", column.strip()))
-    return re.sub(r"[^0-9a-z]+", "_", words.lower()).strip("_")
+    """A column's name without what people decorate it with: `isBuyerMaker`, `<OPEN>`, `Volume (BTC)`, `Último`.
+
+    Letters of other scripts stay where there are none of ours.
+    """
+    ascii_part = next((part for part in column.split("/") if part.isascii() and part.strip()), "")
+    column = (
+        ascii_part if "/" in column and not column.isascii() and ascii_part else column
+    )  # said in two languages
+    words = _CAMEL.sub("_", _NUMBERED.sub("", column.strip())).lower()
+    words = unicodedata.normalize("NFC", _ACCENTS.sub("", unicodedata.normalize("NFKD", words)))
+    ours = re.sub(r"[^0-9a-z]+", "_", words).strip("_")
+    return ours if re.search("[a-z]", ours) else re.sub(r"[\W_]+", "_", words).strip("_")
 
 
 def named(layout: Layout, columns: Sequence[str]) -> Layout | None:

@@ -28,10 +28,11 @@ from ztb.market.ticks import BAR, QUOTE, TRADE
 
 Pair = tuple[str, str]
 _ADJUSTED = ("adj_close", "dividends", "stock_splits", "yahoo")
+_CAPITALISATION = ("market_cap", "marketcap", "market_capitalization")
 _LEAST_DISTINCT = 0.02
+_SIGNED = 5
 _TIMES = ("time", "date", "clock")
 _VOLUME_OF = re.compile(r"(?:volume|vol)_([a-z0-9]{2,6})|([a-z0-9]{2,6})_(?:volume|vol)")
-_DIGITS_OF_A_CLOCK = re.compile(r"([01]\d|2[0-3])[0-5]\d([0-5]\d)?")
 _SHOWN_SIZES = (*SIZES, "coin_size")
 
 
@@ -116,7 +117,7 @@ def _first(seen: _Seen, role: str) -> str | None:
 
 _CHECKS: dict[str, Callable[[str], bool]] = {
     "side": lambda text: text.lower() in KNOWN_SIDES or not text[:1].isalpha(),
-    "clock": lambda text: is_clock(text) or bool(_DIGITS_OF_A_CLOCK.fullmatch(text)), "date": is_date,
+    "clock": is_clock, "date": is_date,
     "buyer": lambda text: text.lower() in ("true", "false", "0", "1", "t", "f", "0.0", "1.0"),
 }  # fmt: skip
 
@@ -216,18 +217,36 @@ def _decided(layout: Layout, seen: _Seen) -> Layout:
     elif "end" in columns and columns.get("time") == columns["end"]:
         closes = True
         del columns["end"]
-    signed = layout.kind == TRADE and not {"side", "maker", "buyer", "maker_side"} & set(columns)
-    if (
-        signed
-        and seen.rows
-        and columns.get("size") == seen.plain.get("amount", "") != ""
-        and bool((seen.values(columns["size"]) < 0).any())
-    ):
-        columns["signed_size"] = columns.pop("size")
+    sideless = layout.kind == TRADE and not {"side", "maker", "buyer", "maker_side"} & set(columns)
+    if sideless and "size" in columns and seen.rows:
+        sold = int((seen.values(columns["size"]) < 0).sum())
+        if sold >= (1 if plain(columns["size"]) == "amount" else _SIGNED):
+            columns["signed_size"] = columns.pop("size")
     decided = replace(layout, columns=columns, order=order, closes=closes)
     if layout.kind == BAR and any(name in seen.plain for name in _ADJUSTED):
         return _yahoo(decided, seen.pair)
+    if layout.kind == BAR and "size" in columns and any(name in seen.plain for name in _CAPITALISATION):
+        columns["quote_size"] = columns.pop("size")
+        return replace(
+            decided, columns=columns, assumes="volume is quote currency, as where capitalisation is told"
+        )
     return decided
+
+
+def with_told_volume(layout: Layout, names: Sequence[str], rows: Rows) -> Layout:
+    """`layout` less its column of volume where that is empty or 0 in all first rows, though their prices moved."""
+    sizes = [layout.columns[role] for role in SIZES if role in layout.columns]
+    if layout.kind != BAR or not sizes or not rows:
+        return layout
+
+    def values(column: str) -> NDArray[np.float64]:
+        at = list(names).index(column)
+        return numbers([row[at] if at < len(row) else "" for row in rows])
+
+    told = any(np.nan_to_num(values(column)).any() for column in sizes)
+    if told or not (values(layout.columns["high"]) > values(layout.columns["low"])).any():
+        return layout
+    return replace(layout, columns={role: c for role, c in layout.columns.items() if role not in SIZES})
 
 
 def _yahoo(layout: Layout, pair: Pair | None) -> Layout:

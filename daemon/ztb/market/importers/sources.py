@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -65,12 +65,27 @@ class TableFile(Protocol):
 
 
 @dataclass(slots=True)
+class SpareRows:
+    """Room for rows of all files, kept from when they were looked at until they are read."""
+
+    left: int = SORTED_ROWS
+
+
+Malformed = Callable[[int, str], None]
+
+
+@dataclass(slots=True)
 class TableSource:
-    """A table of any format."""
+    """A table of any format. What its first pass has taken apart serves the second one too, where there is room."""
 
     table: Table
     latest_ns: int = LATEST_NS
+    spare: SpareRows = field(default_factory=SpareRows)
     facts: SourceFacts = field(init=False)
+    _kept: list[tuple[list[tuple[int, str]], Any]] = field(
+        default_factory=list[tuple[list[tuple[int, str]], Any]]
+    )
+    _looked_at: bool = False
 
     def __post_init__(self) -> None:
         table, layout = self.table, self.table.layout
@@ -91,13 +106,47 @@ class TableSource:
         where = str(self.table.path)
         unit = TimeUnit(where, self.latest_ns)
         converter = Converter(where, self.table.layout, unit, witness.remark)
-        for batch in batches(self.table, progress, witness.malformed):
+        for batch in self._batches(progress, witness.malformed):
             chunk = converter.convert(batch)
             self.facts.symbol, self.facts.venue = converter.symbol or self.table.symbol, converter.venue
             yield chunk
         rest = converter.finish()
         if rest is not None:
             yield rest
+
+    def _batches(self, progress: ReadProgress, malformed: Malformed) -> Iterator[Any]:
+        if self._kept:
+            kept, self._kept = self._kept[::-1], []
+            while kept:
+                faults, batch = kept.pop()
+                for row, text in faults:
+                    malformed(row, text)
+                yield batch
+        elif self._looked_at:
+            yield from batches(self.table, progress, malformed)
+        else:
+            self._looked_at = True
+            yield from self._keeping(progress, malformed)
+
+    def _keeping(self, progress: ReadProgress, malformed: Malformed) -> Iterator[Any]:
+        """The file's batches; once all have been asked for they are kept, if there is room."""
+        kept: list[tuple[list[tuple[int, str]], Any]] = []
+        faults: list[tuple[int, str]] = []
+
+        def heard(row: int, text: str) -> None:
+            faults.append((row, text))
+            malformed(row, text)
+
+        rows = 0
+        for batch in batches(self.table, progress, heard):
+            rows += batch.num_rows
+            if rows <= self.spare.left:
+                kept.append((faults, batch))
+                faults = []
+            yield batch
+        if rows <= self.spare.left and not faults:
+            self.spare.left -= rows
+            self._kept = kept
 
 
 @dataclass(slots=True)
@@ -146,10 +195,10 @@ class RecordingSource:
             witness.torn(reader.torn)
 
 
-def open_source(path: Path, latest_ns: int = LATEST_NS) -> TableFile:
+def open_source(path: Path, latest_ns: int = LATEST_NS, spare: SpareRows | None = None) -> TableFile:
     """`path` as a source, told by its content; DataError if it is nothing known.
 
-    Later than `latest_ns` is no time.
+    Later than `latest_ns` is no time; `spare` is shared by files that are read together.
     """
     form = sniff(path)
     if form is FileFormat.TAPE:
@@ -157,7 +206,8 @@ def open_source(path: Path, latest_ns: int = LATEST_NS) -> TableFile:
     if form is FileFormat.RECORDING:
         return RecordingSource(path)
     named = symbol_in_name(path.name, NAMES)
-    return TableSource(open_table(path, form, None if named is None else named.pair), latest_ns)
+    table = open_table(path, form, None if named is None else named.pair)
+    return TableSource(table, latest_ns, spare or SpareRows())
 
 
 def ordered(

@@ -15,7 +15,8 @@ from ztb.market.importers.csv_tables import KNOWN, CsvTable, csv_batches, open_c
 from ztb.market.importers.files import FileFormat, ReadProgress, blame, printable
 from ztb.market.importers.json_tables import open_json
 from ztb.market.importers.layouts import Layout
-from ztb.market.importers.recognition import Pair, by_name, recognise
+from ztb.market.importers.recognition import Pair, by_name, recognise, with_told_volume
+from ztb.market.ticks import BAR
 
 BATCH_ROWS = 65_536
 _SAMPLED = 200
@@ -52,12 +53,15 @@ def open_table(path: Path, form: FileFormat, pair: Pair | None = None) -> Table:
                 market=found.market,
             )
         with _arrow(path, form) as (names, read):
-            layout = by_name(names) or recognise(names, _sample(names, read), pair)
+            layout = by_name(names)
+            rows = _sample(names, read) if layout is None or layout.kind == BAR else []
+            layout = layout or recognise(names, rows, pair)
         if layout is None:
             shown = printable(", ".join(names[:12]))
             raise DataError(
                 f"{path}: its columns ({shown}) are of no known layout: rename them to one of {KNOWN}"
             )
+        layout = with_told_volume(layout, names, rows)
         return Table(path=path, format=form, layout=layout, csv=None, pair=pair)
 
 
@@ -78,7 +82,7 @@ def batches(table: Table, progress: ReadProgress, malformed: Callable[[int, str]
 
 
 Read = Callable[[Sequence[str], int], Iterator[Any]]
-"""Batches of the columns named, of at most so many rows where the format lets us choose."""
+"""Batches of the columns named, of at most so many rows."""
 
 
 @contextmanager
@@ -111,8 +115,10 @@ def _arrow(
             for batch in frames:
                 seen.done = min(size, source.tell())
                 chosen = batch.select(list(wanted))
-                chosen.validate(full=True)
-                yield chosen
+                for at in range(0, chosen.num_rows, rows):
+                    piece = chosen.slice(at, rows)
+                    piece.validate(full=True)
+                    yield piece
 
         yield _distinct(path, reader.schema.names), read_ipc
 

@@ -18,22 +18,24 @@ from ztb.errors import DataError
 pc: Any = arrow_compute
 
 _CLOCK = (
-    r"(?:(?:[ TD_]+|, )(?P<H>\d{1,2})(?::?(?P<M>\d{2})(?::?(?P<S>\d{2})(?:[.,:]?(?P<F>\d{1,9}))?)?)?"
+    r"(?:(?:[ TtD_]+|, )(?P<H>\d{1,2})(?::?(?P<M>\d{2})(?::?(?P<S>\d{2})(?:[.,:]?(?P<F>\d{1,9}))?)?)?"
     r"(?:[ -]?(?P<P>[AaPp][Mm]))?)?"
 )
-_ZONE = r" *(?:(?:UTC|GMT|Z|\[UTC\])? ?(?P<Z>[+-]\d{1,2}(?::?\d{2})?)?)(?: ?(?:UTC|GMT|\[UTC\]))?"
+_ZONE = r" *(?:(?:UTC|GMT|[Zz]|\[UTC\])? ?(?P<Z>[+-]\d{1,2}(?::?\d{2})?)?)(?: ?(?:UTC|GMT|\[UTC\]))?"
 _WEEKDAY = r"(?:[A-Z][a-z]{2,8},? )?"
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 # (name, order of the date's three numbers, pattern of the date). Several orders: the sample decides.
 _DATES = (
-    ("year first", ("ymd",), r"(?P<a>\d{4})[-./](?P<b>\d{1,2})[-./](?P<c>\d{1,2})"),
+    ("year first", ("ymd",), r"(?P<a>\d{4})(?:[-./:]|\. )(?P<b>\d{1,2})(?:[-./:]|\. )(?P<c>\d{1,2})\.?"),
+    ("year first, in words", ("ymd",), r"(?P<a>\d{4})[- ](?P<b>[A-Za-z]{3,9})[- ](?P<c>\d{1,2})"),
+    ("year first, in characters", ("ymd",), r"(?P<a>\d{4})[年년] ?(?P<b>\d{1,2})[月월] ?(?P<c>\d{1,2})[日일]"),
     ("digits", ("ymd",), r"(?P<a>\d{4})(?P<b>\d{2})(?P<c>\d{2})"),
     ("year last, dots", ("dmy",), r"(?P<a>\d{1,2})\.(?P<b>\d{1,2})\.(?P<c>\d{4})"),
     ("year last", ("dmy", "mdy"), r"(?P<a>\d{1,2})[-/](?P<b>\d{1,2})[-/](?P<c>\d{4})"),
     ("two-digit year", ("dmy", "mdy", "ymd"), r"(?P<a>\d{1,2})[-./](?P<b>\d{1,2})[-./](?P<c>\d{2})"),
     ("month, day, year", ("mdy",), _WEEKDAY + r"(?P<a>[A-Za-z]{3,9})\.? (?P<b>\d{1,2}),? (?P<c>\d{4})"),
-    ("day, month, year", ("dmy",), _WEEKDAY + r"(?P<a>\d{1,2})[- ](?P<b>[A-Za-z]{3,9})[- ](?P<c>\d{4}|\d{2})"),
+    ("day, month, year", ("dmy",), _WEEKDAY + r"(?P<a>\d{1,2})[- ]?(?P<b>[A-Za-z]{3,9})[- ]?(?P<c>\d{4}|\d{2})"),
 )  # fmt: skip
 _FIRST_YEAR, _LAST_YEAR, _CENTURY = 1970, 2261, 70
 
@@ -51,11 +53,8 @@ class TextStyle:
         """Of everything that is read, one a style of date."""
         return tuple(re.compile(date + _CLOCK + _ZONE) for _, _, date in _DATES)
 
-    def read(self, column: Any, shift_ns: int = 0) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """((n,) nanoseconds, -1 where `column` is null; (n,) True where it is null or such a date).
-
-        `shift_ns` is added where no zone is named.
-        """
+    def read(self, column: Any) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """((n,) nanoseconds, -1 where `column` is null; (n,) True where it is null or such a date)."""
         parts = pc.extract_regex(column, f"^{self.pattern}$")
         empty = pc.is_null(column).to_numpy(zero_copy_only=False)
         matched = pc.is_valid(parts).to_numpy(zero_copy_only=False)
@@ -69,32 +68,41 @@ class TextStyle:
         valid &= (year >= _FIRST_YEAR) & (year <= _LAST_YEAR) & (hour < 24) & (minute < 60) & (second < 60)
         ns = ((days * 24 + hour) * 60 + minute) * 60 + second
         ns = ns * 1_000_000_000 + _fraction_ns(parts)
-        ns += _zone_ns(parts, shift_ns)
+        ns += _zone_ns(parts)
         return np.where(matched, ns, -1), empty | (matched & valid)
 
 
-def learn_style(sample: Sequence[str], where: str, row: int) -> TextStyle:
-    """The style in which the texts of `sample` are written; DataError if unknown, or day and month look alike."""
-    column = pa.array(sample, pa.string())
+def learn_style(samples: Sequence[Any], where: str, row: int) -> TextStyle:
+    """The style of a column's texts; DataError if unknown, or if day and month look alike in each of `samples`, which
+    are arrays of its first texts, longer and longer."""
+    example = samples[0][0].as_py()
+    for sample in samples:
+        styles = _styles(sample, example)
+        if len(styles) == 1:
+            return styles[0]
+        if not styles:
+            raise DataError(
+                f"{where}: row {row}: {example!r} is no number or time: write times as 2024-01-31 12:00"
+            )
+    raise DataError(
+        f"{where}: row {row}: {example!r}: day, month and year cannot be told apart: write times as 2024-01-31 12:00"
+    )
+
+
+def _styles(sample: Any, example: str) -> list[TextStyle]:
+    """The styles of a date that make the evenest steps of a sample; one if the others read it alike."""
     for pattern, (_, orders, date) in zip(TextStyle.patterns(), _DATES, strict=True):
-        if pattern.fullmatch(sample[0]) is None:
+        if pattern.fullmatch(example) is None:
             continue
-        styles = [TextStyle(date + _CLOCK + _ZONE, order, sample[0]) for order in orders]
-        read = [(style, *style.read(column)) for style in styles]
+        styles = [TextStyle(date + _CLOCK + _ZONE, order, example) for order in orders]
+        read = [(style, *style.read(sample)) for style in styles]
         sound = [(style, ns) for style, ns, valid in read if valid.mean() >= 0.9]
         if not sound:
             continue
         scores = [_evenness(ns) for _, ns in sound]
         best = [entry for entry, score in zip(sound, scores, strict=True) if score == max(scores)]
-        if any(not np.array_equal(best[0][1], ns) for _, ns in best[1:]):
-            raise DataError(
-                f"{where}: row {row}: {sample[0]!r}: day, month and year cannot be told apart: write times as "
-                "2024-01-31 12:00"
-            )
-        return best[0][0]
-    raise DataError(
-        f"{where}: row {row}: {sample[0]!r} is no number or time: write times as 2024-01-31 12:00"
-    )
+        return [style for style, ns in best if style is best[0][0] or not np.array_equal(best[0][1], ns)]
+    return []
 
 
 def _evenness(ns: NDArray[np.int64]) -> float:
@@ -121,18 +129,18 @@ def _fraction_ns(parts: Any) -> NDArray[np.int64]:
     return values
 
 
-def _zone_ns(parts: Any, shift_ns: int) -> NDArray[np.int64]:
+def _zone_ns(parts: Any) -> NDArray[np.int64]:
     """(n,) what is to be added for UTC."""
     zones = pc.fill_null(pc.struct_field(parts, "Z"), "")
-    known = {zone: _one_zone_ns(zone, shift_ns) for zone in pc.unique(zones).to_pylist()}
+    known = {zone: _one_zone_ns(zone) for zone in pc.unique(zones).to_pylist()}
     if len(known) == 1:
         return np.full(len(zones), next(iter(known.values())), np.int64)
     return np.array([known[zone] for zone in zones.to_pylist()], np.int64)
 
 
-def _one_zone_ns(zone: str, shift_ns: int) -> int:
+def _one_zone_ns(zone: str) -> int:
     if not zone:
-        return shift_ns
+        return 0
     digits = zone[1:].replace(":", "")
     hours, minutes = (digits, "0") if len(digits) <= 2 else (digits[:-2], digits[-2:])
     ahead = (int(hours) * 60 + int(minutes)) * 60 * 1_000_000_000

@@ -37,19 +37,17 @@ _VALID_SHARE = 0.9
 # Below this many seconds (2033) ten digits may be either.
 _EITHER_BELOW = 2_000_000_000
 _ENOUGH, _HOURS = 20, 3
+_DAYS = (25_569, 73_051)  # since 1900, of 1970 and 2100
 _ISO_ZONE = r"\d:\d\d.*(Z|[+-]\d\d(:?\d\d)?)$"
 
 
 @dataclass(slots=True)
 class TimeUnit:
-    """The unit in which one file writes its times, learnt from its first rows. Later than `latest_ns` is no time.
-
-    `shift_ns` is added to times that name no zone, which are UTC otherwise.
-    """
+    """The unit in which one file writes its times, learnt from its first rows. Later than `latest_ns` is no time, and
+    what names no zone is UTC."""
 
     where: str
     latest_ns: int = LATEST_NS
-    shift_ns: int = 0
     name: str = ""
     low: float = 0.0
     top: float = 0.0
@@ -66,8 +64,7 @@ class TimeUnit:
             return self._text(pc.utf8_trim_whitespace(pc.cast(column, pa.string())), first_row)
         if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
             stamps = pc.cast(column, pa.timestamp("ns", tz=getattr(kind, "tz", None)))
-            zoned = getattr(kind, "tz", None) is not None
-            return self._seen(_whole(pc.cast(stamps, pa.int64())), first_row, 0 if zoned else self.shift_ns)
+            return self._seen(_whole(pc.cast(stamps, pa.int64())), first_row)
         if pa.types.is_floating(kind):
             values: NDArray[np.float64] = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False)
             return self.to_ns(values, first_row)
@@ -85,7 +82,7 @@ class TimeUnit:
             self._refuse_other(raw, int(np.argmax(strange)), first_row)
         result = np.full(len(raw), NO_TIME_NS, np.int64)
         result[timed] = _scale(raw[timed], self.factor)
-        return self._seen(result, first_row, 0)
+        return self._seen(result, first_row)
 
     def _learn(self, sample: Numbers, row: int) -> None:
         found = _calendar_of(sample)
@@ -99,6 +96,11 @@ class TimeUnit:
             if low <= value < top:
                 self.name, self.low, self.top, self.factor = name, low, top, factor
                 return
+        if _DAYS[0] <= value < _DAYS[1]:
+            raise DataError(
+                f"{self.where}: row {row}: {value!r} seems to be a spreadsheet's count of days since 1900: format its "
+                "times as 2024-01-31 12:00 and export it again"
+            )
         raise DataError(
             f"{self.where}: row {row}: {value!r} is no time between 1973 and 2100 in seconds, milliseconds, "
             "microseconds or nanoseconds, and no date such as 20240131 or 202401311200: write times so, or as "
@@ -111,7 +113,7 @@ class TimeUnit:
         ns, valid = _calendar_ns(values, *self.calendar)
         if (timed & ~valid).any():
             self._refuse_other(raw, int(np.argmax(timed & ~valid)), first_row)
-        return self._seen(np.where(timed, ns, NO_TIME_NS), first_row, self.shift_ns)
+        return self._seen(np.where(timed, ns, NO_TIME_NS), first_row)
 
     def _refuse_other(self, raw: Numbers, at: int, first_row: int) -> None:
         raise DataError(
@@ -129,16 +131,16 @@ class TimeUnit:
         if self.style is None:
             fast = _iso(column, present)
             if fast is not None:
-                return self._seen(fast[0], first_row, 0 if fast[1] else self.shift_ns)
-            self.style = learn_style(present[:_SAMPLED].to_pylist(), self.where, first_row)
-        ns, valid = self.style.read(column, self.shift_ns)
+                return self._seen(fast, first_row)
+            self.style = learn_style((present[:_SAMPLED], present), self.where, first_row)
+        ns, valid = self.style.read(column)
         if not valid.all():
             at = int(np.argmin(valid))
             raise DataError(
                 f"{self.where}: row {first_row + at}: {column[at].as_py()!r} is no number or time as "
                 f"{self.style.example!r} is: mend or remove the row"
             )
-        return self._seen(ns, first_row, 0)
+        return self._seen(ns, first_row)
 
     def _digits(self, column: Any, present: Any, first_row: int) -> NDArray[np.int64]:
         """Digits in text: as numbers, save that a leading zero counts as a digit of the calendar."""
@@ -148,9 +150,7 @@ class TimeUnit:
             self.name = "two-digit years"
         return self.to_ns(_whole(pc.cast(column, pa.int64())), first_row)
 
-    def _seen(self, ns: NDArray[np.int64], first_row: int, shift_ns: int) -> NDArray[np.int64]:
-        if shift_ns:
-            ns = np.where(ns >= 0, ns + shift_ns, ns)
+    def _seen(self, ns: NDArray[np.int64], first_row: int) -> NDArray[np.int64]:
         if len(ns) and int(ns.max()) > self.latest_ns:
             at = int(np.argmax(ns > self.latest_ns))
             moment = np.datetime64(int(ns[at]), "ns").astype("datetime64[s]")
@@ -179,14 +179,14 @@ def _scale(raw: Numbers, factor: int) -> NDArray[np.int64]:
     return raw.astype(np.int64) * factor
 
 
-def _iso(column: Any, present: Any) -> tuple[NDArray[np.int64], bool] | None:
-    """(nanoseconds, whether a zone is named) of ISO 8601 as arrow reads it; None if some of it is not."""
+def _iso(column: Any, present: Any) -> NDArray[np.int64] | None:
+    """Nanoseconds of ISO 8601 as arrow reads it; None if some of it is not."""
     zoned = bool(pc.match_substring_regex(present[:1], _ISO_ZONE)[0].as_py())
     try:
         stamps = pc.cast(column, pa.timestamp("ns", tz="UTC") if zoned else pa.timestamp("ns"))
     except pa.ArrowInvalid:
         return None
-    return _whole(pc.cast(stamps, pa.int64())), zoned
+    return _whole(pc.cast(stamps, pa.int64()))
 
 
 def _calendar_of(sample: Numbers) -> tuple[str, int, int] | None:

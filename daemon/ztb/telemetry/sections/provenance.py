@@ -37,12 +37,12 @@ def what_held(run: RunData) -> Html:
     """Holds on the trading, and until when; nothing where there were none."""
     rows = [
         [
-            text(one.condition.text),
             text(texts.moment(one.over_ns, seconds=True) if one.over_ns else "to the end"),
+            text(one.condition.text),
         ]
         for one in held(run.notes, run.folder)[-_MOST_ROWS:]
     ]
-    return table(("What", "Over"), rows, "What held the trading", words=2) if rows else Html("")
+    return table(("Over", "What"), rows, "What held the trading", words=2) if rows else Html("")
 
 
 def _dropped(dropped: dict[str, int] | int | None) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.errors import ZtbError
+from ztb.errors import NotFoundError
 from ztb.ledger.records import DecisionRow
 from ztb.ledger.run_directory import RunDirectory
 from ztb.strategies.loader import load_strategy
@@ -94,9 +94,9 @@ def load_weights(directory: RunDirectory, generation: int) -> tuple[int, Weights
     """(number of the file, weights) of a generation of the run."""
     kept = kept_generations(directory)
     if generation not in kept:
-        numbers = ", ".join(map(str, sorted(kept))) or "none"
-        raise ZtbError(
-            f"{directory.checkpoints}: the weights of generation {generation} were not kept; those of {numbers} were "
+        others = f"those of {', '.join(map(str, sorted(kept)))} were" if kept else "nor those of any other"
+        raise NotFoundError(
+            f"{directory.checkpoints}: the weights of generation {generation} were not kept; {others} "
             "(checkpoint.max_generations)"
         )
     name, number = kept[generation]
