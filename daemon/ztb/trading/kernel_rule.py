@@ -16,14 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numba.core.errors import NumbaError
 from numpy.typing import NDArray
 
-import ztb
 from ztb.errors import ConfigError, StrategyError
 from ztb.trading.sizing import TIMINGS
 from ztb.trading.strategy import Action, Moment
@@ -46,7 +44,8 @@ Decide = Callable[[NDArray[np.float64], NDArray[np.void], NDArray[np.float64], N
 """(state, moment, features, ladder) -> `choice`: `state` (S,) is the rule's own, `moment` (1,) of dtype MOMENT,
 `features` (F,) raw values in the order of the strategy's `features`, `ladder` (R,) target exposures."""
 
-_SHIPPED = (Path(ztb.__file__).parent, Path(ztb.__file__).parents[2])
+_PACKAGE = __file__.rsplit("/", 2)[0]
+_SHIPPED = f"{_PACKAGE}/strategies", f"{_PACKAGE.rsplit('/', 2)[0]}/strategies"
 
 
 @kernel
@@ -68,7 +67,7 @@ def nearest(ladder: NDArray[np.float64], exposure: float) -> int:
 @lru_cache(64)
 def _code_of(function: Any) -> Any:
     """Compiled once a process, for all trials of a study and lanes of a run; of a shipped rule, kept on disk."""
-    shipped = Path(function.__code__.co_filename).parent in {folder / "strategies" for folder in _SHIPPED}
+    shipped = function.__code__.co_filename.rpartition("/")[0] in _SHIPPED
     return kernel(function) if shipped else uncached_kernel(function)
 
 

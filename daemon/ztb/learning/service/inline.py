@@ -62,7 +62,7 @@ class InlineLearning(LearnerBase):
     def patience(self, decision: int, rows: int) -> int:
         """See `Learning`: until the next update, the next look of the gate, or whatever may come at any decision."""
         recent, promotion = self._learner.recent, self.promotion
-        if promotion.on_probation or (recent is not None and not recent.window.has_room(rows)):
+        if promotion.alarms.on_probation or (recent is not None and not recent.window.has_room(rows)):
             return 0
         if self._contest.has_pieces or self._guide.detects or promotion.stop_if_not_helping:
             return 1
