@@ -9,10 +9,12 @@ import pytest
 
 nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient")
-for module in ("ipykernel", "pandas", "duckdb", "optuna"):
+for module in ("ipykernel", "pandas", "duckdb", "optuna", "stable_baselines3"):
     pytest.importorskip(module)
 
 ROOT = Path(__file__).resolve().parents[2]
+SHOWN = ("ztb-replay-", "ztb-study-", "stable-baselines3    ")
+"""What comes of a notebook: a run, a study, or two learners beside each other."""
 NOTEBOOKS = sorted((ROOT / "daemon/docs/notebooks").glob("*.ipynb"))
 
 
@@ -29,11 +31,17 @@ def test_a_notebook_runs_to_its_end(path: Path, tmp_path: Path, monkeypatch: pyt
     client.execute()
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
-    assert any("ztb-replay-" in str(cell.outputs) or "ztb-study-" in str(cell.outputs) for cell in code)
+    assert any(shown in str(cell.outputs) for shown in SHOWN for cell in code)
 
 
 def test_there_are_notebooks_and_they_hold_no_output():
-    assert {path.stem for path in NOTEBOOKS} >= {"reading-a-run", "running-a-study", "writing-a-strategy"}
+    assert {path.stem for path in NOTEBOOKS} >= {
+        "comparing-runs",
+        "environments",
+        "reading-a-run",
+        "running-a-study",
+        "writing-a-strategy",
+    }
     for path in NOTEBOOKS:
         cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
         assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells), path.name

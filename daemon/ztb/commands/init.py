@@ -1,4 +1,4 @@
-"""`ztb init`: what a newcomer needs to start from, and with `--system` what systemd needs."""
+"""`ztb init`: what a newcomer needs to start from, asked for at a terminal; and with `--system` what systemd needs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -14,10 +15,16 @@ from ztb.errors import UsageError
 from ztb.utils import files
 from ztb.utils.installation import shipped_folder
 
+if TYPE_CHECKING:
+    from ztb.commands.init_questions import Answers
+
 UNIT = "ztb@.service"
 _MODES = ("paper", "live", "replay")
 _SCHEMA = "trade-config.schema.json"
 _UNIT_PROGRAM = Path("/opt/ztb/bin/ztb")
+_NOTIFY = "notify_urls"
+_KEYS = ("ZTB_SECRET_EXCHANGE_API_KEY", "ZTB_SECRET_EXCHANGE_SECRET")
+_WAITS = "    # trades once something has proved itself; --from-generation FOLDER begins with what `ztb train` left"
 _CREDENTIALS = """[Service]
 LoadCredential=exchange_api_key:/etc/ztb/credentials/exchange_api_key
 LoadCredential=exchange_secret:/etc/ztb/credentials/exchange_secret
@@ -59,7 +66,8 @@ class _File:
 
 def init(folder: Path, system: bool, root: Path, as_json: bool) -> int:
     """Write what is missing into `folder`, or with `system` where systemd looks for it below `root`."""
-    files = _system_files(root) if system else _user_files(folder)
+    answers = None if system or as_json else _answers(folder)
+    files = _system_files(root) if system else _user_files(folder, answers)
     done: dict[str, str] = {}
     for file in files:
         try:
@@ -68,7 +76,7 @@ def init(folder: Path, system: bool, root: Path, as_json: bool) -> int:
             raise UsageError(
                 f"{file.path}: cannot be written ({error}); {_remedy(system)}. What was written before it stays"
             ) from None
-    following = _system_steps() if system else _user_steps(folder)
+    following = _system_steps() if system else _user_steps(folder, answers)
     if as_json:
         typer.echo(json.dumps({"files": done, "next": following}))
     else:
@@ -85,9 +93,26 @@ def _config(name: str) -> str:
     return (shipped_folder("config") / name).read_text(encoding="utf-8")
 
 
-def _user_files(folder: Path) -> list[_File]:
+def _answers(folder: Path) -> Answers | None:
+    """Answers of a person at a terminal; None where nobody is there to be asked."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return None
+    # Imported here alone: it looks at the venue, the page and whatever else an answer sets.
+    from ztb.commands.init_questions import ask
+
+    return ask(folder)
+
+
+def _user_files(folder: Path, answers: Answers | None = None) -> list[_File]:
+    contents = {mode: _config(f"{mode}.json") for mode in _MODES}
+    asked: list[_File] = []
+    if answers is not None:
+        contents[answers.mode] = answers.content
+        if answers.notify_urls is not None:
+            asked = [_File(folder / _NOTIFY, f"{answers.notify_urls}\n", 0o600)]
     return [
-        *(_File(folder / f"{mode}.json", _config(f"{mode}.json")) for mode in _MODES),
+        *(_File(folder / f"{mode}.json", content) for mode, content in contents.items()),
+        *asked,
         _File(folder / _SCHEMA, _config(_SCHEMA), ours=True),
         _File(folder / "strategies" / "my_strategy.py", _EXAMPLE),
     ]
@@ -110,13 +135,25 @@ def _system_files(root: Path) -> list[_File]:
     return files
 
 
-def _user_steps(folder: Path) -> list[str]:
-    return [
+def _user_steps(folder: Path, answers: Answers | None) -> list[str]:
+    mode = "paper" if answers is None else answers.mode
+    config = folder / f"{mode}.json"
+    steps = [
         "ztb replay",
         f"ZTB_STRATEGY_PATH={folder / 'strategies'} ztb replay --strategy my_strategy",
-        f"ztb run --mode paper --config {folder / 'paper.json'}",
+        f"ztb doctor --config {config}",
     ]
+    if answers is not None and answers.notify_urls is not None:
+        steps.append(f"export ZTB_SECRET_NOTIFY_URLS_FILE={folder / _NOTIFY}")
+    if mode == "live":
+        steps += [f"export {name}=…" for name in _KEYS]
+        steps.append(f"ztb arm --run runs/live-ztb --config {config}")
+    return [*steps, f"ztb run --mode {mode} --config {config}{_WAITS}"]
 
 
 def _system_steps() -> list[str]:
-    return ["systemctl daemon-reload", "systemctl enable --now ztb@paper", "systemctl status ztb@paper"]
+    return [
+        "systemctl daemon-reload",
+        f"systemctl enable --now ztb@paper{_WAITS}",
+        "systemctl status ztb@paper",
+    ]

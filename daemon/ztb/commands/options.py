@@ -119,12 +119,14 @@ def refuse_flags(context: typer.Context, refused: Collection[str], why: str) -> 
             raise UsageError(f"{option.opts[0]}: {why}: leave it out")
 
 
-_SAID = "compiling, this first time: about a minute, on a busy machine more"
+_SAID = "compiling, this first time: half a minute, on a busy machine more"
 
 
-def say_if_it_compiles(say: Callable[[str], None]) -> None:
-    """Call `say` where nothing is compiled yet: new on this machine, or updated."""
+def say_if_it_compiles(say: Callable[[str], None]) -> bool:
+    """Call `say` where nothing is compiled yet: new on this machine, or updated. True if it was called."""
     from ztb.utils.kernel import anything_compiled
 
-    if not anything_compiled():
+    compiles = not anything_compiled()
+    if compiles:
         say(_SAID)
+    return compiles

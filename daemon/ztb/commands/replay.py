@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,9 +20,12 @@ from ztb.ledger.run_directory import RunDirectory, create_run_directory
 from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data, run_to_end, seen_in_training
 from ztb.secrets import known_secrets
 from ztb.telemetry.logs import configure_logging
+from ztb.utils.kernel import take_turns
 from ztb.utils.moments import parse_span_of
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from ztb.runtime.verify.record import Recorded
     from ztb.runtime.verify.repeating import Repeated
 
@@ -31,6 +36,8 @@ _LEARNERS = {
     "inline": _IN_STEP,
     "process": "; its learner's process ran again too",
 }
+_KERNELS = 28
+"""That a replay which learns calls from Python."""
 _COMPARED = ("journal_sha256", "weights_sha256", "end_equity", "decisions")
 
 
@@ -174,8 +181,7 @@ def run_request(request: ReplayRequest, directory: RunDirectory, quiet: bool) ->
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    if not quiet:
-        say_if_it_compiles(lambda text: typer.echo(f"ztb: {text}", err=True))
+    compiles = not quiet and say_if_it_compiles(lambda text: typer.echo(f"ztb: {text}", err=True))
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
         tasks = {name: bar.add_task(name, total=1.0, visible=False) for name in ("pretrain", "replay")}
@@ -183,8 +189,22 @@ def run_request(request: ReplayRequest, directory: RunDirectory, quiet: bool) ->
         def advance(name: str, done: float) -> None:
             bar.update(tasks[name], completed=done, visible=True)
 
+        if compiles:
+            _show_compiling(bar)
         run = Replay.over(request, open_data(request), directory, advance)
         return asyncio.run(run_to_end(run))
+
+
+def _show_compiling(bar: Progress) -> None:
+    """Have `bar` show which kernel is being compiled, and how many there are to come."""
+    task = bar.add_task("compile", total=_KERNELS)
+
+    @contextmanager
+    def turn(_kernel: str) -> Generator[None]:
+        yield
+        bar.advance(task)
+
+    take_turns(turn)
 
 
 def print_result(summary: dict[str, Any], directory: RunDirectory, as_json: bool) -> None:

@@ -27,7 +27,8 @@ from ztb.trading.decision_clock import DecisionClock, find_due
 from ztb.utils.kernel import kernel
 
 _TAINT = GAP | int(Flag.TAINTED)
-_BOOK_OFFSET = VIEW.itemsize - BOOK.itemsize
+MARKET_BYTES = VIEW.itemsize - BOOK.itemsize
+"""Leading bytes of a market view: those before the book."""
 
 
 class Shared(NamedTuple):
@@ -180,7 +181,7 @@ def watch(
     """
     seen = new_view(instrument) if view is None else view.copy()
     deep = bool(np.any(ticks["kind"] == DEPTH)) or int(seen["book"]["bids"][0]) > 0
-    width = seen.itemsize if deep else _BOOK_OFFSET
+    width = seen.itemsize if deep else MARKET_BYTES
     markets = np.empty((len(rows), width), np.uint8)
     on_bars, mids = np.empty(len(rows), np.int64), np.empty(len(rows))
     exchange = new_exchange(instrument, PaperConfig(), 0, 0.0)

@@ -14,7 +14,8 @@ import gc
 import hashlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -73,19 +74,35 @@ _CALLED: dict[str, Any] = _OPTIONS | {"cache": False, "no_cpython_wrapper": True
 """Of a kernel as other kernels call it: it lives in their code alone."""
 
 
-def _without_collecting(compile_one: Callable[..., Any]) -> Callable[..., Any]:
-    """Search for no garbage while it compiles, of which there is little among millions of objects."""
+_turns: list[Callable[[str], AbstractContextManager[None]]] = []
 
-    def quietly(*arguments: object) -> Any:
-        if not gc.isenabled():
-            return compile_one(*arguments)
-        gc.disable()
-        try:
-            return compile_one(*arguments)
-        finally:
-            gc.enable()
 
-    return quietly
+def take_turns(turn: Callable[[str], AbstractContextManager[None]]) -> None:
+    """Have each kernel that Python calls compiled, or loaded, within `turn(its name)` from now on."""
+    _turns.append(turn)
+
+
+@contextmanager
+def _turn(name: str) -> Generator[None]:
+    """Take one of `take_turns`, and search for no garbage: there is little, among millions of objects."""
+    with ExitStack() as stack:
+        for turn in _turns:
+            stack.enter_context(turn(name))
+        if gc.isenabled():
+            gc.disable()
+            stack.callback(gc.enable)
+        yield
+
+
+def _in_turn(compiled: Any) -> Callable[..., Any]:
+    compile_one: Callable[..., Any] = compiled._compile_for_args
+    name = f"{compiled.py_func.__module__}.{compiled.py_func.__qualname__}"
+
+    def compile_in_turn(*arguments: object) -> Any:
+        with _turn(name):
+            return compile_one(*arguments)
+
+    return compile_in_turn
 
 
 def _take_constants_as_values(compiled: Any) -> None:
@@ -119,7 +136,7 @@ def _kernel(function: _F, options: dict[str, Any]) -> _F:
     njit: Any = numba.njit
     compiled: Any = njit(**options)(function)
     if COMPILED:
-        compiled._compile_for_args = _without_collecting(compiled._compile_for_args)
+        compiled._compile_for_args = _in_turn(compiled)
         called: Any = njit(**_CALLED)(function)
         _take_constants_as_values(called)
         compiled.get_call_template, compiled.get_overload = called.get_call_template, called.get_overload

@@ -7,7 +7,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -229,17 +228,16 @@ def test_each_start_of_a_replay_is_a_run_of_its_own_and_a_second_daemon_in_one_p
     assert "a daemon runs there already" in capsys.readouterr().err
 
 
-def test_a_terminated_daemon_ends_cleanly_within_ten_seconds(write_bars, tmp_path):
+def test_a_terminated_daemon_ends_cleanly(write_bars, tmp_path):
     process = start(
         "run", "--mode", "replay", "--data", write_bars(3000), "--speed", "36000", "--strategy", "hold",
         "--out", "run", "--json", cwd=tmp_path,
     )  # fmt: skip
     wait_for((tmp_path / "run" / "control.sock").exists, process)
     wait_for(lambda: ask(tmp_path / "run", Status()).detail.get("ticks", 0) > 0, process)
-    began = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=20)
-    assert time.monotonic() - began < 10.0 and process.returncode == 0, err
+    out, err = process.communicate()
+    assert process.returncode == 0, err
     assert json.loads(out)["status"] == "stopped"
     assert rows(tmp_path / "run", NoteRow)[-1].kind == "end"
     assert (tmp_path / "run" / "summary.json").exists()

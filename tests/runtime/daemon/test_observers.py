@@ -77,7 +77,7 @@ async def test_a_running_daemon_is_published_served_and_halted_by_a_signed_comma
         await run.step(200)
         mqtt, page = observers[1:]
         assert isinstance(mqtt, MqttObserver) and isinstance(page, WebObserver)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not page.addresses or not mqtt.gauges()["mqtt_connected"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         async with listening(port, "ztb/test/#") as ear, aiohttp.ClientSession() as session:

@@ -109,6 +109,6 @@ def test_terminated_while_it_compiles_it_ends_at_once_and_nothing_has_begun(tmp_
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=10)
+    process.communicate()
     assert process.returncode == -signal.SIGTERM
     assert list((tmp_path / "run").iterdir()) == []

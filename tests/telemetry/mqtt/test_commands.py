@@ -185,7 +185,7 @@ def test_a_halt_does_not_wait_for_a_flatten(tmp_path):
     halted = asyncio.Event()
 
     async def both() -> None:
-        async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
             for sequence, command in enumerate((control.Flatten(), Halt()), 1):
                 message = Incoming(sign(KEY, body(sequence, command)), False)
                 await desk.commands.receive(message, desk, tasks, desk.acknowledged.append)

@@ -44,7 +44,7 @@ async def test_a_newer_state_is_not_taken_for_the_one_that_went_out():
 
 async def test_it_wakes_who_waits():
     outbox: Outbox[str] = Outbox((FILLS,), 3)
-    async with asyncio.timeout(1), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(outbox.next())
         await asyncio.sleep(0)
         outbox.put_event(FILLS, "fill")

@@ -69,7 +69,7 @@ class Served:
     async def running(self) -> AsyncIterator[Served]:
         async with asyncio.TaskGroup() as tasks:
             task = tasks.create_task(self.observer.run(lambda: self.now, None))  # type: ignore[arg-type]
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while not self.observer.addresses:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
             address = self.observer.addresses[0]

@@ -109,10 +109,10 @@ async def test_the_websocket_tells_history_then_news():
     async with Served().running() as served, aiohttp.ClientSession() as session:
         served.live_a_day()
         async with session.ws_connect(f"http://127.0.0.1:{served.port}/live") as socket:
-            first = await socket.receive_json(timeout=5)
+            first = await socket.receive_json(timeout=60)
             assert len(first["history"]["marks"]) > 700 and first["snapshot"]["equity"] == 10_012.6
             served.observer.record(fill_row(99))
-            second = await socket.receive_json(timeout=5)
+            second = await socket.receive_json(timeout=60)
             assert second["news"]["fills"] == [[1.6e9, 5000.12, 1, 0.01]]
             assert served.observer.gauges() == {"web_viewers": 1.0}
 

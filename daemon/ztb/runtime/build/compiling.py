@@ -28,7 +28,7 @@ from ztb.trading.lane import Lane
 from ztb.trading.lane_group import LaneGroup
 from ztb.trading.strategy import Action, Moment, StrategyContext
 
-_INSTRUMENT = Instrument(
+MADE_UP = Instrument(
     symbol="BASE/QUOTE",
     base="BASE",
     quote="QUOTE",
@@ -41,8 +41,8 @@ _INSTRUMENT = Instrument(
     spread_bps=1.0,
     short=True,
 )
-_CASH, _PRICE, _SIZE = 10_000.0, 100.0, 1.0
-_MINUTE_NS = 60_000_000_000
+_CASH, PRICE, _SIZE = 10_000.0, 100.0, 1.0
+MINUTE_NS = 60_000_000_000
 _DECISIONS = 4  # each timing, and what becomes of its orders
 
 
@@ -58,17 +58,17 @@ class _EveryTiming:
 
 def compile_ahead(config: Config) -> None:
     """Call once whatever a session of `config` calls on a market. ConfigError where there can be none."""
-    bar_ns = _MINUTE_NS if config.market.streams == ("bars",) else None
-    assembly = assemble(config, _INSTRUMENT, bar_ns, 0)
+    bar_ns = MINUTE_NS if config.market.streams == ("bars",) else None
+    assembly = assemble(config, MADE_UP, bar_ns, 0)
     _trade(replace(assembly, strategy=replace(assembly.strategy, make=_EveryTiming)))
-    MarketViewBroker(_INSTRUMENT)
+    MarketViewBroker(MADE_UP)
     book(
         new_account(_CASH),
-        _INSTRUMENT,
+        MADE_UP,
         1,
         Filled(order_id=1, ts_ns=0, fill_id=1, lots=1, price_ticks=1, liquidity="taker", cumulative_lots=1),
     )
-    show_price(new_view(_INSTRUMENT), 0, _PRICE)
+    show_price(new_view(MADE_UP), 0, PRICE)
     BenchmarkTracker().follow_all(np.full(1, _CASH), {})
 
 
@@ -85,7 +85,7 @@ def _trade(assembly: Assembly) -> None:
     lane = assembly.lane(floor, assembly.strategy, policy, assembly.exchange(_CASH))
     lane.guard = lambda: None  # somebody is asked before each order
     alone = LaneGroup([lane])
-    ticks = _ticks(features.warm_up + _DECISIONS, assembly.period_ns)
+    ticks = made_up_ticks(features.warm_up + _DECISIONS, assembly.period_ns)
     index = {name: i for i, name in enumerate(features.names)}
     normal = np.zeros(normaliser.width, np.float32)
     features.batch(ticks[:1])
@@ -93,7 +93,7 @@ def _trade(assembly: Assembly) -> None:
         clock.find_due(ticks, i, i + 1)
         features.advance(ticks, i, i + 1)
         alone.advance(ticks, i, i + 1)
-        normaliser.update(features.values, _PRICE)
+        normaliser.update(features.values, PRICE)
         if i >= len(ticks) - _DECISIONS:
             normaliser.apply(features.values, normal)
             number = i + _DECISIONS - len(ticks)
@@ -107,7 +107,7 @@ def _step_in(lane: Lane, ts_ns: int) -> None:
     lane.cancel_all(ts_ns)
     lane.hear(Rejected(0, ts_ns, ""))
     lane.follow_up(ts_ns)
-    order = Proposal(1, _SIZE, _PRICE)
+    order = Proposal(1, _SIZE, PRICE)
     lane.gate.mark(ts_ns, _CASH)
     lane.gate.record(order, ts_ns)
     lane.gate.check(
@@ -115,7 +115,7 @@ def _step_in(lane: Lane, ts_ns: int) -> None:
         OrderFacts(
             now_ns=ts_ns,
             market_ts_ns=ts_ns,
-            mid=_PRICE,
+            mid=PRICE,
             position=0.0,
             equity=_CASH,
             open_buys=0.0,
@@ -124,8 +124,9 @@ def _step_in(lane: Lane, ts_ns: int) -> None:
     )
 
 
-def _ticks(n: int, period_ns: int) -> Ticks:
+def made_up_ticks(n: int, period_ns: int) -> Ticks:
+    """`n` trades, one each period, at a price that stands still."""
     ticks = empty_ticks(n)
     ticks["ts_ns"] = period_ns * np.arange(1, n + 1)
-    ticks["kind"], ticks["side"], ticks["price"], ticks["size"] = TRADE, 1, _PRICE, _SIZE
+    ticks["kind"], ticks["side"], ticks["price"], ticks["size"] = TRADE, 1, PRICE, _SIZE
     return ticks

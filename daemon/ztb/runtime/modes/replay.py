@@ -16,6 +16,7 @@ from ztb.ledger.run_directory import RunDirectory
 from ztb.market.history import YEAR_NS, History, open_history
 from ztb.ports import Source
 from ztb.runtime.build.assembly import assemble
+from ztb.runtime.build.beside import compile_beside
 from ztb.runtime.build.context import RunContext, configured_instrument, initial_policy, run_id_of
 from ztb.runtime.build.parts import SessionParts, open_parts
 from ztb.runtime.clock import SystemClock
@@ -108,6 +109,8 @@ def replay_context(
     config = request.config
     instrument = configured_instrument(history.instrument, config.market)
     assembly = assemble(config, instrument, history.bar_ns, request.seed)
+    if assembly.strategy.learns and request.pretrain_ns:
+        compile_beside(config)
     what = [history.digest, str(request.pretrain_ns), str(request.from_generation)]
     if request.embargo_ns:
         what.append(str(request.embargo_ns))
