@@ -273,6 +273,7 @@ class Experts:
         """Give who learnt nothing an account of its own, once something that was learnt has had weight."""
         if self.unlearnt is not None and self.account_unlearnt is None and self.learnt_had_weight:
             self.account_unlearnt = self._make_account(account)
+            self.account_unlearnt.charge(self._correction)
             self._regroup()
 
     def _learnt_has_weight(self) -> bool:
@@ -296,15 +297,7 @@ class Experts:
         self._begin_unlearnt(account)
         lane = self.account_unlearnt
         if lane is None:
-<<<<<<< HEAD
-            if not self.learnt_had_weight:
-                return account
-            lane = self.account_unlearnt = self._make_account(account)
-            lane.charge(self._correction)
-            self._regroup()
-=======
             return account
->>>>>>> main
         lane.pursue(ts_ns, decision, features, wanted)
         return lane.marked
 
