@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from ztb.config import config_hash, load_config
-from ztb.errors import UsageError
+from ztb.errors import ConfigError, UsageError
 from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import GenerationRow
 from ztb.market.venues import key_rights, venue_name
@@ -27,10 +27,9 @@ def arm(
     settings = load_config(config, flags).config
     account = account_of(require_secret("exchange_api_key", "ztb arm"))
     market = settings.market
-    # Without a venue there is none that could not tell; `ztb run` will ask for one.
-    rights_known = market.venue is None or (
-        key_rights(venue_name(market.venue)) is not None and not market.sandbox
-    )
+    if market.venue is None:
+        raise ConfigError("market.venue: name the venue as ccxt does, such as binance or kraken")
+    rights_known = key_rights(venue_name(market.venue)) is not None and not market.sandbox
     wanted = phrase(account, limit_quote, rights_known)
     if not rights_known:
         typer.echo("The venue cannot tell what the key may do: make sure that it cannot withdraw.", err=True)

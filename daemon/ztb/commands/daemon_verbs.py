@@ -213,6 +213,24 @@ def restore(
     return unpack(source, folder, as_json)
 
 
+@daemon_app.command()
+def prune(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="the folder that runs lie in")] = Path("runs"),
+    keep_gb: Annotated[
+        float, typer.Option("--keep-gb", metavar="GB", min=0, help="of all runs; beyond it the oldest go")
+    ] = 0.0,
+    keep_days: Annotated[
+        float, typer.Option("--keep-days", metavar="DAYS", min=0, help="runs last written before that go")
+    ] = 0.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would go, and remove nothing")] = False,
+    as_json: Json = False,
+) -> int:
+    """Remove old runs by size and age, each said; never one that goes on, real money's, or one that another needs."""
+    from ztb.commands.prune import prune as take_away
+
+    return take_away(folder, keep_gb, keep_days, dry_run, as_json)
+
+
 def send(run_directory: Path | None, wanted: Command, as_json: bool) -> int:
     """Ask a running daemon for `wanted`; returns the exit code."""
     from ztb.commands.control import command

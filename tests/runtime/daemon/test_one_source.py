@@ -28,6 +28,7 @@ from ztb.commands import control
 from ztb.config.running import TelemetrySection
 from ztb.control import Answer, Command, Disarm, Flatten, Freeze, Halt, Resume
 from ztb.learning.online import Dropped
+from ztb.learning.process.channel import Doing
 from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import LOSS_LIMIT, NoteRow
 from ztb.ledger.run_directory import RunDirectory
@@ -427,10 +428,18 @@ def test_a_limit_that_is_latched_is_latched_after_a_restart_too(tmp_path):
     assert not any(one.kind == "drawdown" for one in seen[2])
 
 
-@pytest.mark.parametrize("what", ["frozen", "paused", "died", "hung", "made_anew"])
+def no_room(*_: object) -> None:
+    raise OSError("no room for another process")
+
+
+@pytest.mark.parametrize(
+    "what", ["frozen", "paused", "died", "hung", "made_anew", "not_started", "compiling"]
+)
 async def test_what_the_learner_is_at_is_said_everywhere(what, write_bars, tmp_path, monkeypatch, capsys):
     watching = Watching()
     settings = {"online__learner": "process", "online__update_every_decisions": 64}
+    if what == "not_started":
+        monkeypatch.setattr("ztb.learning.process.supervisor.Child", no_room)
     daemon, source = make_daemon(write_bars(300), tmp_path, "ppo_online", **settings)
     watching.of(daemon)
 
@@ -440,18 +449,21 @@ async def test_what_the_learner_is_at_is_said_everywhere(what, write_bars, tmp_p
 
     async with running(daemon, source) as run:
         await run.step(80)
-        await until(lambda: learner() in ("learning", "resting"))
+        await until(lambda: learner() in ("learning", "resting", "not_started"))
         if what == "frozen":
             assert (await run.ask(Freeze())).ok
         elif what == "paused":
             daemon.session.engine.learning.relief.pause(1.0)
-        elif what in ("died", "hung"):
+        elif what in ("died", "hung", "compiling"):
             learning: Any = daemon.session.engine.learning
             (pid,) = learning.process_ids
+            os.kill(pid, signal.SIGKILL if what == "died" else signal.SIGSTOP)
             if what == "hung":
+                await asyncio.sleep(1.0)  # until its last sign of life is seen
                 monkeypatch.setattr(learning.process, "_clock", lambda: time.monotonic() + 61.0)
-            os.kill(pid, signal.SIGSTOP if what == "hung" else signal.SIGKILL)
-        else:
+            if what == "compiling":  # as it says of itself when an update meets what is not compiled
+                learning.process._channel.doing = Doing.COMPILING
+        elif what == "made_anew":
             assert daemon.session.promotion is not None
             daemon.session.promotion.dropped(Dropped(7, "its weights are not finite", astray=True), 9, 0)
         await until(lambda: learner() == what)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -83,11 +84,15 @@ def test_the_phrase_names_a_key_whose_rights_the_venue_cannot_tell(tmp_path, fla
     assert phrase(account_of(key), 250.0, True) != phrase(account_of(key), 250.0, False)
 
 
-@pytest.mark.parametrize(("typed", "code"), [("yes", 2), (None, 0)])
-def test_only_the_very_phrase_arms(tmp_path, typed, code):
+@pytest.mark.parametrize(
+    ("typed", "code", "market"), [("yes", 2, "binance"), (None, 0, "binance"), (None, 78, None)]
+)
+def test_only_the_very_phrase_arms_and_only_a_venue_that_is_named(tmp_path, typed, code, market):
+    (tmp_path / "venue.json").write_text(json.dumps({"market": {"venue": market, "symbol": "BTC/USDT"}}))
     key = "a-key-of-an-account"
     done = subprocess.run(
-        [sys.executable, "-m", "ztb", "arm", "--run", "run", "--limit", "250"], cwd=tmp_path, text=True,
+        [sys.executable, "-m", "ztb", "arm", "--run", "run", "--limit", "250", "--config", "venue.json"],
+        cwd=tmp_path, text=True,
         input=(typed or phrase(account_of(key), 250.0, True)) + "\n", capture_output=True, check=False,
         env=environment(ZTB_SECRET_EXCHANGE_API_KEY=key),
     )  # fmt: skip
