@@ -4,65 +4,89 @@ Zarattini, Pagani and Barbon 2025, "Catching Crypto Trends" (SSRN 5209907): for 
 out at a trailing stop, the highest middle of the channel since; the exposure is the mean over the spans, times the
 target over the present volatility, at most 1. Spans, target and volatility window are theirs (their three spans beyond
 90 days left out), not fitted to the shipped history; `strategy.options`: `spans_days`, `target_volatility`,
-`volatility_days`.
+`volatility_days`. The rule is a kernel: see `ztb.trading.kernel_rule`.
 """
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ztb.errors import ConfigError
-from ztb.trading.daily import DailyCloses
-from ztb.trading.strategy import Action, Moment, StrategyContext, nearest_rung
+from ztb.trading.daily import DAILY, closes_of, see_day, volatility
+from ztb.trading.kernel_rule import KernelRule, choice, nearest
+from ztb.trading.sizing import TIMING_AGGRESSIVE
+from ztb.trading.strategy import Action, Moment, StrategyContext
+from ztb.utils.kernel import kernel
 
 _SPANS_DAYS = (5, 10, 20, 30, 60, 90)
+_EXPOSURE, _TARGET, _WINDOW, _SPANS, _CHANNELS = range(5)
+_DAYS, _LONG, _STOP, _CHANNEL = range(
+    4
+)  # of each channel: its span, whether it is in the market, where it is out
 
 
-class Channel:
-    """One span: whether it is in the market, and the stop that takes it out again."""
+@kernel
+def follow_channel(channel: NDArray[np.float64], closes: NDArray[np.float64]) -> None:
+    """A day has closed; `closes` are quote currency, oldest first, the last is that day's."""
+    days = int(channel[_DAYS])
+    if len(closes) < days:
+        return
+    span = closes[len(closes) - days :]
+    last, high, middle = span[-1], span.max(), (span.max() + span.min()) / 2.0
+    if channel[_LONG] == 1.0:
+        channel[_STOP] = max(channel[_STOP], middle)
+        channel[_LONG] = 1.0 if last > channel[_STOP] else 0.0
+    elif last >= high:
+        channel[_LONG] = 1.0
+        channel[_STOP] = middle
 
-    def __init__(self, days: int) -> None:
-        self.days = days
-        self.long = False
-        self._stop = 0.0
 
-    def close(self, closes: list[float]) -> None:
-        """A day has closed; `closes` are quote currency, oldest first, the last is that day's."""
-        if len(closes) < self.days:
-            return
-        span = closes[-self.days :]
-        last, high, middle = span[-1], max(span), (max(span) + min(span)) / 2.0
-        if self.long:
-            self._stop = max(self._stop, middle)
-            self.long = last > self._stop
-        elif last >= high:
-            self.long, self._stop = True, middle
+@kernel
+def see(state: NDArray[np.float64], ts_ns: int, mid: float) -> None:
+    """Take note of the mid; after a day's close the exposure is another."""
+    spans = int(state[_SPANS])
+    daily = state[_CHANNELS + _CHANNEL * spans :]
+    if not see_day(daily, ts_ns, mid):
+        return
+    closes, long = closes_of(daily), 0.0
+    for n in range(spans):
+        channel = state[_CHANNELS + _CHANNEL * n : _CHANNELS + _CHANNEL * (n + 1)]
+        follow_channel(channel, closes)
+        long += channel[_LONG]
+    present = volatility(closes, int(state[_WINDOW]))
+    state[_EXPOSURE] = long / spans * min(1.0, state[_TARGET] / present) if present > 0.0 else 0.0
+
+
+def decide(
+    state: NDArray[np.float64],
+    moment: NDArray[np.void],
+    features: NDArray[np.float64],
+    ladder: NDArray[np.float64],
+) -> int:
+    see(state, moment[0]["ts_ns"], moment[0]["mid"])
+    return choice(nearest(ladder, state[_EXPOSURE]), TIMING_AGGRESSIVE)
 
 
 class Strategy:
     def __init__(self, context: StrategyContext) -> None:
         options = context.options
         spans = options.get("spans_days", _SPANS_DAYS)
-        self._target = float(options.get("target_volatility", 0.25))
-        self._window = int(options.get("volatility_days", 90))
-        if not spans or min(spans) < 2 or self._target <= 0.0 or self._window < 2:
+        target = float(options.get("target_volatility", 0.25))
+        window = int(options.get("volatility_days", 90))
+        if not spans or min(spans) < 2 or target <= 0.0 or window < 2:
             raise ConfigError(
                 f"strategy.options: trend needs spans_days and volatility_days of 2 or more and a target_volatility "
-                f"above 0, got {list(spans)}, {self._window} and {self._target}"
+                f"above 0, got {list(spans)}, {window} and {target}"
             )
-        self._channels = [Channel(int(days)) for days in spans]
-        self._daily = DailyCloses(max(self._window + 1, *map(int, spans)))
-        self._ladder = context.ladder
-        self._exposure = 0.0
+        days = [int(span) for span in spans]
+        channels = [number for span in days for number in (float(span), 0.0, 0.0)]
+        daily = np.zeros(DAILY + max(window + 1, *days))
+        self.follows = KernelRule(decide, np.array([0.0, target, window, len(days), *channels, *daily]))
 
     def warm_up(self, ts_ns: int, mid: float) -> None:
         """See `trading.strategy`."""
-        if self._daily.see(ts_ns, mid):
-            closes = list(self._daily.closes)
-            for channel in self._channels:
-                channel.close(closes)
-            volatility = self._daily.volatility(self._window)
-            share = sum(channel.long for channel in self._channels) / len(self._channels)
-            self._exposure = share * min(1.0, self._target / volatility) if volatility else 0.0
+        see(self.follows.state, ts_ns, mid)
 
     def decide(self, moment: Moment) -> Action:
-        self.warm_up(moment.ts_ns, moment.mid)
-        return Action(nearest_rung(self._ladder, self._exposure))
+        return self.follows(moment)

@@ -172,7 +172,7 @@ class Round:
 
 
 async def drive(engine: Engine, case: Case, rows: int, spent: Round) -> None:
-    block_rows = settings(case).market.block_rows
+    block_rows = settings(case).market.block_rows or 32_768
     for chunk in market(rows, case.step_ns):
         source = Blocks(chunk, block_rows)
         cpu, wall = time.process_time(), time.perf_counter()

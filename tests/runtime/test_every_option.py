@@ -137,7 +137,7 @@ def described(config: Config, folder: Path) -> Any:
     path = folder / "bars.csv" if (folder / "bars.csv").exists() else data(folder)
     history = open_data(ReplayRequest(config, (path,), 0))
     return configured_instrument(history.instrument, config.market), [
-        len(b) for b in history.blocks(config.market.block_rows)
+        len(b) for b in history.blocks(config.market.block_rows or 1024)
     ]
 
 

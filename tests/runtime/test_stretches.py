@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -12,7 +13,9 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
+from runtime.lenient import LENIENT
 from trading.markets import HOUR_NS, PERPETUAL, SPOT, bars, quoted
+from ztb.config import load_config
 from ztb.errors import StrategyError
 from ztb.execution.paper import PaperExchange
 from ztb.execution.paper_config import PaperConfig
@@ -25,10 +28,12 @@ from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.journal import Journal
 from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import RECORDS, FillRow, NoteRow, RefusalRow
+from ztb.ledger.run_directory import create_run_directory
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import GAP, Ticks
 from ztb.runtime.decision_log import RunProgress
 from ztb.runtime.engine import Engine
+from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data, run_to_end
 from ztb.trading.decision_clock import DecisionClock, Every
 from ztb.trading.floor import TradingFloor
 from ztb.trading.kernel_rule import KernelRule, choice
@@ -124,23 +129,15 @@ class Case:
             features=features, normaliser=normaliser, clock=DecisionClock(*self.clock), live=live, shadows={"hold": hold},
             books=books, learning=Learning(), symbol=self.instrument.symbol, trade_from_ns=0,
         )  # fmt: skip
-        steps = 0
-        taken = engine._take_step
-
-        def step(*given: Any) -> int:
-            nonlocal steps
-            steps += 1
-            return taken(*given)
-
-        with patch.object(engine, "_take_step", step):
-            try:
-                await engine.run(Blocks(self.instrument, self.ticks, self.rows))
-            finally:
-                journal.close()
+        steps = spied(engine)
+        try:
+            await engine.run(Blocks(self.instrument, self.ticks, self.rows))
+        finally:
+            journal.close()
         reader = JournalReader(path)
         rows = sorted((row for record in RECORDS for row in reader.numbered(record)), key=lambda row: row[0])
         assert reader.sha256() == journal.sha256()
-        return Ran(engine.progress, rows, journal.sha256(), steps, [repr(engine.helping.comparisons())])
+        return Ran(engine.progress, rows, journal.sha256(), len(steps), [repr(engine.helping.comparisons())])
 
 
 def gappy(ticks: Ticks) -> Ticks:
@@ -191,3 +188,41 @@ async def test_a_rule_that_answers_what_is_no_choice_ends_both_alike(tmp_path):
         reader = JournalReader(path)
         found.append(sorted(row for record in RECORDS for row in map(repr, reader.numbered(record))))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [{}, {"allocation.by": "none", "strategy.sample": True}],
+    ids=["experts lead the account", "the policy trades it"],
+)
+def test_a_replay_that_learns_in_step_is_the_same_in_stretches(flags, write_bars, tmp_path):
+    asked = LENIENT | {"online.update_every_decisions": 128, "gate.probation_decisions": 96} | flags
+    request = ReplayRequest(load_config(None, asked, {}).config, (write_bars(1100),), 0)
+    ran = []
+    for name, unasked in (("stretches", Engine._unasked), ("steps", lambda _engine, _rows: 0)):
+        with patch.object(Engine, "_unasked", unasked):
+            made = Replay.over(request, open_data(request), create_run_directory(tmp_path / name, "replay"))
+            steps = spied(made.engine)
+            summary = asyncio.run(run_to_end(made))
+        rows = {
+            key: value
+            for key, value in summary.items()
+            if key not in ("ticks_per_s", "peak_rss_mb", "duration_s")
+        }
+        ran.append((rows, len(steps)))
+    (stretches, few), (steps, many) = ran
+    assert stretches == steps
+    assert steps["generations"]["promoted"] > 0 and steps["updates"] >= 6
+    assert few < many - steps["decisions"] // 3
+
+
+def spied(engine: Engine) -> list[int]:
+    """The rows at which `engine` takes a step."""
+    taken, found = engine._take_step, []
+
+    def step(ticks: Ticks, i: int, n: int) -> int:
+        found.append(i)
+        return taken(ticks, i, n)
+
+    engine._take_step = step  # type: ignore[method-assign]
+    return found

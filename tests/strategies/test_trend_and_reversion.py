@@ -9,7 +9,7 @@ import pytest
 
 from ztb.errors import ConfigError
 from ztb.strategies.loader import load_strategy
-from ztb.trading.daily import DAY_NS, DailyCloses
+from ztb.trading.daily import DAILY, DAY_NS, closes_of, see_day, volatility
 from ztb.trading.strategy import Moment, Strategy, StrategyContext
 
 LADDER = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -40,22 +40,23 @@ def exposures(strategy: Strategy, closes: list[float]) -> list[float]:
 
 
 def test_closes_are_the_last_mids_of_days_and_a_day_without_any_is_none():
-    daily = DailyCloses(3)
+    daily = np.zeros(DAILY + 3)
     seen = [
-        daily.see(ts, mid) for ts, mid in ((0, 1.0), (5, 2.0), (DAY_NS, 3.0), (3 * DAY_NS + 1, 4.0), (0, 0.0))
+        see_day(daily, ts, mid)
+        for ts, mid in ((0, 1.0), (5, 2.0), (DAY_NS, 3.0), (3 * DAY_NS + 1, 4.0), (0, 0.0))
     ]
     assert seen == [False, False, True, True, False]
-    assert list(daily.closes) == [2.0, 3.0]
+    assert closes_of(daily).tolist() == [2.0, 3.0]
+    for day in (4, 5, 6):
+        see_day(daily, day * DAY_NS, float(day))
+    assert closes_of(daily).tolist() == [4.0, 4.0, 5.0]
 
 
 def test_volatility_is_the_deviation_of_daily_log_returns_a_year():
     closes = 100.0 * np.exp(np.cumsum(np.random.default_rng(0).normal(0, 0.03, 40)))
-    daily = DailyCloses(40)
-    for day, close in enumerate([*closes, 1.0]):
-        daily.see(day * DAY_NS, float(close))
     expected = np.std(np.diff(np.log(closes[-31:])), ddof=1) * math.sqrt(365)
-    assert daily.volatility(30) == pytest.approx(expected, rel=1e-12)
-    assert daily.volatility(40) is None
+    assert volatility(closes, 30) == pytest.approx(expected, rel=1e-12)
+    assert volatility(closes, 40) == 0.0
 
 
 def test_a_channel_is_in_at_a_new_high_and_out_below_the_highest_middle_since():

@@ -372,6 +372,10 @@ def test_a_rule_that_answers_what_is_no_choice_is_named_with_its_line():
         alone(MARKETS["bars"][0], 1, made)
 
 
+def answers_a_fraction(state: Any, moment: Any, features: Any, ladder: Any) -> int:
+    return 0.5  # type: ignore[return-value]
+
+
 @pytest.mark.skipif(not COMPILED, reason="needs the compiler")
 def test_a_rule_that_does_not_compile_is_named_with_its_line():
     def prints(state: Any, moment: Any, features: Any, ladder: Any) -> int:
@@ -379,5 +383,7 @@ def test_a_rule_that_does_not_compile_is_named_with_its_line():
 
     with pytest.raises(ConfigError, match=r"test_floor.py:\d+: decide does not compile"):
         KernelRule(prints, np.zeros(1))
-    with pytest.raises(ConfigError, match="keeps 512 numbers at most"):
-        KernelRule(answers_nonsense, np.zeros(513))
+    with pytest.raises(ConfigError, match="decide does not compile: it returns float64"):
+        KernelRule(answers_a_fraction, np.zeros(1))
+    with pytest.raises(ConfigError, match="keeps 1024 numbers at most"):
+        KernelRule(answers_nonsense, np.zeros(1025))

@@ -32,8 +32,10 @@ class MarketSection(Section):
     spread_bps: Annotated[float, Field(ge=0, le=1000)] | None = Field(
         default=None, description="typical spread where the data have no quotes, basis points"
     )
-    block_rows: int = Field(
-        default=1024, ge=1, le=1_048_576, description="rows read at a time", json_schema_extra=NO_EFFECT
+    block_rows: Annotated[int, Field(ge=1, le=1_048_576)] | None = Field(
+        default=None,
+        description="rows read at a time; null: 1,024 as they come, 32,768 of history",
+        json_schema_extra=NO_EFFECT,
     )
     client: dict[str, Any] = Field(
         default_factory=dict,

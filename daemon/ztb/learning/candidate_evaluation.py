@@ -56,6 +56,15 @@ class CandidateEvaluation:
             incumbent=self._stamped(serving),
         )
 
+    @property
+    def has_pieces(self) -> bool:
+        """True if a piece has been cut that nobody was judged on yet."""
+        return bool(self._pieces)
+
+    def patience(self, decision: int) -> int:
+        """Number of decisions from number `decision` on to the next at which a piece is cut, that one included."""
+        return -decision % self._config.rules.piece_decisions + 1
+
     def follow(self, decision: int) -> list[Verdict]:
         """The window knows of everything up to `decision`: judge what is new, where it is time to."""
         if decision % self._config.rules.piece_decisions == 0:

@@ -229,6 +229,11 @@ class OnlineLearner:
         return Dropped(self.updates, str(error), broken or self._astray >= _MOST_ASTRAY)
 
     @property
+    def patience(self) -> int:
+        """Transitions to come before the next update, the one that completes it included."""
+        return self.config.update_every_decisions - len(self._waiting)
+
+    @property
     def waiting(self) -> int:
         """Transitions taken that no update has used yet."""
         return len(self._waiting)

@@ -99,6 +99,21 @@ class RecentWindow:
         pending.features.append(features.copy())
         pending.tainted.append(tainted)
 
+    def has_room(self, rows: int) -> bool:
+        """True if so many more rows end no window."""
+        return self._begun and self._pending.count + rows <= 2 * self.most_ticks
+
+    def follow(
+        self, ticks: Ticks, ends: NDArray[np.int64], features: NDArray[np.float32], tainted: NDArray[np.bool_]
+    ) -> None:
+        """As `add` and `decide` by turns, where there is room: rows (n,), and decisions after so many of them (K,)."""
+        pending = self._pending
+        pending.ends += (pending.count + ends).tolist()
+        pending.features += list(features.copy())
+        pending.tainted += tainted.tolist()
+        pending.ticks.append(join_ticks([ticks]))
+        pending.count += len(ticks)
+
     def cut(self) -> Recording | None:
         """The decisions since the last cut, led by the one before them; None where there are none."""
         pending = self._pending

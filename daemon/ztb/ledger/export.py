@@ -47,5 +47,9 @@ def export_decisions(journal: Path, out: Path) -> int:
 
 
 def _record_batch(columns: tuple[Sequence[Any], ...]) -> pa.RecordBatch:
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, DECISIONS_SCHEMA, strict=True)]
+    # An array has nan for what does not exist.
+    arrays = [
+        pa.array(column, field.type, from_pandas=True)
+        for column, field in zip(columns, DECISIONS_SCHEMA, strict=True)
+    ]
     return pa.RecordBatch.from_arrays(arrays, schema=DECISIONS_SCHEMA)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +12,12 @@ from numpy.typing import NDArray
 
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.packs import Columns, Words
-from ztb.ledger.records import DecisionRow, MarkRow
+from ztb.ledger.records import DecisionRow, MarkRow, Record
 from ztb.trading.bridge import FACT_CASH, FACT_EQUITY, FACT_MID, FACT_POSITION, FACT_REWARD
+from ztb.trading.course import Course
 from ztb.trading.decided import Decided, verdict_text
 from ztb.trading.lane import Lane
 from ztb.trading.lane_state import DECIDED
-from ztb.trading.stretch import Course
 
 
 @dataclass(slots=True)
@@ -42,12 +43,23 @@ class RunProgress:
     equity_sum: float = 0.0
     adopted: float = 0.0
 
-    def track(self, equity: NDArray[np.float64], first_ts_ns: int) -> None:
-        """Take in the equity (N,) at the next decisions, the first of them at `first_ts_ns`."""
-        before = np.append(self.last_equity, equity[:-1])
+    def track(self, equity: float, ts_ns: int) -> None:
+        """Take in the equity at the next decision."""
         if self.decisions == 0:
-            self.trade_first_ts_ns = first_ts_ns
-            before[0] = equity[0]
+            self.trade_first_ts_ns = ts_ns
+        else:
+            change = equity / self.last_equity - 1.0
+            self.return_sum += change
+            self.return_square_sum += change * change
+        self.peak = max(self.peak, equity)
+        self.max_drawdown = max(self.max_drawdown, 1.0 - equity / self.peak)
+        self.last_equity = equity
+        self.equity_sum += equity
+        self.decisions += 1
+
+    def track_all(self, equity: NDArray[np.float64]) -> None:
+        """As `track`, at the next N decisions, none of which is the first."""
+        before = np.append(self.last_equity, equity[:-1])
         change = equity / before - 1.0
         self.return_sum = _sum(self.return_sum, change)
         self.return_square_sum = _sum(self.return_square_sum, change * change)
@@ -74,6 +86,8 @@ class Stood:
     hold: NDArray[np.float64] | None
     frozen: NDArray[np.float64] | None
     aims: list[bytes] | None = None
+    before: Sequence[tuple[int, Sequence[Record]]] = ()
+    """Rows to be journaled before a decision, by its place."""
 
 
 class DecisionLog:
@@ -130,18 +144,27 @@ class DecisionLog:
         log, n = lane.take_log(), len(stood.account)
         is_decision = log["what"] == DECIDED
         made, told = np.cumsum(is_decision), np.flatnonzero(~is_decision)
-        ends = np.flatnonzero(is_decision)
-        ends += log["lots"][ends]  # the last row of what came of each decision at once
+        begins = np.flatnonzero(is_decision)
+        ends = begins + log["lots"][begins]  # the last row of what came of each decision at once
         places, fees, done = np.empty(n, np.int64), np.empty(n), 0
+        waiting = deque(stood.before)
+
+        def place(until: int, begun: int) -> None:
+            """Decisions come to their places up to `until`, and rows that were to come before those that have begun."""
+            nonlocal done
+            while waiting and waiting[0][0] < begun:
+                k, rows = waiting.popleft()
+                done = self._place(stood.account, done, k, places, fees)
+                for row in rows:
+                    self._books.journal.append(row)
+            done = self._place(stood.account, done, until, places, fees)
+
         for at, row in zip(told.tolist(), log[told].tolist(), strict=True):
-            before = int(made[at])
-            until = before - int(before > 0 and at <= ends[before - 1])
-            if until > done:
-                self._place(stood.account, done, until, places, fees)
-                done = until
-            lane.floor.decision = first + before - 1
+            begun = int(made[at])
+            place(begun - int(begun > 0 and at <= ends[begun - 1]), begun)
+            lane.floor.decision = first + begun - 1
             lane.pass_on(row)
-        self._place(stood.account, done, n, places, fees)
+        place(n, n + 1)
         decisions, marks = self._decisions(course, stood, first), self._marks(course, stood, first, fees)
         journal = self._books.journal
         journal.append_columns(DecisionRow, places, decisions)
@@ -154,10 +177,13 @@ class DecisionLog:
         end: int,
         places: NDArray[np.int64],
         fees: NDArray[np.float64],
-    ) -> None:
-        """Give decisions [begin, end), between which nothing was filled, their places in the journal; check books."""
-        if end == begin:
-            return
+    ) -> int:
+        """Give decisions [begin, end), between which nothing was filled, their places in the journal; `end`.
+
+        InvariantError: the books do not agree with the account.
+        """
+        if end <= begin:
+            return begin
         books = self._books
         first = books.journal.reserve(2 * (end - begin))
         places[begin:end] = np.arange(first, first + 2 * (end - begin), 2)
@@ -167,6 +193,7 @@ class DecisionLog:
         for k in (0, *changed[:1].tolist()):
             cash, position, equity = account[begin + k, [FACT_CASH, FACT_POSITION, FACT_EQUITY]].tolist()
             books.agree(cash, position, equity)
+        return end
 
     def _decisions(self, course: Course, stood: Stood, first: int) -> Columns:
         n, account = len(stood.account), stood.account

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -13,6 +14,7 @@ from ztb.execution.risk import Rung
 from ztb.features import FeatureSet, Normaliser
 from ztb.features.forecast import Foreseen
 from ztb.learning.allocation import Experts, name_of
+from ztb.learning.allocation.stretches import ExpertsInStretch
 from ztb.learning.benchmarks import UNLEARNT, BenchmarkTracker
 from ztb.learning.service.base import NEAR_A_LIMIT, Learning
 from ztb.ledger.bookkeeper import Bookkeeper
@@ -21,12 +23,13 @@ from ztb.market.ticks import BAR, DEPTH, GAP, LAST, Flag, Ticks, plain_ticks
 from ztb.ports import Source
 from ztb.runtime.decision_log import DecisionLog, RunProgress, Stood
 from ztb.trading.bridge import FACT_EQUITY
+from ztb.trading.course import Course, Seats
 from ztb.trading.decided import Decided
 from ztb.trading.decision_clock import DecisionClock
 from ztb.trading.lane import Lane
 from ztb.trading.lane_group import LaneGroup
 from ztb.trading.strategy import OnTick, WarmsUp, tick_views
-from ztb.trading.stretch import Stretch
+from ztb.trading.stretch import Stretch, StretchEnd
 
 _TAINT = GAP | int(Flag.TAINTED)
 _YIELD_EVERY = 64  # decisions between two turns of the event loop
@@ -106,7 +109,7 @@ class Engine:
         self._count(ticks)
         i = 0
         while i < n:
-            before, most = self._due, self._unasked()
+            before, most = self._due, self._unasked(n - i)
             i = self._run_stretch(ticks, i, n, most) if most > 0 else self._take_step(ticks, i, n)
             if self._due // _YIELD_EVERY > before // _YIELD_EVERY:
                 self._watch()
@@ -128,62 +131,106 @@ class Engine:
             self._due += 1
         return end
 
-    def _unasked(self) -> int:
-        """Number of decisions that can be made without a call of Python."""
+    def _unasked(self, rows: int) -> int:
+        """Number of decisions that can be made in the next rows without a call of Python."""
         if self.progress.decisions == 0 or self._on_tick is not None or not self.features.all_shipped:
             return 0
-        if self.experts is not None or not self.books.journal.packs or not self._together.asks_nobody:
+        experts = self.experts
+        groups = [self._together] if experts is None else [experts.deciding, experts.living]
+        if not self.books.journal.packs or not all(group.asks_nobody for group in groups):
             return 0
-        return self.learning.patience
+        if experts is not None and not experts.steady:
+            return 0
+        return self.learning.patience(self.progress.decisions, rows)
 
     def _run_stretch(self, ticks: Ticks, i: int, n: int, most: int) -> int:
         """As `_take_step`, for as many decisions as come, `most` at most."""
         if self._stretch is None:
             self._stretch = Stretch(self._together.floor, self.features, self.normaliser, self.clock)
-        stretch, first, group = self._stretch, self.progress.decisions, self._together
-        group.serve()
+        stretch, first, experts = self._stretch, self.progress.decisions, self.experts
         self.books.generation = self.learning.generation
-        came = stretch.run(
-            ticks=ticks,
-            rows=(i, n),
-            most=most,
-            number=first,
-            carried=(self._tainted, self._gap),
-            living=group.places,
-            deciding=group.places,
-            account=self.live.place,
-            seen=self.live.place,
+        deciding = self._together if experts is None else experts.deciding
+        deciding.serve()
+        beside = (
+            None
+            if experts is None
+            else ExpertsInStretch(experts, self.live, self.live.floor.instrument.turnover_cost)
         )
+        leader = self.live if experts is None else experts.lanes[experts.leader]
+        left = sys.maxsize if experts is None else experts.allocator.left
+        stretch.begin(row=i, number=first, seen=leader.place, carried=(self._tainted, self._gap), left=left)
+        came = self._go_on(stretch, ticks, n, most, beside)
         self.progress.rows += came.row - i
         self._tainted, self._gap = came.tainted, came.gap
         self._due += came.decisions
         if came.decisions:
-            self._follow_stretch(stretch, came.decisions)
+            self._follow_stretch(stretch, came.decisions, beside)
+        if self.learning.hears:
+            self._tell_learning(stretch.course, ticks[i : came.row], i, came.decisions, beside)
         if came.wrong:
-            group.complain()
+            deciding.complain()
         self.live.settle(ticks, came.row)
         if came.due:
             self._decide(int(ticks["ts_ns"][came.row - 1]), self.features.values)
             self._due += 1
         return came.row
 
-    def _follow_stretch(self, stretch: Stretch, made: int) -> None:
+    def _go_on(
+        self, stretch: Stretch, ticks: Ticks, n: int, most: int, beside: ExpertsInStretch | None
+    ) -> StretchEnd:
+        """Run a stretch to its end, experts being weighed on the way."""
+        if beside is None:
+            places = self._together.places
+            seats = Seats(living=places, deciding=places, account=places[:1], noted=places)
+            return stretch.run(ticks, n, most, seats)
+        first = self.progress.decisions
+        while True:
+            pursuits = beside.pursuits()
+            came = stretch.run(ticks, n, most, beside.seats(), pursuits)
+            beside.pursued(pursuits)
+            if not came.weighs:
+                beside.take_in(stretch.course, came.decisions)
+                return came
+            beside.weigh(stretch.course, came.decisions, first + came.decisions)
+            stretch.weighed(beside.experts.allocator.left + 1)
+
+    def _follow_stretch(self, stretch: Stretch, made: int, among: ExpertsInStretch | None) -> None:
         """Write down and take in what was decided in a stretch, as if each decision had been heard of at once."""
-        course, places = stretch.course, self._together.places.tolist()
-        facts = {
-            lane: course.facts[:made, places.index(lane.place)]
-            for lane in (self.live, *self.shadows.values())
-        }
-        account = facts[self.live]
-        beside = {name: facts[lane][:, FACT_EQUITY] for name, lane in self.shadows.items()}
-        stood = Stood(account, beside.get("hold"), beside.get("frozen"))
-        self._log.record_stretch(self.live, course, stood, self.progress.decisions)
-        self.helping.follow_all(
-            account[:, FACT_EQUITY].copy(), {name: own.copy() for name, own in beside.items()}
+        course = stretch.course
+        place = self._together.lanes.index if among is None else among.place
+        account = course.facts[:made, 0]
+        beside = {name: course.facts[:made, place(lane), FACT_EQUITY] for name, lane in self.shadows.items()}
+        if among is not None:
+            beside |= among.beside(course, made)
+        stood = Stood(
+            account=account,
+            hold=beside.get("hold"),
+            frozen=beside.get("frozen"),
+            aims=None if among is None else among.aims(course, made),
+            before=() if among is None else among.rows,
         )
+        self._log.record_stretch(self.live, course, stood, self.progress.decisions)
+        equity = account[:, FACT_EQUITY].copy()
+        self.helping.follow_all(equity, {name: own.copy() for name, own in beside.items()})
         self.shadow_equity |= {name: float(own[-1]) for name, own in beside.items()}
-        self.progress.track(account[:, FACT_EQUITY], int(course.ts_ns[0]))
+        self.progress.track_all(equity)
         self.follow_limits(int(course.ts_ns[made - 1]))
+
+    def _tell_learning(
+        self, course: Course, ticks: Ticks, begin: int, made: int, among: ExpertsInStretch | None
+    ) -> None:
+        """Let the learner hear of a stretch: rows that happened, the first of them `begin` of the block."""
+        learning, ends = self.learning, course.rows[:made] + 1 - begin
+        learning.followed(ticks, ends, course.told[:made], course.tainted[:made])
+        leader = 0 if among is None else among.place(among.experts.lanes[among.experts.leader])
+        for k in range(made):
+            learnt_from = course.decided(k, self.progress.decisions - made + k, leader)
+            if self._before is not None:
+                before, generation = self._before
+                learning.completed(
+                    before, generation, learnt_from.reward, bool(course.tainted[k]), learnt_from
+                )
+            self._before = learnt_from, self.books.generation
 
     def adopted(self, value: float) -> None:
         """The books were changed by `value` quote currency that nothing earned."""
@@ -248,7 +295,7 @@ class Engine:
         self.helping.follow(decided.equity, self.shadow_equity)
         aims = self.experts.aims if self.experts else b""
         self._log.record(decided, self._tainted, aims, self.shadow_equity)
-        self.progress.track(np.array([decided.equity]), ts_ns)
+        self.progress.track(decided.equity, ts_ns)
         self.follow_limits(ts_ns)
         self.learning.heed(self.helping)
         self.learning.decided(number, self._normal, self._tainted)

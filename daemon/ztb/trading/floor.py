@@ -22,7 +22,7 @@ from ztb.market.instrument import Instrument
 from ztb.market.ticks import Ticks, empty_ticks, plain_ticks
 from ztb.market.view import VIEW
 from ztb.trading.bridge import FACT_EQUITY, FACT_EXPOSURE, FACT_MID
-from ztb.trading.kernel_rule import MOMENT, MOST_STATE, call_rule
+from ztb.trading.kernel_rule import MOMENT, MOST_STATE
 from ztb.trading.lane_kernels import aim, choose, live_rows, live_through, mark, observe
 from ztb.trading.lane_orders import act
 from ztb.trading.lane_state import LOG_ROWS, Lanes, LaneSizes, new_lanes, own_of
@@ -32,6 +32,7 @@ from ztb.trading.policy.weights import NetworkShape, parameter_shapes
 from ztb.trading.settings import BridgeConfig
 from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMINGS
 from ztb.utils.kernel import entry, kernel
+from ztb.utils.linkage import ask
 from ztb.utils.rng import STREAM_ACTION, STREAM_TIMING, uniform
 
 _BOOK_OFFSET = VIEW.itemsize - BOOK.itemsize
@@ -118,7 +119,7 @@ def _rule(
     moment["uniforms"][0] = choices.uniforms[i, 0]
     moment["uniforms"][1] = choices.uniforms[i, 1]
     state = deciders.states[start : start + deciders.sizes[i]]
-    answer = call_rule(deciders.addresses[i], state, choices.moments[i : i + 1], raw, lanes.ladder)
+    answer = ask(deciders.addresses[i], (state, choices.moments[i : i + 1], raw, lanes.ladder))
     if answer < 0 or answer >= len(lanes.ladder) * TIMINGS:
         choices.actions[i, 0] = -1
         return 1

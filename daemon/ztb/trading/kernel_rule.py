@@ -9,7 +9,7 @@ A strategy's file writes its rule as a plain function on numbers and arrays, and
         def __init__(self, context):
             self.follows = KernelRule(decide, np.array([30_000.0]))
 
-Also here: calling a rule through its address, so that the loop around rules is compiled once, whatever they are.
+Rules are called by address (`utils.linkage`), so that the loop around them is compiled once, whatever they are.
 """
 
 from __future__ import annotations
@@ -18,18 +18,15 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-import numba
 import numpy as np
-from llvmlite import ir
-from numba import types
 from numba.core.errors import NumbaError
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from ztb.errors import ConfigError, StrategyError
 from ztb.trading.sizing import TIMINGS
 from ztb.trading.strategy import Action, Moment
-from ztb.utils.kernel import COMPILED, kernel
+from ztb.utils.kernel import kernel, uncached_kernel
+from ztb.utils.linkage import address_of, ask
 
 MOMENT: np.dtype[np.void] = np.dtype(
     [
@@ -40,42 +37,15 @@ MOMENT: np.dtype[np.void] = np.dtype(
         ("uniforms", "<f8", (2,)),  # random numbers of this decision
     ]
 )
-MOST_STATE = 512
+MOST_STATE = 1024
 """Numbers that a rule may keep."""
 
 Decide = Callable[[NDArray[np.float64], NDArray[np.void], NDArray[np.float64], NDArray[np.float64]], int]
 """(state, moment, features, ladder) -> `choice`: `state` (S,) is the rule's own, `moment` (1,) of dtype MOMENT,
 `features` (F,) raw values in the order of the strategy's `features`, `ladder` (R,) target exposures."""
 
-_FLOATS = types.Array(types.float64, 1, "C")
-_SIGNATURE = types.int64(_FLOATS, types.Array(numba.from_dtype(MOMENT), 1, "C"), _FLOATS, _FLOATS)
-_plain: list[Decide] = []
-"""Without the compiler, an address is a place in this list."""
-
-
-def _call_plain(
-    address: int,
-    state: NDArray[np.float64],
-    moment: NDArray[np.void],
-    features: NDArray[np.float64],
-    ladder: NDArray[np.float64],
-) -> int:
-    return _plain[address](state, moment, features, ladder)
-
-
-def _call_compiled(typing: Any, address: Any, state: Any, moment: Any, features: Any, ladder: Any) -> Any:
-    """Numba's intrinsic: the types of a call, and its code."""
-
-    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        of = context.get_value_type
-        function = ir.FunctionType(of(types.int64), [of(kind) for kind in signature.args[1:]])
-        return builder.call(builder.inttoptr(values[0], function.as_pointer()), values[1:])
-
-    return types.int64(types.int64, *_SIGNATURE.args), code
-
-
-call_rule: Callable[..., int] = intrinsic(_call_compiled) if COMPILED else _call_plain
-"""Within a kernel: call_rule(address, state, moment, features, ladder)."""
+_PACKAGE = __file__.rsplit("/", 2)[0]
+_SHIPPED = f"{_PACKAGE}/strategies", f"{_PACKAGE.rsplit('/', 2)[0]}/strategies"
 
 
 @kernel
@@ -96,8 +66,9 @@ def nearest(ladder: NDArray[np.float64], exposure: float) -> int:
 
 @lru_cache(64)
 def _code_of(function: Any) -> Any:
-    """Compiled once a process, for all trials of a study and lanes of a run. A rule that lives holds its code."""
-    return numba.cfunc(_SIGNATURE, error_model="numpy", nogil=True)(function)
+    """Compiled once a process, for all trials of a study and lanes of a run; of a shipped rule, kept on disk."""
+    shipped = function.__code__.co_filename.rpartition("/")[0] in _SHIPPED
+    return kernel(function) if shipped else uncached_kernel(function)
 
 
 class KernelRule:
@@ -113,18 +84,13 @@ class KernelRule:
         self.state = np.array(state, np.float64)
         function: Any = getattr(decide, "py_func", decide)
         self._place = f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
-        self._code = self._compiled(function)
-        if not COMPILED:
-            _plain.append(function)
-        self.address = int(self._code.address) if COMPILED else len(_plain) - 1
+        self.address = self._address_of(_code_of(function))
 
-    def _compiled(self, function: Any) -> Any:
-        """The function behind a C calling convention."""
-        if not COMPILED:
-            return function
+    def _address_of(self, code: Any) -> int:
+        numbers, moment = np.zeros(1), np.zeros(1, MOMENT)
         try:
-            return _code_of(function)
-        except NumbaError as error:
+            return address_of(code, numbers, moment, numbers, numbers)
+        except (NumbaError, TypeError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ConfigError(
                 f"{self._place}: decide does not compile: {reason}. "
@@ -163,4 +129,4 @@ def _call(
     features: NDArray[np.float64],
     ladder: NDArray[np.float64],
 ) -> int:
-    return int(call_rule(address, state, moment, features, ladder))
+    return ask(address, (state, moment, features, ladder))

@@ -16,19 +16,19 @@ class LaneGroup:
     """Lanes of one floor that live and decide together."""
 
     def __init__(self, lanes: Iterable[Lane]) -> None:
-        self._lanes = tuple(lanes)
-        self.places = np.array([lane.place for lane in self._lanes], np.int64)
-        self._on_paper = np.array([lane.place for lane in self._lanes if lane.on_paper], np.int64)
-        self._elsewhere = [lane for lane in self._lanes if not lane.on_paper]
-        self._told = [lane for lane in self._lanes if lane.told]
-        self._served = [lane for lane in self._lanes if lane.policy is not None]
-        self._asked = [lane for lane in self._lanes if lane.asked]
-        self._rewarded = [lane for lane in self._lanes if getattr(lane.strategy, "reward", None) is not None]
+        self.lanes = tuple(lanes)
+        self.places = np.array([lane.place for lane in self.lanes], np.int64)
+        self._on_paper = np.array([lane.place for lane in self.lanes if lane.on_paper], np.int64)
+        self._elsewhere = [lane for lane in self.lanes if not lane.on_paper]
+        self._told = [lane for lane in self.lanes if lane.told]
+        self._served = [lane for lane in self.lanes if lane.policy is not None]
+        self._asked = [lane for lane in self.lanes if lane.asked]
+        self._rewarded = [lane for lane in self.lanes if getattr(lane.strategy, "reward", None) is not None]
 
     @property
     def floor(self) -> TradingFloor:
         """Their floor; there is one where there are lanes."""
-        return self._lanes[0].floor
+        return self.lanes[0].floor
 
     @property
     def asks_nobody(self) -> bool:
@@ -47,7 +47,7 @@ class LaneGroup:
             lane.broker.advance(ticks, i0, i1)
             lane.collect()
         if len(self._on_paper):
-            self._lanes[0].floor.live(ticks, i0, i1, self._on_paper)
+            self.lanes[0].floor.live(ticks, i0, i1, self._on_paper)
         for lane in self._told:
             lane.settle(ticks, i1)
 
@@ -63,9 +63,9 @@ class LaneGroup:
 
         `raw` (F,) feature values, `features` (F,) the same normalised.
         """
-        if not self._lanes:
+        if not self.lanes:
             return
-        floor = self._lanes[0].floor
+        floor = self.lanes[0].floor
         self.serve()
         if not floor.observe(self.places, raw, features, ts_ns, decision):
             self.complain()
@@ -79,7 +79,7 @@ class LaneGroup:
 
     def complain(self) -> None:
         """StrategyError of the first rule that answered what is no choice."""
-        for lane in self._lanes:
+        for lane in self.lanes:
             floor = lane.floor
             if lane.rule is not None and floor.choices.actions[lane.place, 0] < 0:
                 raise lane.rule.wrong(floor.decision, len(floor.ladder))

@@ -122,10 +122,19 @@ def inlined_kernel(function: _F) -> _F:
     return cast(_F, numba.njit(inline="always")(function))
 
 
+def uncached_kernel(function: _F) -> _F:
+    """As `kernel`, but not kept on disk: what it calls may change without a trace."""
+    return _kernel(function, _OPTIONS | {"cache": False})
+
+
 def kernel(function: _F) -> _F:
     """Compile `function` on first call, cached on disk, without the GIL; x / 0 gives inf or nan as numpy."""
+    return _kernel(function, _OPTIONS)
+
+
+def _kernel(function: _F, options: dict[str, Any]) -> _F:
     njit: Any = numba.njit
-    compiled: Any = njit(**_OPTIONS)(function)
+    compiled: Any = njit(**options)(function)
     if COMPILED:
         compiled._compile_for_args = _in_turn(compiled)
         called: Any = njit(**_CALLED)(function)

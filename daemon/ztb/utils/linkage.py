@@ -20,7 +20,10 @@ _plain: list[Callable[..., Any]] = []
 
 
 def address_of(kernel: Callable[..., Any], *arguments: object) -> int:
-    """The place of the code of `kernel` for arguments of these very types, which is compiled if need be, not called."""
+    """The place of the code of `kernel` for arguments of these very types, which is compiled if need be, not called.
+
+    TypeError: it returns what `call` and `ask` do not know.
+    """
     if not COMPILED:
         _plain.append(kernel)
         return len(_plain) - 1
@@ -28,6 +31,9 @@ def address_of(kernel: Callable[..., Any], *arguments: object) -> int:
     signature = tuple(map(numba.typeof, arguments))
     compiled.compile(signature)
     overload = compiled.overloads[signature]
+    returns = overload.signature.return_type
+    if returns not in (types.int64, types.none):
+        raise TypeError(f"it returns {returns}, and must return a whole number, or nothing")
     return int(overload.library.get_pointer_to_function(overload.fndesc.llvm_func_name))
 
 

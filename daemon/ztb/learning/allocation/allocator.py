@@ -25,7 +25,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ztb.learning.allocation.evidence import GrowthEvidence
+import numpy as np
+
+from ztb.learning.allocation.evidence import FloatArray, GrowthEvidence
 from ztb.learning.settings import AllocationConfig
 
 if TYPE_CHECKING:
@@ -120,6 +122,40 @@ class Allocator:
             self.weigh()
         return closes
 
+    def follow_all(
+        self,
+        equities: Mapping[str, FloatArray],
+        positions: Mapping[str, FloatArray],
+        account: FloatArray,
+        foreseen: FloatArray,
+        cost: float,
+    ) -> bool:
+        """As `follow` at N decisions, of which the last alone may end a block: every array (N,).
+
+        `foreseen` (N, 4): forecasts as `Foreseen` has them, mid 0: none; `cost` is theirs.
+        """
+        closes = (self._decisions + len(account) - 1) % self.config.block_decisions == 0
+        self._decisions += len(account)
+        for name, own in equities.items():
+            expert = self.experts[name]
+            path = np.append(expert.equity, own)
+            expert.evidence.foresee_all(foreseen, cost, positions[name], path)
+            if len(own) > 1:
+                self._follow(expert, float(own[0]), closes=False)
+            self._follow(expert, float(own[-1]), closes)
+        highest = float(np.max(account))
+        self._peak = max(self._peak, highest)
+        self._reference = max(self._reference, highest) if self._reference > 0.0 else 0.0
+        if closes:
+            self._look_back(float(account[-1]))
+            self.weigh()
+        return closes
+
+    @property
+    def left(self) -> int:
+        """Decisions before the one at which weights are made anew."""
+        return -self._decisions % self.config.block_decisions
+
     @staticmethod
     def _foresee(expert: Expert, foreseen: Foreseen, position: float, equity: float) -> None:
         before = expert.equity
@@ -152,6 +188,11 @@ class Allocator:
     def invested(self) -> float:
         """The sum of all weights: what is not flat."""
         return sum(expert.weight for expert in self.experts.values())
+
+    @property
+    def heaviest(self) -> Expert:
+        """The one with the largest weight."""
+        return max(self.experts.values(), key=lambda expert: expert.weight)
 
     @property
     def awaited(self) -> str:

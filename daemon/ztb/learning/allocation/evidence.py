@@ -28,7 +28,11 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ztb.learning.gate.evidence import log_mixture
+from ztb.utils.kernel import kernel
 
 if TYPE_CHECKING:
     from ztb.features.forecast import Foreseen
@@ -48,6 +52,60 @@ _LEAST, _MOST = -3.0, 16.0
 """Bounds of the evidence of forecasts."""
 _RESERVE = math.log(20.0)
 """Kept back of it, as it rests on more than profit does: on returns that are a multiple of the forecast."""
+
+
+FloatArray = NDArray[np.float64]
+_SUMS = (
+    "foreseen", "followed", "usual", "claimed", "claimed_squares", "paid", "risked", "hurdle", "claims",
+)  # fmt: skip
+_FORESEEN, _FOLLOWED, _USUAL, _CLAIMED, _SQUARES, _PAID, _RISKED, _HURDLE, _CLAIMS = range(len(_SUMS))
+_MID, _FORECAST, _DEVIATION, _CHANGE = range(4)  # of Foreseen
+
+
+def _row(market: Foreseen) -> FloatArray:
+    return np.array([market[:4]], np.float64)
+
+
+@kernel
+def _learn(sums: FloatArray, market: FloatArray, k: int) -> None:
+    hurdle, deviation = sums[_HURDLE], market[k, _DEVIATION]
+    if deviation <= 0.0 or hurdle >= 1.0:
+        return
+    forecast = market[k, _FORECAST] / deviation
+    change = min(max(market[k, _CHANGE] / deviation, -_TAIL), _TAIL)
+    ratio = (1.0 - hurdle) * forecast * (change - 0.5 * (1.0 + hurdle) * forecast)
+    sums[_FORESEEN] = min(max(sums[_FORESEEN] + ratio, _LEAST), _MOST)
+
+
+@kernel
+def _claim(sums: FloatArray, market: FloatArray, k: int, cost: float, held: float, growth: float) -> None:
+    fading = 1.0 - 1.0 / _CLAIMS_HORIZON
+    sums[_FOLLOWED] += 1.0
+    sums[_USUAL] += (held - sums[_USUAL]) / min(sums[_FOLLOWED], _CLAIMS_HORIZON)
+    claim, risk = (held - sums[_USUAL]) * market[k, _FORECAST], held * market[k, _DEVIATION]
+    sums[_CLAIMED] = fading * sums[_CLAIMED] + claim
+    sums[_SQUARES] = fading * sums[_SQUARES] + claim * claim
+    sums[_PAID] = fading * sums[_PAID] + held * market[k, _CHANGE] - growth
+    sums[_RISKED] = fading * sums[_RISKED] + risk * risk
+    chance = (_NO_MORE if sums[_CLAIMS] == 1.0 else _BY_CHANCE) * math.sqrt(sums[_SQUARES])
+    sums[_CLAIMS] = 1.0 if sums[_CLAIMED] > chance else 0.0
+    trip = 2.0 * cost
+    if sums[_CLAIMS] == 1.0:
+        sums[_HURDLE] = max(0.0, (trip + sums[_PAID]) / (trip + sums[_CLAIMED]))
+    else:
+        sums[_HURDLE] = 1.0
+
+
+@kernel
+def _foresee(
+    sums: FloatArray, market: FloatArray, cost: float, positions: FloatArray, equities: FloatArray
+) -> None:
+    for k in range(len(market)):
+        before, equity = equities[k], equities[k + 1]
+        if market[k, _MID] > 0.0 and before > 0.0 and equity > 0.0:
+            _learn(sums, market, k)
+            held = positions[k] * market[k, _MID] / before
+            _claim(sums=sums, market=market, k=k, cost=cost, held=held, growth=math.log(equity / before))
 
 
 @dataclass(slots=True)
@@ -84,35 +142,44 @@ class GrowthEvidence:
         self.blocks += 1
         self.square += (growth * growth - self.square) / min(self.blocks, _HORIZON)
 
+    def learn_from(self, market: Foreseen) -> None:
+        """Take a return that was forecast, at the hurdle as it is."""
+        sums = self._sums()
+        _learn(sums, _row(market), 0)
+        self._take(sums)
+
+    def claim(self, market: Foreseen, held: float, growth: float) -> None:
+        """Move the hurdle: what was paid for what was claimed lately, and a trip there and back beside both.
+
+        `held` is the exposure meanwhile, `growth` the account's log growth.
+        """
+        sums = self._sums()
+        _claim(sums=sums, market=_row(market), k=0, cost=market.cost, held=held, growth=growth)
+        self._take(sums)
+
     def foresee(self, market: Foreseen, held: float, growth: float) -> None:
         """Take a return that was forecast, the exposure held meanwhile, and the account's log growth."""
         self.learn_from(market)
         self.claim(market, held, growth)
 
-    def learn_from(self, market: Foreseen) -> None:
-        """Take the return alone, at the hurdle as it is."""
-        hurdle = self.hurdle
-        if market.deviation <= 0.0 or hurdle >= 1.0:
-            return
-        forecast = market.forecast / market.deviation
-        change = min(max(market.change / market.deviation, -_TAIL), _TAIL)
-        ratio = (1.0 - hurdle) * forecast * (change - 0.5 * (1.0 + hurdle) * forecast)
-        self.foreseen = min(max(self.foreseen + ratio, _LEAST), _MOST)
+    def foresee_all(
+        self, market: FloatArray, cost: float, positions: FloatArray, equities: FloatArray
+    ) -> None:
+        """As `foresee`, N returns, `market` (N, 4) as `Foreseen` has them, mid 0: nothing was forecast.
 
-    def claim(self, market: Foreseen, held: float, growth: float) -> None:
-        """Move the hurdle: what was paid for what was claimed lately, and a trip there and back beside both."""
-        fading = 1.0 - 1.0 / _CLAIMS_HORIZON
-        self.followed += 1
-        self.usual += (held - self.usual) / min(self.followed, _CLAIMS_HORIZON)
-        claim = (held - self.usual) * market.forecast
-        self.claimed = fading * self.claimed + claim
-        self.claimed_squares = fading * self.claimed_squares + claim * claim
-        self.paid = fading * self.paid + held * market.change - growth
-        self.risked = fading * self.risked + (held * market.deviation) ** 2
-        chance = (_NO_MORE if self.claims else _BY_CHANCE) * math.sqrt(self.claimed_squares)
-        self.claims = self.claimed > chance
-        trip = 2.0 * market.cost
-        self.hurdle = max(0.0, (trip + self.paid) / (trip + self.claimed)) if self.claims else 1.0
+        `positions` (N,) were held meanwhile, base currency; `equities` (N + 1,) are the account's, quote currency.
+        """
+        sums = self._sums()
+        _foresee(sums=sums, market=market, cost=cost, positions=positions, equities=equities)
+        self._take(sums)
+
+    def _sums(self) -> FloatArray:
+        return np.array([getattr(self, name) for name in _SUMS], np.float64)
+
+    def _take(self, sums: FloatArray) -> None:
+        for name, value in zip(_SUMS, sums.tolist(), strict=True):
+            setattr(self, name, value)
+        self.claims, self.followed = bool(self.claims), int(self.followed)
 
     @property
     def log_e(self) -> float:

@@ -88,7 +88,7 @@ class Experts:
         self.learnt_had_weight = False
         self.lanes: dict[str, Lane] = {}
         self._config = config
-        self._band = band
+        self.band = band
         self._make = make
         self._make_account = make_account
         self._serving = serving
@@ -99,8 +99,8 @@ class Experts:
         self._living_too: tuple[Lane, ...] = ()
         self._generations: list[int] = []
         self._rehearsed = 0
-        self._pursued: float | None = None  # nothing yet: what the account held before is not touched
-        self._pursued_unlearnt: float | None = None
+        self.pursued: float | None = None  # nothing yet: what the account held before is not touched
+        self.pursued_unlearnt: float | None = None
         self._changed = False  # whether somebody came or went since the weights were told
         self._told: dict[str, tuple[float, float]] = {}
         self._gone: list[tuple[Expert, float]] = []  # of whom it is not told yet, with their equity
@@ -150,8 +150,8 @@ class Experts:
 
     def _regroup(self) -> None:
         account = [self.account_unlearnt] if self.account_unlearnt is not None else []
-        self._deciding = self._together([*self._deciding_too, *self.lanes.values()])
-        self._living = self._together([*self._living_too, *self.lanes.values(), *account])
+        self.deciding = self._together([*self._deciding_too, *self.lanes.values()])
+        self.living = self._together([*self._living_too, *self.lanes.values(), *account])
 
     def accompany(self, deciding: Iterable[Lane], living: Iterable[Lane]) -> None:
         """Have other lanes decide and live in the same calls."""
@@ -191,7 +191,7 @@ class Experts:
         """Go on weighing those who are experts now, before the first thing that was learnt is one."""
         if self.unlearnt is None:
             self.unlearnt = copy.deepcopy(self.allocator)
-            self._pursued_unlearnt = self._pursued
+            self.pursued_unlearnt = self.pursued
 
     def _leave(self, number: int) -> None:
         name = name_of(number)
@@ -232,7 +232,7 @@ class Experts:
     ) -> bool:
         """Every expert decides, as `Lane.decide`; whether another generation leads than at the decision before."""
         another = self._follow_generations()
-        self._deciding.decide(ts_ns, decision, raw, index, features)
+        self.deciding.decide(ts_ns, decision, raw, index, features)
         return another
 
     def weigh(
@@ -244,11 +244,34 @@ class Experts:
         """
         self._foreseen = foreseen
         weighed = self.allocator.follow(self._equities(), account, foreseen, self._positions())
-        self._pursued, wanted = self._want(self.allocator, self._pursued)
+        self.pursued, wanted = self._want(self.allocator, self.pursued)
         self.learnt_had_weight = self.learnt_had_weight or self._learnt_has_weight()
-        rows = self._rows(ts_ns, decision) if weighed or self._changed else []
+        return wanted, self._tell(ts_ns, decision) if weighed or self._changed else []
+
+    def weighed(self, ts_ns: int, decision: int, account: float) -> list[AllocationRow]:
+        """Both allocators have made their weights anew at `decision` of an account of `account` quote currency.
+
+        What to journal of it.
+        """
+        self.learnt_had_weight = self.learnt_had_weight or self._learnt_has_weight()
+        rows = self._tell(ts_ns, decision)
+        self._begin_unlearnt(account)
+        return rows
+
+    def _tell(self, ts_ns: int, decision: int) -> list[AllocationRow]:
         self._changed = False
-        return wanted, rows
+        return self._rows(ts_ns, decision)
+
+    @property
+    def steady(self) -> bool:
+        """True if nobody has come to lead, come or gone since the last decision."""
+        return not self._changed and self._serving().number == self._leader
+
+    def _begin_unlearnt(self, account: float) -> None:
+        """Give who learnt nothing an account of its own, once something that was learnt has had weight."""
+        if self.unlearnt is not None and self.account_unlearnt is None and self.learnt_had_weight:
+            self.account_unlearnt = self._make_account(account)
+            self._regroup()
 
     def _learnt_has_weight(self) -> bool:
         experts = self.allocator.experts
@@ -267,18 +290,17 @@ class Experts:
         equities = {name: equity for name, equity in self._equities().items() if name in known}
         equity = account if lane is None else lane.equity
         self.unlearnt.follow(equities, equity, self._foreseen, self._positions())
-        self._pursued_unlearnt, wanted = self._want(self.unlearnt, self._pursued_unlearnt)
+        self.pursued_unlearnt, wanted = self._want(self.unlearnt, self.pursued_unlearnt)
+        self._begin_unlearnt(account)
+        lane = self.account_unlearnt
         if lane is None:
-            if not self.learnt_had_weight:
-                return account
-            lane = self.account_unlearnt = self._make_account(account)
-            self._regroup()
+            return account
         lane.pursue(ts_ns, decision, features, wanted)
         return lane.marked
 
     def advance(self, ticks: Ticks, i0: int, i1: int) -> None:
         """Let rows [i0, i1) happen to everybody's orders."""
-        self._living.advance(ticks, i0, i1)
+        self.living.advance(ticks, i0, i1)
 
     def warm_up(self, ts_ns: int, mid: float) -> None:
         """A moment before even features are ready, for rules that look far back."""
@@ -300,13 +322,12 @@ class Experts:
         """
         experts = allocator.experts
         target = allocator.target({name: self.lanes[name].aim for name in experts})
-        heaviest = max(experts.values(), key=lambda expert: expert.weight)
-        timing = self.lanes[heaviest.name].timing
+        timing = self.lanes[allocator.heaviest.name].timing
         if pursued is None:
             if allocator.invested == 0.0:
                 return None, Wanted(0.0, TIMING_WAIT)
             return target, Wanted(target, timing)
-        if abs(target - pursued) >= self._band or (target == 0.0 and pursued != 0.0):
+        if abs(target - pursued) >= self.band or (target == 0.0 and pursued != 0.0):
             return target, Wanted(target, TIMING_AGGRESSIVE if timing == TIMING_WAIT else timing)
         return pursued, Wanted(pursued, timing)
 
@@ -354,7 +375,7 @@ class Experts:
     def recall(self, rows: Mapping[str, AllocationRow]) -> None:
         """Go on from the last row of each expert of an earlier start: rules at once, generations as they lead."""
         self._remembered = dict(rows)
-        self._pursued = 0.0 if any(row.weight > 0.0 for row in rows.values()) else None
+        self.pursued = 0.0 if any(row.weight > 0.0 for row in rows.values()) else None
         for name in self._rules:
             row = self._remembered.pop(name, None)
             if row is not None:

@@ -45,9 +45,13 @@ class Learning:
         """True if learning is told to rest."""
         return bool(self.freezes)
 
-    @property
-    def patience(self) -> int:
-        """Number of decisions that may be made before it hears of the first: nothing can come of them earlier."""
+    hears = False
+    """True if it is told of ticks and decisions."""
+
+    def patience(self, decision: int, rows: int) -> int:
+        """Number of decisions, from number `decision` on, of which nothing can come but of the last: it may hear of
+        them when that is made. With the ticks, `rows` at most.
+        """
         return sys.maxsize
 
     def freeze(self, why: str, frozen: bool) -> None:
@@ -61,6 +65,14 @@ class Learning:
 
     def ticks(self, ticks: Ticks, view: NDArray[np.void]) -> None:
         """Rows (n,) are about to happen; `view` (1,) is the market before them. Copy what is to be kept."""
+
+    def followed(
+        self, ticks: Ticks, ends: NDArray[np.int64], features: NDArray[np.float32], tainted: NDArray[np.bool_]
+    ) -> None:
+        """As `ticks` and `decided` by turns: rows (n,) have happened, and K decisions, each after so many of them.
+
+        `features` (K, F), `tainted` (K,).
+        """
 
     def decided(self, decision: int, features: NDArray[np.float32], tainted: bool) -> None:
         """Decision number `decision` was made after the last of the ticks, on normalised `features` (F,).
@@ -95,8 +107,9 @@ class LearnerBase(Learning):
         self.promotion = promotion
         self._guide = guide
 
-    @property
-    def patience(self) -> int:
+    hears = True
+
+    def patience(self, decision: int, rows: int) -> int:
         """See `Learning`."""
         return 0
 

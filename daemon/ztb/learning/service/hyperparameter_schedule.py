@@ -36,6 +36,11 @@ class HyperparameterSchedule:
     def guidance(self) -> ScheduledOptions:
         return ScheduledOptions(self._profile, self._halvings)
 
+    @property
+    def detects(self) -> bool:
+        """True if the market's condition chooses the profile."""
+        return self._detector is not None
+
     def see(self, mid: float) -> None:
         """A decision was made at `mid`, quote currency."""
         detector = self._detector

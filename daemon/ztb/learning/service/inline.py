@@ -59,6 +59,22 @@ class InlineLearning(LearnerBase):
         if self._learner.recent is not None:
             self._learner.recent.window.add(ticks, view)
 
+    def patience(self, decision: int, rows: int) -> int:
+        """See `Learning`: until the next update, the next look of the gate, or whatever may come at any decision."""
+        recent, promotion = self._learner.recent, self.promotion
+        if promotion.alarms.on_probation or (recent is not None and not recent.window.has_room(rows)):
+            return 0
+        if self._contest.has_pieces or self._guide.detects or promotion.stop_if_not_helping:
+            return 1
+        return min(self._learner.patience, self._contest.patience(decision))
+
+    def followed(
+        self, ticks: Ticks, ends: NDArray[np.int64], features: NDArray[np.float32], tainted: NDArray[np.bool_]
+    ) -> None:
+        """See `Learning`."""
+        if self._learner.recent is not None:
+            self._learner.recent.window.follow(ticks, ends, features, tainted)
+
     def decided(self, decision: int, features: NDArray[np.float32], tainted: bool) -> None:
         """See `Learning`."""
         if self._learner.recent is not None:

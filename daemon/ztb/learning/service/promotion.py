@@ -82,7 +82,7 @@ class Promotion:
         self.alert = alert
         self._learner: ToldWhoServes | None = None
         self._lineage = lineage
-        self._alarms = alarms
+        self.alarms = alarms
         self._journal = journal
         self._extra_state = extra_state
         self._shapes = weight_shapes(policy.shape, policy.make)
@@ -245,7 +245,7 @@ class Promotion:
         """
         self._now = DecisionPoint(decided.ts_ns, decided.decision)
         action = decided.action
-        alarm = self._alarms.follow(decided.equity, reward, action.logprob, action.value)
+        alarm = self.alarms.follow(decided.equity, reward, action.logprob, action.value)
         if alarm is None:
             return
         bad = self.policy.info.number
@@ -326,7 +326,7 @@ class Promotion:
         self.policy.swap(made.info)
         self._lineage.served.append(made.info.number)
         self._line = [*self._line[1 - _LINE :], made]
-        self._alarms.begin(expectation, probation)
+        self.alarms.begin(expectation, probation)
         kept = made.candidate.updater_state if restart is Restart.SET_BACK else None
         self._tell(replace(made.candidate, era=self._era, updater_state=kept), restart)
 

@@ -25,6 +25,9 @@ from ztb.runtime.sources.history import HistorySource, trading_start
 from ztb.strategies.loader import load_strategy
 from ztb.utils.moments import when
 
+_BLOCK_ROWS = 32_768
+"""Read at a time where nothing else is said: many decisions are made in one stretch of them."""
+
 Progress = Callable[[str, float], None]
 """(what is going on, fraction done)."""
 
@@ -163,7 +166,7 @@ class Replay(Session):
         """A replay of `history` as requested, with its files open in `directory`; `watched`: row by row."""
         context = replace(replay_context(request, history, directory, on_progress), packs=not watched)
         source = HistorySource(
-            history, request.config.market.block_rows, lambda done: on_progress("replay", done)
+            history, request.config.market.block_rows or _BLOCK_ROWS, lambda done: on_progress("replay", done)
         )
         return cls(context, open_parts(context), history, source)
 

@@ -100,6 +100,10 @@ def traded_symbol(market: MarketSection) -> str:
     return market.symbol
 
 
+_BLOCK_ROWS = 1024
+"""Handed on at a time where nothing else is said."""
+
+
 def feed_settings(market: MarketSection) -> FeedSettings:
     """The way the configuration wants streams read."""
     return FeedSettings(
@@ -109,7 +113,7 @@ def feed_settings(market: MarketSection) -> FeedSettings:
         poll_s=market.poll_s,
         stale_s=market.stale_s,
         flush_ms=market.flush_ms,
-        block_rows=market.block_rows,
+        block_rows=market.block_rows or _BLOCK_ROWS,
         warm_up_s=market.warm_up_s,
         decoders=market.decoders,
     )
