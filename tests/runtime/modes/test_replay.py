@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -21,6 +22,10 @@ from ztb.ledger.records import DecisionRow, FillRow, GenerationRow, MarkRow
 from ztb.ledger.run_directory import RunDirectory, create_run_directory
 from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data, run_to_end
 from ztb.strategies.loader import available
+from ztb.trading.policy.network import new_serving
+from ztb.trading.policy.weights import NetworkShape
+from ztb.trading.sizing import TIMINGS
+from ztb.utils import CheckpointManager
 
 BARS = 1400
 FLAGS: dict[str, Any] = {"online.update_every_decisions": 128, "checkpoint.interval_updates": 2} | LENIENT
@@ -54,6 +59,29 @@ def test_it_trades_learns_and_makes_generations_whose_weights_differ(write_bars,
     assert off["weights_sha256"] == digests[0] != summary["weights_sha256"]
     assert off["frozen_return"] == off["return"]
     assert math.isclose(summary["frozen_return"], off["return"], rel_tol=1e-12)
+
+
+def test_what_leads_means_what_it_does_and_nothing_was_drawn(write_bars, tmp_path):
+    """Each choice is the most probable one of its generation; drawn with the same numbers, many would be others."""
+    _, directory = run(write_bars(BARS), tmp_path / "run")
+    store, reader = CheckpointManager(directory.checkpoints), JournalReader(directory.journal)
+    rows = list(reader.rows(DecisionRow))
+    reader.close()
+    manifest, drawn = directory.read_json(directory.manifest), 0
+    heads, ppo = (len(manifest["ladder"]), TIMINGS), manifest["config"]["ppo"]
+    for generation in {row.generation for row in rows}:
+        weights = store.load("policy", generation, as_numpy=True)["weights"]
+        mine = [row for row in rows if row.generation == generation]
+        size = len(np.frombuffer(mine[0].observation, np.float32))
+        serving = new_serving(
+            NetworkShape(size, heads, tuple(ppo["hidden"]), ppo["shared_trunk"]), weights, None
+        )
+        for row in mine:
+            seen, uniforms = np.frombuffer(row.observation, np.float32), np.frombuffer(row.uniforms)
+            meant = serving.decide(seen, uniforms, deterministic=True).actions
+            assert meant == (row.action_size, row.action_timing)
+            drawn += serving.decide(seen, uniforms, deterministic=False).actions != meant
+    assert drawn > len(rows) / 4
 
 
 def test_the_journal_digest_is_the_files(write_bars, tmp_path):
