@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ztb.telemetry.markup import Html, card, embedded_json, facts, fill, table, text
+from ztb.telemetry.markup import Html, card, embedded_json, facts, fill, spoken, table, text
 
 NASTY = "</script><!-- & \"quoted\" <b onload='x'> \u2028"
 
@@ -16,6 +16,13 @@ NASTY = "</script><!-- & \"quoted\" <b onload='x'> \u2028"
 def test_pieces_escape_what_they_are_given():
     for piece in (card(NASTY, NASTY, NASTY), facts([(NASTY, NASTY)]), table([NASTY], [[text(NASTY)]], NASTY)):
         assert "</script" not in piece and "<b " not in piece and "<!--" not in piece
+
+
+def test_a_command_between_backticks_is_code_and_escaped_too():
+    assert spoken("halted; `ztb resume --run <b>` ends it") == (
+        "halted; <code>ztb resume --run &lt;b&gt;</code> ends it"
+    )
+    assert spoken(NASTY) == text(NASTY)
 
 
 @given(st.text() | st.just(NASTY))

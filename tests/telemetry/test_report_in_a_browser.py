@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from telemetry.seeing import FAULTS, FOCUSED, PAPER, REACHABLE
@@ -56,7 +63,10 @@ def show(browser: Any) -> Iterator[Callable[..., Any]]:
             "request",
             lambda request: page.faults.append(request.url) if not request.url.startswith("file:") else None,
         )
-        page.goto(write_report(directory).as_uri())
+        begun = time.monotonic()
+        report = write_report(directory)
+        page.write_s = time.monotonic() - begun
+        page.goto(report.as_uri())
         if options.get("java_script_enabled", True):
             page.wait_for_selector("html[data-drawn]", state="attached")
         return page
@@ -151,6 +161,49 @@ def test_nothing_is_cut_overlaps_scrolls_sideways_or_is_faint(busy, show, size, 
     box = page.locator("dialog").bounding_box()
     assert box["x"] >= 0 and box["x"] + box["width"] <= SIZES[size][0]
     assert page.faults == []
+
+
+@pytest.mark.parametrize(("size", "hours"), [("desktop", 24), ("phone", 8)])
+def test_hours_are_named_where_there_is_room_for_them(busy, show, size, hours):
+    seen = """() => [...document.querySelectorAll(".columns")[0].querySelectorAll("span:not(.unseen)")]
+        .filter((one) => one.checkVisibility({ visibilityProperty: true })).length"""
+    assert show(busy, size).evaluate(seen) == hours
+
+
+def year_of_minutes(path: Path) -> Path:
+    """A random walk that loses no limit soon."""
+    rng = np.random.default_rng(4)
+    closes = 5000.0 * np.exp(np.cumsum(rng.normal(0.0, 2e-4, 525_601)))
+    first, last = np.round(closes[:-1], 2), np.round(closes[1:], 2)
+    stamps = pa.array(1_672_531_200_000 + 60_000 * np.arange(525_600), pa.timestamp("ms", tz="UTC"))
+    high, low = np.maximum(first, last) + 0.5, np.minimum(first, last) - 0.5
+    columns = {
+        "date": stamps,
+        "open": first,
+        "high": high,
+        "low": low,
+        "close": last,
+        "volume": np.full(525_600, 9.0),
+    }
+    pyarrow.parquet.write_table(pa.table(columns), path)
+    return path
+
+
+@pytest.mark.proof
+def test_a_year_of_minutes_is_small_and_opens_in_a_second(tmp_path, show):
+    """Of four openings the quickest: the machine has other work too."""
+    run = RunDirectory(tmp_path / "run")
+    data = year_of_minutes(tmp_path / "BTCUSDT.parquet")
+    words = ["--data", str(data), "--strategy", "trend", "--learner", "off", "--out", str(run.path), "--json"]
+    subprocess.run([sys.executable, "-m", "ztb", "replay", *words], check=True, capture_output=True)
+    spent = []
+    for size in (*SIZES, *SIZES):
+        begun = time.monotonic()
+        page = show(run, size)
+        spent.append(time.monotonic() - begun - page.write_s)
+        assert page.faults == []
+    print(f"{run.report.stat().st_size / 1e6:.2f} MB, opened in {[f'{seconds:.2f}' for seconds in spent]} s")
+    assert run.report.stat().st_size < 1_500_000 and min(spent) < 1.0
 
 
 def test_paper_has_all_of_it(busy, show):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,7 +28,9 @@ from ztb.commands.options import (
     instrument_flags,
     refuse_flags,
 )
-from ztb.control import Adopt, Command, Disarm, Flatten, Freeze, Halt, Resume, Unfreeze
+
+if TYPE_CHECKING:
+    from ztb.control import Command
 
 daemon_app = typer.Typer()
 
@@ -108,6 +110,8 @@ def halt(
     as_json: Json = False,
 ) -> int:
     """Cancel what is open and let no order leave until `ztb resume`; survives a restart."""
+    from ztb.control import Halt
+
     return send(run_directory, Halt(reason), as_json)
 
 
@@ -120,24 +124,32 @@ def resume(
     as_json: Json = False,
 ) -> int:
     """Trade again after a halt; after a mismatch with the venue that you have looked into, with --adopt."""
+    from ztb.control import Adopt, Resume
+
     return send(run_directory, Adopt() if adopt else Resume(), as_json)
 
 
 @daemon_app.command()
 def flatten(run_directory: OfDaemon = None, as_json: Json = False) -> int:
     """Close the position, then halt."""
+    from ztb.control import Flatten
+
     return send(run_directory, Flatten(), as_json)
 
 
 @daemon_app.command()
 def freeze(run_directory: OfDaemon = None, as_json: Json = False) -> int:
     """Stop learning; the generation that serves goes on serving."""
+    from ztb.control import Freeze
+
     return send(run_directory, Freeze(), as_json)
 
 
 @daemon_app.command()
 def unfreeze(run_directory: OfDaemon = None, as_json: Json = False) -> int:
     """Learn again."""
+    from ztb.control import Unfreeze
+
     return send(run_directory, Unfreeze(), as_json)
 
 
@@ -169,6 +181,8 @@ def arm(
 @daemon_app.command()
 def disarm(run_directory: OfDaemon = None, as_json: Json = False) -> int:
     """Live mode: no new risk until it is armed again."""
+    from ztb.control import Disarm
+
     return send(run_directory, Disarm(), as_json)
 
 

@@ -9,7 +9,6 @@ import typer
 
 from ztb.commands.daemon_verbs import send
 from ztb.commands.options import Json, OfDaemon, Run
-from ztb.control import Promote, Rollback
 from ztb.ledger.run_directory import RunDirectory
 
 generations_app = typer.Typer(no_args_is_help=True, help="The generations of a run.")
@@ -57,6 +56,8 @@ def promote(
     as_json: Json = False,
 ) -> int:
     """Let a running daemon serve a generation, gate or no gate; live mode is disarmed by it."""
+    from ztb.control import Promote
+
     return send(run_directory, Promote(generation), as_json)
 
 
@@ -69,6 +70,8 @@ def rollback(
     as_json: Json = False,
 ) -> int:
     """Let a running daemon go back to a generation; what is left behind never serves again."""
+    from ztb.control import Rollback
+
     return send(run_directory, Rollback(generation), as_json)
 
 

@@ -22,6 +22,7 @@ from ztb.ledger.journal import Journal
 from ztb.ledger.records import FillRow, OrderEventRow, OrderRow, RefusalRow
 
 if TYPE_CHECKING:
+    from ztb.execution.own_costs import OwnCosts
     from ztb.execution.risk_gate import Proposal
 
 _TOLERANCE = 1e-9
@@ -42,8 +43,12 @@ class Bookkeeper:
     Every report takes its order a legal step further (`execution.order_states`) or raises InvariantError.
     """
 
-    def __init__(self, journal: Journal, account: Account, run_id: str) -> None:
+    def __init__(
+        self, journal: Journal, account: Account, run_id: str, own_costs: OwnCosts | None = None
+    ) -> None:
+        """`own_costs` is told of orders and fills."""
         self.journal = journal
+        self.own_costs = own_costs
         self.account = account
         self.generation = 0
         self.orders = 0
@@ -56,6 +61,8 @@ class Bookkeeper:
     def intent(self, order: OrderRequest, decision: int, ts_ns: int) -> None:
         """An order is about to be sent: write it down first."""
         self.orders += 1
+        if self.own_costs is not None:
+            self.own_costs.sent(order)
         self.protect(order, decision, ts_ns)
 
     def protect(self, order: OrderRequest, decision: int, ts_ns: int) -> None:
@@ -125,6 +132,8 @@ class Bookkeeper:
         after = progress_after(before, event)
         self.progress[before.order_id] = after
         if after.state in TERMINAL and before.state not in TERMINAL:
+            if self.own_costs is not None:
+                self.own_costs.over(before.order_id)
             self._ended.append(before.order_id)
             if len(self._ended) > _ENDED_REMEMBERED:
                 del self.progress[self._ended.popleft()]
@@ -141,6 +150,11 @@ class Bookkeeper:
         account.fill(side, event.lots, event.price_ticks, event.liquidity, event.fee)
         fee = (account.fees_units - before) * account.unit
         self._other_fees(event)
+        if self.own_costs is not None:
+            price = event.price_ticks * float(instrument.tick_size)
+            notional = price * event.lots * float(instrument.lot_size)
+            paid = float(fee) + float(event.base_fee) * price
+            self.own_costs.filled(event, price, paid / notional)
         self.journal.append(
             FillRow(
                 order_id=event.order_id,

@@ -218,6 +218,10 @@ venue were collected, every order was cancelled, the position was to be closed, 
 ADOPTED = "adopted"
 """Kind of the note that changes the books to what the venue says: JSON, with the evidence."""
 
+COSTS_CORRECTED = "costs_corrected"
+"""Kind of the note that accounts on paper are charged more from then on, as our own fills at the venue cost more (JSON:
+see `execution.own_costs`)."""
+
 RECORDING_LOST = "recording_lost"
 """Kind of the note that rows of ticks could not be recorded; its detail is how many had been written before."""
 

@@ -18,7 +18,7 @@ from ztb.learning.allocation.stretches import ExpertsInStretch
 from ztb.learning.benchmarks import UNLEARNT, BenchmarkTracker
 from ztb.learning.service.base import NEAR_A_LIMIT, Learning
 from ztb.ledger.bookkeeper import Bookkeeper
-from ztb.ledger.records import LOSS_LIMIT, NoteRow
+from ztb.ledger.records import COSTS_CORRECTED, LOSS_LIMIT, NoteRow
 from ztb.market.ticks import BAR, DEPTH, GAP, LAST, Flag, Ticks, plain_ticks
 from ztb.ports import Source
 from ztb.runtime.decision_log import DecisionLog, RunProgress, Stood
@@ -305,6 +305,17 @@ class Engine:
         self._before = learnt_from, self.books.generation
         self._tainted = False
 
+    def _correct_costs(self, ts_ns: int, experts: Experts) -> None:
+        """Charge accounts on paper what our own fills have cost, and measure the next ones by the present market."""
+        own = self.books.own_costs
+        if own is None:
+            return
+        if own.corrects():
+            experts.charge(own.correction)
+            self.books.journal.append(NoteRow(ts_ns, COSTS_CORRECTED, own.detail()))
+        view = self.live.broker.view
+        own.see(view["mid"].item(), 0.5 * (view["ask"].item() - view["bid"].item()))
+
     def _follow_market(self, raw: NDArray[np.float64]) -> Foreseen | None:
         """Take `raw` (F,) into what policies are told; what was forecast of the return since the last due moment."""
         mid, gap, forecast = self.live.broker.view["mid"].item(), self._gap, self.normaliser.forecast
@@ -367,6 +378,7 @@ class Engine:
             decided = self.live.decided()
             return decided, decided
         experts, equity = self.experts, self.live.equity
+        self._correct_costs(ts_ns, experts)
         if experts.decide(ts_ns, number, raw, self._index, self._normal):
             self._tainted = True  # another lane's account: its reward is not that of the decision before
         wanted, rows = experts.weigh(ts_ns, number, equity, foreseen)

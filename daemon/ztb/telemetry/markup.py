@@ -20,6 +20,12 @@ def text(content: str) -> Html:
     return Html(escape(content, quote=True))
 
 
+def spoken(content: str) -> Html:
+    """Escaped; what stands between backticks is a command."""
+    parts = [text(part) for part in content.split("`")]
+    return Html("".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts)))
+
+
 def join(parts: Sequence[str]) -> Html:
     """HTML after HTML."""
     return Html("\n".join(parts))

@@ -146,6 +146,12 @@ class Lane(LanePlace):
         told = self._listener is not None or not self.on_paper
         self._lane["venue"], self._lane["gated"], self._lane["told"] = self.on_paper, 1, told
 
+    def charge(self, correction: float) -> None:
+        """Have the paper exchange charge the fraction `correction` of turnover beyond the taker's fee."""
+        exchange, fee = self.floor.lanes.exchange[self.place], float(self.floor.instrument.taker_fee)
+        self._lane["costs"] += correction - (exchange["taker_fee"].item() - fee)
+        exchange["taker_fee"] = fee + correction
+
     def leave(self) -> None:
         """Give the place on the floor to somebody else; the lane is of no use any more."""
         self.floor.leave(self.place)

@@ -32,6 +32,9 @@ class Paper:
     def pursue(self, _ts_ns: int, _decision: int, _features: Any, wanted: Any) -> None:
         self.pursued.append(wanted.exposure)
 
+    def charge(self, correction: float) -> None:
+        self.charged = correction
+
     def leave(self) -> None:
         """It has no place on any floor."""
 

@@ -34,7 +34,7 @@ _TRADES = "timestamp,price,size\n"
         ("0,11,0,10,1", "price not positive"),
         ("10,inf,10,10,1", "price not positive"),
         ("10,11,10,10,-1", "volume negative"),
-        ("10,11,10,10,nan", "volume negative"),
+        ("10,11,10,10,nan", "volume missing"),
         ("10,9,10,10,1", "high and low do not hold open and close"),
         ("10,11,10", "malformed row"),
         ("10,11,10,10,1,7", "malformed row"),

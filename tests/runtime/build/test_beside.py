@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 ANNOUNCES = """
 import pathlib, sys, time
 sys.stdin.read()
-print("+one", flush=True)
+print("+one\\n\\nwhat a strategy prints, µ", flush=True)
 pathlib.Path("begun").touch()
 while not pathlib.Path("asked").exists(): time.sleep(0.01)
 """

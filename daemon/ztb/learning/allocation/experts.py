@@ -108,6 +108,7 @@ class Experts:
         self._leader = -1
         self._foreseen: Foreseen | None = None
         self._unproven = unproven
+        self._correction = 0.0
         for name, lane in rules.items():
             self._enter(name, lane, None)
 
@@ -139,6 +140,7 @@ class Experts:
         return otherwise if row is None else row.equity
 
     def _enter(self, name: str, lane: Lane, evidence: GrowthEvidence | None) -> None:
+        lane.charge(self._correction)
         self.lanes[name] = lane
         self._regroup()
         unproven, row = self._unproven, self._remembered.pop(name, None)
@@ -271,6 +273,7 @@ class Experts:
         """Give who learnt nothing an account of its own, once something that was learnt has had weight."""
         if self.unlearnt is not None and self.account_unlearnt is None and self.learnt_had_weight:
             self.account_unlearnt = self._make_account(account)
+            self.account_unlearnt.charge(self._correction)
             self._regroup()
 
     def _learnt_has_weight(self) -> bool:
@@ -309,6 +312,15 @@ class Experts:
             if isinstance(strategy, WarmsUp):
                 strategy.warm_up(ts_ns, mid)
 
+    def charge(self, correction: float) -> None:
+        """Have every account on paper charged the fraction `correction` of turnover beyond fees, from now on."""
+        self._correction = correction
+        for lane in self._accounts():
+            lane.charge(correction)
+
+    def _accounts(self) -> list[Lane]:
+        return [*self.lanes.values(), *([self.account_unlearnt] if self.account_unlearnt else [])]
+
     def _equities(self) -> dict[str, float]:
         return {name: lane.marked for name, lane in self.lanes.items()}
 
@@ -333,8 +345,7 @@ class Experts:
 
     def adopted(self, value: float) -> None:
         """All accounts are changed by `value` quote currency that nothing earned."""
-        accounts = [*self.lanes.values(), *([self.account_unlearnt] if self.account_unlearnt else [])]
-        for lane in accounts:
+        for lane in self._accounts():
             lane.broker.account["cash"] += value
         for allocator in (self.allocator, self.unlearnt):
             if allocator is not None:

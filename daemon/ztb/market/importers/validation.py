@@ -63,7 +63,10 @@ def _bar(ticks: Ticks) -> Iterator[tuple[str, Mask]]:
         yield NO_TRADE, idle & (ticks["ts_ns"] >= 0)
         yield EMPTY_ROW, np.logical_and.reduce([np.isnan(v) for v in prices]) & (ticks["ts_ns"] < 0)
     yield "price not positive", wrong
-    yield "volume negative", _negative(ticks["size"])
+    unsound = _negative(ticks["size"])
+    if unsound.any():
+        yield "volume missing", np.isnan(ticks["size"])
+    yield "volume negative", unsound
     inside = (low <= first) & (low <= last) & (first <= high) & (last <= high)
     yield "high and low do not hold open and close", ~inside
     yield "bar without a time", ticks["ts_ns"] < 0

@@ -69,11 +69,14 @@ class Beside:
     def _hear(self, timeout_s: float | None) -> None:
         """Take in what it says, once it says something."""
         while not self._gone and select.select([self._heard], [], [], timeout_s)[0]:
-            said = os.read(self._heard, 65_536).decode()
+            said = os.read(self._heard, 65_536).decode(errors="replace")
             self._gone = not said
             *lines, self._rest = (self._rest + said).split("\n")
-            for line in lines:
-                (self._compiling.add if line[0] == _BEGUN else self._compiling.discard)(line[1:])
+            for line in lines:  # a strategy of the user's own may print what it likes
+                if line[:1] == _BEGUN:
+                    self._compiling.add(line[1:])
+                elif line[:1] == _ENDED:
+                    self._compiling.discard(line[1:])
             timeout_s = 0.0
 
 

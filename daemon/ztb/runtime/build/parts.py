@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from ztb.errors import ZtbError
+from ztb.execution.own_costs import OwnCosts
 from ztb.execution.paper import PaperExchange
 from ztb.execution.risk import unbounded
 from ztb.features import FeatureSet
@@ -87,7 +88,9 @@ def open_parts(context: RunContext) -> SessionParts:
 
 def _parts(context: RunContext, opening: Opening, features: FeatureSet, journal: Journal) -> SessionParts:
     assembly = context.assembly
-    books = Bookkeeper(journal, Account(assembly.instrument, opening.cash), context.run_id)
+    instrument = assembly.instrument
+    own_costs = OwnCosts(instrument.turnover_cost, float(instrument.taker_fee)) if context.broker else None
+    books = Bookkeeper(journal, Account(instrument, opening.cash), context.run_id, own_costs)
     normaliser = assembly.normaliser(features.size)
     learner = _learner(
         context=context,

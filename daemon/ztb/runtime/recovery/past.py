@@ -30,6 +30,7 @@ from ztb.ledger.capital import OPENING, Adoption, Opening
 from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import (
     ADOPTED,
+    COSTS_CORRECTED,
     LIMITS_LIFTED,
     AllocationRow,
     FillRow,
@@ -131,6 +132,8 @@ class Past:
     generations: list[GenerationRow] = field(default_factory=list[GenerationRow])
     allocations: dict[str, AllocationRow] = field(default_factory=dict[str, AllocationRow])
     """The last row of each expert."""
+    own_costs: str = ""
+    """What was journaled last of what our own fills cost, JSON."""
 
     @property
     def served(self) -> list[int]:
@@ -205,6 +208,8 @@ def _read(reader: JournalReader, before: int) -> Past:
     for note in reader.rows(NoteRow, "kind = ? AND seq < ?", (OPENING, before)):
         past.opening = Opening.of(note)
         past.last_ts_ns = note.ts_ns
+    for note in reader.rows(NoteRow, "kind = ? AND seq < ?", (COSTS_CORRECTED, before)):
+        past.own_costs = note.detail
     adopted = reader.rows(NoteRow, "kind = ? AND seq < ?", (ADOPTED, before))
     past.adoptions = [Adoption.of(note) for note in adopted]
     lifted = reader.rows(NoteRow, "kind = ? AND seq < ?", (LIMITS_LIFTED, before))

@@ -63,6 +63,9 @@ def resume(engine: Engine, past: Past) -> None:
     fills = [booked.fill.fill_id for booked in past.booked]
     lane.resume(past.next_order_id, fills, past.open_orders)
     engine.progress = progress_of(past)
+    if books.own_costs is not None and engine.experts is not None and past.own_costs:
+        books.own_costs.recall(past.own_costs)
+        engine.experts.charge(books.own_costs.correction)
     remember_risk(past, lane.gate, float(instrument.lot_size))
     if past.marks.last is not None:
         account["peak_equity"] = engine.progress.peak

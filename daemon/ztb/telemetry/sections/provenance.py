@@ -8,7 +8,7 @@ from ztb.ledger.looks import said as looks_said
 from ztb.ledger.records import HOUSEKEEPING
 from ztb.telemetry import texts
 from ztb.telemetry.held import held
-from ztb.telemetry.markup import Html, facts, join, table, text
+from ztb.telemetry.markup import Html, facts, join, spoken, table, text
 from ztb.telemetry.plots import tainted_spans
 from ztb.telemetry.run_data import RunData
 
@@ -30,7 +30,7 @@ def data_quality(run: RunData) -> Html:
 def still_held(run: RunData) -> Html:
     """A banner for each condition that held to the end."""
     words = [one.condition.text for one in held(run.notes, run.folder) if one.over_ns is None]
-    return join([Html(f'<p class="banner">{text(said)}</p>') for said in words])
+    return join([Html(f'<p class="banner">{spoken(said)}</p>') for said in words])
 
 
 def what_held(run: RunData) -> Html:
@@ -38,11 +38,11 @@ def what_held(run: RunData) -> Html:
     rows = [
         [
             text(texts.moment(one.over_ns, seconds=True) if one.over_ns else "to the end"),
-            text(one.condition.text),
+            spoken(one.condition.text),
         ]
         for one in held(run.notes, run.folder)[-_MOST_ROWS:]
     ]
-    return table(("Over", "What"), rows, "What held the trading", words=2) if rows else Html("")
+    return table(("Over", "What"), rows, "What held the trading", words=2, kind="told") if rows else Html("")
 
 
 def _dropped(dropped: dict[str, int] | int | None) -> str:
