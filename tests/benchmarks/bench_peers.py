@@ -242,7 +242,7 @@ def once(command: list[str]) -> dict[str, float]:
 
 def compare(folder: Path, rounds: int, rows: int, only: list[str]) -> None:
     ticks = folder / f"trades-{rows}.npy"
-    np.save(ticks, trades(rows))
+    np.save(ticks, trades(_ROWS)[:rows])
     write_strategies(folder / "strategies")
     ours = [name for name in ("kernel", "policy", "python", "on_tick") if name in only]
     theirs = [peer for peer in PEERS if any(row[1] in only and row[2] == peer for row in ROWS)]
@@ -257,7 +257,8 @@ def compare(folder: Path, rounds: int, rows: int, only: list[str]) -> None:
     for _ in range(rounds):
         for name, command in commands.items():
             told[name].append(once(command))
-    print(f"{rows:,} trades, medians of {rounds}, load {os.getloadavg()[0]:.1f}")
+        print(".", end="", flush=True)
+    print(f" {rows:,} trades, medians of {rounds}, load {os.getloadavg()[0]:.1f}")
     for name, found in told.items():
         cpu, wall = (median(each[key] for each in found) for key in ("cpu_s", "wall_s"))
         loops = median(each["cpu_s"] for each in told["plain"]) / cpu
@@ -280,7 +281,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--rows", type=int, default=_ROWS)
+    parser.add_argument("--rows", type=int, default=_ROWS, help="the first so many of the day")
     parser.add_argument(
         "--folder", type=Path, help="of the environments, to be used again; default: a temporary one"
     )

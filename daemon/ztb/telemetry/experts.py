@@ -62,13 +62,17 @@ def expert_courses(reader: JournalReader) -> tuple[ExpertCourse, ...]:
 
 def _wanting(reader: JournalReader, names: tuple[str, ...]) -> tuple[NDArray[np.int64], Floats]:
     """(decisions (N,), what each wanted at each, (N, K)); nan for who was no expert then."""
-    numbers: list[int] = []
-    wanted: list[list[float]] = []
-    for row in reader.rows(DecisionRow):
-        aims = msgspec.json.decode(row.aims, type=dict[str, float]) if row.aims else {}
-        numbers.append(row.decision)
-        wanted.append([aims.get(name, np.nan) for name in names])
-    return np.array(numbers, np.int64), np.array(wanted, np.float64).reshape(len(numbers), len(names))
+    numbers: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
+    wanted: list[tuple[float, ...]] = []
+    known: dict[bytes, tuple[float, ...]] = {}
+    for decisions, told in reader.columns(DecisionRow, ("decision", "aims")):
+        numbers.append(np.array(decisions, np.int64))
+        for aims in told:
+            if aims not in known:
+                said = msgspec.json.decode(aims, type=dict[str, float]) if aims else {}
+                known[aims] = tuple(said.get(name, np.nan) for name in names)
+            wanted.append(known[aims])
+    return np.concatenate(numbers), np.array(wanted, np.float64).reshape(len(wanted), len(names))
 
 
 def _course(name: str, rows: list[AllocationRow], numbers: NDArray[np.int64], aims: Floats) -> ExpertCourse:
