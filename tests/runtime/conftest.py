@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -122,9 +120,5 @@ def _check_marks(reader: JournalReader, summary: dict[str, Any]) -> None:
 
 def _in_order(reader: JournalReader, *records: type[Any]) -> list[Any]:
     """The rows of several tables in the order in which they were journaled."""
-    rows: list[tuple[int, Any]] = []
-    with closing(sqlite3.connect(reader.path)) as connection:
-        for record in records:
-            places = connection.execute(f"SELECT seq FROM {record.table} ORDER BY seq")
-            rows += [(seq, row) for (seq,), row in zip(places, reader.rows(record), strict=True)]
+    rows = [placed for record in records for placed in reader.numbered(record)]
     return [row for _, row in sorted(rows, key=lambda placed: placed[0])]
