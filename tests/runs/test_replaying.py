@@ -227,11 +227,16 @@ def test_an_interrupt_ends_it_in_a_notebook_too():
     async def cell() -> None:
         await_anywhere(work())
 
-    for _ in range(100):
-        loop = asyncio.new_event_loop()
-        with pytest.raises(KeyboardInterrupt):
-            loop.run_until_complete(cell())
-        loop.close()
+    # Python's own handler, as in a notebook: who starts us in the background has interrupts ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        for _ in range(100):
+            loop = asyncio.new_event_loop()
+            with pytest.raises(KeyboardInterrupt):
+                loop.run_until_complete(cell())
+            loop.close()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert ended == ["cancelled"] * 100
 
 
