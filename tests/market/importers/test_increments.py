@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,3 +74,12 @@ def test_increments_that_are_given_need_not_be_powers_of_ten(text: str, whole: i
     snapped, strays = snap(np.array([value, value + 0.3 * float(increment)]), Grid(increment))
     assert list(strays) == [False, True]
     assert snapped[0] == value
+
+
+def test_a_price_of_next_to_nothing_beside_others_is_a_stray_and_no_grid():
+    """As a flipped bit makes one of a table: its grid would have more digits than a price can have."""
+    prices = np.array([42_000.123456789, 42_084.2, 1e-304])
+    grid = infer_grid(prices)
+    assert grid.increment >= Decimal("1e-14") and not grid.binds
+    snapped, strays = snap(prices, grid)
+    assert strays.tolist() == [False, False, True] and snapped[:2] == pytest.approx(prices[:2], rel=1e-12)

@@ -21,6 +21,8 @@ _MOST_DIGITS = 11
 """A grid of more significant digits than this is none: such numbers were computed."""
 _MOVED = 1e-7
 _FINE_SHARE = 1e-9
+_WHOLE_DIGITS = 18.0
+"""Digits of the largest price in increments, at most: it is a whole number of 64 bits. What is 0 beside it is damage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,8 @@ def infer_grid(values: NDArray[np.float64]) -> Grid:
     increment = None if _of_32_bits(finite) else infer_increment(finite)
     if increment is not None or len(finite) == 0:
         return Grid(increment or Decimal(1))
-    places = max(8, int(np.ceil(-np.log10(float(finite.min()) * _FINE_SHARE))))
+    wanted = max(8.0, np.ceil(-np.log10(finite.min()) - np.log10(_FINE_SHARE)))
+    places = int(min(wanted, np.floor(_WHOLE_DIGITS - np.log10(finite.max()))))
     return Grid(Decimal(1).scaleb(-places), binds=False)
 
 
