@@ -22,7 +22,7 @@ _MOST_DIGITS = 11
 _MOVED = 1e-7
 _FINE_SHARE = 1e-9
 _WHOLE_DIGITS = 18.0
-"""Digits of the largest price in increments, at most: it is a whole number of 64 bits. What is 0 beside it is damage."""
+"""Digits of the largest price in increments, at most: a whole number of 64 bits. What is 0 beside it is damage."""
 
 
 @dataclass(frozen=True, slots=True)
