@@ -103,7 +103,7 @@ def make_daemon(
     config = load_config(None, flags, {}).config
     request = ReplayRequest(config, (data,), seed=0)
     out.mkdir(parents=True, exist_ok=True)
-    session = Replay.over(request, open_data(request), RunDirectory(out))
+    session = Replay.over(request, open_data(request), RunDirectory(out), watched=True)
     source = Gated(session.source)
     options = DaemonOptions("test", load or (lambda: config), redact=redact)
     return Daemon(session, source, SystemClock(), options, observers, components), source

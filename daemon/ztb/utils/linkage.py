@@ -29,7 +29,8 @@ def address_of(kernel: Callable[..., Any], *arguments: object) -> int:
         return len(_plain) - 1
     compiled: Any = kernel
     signature = tuple(map(numba.typeof, arguments))
-    compiled.compile(signature)
+    if signature not in compiled.overloads:
+        compiled.compile(signature)
     overload = compiled.overloads[signature]
     returns = overload.signature.return_type
     if returns not in (types.int64, types.none):

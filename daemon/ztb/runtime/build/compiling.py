@@ -15,6 +15,8 @@ from ztb.execution.account import new_account
 from ztb.execution.booking import book, show_price
 from ztb.execution.orders import Filled, Rejected
 from ztb.execution.risk_gate import OrderFacts, Proposal
+from ztb.features.forecast import Foreseen
+from ztb.learning.allocation import GrowthEvidence
 from ztb.learning.benchmarks import BenchmarkTracker
 from ztb.learning.generations import Lineage
 from ztb.learning.service.initial_policy import random_origin
@@ -26,7 +28,7 @@ from ztb.runtime.build.learning_setup import serve
 from ztb.runtime.venue.broker import MarketViewBroker
 from ztb.trading.lane import Lane
 from ztb.trading.lane_group import LaneGroup
-from ztb.trading.strategy import Action, Moment, StrategyContext
+from ztb.trading.strategy import Action, Moment, StrategyContext, WarmsUp
 
 MADE_UP = Instrument(
     symbol="BASE/QUOTE",
@@ -70,6 +72,8 @@ def compile_ahead(config: Config) -> None:
     )
     show_price(new_view(MADE_UP), 0, PRICE)
     BenchmarkTracker().follow_all(np.full(1, _CASH), {})
+    foreseen = Foreseen(mid=PRICE, forecast=0.0, deviation=1.0, change=0.0, cost=0.0)
+    GrowthEvidence(1.0).foresee(foreseen, 0.0, 0.0)
 
 
 def _trade(assembly: Assembly) -> None:
@@ -84,7 +88,12 @@ def _trade(assembly: Assembly) -> None:
     floor = assembly.floor(normaliser.width)
     lane = assembly.lane(floor, assembly.strategy, policy, assembly.exchange(_CASH))
     lane.guard = lambda: None  # somebody is asked before each order
-    alone = LaneGroup([lane])
+    rules = assembly.rules() if assembly.allocates else []
+    beside = [assembly.lane(floor, file, None, assembly.exchange(_CASH)) for file in rules]
+    for strategy in (each.strategy for each in beside):
+        if isinstance(strategy, WarmsUp):
+            strategy.warm_up(0, PRICE)
+    alone = LaneGroup([lane, *beside])
     ticks = made_up_ticks(features.warm_up + _DECISIONS, assembly.period_ns)
     index = {name: i for i, name in enumerate(features.names)}
     normal = np.zeros(normaliser.width, np.float32)
