@@ -21,6 +21,7 @@ from ztb.runtime.recovery.past import read_past
 
 READY_S = 5.0
 """From the end of the imports to trading again."""
+_LOOKS = 10
 
 _CENT = Decimal("0.01")
 _BTC_USDT = Instrument(
@@ -51,8 +52,17 @@ class Rest:
 
 
 def look(trader: Trader, ready_s: float) -> Rest:
-    """Let the daemon rest, and compare."""
+    """Let the daemon rest, and compare: halted it sends no more, but a protective stop, which may be on its way."""
     trader.halt()
+    seen = _at_rest(trader, ready_s)
+    for _ in range(_LOOKS):
+        if seen.books.ends == seen.truth.ends:
+            break
+        seen = _at_rest(trader, ready_s)
+    return seen
+
+
+def _at_rest(trader: Trader, ready_s: float) -> Rest:
     time.sleep(0.5)  # the journal is on disk a fifth of a second later
     return Rest(ready_s, truth_told(trader.client), books_of(trader.folder, ledger(trader.folder)))
 
