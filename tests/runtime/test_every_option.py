@@ -291,7 +291,10 @@ def published(config: Config, folder: Path) -> Any:
 
 
 def _closed_over(function: Any) -> list[str]:
-    return [str(cell.cell_contents) for cell in function.__closure__ or ()]
+    """What it was made of, and what those were made of; not where in memory that lies."""
+    held = [cell.cell_contents for cell in function.__closure__ or ()]
+    inner = [text for each in held if hasattr(each, "__closure__") for text in _closed_over(each)]
+    return inner + [str(each).split(" at 0x")[0] for each in held]
 
 
 def guarded(config: Config, _folder: Path) -> Any:
