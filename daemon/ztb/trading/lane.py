@@ -120,7 +120,7 @@ class Lane(LanePlace):
             self._give_rule(self.rule)
         if isinstance(follows, Action):
             self._choose(checked_action(follows, len(floor.ladder), 0))
-        self._callee = PythonCallee(self._answer, int, int, float, float) if self.asked else None
+        self._callee = PythonCallee(self._answer, (int, int, float, float)) if self.asked else None
         if self._callee is not None:
             floor.deciders.addresses[self.place] = self._callee.address
             floor.deciders.decides[self.place] = ASKED

@@ -52,7 +52,7 @@ class PythonCallee:
 
     RAISED = -1
 
-    def __init__(self, function: Callable[..., int], *kinds: type) -> None:
+    def __init__(self, function: Callable[..., int], kinds: tuple[type, ...]) -> None:
         self._function = function
         self.raised: BaseException | None = None
         if COMPILED:
