@@ -127,7 +127,7 @@ class PPOUpdater:
         self.check()
         changed = self._greedy(batch, probe) != before
         churn = float(changed.any(axis=0).mean()) if len(changed) else math.nan
-        return _stats(sums, batch, learning_rate, churn, self.network.dormant())
+        return _stats(sums, batch, learning_rate, churn=churn, dormant=self.network.dormant())
 
     def _greedy(self, batch: _Batch, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """The most probable action of each head (H, S) at the transitions `indices`."""
