@@ -100,6 +100,7 @@ class Protection:
         self._ended_by_us = 0
         self._taken_at: int | None = None  # lots, when somebody else took the stop away
         self._refused = 0
+        self._too_small = ""  # in words, what keeps the venue from taking a stop for what is held
         self._not_before_s = 0.0
         self._reference = self._floor = 0.0
 
@@ -142,6 +143,8 @@ class Protection:
             return "", "info"
         if self._left_to_others():
             return "somebody took it away at the venue, and it stays away until the halt is over", "warning"
+        if self._too_small:
+            return f"what is held is too little for one: {self._too_small}", "info"
         return "the venue refuses it; it is tried again" if self._refused else "", "warning"
 
     async def follow(self) -> None:
@@ -198,8 +201,8 @@ class Protection:
         price = trigger_price(floor, cash, position, mid)
         instrument = self._instrument
         ticks = int(Decimal(repr(price)) / instrument.tick_size)
-        worth = lots * instrument.lot_size * ticks * instrument.tick_size
-        return None if worth < instrument.min_notional else Stop(lots, ticks)
+        self._too_small = instrument.smallness(lots, ticks)
+        return None if self._too_small else Stop(lots, ticks)
 
     def _floor_at(self, equity: float, stands: bool) -> float:
         """The equity to keep: counted anew with each day, and where a new stop would sell at once."""

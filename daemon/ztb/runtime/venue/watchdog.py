@@ -50,6 +50,7 @@ class Cover(msgspec.Struct, frozen=True):
     lot_size: str
     tick_size: str
     min_notional: str
+    min_quantity: str
 
 
 class LeftBehind(msgspec.Struct, frozen=True):
@@ -193,7 +194,8 @@ async def _uncovered(client: PrivateClient, symbol: str, cover: Cover, floor: fl
         return None
     price = min(trigger_price(floor, cash, position, mid), bid * (1.0 - _AWAY))
     ticks = int(Decimal(repr(price)) / tick)
-    if lots * lot * ticks * tick < Decimal(cover.min_notional):
+    quantity = lots * lot
+    if quantity < Decimal(cover.min_quantity) or quantity * ticks * tick < Decimal(cover.min_notional):
         return None
     return StopPutBack(cover.order_id, cover.client_id, lots, ticks)
 
