@@ -241,6 +241,29 @@ def test_what_is_too_little_for_the_venue_is_sent_to_it_by_nobody_and_said(least
     run_virtual(run())
 
 
+def test_the_watchdog_of_one_that_died_covers_all_that_is_held_by_one_stop_that_keeps_the_floor(tmp_path):
+    """A stop for a part of it would let more be lost, and one that never bought anything has a floor to tell, too."""
+
+    async def run() -> None:
+        async with trades(tmp_path / "run", **{"risk.max_orders_per_day": 0}) as it:
+            accounts = it.exchange.state.venue.accounts
+            it.loop.call_later(WARM_S + 8.0, accounts.deposit, USER, "BTC", 60_000 * BTCUSDT.lot)
+            worth = accounts.held[USER]["USDT"].free / SCALE + held(it) * 60_000.0
+            await it.killed_after(WARM_S + 9.0)
+            (stop,) = stops(it)
+            assert stop.remaining == 160_000 * BTCUSDT.lot
+            kept = accounts.held[USER]["USDT"].free / SCALE + held(it) * stop.request.stop_price / SCALE
+            assert kept == pytest.approx((1.0 - FRACTION) * worth, rel=3e-3)
+
+        async with trades(tmp_path / "flat", **{"risk.max_orders_per_day": 0}) as it:
+            it.exchange.state.venue.accounts.held[USER]["BTC"].free = 0
+            worth = it.exchange.state.venue.accounts.held[USER]["USDT"].free / SCALE
+            await it.killed_after(WARM_S + 1.0)
+            assert it.floor == pytest.approx((1.0 - FRACTION) * worth)
+
+    run_virtual(run())
+
+
 def test_a_venue_without_stops_and_a_fraction_of_nothing_are_said_once_and_send_none(tmp_path):
     async def run(folder: Path, listing: Listing, cause: str, **settings: Any) -> None:
         async with stage(SEED, folder, listing, **settings) as it, it.running("live") as daemon:

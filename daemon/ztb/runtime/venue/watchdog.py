@@ -142,14 +142,22 @@ async def cancel_left_over(
     return count
 
 
+def _protects(client_id: str, prefix: str) -> bool:
+    """True if an order is a protective stop of ours."""
+    number = client_id.removeprefix(prefix)
+    return client_id.startswith(prefix) and number.isdecimal() and is_protective(int(number))
+
+
 def _decided(client_id: str, prefix: str) -> bool:
     """True if an order is ours, and no protective stop: that is what is left of us."""
-    number = client_id.removeprefix(prefix)
-    return client_id.startswith(prefix) and not (number.isdecimal() and is_protective(int(number)))
+    return client_id.startswith(prefix) and not _protects(client_id, prefix)
 
 
 async def _cover(client: PrivateClient, symbol: str, cover: Cover, floor: float) -> None:
-    """Place a stop over whatever is held and not locked. What the venue may have taken is not sent again."""
+    """Place a stop over all that is held, if some of it has none. What the venue may have taken is not sent again.
+
+    One that stands for less was reckoned for less: it would let more be lost than the floor, and makes way.
+    """
     from ztb.runtime.venue.client import outcome_of
     from ztb.runtime.venue.translation import stop_sale
 
@@ -160,6 +168,8 @@ async def _cover(client: PrivateClient, symbol: str, cover: Cover, floor: float)
             sent = False
             try:
                 stop = await _uncovered(client, symbol, cover, floor)
+                if stop is not None and await _take_away_stops(client, symbol, cover):
+                    stop = await _uncovered(client, symbol, cover, floor)
                 if stop is None:
                     return
                 files.write_durably(Path(cover.folder) / PUT_BACK, msgspec.json.encode(stop))
@@ -177,6 +187,22 @@ async def _cover(client: PrivateClient, symbol: str, cover: Cover, floor: float)
                     return
                 structlog.get_logger().warning("watchdog_tries_again", reason=type(error).__name__)
         await asyncio.sleep(_BETWEEN_S)
+
+
+async def _take_away_stops(client: PrivateClient, symbol: str, cover: Cover) -> bool:
+    """Cancel the stops of ours that stand; whether there were any."""
+    from ztb.runtime.venue.client import is_unknown_order
+
+    prefix = cover.client_id.removesuffix(str(cover.order_id))
+    rows: list[dict[str, Any]] = await client.fetch_open_orders(symbol)
+    stops = [str(row["id"]) for row in rows if _protects(str(row.get("clientOrderId")), prefix)]
+    for stop in stops:
+        try:
+            await client.cancel_order(stop, symbol, {})
+        except Exception as error:
+            if not is_unknown_order(error):  # else it has sold
+                raise
+    return bool(stops)
 
 
 async def _uncovered(client: PrivateClient, symbol: str, cover: Cover, floor: float) -> StopPutBack | None:
