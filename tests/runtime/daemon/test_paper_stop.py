@@ -62,7 +62,7 @@ def test_a_session_is_stopped_out_says_so_and_is_repeated_bit_for_bit_over_a_res
     assert [row.order_type for row in sent] == ["stop"] * len(sent) and all(row.reduce_only for row in sent)
     for order in sent:
         sold = [row for row in fills(folder) if row.order_id == order.order_id]
-        assert all(row.price_ticks == pytest.approx(order.price_ticks, rel=0.05) for row in sold)
+        assert all(row.price_ticks == pytest.approx(order.price_ticks, rel=0.1) for row in sold)
     assert run(["replay", str(folder), "--out", str(tmp_path / "again")]) == 0
     assert "repeated bit for bit" in capsys.readouterr().out
 
