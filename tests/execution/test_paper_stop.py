@@ -107,7 +107,9 @@ def test_it_stands_where_the_account_would_have_lost_the_fraction():
     desk = Desk()
     account = desk.lane.broker.account
     stop = desk.held()
-    assert account["cash"][0] + account["position"][0] * stop == pytest.approx(CASH * (1.0 - FRACTION), rel=1e-5)
+    assert account["cash"][0] + account["position"][0] * stop == pytest.approx(
+        CASH * (1.0 - FRACTION), rel=1e-5
+    )
 
 
 def test_the_last_price_lets_it_sell_all_at_once_and_a_higher_one_nothing():

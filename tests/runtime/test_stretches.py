@@ -168,7 +168,10 @@ CASES = {
         gappy(bars(1500, 4)), STOPS, (Every.BAR, 0), lambda: KernelRule(_swings, np.zeros(2)), limits=STOPPED
     ),
     "a stop on quotes": Case(
-        gappy(quoted(20_000, 5)), STOPS, (Every.TIME, 200_000_000), lambda: KernelRule(_swings, np.zeros(2)),
+        gappy(quoted(20_000, 5)),
+        STOPS,
+        (Every.TIME, 200_000_000),
+        lambda: KernelRule(_swings, np.zeros(2)),
         limits=replace(STOPPED, protective_stop_fraction=2e-4),
     ),
     "every third tick": Case(

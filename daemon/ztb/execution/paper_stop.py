@@ -1,7 +1,7 @@
 """The protective stop that the paper exchange keeps for an account, as a venue does. Kernels.
 
-It takes no slot of the table while it waits: it follows what is held, and becomes an order at market, of a number of its
-own, once the last price has come down to it. What then is left over is sold with the prices that follow.
+It takes no slot of the table while it waits: it follows what is held, and becomes an order at market, of a number of
+its own, once the last price has come down to it. What then is left over is sold with the prices that follow.
 """
 
 from __future__ import annotations
@@ -70,11 +70,15 @@ def may_reach(exchange: np.void, view: np.void, ticks: np.ndarray, i0: int, i1: 
     if exchange["stop_ticks"] == 0:
         return False
     for i in range(i0, i1):
-        kind = ticks[i]["kind"]
-        if kind == TRADE or kind == BAR:
-            if reaches(exchange, ticks[i]["price"] if kind == TRADE else ticks[i]["low"]):
-                return True
-        elif view["last"] == 0.0:
+        tick = ticks[i]
+        kind = tick["kind"]
+        if kind == TRADE:
+            lowest = tick["price"]
+        elif kind == BAR:
+            lowest = tick["low"]
+        else:
+            lowest = view["last"]  # 0 where there is none: the bid may be anywhere
+        if reaches(exchange, lowest):
             return True
     return False
 

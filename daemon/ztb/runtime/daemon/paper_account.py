@@ -1,4 +1,4 @@
-"""The account on the paper exchange, whose word is ours: nobody has to be asked, and its stop is told of as a venue's."""
+"""The account on the paper exchange, whose word is ours; its stop is told of as one at a venue."""
 
 from __future__ import annotations
 
