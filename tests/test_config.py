@@ -139,6 +139,15 @@ def test_a_fee_of_ten_per_cent_is_a_slip(fee):
         load_config(None, {"market.taker_fee": fee}, {})
 
 
+@pytest.mark.parametrize("symbol", ["hello", "BTC/", "BTC/USDT:"])
+def test_a_symbol_that_cannot_be_cut_is_refused_where_it_stands(symbol):
+    with pytest.raises(
+        ConfigError, match=r"^flag: market\.symbol: base and quote .*: write BASE/QUOTE \(got '"
+    ):
+        load_config(None, {"market.symbol": symbol}, {})
+    assert load_config(None, {"market.symbol": "btc-usdt"}, {}).config.market.symbol == "btc-usdt"
+
+
 RETIRED = (
     "normalize_observations",
     "clip_observations",

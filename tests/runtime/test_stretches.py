@@ -37,7 +37,7 @@ from ztb.runtime.engine import Engine
 from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data, run_to_end
 from ztb.trading.decision_clock import DecisionClock, Every
 from ztb.trading.floor import TradingFloor
-from ztb.trading.kernel_rule import KernelRule, choice
+from ztb.trading.kernel_rule import MOMENT, KernelRule, choice
 from ztb.trading.lane import Lane
 from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.policy.weights import NetworkShape, initial_weights
@@ -85,6 +85,19 @@ class Follows:
         raise AssertionError("nobody is asked")
 
 
+class InPython:
+    """`_swings` as a strategy that is asked."""
+
+    def __init__(self) -> None:
+        self._state = np.zeros(2)
+
+    def decide(self, moment: Moment) -> Action:
+        row = np.zeros(1, MOMENT)
+        row["mid"], row["uniforms"] = moment.mid, moment.uniforms
+        assert moment.feature("return_1") == moment.features[0]
+        return Action(*divmod(_swings(self._state, row, moment.features, moment.ladder), TIMINGS))
+
+
 @dataclass
 class Blocks:
     instrument: Instrument
@@ -127,7 +140,8 @@ class Case:
         floor = TradingFloor(
             self.instrument, BridgeConfig(LADDER), width, period_ns, 3, 2, shape if self.forecast else None
         )
-        strategy = Follows(self.follows(shape) if self.forecast else self.follows())
+        made = self.follows(shape) if self.forecast else self.follows()
+        strategy = made if hasattr(made, "decide") else Follows(made)
         live = Lane(floor, PaperExchange(self.instrument, LATE, 3, CASH), self.limits, strategy, books)
         hold = Lane(
             floor, PaperExchange(self.instrument, LATE, 3, CASH), unbounded(TIGHT), Follows(Action(4))
@@ -161,6 +175,7 @@ CASES = {
     "a rule on quotes": Case(
         gappy(quoted(20_000)), SPOT, (Every.TIME, 200_000_000), lambda: KernelRule(_swings, np.zeros(2))
     ),
+    "a rule in Python": Case(gappy(quoted(20_000, 3)), SPOT, (Every.TIME, 200_000_000), InPython),
     "a policy that is told a forecast": Case(
         gappy(bars(1500, 1)), PERPETUAL, (Every.BAR, 0), policy, forecast=True
     ),
@@ -197,16 +212,42 @@ async def test_stretches_and_steps_are_the_same_run(name, tmp_path):
     assert (len(sold) > 5) == ("stop" in name)
 
 
-async def test_a_rule_that_answers_what_is_no_choice_ends_both_alike(tmp_path):
-    case = Case(bars(500), SPOT, (Every.BAR, 0), lambda: KernelRule(_astray, np.zeros(1)))
-    found = []
+class Raises:
+    def decide(self, moment: Moment) -> Action:
+        return Action(0) if moment.decision < 40 else Action(1 // 0)
+
+
+class Astray:
+    def decide(self, moment: Moment) -> Action:
+        return Action(0) if moment.decision < 40 else Action(10**6)
+
+
+@pytest.mark.parametrize("follows", [lambda: KernelRule(_astray, np.zeros(1)), Astray, Raises])
+async def test_who_answers_what_is_no_choice_ends_both_alike(follows, tmp_path):
+    case = Case(bars(500), SPOT, (Every.BAR, 0), follows)
+    found, said = [], []
     for packs in (True, False):
         path = tmp_path / f"{packs}.sqlite"
-        with pytest.raises(StrategyError, match=r"decision 40\)"):
+        with pytest.raises(StrategyError, match=r"decision 40\)") as raised:
             await case.run(path, packs=packs)
         reader = JournalReader(path)
         found.append(sorted(row for record in RECORDS for row in map(repr, reader.numbered(record))))
-    assert found[0] == found[1]
+        said.append(str(raised.value))
+    assert found[0] == found[1] and said[0] == said[1]
+    assert (follows is Raises) is (f"{__file__}:" in said[0] and "ZeroDivisionError" in said[0])
+
+
+async def test_what_ends_the_program_is_not_the_strategys_error(tmp_path):
+    class Interrupted:
+        def decide(self, moment: Moment) -> Action:
+            if moment.decision < 40:
+                return Action(0)
+            raise KeyboardInterrupt
+
+    case = Case(bars(500), SPOT, (Every.BAR, 0), Interrupted)
+    for packs in (True, False):
+        with pytest.raises(KeyboardInterrupt):
+            await case.run(tmp_path / f"{packs}.sqlite", packs=packs)
 
 
 @pytest.mark.parametrize(

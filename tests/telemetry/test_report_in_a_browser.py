@@ -283,7 +283,8 @@ def test_a_fill_says_why_and_how_to_have_it_computed_again(busy, show):
         assert words in told
     page.keyboard.press("Escape")
     page.locator("dialog[open]").wait_for(state="detached")
-    page.wait_for_url(lambda url: "#" not in url)  # a dialog says that it closed a task later than it is closed
+    # A dialog says that it closed a task later than it is closed.
+    page.wait_for_url(lambda url: "#" not in url)
 
 
 def test_round_trips_sort_by_any_column(busy, show):

@@ -108,7 +108,7 @@ def through(
     for decision, row in enumerate(range(every, len(ticks), every)):
         advance(ticks, row - every, row)
         raw = rng.standard_normal(FEATURES)
-        decide(int(ticks["ts_ns"][row - 1]), decision, raw, {}, raw.astype(np.float32))
+        decide(int(ticks["ts_ns"][row - 1]), decision, raw, raw.astype(np.float32))
 
 
 def alone(ticks: Ticks, every: int, made: Lane) -> list[Decided]:
@@ -259,7 +259,7 @@ def test_the_bridge_wants_the_order_that_a_lane_sends(timing):
     features = np.zeros(FEATURES, np.float32)
     bridge.observe(sending.broker.account, sending.broker.view, features, 0.0, int(ticks["ts_ns"][9]))
     wanted = bridge.order(Wanted(1.0, timing), sending.broker.view, 1)
-    group.decide(int(ticks["ts_ns"][9]), 0, np.zeros(FEATURES), {}, features)
+    group.decide(int(ticks["ts_ns"][9]), 0, np.zeros(FEATURES), features)
     assert heard.told[0][1] == wanted
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ztb.config.model import Config
+from ztb.config.section import what_is_wrong
 from ztb.errors import ConfigError, DataError
 from ztb.utils.installation import code_version
 
@@ -212,5 +213,5 @@ def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
     for item in error.errors():
         dotted = ".".join(str(part) for part in item["loc"][:2])
         origin = origins.get(dotted, "default")
-        lines.append(f"{origin}: {dotted}: {item['msg']} (got {item['input']!r})")
+        lines.append(f"{origin}: {dotted}: {what_is_wrong(item)}")
     return "\n".join(lines)

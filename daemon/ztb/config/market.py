@@ -5,15 +5,24 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from ztb.config.section import NO_EFFECT, Section
+from ztb.market.symbols import parse_symbol
+
+
+def _can_be_cut(symbol: str) -> str:
+    if parse_symbol(symbol) is None:
+        raise ValueError("base and quote cannot be told apart: write BASE/QUOTE")
+    return symbol
 
 
 class MarketSection(Section):
     """The instrument and its data; empty values are inferred from the data and said so."""
 
-    symbol: str | None = Field(default=None, description="such as BTC/USD")
+    symbol: Annotated[str, AfterValidator(_can_be_cut)] | None = Field(
+        default=None, description="such as BTC/USD"
+    )
     venue: str | None = Field(
         default=None, description="such as coinbase; sets fees and spread not given here"
     )

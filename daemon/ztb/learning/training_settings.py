@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ztb.execution.paper_config import PaperConfig
 from ztb.features import FeatureSet, Normaliser
+from ztb.learning.gate.shadow import ShadowTerms
 from ztb.learning.settings import OnlineConfig
 from ztb.trading.decision_clock import DecisionClock
 from ztb.trading.observation import ACCOUNT_SIZE
@@ -54,3 +55,15 @@ class PretrainSettings:
         """The network that is trained, for `feature_size` features."""
         heads = (len(self.bridge.ladder), TIMINGS)
         return NetworkShape(feature_size + ACCOUNT_SIZE, heads, self.ppo.hidden, self.ppo.shared_trunk)
+
+    def shadow_terms(self, feature_size: int) -> ShadowTerms:
+        """On what terms an account nobody pays for trades as this training's do, with `feature_size` features."""
+        return ShadowTerms(
+            shape=self.shape(feature_size),
+            bridge=self.bridge,
+            paper=self.paper,
+            start_cash=self.start_cash,
+            sample=self.sample,
+            make=self.network,
+            own_reward=self.own_reward,
+        )

@@ -21,7 +21,7 @@ from ztb.features import OnlineForecast
 from ztb.features.forecast import Foreseen
 from ztb.features.normaliser import SHRINKAGE
 from ztb.learning.allocation.evidence import GrowthEvidence
-from ztb.learning.gate.shadow import Shadow, ShadowTerms, ShadowTrading
+from ztb.learning.gate.shadow import Shadow, ShadowTrading
 from ztb.learning.settings import AllocationConfig
 from ztb.learning.training import Training, split
 from ztb.learning.training_settings import PretrainSettings
@@ -101,17 +101,9 @@ def foreseen_of(recording: Recording, cost: float) -> list[Foreseen | None]:
 
 def _traded(recording: Recording, settings: PretrainSettings, weights: Weights) -> ShadowTrading:
     """The most probable actions of a policy on a recording, from nothing."""
-    shape = settings.shape(recording.feature_size)
-    terms = ShadowTerms(
-        shape=shape,
-        bridge=settings.bridge,
-        paper=settings.paper,
-        start_cash=settings.start_cash,
-        sample=settings.sample,
-        make=settings.network,
-    )
+    terms = settings.shadow_terms(recording.feature_size)
     generator = np.random.Generator(np.random.PCG64(0))
-    uniforms = generator.random((recording.decisions - 1, 1, len(shape.heads)))
+    uniforms = generator.random((recording.decisions - 1, 1, len(terms.shape.heads)))
     return Shadow(terms, weights, np.zeros(1, np.int64)).trade(recording, uniforms)
 
 

@@ -32,7 +32,8 @@ from ztb.trading.strategy import OnTick, WarmsUp, tick_views
 from ztb.trading.stretch import Stretch, StretchEnd
 
 _TAINT = GAP | int(Flag.TAINTED)
-_YIELD_EVERY = 64  # decisions between two turns of the event loop
+_YIELD_EVERY = 64  # decisions between two turns of the event loop, where each is a step
+_ASKED_AT_ONCE = 256  # the same where a strategy in Python is asked: it may take its time
 _WATCH_EVERY = 64  # blocks between two looks, where decisions are rare
 
 
@@ -74,7 +75,7 @@ class Engine:
         self.helping = BenchmarkTracker()
         self._watch = watch
         self._due = 0
-        self._index = {name: i for i, name in enumerate(features.names)}
+        live.floor.index = {name: i for i, name in enumerate(features.names)}
         self._normal = np.zeros(normaliser.width, np.float32)
         self.shadow_equity: dict[str, float] = {}  # of the shadows, at the present decision
         self._log = DecisionLog(books, symbol)
@@ -132,16 +133,17 @@ class Engine:
         return end
 
     def _unasked(self, rows: int) -> int:
-        """Number of decisions that can be made in the next rows without a call of Python."""
+        """Number of decisions that can be made in the next rows within one call of kernels."""
         if self.progress.decisions == 0 or self._on_tick is not None or not self.features.all_shipped:
             return 0
         experts = self.experts
         groups = [self._together] if experts is None else [experts.deciding, experts.living]
-        if not self.books.journal.packs or not all(group.asks_nobody for group in groups):
+        if not self.books.journal.packs or not all(group.in_one_call for group in groups):
             return 0
         if experts is not None and not experts.steady:
             return 0
-        return self.learning.patience(self.progress.decisions, rows)
+        patience = self.learning.patience(self.progress.decisions, rows)
+        return min(patience, _ASKED_AT_ONCE) if any(group.asks for group in groups) else patience
 
     def _run_stretch(self, ticks: Ticks, i: int, n: int, most: int) -> int:
         """As `_take_step`, for as many decisions as come, `most` at most."""
@@ -362,7 +364,7 @@ class Engine:
             return
         if self.features.ready:
             self.normaliser.apply(raw, self._normal)
-            self.experts.rehearse(ts_ns, raw, self._index, self._normal)
+            self.experts.rehearse(ts_ns, raw, self._normal)
         else:
             self.experts.warm_up(ts_ns, mid)
 
@@ -374,12 +376,12 @@ class Engine:
         Where experts trade beside the account, it goes where their weights lead.
         """
         if self.experts is None:
-            self._together.decide(ts_ns, number, raw, self._index, self._normal)
+            self._together.decide(ts_ns, number, raw, self._normal)
             decided = self.live.decided()
             return decided, decided
         experts, equity = self.experts, self.live.equity
         self._correct_costs(ts_ns, experts)
-        if experts.decide(ts_ns, number, raw, self._index, self._normal):
+        if experts.decide(ts_ns, number, raw, self._normal):
             self._tainted = True  # another lane's account: its reward is not that of the decision before
         wanted, rows = experts.weigh(ts_ns, number, equity, foreseen)
         for row in rows:

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator
 
 from ztb.config import Config, with_settings
-from ztb.config.section import Section
+from ztb.config.section import Section, what_is_wrong
 from ztb.errors import ConfigError
 
 Value = bool | int | float | str
@@ -133,7 +133,7 @@ def _said(item: dict[str, Any], known: set[str]) -> str:
     if item["type"] == "extra_forbidden":
         near = get_close_matches(str(item["loc"][-1]), known, n=1, cutoff=0.5)
         return f"unknown key: {where!r}{f'; did you mean {near[0]!r}?' if near else ''}"
-    return f"{where}: {item['msg']} (got {item['input']!r})"
+    return f"{where}: {what_is_wrong(item)}"
 
 
 def study_schema() -> dict[str, Any]:

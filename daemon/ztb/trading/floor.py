@@ -1,12 +1,13 @@
 """The trading floor: lanes side by side in arrays, which one kernel call lets live, and another decide.
 
 What decides in a lane is a policy of the shipped kind, a rule that is a kernel, or a fixed action, all without a call
-of Python; or a strategy written in Python.
+of Python; or a strategy written in Python, which the kernel calls.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,14 +33,14 @@ from ztb.trading.policy.weights import NetworkShape, parameter_shapes
 from ztb.trading.settings import BridgeConfig
 from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMINGS
 from ztb.utils.kernel import entry, kernel
-from ztb.utils.linkage import ask
+from ztb.utils.linkage import ask, ask_python
 from ztb.utils.rng import STREAM_ACTION, STREAM_TIMING, uniform
 
 _BOOK_OFFSET = VIEW.itemsize - BOOK.itemsize
 
 
-ASKED, NETWORK, RULE, PURSUES = range(4)
-"""What decides in a lane: Python, a policy, a rule that is a kernel; or somebody else."""
+GIVEN, NETWORK, RULE, PURSUES, ASKED = range(5)
+"""What decides in a lane: nothing, its choice stands; a policy; a rule that is a kernel; somebody else; Python."""
 
 
 class Deciders(NamedTuple):
@@ -53,9 +54,9 @@ class Deciders(NamedTuple):
     greedy: NDArray[np.int64]
     """(N,) whether the most probable action is taken, not a drawn one"""
     decides: NDArray[np.int64]
-    """(N,) ASKED, NETWORK, RULE or PURSUES"""
+    """(N,) GIVEN, NETWORK, RULE, PURSUES or ASKED"""
     addresses: NDArray[np.int64]
-    """(N,) of rules that are kernels"""
+    """(N,) of rules that are kernels, and of strategies in Python"""
     states: NDArray[np.float64]
     """(N × MOST_STATE,) what they keep, ..."""
     sizes: NDArray[np.int64]
@@ -129,6 +130,13 @@ def _rule(
 
 
 @kernel
+def _ask(lanes: Lanes, deciders: Deciders, choices: Choices, i: int, ts_ns: int, decision: int) -> int:
+    """The strategy of lane `i` chooses, which is written in Python; 1 if it raised, or its answer is no choice."""
+    exposure, mid = lanes.facts[i, FACT_EXPOSURE], lanes.facts[i, FACT_MID]
+    return 1 if ask_python(deciders.addresses[i], (ts_ns, decision, exposure, mid)) < 0 else 0
+
+
+@kernel
 def observe_all(
     lanes: Lanes,
     deciders: Deciders,
@@ -140,9 +148,9 @@ def observe_all(
     decision: int,
     seed: int,
 ) -> int:
-    """Lanes at `places` see the decision, draw its random numbers, and choose where nobody is asked.
+    """Lanes at `places` see the decision, draw its random numbers, and choose.
 
-    Returns how many rules answered what is no choice.
+    Returns how many answered what is no choice.
     """
     wrong = 0
     for place in range(len(places)):
@@ -154,6 +162,8 @@ def observe_all(
             _serve(deciders, choices, i)
         elif deciders.decides[i] == RULE:
             wrong += _rule(lanes, deciders, choices, i, raw, ts_ns, decision)
+        elif deciders.decides[i] == ASKED:
+            wrong += _ask(lanes, deciders, choices, i, ts_ns, decision)
     return wrong
 
 
@@ -266,6 +276,10 @@ class TradingFloor:
         )
         self.decision = 0
         self.ts_ns = 0
+        self.raw = np.zeros(feature_size)
+        """(F,) what the features are at the present decision"""
+        self.index: Mapping[str, int] = {}
+        """Their places in it by name."""
         self._blank, self._blank_reward = self.lanes.lane[0].copy(), self.lanes.reward[0].copy()
         self._block = empty_ticks(0)
         self._begun = False
@@ -289,7 +303,7 @@ class TradingFloor:
         lanes.lane[place], lanes.reward[place] = self._blank, self._blank_reward
         lanes.lane["in_step"][place] = not self._begun
         lanes.scalars[place] = 0.0
-        self.deciders.decides[place] = ASKED
+        self.deciders.decides[place] = GIVEN
         self.choices.values[place] = np.nan
         return place
 
@@ -320,12 +334,11 @@ class TradingFloor:
         ts_ns: int,
         decision: int,
     ) -> bool:
-        """Lanes see decision number `decision`, on `raw` features (F,) and the same normalised; who is not to be asked
-        chooses.
+        """Lanes see decision number `decision`, on `raw` features (F,) and the same normalised, and choose.
 
-        False: a rule has answered what is no choice.
+        False: somebody has answered what is no choice, or raised.
         """
-        self.ts_ns, self.decision = ts_ns, decision
+        self.ts_ns, self.decision, self.raw = ts_ns, decision, raw
         wrong = self._observe(
             self.lanes, self.deciders, self.choices, places, raw, features, ts_ns, decision, self.seed
         )

@@ -7,13 +7,12 @@ generation 0, candidates at the gate) are the same with accounts of their own an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.errors import StrategyError, ZtbError
 from ztb.execution.orders import (
     Cancelled,
     CancelRejected,
@@ -32,14 +31,13 @@ from ztb.trading import lane_kernels, lane_orders
 from ztb.trading.bridge import (
     FACT_CASH,
     FACT_EQUITY,
-    FACT_EXPOSURE,
     FACT_MID,
     FACT_POSITION,
     FACT_REWARD,
     Wanted,
 )
 from ztb.trading.decided import Decided, action_of, verdict_text
-from ztb.trading.floor import NETWORK, RULE, TradingFloor
+from ztb.trading.floor import ASKED, NETWORK, RULE, TradingFloor
 from ztb.trading.kernel_rule import MOST_STATE, KernelRule
 from ztb.trading.lane_log import LaneListener, order_sent, refused, reported
 from ztb.trading.lane_orders import OFFERING
@@ -54,9 +52,10 @@ from ztb.trading.strategy import (
     Strategy,
     checked_action,
     checked_reward,
-    place_of,
+    said_of,
 )
 from ztb.utils.kernel import kernel
+from ztb.utils.linkage import PythonCallee
 
 _KINDS: dict[type[Any], int] = {
     Filled: FILLED, CancelRejected: CANCEL_REJECTED, Rejected: REJECTED, Cancelled: CANCELLED, Expired: EXPIRED,
@@ -121,6 +120,10 @@ class Lane(LanePlace):
             self._give_rule(self.rule)
         if isinstance(follows, Action):
             self._choose(checked_action(follows, len(floor.ladder), 0))
+        self._callee = PythonCallee(self._answer, (int, int, float, float)) if self.asked else None
+        if self._callee is not None:
+            floor.deciders.addresses[self.place] = self._callee.address
+            floor.deciders.decides[self.place] = ASKED
         reward: OwnReward | None = getattr(strategy, "reward", None)
         self._own_reward = None if reward is None else checked_reward(reward)
         self._equity_before: float | None = None  # until it has decided, there is nothing to be rewarded
@@ -256,30 +259,30 @@ class Lane(LanePlace):
         rule.state = kept
         deciders.addresses[place], deciders.sizes[place], deciders.decides[place] = rule.address, size, RULE
 
-    def ask(self, raw: NDArray[np.float64], index: Mapping[str, int]) -> None:
-        """Have the strategy choose, given what was observed. StrategyError if its code raises or the answer is none."""
+    def _answer(self, ts_ns: int, decision: int, exposure: float, mid: float) -> int:
+        """Have the strategy choose, given what was observed; kernels call it."""
         floor, place = self.floor, self.place
-        facts, choices = floor.lanes.facts[place], floor.choices
         moment = Moment(
-            ts_ns=floor.ts_ns,
-            decision=floor.decision,
-            features=raw,
-            index=index,
-            observation=choices.observations[place],
+            ts_ns=ts_ns,
+            decision=decision,
+            features=floor.raw,
+            index=floor.index,
+            observation=floor.choices.observations[place],
             ladder=floor.ladder,
-            exposure=facts.item(FACT_EXPOSURE),
-            mid=facts.item(FACT_MID),
-            uniforms=choices.uniforms[place],
+            exposure=exposure,
+            mid=mid,
+            uniforms=floor.choices.uniforms[place],
         )
-        try:
-            answer: object = self.strategy.decide(moment)
-        except ZtbError:
-            raise
-        except Exception as error:
-            raise StrategyError(
-                f"{place_of(error)}: the strategy raised {type(error).__name__}: {error} (decision {moment.decision})"
-            ) from error
-        self._choose(checked_action(answer, len(moment.ladder), moment.decision))
+        self._choose(checked_action(self.strategy.decide(moment), len(floor.ladder), decision))
+        return 0
+
+    def complain(self) -> None:
+        """StrategyError if the strategy's last answer was no choice, or its code raised."""
+        floor, error = self.floor, None if self._callee is None else self._callee.raised
+        if self.rule is not None and floor.choices.actions[self.place, 0] < 0:
+            raise self.rule.wrong(floor.decision, len(floor.ladder))
+        if error is not None:
+            raise said_of(error, f"decision {floor.decision}")
 
     def _choose(self, action: Action) -> None:
         choices, place = self.floor.choices, self.place

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,8 @@ class LaneGroup:
         self._elsewhere = [lane for lane in self.lanes if not lane.on_paper]
         self._told = [lane for lane in self.lanes if lane.told]
         self._served = [lane for lane in self.lanes if lane.policy is not None]
-        self._asked = [lane for lane in self.lanes if lane.asked]
+        self.asks = any(lane.asked for lane in self.lanes)
+        """Whether a strategy written in Python is among theirs."""
         self._rewarded = [lane for lane in self.lanes if getattr(lane.strategy, "reward", None) is not None]
 
     @property
@@ -31,9 +32,9 @@ class LaneGroup:
         return self.lanes[0].floor
 
     @property
-    def asks_nobody(self) -> bool:
-        """True if all live and decide without a call of Python, and but one of them has a log."""
-        own_ways = self._elsewhere or self._asked or self._rewarded or len(self._told) > 1
+    def in_one_call(self) -> bool:
+        """True if kernels let them live and decide, and call Python for choices at most; one of them may have a log."""
+        own_ways = self._elsewhere or self._rewarded or len(self._told) > 1
         return not own_ways and not any(lane.guarded for lane in self._told)
 
     def serve(self) -> None:
@@ -56,7 +57,6 @@ class LaneGroup:
         ts_ns: int,
         decision: int,
         raw: NDArray[np.float64],
-        index: Mapping[str, int],
         features: NDArray[np.float32],
     ) -> None:
         """Everybody observes, chooses, passes the gate, sends: see `Lane.decided`.
@@ -71,15 +71,11 @@ class LaneGroup:
             self.complain()
         for lane in self._rewarded:
             lane.reward()
-        for lane in self._asked:
-            lane.ask(raw, index)
         floor.act(self.places)
         for lane in self._told:
             lane.finish_decision()
 
     def complain(self) -> None:
-        """StrategyError of the first rule that answered what is no choice."""
+        """StrategyError of the first whose answer is no choice."""
         for lane in self.lanes:
-            floor = lane.floor
-            if lane.rule is not None and floor.choices.actions[lane.place, 0] < 0:
-                raise lane.rule.wrong(floor.decision, len(floor.ladder))
+            lane.complain()

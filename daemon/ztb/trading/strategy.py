@@ -140,6 +140,15 @@ def place_of(error: BaseException) -> str:
     return "strategy" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
 
 
+def said_of(error: BaseException, when: str) -> BaseException:
+    """`error` of a strategy, to be raised: a StrategyError that names the place, where it is no error of ours."""
+    if isinstance(error, ZtbError) or not isinstance(error, Exception):
+        return error
+    said = StrategyError(f"{place_of(error)}: the strategy raised {type(error).__name__}: {error} ({when})")
+    said.__cause__ = error
+    return said
+
+
 def _name(reward: OwnReward) -> str:
     return f"strategy {getattr(reward, '__module__', '').rpartition('.')[2]}"
 

@@ -328,6 +328,7 @@ class Stretch:
             self._block = plain_ticks(ticks)
         floor = self._floor
         floor.begin()
+        floor.raw = self._ground.raw
         _run(
             callees=self._callees,
             ticks=self._block,

@@ -1,15 +1,17 @@
 """Kernels that call others by address: what is called is compiled once, not again with whoever calls it.
 
 A kernel that is called by its name is compiled into its caller, with all that it calls. A loop around large kernels
-that calls them by address costs next to nothing to compile.
+that calls them by address costs next to nothing to compile. By address kernels call Python too.
 """
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from typing import Any, cast
 
 import numba
+from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
@@ -38,6 +40,36 @@ def address_of(kernel: Callable[..., Any], *arguments: object) -> int:
     return int(overload.library.get_pointer_to_function(overload.fndesc.llvm_func_name))
 
 
+_IN_C: dict[type, Any] = {int: ctypes.c_int64, float: ctypes.c_double}
+
+
+class PythonCallee:
+    """`function` as kernels call it: with numbers of `kinds`, answered by a whole number that is not negative.
+
+    `address` is good for as long as this object is there. Kernels know nothing of exceptions: they get `RAISED`, and
+    whoever called them raises what was `raised`.
+    """
+
+    RAISED = -1
+
+    def __init__(self, function: Callable[..., int], kinds: tuple[type, ...]) -> None:
+        self._function = function
+        self.raised: BaseException | None = None
+        if COMPILED:
+            self._code = ctypes.CFUNCTYPE(ctypes.c_int64, *(_IN_C[kind] for kind in kinds))(self._call)
+            self.address = ctypes.cast(self._code, ctypes.c_void_p).value or 0
+        else:
+            _plain.append(self._call)
+            self.address = len(_plain) - 1
+
+    def _call(self, *numbers: float) -> int:
+        try:
+            return self._function(*numbers)
+        except BaseException as error:  # noqa: BLE001 (it is raised again where that is possible)
+            self.raised = error
+            return self.RAISED
+
+
 def _calling(returns: Any, arguments: Any) -> Any:
     """Numba's intrinsic: the types of a call of compiled code at the address given first, and the code of the call."""
 
@@ -62,6 +94,16 @@ def _ask_compiled(typing: Any, address: Any, arguments: Any) -> Any:
     return _calling(types.int64, arguments)
 
 
+def _ask_python_compiled(typing: Any, address: Any, arguments: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        kinds = [context.get_value_type(kind) for kind in signature.args[1]]
+        given = [builder.extract_value(values[1], place) for place in range(len(kinds))]
+        pointer = ir.FunctionType(ir.IntType(64), kinds).as_pointer()
+        return builder.call(builder.inttoptr(values[0], pointer), given)
+
+    return types.int64(types.int64, arguments), code
+
+
 def _call_plain(address: int, arguments: tuple[Any, ...]) -> Any:
     return _plain[address](*arguments)
 
@@ -71,3 +113,8 @@ call = cast("Callable[[int, tuple[Any, ...]], None]", intrinsic(_call_compiled) 
 
 ask = cast("Callable[[int, tuple[Any, ...]], int]", intrinsic(_ask_compiled) if COMPILED else _call_plain)
 """Within a kernel: ask(address, arguments) of one that returns a whole number."""
+
+ask_python = cast(
+    "Callable[[int, tuple[Any, ...]], int]", intrinsic(_ask_python_compiled) if COMPILED else _call_plain
+)
+"""Within a kernel: ask_python(address, arguments) of a `PythonCallee`."""

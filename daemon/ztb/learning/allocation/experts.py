@@ -214,13 +214,11 @@ class Experts:
             experts = self.allocator.experts
             self._leave(min(kept, key=lambda number: (experts[name_of(number)].evidence.log_e, number)))
 
-    def rehearse(
-        self, ts_ns: int, raw: NDArray[np.float64], index: Mapping[str, int], features: NDArray[np.float32]
-    ) -> None:
+    def rehearse(self, ts_ns: int, raw: NDArray[np.float64], features: NDArray[np.float32]) -> None:
         """A moment before the account trades: rules, which nothing has trained, are watched already."""
         number = self._rehearsed
         self._rehearsed += 1
-        self._rule_lanes.decide(ts_ns, number, raw, index, features)
+        self._rule_lanes.decide(ts_ns, number, raw, features)
         equities = {name: self.lanes[name].marked for name in self._rules}
         self.allocator.rehearse(equities, number % self._config.block_decisions == 0)
 
@@ -229,12 +227,11 @@ class Experts:
         ts_ns: int,
         decision: int,
         raw: NDArray[np.float64],
-        index: Mapping[str, int],
         features: NDArray[np.float32],
     ) -> bool:
         """Every expert decides, as `Lane.decide`; whether another generation leads than at the decision before."""
         another = self._follow_generations()
-        self.deciding.decide(ts_ns, decision, raw, index, features)
+        self.deciding.decide(ts_ns, decision, raw, features)
         return another
 
     def weigh(

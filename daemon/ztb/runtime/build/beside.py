@@ -95,7 +95,7 @@ def _say(line: str) -> None:
 def compile_learning(config: Config) -> None:
     """Train once, and trade a candidate once, as a replay of `config` does. Nothing comes of it."""
     # Imported here alone: torch is nothing that whoever waits needs.
-    from ztb.learning.gate.shadow import Shadow, ShadowTerms
+    from ztb.learning.gate.shadow import Shadow
     from ztb.learning.training import Training
     from ztb.runtime.build.pretraining import training_settings
     from ztb.trading.policy.network import first_weights
@@ -105,16 +105,8 @@ def compile_learning(config: Config) -> None:
     settings = replace(full, ppo=ppo, updates=1, validation_lanes=_LANES)
     recording = _made_up_recording()
     Training(recording, recording, settings, 0).update()
-    shape = settings.shape(recording.feature_size)
-    terms = ShadowTerms(
-        shape=shape,
-        bridge=settings.bridge,
-        paper=settings.paper,
-        start_cash=settings.start_cash,
-        sample=settings.sample,
-        make=settings.network,
-        own_reward=settings.own_reward,
-    )
+    terms = settings.shadow_terms(recording.feature_size)
+    shape = terms.shape
     weights = first_weights(shape, 0, settings.network, ppo.orthogonal_init)
     drawn = np.zeros((recording.decisions - 1, _LANES, len(shape.heads)))
     Shadow(terms, weights, np.zeros(_LANES, np.int64)).trade(recording, drawn)

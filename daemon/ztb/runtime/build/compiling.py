@@ -95,7 +95,7 @@ def _trade(assembly: Assembly) -> None:
             strategy.warm_up(0, PRICE)
     alone = LaneGroup([lane, *beside])
     ticks = made_up_ticks(features.warm_up + _DECISIONS, assembly.period_ns)
-    index = {name: i for i, name in enumerate(features.names)}
+    floor.index = {name: i for i, name in enumerate(features.names)}
     normal = np.zeros(normaliser.width, np.float32)
     features.batch(ticks[:1])
     for i in range(1, len(ticks)):
@@ -106,7 +106,7 @@ def _trade(assembly: Assembly) -> None:
         if i >= len(ticks) - _DECISIONS:
             normaliser.apply(features.values, normal)
             number = i + _DECISIONS - len(ticks)
-            alone.decide(int(ticks["ts_ns"][i]), number, features.values, index, normal)
+            alone.decide(int(ticks["ts_ns"][i]), number, features.values, normal)
     _step_in(lane, int(ticks["ts_ns"][-1]))
 
 
