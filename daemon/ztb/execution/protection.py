@@ -13,12 +13,12 @@ NO_FRACTION = "risk.protective_stop_fraction is 0"
 
 
 def no_stops_at(venue: str) -> str:
-    """Why a position has no stop: the venue has none, or none that can be followed."""
+    """The reason why a position has no stop where the venue has none, or none that can be followed."""
     return f"{venue} has no stop order there whose fills are told as its own"
 
 
 def too_little(smallness: str) -> str:
-    """Why a position has no stop: the venue would refuse one for it; `smallness` says what is too small."""
+    """The reason why a position has no stop where the venue would refuse it, `smallness` being what is too small."""
     return f"what is held is too little for one: {smallness}"
 
 

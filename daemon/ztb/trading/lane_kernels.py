@@ -124,7 +124,7 @@ def _idle(ticks: Ticks, i0: int, i1: int, own: Own) -> bool:
         exchange["resting"] == 0
         and exchange["action_ns"] >= until_ns
         and exchange["report_ns"] > until_ns
-        and not may_reach(exchange, own.market, ticks, i0, i1)
+        and not may_reach(exchange=exchange, view=own.market, ticks=ticks, i0=i0, i1=i1)
     )
 
 

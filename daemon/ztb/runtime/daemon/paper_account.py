@@ -24,7 +24,7 @@ class PaperAccount(AccountKeeper):
         self._instrument = session.assembly.instrument
 
     def _stop(self, name: str) -> float:
-        """What the exchange knows of the stop under that name."""
+        """A figure of the stop, as the exchange has it under that name."""
         lane = self._lane
         value: float = lane.floor.lanes.exchange[name].item(lane.place)
         return value
@@ -56,7 +56,7 @@ class PaperAccount(AccountKeeper):
 
     @property
     def _smallness(self) -> str:
-        """What is too small of a position that is held; "" of none."""
+        """The reason why the venue would not take the position as a stop; "" if it would, or there is none."""
         account, instrument = self._lane.broker.account, self._instrument
         cash, position = account["cash"].item(), account["position"].item()
         lots, mid = int(position / float(instrument.lot_size) + 1e-9), self._lane.broker.view["mid"].item()
