@@ -13,12 +13,13 @@ import sys
 import textwrap
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ztb.errors import DataError, ZtbError
 from ztb.ledger.journal import Journal
 from ztb.ledger.journal_reader import JournalReader
-from ztb.ledger.records import RECORDS, MarkRow, NoteRow, RefusalRow
+from ztb.ledger.records import RECORDS, MarkRow, NoteRow, RefusalRow, UpdateRow
 
 DAEMON = Path(__file__).resolve().parents[2] / "daemon"
 
@@ -145,6 +146,23 @@ def test_a_newer_journal_is_refused_by_version(tmp_path):
     connection.close()
     with pytest.raises(DataError, match=r"schema 99 is newer"):
         JournalReader(journal.path)
+
+
+def test_an_older_journal_is_gone_on_with_and_what_it_lacks_is_not_known(tmp_path):
+    told = UpdateRow(1, 10, 256, -0.1, 0.5, 1.5, 0.01, 0.1, None, 0.002, 0.05, 0.01)
+    journal = Journal(tmp_path / "journal.sqlite")
+    journal.append(told)
+    journal.close()
+    with sqlite3.connect(journal.path) as connection:
+        for name in ("churn", "dormant"):
+            connection.execute(f"ALTER TABLE updates DROP COLUMN {name}")
+    connection.close()
+    lacking = msgspec.structs.replace(told, churn=None, dormant=None)
+    assert list(JournalReader(journal.path).rows(UpdateRow)) == [lacking]
+    journal = Journal(journal.path, reopen=True)
+    journal.append(told)
+    journal.close()
+    assert list(JournalReader(journal.path).rows(UpdateRow)) == [lacking, told]
 
 
 def test_files_that_are_no_journals_are_refused_by_name(tmp_path):

@@ -102,7 +102,9 @@ class Writer:
 
     def _learn(self, ts_ns: int) -> None:
         for number, variance in ((1, 0.25), (2, None)):
-            row = UpdateRow(number, ts_ns, 10 * number, -0.1, 0.5, 1.5, 0.01, 0.1, variance, 0.002)
+            row = UpdateRow(
+                number, ts_ns, 10 * number, -0.1, 0.5, 1.5, 0.01, 0.1, variance, 0.002, 0.05, 0.01
+            )
             self.journal.append(row)
         self._generation(1, 0, ts_ns, "made", {"kl": 0.01, "entropy_fraction": 0.9})
         self._generation(1, 0, ts_ns, "promoted", {"reason": "passed", **FOUND})

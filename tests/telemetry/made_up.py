@@ -45,7 +45,9 @@ def refusal_row() -> RefusalRow:
 
 
 def update_row(number: int = 1) -> UpdateRow:
-    return UpdateRow(number, START_NS, 256 * number, -0.02, 0.4, 1.2 - 0.01 * number, 0.012, 0.08, 0.3, 0.001)
+    return UpdateRow(
+        number, START_NS, 256 * number, -0.02, 0.4, 1.2 - 0.01 * number, 0.012, 0.08, 0.3, 0.001, 0.06, 0.02
+    )
 
 
 def generation_row(number: int = 1, event: str = "promoted") -> GenerationRow:
@@ -65,7 +67,7 @@ FULL = DaemonSnapshot(
     max_drawdown=0.034, fees=5.5,
     limits=(LimitUse("exposure", 0.25, 1.1), LimitUse("drawdown", 0.012, 0.2), LimitUse("orders_per_minute", 55, 60)),
     streams=(StreamFact("trades", 120.0, False, 2, 1), StreamFact("depth", 9000.0, True, 5, 0)),
-    learner=LearnerFact("process", True, False, 12, 30, 1, 2, 0.012, 1.2, -0.02, 0.4, 0.3, 0.08, 4, state="learning"),
+    learner=LearnerFact("process", True, False, 12, 30, 1, 2, 0.012, 1.2, -0.02, 0.4, 0.3, 0.08, 4, state="learning", churn=0.06, dormant=0.02),
     generation=GenerationFact(3, 2, START_NS, 9, 4, 5, 0, "rejected: kl"),
     experts=(ExpertFact("trend", 0.125, 1.5, 10_800.0, False), ExpertFact("generation 3", 0.25, 2.0, 10_200.0, True)),
     helping=(ComparisonFact("unlearnt", 0.0015, -0.002, 0.004), ComparisonFact("frozen", 0.002, -0.001, 0.005), ComparisonFact("hold", 0.006, 0.002, 0.01), ComparisonFact("flat", 0.001, None, None)),

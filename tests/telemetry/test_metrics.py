@@ -54,6 +54,7 @@ def test_every_figure_is_exported_in_its_base_unit():
     assert found["ztb_learner_kl", ()] == 0.012 and found["ztb_generation", ()] == 3.0
     assert found["ztb_checkpoint_seconds", ()] == pytest.approx(0.0065)
     assert found["ztb_learner_waiting", ()] == 30.0 and found["ztb_learner_dropped", ()] == 1.0
+    assert found["ztb_learner_churn", ()] == 0.06 and found["ztb_learner_dormant", ()] == 0.02
     assert found["ztb_learner_tainted", ()] == 2.0 and found["ztb_learner_empty", ()] == 4.0
     assert found["ztb_expert_weight", ("trend",)] == 0.125
     assert found["ztb_expert_log_evidence", ("generation 3",)] == 2.0

@@ -23,7 +23,7 @@ from ztb.telemetry.run_data import load_run
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium")
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
-CHARTS = 14  # seven over time, seven of learning
+CHARTS = 16  # seven over time, nine of learning
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="chromium is not installed (apt-get install chromium)"

@@ -127,6 +127,8 @@ def update_row(update: int, ts_ns: int, decisions: int, stats: UpdateStats, mean
         clip_fraction=stats.clip_fraction,
         explained_variance=finite(stats.explained_variance),
         mean_reward=mean_reward,
+        churn=finite(stats.churn),
+        dormant=finite(stats.dormant),
     )
 
 

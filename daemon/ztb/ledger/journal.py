@@ -291,9 +291,8 @@ def _migrate(path: Path) -> None:
                 connection.execute(_table(record))
             for name, kind in columns_of(record):
                 if known and name not in known:
-                    connection.execute(
-                        f"ALTER TABLE {record.table} ADD COLUMN {name} {kind} NOT NULL DEFAULT x''"
-                    )
+                    default = " NOT NULL DEFAULT x''" if kind == "BLOB" else ""
+                    connection.execute(f"ALTER TABLE {record.table} ADD COLUMN {name} {kind}{default}")
         connection.execute("UPDATE meta SET value=? WHERE key='schema_version'", (str(SCHEMA_VERSION),))
     connection.close()
 

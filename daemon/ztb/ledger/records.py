@@ -187,6 +187,10 @@ class UpdateRow(Record, frozen=True):
     clip_fraction: float
     explained_variance: float | None
     mean_reward: float
+    churn: float | None = None
+    """Share of observations whose most probable action is another since, None: there is none, or nobody counted."""
+    dormant: float | None = None
+    """Share of hidden units that hardly ever say anything; None as before."""
 
 
 STOPPING = "stopping"

@@ -65,6 +65,12 @@ _LEARNER: tuple[tuple[str, str, Callable[[LearnerFact], float | None]], ...] = (
     ("learner_value_loss", "value loss of the last update", lambda f: f.value_loss),
     ("learner_explained_variance", "of returns by the value function", lambda f: f.explained_variance),
     ("learner_clip_fraction", "of samples that were clipped", lambda f: f.clip_fraction),
+    (
+        "learner_churn",
+        "of observations, whose most probable action the last update changed",
+        lambda f: f.churn,
+    ),
+    ("learner_dormant", "of hidden units, that hardly ever say anything", lambda f: f.dormant),
 )
 
 _LABELLED: tuple[tuple[Any, str, str, str, Callable[[DaemonSnapshot], dict[str, float]]], ...] = (

@@ -58,7 +58,8 @@ _EXPERT_COLORS = 5
 _MOST_EXPERTS = 8
 _PLACES = (("policy_loss", "Policy loss"), ("value_loss", "Value loss"), ("entropy", "Entropy, nats"),
            ("approx_kl", "Approximate KL, nats"), ("clip_fraction", "Clip fraction"),
-           ("explained_variance", "Explained variance"), ("mean_reward", "Mean reward"))  # fmt: skip
+           ("explained_variance", "Explained variance"), ("mean_reward", "Mean reward"),
+           ("churn", "Churn: changed most probable actions"), ("dormant", "Dormant hidden units"))  # fmt: skip
 
 
 def equity_lines(run: RunData, figures: KeyFigures) -> list[ChartLine]:
@@ -301,15 +302,17 @@ def learning_charts(run: RunData) -> dict[str, dict[str, Any]]:
         return {}
     x = np.array([row.number for row in run.updates], np.float64)
     charts: dict[str, dict[str, Any]] = {}
-    for name, label in _PLACES:
+    for name, label in learning_labels(run):
         values = np.array([getattr(row, name) for row in run.updates], np.float64)
         charts[name] = Chart(x, [ChartLine(label, "ours", values)], "plain", {"small": True}).encode()
     return charts
 
 
-def learning_labels() -> tuple[tuple[str, str], ...]:
-    """(name, heading) of each learning chart, in the order of the page."""
-    return _PLACES
+def learning_labels(run: RunData) -> list[tuple[str, str]]:
+    """(name, heading) of each statistic that the updates have, in the order of the page."""
+    return [
+        (name, label) for name, label in _PLACES if any(getattr(row, name) is not None for row in run.updates)
+    ]
 
 
 def last_numbers(run: RunData) -> dict[str, list[float | int | None]]:

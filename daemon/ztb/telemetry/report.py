@@ -146,7 +146,7 @@ def _learning_figures(run: RunData) -> Html:
         return Html("")
     small = [
         f'<figure class="small" data-chart="{name}"><figcaption><h3>{text(label)}</h3></figcaption></figure>'
-        for name, label in learning_labels()
+        for name, label in learning_labels(run)
     ]
     return Html(
         f'<p class="only-js">Over the numbers of the updates.</p><div class="multiples">{join(small)}</div>'

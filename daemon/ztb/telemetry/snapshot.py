@@ -74,6 +74,8 @@ class LearnerFact(msgspec.Struct, frozen=True):
     empty: int = 0
     non_finite: int = 0
     state: LearnerState = "off"
+    churn: float | None = None
+    dormant: float | None = None
 
 
 class GenerationFact(msgspec.Struct, frozen=True):

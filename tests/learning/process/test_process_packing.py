@@ -105,9 +105,9 @@ def test_a_transition_comes_through_its_record(observation, actions, reals, word
     assert (back.next_value, back.serving, back.decision, back.ts_ns) == (reals[3], *words[1:])
 
 
-@given(st.tuples(*[REALS] * 8), WORDS, WORDS, st.booleans(), st.tuples(WORDS, WORDS, WORDS, REALS, WORDS))
+@given(st.tuples(*[REALS] * 10), WORDS, WORDS, st.booleans(), st.tuples(WORDS, WORDS, WORDS, REALS, WORDS))
 def test_a_report_comes_through_its_record(reals, epochs, minibatches, stopped, facts):
-    sent = LearnerReport(*facts, UpdateStats(*reals, epochs, minibatches, stopped))
+    sent = LearnerReport(*facts, UpdateStats(*reals[:8], epochs, minibatches, stopped, *reals[8:]))
     record = np.zeros(1, REPORT)
     write_report(sent, record)
     assert read_report(record) == sent

@@ -226,6 +226,43 @@ def test_the_learning_rate_anneals_with_what_remains() -> None:
     assert updater.update(rollout_of(SHARED, 1), remaining=0.25).learning_rate == 0.01
 
 
+def test_churn_is_the_share_of_most_probable_actions_that_an_update_changes() -> None:
+    def greedy() -> np.ndarray:
+        outputs = updater.network.evaluate(torch.from_numpy(rollout.observations.reshape(-1, 6))).numpy()
+        return np.stack([outputs[:5].argmax(axis=0), outputs[5:8].argmax(axis=0)])
+
+    rollout = rollout_of(SHARED, 5)
+    updater = PPOUpdater(SHARED, PPOConfig(learning_rate=0.05, target_kl=None), moved(SHARED, 1), 1)
+    before = greedy()
+    churn = updater.update(rollout).churn
+    assert 0.1 < churn == (greedy() != before).any(axis=0).mean() < 1.0
+    still = PPOUpdater(SHARED, PPOConfig(learning_rate=1e-9), moved(SHARED, 1), 1)
+    assert still.update(rollout).churn == 0.0
+    assert np.isnan(
+        PPOUpdater(CONTINUOUS, PPOConfig(), moved(CONTINUOUS, 1), 1).update(rollout_of(CONTINUOUS, 1)).churn
+    )
+
+
+@pytest.mark.parametrize("shape", [SHARED, SEPARATE])
+def test_dormant_are_units_that_hardly_ever_say_anything(shape: NetworkShape) -> None:
+    weights, (tower, _) = moved(shape, 1), shape.towers()[0]
+    for part in ("weight", "bias"):
+        weights[f"{tower}.0.{part}"][..., :3] *= 1e-3
+        weights[f"{tower}.1.{part}"][..., 1] *= 1e-3
+    updater = PPOUpdater(shape, PPOConfig(learning_rate=1e-9), weights, 1)
+    units = (16 + 8) * len(shape.towers())
+    assert updater.update(rollout_of(shape, 5)).dormant == pytest.approx(4 / units)
+    silent = PPOUpdater(shape, PPOConfig(learning_rate=1e-9), {k: 0.0 * w for k, w in weights.items()}, 1)
+    assert silent.update(rollout_of(shape, 5)).dormant == 1.0
+
+
+def test_which_units_of_a_users_module_are_dormant_is_not_known() -> None:
+    weights = moved(SHARED, 3)
+    module = PPOUpdater(SHARED, PPOConfig(), weights, 1, module=_Module(weights))
+    stats = module.update(rollout_of(SHARED, 4))
+    assert np.isnan(stats.dormant) and stats.churn >= 0.0
+
+
 def test_explained_variance_of_perfect_useless_and_constant() -> None:
     returns = np.array([1, 2, 3, 4], np.float32)
     assert explained_variance(returns, returns) == 1.0

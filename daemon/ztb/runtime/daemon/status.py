@@ -107,6 +107,8 @@ def _learner(session: Session, watch: StatusCollector, state: LearnerState) -> L
         value_loss=finite(update.value_loss),
         explained_variance=finite(update.explained_variance),
         clip_fraction=finite(update.clip_fraction),
+        churn=finite(update.churn),
+        dormant=finite(update.dormant),
     )
 
 

@@ -60,7 +60,7 @@ def learning(run: RunData) -> Html:
     ends = last_numbers(run)
     rows = [
         [text(label), *(text(texts.significant(value)) for value in ends[name])]
-        for name, label in learning_labels()
+        for name, label in learning_labels(run)
     ]
     last = run.updates[-1].number
     return table(("Statistic", "First update", f"Update {last}"), rows, f"{texts.count(last)} updates")

@@ -7,6 +7,7 @@ the shipped kind (`trading.ppo.mlp`) carries it back by formulas written out, a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Protocol
@@ -47,6 +48,10 @@ class Network(Protocol):
 
     def backward(self, gradient: Tensor, by_log_std: Tensor) -> None:
         """Fill `gradients` from those of the loss by the last outputs, (A + 1, B), and by `log_std`, (A,)."""
+        ...
+
+    def dormant(self) -> float:
+        """The share of hidden units that are dormant on the last outputs' observations; nan: they are not known."""
         ...
 
     def log_std(self) -> Tensor:
@@ -103,6 +108,10 @@ class ModuleNetwork:
             torch.autograd.backward([self._outputs], [gradient])
             self._outputs = None
         self.gradients[self._deviations].copy_(by_log_std)
+
+    def dormant(self) -> float:
+        """See Network. Which of a module's tensors are its units is for nobody to guess."""
+        return math.nan
 
     def log_std(self) -> Tensor:
         """See Network."""

@@ -47,6 +47,7 @@ class BufferCache(Generic[_T]):
 
 
 _ROWS = 64
+_DORMANT = 0.025
 
 # torch's public functions have no fused form of grad * (1 - tanh²) that writes where it reads.
 _tanh_backward: Callable[..., Any] = torch.ops.aten.tanh_backward.grad_input
@@ -222,6 +223,17 @@ class MlpNetwork:
         for layer, delta in zip(reversed(room.layers), reversed(below), strict=True):
             layer.backward(delta)
         self._by_log_std.copy_(by_log_std)
+
+    def dormant(self) -> float:
+        """See Network: units whose mean magnitude is at most `_DORMANT` of their layer's (Sokal, Agarwal, Castro and
+        Evci 2023, "The dormant neuron phenomenon in deep reinforcement learning", equation 1).
+        """
+        scores: list[Tensor] = []
+        for layer in self._rooms.of(self._batch).layers:
+            mean = layer.activation.abs().mean(dim=1)
+            scores.append((mean / mean.mean(dim=1, keepdim=True)).reshape(-1))
+        # Where a whole layer is silent, 0 / 0 is nobody's share.
+        return 1.0 - float((torch.cat(scores) > _DORMANT).double().mean())
 
     def log_std(self) -> Tensor:
         """See Network."""

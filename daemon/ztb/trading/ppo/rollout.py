@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -128,3 +129,7 @@ class UpdateStats:
     minibatches: int
     """Gradient steps taken."""
     stopped_by_kl: bool
+    churn: float = math.nan
+    """Share of observations whose most probable action is another since (Schaul et al. 2022); nan: there is none."""
+    dormant: float = math.nan
+    """Share of hidden units that hardly ever say anything (Sokal et al. 2023); nan: its units are not known."""

@@ -7,6 +7,7 @@ every process.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +64,10 @@ class _Sums:
     stopped: bool = False
 
 
+_PROBED = 256
+"""Observations on which it is seen what an update has changed: few beside those that it is learnt from."""
+
+
 class PPOUpdater:
     """A network that learns, its optimiser and its random state."""
 
@@ -110,7 +115,8 @@ class PPOUpdater:
         advantages = advantages_of(rollout, config.gamma, config.gae_lambda)
         batch = self._flatten(rollout, advantages, returns=advantages + rollout.values)
         learning_rate = config.learning_rate * (remaining if config.anneal_learning_rate else 1.0)
-        sums = _Sums()
+        probe = batch.indices[:: -(-batch.indices.size // _PROBED)]
+        before, sums = self._greedy(batch, probe), _Sums()
         while sums.epochs < config.epochs and not sums.stopped:
             sums.epochs += 1
             for minibatch in minibatches(batch.indices, config.minibatch_size, self._generator):
@@ -119,7 +125,18 @@ class PPOUpdater:
         if not (np.isfinite(sums.figures).all() and np.isfinite(sums.last).all()):
             raise NonFiniteError("loss", "the loss of a minibatch is not finite")
         self.check()
-        return _stats(sums, batch, learning_rate)
+        changed = self._greedy(batch, probe) != before
+        churn = float(changed.any(axis=0).mean()) if len(changed) else math.nan
+        return _stats(sums, batch, learning_rate, churn=churn, dormant=self.network.dormant())
+
+    def _greedy(self, batch: _Batch, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The most probable action of each head (H, S) at the transitions `indices`."""
+        outputs = self.network.evaluate(self._rows(batch.observations, indices)).cpu().numpy()
+        ends = np.cumsum(self.shape.heads, dtype=np.int64)
+        heads = np.split(outputs, ends)[: len(ends)]
+        return np.array([logits.argmax(axis=0) for logits in heads], np.int64).reshape(
+            len(ends), len(indices)
+        )
 
     def _step(self, batch: _Batch, minibatch: NDArray[np.int64], learning_rate: float, sums: _Sums) -> bool:
         """One gradient step; False, and none taken, where the divergence has grown too large."""
@@ -220,7 +237,7 @@ def explained_variance(values: NDArray[np.float32], returns: NDArray[np.float32]
     return 1 - float(np.var(returns - values, dtype=np.float64)) / variance if variance > 0 else float("nan")
 
 
-def _stats(sums: _Sums, batch: _Batch, learning_rate: float) -> UpdateStats:
+def _stats(sums: _Sums, batch: _Batch, learning_rate: float, churn: float, dormant: float) -> UpdateStats:
     count = max(1, sums.minibatches)
     means = (sums.figures / count if sums.minibatches else sums.last).tolist()
     returns, values = batch.known[batch.indices, RETURN], batch.known[batch.indices, VALUE]
@@ -236,4 +253,6 @@ def _stats(sums: _Sums, batch: _Batch, learning_rate: float) -> UpdateStats:
         epochs=sums.epochs,
         minibatches=sums.minibatches,
         stopped_by_kl=sums.stopped,
+        churn=churn,
+        dormant=dormant,
     )
