@@ -28,8 +28,9 @@ from ztb.trading.decided import Decided
 from ztb.trading.decision_clock import DecisionClock
 from ztb.trading.lane import Lane
 from ztb.trading.lane_group import LaneGroup
-from ztb.trading.strategy import OnTick, WarmsUp, tick_views
+from ztb.trading.strategy import OnTick, WarmsUp
 from ztb.trading.stretch import Stretch, StretchEnd
+from ztb.trading.tick_watch import UNSHOWN, TickWatch
 
 _TAINT = GAP | int(Flag.TAINTED)
 _YIELD_EVERY = 64  # decisions between two turns of the event loop, where each is a step
@@ -85,8 +86,8 @@ class Engine:
         self._tainted = False
         self._gap = False  # whether anything is missing since a moment was due
         self._taints = False  # whether any row of the present block does
-        self._on_tick: OnTick | None = getattr(live.strategy, "on_tick", None)
-        self._called_to = 0
+        on_tick: OnTick | None = getattr(live.strategy, "on_tick", None)
+        self._tick_watch = None if on_tick is None else TickWatch(on_tick, features)
         self._warm_ups = [
             lane.strategy.warm_up for lane in (live, *shadows.values()) if isinstance(lane.strategy, WarmsUp)
         ]
@@ -120,21 +121,22 @@ class Engine:
     def _take_step(self, ticks: Ticks, i: int, n: int) -> int:
         """Let rows from `i` on happen up to the next due moment, and decide if it is one; the row to go on with."""
         due = self.clock.find_due(ticks, i, n)
-        end = min(due + 1, n)
-        if self._on_tick is None:
+        end, raw = min(due + 1, n), self.features.values
+        if self._tick_watch is None:
             self.features.advance(ticks, i, end)
         else:
-            self._call_strategy(on_tick=self._on_tick, ticks=ticks, i0=i, i1=end, due=due)
-            i = self._called_to
+            i = self._show(self._tick_watch, ticks, i, end, due)
+            raw = self._tick_watch.features_at(end - 1)
         self._advance(ticks, i, end)
         if due < n:
-            self._decide(int(ticks["ts_ns"][due]), self.features.values)
+            self._decide(int(ticks["ts_ns"][due]), raw)
             self._due += 1
         return end
 
     def _unasked(self, rows: int) -> int:
         """Number of decisions that can be made in the next rows within one call of kernels."""
-        if self.progress.decisions == 0 or self._on_tick is not None or not self.features.all_shipped:
+        watch = self._tick_watch
+        if self.progress.decisions == 0 or (watch is None and not self.features.all_shipped):
             return 0
         experts = self.experts
         groups = [self._together] if experts is None else [experts.deciding, experts.living]
@@ -143,7 +145,8 @@ class Engine:
         if experts is not None and not experts.steady:
             return 0
         patience = self.learning.patience(self.progress.decisions, rows)
-        return min(patience, _ASKED_AT_ONCE) if any(group.asks for group in groups) else patience
+        asks = watch is not None or any(group.asks for group in groups)
+        return min(patience, _ASKED_AT_ONCE) if asks else patience
 
     def _run_stretch(self, ticks: Ticks, i: int, n: int, most: int) -> int:
         """As `_take_step`, for as many decisions as come, `most` at most."""
@@ -158,6 +161,8 @@ class Engine:
             if experts is None
             else ExpertsInStretch(experts, self.live, self.live.floor.instrument.turnover_cost)
         )
+        if self._tick_watch is not None:
+            self._tick_watch.look_ahead(ticks, i, n)
         leader = self.live if experts is None else experts.lanes[experts.leader]
         left = sys.maxsize if experts is None else experts.allocator.left
         stretch.begin(row=i, number=first, seen=leader.place, carried=(self._tainted, self._gap), left=left)
@@ -170,6 +175,8 @@ class Engine:
         if self.learning.hears:
             self._tell_learning(stretch.course, ticks[i : came.row], i, came.decisions, beside)
         if came.wrong:
+            if self._tick_watch is not None:
+                self._tick_watch.complain()
             deciding.complain()
         self.live.settle(ticks, came.row)
         if came.due:
@@ -181,14 +188,15 @@ class Engine:
         self, stretch: Stretch, ticks: Ticks, n: int, most: int, beside: ExpertsInStretch | None
     ) -> StretchEnd:
         """Run a stretch to its end, experts being weighed on the way."""
+        shown = UNSHOWN if self._tick_watch is None else self._tick_watch.shown
         if beside is None:
             places = self._together.places
             seats = Seats(living=places, deciding=places, account=places[:1], noted=places)
-            return stretch.run(ticks, n, most, seats)
+            return stretch.run(ticks, n, most, seats, shown=shown)
         first = self.progress.decisions
         while True:
             pursuits = beside.pursuits()
-            came = stretch.run(ticks, n, most, beside.seats(), pursuits)
+            came = stretch.run(ticks, n, most, beside.seats(), pursuits, shown)
             beside.pursued(pursuits)
             if not came.weighs:
                 beside.take_in(stretch.course, came.decisions)
@@ -257,24 +265,20 @@ class Engine:
             )
         progress.last_ts_ns = int(ticks["ts_ns"][-1])
 
-    def _call_strategy(self, on_tick: OnTick, ticks: Ticks, i0: int, i1: int, due: int) -> None:
-        """Show each tick of [i0, i1) to the strategy, with its features; decide where it asks to, save at `due`.
+    def _show(self, watch: TickWatch, ticks: Ticks, i0: int, i1: int, due: int) -> int:
+        """Show each tick of [i0, i1) to the strategy; decide where it asks to, save at `due`.
 
-        The features of the whole segment are computed first, since they do not depend on what is decided; the
-        lanes follow up to each row that is decided on. Sets `_called_to`, the row up to which they came.
+        The lanes follow up to each row that is decided on; the row up to which they came.
         """
-        segment = ticks[i0:i1]
-        history = self.features.batch(segment)
-        self._called_to = i0
-        ready = self.features.ready
-        for j, tick in enumerate(tick_views(segment, history)):
-            if tick is None or not on_tick(tick):
-                continue
-            row = i0 + j
-            if row != due and ready:
-                self._advance(ticks, self._called_to, row + 1)
-                self._called_to = row + 1
-                self._decide(tick.ts_ns, history[j])
+        watch.look_ahead(ticks, i0, i1)
+        came, asked = i0, watch.show(i0, i1)
+        while asked < i1:
+            if asked != due and self.features.ready:
+                self._advance(ticks, came, asked + 1)
+                came = asked + 1
+                self._decide(int(ticks["ts_ns"][asked]), watch.features_at(asked))
+            asked = watch.show(asked + 1, i1)
+        return came
 
     def _advance(self, ticks: Ticks, i0: int, i1: int) -> None:
         self.progress.rows += i1 - i0

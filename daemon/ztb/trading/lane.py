@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ztb.errors import ZtbError
 from ztb.execution.orders import (
     Cancelled,
     CancelRejected,
@@ -52,7 +53,7 @@ from ztb.trading.strategy import (
     Strategy,
     checked_action,
     checked_reward,
-    said_of,
+    raised,
 )
 from ztb.utils.kernel import kernel
 from ztb.utils.linkage import PythonCallee
@@ -273,16 +274,21 @@ class Lane(LanePlace):
             mid=mid,
             uniforms=floor.choices.uniforms[place],
         )
-        self._choose(checked_action(self.strategy.decide(moment), len(floor.ladder), decision))
+        try:
+            answer: object = self.strategy.decide(moment)
+        except ZtbError:
+            raise
+        except Exception as error:
+            raise raised(error, f"decision {decision}") from error
+        self._choose(checked_action(answer, len(floor.ladder), decision))
         return 0
 
     def complain(self) -> None:
         """StrategyError if the strategy's last answer was no choice, or its code raised."""
-        floor, error = self.floor, None if self._callee is None else self._callee.raised
-        if self.rule is not None and floor.choices.actions[self.place, 0] < 0:
-            raise self.rule.wrong(floor.decision, len(floor.ladder))
-        if error is not None:
-            raise said_of(error, f"decision {floor.decision}")
+        if self.rule is not None and self.floor.choices.actions[self.place, 0] < 0:
+            raise self.rule.wrong(self.floor.decision, len(self.floor.ladder))
+        if self._callee is not None:
+            self._callee.complain()
 
     def _choose(self, action: Action) -> None:
         choices, place = self.floor.choices, self.place

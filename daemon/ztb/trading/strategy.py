@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -30,7 +30,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.errors import StrategyError, ZtbError
-from ztb.market.ticks import DEPTH, LAST, Ticks
 from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMINGS
 
 
@@ -140,13 +139,9 @@ def place_of(error: BaseException) -> str:
     return "strategy" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
 
 
-def said_of(error: BaseException, when: str) -> BaseException:
-    """`error` of a strategy, to be raised: a StrategyError that names the place, where it is no error of ours."""
-    if isinstance(error, ZtbError) or not isinstance(error, Exception):
-        return error
-    said = StrategyError(f"{place_of(error)}: the strategy raised {type(error).__name__}: {error} ({when})")
-    said.__cause__ = error
-    return said
+def raised(error: Exception, when: str) -> StrategyError:
+    """Says that the code of a strategy raised `error`, and where."""
+    return StrategyError(f"{place_of(error)}: the strategy raised {type(error).__name__}: {error} ({when})")
 
 
 def _name(reward: OwnReward) -> str:
@@ -225,15 +220,3 @@ def checked_action(answer: object, rungs: int, decision: int) -> Action:
 def nearest_rung(ladder: Sequence[float], exposure: float) -> int:
     """Index of the ladder's rung nearest to `exposure`; the lower one on a tie."""
     return min(range(len(ladder)), key=lambda rung: (abs(ladder[rung] - exposure), rung))
-
-
-def tick_views(ticks: Ticks, features: NDArray[np.float64]) -> Iterator[TickView | None]:
-    """A view of each row with its features (n, F); None for a level that does not end its depth message."""
-    hidden = (ticks["kind"] == DEPTH) & ((ticks["flags"] & LAST) == 0)
-    columns = (ticks[name].tolist() for name in ("ts_ns", "kind", "side", "price", "size"))
-    views = map(TickView, *columns, features)
-    if not hidden.any():
-        yield from views
-        return
-    for view, partial in zip(views, hidden.tolist(), strict=True):
-        yield None if partial else view

@@ -1,10 +1,10 @@
 """Stretches: rows in which many decisions are made without a call of Python, in one kernel call.
 
-Where nobody is to be asked before a decision, the whole way of a tick is here: the rows up to the next due moment are
-taken into the features and lived through by all lanes, what policies are told is made, lanes observe, choose and act,
-and what was decided is noted. A stretch ends where Python is needed: at the end of a block, when a lane stops for its
-log, when as many decisions were made as may be made without it, when the account comes to another rung of
-a limit, or a policy says what is not finite.
+The whole way of a tick is here: the rows up to the next due moment are taken into the features, shown to a strategy
+that wants every one, and lived through by all lanes, what policies are told is made, lanes observe, choose and act, and
+what was decided is noted. A stretch ends where more of Python is needed than a strategy's choice: at the end of a
+block, when a lane stops for its log, when as many decisions were made as may be made without it, when the account comes
+to another rung of a limit, or a policy says what is not finite.
 Where the account follows experts it is interrupted whenever they are to be weighed, and goes on with their weights.
 """
 
@@ -28,8 +28,9 @@ from ztb.trading.floor import PURSUES, Choices, Deciders, TradingFloor, act_all,
 from ztb.trading.lane_orders import log_row
 from ztb.trading.lane_state import DECIDED, Lanes, own_of
 from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMING_WAIT
+from ztb.trading.tick_watch import UNSHOWN, Shown
 from ztb.utils.kernel import kernel
-from ztb.utils.linkage import address_of, ask, call
+from ztb.utils.linkage import address_of, ask, ask_python, call
 
 _ROOM = 16  # rows of the log that one decision, and what comes of it at once, may need
 _TAINT = GAP | int(Flag.TAINTED)
@@ -190,6 +191,31 @@ def endless(progress: np.void, course: Course) -> bool:
 
 
 @kernel
+def _look(
+    callees: Callees, ticks: Ticks, i1: int, ground: Ground, shown: Shown, progress: np.void
+) -> tuple[int, bool]:
+    """Look at the next rows, up to `i1` at most: (the first that the lanes do not live through, is a decision due)."""
+    i, clock = progress["row"], ground.clock[0]
+    next_, started = clock["next"], clock["started"]
+    due = find_due(ticks, i, i1, ground.clock)
+    end = min(due + 1, i1)
+    if len(shown.history) == 0:
+        call(callees.advance, (ground.features, ticks, i, end, ground.raw))
+        return end, due < i1
+    asked = ask_python(shown.address, (i, end))
+    if asked < 0:
+        progress["wrong"] += 1
+        return i, False
+    if asked < min(due, end):  # the clock has not come beyond that row
+        clock["next"], clock["started"] = next_, started
+        due, end = asked, asked + 1
+        find_due(ticks, i, end, ground.clock)
+    for f in range(len(ground.raw)):
+        ground.raw[f] = shown.history[end - 1 - shown.first, f]
+    return end, due < i1
+
+
+@kernel
 def _run(
     callees: Callees,
     ticks: Ticks,
@@ -202,6 +228,7 @@ def _run(
     choices: Choices,
     seats: Seats,
     pursuits: Pursuits,
+    shown: Shown,
     course: Course,
 ) -> None:
     """Rows up to `i1` happen, with `most` decisions at most; see the module for where it ends."""
@@ -211,16 +238,16 @@ def _run(
     while progress["weighs"] == 1 or (progress["row"] < i1 and progress["decisions"] < most):
         if progress["weighs"] == 0:
             i = progress["row"]
-            due = find_due(ticks, i, i1, ground.clock)
-            end = min(due + 1, i1)
-            call(callees.advance, (ground.features, ticks, i, end, ground.raw))
+            end, due = _look(callees, ticks, i1, ground, shown, progress)
+            if progress["wrong"] > 0:
+                return
             _taints(ticks, i, end, progress)
             progress["lost"] += ask(callees.live, (ticks, i, end, lanes, seats.living))
             progress["row"] = end
-            progress["due"] = 1 if due < i1 else 0
+            progress["due"] = 1 if due else 0
             if lane["stopped"] >= 0 or lane["logged"] + _ROOM > lanes.log.shape[1] or progress["lost"] > 0:
                 return
-            if due == i1:
+            if not due:
                 return
             _begin(
                 callees=callees,
@@ -231,8 +258,8 @@ def _run(
                 seats=seats,
                 course=course,
                 progress=progress,
-                due=due,
-                ts_ns=ticks[due]["ts_ns"],
+                due=end - 1,
+                ts_ns=ticks[end - 1]["ts_ns"],
             )
             if progress["wrong"] > 0:
                 return
@@ -319,7 +346,15 @@ class Stretch:
         """Experts have been weighed; again after so many decisions."""
         self._progress["left"] = left
 
-    def run(self, ticks: Ticks, i1: int, most: int, seats: Seats, pursuits: Pursuits = NOBODY) -> StretchEnd:
+    def run(
+        self,
+        ticks: Ticks,
+        i1: int,
+        most: int,
+        seats: Seats,
+        pursuits: Pursuits = NOBODY,
+        shown: Shown = UNSHOWN,
+    ) -> StretchEnd:
         """Go on, to row `i1` and `most` decisions of the stretch at most; how far it came.
 
         InvariantError: reports were lost.
@@ -341,6 +376,7 @@ class Stretch:
             choices=floor.choices,
             seats=seats,
             pursuits=pursuits,
+            shown=shown,
             course=self.course,
         )
         row, made, number, due, weighs, _, wrong, lost, tainted, gap, _ = self._progress[0].tolist()

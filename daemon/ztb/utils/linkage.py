@@ -47,14 +47,14 @@ class PythonCallee:
     """`function` as kernels call it: with numbers of `kinds`, answered by a whole number that is not negative.
 
     `address` is good for as long as this object is there. Kernels know nothing of exceptions: they get `RAISED`, and
-    whoever called them raises what was `raised`.
+    whoever called them has to `complain`.
     """
 
     RAISED = -1
 
     def __init__(self, function: Callable[..., int], kinds: tuple[type, ...]) -> None:
         self._function = function
-        self.raised: BaseException | None = None
+        self._raised: BaseException | None = None
         if COMPILED:
             self._code = ctypes.CFUNCTYPE(ctypes.c_int64, *(_IN_C[kind] for kind in kinds))(self._call)
             self.address = ctypes.cast(self._code, ctypes.c_void_p).value or 0
@@ -66,8 +66,13 @@ class PythonCallee:
         try:
             return self._function(*numbers)
         except BaseException as error:  # noqa: BLE001 (it is raised again where that is possible)
-            self.raised = error
+            self._raised = error
             return self.RAISED
+
+    def complain(self) -> None:
+        """Raise what it raised, if it did."""
+        if self._raised is not None:
+            raise self._raised
 
 
 def _calling(returns: Any, arguments: Any) -> Any:
