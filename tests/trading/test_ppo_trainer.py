@@ -309,7 +309,8 @@ def test_tensorboard_gets_scalars_under_the_names_of_stable_baselines3(tmp_path:
         "learning_rate",
     )
     losses = ("loss", "policy_gradient_loss", "value_loss")
-    names = {f"train/{name}" for name in train + losses}
+    ours = ("churn", "dormant")
+    names = {f"train/{name}" for name in train + losses + ours}
     names |= {"rollout/ep_rew_mean", "rollout/ep_len_mean", "time/fps", "time/total_timesteps"}
     assert set(written.Tags()["scalars"]) == names
     last = {name: written.Scalars(name)[-1] for name in names}

@@ -91,7 +91,7 @@ def progress_bar(total_steps: int, console: Console) -> Generator[Display]:
 
 
 def scalars(progress: TrainingProgress, config: PPOOptions) -> dict[str, float]:
-    """The figures of an update by stable-baselines3's names."""
+    """The figures of an update by stable-baselines3's names; it has none for churn and dormant units."""
     stats = progress.stats
     figures = {
         "rollout/ep_rew_mean": progress.mean_return,
