@@ -233,7 +233,11 @@ async def test_what_ends_the_program_is_not_the_strategys_error(tmp_path):
 
 @pytest.mark.parametrize(
     "flags",
-    [{}, {"allocation.by": "none", "strategy.sample": True}, {"gate.alarm_drawdown_fraction": 1e-3}],
+    [
+        {},
+        {"allocation.by": "none", "strategy.sample": True},
+        {"allocation.by": "none", "strategy.sample": True, "gate.alarm_drawdown_fraction": 1e-3},
+    ],
     ids=["experts lead the account", "the policy trades it", "alarms roll back"],
 )
 def test_a_replay_that_learns_in_step_is_the_same_in_stretches(flags, write_bars, tmp_path):

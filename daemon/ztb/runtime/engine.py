@@ -153,7 +153,6 @@ class Engine:
         if self._stretch is None:
             self._stretch = Stretch(self._together.floor, self.features, self.normaliser, self.clock)
         stretch, first, experts = self._stretch, self.progress.decisions, self.experts
-        self.books.generation = self.learning.generation
         deciding = self._together if experts is None else experts.deciding
         deciding.serve()
         beside = (
@@ -214,6 +213,7 @@ class Engine:
         if among is not None:
             beside |= among.beside(course, made)
         stood = Stood(
+            generation=self.learning.generation,
             account=account,
             hold=beside.get("hold"),
             frozen=beside.get("frozen"),
