@@ -109,6 +109,7 @@ class Stage:
         self.config = config
         self.loop = loop
         self.skew_s = 0.0
+        self.floor = 0.0  # the equity that the watchdog of the last one killed was to keep
         self.network = np.random.default_rng([seed, 1])
         self.gateway = Gateway(open_exchange(Setup(seed=seed, listings=(listing,)), loop))
         self.exchange = self.gateway.exchange
@@ -149,7 +150,7 @@ class Stage:
         running = asyncio.create_task(daemon.run(), name="daemon")
         await asyncio.sleep(seconds)
         assert not running.done(), running.exception()
-        watched, floor = self._watchdog.left, self._watchdog.floor()
+        watched, self.floor = self._watchdog.left, self._watchdog.floor()
         self.folder = _as_on_disk(self.folder)
         running.cancel()
         with suppress(asyncio.CancelledError):
@@ -157,7 +158,7 @@ class Stage:
         cover = msgspec.structs.replace(watched.cover, folder=str(self.folder))
         left = msgspec.structs.replace(watched, cover=cover)
         await asyncio.sleep(_WATCHDOG_S)
-        await act(left, floor, SECRETS)
+        await act(left, self.floor, SECRETS)
 
     async def _made(self, mode: str, seed: int, from_generation: str | None = None) -> Daemon:
         self.folder.mkdir(exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,13 @@ import pytest
 from chaos.books import Books, books_of
 from chaos.faults import clear
 from chaos.stage import WARM_S, Stage, stage
-from chaos.storm import storm
+from chaos.storm import Drawn, Struck, storm
 from chaos.truth import Truth, truth_of
 from ztb.runtime.daemon.daemon import Daemon
 from ztb.testing.virtual_time import run_virtual
 
 _SETTLING_S = 120.0
+MOST_STORMS, PAIRS_EACH = 60, 10
 
 
 async def settle(it: Stage, daemon: Daemon) -> None:
@@ -30,27 +32,47 @@ async def settle(it: Stage, daemon: Daemon) -> None:
     await asyncio.sleep(15.0)
 
 
-def chaos(seed: int, folder: Path) -> tuple[Truth, Books]:
-    """One run; what the venue says after it, and what we say."""
+def chaos(seed: int, folder: Path, kinds: Iterator[str] | None = None) -> tuple[Truth, Books, list[Drawn]]:
+    """One run; what the venue says after it, what we say, and the storm, of faults of `kinds` if given."""
     rng = np.random.default_rng(seed)
 
-    async def run() -> tuple[Truth, Books]:
+    async def run() -> tuple[Truth, Books, list[Drawn]]:
         async with stage(seed, folder, **{"execution.reconcile_every_s": 5.0}) as it:
             async with it.running("live", seed) as daemon:
                 await asyncio.sleep(WARM_S)
-                await storm(it, rng, 90.0)
+                drawn = await storm(it, rng, 90.0 if kinds is None else 600.0, kinds)
                 await settle(it, daemon)
-            return truth_of(it.exchange), books_of(folder, daemon.session.books.account)
+            return truth_of(it.exchange), books_of(folder, daemon.session.books.account), drawn
 
     return run_virtual(run())
 
 
 @pytest.mark.parametrize("seed", [500, *(pytest.param(seed, marks=pytest.mark.proof) for seed in range(500))])
 def test_a_storm_leaves_the_books_as_the_venue_has_them(seed: int, tmp_path: Path) -> None:
-    truth, books = chaos(seed, tmp_path / "run")
+    truth, books, _ = chaos(seed, tmp_path / "run")
+    check(truth, books)
+
+
+def check(truth: Truth, books: Books) -> None:
     assert (books.cash, books.position) == (truth.cash, truth.position)
     assert books.fills == truth.fills != []
     assert books.ends == truth.ends != {}
     assert truth.repeated == []
     assert len(truth.standing) <= 1
     assert books.mismatches == 0
+
+
+@pytest.mark.proof
+def test_every_fault_strikes_and_every_pair_of_them_one_after_the_other(tmp_path: Path) -> None:
+    """Each storm draws pairs that have not struck yet."""
+    struck = Struck()
+    for seed in range(1000, 1000 + MOST_STORMS):
+        if not struck.missing:
+            break
+        order = np.random.default_rng(seed).permutation(len(struck.missing))[:PAIRS_EACH]
+        kinds = [kind for place in order for kind in struck.missing[place]]
+        truth, books, drawn = chaos(seed, tmp_path / str(seed), iter(kinds))
+        check(truth, books)
+        struck.add(drawn)
+        print(f"storms to seed {seed}: {struck}")
+    assert struck.missing == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from runtime.lenient import LENIENT
 from trading.markets import HOUR_NS, PERPETUAL, SPOT, bars, quoted
 from ztb.config import load_config
 from ztb.errors import StrategyError
+from ztb.execution.orders import is_protective
 from ztb.execution.paper import PaperExchange
 from ztb.execution.paper_config import PaperConfig
 from ztb.execution.risk import RiskLimits, unbounded
@@ -54,6 +55,11 @@ LATE = PaperConfig(
 TIGHT = RiskLimits(
     max_order_fraction=0.6, max_daily_loss_fraction=0.01, max_drawdown_fraction=0.05, max_orders_per_day=10**6
 )
+
+STOPS = replace(SPOT, venue="binance")
+STOPPED = RiskLimits(
+    max_daily_loss_fraction=1.0, max_drawdown_fraction=1.0, protective_stop_fraction=0.004, max_orders_per_day=10**6
+)  # fmt: skip
 
 
 def _swings(state: Any, moment: Any, features: Any, ladder: Any) -> int:
@@ -120,6 +126,7 @@ class Case:
     follows: Any
     forecast: bool = False
     rows: int = 777
+    limits: RiskLimits = TIGHT
 
     async def run(self, path: Path, packs: bool) -> Ran:
         """Without packs every decision is a step of its own."""
@@ -135,7 +142,7 @@ class Case:
         )
         made = self.follows(shape) if self.forecast else self.follows()
         strategy = made if hasattr(made, "decide") else Follows(made)
-        live = Lane(floor, PaperExchange(self.instrument, LATE, 3, CASH), TIGHT, strategy, books)
+        live = Lane(floor, PaperExchange(self.instrument, LATE, 3, CASH), self.limits, strategy, books)
         hold = Lane(
             floor, PaperExchange(self.instrument, LATE, 3, CASH), unbounded(TIGHT), Follows(Action(4))
         )
@@ -172,6 +179,16 @@ CASES = {
     "a policy that is told a forecast": Case(
         gappy(bars(1500, 1)), PERPETUAL, (Every.BAR, 0), policy, forecast=True
     ),
+    "a stop on bars": Case(
+        gappy(bars(1500, 4)), STOPS, (Every.BAR, 0), lambda: KernelRule(_swings, np.zeros(2)), limits=STOPPED
+    ),
+    "a stop on quotes": Case(
+        gappy(quoted(20_000, 5)),
+        STOPS,
+        (Every.TIME, 200_000_000),
+        lambda: KernelRule(_swings, np.zeros(2)),
+        limits=replace(STOPPED, protective_stop_fraction=2e-4),
+    ),
     "every third tick": Case(
         quoted(6_000, 2), SPOT, (Every.TICKS, 3), lambda: KernelRule(_swings, np.zeros(2)), rows=50
     ),
@@ -190,7 +207,9 @@ async def test_stretches_and_steps_are_the_same_run(name, tmp_path):
     assert steps.steps >= steps.progress.decisions > 400
     assert stretches.steps < steps.steps - 0.9 * steps.progress.decisions
     happened = {type(row): row for _, row in steps.rows}
-    assert {FillRow, RefusalRow, NoteRow} <= happened.keys() or name == "every third tick"
+    assert {FillRow, RefusalRow, NoteRow} <= happened.keys() or name == "every third tick" or "stop" in name
+    sold = {row.order_id for _, row in steps.rows if isinstance(row, FillRow) and is_protective(row.order_id)}
+    assert (len(sold) > 5) == ("stop" in name)
 
 
 class Raises:

@@ -34,6 +34,7 @@ from ztb.execution.paper_state import EXCHANGE, FREE, NEVER, ORDER, REPORT, Reje
 from ztb.execution.simulator import advance, cancel_order, submit_order
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import Ticks, empty_ticks, plain_ticks
+from ztb.market.venues import keeps_stops
 from ztb.market.view import new_view
 from ztb.utils.kernel import entry, kernel
 
@@ -52,6 +53,7 @@ def new_exchange(
     exchange = state[0]
     for name in ("tick_size", "lot_size", "min_notional", "min_quantity", "maker_fee", "taker_fee", "short"):
         exchange[name] = float(getattr(instrument, name))
+    exchange["keeps_stops"] = keeps_stops(instrument.venue) and not instrument.short
     for name in ("feed", "submit", "ack", "cancel"):
         mean, jitter = getattr(config, f"{name}_latency_ms"), getattr(config, f"{name}_jitter_ms")
         exchange[f"{name}_ns"] = (mean * _NS_PER_MS, jitter * _NS_PER_MS)
@@ -316,11 +318,14 @@ class PaperExchange:
         self._read[0] = delivered
         return collected
 
-    def resume(self, lots: int, fills: int) -> None:
-        """Go on after a restart, from the account as it is now: its cash, `lots` of it held, `fills` made before."""
+    def resume(self, lots: int, fills: int, stops: int) -> None:
+        """Go on after a restart, from the account as it is now: its cash, `lots` of it held, `fills` made before, and
+        `stops` reached.
+        """
         self.exchange["cash"] = self.account["cash"]
         self.exchange["position_lots"] = lots
         self.exchange["fills"] = fills
+        self.exchange["stops"] = stops
 
     def _open_slots(self) -> NDArray[np.void]:
         known_open = (self.orders["status"] != FREE) & (self.orders["reported"] == 0)

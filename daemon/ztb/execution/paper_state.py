@@ -24,6 +24,7 @@ EXCHANGE: np.dtype[np.void] = np.dtype(
         ("maker_fee", "<f8"),
         ("taker_fee", "<f8"),
         ("short", "<i8"),
+        ("keeps_stops", "<i8"),
         # the models, see PaperConfig
         ("seed", "<i8"),
         ("feed_ns", "<f8", (2,)),  # latencies: mean and jitter
@@ -48,6 +49,12 @@ EXCHANGE: np.dtype[np.void] = np.dtype(
         ("consumed", "<f8", (2,)),  # base currency we took from asks [0] and bids [1] ...
         ("consumed_ns", "<i8", (2,)),  # ... as it stood then
         ("on_bars", "<i8"),  # the last prices came from a bar
+        # the protective stop, see paper_stop
+        ("stop_ticks", "<i8"),  # 0: none stands
+        ("stop_lots", "<i8"),
+        ("stop_floor", "<f8"),  # the equity that it keeps, ...
+        ("stop_reference", "<f8"),  # ... counted from this one
+        ("stops", "<i8"),  # that were reached
         # clocks and counters
         ("now_ns", "<i8"),
         ("action_ns", "<i8"),  # the earliest arrival, cancel or funding to come

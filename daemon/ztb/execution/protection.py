@@ -1,9 +1,30 @@
-"""The place of a protective stop: the equity that it keeps, and the price at which the account would come to it."""
+"""The place of a protective stop: the equity that it keeps, and the price at which the account would come to it.
+
+Plain functions, of which the paper exchange makes kernels: a watchdog has no compiler.
+"""
 
 from __future__ import annotations
 
 _NEAREST = 0.25  # of the fraction: no stop is placed nearer to what the account is worth
 _LOWEST = 0.5  # of the mid
+
+NO_FRACTION = "risk.protective_stop_fraction is 0"
+"""Why a position has no stop; the other reasons are functions."""
+
+
+def no_stops_at(venue: str) -> str:
+    """The reason why a position has no stop where the venue has none, or none that can be followed."""
+    return f"{venue} has no stop order there whose fills are told as its own"
+
+
+def too_little(smallness: str) -> str:
+    """The reason why a position has no stop where the venue would refuse it, `smallness` being what is too small."""
+    return f"what is held is too little for one: {smallness}"
+
+
+def reached(quantity: str, price: str) -> str:
+    """A fill of a stop, in words."""
+    return f"the protective stop was reached: {quantity} sold at {price}"
 
 
 def floor_of(reference: float, equity: float, fraction: float) -> float:

@@ -113,4 +113,6 @@ FREEZE_SHARE, REDUCE_SHARE, FLAT_SHARE = 0.8, 1.0, 1.25
 
 def unbounded(limits: RiskLimits) -> RiskLimits:
     """`limits` without those on losses: of accounts on paper that are to be watched whatever they lose."""
-    return replace(limits, max_daily_loss_fraction=1.0, max_drawdown_fraction=1.0)
+    return replace(
+        limits, max_daily_loss_fraction=1.0, max_drawdown_fraction=1.0, protective_stop_fraction=0.0
+    )

@@ -41,6 +41,7 @@ _LIMITS = {limit.name: type(limit.default) for limit in fields(RiskLimits) if li
 GATE: np.dtype[np.void] = np.dtype(
     [
         *((name, "<f8" if kind is float else "<i8") for name, kind in _LIMITS.items()),
+        ("stop_fraction", "<f8"),
         # the memory, see RiskMemory
         ("day", "<i8"),
         ("day_start_equity", "<f8"),
@@ -356,6 +357,7 @@ class RiskGate:
         for name, kind in _LIMITS.items():
             limit = getattr(limits, name)
             self.row[name] = limit if kind is float else min(limit, _FOREVER)
+        self.row["stop_fraction"] = limits.stop_fraction
 
     def move(self, row: NDArray[np.void], recent_ns: NDArray[np.int64]) -> None:
         """Keep limits and memory in `row` (1,) GATE and `recent_ns` from now on."""

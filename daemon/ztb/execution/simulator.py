@@ -26,6 +26,7 @@ from ztb.execution.paper_state import (
     TOO_MANY_ORDERS,
     UNKNOWN_ORDER,
 )
+from ztb.execution.paper_stop import pass_stop, reaches, watch_stop
 from ztb.execution.reports import deliver, report, report_order
 from ztb.execution.resting import meet_quotes, meet_row_step, meet_row_trade
 from ztb.execution.taking import arrive
@@ -209,6 +210,16 @@ def _see_bar(exchange: np.void, orders: np.ndarray, events: np.ndarray, view: np
         _act(exchange=exchange, orders=orders, events=events, view=view, before_ns=ts_ns)
         if step == BAR_STEPS - 1:
             see_volume(view, tick["size"])
+        if exchange["stop_ticks"] > 0 and reaches(exchange, price):
+            pass_stop(
+                exchange=exchange,
+                orders=orders,
+                events=events,
+                view=view,
+                opens=step == 0,
+                price=price,
+                now_ns=ts_ns,
+            )
         see_price(view, ts_ns, price, 0)
         if exchange["resting"] > 0:
             meet_row_step(
@@ -224,6 +235,10 @@ def _see_row(exchange: np.void, orders: np.ndarray, events: np.ndarray, view: np
     kind = tick["kind"]
     if kind == TRADE:
         exchange["on_bars"] = 0
+    if exchange["stop_ticks"] > 0:
+        watch_stop(
+            exchange=exchange, orders=orders, events=events, view=view, kind=kind, now_ns=tick["ts_ns"]
+        )
     if exchange["resting"] == 0:
         return
     if kind == TRADE:

@@ -175,7 +175,7 @@ def _misplaced(exchange: np.void, view: np.void, order: np.void) -> int:
 
 
 @kernel
-def _reserved(exchange: np.void, orders: np.ndarray, side: int) -> tuple[int, float]:
+def reserved(exchange: np.void, orders: np.ndarray, side: int) -> tuple[int, float]:
     """(lots, quote currency) that our resting orders of `side` lay claim to."""
     lots, cost = 0, 0.0
     for slot in range(exchange["used"]):
@@ -192,7 +192,7 @@ def _unaffordable(exchange: np.void, orders: np.ndarray, order: np.void, lots: i
     """True if a spot account lacks what the order sells, or the cash for what it buys, now or later."""
     if exchange["short"] == 1:
         return False
-    held_lots, held_cost = _reserved(exchange, orders, order["side"])
+    held_lots, held_cost = reserved(exchange, orders, order["side"])
     if order["side"] < 0:
         return bool(order["remaining"] > exchange["position_lots"] - held_lots)
     total = cost * (1.0 + exchange["taker_fee"])
@@ -213,9 +213,10 @@ def _rest(exchange: np.void, orders: np.ndarray, view: np.void, slot: int) -> No
 
 
 @kernel
-def _trade_or_rest(
+def trade_or_rest(
     exchange: np.void, orders: np.ndarray, events: np.ndarray, view: np.void, slot: int, now_ns: int
 ) -> None:
+    """Take what the order of `slot` can; what remains rests, or expires."""
     order = orders[slot]
     lots, _ = walk(
         exchange=exchange, orders=orders, events=events, view=view, slot=slot, now_ns=now_ns, commit=1
@@ -257,4 +258,4 @@ def arrive(
     if order["time_in_force"] == _FOK and lots < order["remaining"]:
         expire(exchange, orders, events, slot, now_ns)
     else:
-        _trade_or_rest(exchange, orders, events, view, slot, now_ns)
+        trade_or_rest(exchange, orders, events, view, slot, now_ns)

@@ -59,14 +59,10 @@ class Bookkeeper:
         self._ended: deque[int] = deque()
 
     def intent(self, order: OrderRequest, decision: int, ts_ns: int) -> None:
-        """An order is about to be sent: write it down first."""
-        self.orders += 1
+        """An order is about to be sent: write it down first. `orders` counts those that decisions asked for."""
+        self.orders += not is_protective(order.order_id)
         if self.own_costs is not None:
             self.own_costs.sent(order)
-        self.protect(order, decision, ts_ns)
-
-    def protect(self, order: OrderRequest, decision: int, ts_ns: int) -> None:
-        """As `intent`, for an order that is none of the lane's: a protective stop."""
         self.expect(order)
         self.journal.append(
             OrderRow(

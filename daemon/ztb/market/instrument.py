@@ -41,6 +41,15 @@ class Instrument:
         """See the function `turnover_cost`, of its own fee and typical spread."""
         return turnover_cost(float(self.taker_fee), self.spread_bps)
 
+    def smallness(self, lots: int, ticks: int) -> str:
+        """The reason in words why the venue takes no order of `lots` at `ticks`; "" if it is large enough."""
+        quantity = lots * self.lot_size
+        if quantity < self.min_quantity:
+            return f"less than {self.min_quantity} {self.base}, the least of an order"
+        if quantity * ticks * self.tick_size < self.min_notional:
+            return f"worth less than {self.min_notional} {self.quote}, the least of an order"
+        return ""
+
     def nearest_ticks(self, price: Decimal) -> int:
         """The whole number of tick sizes that is nearest to `price`."""
         return _nearest(price, self.tick_size)

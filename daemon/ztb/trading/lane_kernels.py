@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.execution.paper_state import CANCEL_REJECTED, CANCELLED, EXPIRED, FILLED, REJECTED
+from ztb.execution.orders import PROTECTIVE_FROM, PROTECTIVE_SIDE
+from ztb.execution.paper_state import ACCEPTED, CANCEL_REJECTED, CANCELLED, EXPIRED, FILLED, REJECTED
+from ztb.execution.paper_stop import STOP, may_reach, move_stop
 from ztb.execution.risk_gate import mark_risk, must_close
 from ztb.execution.simulator import advance
 from ztb.market.ticks import Ticks
 from ztb.trading.bridge import LAST_EXPOSURE, LAST_TIMING, WORKING, begin_decision
 from ztb.trading.lane_orders import OFFERING, follow_up, log_row, prepare_next
-from ztb.trading.lane_state import REPORTED, Lanes, Own
+from ztb.trading.lane_state import REPORTED, SENT, Lanes, Own
 from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMING_WAIT
 from ztb.utils.kernel import kernel
 
@@ -62,6 +64,17 @@ def hear(own: Own, kind: int, order_id: int, cumulative_lots: int) -> bool:
 
 
 @kernel
+def _tell_of_stop(own: Own, entry: np.void) -> None:
+    """A protective stop was reached, and is an order from now on."""
+    row = own.log[log_row(own, SENT, entry["order_id"], entry["ts_ns"])]
+    row["side"] = PROTECTIVE_SIDE
+    row["lots"] = entry["lots"]
+    row["order_type"] = STOP
+    row["price_ticks"] = entry["price_ticks"]
+    row["reduce_only"] = 1
+
+
+@kernel
 def _tell(own: Own, entry: np.void) -> None:
     row = own.log[log_row(own, REPORTED, entry["order_id"], entry["ts_ns"])]
     row["kind"] = entry["kind"]
@@ -86,7 +99,11 @@ def follow(own: Own) -> bool:
         kind, order_id = entry["kind"], entry["order_id"]
         known_ns = int(max(entry["ts_ns"], own.market["ts_ns"]))
         if lane["told"] == 1:
+            if kind == ACCEPTED and order_id >= PROTECTIVE_FROM:
+                _tell_of_stop(own, entry)
             _tell(own, entry)
+        if kind == FILLED:
+            move_stop(exchange, own.gate, own.account, own.market)
         entry["copies"] -= 1
         if entry["copies"] == 0 or kind == FILLED:  # a fill that is told twice is the same fill
             exchange["read"] += 1
@@ -100,10 +117,14 @@ def follow(own: Own) -> bool:
 
 
 @kernel
-def _idle(exchange: np.void, until_ns: int) -> bool:
-    """True if nothing of ours can happen before or at `until_ns`, whatever the market does."""
+def _idle(ticks: Ticks, i0: int, i1: int, own: Own) -> bool:
+    """True if nothing of ours can happen in rows [i0, i1)."""
+    exchange, until_ns = own.exchange, ticks[i1 - 1]["ts_ns"]
     return bool(
-        exchange["resting"] == 0 and exchange["action_ns"] >= until_ns and exchange["report_ns"] > until_ns
+        exchange["resting"] == 0
+        and exchange["action_ns"] >= until_ns
+        and exchange["report_ns"] > until_ns
+        and not may_reach(exchange=exchange, view=own.market, ticks=ticks, i0=i0, i1=i1)
     )
 
 
@@ -143,10 +164,9 @@ def live_through(
 
     While the lane has no order under way the rows cannot concern it, and what they show is taken as known.
     """
-    until_ns = ticks[i1 - 1]["ts_ns"]
     i = i0
     while i < i1:
-        if _idle(own.exchange, until_ns):
+        if _idle(ticks, i, i1, own):
             see_market(market, on_bars, own.exchange, view_bytes)
             return
         i = advance(
@@ -219,10 +239,12 @@ def choose(lanes: Lanes, i: int, action: NDArray[np.int64]) -> float:
 @kernel
 def mark(lanes: Lanes, i: int, ts_ns: int, equity: float) -> None:
     """The gate of lane `i`, if there is one, is told the time and its equity (quote currency), before anything is
-    wanted.
+    wanted; its stop at the paper exchange follows.
     """
     if lanes.lane[i]["gated"] == 1:
         mark_risk(lanes.gate[i], lanes.recent_ns[i], ts_ns, equity)
+        if lanes.lane[i]["venue"] == 1:
+            move_stop(lanes.exchange[i], lanes.gate[i], lanes.account[i], lanes.market[i])
 
 
 @kernel

@@ -5,6 +5,7 @@ left to stand by whatever ends the daemon.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ztb.execution.protection import floor_of, trigger_price
 from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import OrderEventRow, OrderRow
 from ztb.runtime.daemon.daemon import Daemon
+from ztb.runtime.venue.watchdog import PUT_BACK
 from ztb.testing.exchange.listing import BTCUSDT, SCALE, Listing
 from ztb.testing.exchange.orders import ExchangeOrder, ExchangeOrderType
 from ztb.testing.exchange.venue import USER
@@ -205,6 +207,59 @@ def test_a_halted_position_that_still_grows_is_protected_as_a_whole(tmp_path):
             await asyncio.sleep(5.0)
             assert daemon.snapshot().state == "halted"
             assert [order.quantity for order in stops(it)] == [before + 1000 * BTCUSDT.lot]
+
+    run_virtual(run())
+
+
+@pytest.mark.parametrize(
+    ("least", "lots", "cause"), [(50_000 * BTCUSDT.lot, 40_000, "0.5 BTC"), (0, 5, "5.0 USDT")]
+)
+def test_what_is_too_little_for_the_venue_is_sent_to_it_by_nobody_and_said(least, lots, cause, tmp_path):
+    listing = replace(BTCUSDT, min_quantity=least)
+    settings = {"risk.protective_stop_fraction": FRACTION, "risk.max_orders_per_day": 0}
+
+    def told(daemon: Daemon) -> list[tuple[str, str]]:
+        return [(one.severity, one.text) for one in daemon.snapshot().conditions if one.kind == "unprotected"]
+
+    async def run() -> None:
+        async with stage(SEED, tmp_path / "run", listing, **settings) as it:
+            balance = it.exchange.state.venue.accounts.held[USER]["BTC"]
+            balance.free = lots * BTCUSDT.lot
+            await it.killed_after(WARM_S + 10.0)
+            assert not (it.folder / PUT_BACK).exists(), "the watchdog sent one"
+            async with it.running("live") as daemon:
+                await asyncio.sleep(WARM_S + 10.0)
+                ((severity, text),) = told(daemon)
+                assert severity == "info" and f"less than {cause}" in text
+                assert rows(it.folder, OrderRow) == [] == stops(it)
+                balance.free += 20_000 * BTCUSDT.lot
+                await daemon.account.adopt("test")
+                await until(lambda: len(stops(it)) == 1)
+                await asyncio.sleep(1.0)
+                assert told(daemon) == [] and stops(it)[0].quantity == (lots + 20_000) * BTCUSDT.lot
+
+    run_virtual(run())
+
+
+def test_the_watchdog_of_one_that_died_covers_all_that_is_held_by_one_stop_that_keeps_the_floor(tmp_path):
+    """A stop for a part of it would let more be lost, and one that never bought anything has a floor to tell, too."""
+
+    async def run() -> None:
+        async with trades(tmp_path / "run", **{"risk.max_orders_per_day": 0}) as it:
+            accounts = it.exchange.state.venue.accounts
+            it.loop.call_later(WARM_S + 8.0, accounts.deposit, USER, "BTC", 60_000 * BTCUSDT.lot)
+            worth = accounts.held[USER]["USDT"].free / SCALE + held(it) * 60_000.0
+            await it.killed_after(WARM_S + 9.0)
+            (stop,) = stops(it)
+            assert stop.remaining == 160_000 * BTCUSDT.lot
+            kept = accounts.held[USER]["USDT"].free / SCALE + held(it) * stop.request.stop_price / SCALE
+            assert kept == pytest.approx((1.0 - FRACTION) * worth, rel=3e-3)
+
+        async with trades(tmp_path / "flat", **{"risk.max_orders_per_day": 0}) as it:
+            it.exchange.state.venue.accounts.held[USER]["BTC"].free = 0
+            worth = it.exchange.state.venue.accounts.held[USER]["USDT"].free / SCALE
+            await it.killed_after(WARM_S + 1.0)
+            assert it.floor == pytest.approx((1.0 - FRACTION) * worth)
 
     run_virtual(run())
 

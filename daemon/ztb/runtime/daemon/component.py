@@ -52,9 +52,7 @@ class Component:
 
 
 class AccountKeeper(Component):
-    """Whoever keeps the account that the daemon trades. This one is the paper exchange, whose word is ours."""
-
-    name = "paper-account"
+    """Whoever keeps the account that the daemon trades; this one has nothing to say against our books."""
 
     @property
     def believed(self) -> bool:

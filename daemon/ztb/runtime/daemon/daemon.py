@@ -21,6 +21,7 @@ from ztb.runtime.daemon.conditions import Conditions
 from ztb.runtime.daemon.control_socket import ControlSocket
 from ztb.runtime.daemon.controls import Reloading, SessionControls
 from ztb.runtime.daemon.kill_switch import KillSwitch
+from ztb.runtime.daemon.paper_account import PaperAccount
 from ztb.runtime.daemon.status import Snapshots, StatusCollector
 from ztb.runtime.guards import MemoryGuard
 from ztb.runtime.session import Session, status_of
@@ -63,7 +64,7 @@ class Daemon:
         account: AccountKeeper | None = None,
     ) -> None:
         self.session = session
-        self.account = account or AccountKeeper()
+        self.account = account or PaperAccount(session)
         self.components = (*components, self.account)
         self.turns = 0
         self.ready = asyncio.Event()

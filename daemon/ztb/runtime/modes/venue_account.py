@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ztb.config import MarketSection
 from ztb.errors import InvariantError, VenueError
 from ztb.execution.orders import OrderRequest, is_protective
+from ztb.execution.protection import reached
 from ztb.ledger.capital import Adoption
 from ztb.ledger.records import COLLECTED, FillRow, GenerationRow, Record
 from ztb.market.live.rest import Backoff, Rest
@@ -148,7 +149,7 @@ class VenueAccount(AccountKeeper):
     def _intend(self, order: OrderRequest) -> None:
         """A protective stop is about to be sent: write it down first."""
         engine = self._session.engine
-        engine.books.protect(order, max(0, engine.progress.decisions - 1), engine.progress.last_ts_ns)
+        engine.books.intent(order, max(0, engine.progress.decisions - 1), engine.progress.last_ts_ns)
 
     def _stopped(self, order: OrderRequest) -> str:
         """A protective stop is no new risk: it goes out during a halt too."""
@@ -194,7 +195,7 @@ class VenueAccount(AccountKeeper):
     def on_record(self, record: Record) -> None:
         """See `Component`."""
         if isinstance(record, FillRow) and is_protective(record.order_id):
-            text = f"the protective stop was reached: {record.quantity} sold at {record.price}"
+            text = reached(record.quantity, record.price)
             self._session.context.broadcast.warn("protective_stop_reached", text)
         if not isinstance(record, GenerationRow) or record.event != "promoted":
             return

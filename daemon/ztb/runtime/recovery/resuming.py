@@ -81,10 +81,10 @@ def resume_paper(engine: Engine, past: Past, adopt: bool) -> None:
     if not isinstance(broker, PaperExchange):
         return
     fills = [booked.fill.fill_id for booked in past.booked]
-    broker.resume(books.account.lots, max(fills, default=0))
-    for order in past.open_orders:
-        if not adopt:
-            books.event(Cancelled(order.order_id, past.last_ts_ns, order.remaining_lots), order.side)
+    broker.resume(books.account.lots, max(fills, default=0), past.stops)
+    over = past.open_stops if adopt else [*past.open_orders, *past.open_stops]
+    for order in over:
+        books.event(Cancelled(order.order_id, past.last_ts_ns, order.remaining_lots), order.side)
     left = [
         msgspec.structs.replace(order.request, lots=order.remaining_lots)
         for order in past.open_orders

@@ -86,6 +86,7 @@ def _cover(instrument: Instrument, folder: Path, prefix: str, number: int) -> Co
         lot_size=str(instrument.lot_size),
         tick_size=str(instrument.tick_size),
         min_notional=str(instrument.min_notional),
+        min_quantity=str(instrument.min_quantity),
     )
 
 

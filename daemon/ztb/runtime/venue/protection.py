@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from ztb.execution.orders import PROTECTIVE_FROM, PROTECTIVE_SIDE, OrderRequest, OrderType, is_protective
-from ztb.execution.protection import floor_of, trigger_price
+from ztb.execution.protection import NO_FRACTION, floor_of, no_stops_at, too_little, trigger_price
 from ztb.ledger.accounts import Account
 from ztb.market.instrument import Instrument
 from ztb.market.venues import keeps_stops
@@ -100,6 +100,7 @@ class Protection:
         self._ended_by_us = 0
         self._taken_at: int | None = None  # lots, when somebody else took the stop away
         self._refused = 0
+        self._too_small = ""  # in words, what keeps the venue from taking a stop for what is held
         self._not_before_s = 0.0
         self._reference = self._floor = 0.0
 
@@ -135,13 +136,15 @@ class Protection:
     def lacking(self) -> tuple[str, Severity]:
         """The reason why a position has no stop, in words, and how bad that is; "" where it has one, or needs none."""
         if not self.supported:
-            return f"{self._instrument.venue} has no stop order there whose fills are told as its own", "info"
+            return no_stops_at(self._instrument.venue), "info"
         if self._callbacks.fraction() <= 0.0:
-            return "risk.protective_stop_fraction is 0", "info"
+            return NO_FRACTION, "info"
         if self._free_lots() <= 0 or self._stops:
             return "", "info"
         if self._left_to_others():
             return "somebody took it away at the venue, and it stays away until the halt is over", "warning"
+        if self._too_small:
+            return too_little(self._too_small), "info"
         return "the venue refuses it; it is tried again" if self._refused else "", "warning"
 
     async def follow(self) -> None:
@@ -150,13 +153,14 @@ class Protection:
         if not self._sees():
             return
         stops = self._stops
+        self._count_floor(bool(stops))
         if stops:
-            wanted = self._wanted(stops[0])
+            wanted = self._wanted()
             if len(stops) == 1 and (_unsettled(stops[0]) or (wanted and wanted.stands_as(stops[0]))):
                 return
             if not await self._take_away(stops):
                 return
-        wanted = self._wanted(None)
+        wanted = self._wanted()
         if wanted is None or self._left_to_others() or asyncio.get_running_loop().time() < self._not_before_s:
             return
         await self._place(wanted)
@@ -188,27 +192,29 @@ class Protection:
         working = (order for order in self._sender.table.open if not is_protective(order.order_id))
         return held - sum(order.remaining_lots for order in working if order.request.side < 0)
 
-    def _wanted(self, standing: VenueOrder | None) -> Stop | None:
+    def _wanted(self) -> Stop | None:
         """The stop that there should be; None where too little is held to be sold."""
-        lots, mid = self._free_lots(), self._mid
+        lots = self._free_lots()
         if lots <= 0:
             return None
-        cash, position = self._account.cash, self._account.position
-        floor = self._floor_at(cash + position * mid, standing is not None)
-        price = trigger_price(floor, cash, position, mid)
+        price = trigger_price(self._floor, self._account.cash, self._account.position, self._mid)
         instrument = self._instrument
         ticks = int(Decimal(repr(price)) / instrument.tick_size)
-        worth = lots * instrument.lot_size * ticks * instrument.tick_size
-        return None if worth < instrument.min_notional else Stop(lots, ticks)
+        self._too_small = instrument.smallness(lots, ticks)
+        return None if self._too_small else Stop(lots, ticks)
 
-    def _floor_at(self, equity: float, stands: bool) -> float:
-        """The equity to keep: counted anew with each day, and where a new stop would sell at once."""
+    def _count_floor(self, stands: bool) -> None:
+        """Count the equity to keep anew: with each day, while nothing is held, and where a new stop would sell at once.
+
+        A watchdog has to know it before anything is held: once the first order is under way.
+        """
+        equity = self._account.cash + self._account.position * self._mid
         reference = self._lane.gate.memory.day_start_equity or self._reference or equity
-        if reference != self._reference or not stands:
+        anew = reference != self._reference or self._account.exact_position < self._instrument.lot_size
+        if anew or not stands:
             floor = floor_of(reference, equity, self._callbacks.fraction())
-            self._floor = floor if reference != self._reference else min(self._floor, floor)
+            self._floor = floor if anew else min(self._floor, floor)
             self._reference = reference
-        return self._floor
 
     def _left_to_others(self) -> bool:
         """During a halt a person may have sold it, or be about to: what they took away stays away."""

@@ -50,6 +50,7 @@ class Cover(msgspec.Struct, frozen=True):
     lot_size: str
     tick_size: str
     min_notional: str
+    min_quantity: str
 
 
 class LeftBehind(msgspec.Struct, frozen=True):
@@ -141,14 +142,22 @@ async def cancel_left_over(
     return count
 
 
+def _protects(client_id: str, prefix: str) -> bool:
+    """True if an order is a protective stop of ours."""
+    number = client_id.removeprefix(prefix)
+    return client_id.startswith(prefix) and number.isdecimal() and is_protective(int(number))
+
+
 def _decided(client_id: str, prefix: str) -> bool:
     """True if an order is ours, and no protective stop: that is what is left of us."""
-    number = client_id.removeprefix(prefix)
-    return client_id.startswith(prefix) and not (number.isdecimal() and is_protective(int(number)))
+    return client_id.startswith(prefix) and not _protects(client_id, prefix)
 
 
 async def _cover(client: PrivateClient, symbol: str, cover: Cover, floor: float) -> None:
-    """Place a stop over whatever is held and not locked. What the venue may have taken is not sent again."""
+    """Place a stop over all that is held, if some of it has none. What the venue may have taken is not sent again.
+
+    One that stands for less was reckoned for less: it would let more be lost than the floor, and makes way.
+    """
     from ztb.runtime.venue.client import outcome_of
     from ztb.runtime.venue.translation import stop_sale
 
@@ -159,6 +168,8 @@ async def _cover(client: PrivateClient, symbol: str, cover: Cover, floor: float)
             sent = False
             try:
                 stop = await _uncovered(client, symbol, cover, floor)
+                if stop is not None and await _take_away_stops(client, symbol, cover):
+                    stop = await _uncovered(client, symbol, cover, floor)
                 if stop is None:
                     return
                 files.write_durably(Path(cover.folder) / PUT_BACK, msgspec.json.encode(stop))
@@ -178,6 +189,22 @@ async def _cover(client: PrivateClient, symbol: str, cover: Cover, floor: float)
         await asyncio.sleep(_BETWEEN_S)
 
 
+async def _take_away_stops(client: PrivateClient, symbol: str, cover: Cover) -> bool:
+    """Cancel the stops of ours that stand; whether there were any."""
+    from ztb.runtime.venue.client import is_unknown_order
+
+    prefix = cover.client_id.removesuffix(str(cover.order_id))
+    rows: list[dict[str, Any]] = await client.fetch_open_orders(symbol)
+    stops = [str(row["id"]) for row in rows if _protects(str(row.get("clientOrderId")), prefix)]
+    for stop in stops:
+        try:
+            await client.cancel_order(stop, symbol, {})
+        except Exception as error:
+            if not is_unknown_order(error):  # else it has sold
+                raise
+    return bool(stops)
+
+
 async def _uncovered(client: PrivateClient, symbol: str, cover: Cover, floor: float) -> StopPutBack | None:
     """The position held without a stop; None if that is too little to be sold."""
     balance, book = await client.fetch_balance(), await client.fetch_order_book(symbol, 5)
@@ -193,7 +220,8 @@ async def _uncovered(client: PrivateClient, symbol: str, cover: Cover, floor: fl
         return None
     price = min(trigger_price(floor, cash, position, mid), bid * (1.0 - _AWAY))
     ticks = int(Decimal(repr(price)) / tick)
-    if lots * lot * ticks * tick < Decimal(cover.min_notional):
+    quantity = lots * lot
+    if quantity < Decimal(cover.min_quantity) or quantity * ticks * tick < Decimal(cover.min_notional):
         return None
     return StopPutBack(cover.order_id, cover.client_id, lots, ticks)
 

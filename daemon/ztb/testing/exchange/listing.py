@@ -41,6 +41,7 @@ PPM = 1_000_000
 class Listing:
     """One symbol. Prices and amounts in units (1e-8); fees in millionths of what is received.
 
+    An order is of one lot and of `min_quantity` at least.
     `band` bounds limit prices: within 1 / `band` and `band` times the last price (PERCENT_PRICE_BY_SIDE). `stops`:
     whether stop orders are taken.
     """
@@ -57,10 +58,16 @@ class Listing:
     taker_ppm: int = 1_000
     band: int = 5
     stops: bool = True
+    min_quantity: int = 0
 
     def __post_init__(self) -> None:
         if self.tick * self.lot % SCALE:
             raise ValueError(f"{self.symbol}: tick times lot must be a multiple of 1e-8 of {self.quote}")
+
+    @property
+    def least(self) -> int:
+        """The least quantity of an order."""
+        return max(self.lot, self.min_quantity)
 
     @property
     def symbol(self) -> str:

@@ -43,7 +43,7 @@ def check_filters(listing: Listing, request: ExchangeOrderRequest, last_price: i
     if request.quote_quantity:
         _check_notional(listing, request.quote_quantity)
         return
-    if not listing.lot <= request.quantity <= listing.max_quantity or request.quantity % listing.lot:
+    if not listing.least <= request.quantity <= listing.max_quantity or request.quantity % listing.lot:
         raise filter_failure("LOT_SIZE")
     price = last_price if request.type.at_market else request.price
     _check_notional(listing, cost_of(price, request.quantity))

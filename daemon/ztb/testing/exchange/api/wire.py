@@ -69,7 +69,7 @@ def _symbol(listing: Listing) -> Json:
 
 def _filters(listing: Listing) -> list[Json]:
     sizes = {
-        "minQty": amount_text(listing.lot),
+        "minQty": amount_text(listing.least),
         "maxQty": amount_text(listing.max_quantity),
         "stepSize": amount_text(listing.lot),
     }

@@ -1,0 +1,183 @@
+"""The stop of a paper account: where it stands, what lets it sell, at what price, and that nobody else has one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trading.markets import HOUR_NS, PERPETUAL, SPOT, START_NS, bars
+from trading.test_floor import FEATURES
+from ztb.execution.orders import is_protective
+from ztb.execution.paper import PaperExchange
+from ztb.execution.paper_config import PaperConfig
+from ztb.execution.risk import RiskLimits, unbounded
+from ztb.market.instrument import Instrument
+from ztb.market.ticks import QUOTE, TRADE, Ticks, empty_ticks
+from ztb.trading.bridge import Wanted
+from ztb.trading.floor import TradingFloor
+from ztb.trading.lane import Lane
+from ztb.trading.lane_group import LaneGroup
+from ztb.trading.settings import BridgeConfig
+from ztb.trading.sizing import TIMING_AGGRESSIVE
+from ztb.trading.strategy import Action
+
+CASH, FRACTION, PRICE = 10_000.0, 0.1, 5000.0
+VENUE = replace(SPOT, venue="binance")
+PLENTY, THIN = PaperConfig(), PaperConfig(level_typical_sizes=0.05, walk_levels=2)
+LIMITS = RiskLimits(max_order_fraction=2.0, protective_stop_fraction=FRACTION)
+
+
+class Told:
+    """Keeps what a lane does."""
+
+    def __init__(self) -> None:
+        self.orders: list[Any] = []
+        self.events: list[Any] = []
+
+    def intent(self, order: Any, decision: int, ts_ns: int) -> None:
+        self.orders.append(order)
+
+    def refusal(self, *_told: Any) -> None:
+        """Nothing is refused here that matters."""
+
+    def event(self, event: Any, side: int) -> None:
+        self.events.append(event)
+
+
+class Holds:
+    follows = Action(1)
+
+    def decide(self, moment: Any) -> Action:
+        raise AssertionError
+
+
+class Desk:
+    """A lane on paper that wants half of its equity held once `held()` is called."""
+
+    def __init__(
+        self, instrument: Instrument = VENUE, limits: RiskLimits = LIMITS, config: PaperConfig = PLENTY
+    ) -> None:
+        self.told = Told()
+        floor = TradingFloor(instrument, BridgeConfig((0.0, 0.5, 1.0)), FEATURES, HOUR_NS, 0, 1)
+        exchange = PaperExchange(instrument, config, 0, CASH)
+        self.lane = Lane(floor, exchange, limits, Holds(), self.told)
+        self.group = LaneGroup([self.lane])
+        self.now_ns = START_NS
+
+    def happen(self, ticks: Ticks) -> None:
+        self.group.advance(ticks, 0, len(ticks))
+        self.now_ns = int(ticks["ts_ns"][-1])
+
+    def held(self) -> float:
+        """Buy, and hear of it; the price of the stop."""
+        self.happen(last_prices(self.now_ns, *[PRICE] * 3))
+        self.lane.pursue(self.now_ns, 0, np.zeros(FEATURES, np.float32), Wanted(0.5, TIMING_AGGRESSIVE))
+        self.happen(last_prices(self.now_ns, *[PRICE] * 3))
+        return self.stop
+
+    @property
+    def stop(self) -> float:
+        return int(self.lane.broker.exchange["stop_ticks"][0]) * 0.01  # type: ignore[attr-defined]
+
+    @property
+    def sold(self) -> list[float]:
+        """Prices of what stops have sold."""
+        fills = (event for event in self.told.events if hasattr(event, "fill_id"))
+        return [event.price_ticks * 0.01 for event in fills if is_protective(event.order_id)]
+
+
+def last_prices(after_ns: int, *prices: float, kind: int = TRADE) -> Ticks:
+    """Trades, or quotes around them, a second apart, of plenty."""
+    ticks = empty_ticks(len(prices))
+    ticks["kind"], ticks["price"] = kind, prices
+    ticks["ts_ns"] = after_ns + 1_000_000_000 * (1 + np.arange(len(prices)))
+    if kind == TRADE:
+        ticks["size"] = 50.0
+        return ticks
+    for name, away in (("bid", -0.01), ("ask", 0.01)):
+        ticks[name], ticks[f"{name}_size"] = ticks["price"] + away, 50.0
+    return ticks
+
+
+def test_it_stands_where_the_account_would_have_lost_the_fraction():
+    desk = Desk()
+    account = desk.lane.broker.account
+    stop = desk.held()
+    assert account["cash"][0] + account["position"][0] * stop == pytest.approx(
+        CASH * (1.0 - FRACTION), rel=1e-5
+    )
+
+
+def test_the_last_price_lets_it_sell_all_at_once_and_a_higher_one_nothing():
+    desk = Desk()
+    stop = desk.held()
+    desk.happen(last_prices(desk.now_ns, stop + 0.01, stop + 0.02))
+    assert desk.sold == []
+    desk.happen(last_prices(desk.now_ns, stop, stop + 5.0, stop + 5.0))
+    assert desk.sold and stop * 0.999 < min(desk.sold) <= max(desk.sold) <= stop
+    assert desk.lane.position == 0.0 and desk.stop == 0.0
+    (order,) = [order for order in desk.told.orders if is_protective(order.order_id)]
+    assert order.order_type.name == "STOP" and order.reduce_only and order.price_ticks == round(stop * 100)
+    assert desk.lane.equity == pytest.approx(CASH * (1.0 - FRACTION), rel=2e-3)
+
+
+def test_on_bars_it_sells_where_the_path_passes_it_and_below_a_gap_at_the_open():
+    for gap in (False, True):
+        desk = Desk()
+        stop = desk.held()
+        bar = bars(1)
+        bar["ts_ns"] = desk.now_ns // HOUR_NS * HOUR_NS + 2 * HOUR_NS
+        opened = 0.9 * stop if gap else PRICE
+        bar["open"], bar["high"], bar["low"], bar["price"] = opened, PRICE + 1.0, 0.8 * stop, PRICE
+        bar["size"] = 10_000.0
+        desk.happen(bar)
+        desk.happen(last_prices(desk.now_ns, PRICE))
+        assert max(desk.sold) == pytest.approx(0.9 * stop if gap else stop, rel=1e-3)
+        assert desk.lane.position == 0.0
+
+
+def test_where_there_are_quotes_alone_the_bid_is_the_last_price():
+    desk = Desk()
+    desk.happen(last_prices(desk.now_ns, *[PRICE] * 3, kind=QUOTE))
+    desk.lane.pursue(desk.now_ns, 0, np.zeros(FEATURES, np.float32), Wanted(0.5, TIMING_AGGRESSIVE))
+    desk.happen(last_prices(desk.now_ns, *[PRICE] * 3, kind=QUOTE))
+    stop = desk.stop
+    desk.happen(last_prices(desk.now_ns, stop + 0.02, kind=QUOTE))
+    assert desk.sold == [] and stop > 0.0
+    desk.happen(last_prices(desk.now_ns, stop, stop, kind=QUOTE))
+    assert desk.sold and desk.lane.position == 0.0
+
+
+@pytest.mark.parametrize(
+    ("instrument", "limits"),
+    [
+        (SPOT, LIMITS),
+        (replace(PERPETUAL, venue="binance"), LIMITS),
+        (VENUE, replace(LIMITS, protective_stop_fraction=0.0)),
+        (VENUE, unbounded(LIMITS)),
+        (replace(VENUE, min_notional=Decimal(4500)), LIMITS),
+    ],
+)
+def test_there_is_none_where_the_venue_has_none_or_takes_none_or_none_is_wanted(instrument, limits):
+    desk = Desk(instrument, limits)
+    assert desk.held() == 0.0 and desk.lane.position > 0.9
+    desk.happen(last_prices(desk.now_ns, 0.5 * PRICE, 0.4 * PRICE))
+    assert desk.sold == []
+
+
+def test_what_one_price_does_not_take_goes_with_the_next():
+    desk = Desk(config=THIN)
+    stop = desk.held()
+    held = desk.lane.position
+    thin = last_prices(desk.now_ns, *[PRICE] * 300, *[stop] * 300)
+    thin["size"] = 1e-3
+    desk.happen(thin)
+    numbers = {event.order_id for event in desk.told.events if is_protective(event.order_id)}
+    assert len(numbers) > 1 and len({order.order_id for order in desk.told.orders}) == len(desk.told.orders)
+    assert held > 0.5 and 0.1 < desk.lane.position < held and desk.stop > 0.0
+    desk.happen(last_prices(desk.now_ns, *[desk.stop] * 40))
+    assert desk.lane.position == 0.0 == desk.stop
