@@ -153,7 +153,7 @@ def _end(scene: Scene, seats: Seats, pursuits: Pursuits, course: Course, progres
         _pursue(scene, pursuits, j)
         place = pursuits.places[j]
         if place[0] >= 0:
-            _decide(scene, place, progress["number"], course.ts_ns[k])
+            _decide(scene, place, progress["number"], int(course.ts_ns[k]))
     log, marker = lanes.log[account], progress["marker"]
     log[marker]["lots"] = lanes.lane[account]["logged"] - marker - 1
     _note_choice(scene.choices, course, k, account)
