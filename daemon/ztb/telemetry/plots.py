@@ -59,7 +59,7 @@ _MOST_EXPERTS = 8
 _PLACES = (("policy_loss", "Policy loss"), ("value_loss", "Value loss"), ("entropy", "Entropy, nats"),
            ("approx_kl", "Approximate KL, nats"), ("clip_fraction", "Clip fraction"),
            ("explained_variance", "Explained variance"), ("mean_reward", "Mean reward"),
-           ("churn", "Churn: changed most probable actions"), ("dormant", "Dormant hidden units"))  # fmt: skip
+           ("churn", "Policy churn"), ("dormant", "Dormant units"))  # fmt: skip
 
 
 def equity_lines(run: RunData, figures: KeyFigures) -> list[ChartLine]:

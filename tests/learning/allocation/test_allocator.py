@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ztb.features.forecast import Foreseen
 from ztb.learning.allocation import Allocator, GrowthEvidence
 from ztb.learning.allocation import allocator as allocation
 from ztb.learning.allocation.allocator import CERTAINTY, DOUBT
@@ -66,6 +67,23 @@ def test_what_keeps_growing_gets_everything_and_what_is_left_behind_fades():
     assert allocator.invested > 0.99 and math.log(equities[-1]) > 0.82 * rising.sum()
     equities, allocator = account(-rising)
     assert allocator.invested < 0.002 and equities[-1] > 0.97
+
+
+def test_what_the_market_says_of_an_expert_moves_its_weight_long_before_its_profits_do():
+    """The same equities, with what was forecast told at each decision, and without."""
+    rng, told, silent = np.random.default_rng(5), Allocator(AllocationConfig()), Allocator(AllocationConfig())
+    equity = 1.0
+    for allocator in (told, silent):
+        allocator.add("expert")
+        allocator.follow({"expert": equity}, 1.0)
+    for _ in range(4_000):
+        forecast = 0.1 * DEVIATION * rng.normal()
+        change, held = forecast + DEVIATION * rng.normal(), math.copysign(1.0, forecast)
+        position, foreseen = held * equity / 100.0, Foreseen(100.0, forecast, DEVIATION, change, 1e-4)
+        equity *= math.exp(held * change - 0.5 * abs(forecast))
+        told.follow({"expert": equity}, 1.0, foreseen, {"expert": position})
+        silent.follow({"expert": equity}, 1.0)
+    assert told.experts["expert"].weight > 1.5 * silent.experts["expert"].weight > 0.0
 
 
 def test_chance_costs_little():

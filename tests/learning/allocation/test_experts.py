@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from ztb.learning.allocation import Experts, GrowthEvidence
 from ztb.learning.generations import GenerationInfo
@@ -54,7 +56,7 @@ def info(number: int) -> GenerationInfo:
 class Stage:
     """Experts whose serving generation is `serving`."""
 
-    def __init__(self, library: int = 2, unproven: bool = False) -> None:
+    def __init__(self, library: int = 2, unproven: bool = False, band: float = 0.01) -> None:
         self.serving = 0
         config = AllocationConfig(library=library)
         rules: dict[str, Any] = {"rule": Paper(1.0)}
@@ -62,12 +64,12 @@ class Stage:
         account: Any = Paper
         together: Any = Together
         self.experts = Experts(
-            config, 0.01, rules, make, account, lambda: info(self.serving), unproven, together
+            config, band, rules, make, account, lambda: info(self.serving), unproven, together
         )
 
     def decide(self, serving: int) -> list[AllocationRow]:
         self.serving = serving
-        self.experts.decide(0, 0, np.zeros(1), {}, NOTHING)
+        self.experts.decide(0, 0, np.zeros(1), NOTHING)
         _, rows = self.experts.weigh(0, 0, 1.0)
         self.experts.pursue_unlearnt(0, 0, NOTHING, 1.0)
         return rows
@@ -82,6 +84,37 @@ def test_one_that_is_promoted_goes_on_with_the_evidence_of_who_led_and_one_found
     assert stage.experts.leader == "generation 3" and known["generation 3"].evidence == GROWN
     stage.decide(0)
     assert stage.experts.leader == "generation 0" and set(known) == {"rule", "generation 0"}
+
+
+def test_those_who_led_before_stay_in_the_library_with_their_evidence_and_the_least_of_too_many_goes():
+    stage = Stage(library=2)
+    stage.experts.begin(info(0), 1.0)
+    known = stage.experts.allocator.experts
+    for serving, log_growth in ((1, 0.02), (2, 0.01), (3, 0.03)):
+        stage.decide(serving)
+        known[f"generation {serving}"].evidence = replace(GROWN, s=1000.0 * log_growth)
+    assert set(known) == {"rule", "generation 0", "generation 1", "generation 2", "generation 3"}
+    assert known["generation 1"].evidence.s == 20.0
+    stage.decide(4)
+    assert set(known) == {"rule", "generation 0", "generation 1", "generation 3", "generation 4"}
+
+
+def test_the_account_moves_by_its_band_or_not_at_all():
+    """Experts' targets that tremble cost nothing; to leave altogether is always worth it."""
+    stage = Stage(band=0.1)
+    stage.experts.begin(info(0), 1.0, GROWN.copy())
+    stage.decide(0)
+    began, lanes = stage.experts.pursued, stage.experts.lanes.values()
+    assert began is not None and began > 0.5
+
+    def pursued(aim: float) -> float | None:
+        for lane in lanes:
+            lane.aim = aim
+        stage.decide(0)
+        return stage.experts.pursued
+
+    assert pursued(0.95) == pursued(1.02) == began
+    assert pursued(0.5) == pytest.approx(0.5 * began) and pursued(0.0) == 0.0
 
 
 def test_who_is_no_expert_any_more_is_journaled_to_have_nothing():

@@ -244,6 +244,34 @@ def test_damage_is_refused_or_said_or_stays_where_it_is(tmp_path: Path) -> None:
     assert fuzz(tmp_path, 1, 250, _text_case) > 25
 
 
+_EXTREMES = (1.7976931348623157e308, 1e300, 1e17, 1e-300, 5e-324, -0.0, -1.0, -1e300, np.inf, -np.inf, np.nan)
+
+
+@pytest.mark.parametrize("name", _NAMES)
+@pytest.mark.parametrize("row", [0, 60, 119, 1500])
+def test_a_number_at_the_edge_of_what_is_one_is_refused_or_said(tmp_path: Path, name: str, row: int) -> None:
+    """As a flipped bit of an exponent makes it: where increments are inferred, and beyond; never is one a price."""
+    sound, path = _table(), tmp_path / "BTCUSDT-1m.data"
+    if row >= sound.num_rows:
+        step_ms = np.arange(2 * row) * 60_000
+        columns = {each: np.resize(sound[each].to_numpy(), 2 * row) for each in _NAMES}
+        sound = pa.table(
+            {"date": pa.array(_BARS.opens_ns[0] // 1_000_000 + step_ms, pa.timestamp("ms")), **columns}
+        )
+    for extreme in _EXTREMES:
+        column = sound[name].to_numpy().copy()
+        column[row] = extreme
+        path.write_bytes(_parquet(sound.set_column(sound.column_names.index(name), name, pa.array(column))))
+        try:
+            ticks, found = _read(path)
+        except DataError as error:
+            assert str(path) in str(error) and str(error).isprintable(), extreme
+            continue
+        prices = ticks[["open", "high", "low", "price"]].tolist()
+        assert 1.0 < np.min(prices) and np.max(prices) < 1e6 and np.isfinite(ticks["size"]).all(), extreme
+        assert found or len(ticks) == sound.num_rows, extreme
+
+
 @pytest.mark.proof
 def test_damage_of_many_files(tmp_path: Path) -> None:
     """A read that hangs ends the proof with the place where it hangs."""

@@ -83,3 +83,15 @@ def test_a_price_of_next_to_nothing_beside_others_is_a_stray_and_no_grid():
     assert grid.increment >= Decimal("1e-14") and not grid.binds
     snapped, strays = snap(prices, grid)
     assert strays.tolist() == [False, False, True] and snapped[:2] == pytest.approx(prices[:2], rel=1e-12)
+
+
+def test_a_number_too_large_to_be_counted_is_a_stray_and_no_grid():
+    """As a flipped bit makes one of a table, before the increments are known or after."""
+    largest = 1.7e308
+    for others in ([42_000.12, 42_084.2], [42_000.0, 42_084.0]):
+        prices = np.array([*others, largest])
+        assert infer_increment(prices) in (None, Decimal(1))
+        infer_grid(prices)
+        snapped, strays = snap(prices, Grid(Decimal("0.01")))
+        assert strays.tolist() == [False, False, True] and snapped[:2].tolist() == others
+    assert snap(np.array([np.nan]), Grid(Decimal("0.01")))[1].tolist() == [False]

@@ -22,7 +22,8 @@ _MOST_DIGITS = 11
 _MOVED = 1e-7
 _FINE_SHARE = 1e-9
 _WHOLE_DIGITS = 18.0
-"""Digits of the largest price in increments, at most: a whole number of 64 bits. What is 0 beside it is damage."""
+"""Digits of the largest number in increments, at most: a whole number of 64 bits. What is more, or 0 beside it, is
+damage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,9 @@ def infer_increment(values: NDArray[np.float64]) -> Decimal | None:
     finite = values[np.isfinite(values) & (values != 0.0)]
     largest = float(np.abs(finite).max()) if len(finite) else 1.0
     for places in range(FINEST + 1):
-        scaled = finite * 10.0**places
-        if largest * 10.0**places >= 10.0**_MOST_DIGITS and places > 0:
+        if largest >= 10.0 ** (_MOST_DIGITS - places) and places > 0:
             return None
+        scaled = finite * 10.0**places
         if np.all(np.abs(scaled - np.rint(scaled)) <= _noise(scaled)):
             return Decimal(1).scaleb(-places)
     return None
@@ -81,10 +82,12 @@ def snap(values: NDArray[np.float64], grid: Grid) -> tuple[NDArray[np.float64], 
     Where the grid does not bind, a stray is what rounding would move by more than 1e-7 of itself.
     """
     numerator, denominator = grid.increment.as_integer_ratio()
-    exact = values * (denominator / numerator)
-    whole = np.rint(exact)
-    allowed = 1e-6 + 1e-12 * np.abs(exact) if grid.binds else _MOVED * np.abs(exact)
-    strays = np.abs(exact - whole) > allowed
+    with np.errstate(over="ignore", invalid="ignore"):
+        exact = values * (denominator / numerator)
+        whole = np.rint(exact)
+        allowed = 1e-6 + 1e-12 * np.abs(exact) if grid.binds else _MOVED * np.abs(exact)
+        strays = np.abs(exact - whole) > allowed
+    strays |= (np.abs(exact) >= 10.0**_WHOLE_DIGITS) & np.isfinite(values)
     if not whole.all():
         strays |= (whole == 0.0) & (values != 0.0)
     # Whole numbers divided once are rounded once: the result is the float64 that the decimal is written as.
