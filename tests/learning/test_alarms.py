@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ztb.learning.alarms import Alarm, Alarms, Expectation
+from ztb.learning.alarms import _MISSING, Alarm, Alarms, Expectation
 from ztb.learning.settings import GateRules
 
 RULES = GateRules()
@@ -88,7 +88,7 @@ def test_after_the_probation_a_loss_is_the_markets():
 def test_what_the_generation_before_earned_is_not_held_against_the_new_one():
     made = alarms()
     assert made.follow(1.0, -1.0, -1.0, 0.0) is None
-    assert made._missing == 0.0
+    assert made._numbers[_MISSING] == 0.0
 
 
 def test_a_reward_that_does_not_exist_blinds_nobody():

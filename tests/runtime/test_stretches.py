@@ -252,8 +252,12 @@ async def test_what_ends_the_program_is_not_the_strategys_error(tmp_path):
 
 @pytest.mark.parametrize(
     "flags",
-    [{}, {"allocation.by": "none", "strategy.sample": True}],
-    ids=["experts lead the account", "the policy trades it"],
+    [
+        {},
+        {"allocation.by": "none", "strategy.sample": True},
+        {"allocation.by": "none", "strategy.sample": True, "gate.alarm_drawdown_fraction": 1e-3},
+    ],
+    ids=["experts lead the account", "the policy trades it", "alarms roll back"],
 )
 def test_a_replay_that_learns_in_step_is_the_same_in_stretches(flags, write_bars, tmp_path):
     asked = LENIENT | {"online.update_every_decisions": 128, "gate.probation_decisions": 96} | flags
@@ -273,7 +277,8 @@ def test_a_replay_that_learns_in_step_is_the_same_in_stretches(flags, write_bars
     (stretches, few), (steps, many) = ran
     assert stretches == steps
     assert steps["generations"]["promoted"] > 0 and steps["updates"] >= 6
-    assert few < many - steps["decisions"] // 3
+    assert few < many - 0.8 * steps["decisions"]
+    assert (steps["generations"]["rolled_back"] > 0) is ("gate.alarm_drawdown_fraction" in flags)
 
 
 def spied(engine: Engine) -> list[int]:

@@ -79,9 +79,10 @@ def _sum(start: float, values: NDArray[np.float64]) -> float:
 class Stood:
     """Facts (N, FACTS) of the account at the N decisions of a stretch, equity (N,) of those beside it, quote currency.
 
-    `aims`: what experts wanted, as the journal has it, where there are any.
+    `aims`: what experts wanted, as the journal has it, where there are any. `generation` made the decisions.
     """
 
+    generation: int
     account: NDArray[np.float64]
     hold: NDArray[np.float64] | None
     frozen: NDArray[np.float64] | None
@@ -140,7 +141,10 @@ class DecisionLog:
         )
 
     def record_stretch(self, lane: Lane, course: Course, stood: Stood, first: int) -> None:
-        """Journal the decisions of a stretch from number `first` on, and what `lane` did meanwhile, all in order."""
+        """Journal the decisions of a stretch from number `first` on, and what `lane` did meanwhile, all in order.
+
+        What is sent before the first of them is of the generation that made the decision before.
+        """
         log, n = lane.take_log(), len(stood.account)
         is_decision = log["what"] == DECIDED
         made, told = np.cumsum(is_decision), np.flatnonzero(~is_decision)
@@ -163,8 +167,11 @@ class DecisionLog:
             begun = int(made[at])
             place(begun - int(begun > 0 and at <= ends[begun - 1]), begun)
             lane.floor.decision = first + begun - 1
+            if begun:
+                self._books.generation = stood.generation
             lane.pass_on(row)
         place(n, n + 1)
+        self._books.generation = stood.generation
         decisions, marks = self._decisions(course, stood, first), self._marks(course, stood, first, fees)
         journal = self._books.journal
         journal.append_columns(DecisionRow, places, decisions)

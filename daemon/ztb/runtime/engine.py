@@ -23,13 +23,13 @@ from ztb.market.ticks import BAR, DEPTH, GAP, LAST, Flag, Ticks, plain_ticks
 from ztb.ports import Source
 from ztb.runtime.decision_log import DecisionLog, RunProgress, Stood
 from ztb.trading.bridge import FACT_EQUITY
-from ztb.trading.course import Course, Seats
+from ztb.trading.course import Course, Seats, StretchEnd
 from ztb.trading.decided import Decided
 from ztb.trading.decision_clock import DecisionClock
 from ztb.trading.lane import Lane
 from ztb.trading.lane_group import LaneGroup
 from ztb.trading.strategy import OnTick, WarmsUp
-from ztb.trading.stretch import Stretch, StretchEnd
+from ztb.trading.stretch import Stretch
 from ztb.trading.tick_watch import UNSHOWN, TickWatch
 
 _TAINT = GAP | int(Flag.TAINTED)
@@ -153,7 +153,6 @@ class Engine:
         if self._stretch is None:
             self._stretch = Stretch(self._together.floor, self.features, self.normaliser, self.clock)
         stretch, first, experts = self._stretch, self.progress.decisions, self.experts
-        self.books.generation = self.learning.generation
         deciding = self._together if experts is None else experts.deciding
         deciding.serve()
         beside = (
@@ -165,7 +164,8 @@ class Engine:
             self._tick_watch.look_ahead(ticks, i, n)
         leader = self.live if experts is None else experts.lanes[experts.leader]
         left = sys.maxsize if experts is None else experts.allocator.left
-        stretch.begin(row=i, number=first, seen=leader.place, carried=(self._tainted, self._gap), left=left)
+        carried, lookout = (self._tainted, self._gap), self.learning.lookout
+        stretch.begin(row=i, number=first, seen=leader.place, carried=carried, left=left, lookout=lookout)
         came = self._go_on(stretch, ticks, n, most, beside)
         self.progress.rows += came.row - i
         self._tainted, self._gap = came.tainted, came.gap
@@ -213,6 +213,7 @@ class Engine:
         if among is not None:
             beside |= among.beside(course, made)
         stood = Stood(
+            generation=self.learning.generation,
             account=account,
             hold=beside.get("hold"),
             frozen=beside.get("frozen"),

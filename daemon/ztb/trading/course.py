@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ztb.features.normaliser import MarketMemory
 from ztb.trading.bridge import FACT_CASH, FACT_EQUITY, FACT_MID, FACT_POSITION, FACT_REWARD, FACTS
 from ztb.trading.decided import Decided, action_of, verdict_text
 from ztb.trading.observation import ACCOUNT_SIZE
@@ -29,6 +30,60 @@ PROGRESS: np.dtype[np.void] = np.dtype(
         ("marker", "<i8"),  # the row of the account's log at which the present decision began
     ]
 )
+
+
+class StretchEnd(NamedTuple):
+    """The end of a stretch, or its interruption to weigh experts, see PROGRESS."""
+
+    row: int
+    decisions: int
+    due: bool
+    weighs: bool
+    wrong: bool
+    tainted: bool
+    gap: bool
+
+
+def end_of(progress: NDArray[np.void]) -> StretchEnd:
+    """The end that `progress` (1,) tells of."""
+    row, decisions = progress["row"].item(), progress["decisions"].item()
+    truths = (bool(progress[name][0]) for name in ("due", "weighs", "wrong", "tainted", "gap"))
+    return StretchEnd(row, decisions, *truths)
+
+
+class Callees(NamedTuple):
+    """Addresses of the kernels that a stretch calls."""
+
+    advance: int
+    follow: int
+    live: int
+    observe: int
+    act: int
+
+
+class Ground(NamedTuple):
+    """The things that lanes share: clock, features, and what policies are told of the market."""
+
+    clock: NDArray[np.void]
+    features: NDArray[np.void]
+    raw: NDArray[np.float64]
+    """(F,) values of the features"""
+    market: MarketMemory
+    told: NDArray[np.float32]
+    """(T,) what policies are told"""
+    seed: int
+
+
+class Lookout(NamedTuple):
+    """Somebody who looks after each decision whether it is an alarm, which ends the stretch."""
+
+    address: int
+    """Of a kernel of `numbers`, and of the equity, reward, log-prob and value at `Course.seen`; 0: it is none"""
+    numbers: NDArray[np.float64]
+    """Kept by that kernel; where there are none, nobody looks"""
+
+
+UNALARMED = Lookout(0, np.zeros(0))
 
 
 class Pursuits(NamedTuple):

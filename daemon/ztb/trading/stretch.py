@@ -4,7 +4,7 @@ The whole way of a tick is here: the rows up to the next due moment are taken in
 that wants every one, and lived through by all lanes, what policies are told is made, lanes observe, choose and act, and
 what was decided is noted. A stretch ends where more of Python is needed than a strategy's choice: at the end of a
 block, when a lane stops for its log, when as many decisions were made as may be made without it, when the account comes
-to another rung of a limit, or a policy says what is not finite.
+to another rung of a limit, or there is an alarm.
 Where the account follows experts it is interrupted whenever they are to be weighed, and goes on with their weights.
 """
 
@@ -19,10 +19,24 @@ from numpy.typing import NDArray
 from ztb.errors import InvariantError
 from ztb.execution.paper import MAX_REPORTS
 from ztb.features.featureset import FeatureSet, advance
-from ztb.features.normaliser import MarketMemory, Normaliser, follow_market
+from ztb.features.normaliser import Normaliser, follow_market
 from ztb.market.ticks import GAP, Flag, Ticks, empty_ticks, plain_ticks
-from ztb.trading.bridge import FACTS
-from ztb.trading.course import MOST_DECISIONS, NOBODY, PROGRESS, Course, Pursuits, Seats, new_course
+from ztb.trading.bridge import FACT_EQUITY, FACT_REWARD, FACTS
+from ztb.trading.course import (
+    MOST_DECISIONS,
+    NOBODY,
+    PROGRESS,
+    UNALARMED,
+    Callees,
+    Course,
+    Ground,
+    Lookout,
+    Pursuits,
+    Seats,
+    StretchEnd,
+    end_of,
+    new_course,
+)
 from ztb.trading.decision_clock import DecisionClock, find_due
 from ztb.trading.floor import PURSUES, Choices, Deciders, TradingFloor, act_all, live_all, observe_all
 from ztb.trading.lane_orders import log_row
@@ -36,27 +50,14 @@ _ROOM = 16  # rows of the log that one decision, and what comes of it at once, m
 _TAINT = GAP | int(Flag.TAINTED)
 
 
-class Callees(NamedTuple):
-    """Addresses of the kernels that a stretch calls."""
+class Scene(NamedTuple):
+    """The things at hand in a stretch."""
 
-    advance: int
-    follow: int
-    live: int
-    observe: int
-    act: int
-
-
-class Ground(NamedTuple):
-    """The things that lanes share: clock, features, and what policies are told of the market."""
-
-    clock: NDArray[np.void]
-    features: NDArray[np.void]
-    raw: NDArray[np.float64]
-    """(F,) values of the features"""
-    market: MarketMemory
-    told: NDArray[np.float32]
-    """(T,) what policies are told"""
-    seed: int
+    callees: Callees
+    ground: Ground
+    lanes: Lanes
+    deciders: Deciders
+    choices: Choices
 
 
 @kernel
@@ -68,8 +69,9 @@ def _taints(ticks: Ticks, i0: int, i1: int, progress: np.void) -> None:
 
 
 @kernel
-def _pursue(lanes: Lanes, deciders: Deciders, choices: Choices, pursuits: Pursuits, j: int) -> None:
+def _pursue(scene: Scene, pursuits: Pursuits, j: int) -> None:
     """Let account `j` want what the experts' wants amount to, if it is worth the trade to go there."""
+    lanes, choices = scene.lanes, scene.choices
     target = invested = 0.0
     for e in range(len(pursuits.experts)):
         target += pursuits.weights[j, e] * lanes.lane[pursuits.experts[e]]["aim"]
@@ -91,11 +93,11 @@ def _pursue(lanes: Lanes, deciders: Deciders, choices: Choices, pursuits: Pursui
         return
     choices.targets[place] = exposure
     choices.actions[place, 1] = timing
-    deciders.decides[place] = PURSUES
+    scene.deciders.decides[place] = PURSUES
 
 
 @kernel
-def _note_choice(lanes: Lanes, choices: Choices, course: Course, k: int, account: int) -> None:
+def _note_choice(choices: Choices, course: Course, k: int, account: int) -> None:
     """Note decision `k` of the stretch: the choice at `course.seen`, and the account's target."""
     seen = course.seen[0]
     for d in range(course.observations.shape[1]):
@@ -118,59 +120,43 @@ def _note_lanes(lanes: Lanes, course: Course, k: int, places: NDArray[np.int64])
 
 
 @kernel
-def _begin(
-    callees: Callees,
-    ground: Ground,
-    lanes: Lanes,
-    deciders: Deciders,
-    choices: Choices,
-    seats: Seats,
-    course: Course,
-    progress: np.void,
-    due: int,
-    ts_ns: int,
-) -> None:
-    """A decision begins after row `due`: what policies are told of it is made, and all who decide by themselves act."""
-    k, number, account = progress["decisions"], progress["number"], seats.account[0]
-    course.rows[k] = due
-    course.ts_ns[k] = ts_ns
-    view, told, foreseen = lanes.market[account], ground.told, course.foreseen[k]
-    call(callees.follow, (ground.market, ground.raw, view["mid"], progress["gap"], told, foreseen))
-    progress["gap"] = 0
-    progress["marker"] = log_row(own_of(lanes, account), DECIDED, number, ts_ns)
-    progress["wrong"] += ask(
-        callees.observe,
-        (lanes, deciders, choices, seats.deciding, ground.raw, told, ts_ns, number, ground.seed),
-    )
-    if progress["wrong"] == 0:
-        call(callees.act, (lanes, deciders, choices, seats.deciding, ts_ns))
+def _decide(scene: Scene, places: NDArray[np.int64], number: int, ts_ns: int) -> int:
+    """Lanes at `places` observe, choose and act; how many chose what is no choice, and then nobody acts."""
+    lanes, deciders, choices, ground = scene.lanes, scene.deciders, scene.choices, scene.ground
+    raw, told, seed = ground.raw, ground.told, ground.seed
+    wrong = ask(scene.callees.observe, (lanes, deciders, choices, places, raw, told, ts_ns, number, seed))
+    if wrong == 0:
+        call(scene.callees.act, (lanes, deciders, choices, places, ts_ns))
+    return wrong
 
 
 @kernel
-def _end(
-    callees: Callees,
-    ground: Ground,
-    lanes: Lanes,
-    deciders: Deciders,
-    choices: Choices,
-    seats: Seats,
-    pursuits: Pursuits,
-    course: Course,
-    progress: np.void,
-) -> None:
+def _begin(scene: Scene, seats: Seats, course: Course, progress: np.void, due: int, ts_ns: int) -> None:
+    """A decision begins after row `due`: what policies are told of it is made, and all who decide by themselves act."""
+    ground, lanes, k = scene.ground, scene.lanes, progress["decisions"]
+    number, account = progress["number"], seats.account[0]
+    course.rows[k] = due
+    course.ts_ns[k] = ts_ns
+    mid, told, foreseen = lanes.market[account]["mid"], ground.told, course.foreseen[k]
+    call(scene.callees.follow, (ground.market, ground.raw, mid, progress["gap"], told, foreseen))
+    progress["gap"] = 0
+    progress["marker"] = log_row(own_of(lanes, account), DECIDED, number, ts_ns)
+    progress["wrong"] += _decide(scene, seats.deciding, number, ts_ns)
+
+
+@kernel
+def _end(scene: Scene, seats: Seats, pursuits: Pursuits, course: Course, progress: np.void) -> None:
     """Accounts that follow others go where these lead, and the decision is noted."""
-    k, number, account = progress["decisions"], progress["number"], seats.account[0]
-    ts_ns, told = course.ts_ns[k], ground.told
+    lanes, told = scene.lanes, scene.ground.told
+    k, account = progress["decisions"], seats.account[0]
     for j in range(len(pursuits.places)):
-        _pursue(lanes, deciders, choices, pursuits, j)
+        _pursue(scene, pursuits, j)
         place = pursuits.places[j]
-        if place[0] < 0:
-            continue
-        ask(callees.observe, (lanes, deciders, choices, place, ground.raw, told, ts_ns, number, ground.seed))
-        call(callees.act, (lanes, deciders, choices, place, ts_ns))
+        if place[0] >= 0:
+            _decide(scene, place, progress["number"], int(course.ts_ns[k]))
     log, marker = lanes.log[account], progress["marker"]
     log[marker]["lots"] = lanes.lane[account]["logged"] - marker - 1
-    _note_choice(lanes, choices, course, k, account)
+    _note_choice(scene.choices, course, k, account)
     _note_lanes(lanes, course, k, seats.noted)
     for t in range(len(told)):
         course.told[k, t] = told[t]
@@ -180,27 +166,31 @@ def _end(
     progress["weighs"] = 0
     progress["left"] -= 1
     progress["decisions"] = k + 1
-    progress["number"] = number + 1
+    progress["number"] += 1
 
 
 @kernel
-def endless(progress: np.void, course: Course) -> bool:
-    """True if what the last choice was made by is not finite, which is an alarm."""
-    k = progress["decisions"] - 1
-    return bool(np.isinf(course.values[k, 0]) or np.isinf(course.values[k, 1]))
+def _alarmed(lookout: Lookout, lanes: Lanes, course: Course, progress: np.void) -> bool:
+    """True if what the last decision came to, or was made by, is an alarm."""
+    if len(lookout.numbers) == 0:
+        return False
+    values, facts = course.values[progress["decisions"] - 1], lanes.facts[course.seen[0]]
+    return (
+        ask(lookout.address, (lookout.numbers, facts[FACT_EQUITY], facts[FACT_REWARD], values[0], values[1]))
+        > 0
+    )
 
 
 @kernel
-def _look(
-    callees: Callees, ticks: Ticks, i1: int, ground: Ground, shown: Shown, progress: np.void
-) -> tuple[int, bool]:
+def _look(scene: Scene, ticks: Ticks, i1: int, shown: Shown, progress: np.void) -> tuple[int, bool]:
     """Look at the next rows, up to `i1` at most: (the first that the lanes do not live through, is a decision due)."""
-    i, clock = progress["row"], ground.clock[0]
+    ground, i = scene.ground, progress["row"]
+    clock = ground.clock[0]
     next_, started = clock["next"], clock["started"]
     due = find_due(ticks, i, i1, ground.clock)
     end = min(due + 1, i1)
     if len(shown.history) == 0:
-        call(callees.advance, (ground.features, ticks, i, end, ground.raw))
+        call(scene.callees.advance, (ground.features, ticks, i, end, ground.raw))
         return end, due < i1
     asked = ask_python(shown.address, (i, end))
     if asked < 0:
@@ -217,49 +207,43 @@ def _look(
 
 @kernel
 def _run(
-    callees: Callees,
+    scene: Scene,
     ticks: Ticks,
     i1: int,
     most: int,
     progress_at: NDArray[np.void],
-    ground: Ground,
-    lanes: Lanes,
-    deciders: Deciders,
-    choices: Choices,
     seats: Seats,
     pursuits: Pursuits,
     shown: Shown,
+    lookout: Lookout,
     course: Course,
 ) -> None:
     """Rows up to `i1` happen, with `most` decisions at most; see the module for where it ends."""
-    account, progress = seats.account[0], progress_at[0]
+    account, progress, lanes = seats.account[0], progress_at[0], scene.lanes
     lane, gate = lanes.lane[account], lanes.gate[account]
     daily, drawdown = gate["daily_loss_rung"], gate["drawdown_rung"]
     while progress["weighs"] == 1 or (progress["row"] < i1 and progress["decisions"] < most):
         if progress["weighs"] == 0:
             i = progress["row"]
-            end, due = _look(callees, ticks, i1, ground, shown, progress)
+            end, due = _look(scene, ticks, i1, shown, progress)
             if progress["wrong"] > 0:
                 return
             _taints(ticks, i, end, progress)
-            progress["lost"] += ask(callees.live, (ticks, i, end, lanes, seats.living))
+            progress["lost"] += ask(scene.callees.live, (ticks, i, end, lanes, seats.living))
             progress["row"] = end
             progress["due"] = 1 if due else 0
             if lane["stopped"] >= 0 or lane["logged"] + _ROOM > lanes.log.shape[1] or progress["lost"] > 0:
                 return
             if not due:
                 return
+            last = end - 1
             _begin(
-                callees=callees,
-                ground=ground,
-                lanes=lanes,
-                deciders=deciders,
-                choices=choices,
+                scene=scene,
                 seats=seats,
                 course=course,
                 progress=progress,
-                due=end - 1,
-                ts_ns=ticks[end - 1]["ts_ns"],
+                due=last,
+                ts_ns=ticks[last]["ts_ns"],
             )
             if progress["wrong"] > 0:
                 return
@@ -267,31 +251,11 @@ def _run(
                 progress["weighs"] = 1
                 _note_lanes(lanes, course, progress["decisions"], seats.noted)
                 return
-        _end(
-            callees=callees,
-            ground=ground,
-            lanes=lanes,
-            deciders=deciders,
-            choices=choices,
-            seats=seats,
-            pursuits=pursuits,
-            course=course,
-            progress=progress,
-        )
-        if gate["daily_loss_rung"] != daily or gate["drawdown_rung"] != drawdown or endless(progress, course):
+        _end(scene=scene, seats=seats, pursuits=pursuits, course=course, progress=progress)
+        if gate["daily_loss_rung"] != daily or gate["drawdown_rung"] != drawdown:
             return
-
-
-class StretchEnd(NamedTuple):
-    """The end of a stretch, or its interruption to weigh experts, see PROGRESS."""
-
-    row: int
-    decisions: int
-    due: bool
-    weighs: bool
-    wrong: bool
-    tainted: bool
-    gap: bool
+        if _alarmed(lookout, lanes, course, progress):
+            return
 
 
 class Stretch:
@@ -312,7 +276,14 @@ class Stretch:
             seed=floor.seed,
         )
         self._block = empty_ticks(0)
-        self._callees = self._find_callees()
+        self._lookout = UNALARMED
+        self._scene = Scene(
+            callees=self._find_callees(),
+            ground=self._ground,
+            lanes=floor.lanes,
+            deciders=floor.deciders,
+            choices=floor.choices,
+        )
 
     def _find_callees(self) -> Callees:
         ground, floor = self._ground, self._floor
@@ -329,13 +300,20 @@ class Stretch:
         )
 
     def begin(
-        self, row: int, number: int, seen: int, carried: tuple[bool, bool], left: int = sys.maxsize
+        self,
+        row: int,
+        number: int,
+        seen: int,
+        carried: tuple[bool, bool],
+        left: int = sys.maxsize,
+        lookout: Lookout = UNALARMED,
     ) -> None:
         """A stretch begins at a row of a block with decision `number`; `seen` is whose choice is told of.
 
         `carried`: whether a row since the decision before is tainted, and whether anything is missing since a moment
-        was due. `left`: decisions before the one at which experts are to be weighed.
+        was due. `left`: decisions before the one at which experts are to be weighed. `lookout` ends it at an alarm.
         """
+        self._lookout = lookout
         progress = self._progress
         progress[0] = 0
         progress["row"], progress["number"], progress["left"] = row, number, left
@@ -365,33 +343,24 @@ class Stretch:
         floor.begin()
         floor.raw = self._ground.raw
         _run(
-            callees=self._callees,
+            scene=self._scene,
             ticks=self._block,
             i1=i1,
             most=min(most, MOST_DECISIONS),
             progress_at=self._progress,
-            ground=self._ground,
-            lanes=floor.lanes,
-            deciders=floor.deciders,
-            choices=floor.choices,
             seats=seats,
             pursuits=pursuits,
             shown=shown,
+            lookout=self._lookout,
             course=self.course,
         )
-        row, made, number, due, weighs, _, wrong, lost, tainted, gap, _ = self._progress[0].tolist()
+        progress = self._progress
+        came, lost = end_of(progress), progress["lost"].item()
         if lost:
             raise InvariantError(f"more than {MAX_REPORTS} reports of orders at once: some were lost")
-        if made:
-            floor.decision, floor.ts_ns = number - 1, self.course.ts_ns.item(made - 1)
-        if wrong or weighs:
+        number = progress["number"].item()
+        if came.decisions:
+            floor.decision, floor.ts_ns = number - 1, self.course.ts_ns.item(came.decisions - 1)
+        if came.wrong or came.weighs:
             floor.decision = number
-        return StretchEnd(
-            row=row,
-            decisions=made,
-            due=bool(due),
-            weighs=bool(weighs),
-            wrong=bool(wrong),
-            tainted=bool(tainted),
-            gap=bool(gap),
-        )
+        return came

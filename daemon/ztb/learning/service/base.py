@@ -12,6 +12,7 @@ from ztb.learning.online import LearnerCounts
 from ztb.learning.service.hyperparameter_schedule import HyperparameterSchedule
 from ztb.learning.service.promotion import Promotion
 from ztb.market.ticks import Ticks
+from ztb.trading.course import UNALARMED, Lookout
 from ztb.trading.decided import Decided
 
 BY_HAND, NOT_HELPING, NEAR_A_LIMIT = "by_hand", "not_helping", "near_a_limit"
@@ -53,6 +54,11 @@ class Learning:
         them when that is made. With the ticks, `rows` at most.
         """
         return sys.maxsize
+
+    @property
+    def lookout(self) -> Lookout:
+        """Ends a stretch after a decision of which an alarm comes."""
+        return UNALARMED
 
     def freeze(self, why: str, frozen: bool) -> None:
         """Let learning rest because of `why`, or no longer because of that."""

@@ -15,6 +15,7 @@ from ztb.learning.service.base import LearnerBase
 from ztb.learning.service.hyperparameter_schedule import HyperparameterSchedule
 from ztb.learning.service.promotion import Promotion
 from ztb.market.ticks import Ticks
+from ztb.trading.course import Lookout
 from ztb.trading.decided import Decided
 from ztb.trading.ppo.config import PPOOptions
 
@@ -60,13 +61,18 @@ class InlineLearning(LearnerBase):
             self._learner.recent.window.add(ticks, view)
 
     def patience(self, decision: int, rows: int) -> int:
-        """See `Learning`: until the next update, the next look of the gate, or whatever may come at any decision."""
+        """See `Learning`: until the next update, the next look of the gate, or what may come at any decision."""
         recent, promotion = self._learner.recent, self.promotion
-        if promotion.alarms.on_probation or (recent is not None and not recent.window.has_room(rows)):
+        if recent is not None and not recent.window.has_room(rows):
             return 0
         if self._contest.has_pieces or self._guide.detects or promotion.stop_if_not_helping:
             return 1
         return min(self._learner.patience, self._contest.patience(decision))
+
+    @property
+    def lookout(self) -> Lookout:
+        """See `Learning`."""
+        return self.promotion.alarms.lookout
 
     def followed(
         self, ticks: Ticks, ends: NDArray[np.int64], features: NDArray[np.float32], tainted: NDArray[np.bool_]

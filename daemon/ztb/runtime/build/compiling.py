@@ -16,6 +16,7 @@ from ztb.execution.booking import book, show_price
 from ztb.execution.orders import Filled, Rejected
 from ztb.execution.risk_gate import OrderFacts, Proposal
 from ztb.features.forecast import Foreseen
+from ztb.learning.alarms import Alarms
 from ztb.learning.allocation import GrowthEvidence
 from ztb.learning.benchmarks import BenchmarkTracker
 from ztb.learning.generations import Lineage
@@ -71,6 +72,7 @@ def compile_ahead(config: Config) -> None:
         Filled(order_id=1, ts_ns=0, fill_id=1, lots=1, price_ticks=1, liquidity="taker", cumulative_lots=1),
     )
     show_price(new_view(MADE_UP), 0, PRICE)
+    Alarms(config.gate, 1.0)
     BenchmarkTracker().follow_all(np.full(1, _CASH), {})
     foreseen = Foreseen(mid=PRICE, forecast=0.0, deviation=1.0, change=0.0, cost=0.0)
     GrowthEvidence(1.0).foresee(foreseen, 0.0, 0.0)
