@@ -112,6 +112,7 @@ def measure(mode: str, folder: Path, options: argparse.Namespace, figures: Figur
     request = ReplayRequest(load_config(None, flags, {}).config, (), 0)
     learning_setup.Care = lambda: Care(nice=options.nice)  # type: ignore[attr-defined, assignment, misc]
     run = Replay.over(request, open_data(request), create_run_directory(folder, "replay"))
+    run.engine._unasked = lambda _rows: 0  # type: ignore[assignment, method-assign]  # a daemon goes by steps
     learning = run.engine.learning
     if isinstance(learning, ProcessLearning):
         learning._pace = None  # as a live run has none
