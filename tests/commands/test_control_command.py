@@ -16,7 +16,7 @@ from ztb.commands.control import ask, find_run
 from ztb.control import SOCKET_NAME, Answer, Status, short_address
 from ztb.errors import UsageError, VenueError
 from ztb.ledger.run_directory import RunDirectory
-from ztb.telemetry.snapshot import ComparisonFact
+from ztb.telemetry.snapshot import ComparisonFact, ProtectiveStopFact
 
 
 @contextlib.contextmanager
@@ -111,3 +111,10 @@ def test_status_holds_the_account_against_itself_with_nothing_learnt(capsys, mon
 def test_status_without_experts_holds_it_against_generation_0(capsys, monkeypatch):
     said = printed(capsys, monkeypatch, experts=(), helping=(ComparisonFact("frozen", 0.5, 0.4, 0.6),))
     assert "learning helps: between +40.00 %" in said and "against frozen" in said and "expert" not in said
+
+
+@pytest.mark.parametrize(("mode", "where"), [("paper", "on paper"), ("live", "at the venue")])
+def test_status_says_where_the_protective_stop_is(capsys, monkeypatch, mode, where):
+    said = printed(capsys, monkeypatch, mode=mode, protective_stop=ProtectiveStopFact(0.5, 4_750.25))
+    assert f"stop 0.5 BTC sold {where} below 4,750.25" in said
+    assert "stop 0.5" not in printed(capsys, monkeypatch, mode=mode)

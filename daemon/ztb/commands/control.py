@@ -147,12 +147,8 @@ def _lines(now: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _protected(now: dict[str, Any], base: str) -> list[tuple[str, str]]:
-    stop = now["protective_stop"]
-    return (
-        [("stop", f"{stop['quantity']:g} {base} sold at the venue below {stop['price']:,.2f}")]
-        if stop
-        else []
-    )
+    stop, where = now["protective_stop"], "at the venue" if now["mode"] == "live" else "on paper"
+    return [("stop", f"{stop['quantity']:g} {base} sold {where} below {stop['price']:,.2f}")] if stop else []
 
 
 def _against(now: dict[str, Any]) -> str:
