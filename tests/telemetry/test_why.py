@@ -12,6 +12,7 @@ import pytest
 
 from ztb.commands.report import why
 from ztb.errors import NotFoundError
+from ztb.execution.orders import PROTECTIVE_FROM
 from ztb.execution.risk import REASONS, RefusalReason, RiskLimits
 from ztb.ledger.run_directory import RunDirectory
 from ztb.telemetry.why import explain
@@ -174,3 +175,12 @@ def test_json_is_one_object_with_everything(directory, capsys):
     answer = json.loads(capsys.readouterr().out)
     assert answer["holds"] and answer["orders"][0]["order"]["client_id"] == "ztb-3"
     assert answer["subject"]["decision"]["observation"] and answer["features"][0][0] == "one"
+
+
+def test_a_protective_stop_is_called_one(directory, capsys):
+    number = PROTECTIVE_FROM + 1
+    for table in ("orders", "order_events", "fills"):
+        change(directory, f"UPDATE {table} SET order_id = ? WHERE order_id = 3", number)
+    assert why(str(number), directory.path, as_json=False) == 0
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert f"The protective stop, order {number} " in said and "The protective stop, order 1 " not in said

@@ -11,6 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from ztb.execution.orders import is_protective
 from ztb.ledger.records import FillRow
 from ztb.telemetry import texts
 from ztb.telemetry.why.capital import Capital
@@ -78,11 +79,12 @@ def _sent_sentence(answer: Explanation, sent: Sent) -> str:
     base, quote = answer.currencies
     quantity = sum(fill.lots for fill in sent.fills) * answer.lot_size
     done = "bought" if sent.order.side > 0 else "sold"
+    kind = "The protective stop, order" if is_protective(sent.order.order_id) else "Order"
     if not sent.fills:
-        return f"Order {sent.order.order_id} was not filled."
+        return f"{kind} {sent.order.order_id} was not filled."
     price = sum(float(fill.price) * fill.lots for fill in sent.fills) / sum(fill.lots for fill in sent.fills)
     return (
-        f"Order {sent.order.order_id} {done} {texts.significant(quantity, 6)} {base} at {texts.number(price)} "
+        f"{kind} {sent.order.order_id} {done} {texts.significant(quantity, 6)} {base} at {texts.number(price)} "
         f"for {texts.number(sent.fees)} {quote} of fees."
     )
 
