@@ -77,17 +77,16 @@ _LOOKED_AT = 200
 
 
 def snap(values: NDArray[np.float64], grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """(values as the float64 nearest their multiple of the increment, True where a value is no multiple).
+    """(values as the float64 nearest their multiple of the increment, True where a value is no multiple, or too large).
 
     Where the grid does not bind, a stray is what rounding would move by more than 1e-7 of itself.
     """
     numerator, denominator = grid.increment.as_integer_ratio()
     with np.errstate(over="ignore", invalid="ignore"):
         exact = values * (denominator / numerator)
-        whole = np.rint(exact)
-        allowed = 1e-6 + 1e-12 * np.abs(exact) if grid.binds else _MOVED * np.abs(exact)
-        strays = np.abs(exact - whole) > allowed
-    strays |= (np.abs(exact) >= 10.0**_WHOLE_DIGITS) & np.isfinite(values)
+        whole, size = np.rint(exact), np.abs(exact)
+        allowed = 1e-6 + 1e-12 * size if grid.binds else _MOVED * size
+        strays = (np.abs(exact - whole) > allowed) | (size >= 10.0**_WHOLE_DIGITS)
     if not whole.all():
         strays |= (whole == 0.0) & (values != 0.0)
     # Whole numbers divided once are rounded once: the result is the float64 that the decimal is written as.
