@@ -15,7 +15,7 @@ from ztb.ledger.capital import Adoption
 from ztb.ledger.records import COLLECTED, FillRow, GenerationRow, Record
 from ztb.market.live.rest import Backoff, Rest
 from ztb.ports import Clock
-from ztb.runtime.daemon.component import AccountKeeper
+from ztb.runtime.daemon.account import AccountKeeper
 from ztb.runtime.daemon.controls import SessionControls
 from ztb.runtime.guards import NOT_ARMED, NOT_RECONCILED
 from ztb.runtime.modes.arming import disarm
