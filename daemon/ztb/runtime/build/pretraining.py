@@ -21,6 +21,7 @@ import numpy as np
 
 from ztb.config import Config
 from ztb.errors import DataError
+from ztb.learning.allocation import GrowthEvidence
 from ztb.learning.service.initial_policy import InitialPolicy
 from ztb.learning.training_settings import PretrainSettings
 from ztb.market.history import History
@@ -30,7 +31,6 @@ from ztb.runtime.build.assembly import Assembly, assemble
 from ztb.utils.kernel import anything_compiled
 
 if TYPE_CHECKING:
-    from ztb.learning.allocation.evidence import GrowthEvidence
     from ztb.learning.pretrain import Pretrained
 
 _ROWS = 65_536
@@ -167,7 +167,7 @@ class WalkForwardBeside:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             said = _said(line)
-            if not isinstance(said, float):
+            if said is None or isinstance(said, GrowthEvidence):
                 return said
             on_progress(said)
         return None
@@ -195,8 +195,6 @@ def _facts(done: Pretrained) -> dict[str, object]:
 
 def _said(line: bytes) -> float | GrowthEvidence | None:
     """A line of the process beside: how far it is, or what it found; None where it broke off."""
-    from ztb.learning.allocation.evidence import GrowthEvidence
-
     with suppress(msgspec.MsgspecError):
         return msgspec.json.decode(line, type=float | GrowthEvidence)
     return None
