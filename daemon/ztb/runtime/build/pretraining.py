@@ -130,7 +130,7 @@ def _has_room_for(folds: int, settings: PretrainSettings) -> bool:
 
 
 class _Task(msgspec.Struct, frozen=True):
-    """What the process beside is told: what its assembly and its walk-forward are made of."""
+    """The order to a process beside: parts that its assembly and its walk-forward are made of."""
 
     config: str
     instrument: Instrument
@@ -163,7 +163,7 @@ class WalkForwardBeside:
             ears.write(msgspec.msgpack.encode(task))
 
     def evidence(self, on_progress: Progress) -> GrowthEvidence | None:
-        """What was found, once it is; None where the process failed or died, for whatever reason."""
+        """The evidence, once it is found; None where the process failed or died, for whatever reason."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             said = _said(line)
@@ -194,7 +194,7 @@ def _facts(done: Pretrained) -> dict[str, object]:
 
 
 def _said(line: bytes) -> float | GrowthEvidence | None:
-    """A line of the process beside: how far it is, or what it found; None where it broke off."""
+    """The line of a process beside: progress, or evidence; None where it broke off."""
     with suppress(msgspec.MsgspecError):
         return msgspec.json.decode(line, type=float | GrowthEvidence)
     return None
