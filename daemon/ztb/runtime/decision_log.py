@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.packs import Columns, Words
 from ztb.ledger.records import DecisionRow, MarkRow, Record
+from ztb.market.ticks import BAR, DEPTH, GAP, LAST, Ticks
 from ztb.trading.bridge import FACT_CASH, FACT_EQUITY, FACT_MID, FACT_POSITION, FACT_REWARD
 from ztb.trading.course import Course
 from ztb.trading.decided import Decided, verdict_text
@@ -42,6 +43,22 @@ class RunProgress:
     last_equity: float = 0.0
     equity_sum: float = 0.0
     adopted: float = 0.0
+
+    def count(self, ticks: Ticks) -> None:
+        """Take in a block of ticks that is about to happen; a bar began before its time, which is its close."""
+        partial = (ticks["kind"] == DEPTH) & ((ticks["flags"] & LAST) == 0)
+        self.ticks += len(ticks) - int(np.count_nonzero(partial))
+        self.gaps += int(np.count_nonzero(ticks["flags"] & GAP))
+        if self.first_ts_ns == 0:
+            first = ticks[0]
+            self.first_ts_ns = int(first["ts_ns"]) - (int(first["span_ns"]) if first["kind"] == BAR else 0)
+        self.last_ts_ns = int(ticks["ts_ns"][-1])
+
+    def adopt(self, value: float) -> None:
+        """`value` quote currency came into the books, and nothing earned it."""
+        self.adopted += value
+        self.last_equity += value
+        self.peak += value
 
     def track(self, equity: float, ts_ns: int) -> None:
         """Take in the equity at the next decision."""
