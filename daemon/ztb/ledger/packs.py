@@ -63,8 +63,8 @@ def check(record: type[Record], columns: Columns) -> None:
             or not isinstance(column, np.ndarray)
         ):
             continue
-        wrong = column[~np.isfinite(column)]
-        if len(wrong):
+        if not np.isfinite(column).all():
+            wrong = column[~np.isfinite(column)]
             raise InvariantError(
                 f"journal: {name} of a row of {record.table} would be {wrong[0]}, and must be finite"
             )
