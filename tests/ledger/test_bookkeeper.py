@@ -108,7 +108,7 @@ def test_a_fill_is_booked_told_and_ends_its_order():
     assert desk.journal.rows[1] == FillRow(1, 104, 20, 1, 4, 5000, "50.00", "0.004", "taker", "0.0004000000")
     assert desk.costs.told[1:] == [("filled", 104, 50.0, pytest.approx(0.002))]
     desk.books.event(filled(1, 6, 10), 1)
-    assert ("over", 1) in desk.costs.told and desk.account.lots == 10
+    assert ("over", 1) in desk.costs.told and desk.account.lots == 10 and desk.account.fills == 2
 
 
 def test_fees_in_other_currencies_come_before_their_fill_and_count_what_they_are_worth():

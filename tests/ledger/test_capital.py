@@ -29,6 +29,6 @@ def test_an_adoption_is_read_as_it_was_written_with_its_evidence():
 
 
 def test_what_came_is_worth_its_cash_and_its_position_at_the_price():
-    assert Opening(D(1000)).equity == 1000.0 and Opening(D(1000)).position == 0
+    assert Opening(D(1000)) == Opening(D(1000), D(0), 0.0) and Opening(D(1000)).equity == 1000.0
     assert Opening(D(1000), D("0.5"), 90.0).equity == 1045.0
     assert Adoption(5, D("-7"), D("0.2"), 110.0).value == 15.0
