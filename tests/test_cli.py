@@ -79,6 +79,24 @@ def test_a_second_run_never_overwrites_the_first(capsys, write_bars, tmp_path):
     assert code == 2 and "holds a run already" in text
 
 
+def test_a_run_of_another_version_repeats_bit_for_bit_or_is_refused_by_name(
+    capsys, write_bars, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as then:
+        for module in ("build.context", "build.parts", "modes.replay", "summary"):
+            then.setattr(f"ztb.runtime.{module}.code_version", lambda: "0.0.9+0123456789ab")
+        made = ("replay", "--data", write_bars(120), "--strategy", "hold", "--out", "run")
+        assert said(capsys, *made)[0] == 0
+    for recorded in ("run", "runs/replay-001"):
+        code, text = said(capsys, "replay", recorded, "--json")
+        assert code == 0 and f"{recorded}: repeated bit for bit" in text
+    kept = Path("run/summary.json")
+    kept.write_text(json.dumps(json.loads(kept.read_text()) | {"end_equity": 1.0}))
+    code, text = said(capsys, "replay", "run")
+    assert code == 3 and "differs in end_equity" in text and "0.0.9+0123456789ab then" in text
+
+
 @pytest.fixture
 def own_strategies(tmp_path) -> Path:
     folder = tmp_path / "own"

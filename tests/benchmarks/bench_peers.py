@@ -42,7 +42,7 @@ PEERS = {"hftbacktest": "hftbacktest==2.4.4", "nautilus": "nautilus_trader==1.22
 _HERE = Path(__file__).resolve().parent
 _ROWS, _DAY_NS, _SECOND_NS = 1_500_000, 86_400 * 10**9, 10**9
 _FAST, _SLOW, _CASH = 0.1, 0.01, 10_000
-_BLOCK_ROWS = 4096
+_BLOCK_ROWS = 32_768
 
 INSTRUMENT = Instrument(
     symbol="BTC/USDT",

@@ -45,6 +45,7 @@ from ztb.ledger.records import (
 )
 from ztb.ledger.run_directory import RunDirectory
 from ztb.market.instrument import Instrument
+from ztb.market.live import source
 from ztb.market.live.source import LiveSource
 from ztb.runtime.build.assembly import assemble
 from ztb.runtime.build.context import configured_instrument
@@ -220,11 +221,11 @@ def protected(config: Config, _folder: Path) -> Any:
 
 
 async def _recorder(config: Config, folder: Path) -> Any:
-    async def source(settings: Any, **_: Any) -> Any:
+    async def opened(settings: Any, **_: Any) -> Any:
         return LiveSource(instrument=SPOT, settings=settings, intake=None, rest=None, clock=None, feeds=())
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(live, "open_live_source", source)
+        patch.setattr(live, "open_live_source", opened)
         market = await live.open_live_market(config, folder, lambda: 0, lambda: 0.0, print)
     return market.recorder and market.recorder._limits
 
@@ -238,11 +239,18 @@ def streamed(config: Config, _folder: Path) -> Any:
 
 
 def connected(config: Config, _folder: Path) -> Any:
-    """What the venue's client is made with, or why it is not made."""
+    """What the venue's client is made with and speaks to, or why it is not made."""
     try:
-        return live.venue_clients(config.market)().options
+        client: Any = live.venue_clients(config.market)()
+        return client.options, client.urls["api"]
     except ConfigError as error:
         return str(error)
+
+
+def decoded(config: Config, _folder: Path) -> Any:
+    """Who decodes the messages of a stream; None: ccxt."""
+    client = SimpleNamespace(id="binance", markets={"BTC/USDT": {"spot": True, "id": "BTCUSDT"}})
+    return source._decoder_of(client, "BTC/USDT", live.feed_settings(config.market))("trades") is None
 
 
 def logged(config: Config, _folder: Path) -> Any:
@@ -348,8 +356,9 @@ CHANGES: dict[str, Change] = {
     ),
     **many(
         connected, {"market.venue": "binance"}, market__client={"options": {"recvWindow": 4321}},
-        market__allowed_hosts=["127.0.0.1"],
+        market__allowed_hosts=["127.0.0.1"], market__sandbox=True,
     ),
+    "market.decoders": Change(decoded, False),
     **many(simulated, QUOTED, features__names=["return_1"], decision__ladder=[0.0, 1.0]),
     **many(simulated, QUOTED, decision__interval_ms=300),
     "decision.every": Change(simulated, "ticks", {**QUOTED, "decision.ticks": 20}),
@@ -460,8 +469,6 @@ ELSEWHERE = {
     "execution.orders_at_start": "recovery/test_restart.py",
     "execution.orders_at_stop": "recovery/test_restart.py",
     "execution.reconcile_every_s": "venue/test_user_stream.py",
-    "market.decoders": "../market/live/test_ccxt_faults.py",
-    "market.sandbox": "modes/test_arming.py",
     "online.stop_if_not_helping": "../learning/service/test_promotion.py",
 }
 """What takes a daemon, and the tests in which it makes the difference."""

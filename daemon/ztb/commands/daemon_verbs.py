@@ -196,7 +196,7 @@ def backup(
     as_json: Json = False,
 ) -> int:
     """A run as one file, while its daemon runs too: journal, generations, halts, recorded ticks, under checksums."""
-    from ztb.commands.backup import back_up
+    from ztb.commands.housekeeping import back_up
 
     return back_up(run_directory, target, not without_ticks, as_json)
 
@@ -208,7 +208,7 @@ def restore(
     as_json: Json = False,
 ) -> int:
     """A run's folder of a backup, here or on another machine; nothing is overwritten, a damaged backup is refused."""
-    from ztb.commands.backup import restore as unpack
+    from ztb.commands.housekeeping import restore as unpack
 
     return unpack(source, folder, as_json)
 
@@ -226,7 +226,7 @@ def prune(
     as_json: Json = False,
 ) -> int:
     """Remove old runs by size and age, each said; never one that goes on, real money's, or one that another needs."""
-    from ztb.commands.prune import prune as take_away
+    from ztb.commands.housekeeping import prune as take_away
 
     return take_away(folder, keep_gb, keep_days, dry_run, as_json)
 

@@ -103,6 +103,7 @@ def repeat_run(run: Path, out: Path | None, as_json: bool, relearn: bool = False
         pretrain_ns=manifest["pretrain_ns"],
         from_generation=manifest["from_generation"],
         embargo_ns=manifest.get("embargo_ns", 0),  # runs of earlier releases do not say
+        code=manifest.get("id_of_code", before["code_version"]),
     )
     directory = create_run_directory(out, "replay")
     with directory.kept_if_begun():

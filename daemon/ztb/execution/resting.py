@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ztb.execution.fills import fill
 from ztb.execution.liquidity import (
     consume,
     consumed,
@@ -20,7 +21,7 @@ from ztb.execution.liquidity import (
 from ztb.execution.order_table import next_resting
 from ztb.execution.paper_state import RESTING
 from ztb.execution.reports import has_room
-from ztb.execution.taking import fill, reducible
+from ztb.execution.taking import reducible
 from ztb.utils.kernel import kernel
 
 

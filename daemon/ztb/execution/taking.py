@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ztb.execution.fills import fill
 from ztb.execution.filters import is_enough
 from ztb.execution.latency import ack_is_lost
 from ztb.execution.liquidity import (
@@ -19,7 +20,6 @@ from ztb.execution.order_table import finish, plan_prices
 from ztb.execution.paper_state import (
     ACCEPTED,
     EXPIRED,
-    FILLED,
     INSUFFICIENT_BALANCE,
     MIN_NOTIONAL,
     NEVER,
@@ -38,39 +38,6 @@ from ztb.utils.kernel import kernel
 
 _MARKET, _LIMIT = 0, 1
 _GTC, _IOC, _FOK = 0, 1, 2
-
-
-@kernel
-def fill(
-    exchange: np.void,
-    orders: np.ndarray,
-    events: np.ndarray,
-    slot: int,
-    lots: int,
-    price_ticks: int,
-    maker: int,
-    now_ns: int,
-) -> None:
-    """One execution at the venue: its books change at once, ours when the report is delivered."""
-    order = orders[slot]
-    notional = (price_ticks * exchange["tick_size"]) * (lots * exchange["lot_size"])
-    fee = notional * (exchange["maker_fee"] if maker == 1 else exchange["taker_fee"])
-    order["remaining"] -= lots
-    exchange["position_lots"] += order["side"] * lots
-    exchange["cash"] -= order["side"] * notional
-    exchange["cash"] -= fee
-    exchange["fills"] += 1
-    if order["remaining"] == 0:
-        finish(exchange, orders, slot)
-    entry = events[
-        report_order(exchange=exchange, orders=orders, events=events, slot=slot, kind=FILLED, ts_ns=now_ns)
-    ]
-    entry["lots"] = lots
-    entry["price_ticks"] = price_ticks
-    entry["fill_id"] = exchange["fills"]
-    entry["maker"] = maker
-    entry["cumulative_lots"] = order["lots"] - order["remaining"]
-    entry["amount"] = fee
 
 
 @kernel

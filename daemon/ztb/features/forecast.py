@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.utils.kernel import kernel
+from ztb.utils.kernel import allocating_kernel, kernel
 
 FloatArray = NDArray[np.float64]
 
@@ -87,7 +87,7 @@ class Learnt(NamedTuple):
     """(M,) what each model said then, in deviations"""
 
 
-@kernel
+@allocating_kernel
 def _solve(
     gram: FloatArray, cross: FloatArray, chosen: NDArray[np.int64], count: int, out: FloatArray
 ) -> bool:
@@ -117,7 +117,7 @@ def _solve(
     return True
 
 
-@kernel
+@allocating_kernel
 def fit(gram: FloatArray, cross: FloatArray, sums: FloatArray, threshold: float, weights: FloatArray) -> None:
     """Regression `weights` (P,) on the significant ones of P columns, 0 for the rest.
 
@@ -202,7 +202,8 @@ def _remember(learnt: Learnt) -> None:
         age = -1.0 if apart <= _ALIKE * whole else learnt.kept[s]
         if age < oldest:
             place, oldest = s, age
-    weights[horizons + place] = weights[best]
+    for i in range(size):
+        weights[horizons + place, i] = weights[best, i]
     learnt.kept[place] = learnt.state[COUNT]
 
 

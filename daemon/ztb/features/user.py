@@ -156,7 +156,8 @@ def _advance_at(
             values=values,
         )
         done = max(done, rows[row] + 1)
-        history[row, first:] = values
+        for k in range(len(values)):
+            history[row, first + k] = values[k]
     _advance(
         addresses=addresses,
         ends=ends,

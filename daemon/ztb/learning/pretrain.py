@@ -15,7 +15,7 @@ from ztb.learning.training_settings import PretrainSettings
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import Ticks
 from ztb.trading.policy.weights import Weights
-from ztb.trading.recording import Recording, record
+from ztb.trading.recording import Recording
 
 __all__ = ["PretrainSettings", "Pretrained", "begin_training", "pretrain"]
 
@@ -43,16 +43,7 @@ def begin_training(
     """A training on the first part of `ticks`, what it trains on and what is held out, and the normaliser's state
     after the last decision. DataError: too few ticks.
     """
-    features = settings.features()
-    normaliser = settings.normaliser(features.size)
-    recording = record(
-        ticks=ticks,
-        instrument=instrument,
-        period_ns=settings.period_ns,
-        clock=settings.clock(),
-        features=features,
-        normaliser=normaliser,
-    )
+    recording, normaliser = settings.record(ticks, instrument)
     parts = split(recording, settings)
     return Training(*parts, settings, seed), parts, normaliser.state()
 

@@ -9,11 +9,14 @@ from ztb.execution.paper_config import PaperConfig
 from ztb.features import FeatureSet, Normaliser
 from ztb.learning.gate.shadow import ShadowTerms
 from ztb.learning.settings import OnlineConfig
+from ztb.market.instrument import Instrument
+from ztb.market.ticks import Ticks
 from ztb.trading.decision_clock import DecisionClock
 from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.policy.network import MakeNetwork
 from ztb.trading.policy.weights import NetworkShape
 from ztb.trading.ppo.config import PPOOptions
+from ztb.trading.recording import Recording, record
 from ztb.trading.settings import BridgeConfig
 from ztb.trading.sizing import TIMINGS
 from ztb.trading.strategy import OwnReward
@@ -55,6 +58,20 @@ class PretrainSettings:
         """The network that is trained, for `feature_size` features."""
         heads = (len(self.bridge.ladder), TIMINGS)
         return NetworkShape(feature_size + ACCOUNT_SIZE, heads, self.ppo.hidden, self.ppo.shared_trunk)
+
+    def record(self, ticks: Ticks, instrument: Instrument) -> tuple[Recording, Normaliser]:
+        """Features and decisions of `ticks`, and what normalised them, as it is after the last."""
+        features = self.features()
+        normaliser = self.normaliser(features.size)
+        recording = record(
+            ticks=ticks,
+            instrument=instrument,
+            period_ns=self.period_ns,
+            clock=self.clock(),
+            features=features,
+            normaliser=normaliser,
+        )
+        return recording, normaliser
 
     def shadow_terms(self, feature_size: int) -> ShadowTerms:
         """On what terms an account nobody pays for trades as this training's do, with `feature_size` features."""

@@ -28,7 +28,7 @@ from ztb.learning.training_settings import PretrainSettings
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import Ticks
 from ztb.trading.policy.weights import Weights
-from ztb.trading.recording import Recording, record
+from ztb.trading.recording import Recording
 
 _LEAST_DECISIONS = 256
 """Of a fold: what fewer say is worth no training."""
@@ -47,16 +47,7 @@ def walk_forward(
     on_progress: Callable[[float], None],
 ) -> GrowthEvidence:
     """The evidence for a policy trained as `settings` say, from `ticks` alone; none where they are too few."""
-    features = settings.features()
-    normaliser = settings.normaliser(features.size)
-    recording = record(
-        ticks=ticks,
-        instrument=instrument,
-        period_ns=settings.period_ns,
-        clock=settings.clock(),
-        features=features,
-        normaliser=normaliser,
-    )
+    recording, normaliser = settings.record(ticks, instrument)
     evidence, n = GrowthEvidence(plan.forgetting), recording.decisions
     length = n // 2 // max(plan.folds, 1)
     market = foreseen_of(recording, normaliser.forecast.cost) if normaliser.forecast else []

@@ -31,6 +31,7 @@ _GROUP_ROWS = 256  # more in a group would hold the event loop up for millisecon
 _WAITING_GROUPS = 128
 _TRANSACTION_ROWS = _WAITING_GROUPS * _GROUP_ROWS
 _PACK_ROWS, _WAITING_PACKS = 4096, 4
+_PAGE_BYTES, _PACK_PAGE_BYTES = 4096, 16_384  # a megabyte at once takes a third less time in larger pages
 
 _Row = tuple[Any, ...]
 _Group = list[tuple[str, _Row]]
@@ -104,7 +105,7 @@ class Journal:
             _migrate(path)
             self._seq = _last_seq(path)
         else:
-            _create(path)
+            _create(path, _PACK_PAGE_BYTES if packs else _PAGE_BYTES)
         self._thread = background_thread(self._write_groups, "ztb-journal", waited_for=waited_for)
         self._thread.start()
 
@@ -256,18 +257,20 @@ class Journal:
             self._failure = error
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, page_bytes: int = _PAGE_BYTES) -> sqlite3.Connection:
+    """A connection to write by; `page_bytes` counts where there is no file yet."""
     connection = sqlite3.connect(path, isolation_level="DEFERRED", cached_statements=32)
+    connection.execute(f"PRAGMA page_size={page_bytes}")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     return connection
 
 
-def _create(path: Path) -> None:
+def _create(path: Path, page_bytes: int) -> None:
     if path.exists():
         raise DataError(f"{path}: a journal is already there; choose another --out or remove the old run")
     try:
-        connection = _connect(path)
+        connection = _connect(path, page_bytes)
     except sqlite3.Error as error:
         raise ZtbError(f"{path}: the journal cannot be created ({error}); choose another --out") from error
     with connection:

@@ -14,9 +14,15 @@ SCHEMA_VERSION = 3
 were packed (`ledger.packs`)."""
 
 
+_encode = json.JSONEncoder(sort_keys=True, allow_nan=False).encode
+
+
 def detail_text(facts: Mapping[str, Any]) -> str:
     """`facts` as the JSON text of a column, keys sorted; null for a figure that is not finite."""
-    return json.dumps(_known(dict(facts)), sort_keys=True, allow_nan=False)
+    try:
+        return _encode(dict(facts))
+    except ValueError:
+        return _encode(_known(dict(facts)))
 
 
 def _known(value: Any) -> Any:

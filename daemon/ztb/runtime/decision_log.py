@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.packs import Columns, Words
 from ztb.ledger.records import DecisionRow, MarkRow, Record
+from ztb.market.ticks import BAR, DEPTH, GAP, LAST, Ticks
 from ztb.trading.bridge import FACT_CASH, FACT_EQUITY, FACT_MID, FACT_POSITION, FACT_REWARD
 from ztb.trading.course import Course
 from ztb.trading.decided import Decided, verdict_text
@@ -42,6 +43,22 @@ class RunProgress:
     last_equity: float = 0.0
     equity_sum: float = 0.0
     adopted: float = 0.0
+
+    def count(self, ticks: Ticks) -> None:
+        """Take in a block of ticks that is about to happen; a bar began before its time, which is its close."""
+        partial = (ticks["kind"] == DEPTH) & ((ticks["flags"] & LAST) == 0)
+        self.ticks += len(ticks) - int(np.count_nonzero(partial))
+        self.gaps += int(np.count_nonzero(ticks["flags"] & GAP))
+        if self.first_ts_ns == 0:
+            first = ticks[0]
+            self.first_ts_ns = int(first["ts_ns"]) - (int(first["span_ns"]) if first["kind"] == BAR else 0)
+        self.last_ts_ns = int(ticks["ts_ns"][-1])
+
+    def adopt(self, value: float) -> None:
+        """`value` quote currency came into the books, and nothing earned it."""
+        self.adopted += value
+        self.last_equity += value
+        self.peak += value
 
     def track(self, equity: float, ts_ns: int) -> None:
         """Take in the equity at the next decision."""
@@ -89,6 +106,51 @@ class Stood:
     aims: list[bytes] | None = None
     before: Sequence[tuple[int, Sequence[Record]]] = ()
     """Rows to be journaled before a decision, by its place."""
+
+
+class _Places:
+    """Places in the journal of N decisions, as they come to them; `account` (N, FACTS) is how it stood at each."""
+
+    def __init__(self, books: Bookkeeper, account: NDArray[np.float64]) -> None:
+        held = account[:, [FACT_CASH, FACT_POSITION]]
+        self.fees = np.empty(len(account))
+        """(N,) quote currency paid until then."""
+        self._books = books
+        self._account = account
+        self._moves = deque((np.flatnonzero((held[1:] != held[:-1]).any(axis=1)) + 1).tolist())
+        self._shifts = np.empty(len(account), np.int64)
+        self._given = 0
+        self._booked: tuple[object, ...] = ()
+        self._paid = 0.0
+
+    def give(self, end: int) -> None:
+        """Give decisions up to `end`, since the last of those before nothing was filled, the next places.
+
+        InvariantError: the books do not agree with the account.
+        """
+        begin, moves, account = self._given, self._moves, self._books.account
+        if end <= begin:
+            return
+        booked = account.cash_units, account.lots, account.dust, account.fees_units
+        while moves and moves[0] < begin:
+            moves.popleft()
+        if booked != self._booked or (moves and moves[0] == begin):
+            self._booked, self._paid = booked, account.fees
+            self._agree(begin)
+        if moves and begin < moves[0] < end:
+            self._agree(moves[0])
+        self._shifts[begin:end] = self._books.journal.reserve(2 * (end - begin)) - 2 * begin
+        self.fees[begin:end] = self._paid
+        self._given = end
+
+    def _agree(self, k: int) -> None:
+        cash, position, equity = self._account[k, [FACT_CASH, FACT_POSITION, FACT_EQUITY]].tolist()
+        self._books.agree(cash, position, equity)
+
+    @property
+    def seqs(self) -> NDArray[np.int64]:
+        """(N,) each decision's place; its mark has the next."""
+        return self._shifts + 2 * np.arange(len(self._shifts))
 
 
 class DecisionLog:
@@ -150,18 +212,16 @@ class DecisionLog:
         made, told = np.cumsum(is_decision), np.flatnonzero(~is_decision)
         begins = np.flatnonzero(is_decision)
         ends = begins + log["lots"][begins]  # the last row of what came of each decision at once
-        places, fees, done = np.empty(n, np.int64), np.empty(n), 0
-        waiting = deque(stood.before)
+        places, waiting = _Places(self._books, stood.account), deque(stood.before)
 
         def place(until: int, begun: int) -> None:
             """Decisions come to their places up to `until`, and rows that were to come before those that have begun."""
-            nonlocal done
             while waiting and waiting[0][0] < begun:
                 k, rows = waiting.popleft()
-                done = self._place(stood.account, done, k, places, fees)
+                places.give(k)
                 for row in rows:
                     self._books.journal.append(row)
-            done = self._place(stood.account, done, until, places, fees)
+            places.give(until)
 
         for at, row in zip(told.tolist(), log[told].tolist(), strict=True):
             begun = int(made[at])
@@ -172,35 +232,10 @@ class DecisionLog:
             lane.pass_on(row)
         place(n, n + 1)
         self._books.generation = stood.generation
-        decisions, marks = self._decisions(course, stood, first), self._marks(course, stood, first, fees)
-        journal = self._books.journal
-        journal.append_columns(DecisionRow, places, decisions)
-        journal.append_columns(MarkRow, places + 1, marks)
-
-    def _place(
-        self,
-        account: NDArray[np.float64],
-        begin: int,
-        end: int,
-        places: NDArray[np.int64],
-        fees: NDArray[np.float64],
-    ) -> int:
-        """Give decisions [begin, end), between which nothing was filled, their places in the journal; `end`.
-
-        InvariantError: the books do not agree with the account.
-        """
-        if end <= begin:
-            return begin
-        books = self._books
-        first = books.journal.reserve(2 * (end - begin))
-        places[begin:end] = np.arange(first, first + 2 * (end - begin), 2)
-        fees[begin:end] = books.account.fees
-        held = account[begin:end, [FACT_CASH, FACT_POSITION]]
-        changed = np.flatnonzero((held != held[0]).any(axis=1))
-        for k in (0, *changed[:1].tolist()):
-            cash, position, equity = account[begin + k, [FACT_CASH, FACT_POSITION, FACT_EQUITY]].tolist()
-            books.agree(cash, position, equity)
-        return end
+        marks = self._marks(course, stood, first, places.fees)
+        journal, seqs = self._books.journal, places.seqs
+        journal.append_columns(DecisionRow, seqs, self._decisions(course, stood, first))
+        journal.append_columns(MarkRow, seqs + 1, marks)
 
     def _decisions(self, course: Course, stood: Stood, first: int) -> Columns:
         n, account = len(stood.account), stood.account

@@ -17,9 +17,10 @@ from ztb.learning.allocation import Experts, name_of
 from ztb.learning.allocation.stretches import ExpertsInStretch
 from ztb.learning.benchmarks import UNLEARNT, BenchmarkTracker
 from ztb.learning.service.base import NEAR_A_LIMIT, Learning
+from ztb.learning.service.transitions import Transitions
 from ztb.ledger.bookkeeper import Bookkeeper
 from ztb.ledger.records import COSTS_CORRECTED, LOSS_LIMIT, NoteRow
-from ztb.market.ticks import BAR, DEPTH, GAP, LAST, Flag, Ticks, plain_ticks
+from ztb.market.ticks import GAP, Flag, Ticks, plain_ticks
 from ztb.ports import Source
 from ztb.runtime.decision_log import DecisionLog, RunProgress, Stood
 from ztb.trading.bridge import FACT_EQUITY
@@ -81,7 +82,7 @@ class Engine:
         self.shadow_equity: dict[str, float] = {}  # of the shadows, at the present decision
         self._log = DecisionLog(books, symbol)
         self._stretch: Stretch | None = None
-        self._before: tuple[Decided, int] | None = None
+        self._transitions = Transitions()
         self._rungs: dict[str, Rung] = {"daily_loss": Rung.FREE, "drawdown": Rung.FREE}
         self._tainted = False
         self._gap = False  # whether anything is missing since a moment was due
@@ -108,7 +109,8 @@ class Engine:
         if n == 0:
             return
         ticks = plain_ticks(ticks)
-        self._count(ticks)
+        self.progress.count(ticks)
+        self._taints = bool(np.any(ticks["flags"] & _TAINT))
         i = 0
         while i < n:
             before, most = self._due, self._unasked(n - i)
@@ -231,40 +233,23 @@ class Engine:
         self, course: Course, ticks: Ticks, begin: int, made: int, among: ExpertsInStretch | None
     ) -> None:
         """Let the learner hear of a stretch: rows that happened, the first of them `begin` of the block."""
-        learning, ends = self.learning, course.rows[:made] + 1 - begin
-        learning.followed(ticks, ends, course.told[:made], course.tainted[:made])
-        leader = 0 if among is None else among.place(among.experts.lanes[among.experts.leader])
-        for k in range(made):
-            learnt_from = course.decided(k, self.progress.decisions - made + k, leader)
-            if self._before is not None:
-                before, generation = self._before
-                learning.completed(
-                    before, generation, learnt_from.reward, bool(course.tainted[k]), learnt_from
-                )
-            self._before = learnt_from, self.books.generation
+        decided = self.progress.decisions
+        self._transitions.add_stretch(
+            learning=self.learning,
+            ticks=ticks,
+            begin=begin,
+            course=course,
+            decisions=range(decided - made, decided),
+            seen=0 if among is None else among.place(among.experts.lanes[among.experts.leader]),
+            generation=self.books.generation,
+        )
 
     def adopted(self, value: float) -> None:
         """The books were changed by `value` quote currency that nothing earned."""
-        progress = self.progress
-        progress.adopted += value
-        progress.last_equity += value
-        progress.peak += value
+        self.progress.adopt(value)
         if self.experts is not None:
             self.experts.adopted(value)
         self._tainted = True
-
-    def _count(self, ticks: Ticks) -> None:
-        progress = self.progress
-        partial = (ticks["kind"] == DEPTH) & ((ticks["flags"] & LAST) == 0)
-        progress.ticks += len(ticks) - int(np.count_nonzero(partial))
-        progress.gaps += int(np.count_nonzero(ticks["flags"] & GAP))
-        self._taints = bool(np.any(ticks["flags"] & _TAINT))
-        if progress.first_ts_ns == 0:
-            first = ticks[0]
-            progress.first_ts_ns = int(first["ts_ns"]) - (
-                int(first["span_ns"]) if first["kind"] == BAR else 0
-            )
-        progress.last_ts_ns = int(ticks["ts_ns"][-1])
 
     def _show(self, watch: TickWatch, ticks: Ticks, i0: int, i1: int, due: int) -> int:
         """Show each tick of [i0, i1) to the strategy; decide where it asks to, save at `due`.
@@ -306,10 +291,7 @@ class Engine:
         self.follow_limits(ts_ns)
         self.learning.heed(self.helping)
         self.learning.decided(number, self._normal, self._tainted)
-        if self._before is not None:
-            before, generation = self._before
-            self.learning.completed(before, generation, learnt_from.reward, self._tainted, learnt_from)
-        self._before = learnt_from, self.books.generation
+        self._transitions.add(self.learning, learnt_from, self.books.generation, self._tainted)
         self._tainted = False
 
     def _correct_costs(self, ts_ns: int, experts: Experts) -> None:

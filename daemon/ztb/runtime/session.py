@@ -6,6 +6,7 @@ Replay and daemon make one each and drive it; what differs between them is the s
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sqlite3
 import time
@@ -80,9 +81,16 @@ class Session:
         return self.opening.equity + self.engine.progress.adopted
 
     async def run(self, source: Source) -> None:
-        """Drive the engine over `source` to its end, generations being saved beside it."""
-        async with asyncio.TaskGroup() as tasks:
-            await self.drive(source, tasks)
+        """Drive the engine over `source` to its end, generations being saved beside it.
+
+        What exists now is not searched for garbage meanwhile: each search would take as long as ten thousand decisions.
+        """
+        gc.freeze()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                await self.drive(source, tasks)
+        finally:
+            gc.unfreeze()
 
     async def drive(self, source: Source, tasks: asyncio.TaskGroup) -> None:
         """As `run`, with the tasks in a group of the caller's; they have ended on return."""

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.utils.kernel import kernel
+from ztb.utils.kernel import allocating_kernel, kernel
 
 FloatArray = NDArray[np.float64]
 
@@ -39,7 +39,7 @@ def see_day(daily: FloatArray, ts_ns: int, mid: float) -> bool:
     return bool(closed)
 
 
-@kernel
+@allocating_kernel
 def closes_of(daily: FloatArray) -> FloatArray:
     """The closes that are known, oldest first."""
     return daily[DAILY : DAILY + int(daily[_COUNT])]

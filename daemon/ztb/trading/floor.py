@@ -184,7 +184,7 @@ def act_all(
             aim(lanes, i, target, TIMING_AGGRESSIVE)
         else:
             if must_close(gate):
-                choices.values[i, :] = np.nan
+                choices.values[i, 0] = choices.values[i, 1] = np.nan
             target = choose(lanes, i, action)
             aim(lanes, i, target, action[1])
         choices.targets[i] = target

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.errors import InvariantError
-from ztb.execution.booking import show_price
+from ztb.execution.fills import show_price
 from ztb.execution.orders import Filled, OpenOrder, OrderRequest, OrderType, TimeInForce
 from ztb.execution.paper import PaperExchange
 from ztb.ports import Broker

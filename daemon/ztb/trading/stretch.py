@@ -43,7 +43,7 @@ from ztb.trading.lane_orders import log_row
 from ztb.trading.lane_state import DECIDED, Lanes, own_of
 from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMING_WAIT
 from ztb.trading.tick_watch import UNSHOWN, Shown
-from ztb.utils.kernel import kernel
+from ztb.utils.kernel import entry, kernel
 from ztb.utils.linkage import address_of, ask, ask_python, call
 
 _ROOM = 16  # rows of the log that one decision, and what comes of it at once, may need
@@ -284,6 +284,10 @@ class Stretch:
             deciders=floor.deciders,
             choices=floor.choices,
         )
+        first = np.zeros(1, np.int64)
+        seats, at = Seats(living=first, deciding=first, account=first, noted=first), self._progress
+        others = NOBODY, UNSHOWN, UNALARMED
+        self._enter = entry(_run, self._scene, self._block, 0, 0, at, seats, *others, self.course)
 
     def _find_callees(self) -> Callees:
         ground, floor = self._ground, self._floor
@@ -342,19 +346,10 @@ class Stretch:
         floor = self._floor
         floor.begin()
         floor.raw = self._ground.raw
-        _run(
-            scene=self._scene,
-            ticks=self._block,
-            i1=i1,
-            most=min(most, MOST_DECISIONS),
-            progress_at=self._progress,
-            seats=seats,
-            pursuits=pursuits,
-            shown=shown,
-            lookout=self._lookout,
-            course=self.course,
+        progress, others = self._progress, (pursuits, shown, self._lookout)
+        self._enter(
+            self._scene, self._block, i1, min(most, MOST_DECISIONS), progress, seats, *others, self.course
         )
-        progress = self._progress
         came, lost = end_of(progress), progress["lost"].item()
         if lost:
             raise InvariantError(f"more than {MAX_REPORTS} reports of orders at once: some were lost")

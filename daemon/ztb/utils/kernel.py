@@ -4,6 +4,9 @@ A kernel is a plain function on numpy arrays and records. It runs compiled (numb
 `NUMBA_DISABLE_JIT=1`, as the plain Python it is written in; both give the same bits, save for
 transcendental functions of another libm.
 
+Our own do not count who refers to an array, which is atomic arithmetic for each array of each call and took a third of
+their time: they make none and give none back. Those that must are `allocating_kernel`s; others' kernels may.
+
 Compiled code is cached under a digest of every kernel source, because numba's own cache does not notice an
 edited callee in another file.
 """
@@ -69,8 +72,10 @@ _OPTIONS: dict[str, Any] = {
     "error_model": "numpy",
     "nogil": True,
     "no_cfunc_wrapper": True,  # nobody calls kernels from C, and each wrapper takes time to compile
+    "_nrt": True,
 }
-_CALLED: dict[str, Any] = _OPTIONS | {"cache": False, "no_cpython_wrapper": True}
+_UNCOUNTED: dict[str, Any] = {"_nrt": False}
+_CALLED: dict[str, Any] = {"cache": False, "no_cpython_wrapper": True}
 """Of a kernel as other kernels call it: it lives in their code alone."""
 
 
@@ -127,9 +132,20 @@ def uncached_kernel(function: _F) -> _F:
     return _kernel(function, _OPTIONS | {"cache": False})
 
 
+def allocating_kernel(function: _F) -> _F:
+    """As `kernel`, of ours: it may make arrays, and give them back."""
+    return _kernel(function, _OPTIONS)
+
+
 def kernel(function: _F) -> _F:
     """Compile `function` on first call, cached on disk, without the GIL; x / 0 gives inf or nan as numpy."""
-    return _kernel(function, _OPTIONS)
+    return _kernel(function, _OPTIONS | _UNCOUNTED if _is_ours(function.__module__) else _OPTIONS)
+
+
+def _is_ours(module: str) -> bool:
+    """True if it is of the package, and no strategy, which may be anybody's."""
+    package, *rooms = module.split(".")
+    return package == __name__.partition(".")[0] and rooms[:1] != ["strategies"]
 
 
 def _kernel(function: _F, options: dict[str, Any]) -> _F:
@@ -137,7 +153,7 @@ def _kernel(function: _F, options: dict[str, Any]) -> _F:
     compiled: Any = njit(**options)(function)
     if COMPILED:
         compiled._compile_for_args = _in_turn(compiled)
-        called: Any = njit(**_CALLED)(function)
+        called: Any = njit(**options | _CALLED)(function)
         _take_constants_as_values(called)
         compiled.get_call_template, compiled.get_overload = called.get_call_template, called.get_overload
     return cast(_F, compiled)

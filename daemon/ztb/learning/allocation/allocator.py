@@ -138,8 +138,7 @@ class Allocator:
         self._decisions += len(account)
         for name, own in equities.items():
             expert = self.experts[name]
-            path = np.append(expert.equity, own)
-            expert.evidence.foresee_all(foreseen, cost, positions[name], path)
+            expert.evidence.foresee_all(foreseen, cost, positions[name], expert.equity, own)
             if len(own) > 1:
                 self._follow(expert, float(own[0]), closes=False)
             self._follow(expert, float(own[-1]), closes)

@@ -25,14 +25,16 @@ account's own losses speak against it.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ztb.learning.gate.evidence import log_mixture
-from ztb.utils.kernel import kernel
+from ztb.utils.kernel import entry, kernel
 
 if TYPE_CHECKING:
     from ztb.features.forecast import Foreseen
@@ -98,14 +100,27 @@ def _claim(sums: FloatArray, market: FloatArray, k: int, cost: float, held: floa
 
 @kernel
 def _foresee(
-    sums: FloatArray, market: FloatArray, cost: float, positions: FloatArray, equities: FloatArray
+    sums: FloatArray,
+    market: FloatArray,
+    cost: float,
+    positions: FloatArray,
+    before: float,
+    equities: FloatArray,
 ) -> None:
     for k in range(len(market)):
-        before, equity = equities[k], equities[k + 1]
+        equity = equities[k]
         if market[k, _MID] > 0.0 and before > 0.0 and equity > 0.0:
             _learn(sums, market, k)
             held = positions[k] * market[k, _MID] / before
             _claim(sums=sums, market=market, k=k, cost=cost, held=held, growth=math.log(equity / before))
+        before = equity
+
+
+@cache
+def _foreseeing() -> Callable[[FloatArray, FloatArray, float, FloatArray, float, FloatArray], None]:
+    """`_foresee` for arrays that lie together."""
+    nothing = np.zeros(0)
+    return entry(_foresee, np.zeros(len(_SUMS)), np.zeros((0, 4)), 0.0, nothing, 0.0, nothing)
 
 
 @dataclass(slots=True)
@@ -163,14 +178,16 @@ class GrowthEvidence:
         self.claim(market, held, growth)
 
     def foresee_all(
-        self, market: FloatArray, cost: float, positions: FloatArray, equities: FloatArray
+        self, market: FloatArray, cost: float, positions: FloatArray, before: float, equities: FloatArray
     ) -> None:
         """As `foresee`, N returns, `market` (N, 4) as `Foreseen` has them, mid 0: nothing was forecast.
 
-        `positions` (N,) were held meanwhile, base currency; `equities` (N + 1,) are the account's, quote currency.
+        `positions` (N,) were held meanwhile, base currency; `equities` (N,) are the account's after each, and
+        `before` that of before the first, quote currency.
         """
         sums = self._sums()
-        _foresee(sums=sums, market=market, cost=cost, positions=positions, equities=equities)
+        together = np.ascontiguousarray
+        _foreseeing()(sums, together(market), cost, together(positions), before, together(equities))
         self._take(sums)
 
     def _sums(self) -> FloatArray:
@@ -206,8 +223,8 @@ class GrowthEvidence:
 
     def copy(self) -> GrowthEvidence:
         """The same evidence, for whoever is to begin with it."""
-        return GrowthEvidence(**asdict(self))
+        return GrowthEvidence(**self.state())
 
     def state(self) -> dict[str, Any]:
         """Everything that the next block is added to."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__slots__}

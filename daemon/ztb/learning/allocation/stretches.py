@@ -32,6 +32,7 @@ class ExpertsInStretch:
     _names: tuple[str, ...] = ()
     _noted: tuple[Lane, ...] = ()
     _done: int = 0
+    _seats: Seats | None = None
     _since: int = 0
     """The decision of the stretch from which on there is an account as it would be had nothing been learnt."""
 
@@ -43,12 +44,14 @@ class ExpertsInStretch:
 
     def seats(self) -> Seats:
         """Places of all of them."""
-        return Seats(
-            living=self.experts.living.places,
-            deciding=self.experts.deciding.places,
-            account=np.array([self.account.place]),
-            noted=np.array([lane.place for lane in self._noted]),
-        )
+        if self._seats is None:
+            self._seats = Seats(
+                living=self.experts.living.places,
+                deciding=self.experts.deciding.places,
+                account=np.array([self.account.place]),
+                noted=np.array([lane.place for lane in self._noted]),
+            )
+        return self._seats
 
     def place(self, lane: Lane) -> int:
         """Of a lane among those that are noted."""
@@ -117,11 +120,11 @@ class ExpertsInStretch:
         self.rows.append((k, told))
         beside = self.experts.account_unlearnt
         if beside is not None and beside not in self._noted:
-            self._noted, self._since = (*self._noted, beside), k
+            self._noted, self._since, self._seats = (*self._noted, beside), k, None
 
     def pursued(self, pursuits: Pursuits) -> None:
         """Remember where the accounts go by now."""
-        now = [None if np.isnan(each) else float(each) for each in pursuits.pursued]
+        now = [None if each != each else each for each in pursuits.pursued.tolist()]
         self.experts.pursued = now[0]
         if len(now) > 1:
             self.experts.pursued_unlearnt = now[1]

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 _RHO = 4.0
 """Sharpest after about 50 blocks."""
@@ -86,8 +87,9 @@ class EProcess:
         return log_mixture(-side * s, v) >= math.log(1.0 / alpha)
 
 
+@lru_cache(256)
 def log_mixture(s: float, v: float) -> float:
-    """ln e(S, V); see the module."""
+    """ln e(S, V), see the module; of sums that stand it is asked for again and again."""
     total = max(v, 0.0) + _RHO
     z = s / math.sqrt(total)
     return 0.5 * math.log(4.0 * _RHO / total) + 0.5 * z * z + _log_normal_cdf(z)

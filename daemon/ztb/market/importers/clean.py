@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from ztb.errors import DataError
 from ztb.market.importers.chunk import Chunk, join, to_coins
-from ztb.market.importers.increments import PREFIX_ROWS, Grid, price_fields, snap
-from ztb.market.importers.spacing import Spacing
+from ztb.market.importers.increments import PREFIX_ROWS, Grid, Spacing, price_fields, snap
 from ztb.market.importers.validation import (
     CONTRADICTION,
     EMPTY_ROW,

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from ztb.errors import DataError
+from ztb.market.importers.celltext import Notation, is_decorated, is_number, notation_of
 from ztb.market.importers.files import (
     Bytes,
     ReadProgress,
@@ -27,7 +28,6 @@ from ztb.market.importers.files import (
 )
 from ztb.market.importers.headerless import recognise_rows
 from ztb.market.importers.layouts import Layout
-from ztb.market.importers.numbertext import Notation, is_decorated, is_number, notation_of
 from ztb.market.importers.recognition import Pair, recognise, with_told_volume
 from ztb.market.symbols import parse_symbol
 

@@ -1,4 +1,7 @@
-"""Exact increments of prices and quantities: inferred from a stated prefix, then held against every row."""
+"""Exact increments of prices and quantities: inferred from a stated prefix, then held against every row.
+
+Also here: bars that go on in longer steps, which is not a market that is thin, but bars of another length.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,8 @@ _FINE_SHARE = 1e-9
 _WHOLE_DIGITS = 18.0
 """Digits of the largest number in increments, at most: a whole number of 64 bits. What is more, or 0 beside it, is
 damage."""
+_OTHER_BARS = 20
+"""So many steps in a row that are longer than a bar and alike are bars of another length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,3 +129,22 @@ def infer_lot_size(ticks: Ticks) -> Grid:
     if increment is None or increment < FINEST_LOT:
         return Grid(FINEST_LOT, binds=False)
     return Grid(increment)
+
+
+@dataclass(slots=True)
+class Spacing:
+    """The number of the last steps that were longer than a bar and equal, and how long they were."""
+
+    step_ns: int = 0
+    count: int = 0
+
+    def first_of_other_length(self, steps: NDArray[np.int64], length: int) -> int | None:
+        """The row that completes a run of `_OTHER_BARS` longer steps alike; rows are `steps` nanoseconds apart."""
+        longer = steps > length
+        alike = longer & (steps == np.concatenate(([self.step_ns], steps[:-1])))
+        rows = np.arange(len(steps))
+        broken = np.maximum.accumulate(np.where(alike, -1, rows))
+        runs = np.where(broken < 0, self.count + rows + 1, rows - broken + longer[broken])
+        self.step_ns, self.count = int(steps[-1]), int(runs[-1])
+        found = np.flatnonzero(runs >= _OTHER_BARS)
+        return int(found[0]) if len(found) else None

@@ -15,8 +15,8 @@ import pyarrow.compute as arrow_compute
 from numpy.typing import NDArray
 
 from ztb.errors import DataError
+from ztb.market.importers.celltext import TextStyle, days_since_1970, learn_style
 from ztb.market.importers.chunk import NO_TIME_NS
-from ztb.market.importers.timetext import TextStyle, days_since_1970, learn_style
 
 # Its stubs know fewer overloads than it has.
 pc: Any = arrow_compute

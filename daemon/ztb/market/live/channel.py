@@ -48,6 +48,8 @@ class SymbolContext:
     rest: Rest
     intake: Intake
     now_ns: Callable[[], int]
+    decoder_of: Callable[[str], MessageDecoder | None]
+    """The decoder of a stream by its name; None: its messages come by way of ccxt."""
 
 
 class MarketChannel(ABC):
@@ -61,7 +63,7 @@ class MarketChannel(ABC):
         self.stale_s = stale_s
         self.health = Health(name)
         self.resuming = False
-        self.decoder: MessageDecoder | None = None
+        self.decoder = line.decoder_of(name)
 
     @abstractmethod
     def streams(self, client: VenueClient) -> bool:

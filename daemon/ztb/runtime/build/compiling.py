@@ -12,7 +12,7 @@ import numpy as np
 
 from ztb.config import Config
 from ztb.execution.account import new_account
-from ztb.execution.booking import book, show_price
+from ztb.execution.fills import book, show_price
 from ztb.execution.orders import Filled, Rejected
 from ztb.execution.risk_gate import OrderFacts, Proposal
 from ztb.features.forecast import Foreseen

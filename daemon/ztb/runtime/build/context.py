@@ -60,12 +60,13 @@ class RunContext:
     """Narrows limits on risk to what the run may at most."""
 
 
-def run_id_of(config: Config, seed: int, *what: str) -> str:
+def run_id_of(config: Config, seed: int, *what: str, code: str | None = None) -> str:
     """A function of configuration, seed, code, and `what` else makes a run this one; 32 hexadecimal digits.
 
     Of a replay that is the data and where generation 0 comes from, of a session on a market its folder and its moment.
+    `code`: the version that made the run, where another repeats it.
     """
-    parts = [config_hash(config), str(seed), code_version(), *what]
+    parts = [config_hash(config), str(seed), code or code_version(), *what]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 

@@ -1,14 +1,12 @@
-"""Components beside the engine in a daemon: parts with a life of their own, and whoever keeps the account."""
+"""Components beside the engine in a daemon: parts with a life of their own."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
-from ztb.errors import UsageError
 from ztb.ledger.records import Record
-from ztb.telemetry.conditions import Severity
-from ztb.telemetry.snapshot import ProtectiveStopFact, StreamFact
+from ztb.telemetry.snapshot import StreamFact
 
 if TYPE_CHECKING:
     from ztb.runtime.daemon.controls import SessionControls
@@ -49,32 +47,3 @@ class Component:
     def recording(self) -> bool:
         """True if it keeps what is received."""
         return False
-
-
-class AccountKeeper(Component):
-    """Whoever keeps the account that the daemon trades; this one has nothing to say against our books."""
-
-    @property
-    def believed(self) -> bool:
-        """True if our books have been found to be right; until then nothing is flattened by them."""
-        return True
-
-    @property
-    def protective_stop(self) -> ProtectiveStopFact | None:
-        """The stop that stands at the venue."""
-        return None
-
-    @property
-    def unprotected(self) -> tuple[str, Severity]:
-        """The reason why no stop at the venue protects the position, and how bad that is; "" where one does, or
-        none is due.
-        """
-        return "", "info"
-
-    async def adopt(self, origin: str) -> str:
-        """Take the venue's figures over for `origin`; what has changed. UsageError: there is nothing to adopt."""
-        raise UsageError("there is nothing to adopt: no real money is traded")
-
-    def disarm(self) -> str:
-        """End what `ztb arm` began; what was done."""
-        return "there is nothing to disarm: no real money is traded"

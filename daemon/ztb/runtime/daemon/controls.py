@@ -30,7 +30,7 @@ from ztb.errors import UsageError, ZtbError
 from ztb.execution.risk import Rung
 from ztb.learning.service.base import BY_HAND, NEAR_A_LIMIT, NOT_HELPING
 from ztb.ledger.records import HOLDS, LIMITS_LIFTED, NoteRow
-from ztb.runtime.daemon.component import AccountKeeper
+from ztb.runtime.daemon.account import AccountKeeper
 from ztb.runtime.daemon.kill_switch import KillSwitch, Latch, Stop
 from ztb.runtime.session import Session
 from ztb.telemetry.logs import set_log_level

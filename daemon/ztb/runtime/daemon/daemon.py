@@ -16,12 +16,12 @@ from ztb.control import SOCKET_NAME, AtOnce, Halt, Reload
 from ztb.errors import InvariantError
 from ztb.ledger.records import STOPPING, NoteRow, Record
 from ztb.ports import Clock, Source
-from ztb.runtime.daemon.component import AccountKeeper, Component
+from ztb.runtime.daemon.account import AccountKeeper, PaperAccount
+from ztb.runtime.daemon.component import Component
 from ztb.runtime.daemon.conditions import Conditions
 from ztb.runtime.daemon.control_socket import ControlSocket
 from ztb.runtime.daemon.controls import Reloading, SessionControls
 from ztb.runtime.daemon.kill_switch import KillSwitch
-from ztb.runtime.daemon.paper_account import PaperAccount
 from ztb.runtime.daemon.status import Snapshots, StatusCollector
 from ztb.runtime.guards import MemoryGuard
 from ztb.runtime.session import Session, status_of

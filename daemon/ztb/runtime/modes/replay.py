@@ -23,6 +23,7 @@ from ztb.runtime.clock import SystemClock
 from ztb.runtime.session import Session, status_of
 from ztb.runtime.sources.history import HistorySource, trading_start
 from ztb.strategies.loader import load_strategy
+from ztb.utils.installation import code_version
 from ztb.utils.moments import when
 
 _BLOCK_ROWS = 32_768
@@ -38,7 +39,7 @@ SHIPPED_PRETRAIN_NS = parse_span("180d")
 @dataclass(frozen=True, slots=True)
 class ReplayRequest:
     """A request to replay. The first `pretrain_ns` of the data are not traded; but for the last `embargo_ns` of
-    them, they train generation 0.
+    them, they train generation 0. `code` is the version whose run is repeated, and has its id; None: this one's.
     """
 
     config: Config
@@ -49,6 +50,7 @@ class ReplayRequest:
     pretrain_ns: int = 0
     from_generation: str | None = None
     embargo_ns: int = 0
+    code: str | None = None
 
     @classmethod
     def of(
@@ -82,6 +84,7 @@ class ReplayRequest:
             "pretrain_ns": self.pretrain_ns,
             "from_generation": self.from_generation,
             "embargo_ns": self.embargo_ns,
+            "id_of_code": self.code or code_version(),
         }
 
 
@@ -132,7 +135,7 @@ def replay_context(
         mode="replay",
         assembly=assembly,
         directory=directory,
-        run_id=run_id_of(config, request.seed, *what),
+        run_id=run_id_of(config, request.seed, *what, code=request.code),
         facts=request.facts(history),
         initial_policy=initial_policy(
             assembly, request.from_generation, pretrained=pretrained if request.pretrain_ns else None

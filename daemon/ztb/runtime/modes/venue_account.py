@@ -15,7 +15,7 @@ from ztb.ledger.capital import Adoption
 from ztb.ledger.records import COLLECTED, FillRow, GenerationRow, Record
 from ztb.market.live.rest import Backoff, Rest
 from ztb.ports import Clock
-from ztb.runtime.daemon.component import AccountKeeper
+from ztb.runtime.daemon.account import AccountKeeper
 from ztb.runtime.daemon.controls import SessionControls
 from ztb.runtime.guards import NOT_ARMED, NOT_RECONCILED
 from ztb.runtime.modes.arming import disarm
@@ -96,6 +96,7 @@ class VenueAccount(AccountKeeper):
         self._permission = lane.gate.memory.permission
         self._controls: SessionControls | None = None
         self._rights_known = rights_known
+        self._halted_for = ""
         self._cancel = config.execution.orders_at_start == "cancel"
         self._stream = _user_stream(
             venue=venue,
@@ -105,26 +106,8 @@ class VenueAccount(AccountKeeper):
             heard=lane.collect,
             missed_some=wanted.set,
         )
-        self._reconciler = Reconciler(
-            broker=venue.broker,
-            account=session.books.account,
-            journal=session.journal,
-            every_s=config.execution.reconcile_every_s,
-            since_ms=since_ns // 1_000_000 - 60_000,
-            heard=lane.collect,
-            halt=self._halt,
-            missed=self._stream.missed,
-            wanted=wanted,
-        )
-        self._protection = Protection(
-            sender=venue.broker,
-            lane=lane,
-            account=session.books.account,
-            callbacks=ProtectionCallbacks(
-                self._intend, lambda: self.believed, lambda: lane.gate.limits.stop_fraction
-            ),
-            supported=has_stops(venue.client, venue.broker.instrument.symbol),
-        )
+        self._reconciler = self._reconciliation(config.execution.reconcile_every_s, since_ns, wanted)
+        self._protection = self._protective_stop()
         if past is not None:
             self._protection.resume(past.stops)
         self._dead_man = dead_man_of(
@@ -135,15 +118,42 @@ class VenueAccount(AccountKeeper):
             stops=past.stops if past else 0,
         )
         self._permission.holds[NOT_RECONCILED] = ""
-        venue.broker.connect(
-            BrokerCallbacks(
-                durable=session.journal.durable,
-                stopped=self._stopped,
-                heard=lane.collect,
-                collecting=lambda: session.record_external_event(COLLECTED),
-                warn=session.context.broadcast.warn,
+        venue.broker.connect(self._callbacks(), self._protection)
+
+    def _reconciliation(self, every_s: float, since_ns: int, wanted: asyncio.Event) -> Reconciler:
+        session = self._session
+        return Reconciler(
+            broker=self._venue.broker,
+            account=session.books.account,
+            journal=session.journal,
+            every_s=every_s,
+            since_ms=since_ns // 1_000_000 - 60_000,
+            heard=session.engine.live.collect,
+            halt=self._halt,
+            missed=self._stream.missed,
+            wanted=wanted,
+        )
+
+    def _protective_stop(self) -> Protection:
+        broker, lane = self._venue.broker, self._session.engine.live
+        return Protection(
+            sender=broker,
+            lane=lane,
+            account=self._session.books.account,
+            callbacks=ProtectionCallbacks(
+                self._intend, lambda: self.believed, lambda: lane.gate.limits.stop_fraction
             ),
-            self._protection,
+            supported=has_stops(self._venue.client, broker.instrument.symbol),
+        )
+
+    def _callbacks(self) -> BrokerCallbacks:
+        session = self._session
+        return BrokerCallbacks(
+            durable=session.journal.durable,
+            stopped=self._stopped,
+            heard=session.engine.live.collect,
+            collecting=lambda: session.record_external_event(COLLECTED),
+            warn=session.context.broadcast.warn,
         )
 
     def _intend(self, order: OrderRequest) -> None:
@@ -160,6 +170,9 @@ class VenueAccount(AccountKeeper):
     def _halt(self, reason: str) -> None:
         if self._controls is None:
             raise InvariantError(f"reconciled before there was a daemon: {reason}")
+        if self._permission.halted and reason == self._halted_for:
+            return  # it lasts, and has been latched and journaled
+        self._halted_for = reason
         self._controls.latch("halted", "reconciliation", reason)
 
     def start(self, controls: SessionControls) -> None:

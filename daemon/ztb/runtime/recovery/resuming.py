@@ -7,7 +7,7 @@ from dataclasses import replace
 import msgspec
 
 from ztb.errors import ConfigError, ZtbError
-from ztb.execution.booking import book, hold
+from ztb.execution.fills import book, hold
 from ztb.execution.order_states import progress_of_open
 from ztb.execution.orders import Cancelled, OpenOrder
 from ztb.execution.paper import PaperExchange

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ztb.errors import ConfigError, VenueError
 from ztb.execution.account import new_account
-from ztb.execution.booking import book
+from ztb.execution.fills import book
 from ztb.execution.orders import Filled, OpenOrder, OrderEvent, OrderRequest
 from ztb.market.instrument import Instrument
 from ztb.market.live.client import Row

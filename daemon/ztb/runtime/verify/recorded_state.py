@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator
 
 from ztb.errors import DataError
-from ztb.execution.booking import book
+from ztb.execution.fills import book
 from ztb.execution.orders import Filled, OrderEvent, OrderRequest, is_protective
 from ztb.execution.permission import Permission
 from ztb.execution.risk import RefusalReason, RiskLimits

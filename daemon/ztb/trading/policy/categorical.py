@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.utils.kernel import kernel
+from ztb.utils.kernel import allocating_kernel, kernel
 
 
 @kernel
@@ -110,7 +110,7 @@ def exp(x: float) -> float:
     return series * power.view(np.float64)
 
 
-@kernel
+@allocating_kernel
 def softmax(logits: np.ndarray, probabilities: np.ndarray, norms: np.ndarray, entropies: np.ndarray) -> None:
     """Of one head's `logits` (A, B): `probabilities` (A, B), the logs of their normalisers and their entropies (B,)."""
     actions, count = logits.shape

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ztb.utils.kernel import kernel
+from ztb.utils.kernel import allocating_kernel, kernel
 
 # Rational approximation of tanh in float32, a few units in the last place (the one of Eigen and XLA). Of
 # additions, products and one division only: it vectorises, and no libm can change its bits.
@@ -124,7 +124,7 @@ def _run_rows(parameters: np.ndarray, layers: np.ndarray, scratch: np.ndarray) -
             tanh(target)
 
 
-@kernel
+@allocating_kernel
 def forward(
     parameters: np.ndarray,
     layers: np.ndarray,

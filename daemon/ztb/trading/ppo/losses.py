@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ztb.trading.policy.categorical import exp, softmax
 from ztb.trading.policy.weights import NetworkShape
 from ztb.trading.ppo.config import PPOOptions
-from ztb.utils.kernel import kernel
+from ztb.utils.kernel import allocating_kernel, kernel
 
 # Columns of `known` (S, 4), a rollout's figures of each transition. RETURN: the value's target.
 LOGPROB, ADVANTAGE, RETURN, VALUE = range(4)
@@ -94,7 +94,7 @@ def _policy_and_value_loss(
     return -surrogate if surrogate <= clipped else 0.0, 2.0 * options[_VALUE_COEF] * error
 
 
-@kernel
+@allocating_kernel
 def _clipped_surrogate(
     values: np.ndarray,
     indices: np.ndarray,
@@ -132,7 +132,7 @@ def _clipped_surrogate(
     figures *= share
 
 
-@kernel
+@allocating_kernel
 def categorical_loss(
     outputs: np.ndarray,
     indices: np.ndarray,
@@ -179,7 +179,7 @@ def categorical_loss(
         start += heads[head]
 
 
-@kernel
+@allocating_kernel
 def gaussian_loss(
     outputs: np.ndarray,
     indices: np.ndarray,

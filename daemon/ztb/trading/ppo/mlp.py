@@ -22,7 +22,7 @@ from torch import Tensor
 from ztb.trading.policy.layers import tanh
 from ztb.trading.policy.torch_network import copy_of
 from ztb.trading.policy.weights import NetworkShape, Weights, flatten, unflatten
-from ztb.utils.kernel import kernel
+from ztb.utils.kernel import allocating_kernel
 
 _T = TypeVar("_T")
 _MOST = 8  # an update's minibatches have two sizes, and others where memory runs short
@@ -56,7 +56,7 @@ _Affine = tuple[Tensor, Tensor]
 """Weight (..., I, O) and bias (..., O), views of a flat vector."""
 
 
-@kernel
+@allocating_kernel
 def through_tanh(delta: np.ndarray, activation: np.ndarray, total: np.ndarray) -> None:
     """delta (1 - activation²) in the place of `delta` (B, W), and its sum over the rows into `total` (W,).
 

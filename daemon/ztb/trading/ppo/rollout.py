@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ztb.errors import InvariantError
 from ztb.trading.policy.weights import NetworkShape
-from ztb.utils.kernel import kernel
+from ztb.utils.kernel import allocating_kernel
 
 
 @dataclass(slots=True)
@@ -78,7 +78,7 @@ def empty_rollout(shape: NetworkShape, steps: int, envs: int) -> Rollout:
     )
 
 
-@kernel
+@allocating_kernel
 def _partition(indices: np.ndarray, parts: int, draws: np.ndarray, grouped: np.ndarray) -> None:
     """`indices` (S,) into `grouped` (S,), part after part, each in order; `draws` (S,) are uniform in [0, 1).
 

@@ -1,4 +1,7 @@
-"""Fills from a venue or a journal, entered into an account's array by the kernel that books all fills."""
+"""Fills: made at the paper venue, fee and all; entered into our account, wherever they come from.
+
+The venue's books change when it fills, ours when its report is delivered.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.execution.account import book_fill
+from ztb.execution.order_table import finish
 from ztb.execution.orders import Filled
+from ztb.execution.paper_state import FILLED
+from ztb.execution.reports import report_order
 from ztb.market.instrument import Instrument
 from ztb.market.view import see_price
 from ztb.utils.kernel import kernel
+
+
+@kernel
+def fill(
+    exchange: np.void,
+    orders: np.ndarray,
+    events: np.ndarray,
+    slot: int,
+    lots: int,
+    price_ticks: int,
+    maker: int,
+    now_ns: int,
+) -> None:
+    """One execution at the venue: its books change at once, ours when the report is delivered."""
+    order = orders[slot]
+    notional = (price_ticks * exchange["tick_size"]) * (lots * exchange["lot_size"])
+    fee = notional * (exchange["maker_fee"] if maker == 1 else exchange["taker_fee"])
+    order["remaining"] -= lots
+    exchange["position_lots"] += order["side"] * lots
+    exchange["cash"] -= order["side"] * notional
+    exchange["cash"] -= fee
+    exchange["fills"] += 1
+    if order["remaining"] == 0:
+        finish(exchange, orders, slot)
+    entry = events[
+        report_order(exchange=exchange, orders=orders, events=events, slot=slot, kind=FILLED, ts_ns=now_ns)
+    ]
+    entry["lots"] = lots
+    entry["price_ticks"] = price_ticks
+    entry["fill_id"] = exchange["fills"]
+    entry["maker"] = maker
+    entry["cumulative_lots"] = order["lots"] - order["remaining"]
+    entry["amount"] = fee
 
 
 @kernel

@@ -1,20 +1,50 @@
-"""The account on the paper exchange, whose word is ours; its stop is told of as one at a venue."""
+"""Whoever keeps the account that a daemon trades: here on the paper exchange, whose word is ours."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
+from ztb.errors import UsageError
 from ztb.execution.orders import is_protective
 from ztb.execution.protection import NO_FRACTION, no_stops_at, reached, too_little, trigger_price
 from ztb.ledger.records import FillRow, Record
-from ztb.runtime.daemon.component import AccountKeeper
+from ztb.runtime.daemon.component import Component
 from ztb.runtime.session import Session
 from ztb.telemetry.conditions import Severity
 from ztb.telemetry.snapshot import ProtectiveStopFact
 
 
+class AccountKeeper(Component):
+    """Whoever keeps the account that the daemon trades; this one has nothing to say against our books."""
+
+    @property
+    def believed(self) -> bool:
+        """True if our books have been found to be right; until then nothing is flattened by them."""
+        return True
+
+    @property
+    def protective_stop(self) -> ProtectiveStopFact | None:
+        """The stop that stands at the venue."""
+        return None
+
+    @property
+    def unprotected(self) -> tuple[str, Severity]:
+        """The reason why no stop at the venue protects the position, and how bad that is; "" where one does, or
+        none is due.
+        """
+        return "", "info"
+
+    async def adopt(self, origin: str) -> str:
+        """Take the venue's figures over for `origin`; what has changed. UsageError: there is nothing to adopt."""
+        raise UsageError("there is nothing to adopt: no real money is traded")
+
+    def disarm(self) -> str:
+        """End what `ztb arm` began; what was done."""
+        return "there is nothing to disarm: no real money is traded"
+
+
 class PaperAccount(AccountKeeper):
-    """See the module."""
+    """The account on the paper exchange; its stop is told of as one at a venue."""
 
     name = "paper-account"
 

@@ -1,0 +1,63 @@
+"""The walk-forward in a process beside finds the same as here, and is done here where that process fails."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+
+import pytest
+
+from learning import made_markets as made
+from trading.markets import HOUR_NS, SPOT
+from ztb.config import load_config
+from ztb.learning.allocation.evidence import GrowthEvidence
+from ztb.runtime.build import pretraining as module
+from ztb.runtime.build.assembly import Assembly, assemble
+
+SMALL = {
+    "features.names": made.FEATURES, "ppo.hidden": [16], "ppo.num_envs": 32, "ppo.num_steps": 32,
+    "ppo.minibatch_size": 256, "ppo.gamma": 0.5, "ppo.learning_rate": 3e-3, "online.reward_scale": 1.0 / made.SIGMA,
+}  # fmt: skip
+TICKS = made.bars_of(made.closes([(0.6, 2400)], 1))
+
+
+def assembly_of(**options: object) -> Assembly:
+    return assemble(load_config(None, {**SMALL, **options}, {}).config, SPOT, HOUR_NS, 0)
+
+
+def test_a_process_beside_finds_the_same_evidence_and_says_how_far_it_is():
+    assembly, heard = assembly_of(), list[float]()
+    with module.WalkForwardBeside(assembly, TICKS, 3) as beside:
+        found = beside.evidence(heard.append)
+    assert isinstance(found, GrowthEvidence)
+    assert found == module._walked_forward(assembly, TICKS, 3, lambda _done: None)
+    assert found.blocks > 0
+    assert heard == [0.5, 1.0]
+
+
+def test_where_the_process_beside_dies_the_walk_is_done_here(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with module.WalkForwardBeside(assembly_of(), TICKS, 3) as beside:
+        assert beside.evidence(lambda _done: None) is None
+
+
+@pytest.mark.parametrize(
+    ("folds", "envs", "cores", "compiled", "parent", "beside"),
+    [
+        (2, 128, 2, True, None, True),
+        (0, 128, 2, True, None, False),
+        (2, 8, 2, True, None, False),
+        (2, 128, 1, True, None, False),
+        (2, 128, 2, False, None, False),
+        (2, 128, 2, True, "a pool's", False),
+    ],
+)
+def test_a_process_beside_is_begun_where_it_is_worth_one(
+    folds, envs, cores, compiled, parent, beside, monkeypatch
+):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores), raising=False)
+    monkeypatch.setattr(module, "anything_compiled", lambda: compiled)
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: parent)
+    settings = module.training_settings(assembly_of(**{"ppo.num_envs": envs, "ppo.num_steps": 64}))
+    assert module._has_room_for(folds, settings) is beside

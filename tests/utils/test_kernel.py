@@ -1,0 +1,37 @@
+"""Kernels: ours make no arrays, others' may."""
+
+from __future__ import annotations
+
+from types import FunctionType
+
+import numpy as np
+import pytest
+from numba.core.errors import NumbaError
+from numpy.typing import NDArray
+
+from ztb.utils.kernel import COMPILED, allocating_kernel, kernel
+
+
+def _doubled(values: NDArray[np.float64]) -> float:
+    made = np.zeros(len(values))
+    for i in range(len(values)):
+        made[i] = 2.0 * values[i]
+    return float(made[0])
+
+
+def _of(module: str) -> FunctionType:
+    """`_doubled`, as if it stood in `module`."""
+    return FunctionType(_doubled.__code__, {"np": np, "__name__": module, "__builtins__": __builtins__})
+
+
+@pytest.mark.skipif(not COMPILED, reason="it is the compiler that refuses")
+def test_a_kernel_of_ours_makes_no_array_unless_it_says_so():
+    values = np.ones(2)
+    with pytest.raises(NumbaError, match="zeros"):
+        kernel(_of("ztb.trading.floor"))(values)
+    assert allocating_kernel(_of("ztb.trading.floor"))(values) == 2.0
+
+
+@pytest.mark.parametrize("module", ["ztb.strategies.flat", __name__])
+def test_a_kernel_of_a_users_may_make_arrays(module):
+    assert kernel(_of(module))(np.ones(2)) == 2.0
