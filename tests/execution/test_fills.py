@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from ztb.execution.account import book_fill, equity, mark, new_account, reset_account
-from ztb.execution.booking import book, hold, show_price
+from ztb.execution.fills import book, hold, show_price
 from ztb.execution.orders import Filled
 from ztb.market.instrument import Instrument
 from ztb.market.view import new_view
