@@ -13,6 +13,8 @@ import pytest
 import structlog
 from hypothesis import settings
 
+from chaos.recipe import Recipe
+
 # The first call of a kernel compiles it: no deadline means anything here.
 settings.register_profile("ztb", deadline=None)
 settings.load_profile("ztb")
@@ -100,6 +102,38 @@ def write_bars(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--seed", help="run tests that draw from a seed with this one alone, or with what it was shrunk to"
+    )
+    parser.addoption(
+        "--shrink", action="store_true", help="look for fewer faults and choices by which a seed fails too"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`@pytest.mark.seeds(1, 2, proof=range(3, 9))` gives `recipe`, a run for each seed, or the one that was asked for."""
+    marker = metafunc.definition.get_closest_marker("seeds")
+    if marker is None:
+        return
+    asked = metafunc.config.getoption("--seed")
+    if asked is not None:
+        metafunc.parametrize("recipe", [Recipe.read(asked)], ids=str)
+        return
+    proofs = [pytest.param(Recipe(seed), marks=pytest.mark.proof) for seed in marker.kwargs.get("proof", ())]
+    metafunc.parametrize("recipe", [*map(Recipe, marker.args), *proofs], ids=_seed)
+
+
+def _seed(recipe: Recipe) -> str:
+    return str(recipe.seed)
+
+
+@pytest.fixture
+def shrink(request: pytest.FixtureRequest) -> bool:
+    """Whether a seed that fails is to be shrunk."""
+    return bool(request.config.getoption("--shrink"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +23,7 @@ from ztb.runtime.modes.live import live_daemon
 from ztb.runtime.modes.paper import TradingRequest, paper_daemon
 from ztb.runtime.venue.watchdog import act
 from ztb.testing.exchange.faults import Fault, FaultKind
+from ztb.testing.exchange.flow import Flow
 from ztb.testing.exchange.gateway import Gateway
 from ztb.testing.exchange.in_memory import MemoryExchange
 from ztb.testing.exchange.listing import BTCUSDT, Listing
@@ -40,6 +41,7 @@ SECRETS = {
 }
 _FASTEST_S, _SLOWEST_S = 0.002, 0.12
 _FALL_STEP_S = 0.25
+_DISK_S = 0.01
 _WATCHDOG_S = 1.5  # until it has done its imports
 _CLIENT = {
     "verify": False,
@@ -69,9 +71,16 @@ def arm(folder: Path, config: Config, now_ns: int) -> None:
     write_arming(folder, given)
 
 
-async def _flushed(journal: Journal) -> None:
-    """A disk that takes no virtual time."""
-    journal.flush()
+def _disk(rng: np.random.Generator) -> Callable[[Journal], Awaitable[None]]:
+    """A disk that takes a drawn virtual time: rows are on it somewhere in between."""
+
+    async def durable(journal: Journal) -> None:
+        before_s, after_s = rng.uniform(0.0, _DISK_S, 2).tolist()
+        await asyncio.sleep(before_s)
+        journal.flush()
+        await asyncio.sleep(after_s)
+
+    return durable
 
 
 def _as_on_disk(folder: Path) -> Path:
@@ -102,16 +111,14 @@ class Stage:
     A stage is the daemon's clock, `skew_s` ahead of the venue's.
     """
 
-    def __init__(
-        self, seed: int, folder: Path, config: Config, loop: VirtualTimeLoop, listing: Listing = BTCUSDT
-    ) -> None:
+    def __init__(self, seed: int, folder: Path, config: Config, loop: VirtualTimeLoop, setup: Setup) -> None:
         self.folder = folder
         self.config = config
         self.loop = loop
         self.skew_s = 0.0
         self.floor = 0.0  # the equity that the watchdog of the last one killed was to keep
         self.network = np.random.default_rng([seed, 1])
-        self.gateway = Gateway(open_exchange(Setup(seed=seed, listings=(listing,)), loop))
+        self.gateway = Gateway(open_exchange(setup, loop))
         self.exchange = self.gateway.exchange
         self.venue = MemoryExchange(self.gateway, loop, self._latency_s)
 
@@ -142,19 +149,27 @@ class Stage:
             daemon.stop()
 
     async def killed_after(self, seconds: float, seed: int = 0) -> None:
-        """A live daemon that dies after so long, as by SIGKILL: what was not on disk is lost, what was sent arrives.
+        """A live daemon that is `killed` after so long."""
+        async with self.dying(seed):
+            await asyncio.sleep(seconds)
 
-        What it leaves is in `folder`, another one from then on; its watchdog has done its work on return.
+    @asynccontextmanager
+    async def dying(self, seed: int = 0, from_generation: str | None = None) -> AsyncIterator[Daemon]:
+        """A live daemon that dies with the context, as by SIGKILL: what was not on disk is lost, what was sent arrives.
+
+        What it leaves is in `folder`, another one from then on; its watchdog has done its work after the context.
         """
-        daemon = await self._made("live", seed)
+        daemon = await self._made("live", seed, from_generation)
         running = asyncio.create_task(daemon.run(), name="daemon")
-        await asyncio.sleep(seconds)
-        assert not running.done(), running.exception()
-        watched, self.floor = self._watchdog.left, self._watchdog.floor()
-        self.folder = _as_on_disk(self.folder)
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
+        try:
+            yield daemon
+            assert not running.done(), running.exception()
+            watched, self.floor = self._watchdog.left, self._watchdog.floor()
+            self.folder = _as_on_disk(self.folder)
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
         cover = msgspec.structs.replace(watched.cover, folder=str(self.folder))
         left = msgspec.structs.replace(watched, cover=cover)
         await asyncio.sleep(_WATCHDOG_S)
@@ -188,8 +203,10 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(seed: int, folder: Path, listing: Listing = BTCUSDT, **settings: Any) -> AsyncIterator[Stage]:
-    """A venue with its market, armed for live mode."""
+async def stage(
+    seed: int, folder: Path, listing: Listing = BTCUSDT, flow: Flow | None = None, **settings: Any
+) -> AsyncIterator[Stage]:
+    """A venue with its market, armed for live mode; `flow` is the rest of the world, else the usual one."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualTimeLoop)
     loop.set_exception_handler(
@@ -197,8 +214,12 @@ async def stage(seed: int, folder: Path, listing: Listing = BTCUSDT, **settings:
     )  # ccxt's receive loop dies with a line in the log
     config = configuration(**settings)
     arm(folder, config, loop.now_ns())
-    it = Stage(seed, folder, config, loop, listing)
-    with below_ccxt(it.venue, it.now_ns), patch.object(Journal, "durable", _flushed):
+    flows = {} if flow is None else {listing.symbol: flow}
+    it = Stage(seed, folder, config, loop, Setup(seed=seed, listings=(listing,), flows=flows))
+    with (
+        below_ccxt(it.venue, it.now_ns),
+        patch.object(Journal, "durable", _disk(np.random.default_rng([seed, 3]))),
+    ):
         async with asyncio.TaskGroup() as tasks:
             market = tasks.create_task(it.venue.run(), name="market")
             yield it

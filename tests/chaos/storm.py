@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -15,10 +15,16 @@ from chaos.stage import Stage
 from ztb.testing.exchange.faults import Armed
 
 _SOONEST_S, _LATEST_S = 0.5, 8.0
+_KINDS = 2**31  # the seed of the kinds, beside those of the faults' numbers
 
 Pair = tuple[str, str]
 PAIRS: set[Pair] = {(a, b) for a in FAULTS for b in FAULTS if a <= b}
 """Of kinds that follow upon each other, in either order."""
+
+OF_ORDERS = {"status after accepting", "stray", "session ends"}
+"""Kinds that strike only where orders are sent, and their news heard."""
+
+MARKET_PAIRS: set[Pair] = {pair for pair in PAIRS if not OF_ORDERS & set(pair)}
 
 
 @dataclass(frozen=True)
@@ -31,10 +37,11 @@ class Drawn:
 
 @dataclass
 class Struck:
-    """What has struck in storms, how often: kinds, and pairs of those drawn one after the other."""
+    """What has struck in storms, how often: kinds, and pairs of those drawn one after the other; `wanted` are to strike."""
 
     kinds: Counter[str] = field(default_factory=Counter[str])
     pairs: Counter[Pair] = field(default_factory=Counter[Pair])
+    wanted: set[Pair] = field(default_factory=lambda: PAIRS)
 
     def add(self, drawn: list[Drawn]) -> None:
         """Count a storm that is over."""
@@ -45,30 +52,46 @@ class Struck:
     @property
     def missing(self) -> list[Pair]:
         """Pairs that never struck; no kind is in none of them."""
-        return sorted(PAIRS - self.pairs.keys())
+        return sorted(self.wanted - self.pairs.keys())
 
     def __str__(self) -> str:
         kinds = ", ".join(f"{kind} {count}" for kind, count in self.kinds.most_common())
-        return f"{kinds}; {len(self.pairs)} of {len(PAIRS)} pairs"
+        return f"{kinds}; {len(self.wanted & self.pairs.keys())} of {len(self.wanted)} pairs"
 
 
-def drawn_from(rng: np.random.Generator) -> Iterator[str]:
+def drawn_from(seed: Sequence[int]) -> Iterator[str]:
     """Kinds without end."""
+    rng = np.random.default_rng([*seed, _KINDS])
     while True:
         yield str(rng.choice(list(FAULTS)))
 
 
 async def storm(
-    it: Stage, rng: np.random.Generator, seconds: float, kinds: Iterator[str] | None = None
+    it: Stage,
+    seed: Sequence[int],
+    seconds: float,
+    kinds: Iterator[str] | None = None,
+    only: Collection[int] | None = None,
+    numbers: list[int] | None = None,
 ) -> list[Drawn]:
-    """Faults for so long, one every few seconds, of `kinds` until they end, by default drawn; what came of each."""
+    """Faults for so long, one every few seconds, of `kinds` until they end, by default drawn; what came of each.
+
+    Each draws from a seed of its own, so that without some (`only`: which numbers there are) the others stay the same.
+    `numbers` gets those that were.
+    """
     end_s, waits = it.loop.time() + seconds, list[tuple[str, list[Armed], list[float]]]()
-    kinds = drawn_from(rng) if kinds is None else kinds
-    while it.loop.time() < end_s and (kind := next(kinds, None)) is not None:
-        armed, strays = len(it.gateway.faults.armed), len(it.venue.strays)
-        FAULTS[kind](it, rng)
-        waits.append((kind, it.gateway.faults.armed[armed:], it.venue.strays[strays:]))
-        await asyncio.sleep(float(rng.uniform(_SOONEST_S, _LATEST_S)))
+    for number, kind in enumerate(drawn_from(seed) if kinds is None else kinds):
+        rng = np.random.default_rng([*seed, number])
+        wait_s = float(rng.uniform(_SOONEST_S, _LATEST_S))
+        if only is None or number in only:
+            if numbers is not None:
+                numbers.append(number)
+            armed, strays = len(it.gateway.faults.armed), len(it.venue.strays)
+            FAULTS[kind](it, rng)
+            waits.append((kind, it.gateway.faults.armed[armed:], it.venue.strays[strays:]))
+        await asyncio.sleep(wait_s)
+        if it.loop.time() >= end_s:
+            break
     return [Drawn(kind, _struck(it, armed, strays)) for kind, armed, strays in waits]
 
 

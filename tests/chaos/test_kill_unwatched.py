@@ -96,7 +96,7 @@ def lives(seed: int, kills: int, folder: Path) -> list[Fallen]:
             watching.cancel()
             return found
 
-    return run_virtual(run())
+    return run_virtual(run(), seed)
 
 
 PROOF = [pytest.param(seed, marks=pytest.mark.proof) for seed in range(200)]

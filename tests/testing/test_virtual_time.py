@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from ztb.testing.virtual_time import run_virtual
+import pytest
+
+from ztb.testing.virtual_time import Schedule, run_virtual
 
 
 async def said() -> list[str]:
@@ -42,9 +44,56 @@ def test_a_seed_is_one_schedule_and_seeds_differ():
 def test_timers_of_a_millisecond_ring_in_any_order_and_others_in_theirs():
     async def ring() -> list[int]:
         told: list[int] = []
-        for number, late_s in enumerate((1.0, 1.0002, 1.5)):
+        for number, late_s in enumerate((1.0002, 1.0004, 1.5)):
             asyncio.get_running_loop().call_later(late_s, told.append, number)
         await asyncio.sleep(2.0)
         return told
 
     assert {tuple(run_virtual(ring(), seed)) for seed in range(20)} == {(0, 1, 2), (1, 0, 2)}
+
+
+def test_what_a_thread_does_and_when_it_is_told_of_are_drawn_too():
+    async def work() -> tuple[list[str], float]:
+        told: list[str] = []
+
+        async def in_a_thread(name: str) -> None:
+            await asyncio.to_thread(told.append, f"{name} done")
+            told.append(f"{name} told")
+
+        async with asyncio.TaskGroup() as group:
+            for name in "ab":
+                group.create_task(in_a_thread(name))
+        return told, asyncio.get_running_loop().time()
+
+    runs = [run_virtual(work(), seed) for seed in range(40)]
+    assert [run_virtual(work(), seed) for seed in range(40)] == runs
+    assert len({tuple(told) for told, _ in runs}) == 6, "each order that is possible"
+    assert all(0.0 <= took_s < 0.1 for _, took_s in runs)
+    assert run_virtual(work()) == (["a done", "b done", "a told", "b told"], 0.0)
+
+
+def test_what_a_thread_raises_is_raised_to_who_waits():
+    async def work() -> None:
+        await asyncio.to_thread(int, "no number")
+
+    with pytest.raises(ValueError, match="no number"):
+        run_virtual(work(), 1)
+
+
+def test_two_who_wait_for_less_than_a_millisecond_come_to_their_end():
+    async def wait() -> None:
+        loop = asyncio.get_running_loop()
+        while (left_s := 1.00051 - loop.time()) > 0.0:  # noqa: ASYNC110 (what is tried)
+            await asyncio.sleep(left_s)
+
+    async def both() -> None:
+        await asyncio.gather(wait(), wait())
+
+    run_virtual(both(), 1)
+
+
+def test_the_choices_that_were_taken_make_the_same_run_again():
+    whole = Schedule(7, keep=True)
+    told = run_virtual(said(), whole)
+    assert run_virtual(said(), Schedule(7, only=whole.taken)) == told
+    assert run_virtual(said(), Schedule(7, only={})) == run_virtual(said())

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Executor
+from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar, cast
-
-import numpy as np
+from typing import Any, TypeVar, TypeVarTuple, cast
 
 
 @dataclass(slots=True)
@@ -29,7 +30,9 @@ class VirtualClock:
 
 
 _T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
 _EPOCH_NS = 1_700_000_000_000_000_000
+_WORD = 2**64 - 1
 
 
 class _Idle(selectors.DefaultSelector):
@@ -46,35 +49,74 @@ class _Idle(selectors.DefaultSelector):
         return ready
 
 
-class _Drawn(deque[asyncio.Handle]):
-    """Callbacks that are ready, of which the next one is drawn: as a loop may run them, and never does by itself."""
+class Schedule:
+    """The order of things that may happen in any: choice after choice, each drawn from `seed` and its number alone.
 
-    def __init__(self, seed: int) -> None:
+    `only`: by number, the choices that are not the first of what there was; all others are. `taken` are those of this
+    run, from which `only` makes it again; it is kept where `keep`.
+    """
+
+    def __init__(self, seed: int, only: Mapping[int, int] | None = None, keep: bool = False) -> None:
+        self.seed = seed
+        self.made = 0
+        self.taken: dict[int, int] = {}
+        self._only = only
+        self._keep = keep
+        self._mixed = _mixed(seed)
+
+    def choose(self, among: int) -> int:
+        """The place of what comes next, of so many that may."""
+        self.made += 1
+        if self._only is not None:
+            place = self._only.get(self.made, 0) % among
+        else:
+            place = _mixed(self._mixed + self.made) % among
+        if place and self._keep:
+            self.taken[self.made] = place
+        return place
+
+
+def _mixed(number: int) -> int:
+    """64 bits that look like chance (splitmix64)."""
+    z = (number + 0x9E3779B97F4A7C15) & _WORD
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _WORD
+    return z ^ (z >> 31)
+
+
+class _Drawn(deque[asyncio.Handle]):
+    """Callbacks that are ready, of which `schedule` says which one runs next: as a loop may run them, and never does by
+    itself.
+    """
+
+    def __init__(self, schedule: Schedule) -> None:
         super().__init__()
-        self._draw = np.random.default_rng(seed)
+        self._schedule = schedule
 
     def popleft(self) -> asyncio.Handle:
         if len(self) > 1:
-            self.rotate(-int(self._draw.integers(len(self))))
+            self.rotate(-self._schedule.choose(len(self)))
         return super().popleft()
 
 
 _TOGETHER_S = 1e-3
+_THREAD_STEPS, _THREAD_STEP_S = 8, 0.002
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """`time` starts at 0 and moves only when every task waits; then to the next timer at once.
 
-    With a `seed`, which of the callbacks that are ready runs next is drawn from it, timers within a millisecond of each
-    other among them: one seed, one schedule. Without one it is first come, first served, as ever.
+    With a `schedule`, which of the callbacks that are ready runs next is drawn from it, timers of one millisecond among
+    them, and when work given to a thread begins and ends: one seed, one schedule. Without one it is first come, first
+    served, as ever, and such work is done at once.
     """
 
-    def __init__(self, seed: int | None = None) -> None:
+    def __init__(self, schedule: Schedule | None = None) -> None:
         self._idle = _Idle()
         super().__init__(self._idle)
-        if seed is not None:
-            inside = cast(Any, self)
-            inside._ready, inside._clock_resolution = _Drawn(seed), _TOGETHER_S
+        self._schedule = schedule
+        if schedule is not None:
+            cast(Any, self)._ready = _Drawn(schedule)
 
     def time(self) -> float:
         return self._idle.skipped_s
@@ -83,8 +125,40 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """The same moment as wall time, nanoseconds since 1970."""
         return _EPOCH_NS + round(self._idle.skipped_s * 1e9)
 
+    def call_at(
+        self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """As ever, but with a schedule at the end of the millisecond: all timers of one ring together."""
+        if self._schedule is not None and math.isfinite(when):
+            when = math.ceil(when / _TOGETHER_S) * _TOGETHER_S
+        return super().call_at(when, callback, *args, context=context)
 
-def run_virtual(main: Coroutine[Any, Any, _T], seed: int | None = None) -> _T:
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*_Ts], _T], *args: *_Ts
+    ) -> asyncio.Future[_T]:
+        """As of a thread that takes a drawn time: what it does happens at one moment, and is told of at a later one.
+
+        No thread is used: the clock would go on meanwhile by as much as happens to be free.
+        """
+        future: asyncio.Future[_T] = self.create_future()
+        self.call_later(self._thread_s(), self._work, future, lambda: func(*args))
+        return future
+
+    def _work(self, future: asyncio.Future[_T], work: Callable[[], _T]) -> None:
+        """Do it now, and tell of it later."""
+        tell: Callable[[], None]
+        try:
+            tell = partial(future.set_result, work())
+        except Exception as error:  # noqa: BLE001 (as a thread's: the caller's affair)
+            tell = partial(future.set_exception, error)
+        self.call_later(self._thread_s(), lambda: None if future.done() else tell())
+
+    def _thread_s(self) -> float:
+        return 0.0 if self._schedule is None else self._schedule.choose(_THREAD_STEPS) * _THREAD_STEP_S
+
+
+def run_virtual(main: Coroutine[Any, Any, _T], seed: int | Schedule | None = None) -> _T:
     """Run `main` to its end on a loop of its own with virtual time, in the order that `seed` draws."""
-    with asyncio.Runner(loop_factory=partial(VirtualTimeLoop, seed)) as runner:
+    schedule = Schedule(seed) if isinstance(seed, int) else seed
+    with asyncio.Runner(loop_factory=partial(VirtualTimeLoop, schedule)) as runner:
         return runner.run(main)

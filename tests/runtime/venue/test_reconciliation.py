@@ -79,6 +79,34 @@ def test_a_balance_that_nobody_can_explain_halts_with_its_evidence(tmp_path):
     assert found["venue"]["position"] == "0.99999999" and found["ledger"]["position"] == "1.00000"
 
 
+def test_a_mismatch_that_lasts_is_noted_once_and_one_that_changes_again(tmp_path):
+    account = FakeAccount()
+    books = Books(tmp_path, account)
+    for lost in ("0.00000001", "0", "0", "0.00000001"):
+        account.base -= Decimal(lost)
+        run_virtual(books.reconciler.reconcile())
+    assert len(books.halts) == 4, "somebody may have resumed meanwhile"
+    assert [found["venue"]["position"] for found in books.mismatches()] == ["0.99999999", "0.99999998"]
+
+
+def test_trades_that_were_taken_over_are_not_all_asked_for_again(tmp_path):
+    account = FakeAccount()
+    books = Books(tmp_path, account)
+    left_open(account, books, 1)
+    asked = []
+    fetch = account.fetch_my_trades
+
+    async def fetch_my_trades(symbol, since, limit):
+        asked.append(since)
+        return await fetch(symbol, since, limit)
+
+    account.fetch_my_trades = fetch_my_trades
+    account.trade("1", "0.01")
+    newest_ms = account.trades[-1]["timestamp"]
+    run_virtual(books.reconciler.reconcile())
+    assert asked[0] == 0 and asked[-1] == max(0, newest_ms - 60_000)
+
+
 def test_a_trade_of_somebody_else_on_the_account_is_named(tmp_path):
     account = FakeAccount()
     books = Books(tmp_path, account)

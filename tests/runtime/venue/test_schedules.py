@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from ccxt.base import errors
 
+from chaos.recipe import Failure, Recipe, shrunk
 from runtime.venue.fake_account import PREFIX, FakeAccount, Wall
 from trading.markets import HOUR_NS, SPOT, trades
 from trading.test_floor import FEATURES, Swings
@@ -21,7 +22,7 @@ from ztb.execution.risk import RiskLimits
 from ztb.market.live.rest import Backoff, Rest
 from ztb.runtime.venue.broker import BrokerCallbacks, VenueBroker
 from ztb.runtime.venue.orders import OrderTable, VenueOrder
-from ztb.testing.virtual_time import run_virtual
+from ztb.testing.virtual_time import Schedule, run_virtual
 from ztb.trading.bridge import Wanted
 from ztb.trading.floor import TradingFloor
 from ztb.trading.lane import Lane
@@ -29,7 +30,7 @@ from ztb.trading.lane_group import LaneGroup
 from ztb.trading.settings import BridgeConfig
 from ztb.trading.sizing import TIMING_PASSIVE
 
-SEEDS = 1000
+SEEDS, MOST_CHOICES = 1000, 20
 _TARGETS = (0.5, 0.0, 1.0, 0.5, 0.0, 1.0)
 _TICKS = trades(200)
 
@@ -98,7 +99,7 @@ class World:
             lambda _order: "halted" if self.venue.halted else "",
             self.collect,
             lambda: None,
-            print,
+            lambda _key, _text: None,
         )
         plant(self)
         self.venue.table = self.broker.table
@@ -145,11 +146,15 @@ class World:
         return "; ".join(self.venue.broken)
 
 
-def broken(seed: int, plant: Callable[[World], None]) -> str:
-    """What does not hold in the schedule of `seed`; "" if all does."""
-    world = World(plant)
-    run_virtual(world.live(), seed)
-    return world.check()
+def broken(recipe: Recipe, plant: Callable[[World], None]) -> str:
+    """What does not hold in that schedule; "" if all does."""
+    return tried(recipe, plant)[0]
+
+
+def tried(recipe: Recipe, plant: Callable[[World], None]) -> tuple[str, Schedule]:
+    world, schedule = World(plant), recipe.schedule(keep=True)
+    run_virtual(world.live(), schedule)
+    return world.check(), schedule
 
 
 class Forgetful(OrderTable):
@@ -188,11 +193,24 @@ def swap_during_a_cancel(world: World) -> None:
 
 
 def test_whatever_comes_first_nothing_is_broken():
-    assert [seed for seed in range(200) if broken(seed, sound)] == []
+    assert [seed for seed in range(200) if broken(Recipe(seed), sound)] == []
+
+
+@pytest.mark.seeds(200, proof=range(201, 1201))
+def test_nothing_is_broken_in_the_schedule_of_a_seed(recipe: Recipe):
+    assert broken(recipe, sound) == ""
 
 
 @pytest.mark.parametrize("plant", [answer_before_its_order, fill_after_a_halt, swap_during_a_cancel])
-def test_a_planted_fault_of_order_is_found_within_a_thousand_seeds_and_again_by_its_seed(plant):
-    found = next(seed for seed in range(SEEDS) if broken(seed, plant))
-    print(f"{plant.__name__}: seed {found}: {broken(found, plant)}")
-    assert broken(found, plant) == broken(found, plant) != ""
+def test_a_planted_fault_of_order_is_found_within_a_thousand_seeds_and_shrunk_to_a_few_choices(plant):
+    def fails(recipe: Recipe) -> Failure | None:
+        said, schedule = tried(recipe, plant)
+        return Failure(said, (), schedule.taken) if said else None
+
+    found = next(recipe for seed in range(SEEDS) if broken(recipe := Recipe(seed), plant))
+    small, before = shrunk(found, fails), tried(found, plant)[1].taken
+    print(f"{plant.__name__}: seed {found}, {len(before)} choices, shrunk to {small}: {broken(small, plant)}")
+    again = Recipe.read(str(small))
+    assert broken(again, plant) == broken(small, plant) != ""
+    assert small.choices is not None and len(small.choices) <= MOST_CHOICES < len(before)
+    assert broken(again, sound) == ""

@@ -96,6 +96,7 @@ class VenueAccount(AccountKeeper):
         self._permission = lane.gate.memory.permission
         self._controls: SessionControls | None = None
         self._rights_known = rights_known
+        self._halted_for = ""
         self._cancel = config.execution.orders_at_start == "cancel"
         self._stream = _user_stream(
             venue=venue,
@@ -169,6 +170,9 @@ class VenueAccount(AccountKeeper):
     def _halt(self, reason: str) -> None:
         if self._controls is None:
             raise InvariantError(f"reconciled before there was a daemon: {reason}")
+        if self._permission.halted and reason == self._halted_for:
+            return  # it lasts, and has been latched and journaled
+        self._halted_for = reason
         self._controls.latch("halted", "reconciliation", reason)
 
     def start(self, controls: SessionControls) -> None:

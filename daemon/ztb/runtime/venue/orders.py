@@ -119,25 +119,29 @@ class OrderTable:
     trades: set[int] = field(default_factory=set[int])
     foreign: dict[int, Row] = field(default_factory=dict[int, Row])
     """Trades of orders that are not ours, or not known to be ours yet, by id."""
+    _open: dict[int, VenueOrder] = field(default_factory=dict[int, VenueOrder])
     _ended: deque[int] = field(default_factory=deque[int])
 
     def add(self, request: OrderRequest) -> VenueOrder:
         """An order that is about to be sent."""
         progress = OrderProgress(request.order_id, request.lots)
         order = VenueOrder(request, f"{self.prefix}{request.order_id}", progress)
-        self.orders[request.order_id] = order
+        self._enter(order)
         return order
 
     def resume(self, left: OpenOrder, client_id: str) -> None:
         """An order of before a restart, whose outcome is to be asked for."""
         filled = (left.request.lots - left.remaining_lots) * self.instrument.lot_size
         order = VenueOrder(left.request, client_id, progress_of_open(left), unknown=True, filled=filled)
-        self.orders[order.order_id] = order
+        self._enter(order)
+
+    def _enter(self, order: VenueOrder) -> None:
+        self.orders[order.order_id] = self._open[order.order_id] = order
 
     @property
     def open(self) -> list[VenueOrder]:
         """Orders that are not known to be over."""
-        return [order for order in self.orders.values() if not order.done]
+        return list(self._open.values())
 
     @property
     def working(self) -> list[VenueOrder]:
@@ -147,7 +151,7 @@ class OrderTable:
     @property
     def owing(self) -> set[int]:
         """Orders that are over, but for fills that the venue has not told yet."""
-        return {order.order_id for order in self.open if order.over}
+        return {order.order_id for order in self._open.values() if order.over}
 
     @property
     def known(self) -> int:
@@ -258,6 +262,7 @@ class OrderTable:
         order.take(event)
         self.events.append(event)
         if order.done and not was_done:
+            self._open.pop(order.order_id, None)
             self._ended.append(order.order_id)
             if len(self._ended) > _ENDED_REMEMBERED:
                 self.orders.pop(self._ended.popleft(), None)

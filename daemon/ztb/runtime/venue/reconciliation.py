@@ -80,6 +80,7 @@ class Reconciler:
         self._since_ms = since_ms
         self._heard = heard
         self._halt = halt
+        self._noted = ""  # the last mismatch
 
     async def run(self) -> None:
         """Every `every_s`, and at once when `wanted` is set or fills are late, until cancelled."""
@@ -154,15 +155,15 @@ class Reconciler:
         await self._fetch_trades()
 
     async def _fetch_trades(self) -> None:
-        """Take over the account's trades."""
-        since_ms = self._since_ms
-        while True:
+        """Take over the account's trades, those of the last minute before the newest known one again."""
+        since_ms, more = self._since_ms, True
+        while more:
             page = await self._page(since_ms)
             for trade in page:
                 self._take(trade)
-            if len(page) < _PAGE:
-                break
-            since_ms = max(since_ms + 1, int(page[-1].get("timestamp") or 0))
+            more = len(page) >= _PAGE
+            newest_ms = int(page[-1].get("timestamp") or 0) if page else 0
+            since_ms = max(since_ms + more, newest_ms)
         self._since_ms = max(self._since_ms, since_ms - _OVERLAP_MS)
         self._heard()
 
@@ -192,8 +193,12 @@ class Reconciler:
         }
 
     def _differs(self, found: Balances) -> None:
-        account, table, evidence = self._account, self._broker.table, self.evidence(found)
-        self._journal.append(NoteRow(0, MISMATCH, json.dumps(evidence, sort_keys=True)))
+        """Note it once, and halt, again if somebody resumed meanwhile."""
+        account, table = self._account, self._broker.table
+        evidence = json.dumps(self.evidence(found), sort_keys=True)
+        if evidence != self._noted:
+            self._noted = evidence
+            self._journal.append(NoteRow(0, MISMATCH, evidence))
         self._halt(
             f"the venue holds {found.cash:f} and {found.position:f}, our books say {account.exact_cash:f} and "
             f"{account.exact_position:f}; {len(table.foreign)} trades are not ours; see the note {MISMATCH!r}; "

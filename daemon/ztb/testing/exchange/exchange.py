@@ -24,6 +24,7 @@ from ztb.testing.exchange.orders import Refusal
 from ztb.testing.exchange.venue import USER, Credentials, State
 
 _MS = 1_000_000
+_IDLE_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,10 @@ class Exchange:
 
     @property
     def next_due_ns(self) -> int:
-        """The time at which `advance` has something to do next."""
-        flows = [flow.next_ns for flow, _ in self._flows.values() if flow.next_ns is not None]
-        return min(*self._timers.values(), *flows) if flows else min(self._timers.values())
+        """The time at which `advance` has something to do next; a subscription may bring it forward by some seconds."""
+        due = [flow.next_ns for flow, _ in self._flows.values() if flow.next_ns is not None]
+        due += [at_ns for every, at_ns in self._timers.items() if self._publisher.listened_to(every)]
+        return min(due, default=self.clock.now_ns() + _IDLE_NS)
 
     def advance(self, most: int = 1_000) -> bool:
         """Let happen what is due, at most `most` things; returns whether more is due already."""
@@ -115,6 +117,14 @@ class Exchange:
             api_socket.answer(self, connection, request)
         else:
             subscriptions.answer(connection, request, self.state.venue.markets)
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Timers that nobody listened to have stood still: they go on with the next beat."""
+        now_ns = self.clock.now_ns()
+        for every, at_ns in self._timers.items():
+            behind = max(0, now_ns - at_ns) // (every * _MS)
+            self._timers[every] += behind * every * _MS
 
     def call(self, route: Route, params: Mapping[str, str], account: str) -> Any:
         """Do what `route` does, counted towards the limits, and publish what came of it."""

@@ -34,7 +34,10 @@ class Flow(Protocol):
 
 @dataclass(slots=True)
 class SyntheticFlow:
-    """A price that wanders and is drawn back to where it began; at least a trade each 0.7 s, on both sides."""
+    """A price that wanders and is drawn back to where it began; at least a trade each `most_ns`, on both sides.
+
+    `step`: the standard deviation of what it moves by at a time. `levels`: how many are quoted on each side.
+    """
 
     seed: int
     next_ns: int | None
@@ -43,6 +46,10 @@ class SyntheticFlow:
     anchor: float = field(init=False)
     side: Side = Side.BUY
     in_a_row: int = 0
+    mean_ns: int = _MEAN_NS
+    most_ns: int = _MOST_NS
+    step: float = _STEP
+    levels: int = _LEVELS
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
@@ -55,20 +62,20 @@ class SyntheticFlow:
             background.replace_side(side, self._ladder(background, side), now_ms)
         self._take(background, now_ms)
         assert self.next_ns is not None
-        self.next_ns += int(min(1e6 + self.rng.exponential(_MEAN_NS), _MOST_NS))
+        self.next_ns += int(min(1e6 + self.rng.exponential(self.mean_ns), self.most_ns))
 
     def _wander(self) -> None:
         drift = _PULL * (self.anchor - self.price)
-        self.price += drift + self.price * _STEP * float(self.rng.standard_normal())
+        self.price += drift + self.price * self.step * float(self.rng.standard_normal())
 
     def _ladder(self, background: Background, side: Side) -> list[tuple[int, int]]:
         """Levels on a fixed grid, so that most stay as the price moves; sizes of a few are drawn anew."""
         listing = background.market.listing
         spacing = max(1, round(self.price * 1e-5 * SCALE / listing.tick)) * listing.tick
         centre = int(self.price * SCALE) // spacing
-        steps = range(_LEVELS)
+        steps = range(self.levels)
         rungs = [centre - k if side is Side.BUY else centre + 1 + k for k in steps]
-        renewed = set(self.rng.integers(0, _LEVELS, _RENEWED).tolist())
+        renewed = set(self.rng.integers(0, self.levels, _RENEWED).tolist())
         levels: list[tuple[int, int]] = []
         for k, rung in zip(steps, rungs, strict=True):
             price = rung * spacing

@@ -17,6 +17,7 @@ from ztb.testing.exchange.gateway import CallOutcome, Gateway
 from ztb.testing.memory_transport import MemoryReply, MemorySocket
 
 _CUT = 1006
+_LONGEST_S = 1.0  # between two looks whether anybody listens now
 _MORE = 200  # things that happen at the market between two turns of the loop
 
 
@@ -41,7 +42,7 @@ class MemoryExchange:
         while True:
             behind = exchange.advance(_MORE)
             left_s = (exchange.next_due_ns - self._clock.now_ns()) / 1e9
-            await asyncio.sleep(0.0 if behind else max(left_s, 1e-6))
+            await asyncio.sleep(0.0 if behind else min(max(left_s, 1e-6), _LONGEST_S))
 
     async def request(self, method: str, url: str, body: str, headers: Mapping[str, str]) -> MemoryReply:
         """See `MemoryVenue`."""

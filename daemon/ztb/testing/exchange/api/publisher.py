@@ -15,6 +15,7 @@ from ztb.testing.exchange.venue import Market, State
 
 DEPTH_MS = 100
 SLOW_MS = 1_000
+_AT_ONCE = {"trade", "aggTrade", "bookTicker"}
 _TICKERS = {"ticker": events.ticker, "miniTicker": events.mini_ticker}
 
 
@@ -59,6 +60,12 @@ class Publisher:
         if self.touches.get(stream) != touch:
             self.touches[stream] = touch
             self.connections.publish(stream, message)
+
+    def listened_to(self, every: int) -> bool:
+        """True if anybody listens to what is published so often, in milliseconds."""
+        streams = (stream for connection in self.connections.open for stream in connection.streams)
+        kinds = {stream.partition("@")[2].partition("@")[0] for stream in streams}
+        return "depth" in kinds if every == DEPTH_MS else bool(kinds - _AT_ONCE - {"depth"})
 
     def publish_depth(self, now_ms: int) -> None:
         """Differences of all books."""

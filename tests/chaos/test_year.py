@@ -1,0 +1,87 @@
+"""A story of a live daemon, drawn from a seed: whatever happens in it, books and invariants hold, and it can be told again.
+
+`.ci/year` tells a year of them; here are some hours, as proofs some days.
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from chaos import year
+from chaos.branches import BRANCHES
+from chaos.faults import FAULTS
+from chaos.recipe import Failure, Recipe, hold
+from chaos.storm import PAIRS
+from chaos.story import EVENTS, Seen, tell
+from chaos.year import STORY_H, Told, figures
+
+HOURS, PROOF_HOURS = 1.0, 24.0
+
+
+def told_wrong(recipe: Recipe, hours: float, folder: Path) -> Failure | None:
+    seen, schedule = Seen(), recipe.schedule(keep=True)
+    try:
+        tell(recipe, hours, folder / str(uuid4()) / "run", seen, schedule)
+    except Exception:
+        return Failure(traceback.format_exc(), seen.faults, schedule.taken)
+    return None
+
+
+@pytest.mark.seeds(1)
+def test_some_hours_in_the_life_of_a_daemon(recipe: Recipe, shrink: bool, tmp_path: Path, request) -> None:
+    """One that was asked for, the week that it had in the year."""
+    hours = STORY_H if request.config.getoption("--seed") else HOURS
+    hold(recipe, lambda tried: told_wrong(tried, hours, tmp_path), shrink)
+
+
+@pytest.mark.proof
+@pytest.mark.seeds(proof=range(1000, 1020))
+def test_a_day_in_the_life_of_a_daemon(recipe: Recipe, tmp_path: Path) -> None:
+    seen = tell(recipe, PROOF_HOURS, tmp_path / "run")
+    print(seen)
+    assert seen.fills > 100 and seen.comparisons > 3
+
+
+@pytest.mark.proof
+@pytest.mark.seeds(3, 7)
+def test_a_seed_is_one_story_to_the_last_bit(recipe: Recipe, tmp_path: Path) -> None:
+    first, again = (tell(recipe, 6.0, tmp_path / name / "run") for name in ("first", "again"))
+    assert asdict(first) == asdict(again)
+    assert first.digest and first.choices > 10_000
+
+
+def told(**changes: object) -> Told:
+    """A story in which everything came once."""
+    seen = Seen(hours=1.0)
+    seen.struck.kinds.update(list(FAULTS))
+    seen.struck.pairs.update(PAIRS)
+    seen.branches.update(branch.name for branch in BRANCHES)
+    seen.events.update([*EVENTS, "a kill", "a clean end"])
+    return year.entered(seed=1, seen=seen, processor_s=1.0, defect="") | changes
+
+
+def test_the_figures_are_well_only_if_everything_came_and_nothing_was_wrong():
+    assert figures([told()])[1]
+    assert not figures([])[1]
+    for name in ("kinds", "pairs", "branches", "events"):
+        left = dict(list(told()[name].items())[1:])
+        lines, well = figures([told(**{name: left})])
+        assert not well and any("never" in line for line in lines)
+    lines, well = figures([told(defect="AssertionError: books differ")])
+    assert not well and any("--seed 1" in line for line in lines)
+
+
+def test_a_story_that_fails_is_told_of_and_the_next_one_is_told(tmp_path: Path, monkeypatch) -> None:
+    def broken(recipe: Recipe, _hours: float, _folder: Path, seen: Seen) -> Seen:
+        seen.hours = 1.0
+        assert recipe.seed != 1, "one is wrong"
+        return seen
+
+    monkeypatch.setattr(year, "tell", broken)
+    stories = [year.told_of(seed, 1.0) for seed in (1, 2)]
+    assert ["one is wrong" in story["defect"] for story in stories] == [True, False]
