@@ -1,1 +1,1 @@
-"""What is told of a run: while it lasts to whoever watches, afterwards from its files alone."""
+"""Telemetry: told while a run lasts to whoever watches, afterwards from its files alone."""
