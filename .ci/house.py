@@ -124,24 +124,32 @@ def _parameters(tree: ast.Module) -> dict[str, list[str]]:
     return found
 
 
-def by_position() -> Iterator[str]:
-    """Calls inside functions that pass five arguments or more without naming them, to functions of ours.
+def _unnamed(call: ast.Call, parameters: list[str] | None) -> bool:
+    """True if the call passes too many by position; a name that is its parameter's own says which it is."""
+    if parameters is None or len(call.args) <= MOST_BY_POSITION:
+        return False
+    given = [a.id if isinstance(a, ast.Name) else None for a in call.args]
+    return given != parameters[: len(given)] and not any(isinstance(a, ast.Starred) for a in call.args)
 
-    A name that is its parameter's own says which it is. Tables of constants, a row a line, stay as they are.
+
+def by_position() -> Iterator[str]:
+    """Calls inside functions that pass five arguments or more without naming them, to functions of ours, or to
+    methods of one's own class. Tables of constants, a row a line, stay as they are.
     """
     known = {name: _parameters(tree) for name, tree in TREES.items()}
     for name, tree in TREES.items():
         homes = {imported: _home(module, imported) for module, imported in _imports(tree) if imported}
         for function in (n for n in ast.walk(tree) if isinstance(n, Function)):
             for call in (n for n in ast.walk(function) if isinstance(n, ast.Call)):
-                if len(call.args) <= MOST_BY_POSITION or not isinstance(call.func, ast.Name):
-                    continue
-                called = call.func.id
-                parameters = known.get(homes.get(called, name), {}).get(called)
-                given = [a.id if isinstance(a, ast.Name) else None for a in call.args]
-                if parameters is not None and given != parameters[: len(given)]:
-                    if not any(isinstance(a, ast.Starred) for a in call.args):
-                        yield f"{name}:{call.lineno}: {called} is passed {len(given)} arguments by position"
+                called = call.func.id if isinstance(call.func, ast.Name) else ""
+                if _unnamed(call, known.get(homes.get(called, name), {}).get(called)):
+                    yield f"{name}:{call.lineno}: {called} is passed {len(call.args)} arguments by position"
+        for owner in (n for n in tree.body if isinstance(n, ast.ClassDef)):
+            own = [n for n in owner.body if isinstance(n, Function) and not n.decorator_list]
+            methods = {f"self.{n.name}": [each.arg for each in n.args.args][1:] for n in own}
+            for call in (n for n in ast.walk(owner) if isinstance(n, ast.Call)):
+                if _unnamed(call, methods.get(ast.unparse(call.func))):
+                    yield f"{name}:{call.lineno}: {ast.unparse(call.func)} is passed {len(call.args)} by position"
 
 
 def stray_skips() -> Iterator[str]:

@@ -41,7 +41,7 @@ class Told:
     def intent(self, order: Any, decision: int, ts_ns: int) -> None:
         self.orders.append(order)
 
-    def refusal(self, *_told: Any) -> None:
+    def refusal(self, *_told: Any, **_named: Any) -> None:
         """Nothing is refused here that matters."""
 
     def event(self, event: Any, side: int) -> None:

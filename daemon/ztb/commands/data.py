@@ -17,6 +17,7 @@ import numpy as np
 from ztb.config import MarketSection, load_config
 from ztb.errors import DataError, UsageError
 from ztb.runtime.clock import SystemClock
+from ztb.utils import files
 from ztb.utils.moments import when
 
 if TYPE_CHECKING:
@@ -70,15 +71,9 @@ def import_(
     if out.exists():
         raise DataError(f"{out}: exists already, recordings are never overwritten: name a new file")
     history = _open(paths, choice)
-    part = out.with_name(out.name + ".part")
-    part.unlink(missing_ok=True)
-    try:
-        with RecordingWriter(part, history.instrument) as writer:
-            for ticks in _watched(history, "importing", quiet=as_json):
-                writer.append(ticks, ticks["ts_ns"])
-        part.rename(out)
-    finally:
-        part.unlink(missing_ok=True)
+    with files.replacing(out) as partial, RecordingWriter(partial, history.instrument) as writer:
+        for ticks in _watched(history, "importing", quiet=as_json):
+            writer.append(ticks, ticks["ts_ns"])
     facts = describe(history) | {"out": str(out), "bytes": out.stat().st_size}
     if as_json:
         _write_json(facts)

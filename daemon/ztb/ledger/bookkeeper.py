@@ -143,7 +143,7 @@ class Bookkeeper:
             )
         account, instrument = self.account, self.account.instrument
         before = account.fees_units
-        account.fill(side, event.lots, event.price_ticks, event.liquidity, event.fee)
+        account.fill(side, event.lots, event.price_ticks, liquidity=event.liquidity, fee=event.fee)
         fee = (account.fees_units - before) * account.unit
         self._other_fees(event)
         if self.own_costs is not None:

@@ -127,7 +127,7 @@ class Engine:
         if self._tick_watch is None:
             self.features.advance(ticks, i, end)
         else:
-            i = self._show(self._tick_watch, ticks, i, end, due)
+            i = self._show(self._tick_watch, ticks, i0=i, i1=end, due=due)
             raw = self._tick_watch.features_at(end - 1)
         self._advance(ticks, i, end)
         if due < n:
@@ -175,7 +175,9 @@ class Engine:
         if came.decisions:
             self._follow_stretch(stretch, came.decisions, beside)
         if self.learning.hears:
-            self._tell_learning(stretch.course, ticks[i : came.row], i, came.decisions, beside)
+            self._tell_learning(
+                stretch.course, ticks[i : came.row], begin=i, made=came.decisions, among=beside
+            )
         if came.wrong:
             if self._tick_watch is not None:
                 self._tick_watch.complain()
@@ -198,7 +200,7 @@ class Engine:
         first = self.progress.decisions
         while True:
             pursuits = beside.pursuits()
-            came = stretch.run(ticks, n, most, beside.seats(), pursuits, shown)
+            came = stretch.run(ticks, n, most, beside.seats(), pursuits=pursuits, shown=shown)
             beside.pursued(pursuits)
             if not came.weighs:
                 beside.take_in(stretch.course, came.decisions)

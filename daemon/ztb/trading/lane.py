@@ -356,7 +356,7 @@ class Lane(LanePlace):
             listener.event(*reported(row))
         elif listener is not None:
             proposal, lots, reason = refused(row, float(floor.instrument.lot_size))
-            listener.refusal(proposal, lots, reason, floor.decision, ts_ns)
+            listener.refusal(proposal, lots, reason, decision=floor.decision, ts_ns=ts_ns)
 
     def hear(self, event: OrderEvent) -> None:
         """Take note of a venue's word; what the last decision wanted is sent once the order in its way is gone."""

@@ -99,6 +99,7 @@ def write_durably(path: Path, data: bytes, mode: int = 0o644) -> None:
 def replacing(path: Path) -> Generator[Path]:
     """A file to write, which takes the place of `path` once the block is over; if that raises, nothing changes."""
     partial = path.with_name(f"{path.name}.partial")
+    remove(partial)  # left by one that was killed
     try:
         yield partial
         rename(partial, path)

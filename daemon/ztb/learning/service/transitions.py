@@ -18,7 +18,7 @@ class Transitions:
         """`generation` has decided; `tainted`: what happened since the decision before is not to be trained on."""
         if self._incomplete is not None:
             before, decided_by = self._incomplete
-            learning.completed(before, decided_by, decided.reward, tainted, decided)
+            learning.completed(before, decided_by, decided.reward, tainted=tainted, after=decided)
         self._incomplete = decided, generation
 
     def add_stretch(

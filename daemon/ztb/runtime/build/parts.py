@@ -214,7 +214,9 @@ class _Lanes:
     def live(self, books: Bookkeeper) -> Lane:
         """The account's own."""
         broker, strategy = self._context.broker or self._exchange(), self._assembly.strategy
-        self._account = self._assembly.lane(self._floor, strategy, self._learner.policy, broker, books)
+        self._account = self._assembly.lane(
+            self._floor, strategy, self._learner.policy, broker, listener=books
+        )
         return self._account
 
     def shadows(self, frozen: bool) -> dict[str, Lane]:

@@ -36,7 +36,7 @@ def rebook(account: Account, past: Past) -> None:
     """Book what happened to the exact account since it was opened."""
     for booked in past.booked:
         fill = booked.fill
-        account.fill(booked.side, fill.lots, fill.price_ticks, fill.liquidity, fill.fee)
+        account.fill(booked.side, fill.lots, fill.price_ticks, liquidity=fill.liquidity, fee=fill.fee)
         account.base_fee(fill.base_fee, fill.price_ticks)
     for amount in past.funding:
         account.fund(amount)

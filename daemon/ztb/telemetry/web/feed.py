@@ -84,7 +84,7 @@ class PageFeed:
         for mark in journal.rows(
             MarkRow, _SPREAD.format(column="decision", table=MarkRow.table), (_RECALLED,)
         ):
-            self._mark(mark.ts_ns, mark.mid, mark.equity, mark.hold_equity, mark.frozen_equity, mark.position)
+            self._mark(mark.ts_ns, mark)
         for update in journal.rows(
             UpdateRow, _SPREAD.format(column="number", table=UpdateRow.table), (_RECALLED,)
         ):
@@ -127,9 +127,7 @@ class PageFeed:
     def sample(self, now: DaemonSnapshot) -> None:
         """Draw the state of now, unless nothing has happened since the last, or warming up is all that has."""
         if now.decisions and now.last_tick_ns is not None and now.mid is not None:
-            self._mark(
-                now.last_tick_ns, now.mid, now.equity, now.hold_equity, now.frozen_equity, now.position
-            )
+            self._mark(now.last_tick_ns, now)
 
     def history(self) -> dict[str, list[Row]]:
         """All there is to draw."""
@@ -151,10 +149,10 @@ class PageFeed:
             news.setdefault(kind, []).append(row)
         return news
 
-    def _mark(self, at_ns: int, *figures: float | None) -> None:
+    def _mark(self, at_ns: int, now: MarkRow | DaemonSnapshot) -> None:
         if at_ns > self._marked_ns:
             self._marked_ns = at_ns
-            row = (at_ns / 1e9, *figures)
+            row = (at_ns / 1e9, now.mid, now.equity, now.hold_equity, now.frozen_equity, now.position)
             self._marks.append(row)
             self._tell("marks", row)
 
