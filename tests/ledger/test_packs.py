@@ -11,7 +11,7 @@ import pytest
 from ztb.errors import InvariantError
 from ztb.ledger.journal import Journal
 from ztb.ledger.journal_reader import JournalReader
-from ztb.ledger.packs import columns_of_rows
+from ztb.ledger.packs import columns_of_rows, pack, unpack
 from ztb.ledger.records import DecisionRow, MarkRow, NoteRow
 
 
@@ -123,3 +123,10 @@ def test_a_figure_that_has_to_exist_is_not_packed_without(tmp_path):
     with pytest.raises(InvariantError, match="equity of a row of marks would be inf"):
         journal.append_columns(MarkRow, np.arange(1, 4), columns)
     journal.close()
+
+
+def test_a_column_without_any_figure_is_kept_once():
+    seqs = np.arange(300)
+    packed = pack(seqs, {"value": np.full(300, np.nan)})
+    assert len(packed) < len(pack(seqs, {"value": 0.5 * seqs})) - 299 * 8
+    assert np.isnan(unpack(packed)["value"]).tolist() == [True] * 300

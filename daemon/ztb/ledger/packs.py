@@ -88,18 +88,24 @@ def canonical(record: type[Record], seqs: NDArray[np.int64], columns: Columns) -
 def pack(seqs: NDArray[np.int64], columns: Columns) -> bytes:
     """Rows as one value."""
     heads: list[_Head] = []
-    parts: list[bytes] = []
+    parts: list[bytes | memoryview] = []
     for name, column in {"seq": seqs, **columns}.items():
         words, varies = column.words if isinstance(column, Words) else None, isinstance(column, list)
         numbers = _numbers(column)
-        same = numbers.ndim == 1 and len(numbers) > 1 and bool((numbers == numbers[0]).all())
+        same = numbers.ndim == 1 and len(numbers) > 1 and _all_alike(numbers)
         kept = np.ascontiguousarray(numbers[:1] if same else numbers)
         heads.append(
             _Head(name=name, dtype=kept.dtype.str, shape=numbers.shape, same=same, words=words, varies=varies)
         )
-        parts += [kept.tobytes(), *(column if isinstance(column, list) else ())]
+        parts += [kept.reshape(-1).view(np.uint8).data, *(column if isinstance(column, list) else ())]
     head = msgspec.json.encode(heads)
     return b"".join([len(head).to_bytes(_SIZE_BYTES, "little"), head, *parts])
+
+
+def _all_alike(numbers: NDArray[Any]) -> bool:
+    """True if all have the bits of the first: nan, where there is no figure, is like nan."""
+    bits = numbers.view(f"u{numbers.itemsize}")
+    return bool((bits == bits[0]).all())
 
 
 def _numbers(column: _Column) -> NDArray[Any]:

@@ -132,14 +132,6 @@ class Simulation:
         self.bridge = bridge
         self.num_lanes = num_lanes
         self.observation_size = recording.feature_size + ACCOUNT_SIZE
-        costs = purchase_costs(recording.instrument, bridge)
-        rules = new_rules(
-            episodes=episodes,
-            decisions=recording.decisions,
-            start_cash=start_cash,
-            costs=costs,
-            band=bridge.band_fraction,
-        )
         template = new_exchange(recording.instrument, paper, 0, start_cash)
         self.lanes = new_lanes(
             instrument=recording.instrument,
@@ -150,7 +142,7 @@ class Simulation:
             sizes=_sizes(paper),
         )
         self._beginnings = Beginnings(
-            rules,
+            self._rules(),
             template.view(np.uint8),
             new_orders(ORDER_SLOTS),
             self.lanes.exchange.view(np.uint8).reshape(num_lanes, -1),
@@ -162,6 +154,24 @@ class Simulation:
             truncated=np.zeros(num_lanes, np.bool_),
             tainted=np.zeros(num_lanes, np.bool_),
         )
+
+    def _rules(self) -> NDArray[np.void]:
+        recording, bridge, _, start_cash, episodes, _ = self._made_of
+        return new_rules(
+            episodes=episodes,
+            decisions=recording.decisions,
+            start_cash=start_cash,
+            costs=purchase_costs(recording.instrument, bridge),
+            band=bridge.band_fraction,
+        )
+
+    def go_on(self, recording: Recording) -> None:
+        """The lanes as they are, at the first decision of `recording`, which is the last of the one before."""
+        self._made_of = (recording, *self._made_of[1:])
+        self.recording = recording
+        self._beginnings.rules[:] = self._rules()
+        self.lanes.lane["decision"] = 0
+        self.lanes.lane["last"] = recording.decisions - 1
 
     def reset(self, keys: NDArray[np.int64], chosen: NDArray[np.bool_] | None = None) -> None:
         """Begin the first episodes of `keys` (N,), in the lanes `chosen` (N,), all by default."""

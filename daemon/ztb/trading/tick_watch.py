@@ -6,7 +6,8 @@ Features do not depend on what is decided, and so are computed ahead of the lane
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import repeat
+from itertools import islice, repeat
+from operator import length_hint
 from typing import NamedTuple
 
 import numpy as np
@@ -40,7 +41,9 @@ class TickWatch:
         self._features = features
         self._callee = PythonCallee(self.show, (int, int))
         self._ticks, self._next, self._end = empty_ticks(0), 0, 0
-        self._views: Iterator[TickView | None] = iter(())
+        self._views: Iterator[TickView] = iter(())
+        self._hidden: NDArray[np.bool_] | None = None
+        self._left: Iterator[int] = iter(())  # as many as there are views left
         self.shown = UNSHOWN
 
     def look_ahead(self, ticks: Ticks, i0: int, i1: int) -> None:
@@ -49,7 +52,9 @@ class TickWatch:
             return
         self._ticks, self._next, self._end = ticks, i0, i1
         history = self._features.batch(ticks[i0:i1])
-        self._views = _views(ticks[i0:i1], history)
+        self._views, self._left = _views(ticks[i0:i1], history)
+        hidden = (ticks["kind"][i0:i1] == DEPTH) & ((ticks["flags"][i0:i1] & LAST) == 0)
+        self._hidden = hidden if hidden.any() else None
         self.shown = Shown(self._callee.address, i0, history)
 
     def features_at(self, row: int) -> NDArray[np.float64]:
@@ -62,16 +67,29 @@ class TickWatch:
 
         StrategyError: it raised.
         """
-        on_tick, self._next = self._on_tick, i1
+        self._next = i1
         try:
-            for row, view in zip(range(i0, i1), self._views, strict=False):
-                if view is not None and on_tick(view):
-                    self._next = row + 1
-                    return row
+            asked = self._ask(i0, i1) if self._hidden is None else self._ask_of_whole(self._hidden, i0, i1)
         except ZtbError:
             raise
         except Exception as error:
             raise raised(error, "in on_tick") from error
+        if asked < i1:
+            self._next = asked + 1
+        return asked
+
+    def _ask(self, i0: int, i1: int) -> int:
+        """As `show`, every row, without a line of Python for each but the strategy's own."""
+        if not any(map(self._on_tick, islice(self._views, i1 - i0))):
+            return i1
+        return self._end - length_hint(self._left) - 1
+
+    def _ask_of_whole(self, hidden: NDArray[np.bool_], i0: int, i1: int) -> int:
+        """As `show`, without the levels that do not end their depth message."""
+        on_tick, first = self._on_tick, self.shown.first
+        for row, view in zip(range(i0, i1), self._views, strict=False):
+            if not hidden[row - first] and on_tick(view):
+                return row
         return i1
 
     def complain(self) -> None:
@@ -79,12 +97,9 @@ class TickWatch:
         self._callee.complain()
 
 
-def _views(ticks: Ticks, features: NDArray[np.float64]) -> Iterator[TickView | None]:
-    """A view of each row with its features (n, F); None for a level that does not end its depth message."""
-    columns = (ticks[name].tolist() for name in ("ts_ns", "kind", "side", "price", "size"))
+def _views(ticks: Ticks, features: NDArray[np.float64]) -> tuple[Iterator[TickView], Iterator[int]]:
+    """A view of each row with its features (n, F), and what gives as many numbers as there are views left."""
+    times, *columns = (ticks[name].tolist() for name in ("ts_ns", "kind", "side", "price", "size"))
+    left = iter(times)
     # As TickView._make does, without a call of Python for each.
-    views = map(tuple.__new__, repeat(TickView), zip(*columns, features, strict=True))
-    hidden = (ticks["kind"] == DEPTH) & ((ticks["flags"] & LAST) == 0)
-    if not hidden.any():
-        return views
-    return (None if partial else view for view, partial in zip(views, hidden.tolist(), strict=True))
+    return map(tuple.__new__, repeat(TickView), zip(left, *columns, features, strict=False)), left

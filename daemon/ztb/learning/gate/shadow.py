@@ -232,15 +232,12 @@ class Shadow:
 
     def _continue(self, piece: Recording) -> Simulation:
         """The accounts as they are, at the first decision of `piece`."""
-        before, simulation = self._simulation, self._simulation_on(piece)
-        if before is None:
-            simulation.reset(self._keys)
+        if self._simulation is None:
+            self._simulation = self._simulation_on(piece)
+            self._simulation.reset(self._keys)
         else:
-            simulation.load_state(before.state())
-            simulation.lanes.lane["decision"] = 0
-            simulation.lanes.lane["last"] = piece.decisions - 1
-        self._simulation = simulation
-        return simulation
+            self._simulation.go_on(piece)
+        return self._simulation
 
     def _simulation_on(self, piece: Recording) -> Simulation:
         terms = self._terms

@@ -113,13 +113,13 @@ class ClientSettings:
 
 def client_factory(settings: ClientSettings) -> ClientFactory:
     """Makes clients of one venue. ConfigError if ccxt does not know it or its sandbox, or if a URL leads elsewhere."""
-    import ccxt.pro
+    from ztb.market.live.exchanges import ccxt_pro
 
-    if settings.venue not in ccxt.pro.exchanges:
+    if settings.venue not in ccxt_pro.exchanges:
         raise ConfigError(
-            f"market.venue {settings.venue!r}: ccxt has no streams for it; known: {', '.join(ccxt.pro.exchanges)}"
+            f"market.venue {settings.venue!r}: ccxt has no streams for it; known: {', '.join(ccxt_pro.exchanges)}"
         )
-    made: Callable[[dict[str, Any]], VenueClient] = getattr(ccxt.pro, settings.venue)
+    made: Callable[[dict[str, Any]], VenueClient] = getattr(ccxt_pro, settings.venue)
 
     def make() -> VenueClient:
         client = made(_options(settings))

@@ -10,10 +10,9 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from ccxt.base import errors as ccxt_errors
-
 from ztb.errors import ConfigError, InvariantError, VenueError
 from ztb.market.live.client import VenueClient, close_client
+from ztb.market.live.exchanges import ccxt_errors
 
 
 class Backoff:

@@ -7,11 +7,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, Protocol, TypeAlias, cast
 
-from ccxt.base import errors as ccxt_errors
-
 from ztb.config import MarketSection
 from ztb.errors import ConfigError
 from ztb.market.live.client import ClientSettings, Row, VenueClient, client_factory
+from ztb.market.live.exchanges import ccxt_errors
 from ztb.market.live.rest import Rest
 from ztb.market.venues import key_rights, venue_name
 from ztb.secrets import read_secret, require_secret

@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from ccxt.base import errors as ccxt_errors
-
+from ztb.market.live.exchanges import ccxt_errors
 from ztb.runtime.venue.client import PrivateClient
 
 _ORDERS_SHARE = 0.5  # of the venue's rate

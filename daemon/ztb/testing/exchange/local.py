@@ -29,9 +29,9 @@ _SPOT_STREAMS = ("stream.binance.com", "stream.testnet.binance.vision", "demo-st
 
 def client_options(host: str, port: int, credentials: Credentials) -> dict[str, Any]:
     """Every address that the client knows replaced by one of `host`:`port`, a key, and spot markets only."""
-    from ccxt.pro import binance
+    from ztb.market.live.exchanges import ccxt_pro
 
-    description: Any = binance().describe()
+    description: Any = ccxt_pro.binance().describe()
     return {
         "apiKey": credentials.key,
         "secret": credentials.secret,
