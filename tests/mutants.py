@@ -1,159 +1,208 @@
-"""Changes a file on purpose, one place at a time, runs the tests that matter for it, and lists what they let live.
+"""Changes the daemon on purpose, one place at a time, runs the tests that run the place, and lists what they let live.
 
-`python tests/mutants.py daemon/ztb/execution/protection.py --tests tests/runtime/venue/test_protection.py --most 20 --seed 0`
-The changed package lies in a folder of its own: the checkout is not touched.
+`python tests/mutants.py venue recovery --sample 20 --seed 1` · `python tests/mutants.py --file ledger/accounts.py`
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
-import copy
 import os
-import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+os.environ["NUMBA_DISABLE_JIT"] = "1"
 
-_SOURCES = Path("daemon")
-_COMPARED: dict[type[ast.cmpop], type[ast.cmpop]] = {
-    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-    ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
-}  # fmt: skip
-_COUNTED: dict[type[ast.operator], type[ast.operator]] = {
-    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
-}  # fmt: skip
+import ccxt.pro  # noqa: F401 (what is large is imported once, before the first fork)
+import numba  # noqa: F401
+import numpy as np
+import torch  # noqa: F401
+
+from mutation.coverage import Covered
+from mutation.forks import in_fork
+from mutation.operators import Mutant, mutants
+from mutation.rooms import PACKAGE, REPOSITORY, ROOMS, TESTS, Equivalent, equivalents, files_of, name_of
+from mutation.warm import Collected, Fresh, Functions, limit_of, measured, run_pytest
 
 
 @dataclass(frozen=True)
-class Mutant:
-    """`source` differs from the file in one place, `line`, in the way that `what` says."""
+class Asked:
+    """What the command line asks for."""
 
-    line: int
-    what: str
-    source: str
-
-
-def mutants(source: str) -> list[Mutant]:
-    """Every change of `source`, in the order of its lines."""
-    tree = ast.parse(source)
-    places = sum(1 for _ in _changes(tree))
-    found: list[Mutant] = []
-    for number in range(places):
-        changed = copy.deepcopy(tree)
-        line, what = next(told for n, told in enumerate(_changes(changed, number)) if n == number)
-        found.append(Mutant(line, what, ast.unparse(changed)))
-    return sorted(found, key=lambda mutant: (mutant.line, mutant.what))
+    files: dict[str, list[Path]]
+    tests: list[str]
+    sample: int
+    seed: int
+    limit_s: float
+    budget_s: float
 
 
-def _changes(tree: ast.AST, chosen: int | None = None) -> Iterator[tuple[int, str]]:
-    """Each place that can be changed; the `chosen` one is, before it is told."""
-    number = 0
-    for node in ast.walk(tree):
-        for what, change in _ways(node):
-            if number == chosen:
-                change()
-            yield getattr(node, "lineno", 0), what
-            number += 1
+@dataclass(frozen=True)
+class Tally:
+    """What became of the mutants drawn of one file, or of a room."""
+
+    mutants: int = 0
+    drawn: int = 0
+    killed: int = 0
+    equivalent: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            mutants=self.mutants + other.mutants,
+            drawn=self.drawn + other.drawn,
+            killed=self.killed + other.killed,
+            equivalent=self.equivalent + other.equivalent,
+        )
+
+    @property
+    def score(self) -> float:
+        """Of a hundred that can be noticed, those that were."""
+        able = self.drawn - self.equivalent
+        return 100.0 * self.killed / able if able else 100.0
+
+    def row(self, name: str) -> str:
+        figures = (self.mutants, self.drawn, self.killed, self.equivalent)
+        return f"| {name} | {' | '.join(map(str, figures))} | {self.score:.1f} |"
 
 
-def _ways(node: ast.AST) -> Iterator[tuple[str, Callable[[], object]]]:
-    """How a node can be changed: in words, and as a call that does it."""
-    match node:
-        case ast.Compare(ops=[op]) if type(op) in _COMPARED:
-            yield "a comparison is another", lambda: node.ops.__setitem__(0, _COMPARED[type(op)]())
-        case ast.BinOp(op=op) if type(op) in _COUNTED:
-            yield "an operator is its opposite", lambda: setattr(node, "op", _COUNTED[type(op)]())
-        case ast.BoolOp(op=op):
-            other = ast.Or if isinstance(op, ast.And) else ast.And
-            yield "and is or", lambda: setattr(node, "op", other())
-        case ast.UnaryOp(op=ast.Not()):
-            yield (
-                "a not is gone",
-                lambda: setattr(node, "op", ast.UAdd()) or setattr(node, "operand", _truth(node.operand)),
-            )
-        case ast.Constant(value=bool(value)):
-            yield "a truth is the other", lambda: setattr(node, "value", not value)
-        case ast.Constant(value=int(value) | float(value)):
-            yield "a number is one more", lambda: setattr(node, "value", value + 1)
-        case (
-            ast.FunctionDef()
-            | ast.AsyncFunctionDef()
-            | ast.If()
-            | ast.For()
-            | ast.While()
-            | ast.With()
-            | ast.AsyncWith()
-        ):
-            yield from _of_body(node.body)
-        case _:
-            pass
+class Trial:
+    """The mutants of one file after another, each against the tests that run its line, the fastest first."""
+
+    def __init__(self, asked: Asked, collected: Collected, fresh: Fresh) -> None:
+        self._asked = asked
+        self._collected = collected
+        self._fresh = fresh
+        self._tests = measured(collected, asked.limit_s)
+        self._equivalent = equivalents()
+
+    def of_file(self, path: Path) -> Tally:
+        """Try a sample of the mutants of a file; survivors are printed as they are found."""
+        every = mutants(path.read_text())
+        chosen = np.random.default_rng(self._asked.seed).permutation(len(every))[: self._asked.sample]
+        drawn = [every[i] for i in sorted(chosen)]
+        alike = [one for one in drawn if self._reason(path, one)]
+        functions = Functions(path)
+        importing: list[Covered] | None = None
+        killed = 0
+        for mutant in drawn:
+            if mutant in alike:
+                continue
+            tests = self._running(path, mutant)
+            if tests:
+                killer = self._killer(path, functions, mutant, tests)
+            else:
+                importing = self._importing(path) if importing is None else importing
+                tests, killer = importing, self._fresh.first_failure(path, mutant, importing)
+            killed += bool(killer)
+            if not killer:
+                words = "" if tests else " (no test runs it)"
+                print(f"{name_of(path)}:{mutant.line}: {mutant.what}{words}", flush=True)
+        return Tally(len(every), len(drawn), killed, len(alike))
+
+    def _reason(self, path: Path, mutant: Mutant) -> Equivalent | None:
+        return next((each for each in self._equivalent if each.is_it(name_of(path), mutant)), None)
+
+    def _running(self, path: Path, mutant: Mutant) -> list[Covered]:
+        """Tests that run the line of a change in a function; there is none where importing its file runs it."""
+        found = [one for one in self._tests if mutant.line in one.lines.get(str(path), ())]
+        return self._within_budget(found) if mutant.owner else []
+
+    def _killer(self, path: Path, functions: Functions, mutant: Mutant, tests: list[Covered]) -> str:
+        """The first of `tests` that fails on the mutant, by itself too, or ""."""
+        while tests:
+            killer = self._in_warm(path, functions, mutant, tests)
+            place = next((i for i, one in enumerate(tests) if one.test == killer), 0)
+            if not place or self._in_warm(path, functions, mutant, tests[place : place + 1]):
+                return killer
+            tests = tests[place + 1 :]  # it failed for what ran before it
+        return ""
+
+    def _in_warm(self, path: Path, functions: Functions, mutant: Mutant, tests: list[Covered]) -> str:
+        """The first of `tests` that fails on the mutant, one after the other, or ""."""
+
+        def work() -> str:
+            return self._collected.first_failure(tests) if functions.change(mutant) else "nowhere"
+
+        answer, _ = in_fork(work, 10.0 + sum(map(limit_of, tests)))
+        if answer == "nowhere":
+            return self._fresh.first_failure(path, mutant, tests)
+        return "the clock" if answer is None else str(answer)
+
+    def _importing(self, path: Path) -> list[Covered]:
+        """Tests of a file as a whole, which pass in a fresh process: those that run most of it, the fastest first."""
+        users = [one for one in self._tests if one.lines.get(str(path))]
+        most = sorted(users, key=lambda one: -len(one.lines[str(path)]) / (0.2 + one.seconds))
+        tests = sorted(self._within_budget(most)[:60], key=lambda one: one.seconds)
+        while tests and (failed := self._fresh.first_failure(path, None, tests)):
+            tests = [one for one in tests if one.test != failed] if failed != "the clock" else []
+        return tests
+
+    def _within_budget(self, tests: list[Covered]) -> list[Covered]:
+        spent, chosen = 0.0, []
+        for one in tests:
+            spent += one.seconds
+            if spent > self._asked.budget_s and chosen:
+                break
+            chosen.append(one)
+        return chosen
 
 
-def _of_body(body: list[ast.stmt]) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Statements of a block: one that only acts is left out, two that act change places."""
-    for i, statement in enumerate(body):
-        if _acts(statement):
-            words = ast.unparse(statement).splitlines()[0]
-            yield f"left out: {words}", lambda i=i: body.__setitem__(i, ast.Pass())
-            later = next((j for j in range(i + 1, len(body)) if _acts(body[j])), None)
-            if later is not None:
-                yield f"later: {words}", lambda i=i, j=later: body.insert(j, body.pop(i))
+def report(asked: Asked, trial: Trial) -> list[str]:
+    """Try everything that is asked for; the table of files and rooms."""
+    table = ["| | mutants | drawn | killed | equivalent | of 100 |", "|---|---|---|---|---|---|"]
+    for room, files in asked.files.items():
+        whole = Tally()
+        for path in files:
+            tally = trial.of_file(path)
+            table.append(tally.row(name_of(path)))
+            print(table[-1], file=sys.stderr, flush=True)
+            whole += tally
+        table.append(whole.row(f"**{room}**"))
+    return table
 
 
-def _acts(statement: ast.stmt) -> bool:
-    documents = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-    return isinstance(statement, ast.Expr | ast.Assign | ast.AugAssign) and not documents
-
-
-def _truth(operand: ast.expr) -> ast.expr:
-    return ast.Call(ast.Name("bool", ast.Load()), [operand], [])
-
-
-def lives(mutant: Mutant, path: Path, tests: list[str], limit_s: float) -> bool:
-    """Whether `tests` pass with the mutant in the place of the file at `path`."""
-    with tempfile.TemporaryDirectory() as folder:
-        changed = Path(folder) / "daemon"
-        shutil.copytree(_SOURCES, changed, ignore=shutil.ignore_patterns("__pycache__"))
-        (changed / path.relative_to(_SOURCES)).write_text(mutant.source)
-        command = [
-            sys.executable, "-m", "pytest", "-x", "-q", "--override-ini",
-            "addopts=-q --strict-markers --import-mode=importlib -m 'not proof'", *tests,
-        ]  # fmt: skip
-        environment = os.environ | {"PYTHONPATH": str(changed)}
-        try:
-            done = subprocess.run(command, env=environment, capture_output=True, timeout=limit_s, check=False)
-        except subprocess.TimeoutExpired:
-            return False
-        return done.returncode == 0
-
-
-def main() -> None:
-    """Print the survivors, one a line, and how many of how many were found."""
+def asked_for(arguments: list[str]) -> Asked:
+    """The command line, read."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--tests", nargs="+", required=True)
-    parser.add_argument("--most", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--limit-s", type=float, default=600.0)
-    asked = parser.parse_args()
-    every = mutants(asked.file.read_text())
-    chosen = np.random.default_rng(asked.seed).permutation(len(every))[: asked.most]
-    drawn = [every[i] for i in chosen]
-    survivors = 0
-    for mutant in sorted(drawn, key=lambda one: one.line):
-        if lives(mutant, asked.file, asked.tests, asked.limit_s):
-            survivors += 1
-            print(f"{asked.file}:{mutant.line}: {mutant.what}", flush=True)
-    print(f"{len(drawn) - survivors} of {len(drawn)} were found, of {len(every)} that there are")
+    parser.add_argument("rooms", nargs="*", metavar="ROOM", help=f"of {', '.join(ROOMS)}; all by default")
+    parser.add_argument("--file", nargs="+", help="files below daemon/ztb instead of rooms")
+    parser.add_argument("--tests", nargs="+", help="files or folders below tests, instead of the rooms' own")
+    parser.add_argument("--sample", type=int, default=1_000_000, help="mutants of each file; all by default")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--limit-s", type=float, default=2.0, help="tests that take longer are left out")
+    parser.add_argument("--budget-s", type=float, default=15.0, help="of tests for one mutant")
+    given = parser.parse_args(arguments)
+    if unknown := set(given.rooms) - set(ROOMS):
+        parser.error(f"no room is called {', '.join(sorted(unknown))}: there are {', '.join(ROOMS)}")
+    rooms = given.rooms or list(ROOMS)
+    files = {room: files_of(room) for room in rooms}
+    tests = given.tests or sorted({name for room in rooms for name in ROOMS[room].tests})
+    if given.file:
+        files = {"in all": [PACKAGE / name for name in given.file]}
+    return Asked(
+        files=files,
+        tests=[str(TESTS / name) for name in tests],
+        sample=given.sample,
+        seed=given.seed,
+        limit_s=given.limit_s,
+        budget_s=given.budget_s,
+    )
+
+
+def main(arguments: list[str]) -> None:
+    """Print the survivors, one a line, and then the table."""
+    asked = asked_for(arguments)
+    os.chdir(REPOSITORY)
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = Fresh(f"{folder}/fresh")
+        table = run_pytest(
+            lambda collected: report(asked, Trial(asked, collected, fresh)), asked.tests, f"{folder}/warm"
+        )
+    print("\n".join(table))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

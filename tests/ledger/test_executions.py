@@ -46,6 +46,20 @@ def test_a_fee_in_base_currency_leaves_the_position_and_counts_at_the_fill_s_pri
     assert (second.quantity, second.fee) == (D("-1.01"), D("1.1"))
 
 
+def test_each_fill_pays_the_fees_that_stand_before_it_and_no_other_does(tmp_path: Path):
+    journal = Journal(tmp_path / "several.sqlite")
+    for number, fees in enumerate((("0.01", "0.02"), (), ("0.04",)), 1):
+        for fee in fees:
+            journal.append(OrderEventRow(number, number, BASE_FEE, 10_000, fee))
+        journal.append(FillRow(number, number, number, 1, 100, 10_000, "100.00", "1.00", "taker", "0"))
+    journal.close()
+    with contextlib.closing(JournalReader(journal.path)) as reader:
+        found = executions(reader)
+        assert [one.quantity for one in found] == [D("0.97"), D(1), D("0.96")]
+        assert [one.fee for one in found] == [D(3), D(0), D(4)]
+        assert executions(reader, last=found[1].seq) == found[:2]
+
+
 def test_movements_come_in_the_order_in_which_they_happened(path: Path):
     with contextlib.closing(JournalReader(path)) as journal:
         assert movements(journal) == [

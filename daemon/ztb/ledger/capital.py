@@ -30,7 +30,7 @@ class Opening:
     def note(self, ts_ns: int) -> NoteRow:
         """As it is journaled."""
         facts = {"cash": f"{self.cash:f}", "position": f"{self.position:f}", "price": self.price}
-        return NoteRow(ts_ns, OPENING, json.dumps(facts, sort_keys=True))
+        return NoteRow(ts_ns, OPENING, json.dumps(facts))
 
     @classmethod
     def of(cls, note: NoteRow) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -60,6 +61,24 @@ def test_it_lies_in_the_runs_folder_for_its_owner_and_disarming_takes_it_away(tm
     disarm(tmp_path)
     with pytest.raises(ConfigError, match="not armed"):
         require_armed(fault_of(read_arming(tmp_path), **START), tmp_path)
+
+
+def test_an_account_is_told_without_its_key_and_the_phrase_names_it_and_the_limit():
+    key = "a-key-of-an-account"
+    assert account_of(key) == hashlib.sha256(key.encode()).hexdigest()[:12]
+    assert phrase("abc", 250.0, True) == "trade 250 on abc"
+    assert phrase("abc", 0.5, False) == "trade 0.5 on abc whatever its key may do"
+
+
+def test_what_cannot_be_read_is_no_permission_and_before_there_are_generations_any_may_start(tmp_path):
+    assert read_arming(tmp_path) is None
+    (tmp_path / "arming.json").write_text('{"account": "account"')
+    assert read_arming(tmp_path) is None
+    anybody = Arming("account", 1000.0, "config", "code", None, expires_ns=100)
+    assert fault_of(anybody, **START | {"lineage": set()}) == ""
+    write_arming(tmp_path / "a" / "new" / "folder", anybody)
+    assert read_arming(tmp_path / "a" / "new" / "folder") == anybody and anybody.started_ns == 0
+    require_armed("", tmp_path)
 
 
 def test_the_limit_bounds_order_and_position():

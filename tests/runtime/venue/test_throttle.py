@@ -10,7 +10,7 @@ import pytest
 from ccxt.base import errors
 
 from runtime.venue.fake_account import Desk, FakeAccount, buy
-from ztb.runtime.venue.throttle import OrdersFirst, as_order, warm
+from ztb.runtime.venue.throttle import OrdersFirst, as_order, keep_warm, warm
 from ztb.testing.exchange.local import LocalExchange
 from ztb.testing.virtual_time import run_virtual
 
@@ -76,6 +76,23 @@ def test_what_comes_back_while_nobody_asks_is_there_for_the_next_order():
 
     run_virtual(ask())
     assert [at for _, at in sent] == pytest.approx([sent[0][1] + 0.1 * i for i in range(20)])
+
+
+def test_what_is_no_order_any_more_waits_as_a_question_at_the_cost_of_one_and_who_need_not_wait_does_not():
+    async def ask() -> None:
+        throttle = OrdersFirst(BUCKET | {"cost": 3})
+        turned: list[bool] = []
+        loop = asyncio.get_running_loop()
+        loop.call_soon(turned.append, True)
+        with as_order():
+            await throttle()
+        await throttle()
+        assert not turned
+        began = loop.time()
+        await throttle()
+        assert loop.time() - began == pytest.approx((3 - 1) / 10)
+
+    run_virtual(ask())
 
 
 class Watching(FakeAccount):
@@ -151,3 +168,33 @@ def test_a_venue_that_does_not_answer_ends_nothing(fault):
 
     asyncio.run(warm(Dead()))
     assert len(calls) == 2
+
+
+def test_what_is_wrong_with_us_and_not_with_the_venue_is_said():
+    class Wrong:
+        async def fetch_time(self):
+            raise ValueError("not a venue's word")
+
+    with pytest.raises(ValueError, match="not a venue"):
+        asyncio.run(warm(Wrong()))
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_connections_are_used_before_they_are_closed_for_being_idle_where_a_venue_tells_its_time(tells):
+    asked: list[float] = []
+
+    class Venue:
+        def __init__(self) -> None:
+            self.has = {"fetchTime": tells}
+
+        async def fetch_time(self):
+            asked.append(asyncio.get_running_loop().time())
+
+    async def beats() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(keep_warm(Venue()), 60.0)
+
+    run_virtual(beats())
+    gaps = [b - a for a, b in zip(asked[::2], asked[2::2], strict=False)]
+    assert bool(asked) is tells and all(5.0 < gap < 15.0 for gap in gaps)
+    assert asked[::2] == asked[1::2] and len(gaps) == (5 if tells else 0)

@@ -56,6 +56,17 @@ def test_nothing_is_at_the_venue_before_the_intent_is_on_disk():
     assert said == ["a look", "durable", "sent"]
 
 
+def test_a_halt_that_comes_while_the_intent_is_written_still_keeps_the_order_back():
+    async def durable() -> None:
+        await asyncio.sleep(1.0)
+
+    desk = Desk(FakeAccount())
+    desk.broker.connect(replace(desk.callbacks, durable=durable))
+    halt = lambda: setattr(desk, "stopped", "halted")  # noqa: E731
+    run_virtual(running(desk, lambda: desk.broker.submit(buy(1), 0), 0.5, halt, 1.0))
+    assert desk.account.sent == [] and [event.reason for event in desk.events] == ["halted"]
+
+
 @pytest.mark.parametrize(
     "lost", [errors.RequestTimeout("late"), errors.ExchangeNotAvailable("503"), OSError("reset")]
 )

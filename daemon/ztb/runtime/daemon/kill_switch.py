@@ -43,8 +43,8 @@ class KillSwitch:
 
     def clear(self) -> None:
         """Unlatch and take the file `halt` away; durable on return."""
-        self.latch = None
         files.remove_durably(self._latch_file, self.file)
+        self.latch = None
 
     def _read(self) -> Latch | None:
         try:
