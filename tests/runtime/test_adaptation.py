@@ -238,6 +238,23 @@ def test_what_the_account_earns_after_an_unknown_turn_and_after_one_back_to_what
 
 
 @pytest.mark.proof
+def test_what_was_known_is_not_unlearned_though_rollouts_are_of_the_recent_past_alone(tmp_path):
+    """After 8,000 decisions of reversion, twice the window, the newest candidate knows both: 0.8 of the optimum.
+
+    It is told a forecast that turns with the market, and trades on that.
+    """
+    for seed in proof_sample(SEEDS):
+        ran = replay([(MOMENTUM, 500), (REVERSION, 8_000)], 12_000, seed, tmp_path / str(seed), {})
+        newest: Weights = ran.checkpoints.load("policy", as_numpy=True)["weights"]
+        shares = []
+        for rho in (MOMENTUM, REVERSION):
+            examination = Examination(rho, 10_000 + seed)
+            shares.append(examination.greedy(newest) / examination.best(best_policy(rho)[0]))
+        print(f"seed {seed}: of the optimum in momentum and in reversion {np.round(shares, 2).tolist()}")
+        assert min(shares) >= 0.8
+
+
+@pytest.mark.proof
 def test_it_is_no_slower_after_a_hundred_turns(tmp_path):
     """Earned over 1,000 decisions after each turn, luck taken out: of the last ten, no less than 0.8 of the first ten's.
 
