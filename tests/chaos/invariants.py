@@ -57,7 +57,7 @@ async def hold(it: Stage, weather: Weather) -> None:
         venue = it.exchange.state.venue
         cash, coins = (venue.accounts.held[USER][asset] for asset in ("USDT", "BTC"))
         held, price = coins.free + coins.locked, venue.markets["BTCUSDT"].last_price
-        waiting = venue.open_orders(USER, "BTCUSDT")
+        waiting = [venue.orders[number] for (account, _), number in venue.open_ids.items() if account == USER]
         stops = sum(o.remaining for o in waiting if o.request.type is ExchangeOrderType.STOP_LOSS)
         assert stops <= held, "stops sell more than is held"
         bought = sum(o.remaining for o in waiting if o.request.side is Side.BUY)

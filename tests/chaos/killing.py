@@ -86,11 +86,11 @@ class Nursery:
 class Trader:
     """Daemons on one folder, one after the other."""
 
-    def __init__(self, folder: Path, options: dict[str, Any], nursery: Nursery) -> None:
+    def __init__(self, folder: Path, options: dict[str, Any], nursery: Nursery, **risk: float) -> None:
         self.folder = folder
         self.client = ccxt.binance(options)
         self.file = folder.with_suffix(".json")
-        self.file.write_text(json.dumps(_settings(options)))
+        self.file.write_text(json.dumps(_settings(options, risk)))
         folder.mkdir()
         arm(folder, load_config(self.file, {}, {}).config, time.time_ns())
         self._nursery = nursery
@@ -154,13 +154,13 @@ class Trader:
         until(lambda: self.status().get("open_orders") == [], "no open orders")
 
 
-def _settings(options: dict[str, Any]) -> dict[str, Any]:
+def _settings(options: dict[str, Any], risk: dict[str, float]) -> dict[str, Any]:
     """A decision each fifth of a second, on random targets."""
     return {
         "strategy": {"name": "random_walk"},
         "online": {"learner": "off"},
         "decision": {"every": "time", "interval_ms": 200},
-        "risk": {"max_orders_per_minute": 1000, "max_orders_per_day": 100_000, "max_repeated_side": 100_000},
+        "risk": {"max_orders_per_minute": 1000, "max_orders_per_day": 100_000, "max_repeated_side": 100_000, **risk},
         "execution": {"reconcile_every_s": 2.0},
         "market": {
             "venue": "binance", "symbol": "BTC/USDT", "allowed_hosts": ["127.0.0.1"], "record": False,

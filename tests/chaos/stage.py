@@ -40,7 +40,6 @@ SECRETS = {
     "ZTB_SECRET_EXCHANGE_SECRET": CREDENTIALS.secret,
 }
 _FASTEST_S, _SLOWEST_S = 0.002, 0.12
-_FALL_STEP_S = 0.25
 _DISK_S = 0.01
 _WATCHDOG_S = 1.5  # until it has done its imports
 _CLIENT = {
@@ -189,17 +188,7 @@ class Stage:
 
     def fall(self, fraction: float, seconds: float) -> None:
         """From now on the market falls by `fraction`, evenly over `seconds`, and stays there."""
-        flow = self.exchange._flows["BTCUSDT"][0]
-        steps = max(1, round(seconds / _FALL_STEP_S))
-        each = (1.0 - fraction) ** (1.0 / steps)
-
-        def step(left: int) -> None:
-            flow.price *= each
-            flow.anchor = flow.price
-            if left > 1:
-                self.loop.call_later(_FALL_STEP_S, step, left - 1)
-
-        step(steps)
+        self.inject("fall", fraction=fraction, seconds=seconds)
 
 
 @asynccontextmanager

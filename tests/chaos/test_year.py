@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import traceback
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from uuid import uuid4
@@ -20,7 +21,7 @@ from chaos.storm import PAIRS
 from chaos.story import EVENTS, Seen, tell
 from chaos.year import STORY_H, Told, figures
 
-HOURS, PROOF_HOURS = 1.0, 24.0
+HOURS, PROOF_HOURS, MOST_STORIES = 1.0, 24.0, 40
 
 
 def told_wrong(recipe: Recipe, hours: float, folder: Path) -> Failure | None:
@@ -45,6 +46,21 @@ def test_a_day_in_the_life_of_a_daemon(recipe: Recipe, tmp_path: Path) -> None:
     seen = tell(recipe, PROOF_HOURS, tmp_path / "run")
     print(seen)
     assert seen.fills > 100 and seen.comparisons > 3
+
+
+@pytest.mark.proof
+def test_every_branch_of_recovery_is_taken(tmp_path: Path) -> None:
+    """Two days after two days, until each has been."""
+    taken: Counter[str] = Counter()
+    never = {branch.name for branch in BRANCHES}
+    for seed in range(2000, 2000 + MOST_STORIES):
+        taken.update(tell(Recipe(seed), 2 * PROOF_HOURS, tmp_path / str(seed) / "run").branches)
+        never -= taken.keys()
+        print(f"stories to seed {seed}: never {sorted(never)}")
+        if not never:
+            break
+    print(taken)
+    assert not never
 
 
 @pytest.mark.proof

@@ -111,3 +111,11 @@ def test_funding_moves_cash_alone():
     account = Account(instrument(), D(100))
     account.fund(D("-0.25"))
     assert (account.cash, account.lots, account.fees) == (99.75, 0, 0.0)
+
+
+def test_what_is_held_is_whole_lots_and_dust_and_what_is_adopted_comes_on_top():
+    account = Account(instrument(), D(10))
+    account.hold(D("0.00037"))
+    assert (account.lots, account.dust) == (3, D("0.00007")) and account.exact_cash == 10
+    account.adopt(D(-4), D("0.00005"))
+    assert (account.lots, account.dust, account.exact_cash) == (4, D("0.00002"), 6)

@@ -51,11 +51,11 @@ def test_each_fill_pays_the_fees_that_stand_before_it_and_no_other_does(tmp_path
     for number, fees in enumerate((("0.01", "0.02"), (), ("0.04",)), 1):
         for fee in fees:
             journal.append(OrderEventRow(number, number, BASE_FEE, 10_000, fee))
-        journal.append(FillRow(number, number, number, 1, 100, 10_000, "100.00", "1.00", "taker", "0"))
+        journal.append(FillRow(number, number, number, 1, 100, 10_000, "100.00", "0.50", "taker", "0"))
     journal.close()
     with contextlib.closing(JournalReader(journal.path)) as reader:
         found = executions(reader)
-        assert [one.quantity for one in found] == [D("0.97"), D(1), D("0.96")]
+        assert [one.quantity for one in found] == [D("0.47"), D("0.50"), D("0.46")]
         assert [one.fee for one in found] == [D(3), D(0), D(4)]
         assert executions(reader, last=found[1].seq) == found[:2]
 

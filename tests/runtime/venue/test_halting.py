@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, cast
+
+import msgspec
 
 from chaos.stage import WARM_S, Stage, stage
 from runtime.daemons import until
+from ztb.execution.orders import OrderRequest, OrderType
 from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import OrderRow
 from ztb.runtime.daemon.daemon import Daemon
 from ztb.runtime.daemon.kill_switch import KillSwitch, Latch
+from ztb.runtime.guards import NOT_ARMED
 from ztb.testing.exchange.faults import Fault, FaultKind
 from ztb.testing.exchange.orders import ExchangeOrder, ExchangeOrderType
 from ztb.testing.exchange.venue import USER
@@ -70,3 +75,18 @@ def test_a_daemon_that_starts_halted_cancels_what_an_earlier_one_left_open(tmp_p
     numbers = [row.order_id for row in reader.rows(OrderRow)]
     reader.close()
     assert len(numbers) == len(set(numbers))
+
+
+def test_a_buy_that_waited_for_its_turn_is_not_sent_once_disarmed(tmp_path):
+    buy = OrderRequest(order_id=9_000, side=1, lots=1000, order_type=OrderType.MARKET)
+    sell = msgspec.structs.replace(buy, side=-1)
+
+    async def run() -> None:
+        async with stage(SEED, tmp_path) as it, it.running("live") as daemon:
+            await asyncio.sleep(WARM_S)
+            stopped = cast(Any, daemon.account)._stopped
+            assert stopped(buy) == stopped(sell) == ""
+            daemon.account.disarm()
+            assert (stopped(buy), stopped(sell)) == (NOT_ARMED, "")
+
+    run_virtual(run())

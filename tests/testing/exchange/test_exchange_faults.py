@@ -206,6 +206,17 @@ async def test_the_venues_clock_is_ahead(exchange: LocalExchange, client: Any) -
     await client.fetch_balance()
 
 
+async def test_the_market_falls_and_stays_there(exchange: LocalExchange, client: Any) -> None:
+    before = (await client.fetch_ticker(SYMBOL))["last"]
+    exchange.inject("fall", fraction=0.2, seconds=1.0)
+    await asyncio.sleep(2.5)
+    after = (await client.fetch_ticker(SYMBOL))["last"]
+    assert after / before == pytest.approx(0.8, abs=0.01)
+    exchange.inject("fall", fraction=-0.25, seconds=0.0)
+    await asyncio.sleep(1.5)
+    assert (await client.fetch_ticker(SYMBOL))["last"] / before == pytest.approx(1.0, abs=0.01)
+
+
 async def test_faults_are_armed_over_http_and_refused_where_they_make_no_sense(
     exchange: LocalExchange,
 ) -> None:

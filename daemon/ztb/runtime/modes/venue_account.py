@@ -165,6 +165,8 @@ class VenueAccount(AccountKeeper):
         """A protective stop is no new risk: it goes out during a halt too."""
         if self._permission.halted and not is_protective(order.order_id):
             return "halted"
+        if NOT_ARMED in self._permission.holds and order.side > 0:
+            return NOT_ARMED  # decided before that, and waited for its turn
         return "" if self.believed else NOT_RECONCILED
 
     def _halt(self, reason: str) -> None:

@@ -18,7 +18,7 @@ from ztb.testing.exchange.api.publisher import DEPTH_MS, SLOW_MS, Publisher
 from ztb.testing.exchange.api.routes import ROUTES, Route
 from ztb.testing.exchange.background import Background
 from ztb.testing.exchange.connections import Close, Connection, Connections, Deliver
-from ztb.testing.exchange.flow import Flow
+from ztb.testing.exchange.flow import Flow, SyntheticFlow
 from ztb.testing.exchange.listing import Listing
 from ztb.testing.exchange.orders import Refusal
 from ztb.testing.exchange.venue import USER, Credentials, State
@@ -85,6 +85,13 @@ class Exchange:
                 return False
             self._step(self.next_due_ns)
         return True
+
+    def fall(self, fraction: float, seconds: float) -> int:
+        """From now on every price that is made up falls by `fraction`, evenly over so long; how many there are."""
+        flows = [flow for flow, _ in self._flows.values() if isinstance(flow, SyntheticFlow)]
+        for flow in flows:
+            flow.fall(fraction, self.clock.now_ns(), round(seconds * 1e9))
+        return len(flows)
 
     def handle_request(self, method: str, path: str, params: str, headers: Mapping[str, str]) -> Response:
         """Answer one REST request. `params`: query string and form as sent, joined with &."""

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import Annotated
 
 import msgspec
 
 
 class FaultKind(StrEnum):
-    """The kind of a fault: four happen to requests, five to messages, three at once."""
+    """The kind of a fault: four happen to requests, five to messages, four at once."""
 
     STATUS = "status"
     NO_ANSWER = "no_answer"
@@ -25,6 +26,7 @@ class FaultKind(StrEnum):
     DISCONNECT = "disconnect"
     END_SESSION = "end_session"
     SKEW = "skew"
+    FALL = "fall"
 
 
 REQUEST_KINDS = frozenset({FaultKind.STATUS, FaultKind.NO_ANSWER, FaultKind.RESET, FaultKind.SLOW})
@@ -39,8 +41,9 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `match` is a pattern with * and ?: of requests "POST /api/v3/order", of messages the stream, such as
     "btcusdt@trade", "*@depth*", "user" or "answer". It happens `count` times (0: until cleared), after the
     first `after` that match were let through. `seconds`: how slow, how late, how long silent (0: until cleared),
-    how far the venue's clock is ahead. `status`: of the answer. `accepted`: the request is done all the same,
-    only its answer is lost. `text`: what a malformed frame reads; by default, half of what it was.
+    how far the venue's clock is ahead, how long a fall of the market by `fraction` takes. `status`: of the answer.
+    `accepted`: the request is done all the same, only its answer is lost. `text`: what a malformed frame reads; by
+    default, half of what it was.
     """
 
     kind: FaultKind
@@ -48,6 +51,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     count: int = 1
     after: int = 0
     seconds: float = 0.0
+    fraction: Annotated[float, msgspec.Meta(gt=-1.0, lt=1.0)] = 0.0
     status: int = 503
     accepted: bool = False
     text: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -50,6 +51,8 @@ class SyntheticFlow:
     most_ns: int = _MOST_NS
     step: float = _STEP
     levels: int = _LEVELS
+    falling: tuple[float, int, int] = (0.0, 0, 0)
+    """Of the logarithm of the price in each nanosecond, from when, until when."""
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
@@ -57,12 +60,25 @@ class SyntheticFlow:
 
     def act(self, background: Background, now_ms: int) -> None:
         """Move the quotes, then take."""
+        self._fall()
         self._wander()
         for side in Side:
             background.replace_side(side, self._ladder(background, side), now_ms)
         self._take(background, now_ms)
         assert self.next_ns is not None
         self.next_ns += int(min(1e6 + self.rng.exponential(self.mean_ns), self.most_ns))
+
+    def fall(self, fraction: float, now_ns: int, for_ns: int) -> None:
+        """From now on the price falls by `fraction` (negative: rises), evenly over so long, and stays there."""
+        self.falling = math.log(1.0 - fraction) / max(1, for_ns), now_ns, now_ns + max(1, for_ns)
+
+    def _fall(self) -> None:
+        each, since_ns, until_ns = self.falling
+        now_ns = min(self.next_ns or 0, until_ns)
+        if now_ns > since_ns:
+            self.falling = each, now_ns, until_ns
+            self.price *= math.exp(each * (now_ns - since_ns))
+            self.anchor = self.price
 
     def _wander(self) -> None:
         drift = _PULL * (self.anchor - self.price)

@@ -95,6 +95,8 @@ class Gateway:
             case FaultKind.SKEW:
                 self.exchange.skew_ms = round(fault.seconds * 1_000)
                 armed.happened = 1
+            case FaultKind.FALL:
+                armed.happened = self.exchange.fall(fault.fraction, fault.seconds)
             case FaultKind.DISCONNECT:
                 armed.happened = self._disconnect_all()
             case FaultKind.END_SESSION:
