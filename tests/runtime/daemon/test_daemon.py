@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from ztb.ledger.records import DecisionRow, NoteRow, RefusalRow
 from ztb.ledger.run_directory import RunDirectory
 from ztb.runtime.daemon.kill_switch import KillSwitch, Latch
 from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data, run_to_end
+from ztb.utils import files
 
 WARM = 70  # bars until the features are
 
@@ -93,6 +95,25 @@ async def test_a_halt_is_latched_refuses_every_order_and_is_lifted_by_resume(wri
     assert {row.reason for row in rows(tmp_path, RefusalRow)} >= {"halted"}
     kinds = [row.kind for row in rows(tmp_path, NoteRow)]
     assert kinds.index("halted") < kinds.index("resumed")
+
+
+async def test_a_full_disk_keeps_nobody_from_halting_and_the_answer_says_what_is_missing(
+    write_bars, tmp_path, monkeypatch
+):
+    def fails(*_given: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    daemon, source = make_daemon(write_bars(300), tmp_path, "random_walk")
+    async with running(daemon, source) as run:
+        await run.step(WARM)
+        before = daemon.session.books.orders
+        with monkeypatch.context() as full:
+            full.setattr(files, "write_durably", fails)
+            answer = await run.ask(Halt("a test"))
+        assert not answer.ok and "halted now" in answer.message and "make room on the disk" in answer.message
+        await run.step(40)
+        assert daemon.session.books.orders == before and daemon.session.books.refusals > 5
+        assert (await run.ask(Halt("again"))).ok and KillSwitch(tmp_path).latch.reason == "again"
 
 
 async def test_the_file_halt_acts_before_the_next_order(write_bars, tmp_path):

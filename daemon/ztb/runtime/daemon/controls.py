@@ -26,7 +26,7 @@ from ztb.control import (
     Status,
     Unfreeze,
 )
-from ztb.errors import UsageError, ZtbError
+from ztb.errors import DataError, UsageError, ZtbError
 from ztb.execution.risk import Rung
 from ztb.learning.service.base import BY_HAND, NEAR_A_LIMIT, NOT_HELPING
 from ztb.ledger.records import HOLDS, LIMITS_LIFTED, NoteRow
@@ -99,11 +99,20 @@ class SessionControls:
             self._session.journal.append(NoteRow(progress.last_ts_ns, HOLDS, detail))
 
     def latch(self, stop: Stop, origin: str, reason: str) -> None:
-        """Stop: on disk first, then in the gate, then at the venue."""
+        """Stop: on disk first, then in the gate, then at the venue.
+
+        DataError: the disk refused; it stops all the same, which a restart would not know.
+        """
         reason = self._redact(reason)
         since_ns = self._now_ns()
-        self._switch.set(Latch(stop, since_ns, origin, reason))
-        self._obey(stop)
+        try:
+            self._switch.set(Latch(stop, since_ns, origin, reason))
+        except OSError as error:
+            raise DataError(
+                f"{stop} now, but {error}: a restart would not know of it; make room on the disk and say it again"
+            ) from error
+        finally:
+            self._obey(stop)
         self._note(stop, origin, reason, since_ns=since_ns)
         if stop == "halted":
             self._session.cancel_all()
