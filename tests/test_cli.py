@@ -163,23 +163,30 @@ def test_an_interrupt_keeps_what_was_done(own_strategies, write_bars, tmp_path):
     assert 200 <= len(list(JournalReader(out / "journal.sqlite").rows(DecisionRow))) < 836
 
 
-def test_a_full_disk_is_said_and_what_was_committed_stays(own_strategies, write_bars, tmp_path):
+@pytest.mark.parametrize(
+    ("room", "what"), [(100_000, "the journal cannot be created"), (900_000, "the journal cannot be written")]
+)
+def test_a_full_disk_is_said_and_what_was_committed_stays(own_strategies, write_bars, tmp_path, room, what):
     script = (
         "import resource, sys\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))\n"
         "from ztb.cli import run\n"
         "sys.exit(run(sys.argv[1:]))\n"
     )
-    out = tmp_path / "run"
+    out, asked = tmp_path / "run", ["replay", "--data", str(write_bars(6000)), "--strategy", "random_walk"]
+    assert (
+        run([*asked, "--out", str(tmp_path / "whole")]) == 0
+    )  # compiled code is larger than what there is room for
     environment = os.environ | {"PYTHONPATH": str(ROOT / "daemon")}
     done = subprocess.run(
-        [sys.executable, "-c", script, "replay", "--data", str(write_bars(6000)), "--strategy", "random_walk",
-         "--out", str(out)], env=environment, capture_output=True, text=True, check=False,
+        [sys.executable, "-c", script, *asked, "--out", str(out)],
+        env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.returncode == 1 and "the journal cannot be written" in done.stderr, done.stderr
+    assert done.returncode == 1 and what in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
-    reader = JournalReader(out / "journal.sqlite")
-    assert [row.decision for row in reader.rows(DecisionRow)][:3] in ([], [0, 1, 2])
+    if room > 100_000:
+        reader = JournalReader(out / "journal.sqlite")
+        assert [row.decision for row in reader.rows(DecisionRow)][:3] in ([], [0, 1, 2])
 
 
 HEAVY = {

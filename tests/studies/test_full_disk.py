@@ -31,8 +31,8 @@ A_DISK_THAT_FILLS = """
 import sys
 from ztb.ledger import journal
 plain, made, after, pages = journal._connect, [], int(sys.argv[1]), int(sys.argv[2])
-def connect(path):
-    connection = plain(path)
+def connect(path, *given):
+    connection = plain(path, *given)
     made.append(path)
     if len(made) > after:
         connection.execute(f"PRAGMA max_page_count={pages}")  # SQLite then says that the disk is full

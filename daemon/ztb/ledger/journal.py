@@ -13,6 +13,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -270,16 +271,14 @@ def _create(path: Path, page_bytes: int) -> None:
     if path.exists():
         raise DataError(f"{path}: a journal is already there; choose another --out or remove the old run")
     try:
-        connection = _connect(path, page_bytes)
+        with closing(_connect(path, page_bytes)) as connection, connection:
+            for record in RECORDS:
+                connection.execute(_table(record))
+            connection.execute(PACKS)
+            connection.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT)")
+            connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
     except sqlite3.Error as error:
         raise ZtbError(f"{path}: the journal cannot be created ({error}); choose another --out") from error
-    with connection:
-        for record in RECORDS:
-            connection.execute(_table(record))
-        connection.execute(PACKS)
-        connection.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT)")
-        connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
-    connection.close()
 
 
 def _migrate(path: Path) -> None:
