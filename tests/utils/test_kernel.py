@@ -9,7 +9,14 @@ import pytest
 from numba.core.errors import NumbaError
 from numpy.typing import NDArray
 
+from ztb.utils import kernel as kernels
 from ztb.utils.kernel import COMPILED, allocating_kernel, kernel
+
+
+@pytest.fixture(autouse=True)
+def _compiled_anew(monkeypatch):
+    """No cache on disk: it would not tell one function's kernels of both kinds apart."""
+    monkeypatch.setattr(kernels, "_OPTIONS", kernels._OPTIONS | {"cache": False})
 
 
 def _doubled(values: NDArray[np.float64]) -> float:
