@@ -45,7 +45,7 @@ def test_some_hours_in_the_life_of_a_daemon(recipe: Recipe, shrink: bool, tmp_pa
 def test_a_day_in_the_life_of_a_daemon(recipe: Recipe, tmp_path: Path) -> None:
     seen = tell(recipe, PROOF_HOURS, tmp_path / "run")
     print(seen)
-    assert seen.fills > 100 and seen.comparisons > 3
+    assert seen.fills > 10 and seen.comparisons > 3  # who learns trades less than who draws
 
 
 @pytest.mark.proof
