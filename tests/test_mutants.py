@@ -91,9 +91,3 @@ def test_no_change_of_the_kill_switch_goes_unnoticed():
     """Of the smallest of those that safety rests on; the others take minutes each, see RESULTS.md."""
     said = tried("--file", "runtime/daemon/kill_switch.py", "--tests", "runtime/daemon/test_kill_switch.py")
     assert re.search(r"\*\*in all\*\* .* 100\.0 \|", said), said
-
-
-@pytest.mark.proof
-def test_what_no_test_runs_is_told_as_a_survivor():
-    said = tried("--file", "runtime/venue/throttle.py", "--tests", "runtime/modes/test_arming.py")
-    assert "(no test runs it)" in said and "runtime/venue/throttle.py:" in said
