@@ -71,8 +71,8 @@ def _keep_nothing(_ticks: Ticks, _recv_ns: NDArray[np.int64]) -> None:
 class LiveSource:
     """Ticks of one instrument as they come. Run `run` as a task of the session, consume `blocks` in another.
 
-    `blocks` ends after `close`. `keep` records. History fetched at the start comes first: it ends before `live_ns`,
-    from which on `history` is set and rows may be traded on. `bar_ns`: how long a bar lasts, where only bars are read.
+    `blocks` ends after `close`. `keep` records. History fetched at the start comes first: `history` is set
+    when it has, and rows may be traded on. `bar_ns`: how long a bar lasts, where only bars are read.
     """
 
     instrument: Instrument
@@ -82,7 +82,6 @@ class LiveSource:
     clock: VenueClock
     feeds: Sequence[ChannelRunner]
     keep: Keep = _keep_nothing
-    live_ns: int = 0
     bar_ns: int | None = None
     history: asyncio.Event = field(default_factory=asyncio.Event)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -130,13 +129,12 @@ class LiveSource:
         self._handed_s = loop.time()
 
     async def _warm_up(self) -> None:
-        now_ns = self.feeds[0].channel.line.now_ns()
         if self.settings.warm_up_s > 0.0:
+            now_ns = self.feeds[0].channel.line.now_ns()
             since_ms = now_ns // 1_000_000 - int(self.settings.warm_up_s * 1000.0)
             for feed in self.feeds:
                 if isinstance(feed.channel, Trades | Bars):
                     await feed.channel.warm_up(since_ms)
-        self.live_ns = max(now_ns, self.intake.last_ns + 1)
         self.history.set()
 
 
