@@ -142,6 +142,8 @@ def riddles() -> Iterator[str]:
                 text = ast.get_docstring(node) or ""
                 if re.match(r"(What|Who|How|Whether|Which|Where|When|Why)\b", text):
                     yield f"{name}:{getattr(node, 'lineno', 1)}: a docstring defines: {text.splitlines()[0]}"
+                if text.startswith("See the module"):
+                    yield f"{name}:{getattr(node, 'lineno', 1)}: a docstring defines, and leaves that to nobody"
 
 
 def twins() -> Iterator[str]:
