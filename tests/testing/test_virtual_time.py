@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import pytest
 
@@ -91,6 +92,20 @@ def test_two_who_wait_for_less_than_a_millisecond_come_to_their_end():
         return asyncio.get_running_loop().time()
 
     assert 1.00051 <= run_virtual(both(), 1) < 1.01
+
+
+def test_no_timer_rings_before_its_time():
+    async def early() -> list[float]:
+        loop = asyncio.get_running_loop()
+        times = [math.nextafter(place * 1e-3, math.inf) for place in range(8_430_000, 8_440_000)]
+        timers = [loop.call_at(when, print) for when in times]
+        for timer in timers:
+            timer.cancel()
+        return [
+            when for when, timer in zip(times, timers, strict=True) if not when <= timer.when() < when + 2e-3
+        ]
+
+    assert run_virtual(early(), 1) == []
 
 
 def test_the_choices_that_were_taken_make_the_same_run_again():
