@@ -432,6 +432,7 @@ REPLAYED: dict[str, Change] = {
         online__passes=1,
         online__own_share=1.0,
         online__entropy_coef=1.0,
+        online__learning_rate=1e-5,
         online__profile="volatile",
         checkpoint__interval_updates=3,
         checkpoint__max_generations=2,
