@@ -49,6 +49,7 @@ def life(data: Path, out: Path, strategy: str, **settings) -> tuple[Daemon, Gate
         opening=Opening(Decimal(10_000)),
         trade_from_ns=past.last_ts_ns + 1 if past and past.orders else 0,
         paced=False,
+        guard=context.broadcast.before_order,
     )
     session = Session.open(context)
     source = Gated(HistorySource(history, 1))

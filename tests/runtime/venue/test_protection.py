@@ -56,6 +56,10 @@ async def rested(daemon: Daemon) -> None:
     await asyncio.sleep(5.0)
 
 
+def selling(daemon: Daemon) -> bool:
+    return any(order.request.side < 0 for order in daemon.session.engine.live.working)
+
+
 def rows(folder: Path, record: Any, where: str = "") -> list[Any]:
     reader = JournalReader(folder / "journal.sqlite")
     found = list(reader.rows(record, where))
@@ -161,7 +165,7 @@ def test_dead_while_the_market_falls_it_sells_and_the_books_are_equal_afterwards
         async with trades(tmp_path / "run") as it:
             async with it.running("live") as daemon:
                 await asyncio.sleep(WARM_S)
-                await until(lambda: held(it) > 1.0 and len(stops(it)) == 1)
+                await until(lambda: held(it) > 1.0 and len(stops(it)) == 1 and not selling(daemon))
                 await rested(daemon)
                 floor = (1.0 - FRACTION) * daemon.session.engine.live.gate.memory.day_start_equity
             assert held(it) > 1.0

@@ -292,12 +292,12 @@ def _request(row: OrderRow) -> OrderRequest:
     )
 
 
-def progress_of(past: Past) -> RunProgress:
-    """The engine's figures as they stood at the last mark."""
-    progress = RunProgress(adopted=sum(adoption.value for adoption in past.adoptions))
+def remember_progress(past: Past, progress: RunProgress) -> None:
+    """Bring the engine's figures to where they stood at the last mark."""
+    progress.adopted = sum(adoption.value for adoption in past.adoptions)
     last, rows = past.marks.last, past.marks.rows
     if last is None:
-        return progress
+        return
     equity: NDArray[np.float64] = rows["equity"]
     progress.decisions = last.decision + 1
     progress.first_ts_ns = progress.trade_first_ts_ns = int(rows["ts_ns"][0])
@@ -309,7 +309,6 @@ def progress_of(past: Past) -> RunProgress:
     changes = equity[1:] / equity[:-1] - 1.0
     progress.equity_sum = _sum_in_order(equity)
     progress.return_sum, progress.return_square_sum = _sum_in_order(changes), _sum_in_order(changes * changes)
-    return progress
 
 
 def _sum_in_order(values: NDArray[np.float64]) -> float:
