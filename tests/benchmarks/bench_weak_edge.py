@@ -73,7 +73,9 @@ VARIANTS = {
     "all luck, three features": Variant(_ALL_LUCK, features=("return_1", "return_2", "volatility_8")),
     "all luck, only the forecast's columns": Variant(_ALL_LUCK, patches=(_only_the_forecasts_columns,)),
     "all luck, 144 updates": Variant({**_ALL_LUCK, "updates": 144}),
-    "a quarter of the step, not annealed": Variant(ppo={"learning_rate": 1e-3, "anneal_learning_rate": False}),
+    "a quarter of the step, not annealed": Variant(
+        ppo={"learning_rate": 1e-3, "anneal_learning_rate": False}
+    ),
     "not annealed": Variant(ppo={"anneal_learning_rate": False}),
     "entropy twice": Variant(ppo={"entropy_coef": 0.01}),
     "tails not bounded": Variant(patches=(lambda _: patch.object(forecast, "_TAIL", np.inf),)),
