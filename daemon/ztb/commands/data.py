@@ -16,6 +16,7 @@ import numpy as np
 
 from ztb.config import MarketSection, load_config
 from ztb.errors import DataError, UsageError
+from ztb.market.report import LEAP
 from ztb.runtime.clock import SystemClock
 from ztb.utils import files
 from ztb.utils.moments import when
@@ -216,6 +217,8 @@ def findings(report: Mapping[str, Any]) -> Iterator[str]:
     ):
         if report[name]:
             yield f"{report[name]:,} {what}"
+    if report["leaps"]:
+        yield f"{report['leaps']:,} {LEAP} (first: {report['examples'][LEAP]})"
     yield from report["notes"]
 
 

@@ -193,7 +193,11 @@ def run_request(request: ReplayRequest, directory: RunDirectory, quiet: bool) ->
         if compiles:
             _show_compiling(bar)
         run = Replay.over(request, open_data(request), directory, advance)
-        return asyncio.run(run_to_end(run))
+        summary = asyncio.run(run_to_end(run))
+    leaps = run.history.report.said_of_leaps
+    if leaps:
+        typer.echo(f"ztb: look at the data: {leaps}", err=True)
+    return summary
 
 
 def _show_compiling(bar: Progress) -> None:

@@ -10,8 +10,8 @@ from typing import Any, cast, get_args
 import typer
 
 from ztb.commands.options import say_if_it_compiles
-from ztb.config import Config, load_config
-from ztb.errors import ConfigError, UsageError
+from ztb.config import Config, load_config, read_object
+from ztb.errors import UsageError
 from ztb.ledger.looks import Looks
 from ztb.studies.evidence import StudyEvidence
 from ztb.studies.page import write_page
@@ -20,6 +20,8 @@ from ztb.studies.spec import StudySpec, study_schema
 from ztb.studies.study import Keep, Progress
 from ztb.studies.trial import TrialResult
 from ztb.telemetry import texts
+
+_SPACE = 'give one such as {"ppo.learning_rate": {"low": 1e-4, "high": 1e-2}}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def _spec(options: StudyOptions) -> StudySpec:
     if options.data:
         content["data"] = [[str(path) for path in options.data]]
     if options.space is not None:
-        content["space"] = _object(options.space)
+        content["space"] = read_object(options.space, _SPACE)
         content.setdefault("trials", 1)
         if "trials" not in options.asked and content["trials"] == 1:
             content["trials"] = 16
@@ -107,20 +109,6 @@ def _differing(config: Config) -> dict[str, dict[str, Any]]:
         for section, keys in config.model_dump(mode="json").items()
     }
     return {section: keys for section, keys in found.items() if keys}
-
-
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
-    if not isinstance(content, dict):
-        raise ConfigError(
-            f'{path}: holds no JSON object such as {{"ppo.learning_rate": {{"low": 1e-4, "high": 1e-2}}}}'
-        )
-    return content
 
 
 def _lines(result: TrialResult, progress: Progress) -> None:

@@ -59,7 +59,7 @@ def load_config(
     tree: _Tree = Config().model_dump(mode="json")
     origins: dict[str, str] = {}
     if path is not None:
-        content = _read(path)
+        content = read_object(path, "compare with `ztb config show`")
         for section in content:
             _require_known(section, tree, str(path), "section")
         _overlay(tree, _flatten(content), str(path), origins)
@@ -116,7 +116,8 @@ def with_settings(config: Config, settings: Mapping[str, Any], origin: str) -> C
         raise ConfigError(_explain(error, origins)) from None
 
 
-def _read(path: Path) -> _Tree:
+def read_object(path: Path, like: str) -> _Tree:
+    """The JSON object in a file, less its `$schema`. ConfigError says what to mend, and what it should be `like`."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -124,11 +125,9 @@ def _read(path: Path) -> _Tree:
     try:
         tree = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ConfigError(
-            f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}; compare with `ztb config show`"
-        ) from None
+        raise ConfigError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}; {like}") from None
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: holds no JSON object; compare with `ztb config show`")
+        raise ConfigError(f"{path}: holds no JSON object; {like}")
     _refuse_twice(path, text)
     tree.pop("$schema", None)
     return tree

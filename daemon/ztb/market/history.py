@@ -12,6 +12,7 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ztb.errors import DataError
 from ztb.market.importers.clean import CleaningTerms
@@ -155,6 +156,25 @@ def _terms(first: Probe, instrument: Instrument, given: Given, bar_ns: int | Non
 _RANGE = {TRADE: ("price", "price"), QUOTE: ("bid", "ask"), BAR: ("low", "high")}
 
 
+_LEAP = 10.0  # times what is on both sides
+
+
+def _see_leaps(
+    report: DataReport, rows: Ticks, lowest: NDArray[np.float64], highest: NDArray[np.float64]
+) -> None:
+    """Count rows whose price is far from those before and after it; the ends of a piece have only one of them."""
+    before, after = slice(None, -2), slice(2, None)
+    above = highest[1:-1] > _LEAP * np.maximum(highest[before], highest[after])
+    below = _LEAP * lowest[1:-1] < np.minimum(lowest[before], lowest[after])
+    found = np.flatnonzero(above | below) + 1
+    if len(found):
+        row = int(found[0])
+        price = highest[row] if above[row - 1] else lowest[row]
+        report.see_leaps(
+            len(found), f"{price:g} at {_moment(int(rows['ts_ns'][row]))}, {highest[row - 1]:g} before it"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class _Span:
     start_ns: int | None
@@ -257,7 +277,10 @@ class History:
             if kind in _RANGE:
                 rows = ticks if counts[kind] == len(ticks) else ticks[ticks["kind"] == kind]
                 lowest, highest = _RANGE[kind]
-                report.see_range(float(rows[lowest].min()), float(rows[highest].max()))
+                low, high = float(rows[lowest].min()), float(rows[highest].max())
+                report.see_range(low, high)
+                if high > _LEAP * low:
+                    _see_leaps(report, rows, lowest=rows[lowest], highest=rows[highest])
 
     def progress(self) -> float:
         """Share of the files' bytes that the running iteration has consumed, 0 to 1."""

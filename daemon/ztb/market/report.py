@@ -11,13 +11,18 @@ HARMLESS = ("duplicate", "market halted", "no time yet", "bar without a trade", 
 anew when the bar was complete."""
 
 
+LEAP = "prices more than ten times off those on both sides, which are traded on as they stand"
+"""The key of their example."""
+
+
 @dataclass(slots=True)
 class DataReport:
     """Filled while a history is iterated; complete once its last block was taken.
 
     `rows` are rows read from files, `ticks` rows handed out. `dropped` counts rows left out by reason,
     duplicates and halted rows included; `examples` has the first row of each reason, as `file: row N: why`.
-    `torn` is how many bytes of a recording were cut off.
+    `torn` is how many bytes of a recording were cut off. `leaps` are prices far from those on both sides: they stand,
+    for markets have had such, but are more often damage.
     """
 
     files: list[str] = field(default_factory=list[str])
@@ -37,6 +42,7 @@ class DataReport:
     last_ns: int | None = None
     low: float | None = None
     high: float | None = None
+    leaps: int = 0
     examples: dict[str, str] = field(default_factory=dict[str, str])
     notes: list[str] = field(default_factory=list[str])
 
@@ -75,6 +81,16 @@ class DataReport:
         self.low = low if self.low is None else min(low, self.low)
         self.high = high if self.high is None else max(high, self.high)
 
+    def see_leaps(self, count: int, example: str) -> None:
+        """Count `count` prices far from both their neighbours; the first example is kept."""
+        self.leaps += count
+        self.examples.setdefault(LEAP, example)
+
+    @property
+    def said_of_leaps(self) -> str:
+        """A warning of prices that leap, in words; "" if none does."""
+        return f"{self.leaps:,} {LEAP} (first: {self.examples[LEAP]})" if self.leaps else ""
+
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values: counts, examples, notes; times in nanoseconds since 1970."""
         return {
@@ -97,6 +113,7 @@ class DataReport:
             "last_ns": self.last_ns,
             "low": self.low,
             "high": self.high,
+            "leaps": self.leaps,
             "examples": self.examples,
             "notes": self.notes,
         }

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator
 
-from ztb.config import Config, with_settings
+from ztb.config import Config, read_object, with_settings
 from ztb.config.section import Section, what_is_wrong
 from ztb.errors import ConfigError
 
@@ -93,16 +93,7 @@ class StudySpec(Section):
     @classmethod
     def read(cls, path: Path) -> Self:
         """The study in a file. ConfigError says what to mend."""
-        try:
-            content = json.loads(path.read_text(encoding="utf-8-sig"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: cannot be read: {error}") from None
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
-        if not isinstance(content, dict):
-            raise ConfigError(f"{path}: holds no JSON object; see config/study.schema.json")
-        content.pop("$schema", None)
-        return cls.of(content, str(path))
+        return cls.of(read_object(path, "see config/study.schema.json"), str(path))
 
     @classmethod
     def of(cls, content: dict[str, Any], origin: str) -> Self:

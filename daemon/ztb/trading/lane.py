@@ -93,7 +93,9 @@ def _cancel_all(lanes: Lanes, i: int, now_ns: int) -> None:
 
 
 class Lane(LanePlace):
-    """See the module. It takes a place on `floor`, and whatever changes in `broker` is kept there from now on.
+    """One account and its strategy.
+
+    It takes a place on `floor`, and whatever changes in `broker` is kept there from now on.
 
     While `flattening`, the position is closed whatever the strategy says. `guard` is called before the gate judges an
     order, and may change what the gate remembers.

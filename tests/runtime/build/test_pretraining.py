@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -44,21 +45,55 @@ def test_where_the_process_beside_dies_the_walk_is_done_here(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("folds", "envs", "cores", "compiled", "parent", "beside"),
+    ("folds", "envs", "cores", "parent", "beside"),
     [
-        (2, 128, 2, True, None, True),
-        (0, 128, 2, True, None, False),
-        (2, 8, 2, True, None, False),
-        (2, 128, 1, True, None, False),
-        (2, 128, 2, False, None, False),
-        (2, 128, 2, True, "a pool's", False),
+        (2, 128, 2, None, True),
+        (0, 128, 2, None, False),
+        (2, 8, 2, None, False),
+        (2, 128, 1, None, False),
+        (2, 128, 2, "a pool's", False),
     ],
 )
-def test_a_process_beside_is_begun_where_it_is_worth_one(
-    folds, envs, cores, compiled, parent, beside, monkeypatch
-):
+def test_a_process_beside_is_begun_where_it_is_worth_one(folds, envs, cores, parent, beside, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores), raising=False)
-    monkeypatch.setattr(module, "anything_compiled", lambda: compiled)
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: parent)
     settings = module.training_settings(assembly_of(**{"ppo.num_envs": envs, "ppo.num_steps": 64}))
     assert module._has_room_for(folds, settings) is beside
+
+
+@pytest.mark.parametrize(
+    ("kept", "settled", "when"), [(True, 0, [0]), (True, 2, [2]), (True, 9, []), (False, 0, [])]
+)
+def test_it_begins_once_nobody_compiles_what_it_would_compile_again(kept, settled, when, monkeypatch):
+    told, begun = list[float](), list[int]()
+
+    class Beside:
+        def __init__(self, *_: object) -> None:
+            begun.append(len(told))
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def evidence(self, _on_progress: object) -> str:
+            return "found beside"
+
+    def pretrain(on_progress, **_: object):
+        for done in (0.2, 0.5, 1.0):
+            told.append(done)
+            on_progress(done)
+        return SimpleNamespace(weights={}, updater_state=None)
+
+    monkeypatch.setattr(module, "WalkForwardBeside", Beside)
+    monkeypatch.setattr(module, "_has_room_for", lambda *_: True)
+    monkeypatch.setattr(module, "anything_compiled", lambda: kept)
+    monkeypatch.setattr(module, "ticks_before", lambda *_: TICKS)
+    monkeypatch.setattr(module, "_facts", lambda _: {})
+    monkeypatch.setattr(module, "_walked_forward", lambda *_: "found here")
+    monkeypatch.setattr("ztb.learning.pretrain.pretrain", pretrain)
+    origin = module.pretrained_origin(
+        assembly_of(), None, 0, 3, lambda _done: None, compiled=lambda: len(told) >= settled
+    )
+    assert begun == when and origin.evidence == ("found beside" if when else "found here")

@@ -151,7 +151,9 @@ async def test_a_restart_with_other_features_is_refused_and_does_not_trade_with_
     daemon, source = life(data, tmp_path / "run", "ppo_online", features__names=["rsi_14"])
     async with running(daemon, source) as run:
         await run.step(WARM)
-    with pytest.raises(ConfigError, match="made for feature schema"):
+    with pytest.raises(
+        ConfigError, match=r"made for feature schema.*: the names or formulas of the features differ"
+    ):
         life(data, tmp_path / "run", "ppo_online", features__names=["return_1"])
 
 

@@ -268,6 +268,36 @@ def test_the_watchdog_of_one_that_died_covers_all_that_is_held_by_one_stop_that_
     run_virtual(run())
 
 
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_stop_that_the_watchdog_moves_is_away_from_one_request_to_the_next(refused: bool, tmp_path):
+    """And where the venue refuses the next one, all is protected at the old price at once."""
+    calls = list[tuple[float, str]]()
+
+    async def run() -> None:
+        async with trades(tmp_path / "run", **{"risk.max_orders_per_day": 0}) as it:
+            accounts, handle = it.exchange.state.venue.accounts, it.gateway.handle_request
+
+            def noted(method: str, path: str, *rest: Any) -> Any:
+                calls.append((it.loop.time(), method))
+                return handle(method, path, *rest)
+
+            async with it.dying():
+                await asyncio.sleep(WARM_S + 8.0)
+                (old,) = stops(it)
+                accounts.deposit(USER, "BTC", 60_000 * BTCUSDT.lot)
+                it.gateway.handle_request = noted
+                if refused:
+                    it.inject("status", match="POST /api/v3/order", status=429)
+            (stop,) = stops(it)
+            assert stop.remaining == 160_000 * BTCUSDT.lot
+            assert (stop.request.stop_price == old.request.stop_price) == refused
+            begins = next(k for k, (_, method) in enumerate(calls) if method == "DELETE")
+            assert [method for _, method in calls[begins:]] == ["DELETE", "POST", *["POST"] * refused]
+            assert calls[-1][0] - calls[begins][0] < 1.0
+
+    run_virtual(run())
+
+
 def test_a_venue_without_stops_and_a_fraction_of_nothing_are_said_once_and_send_none(tmp_path):
     async def run(folder: Path, listing: Listing, cause: str, **settings: Any) -> None:
         async with stage(SEED, folder, listing, **settings) as it, it.running("live") as daemon:

@@ -29,11 +29,13 @@ _LANES, _STEPS, _COLUMNS = 2, 4, 8
 """Sizes of what is made up: they do not matter to a compiler."""
 
 
-def compile_beside(config: Config) -> None:
-    """Begin to compile what a replay that learns calls, unless there is compiled code, or one core only."""
-    if COMPILED and not anything_compiled() and len(os.sched_getaffinity(0)) > 1:
-        program = [sys.executable, "-m", __name__]
-        take_turns(Beside(program, config.model_dump_json()).turn)
+def compile_beside(config: Config) -> Beside | None:
+    """Begin to compile what a replay that learns calls; None where there is compiled code, or one core only."""
+    if not COMPILED or anything_compiled() or len(os.sched_getaffinity(0)) == 1:
+        return None
+    beside = Beside([sys.executable, "-m", __name__], config.model_dump_json())
+    take_turns(beside.turn)
+    return beside
 
 
 class Beside:
@@ -65,6 +67,12 @@ class Beside:
         while kernel in self._compiling and not self._gone:
             self._hear(None)
         yield
+
+    @property
+    def over(self) -> bool:
+        """True if nothing more is compiled by it."""
+        self._hear(0.0)
+        return self._gone
 
     def _hear(self, timeout_s: float | None) -> None:
         """Take in what it says, once it says something."""

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Self
 
@@ -74,13 +74,31 @@ def training_settings(assembly: Assembly) -> PretrainSettings:
 
 
 def pretrained_origin(
-    assembly: Assembly, history: History, end_ns: int, seed: int, on_progress: Progress
+    assembly: Assembly,
+    history: History,
+    end_ns: int,
+    seed: int,
+    on_progress: Progress,
+    compiled: Callable[[], bool],
 ) -> InitialPolicy:
-    """Train on the ticks before `end_ns`. The normaliser is not taken over: the run goes through the span itself."""
+    """Train on the ticks before `end_ns`. The normaliser is not taken over: the run goes through the span itself.
+
+    `compiled`: whether nobody compiles any more what a process beside would compile again.
+    """
     ticks, settings = ticks_before(history, end_ns), training_settings(assembly)
     folds = assembly.config.allocation.folds if assembly.allocates else 0
-    has_room = _has_room_for(folds, settings)
-    with WalkForwardBeside(assembly, ticks, seed) if has_room else nullcontext() as beside:
+    has_room, begun = _has_room_for(folds, settings), list[WalkForwardBeside]()
+    with ExitStack() as stack:
+
+        def begin_beside() -> None:
+            if has_room and not begun and compiled() and anything_compiled():
+                begun.append(stack.enter_context(WalkForwardBeside(assembly, ticks, seed)))
+
+        def trained(done: float) -> None:
+            begin_beside()
+            on_progress(done / (1 + folds))
+
+        begin_beside()
         # Imported here alone: a run that does not pretrain, and whose learner has its own process, never needs torch.
         # And only now: it takes as long as the process beside does to begin.
         from ztb.learning.pretrain import pretrain
@@ -90,13 +108,13 @@ def pretrained_origin(
             instrument=assembly.instrument,
             settings=settings,
             seed=seed,
-            on_progress=lambda done: on_progress(done / (1 + folds)),
+            on_progress=trained,
         )
 
         def walked(done: float) -> None:
             on_progress((1 + folds * done) / (1 + folds))
 
-        evidence = beside.evidence(walked) if beside else None
+        evidence = begun[0].evidence(walked) if begun else None
         if folds and evidence is None:
             evidence = _walked_forward(assembly, ticks, seed, walked)
     return InitialPolicy(
@@ -123,11 +141,11 @@ def _walked_forward(assembly: Assembly, ticks: Ticks, seed: int, on_progress: Pr
 
 
 def _has_room_for(folds: int, settings: PretrainSettings) -> bool:
-    """True if a process beside is worth it: much to train, a core that is free, and nothing to be compiled twice."""
+    """True if a process beside is worth it: much to train, and a core that is free."""
     trained = folds * settings.updates * settings.ppo.num_envs * settings.ppo.num_steps
     alone = multiprocessing.parent_process() is None  # a pool's workers have a core each
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return trained >= _WORTH_A_PROCESS and alone and cores > 1 and anything_compiled()
+    return trained >= _WORTH_A_PROCESS and alone and cores > 1
 
 
 class _Task(msgspec.Struct, frozen=True):

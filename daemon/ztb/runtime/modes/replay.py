@@ -112,8 +112,7 @@ def replay_context(
     config = request.config
     instrument = configured_instrument(history.instrument, config.market)
     assembly = assemble(config, instrument, history.bar_ns, request.seed)
-    if assembly.strategy.learns and request.pretrain_ns:
-        compile_beside(config)
+    compiler = compile_beside(config) if assembly.strategy.learns and request.pretrain_ns else None
     what = [history.digest, str(request.pretrain_ns), str(request.from_generation)]
     if request.embargo_ns:
         what.append(str(request.embargo_ns))
@@ -129,6 +128,7 @@ def replay_context(
             end_ns=trade_from_ns - request.embargo_ns,
             seed=request.seed,
             on_progress=lambda done: on_progress("pretrain", done),
+            compiled=lambda: compiler is None or compiler.over,
         )
 
     return RunContext(

@@ -106,7 +106,9 @@ class Booked:
 
 @dataclass(slots=True)
 class Past:
-    """See the module. `open_orders` may still have fills that nobody heard of; quantities are of their intents.
+    """All that earlier runs on a folder left.
+
+    `open_orders` may still have fills that nobody heard of; quantities are of their intents.
 
     Protective stops are apart from `orders`: those that may still stand are `open_stops`, `stops` were numbered.
     """

@@ -68,7 +68,7 @@ class MarketViewBroker:
 
 
 class VenueBroker(MarketViewBroker):
-    """See `ports.Broker`. At most as many commands wait as the risk gate lets through.
+    """The account's `Broker` at a venue. At most as many commands wait as the risk gate lets through.
 
     `collecting` is called before events are collected: whoever repeats a session has to know when that was.
     """

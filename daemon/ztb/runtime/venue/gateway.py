@@ -40,7 +40,7 @@ class GatewayCallbacks:
 
 
 class OrderGateway:
-    """See the module. Without a `protection` no stop stands at the venue."""
+    """Sends orders and asks for their ends. Without a `protection` no stop stands at the venue."""
 
     def __init__(
         self,

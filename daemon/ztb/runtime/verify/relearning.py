@@ -24,8 +24,7 @@ from ztb.ledger.records import UpdateRow
 from ztb.market.ticks import Ticks, join_ticks
 from ztb.runtime.build.context import RunContext
 from ztb.runtime.build.learning_setup import guide_of, learner_settings, online_learner, recent_rollouts
-from ztb.runtime.verify.learner_record import LearnerRecord, learner_record
-from ztb.runtime.verify.record import RecordedStart
+from ztb.runtime.verify.record import LearnerRecord, RecordedStart, learner_record
 from ztb.runtime.verify.swaps import KeptSwaps, RecordedGenerations, Relearnt
 from ztb.trading.decided import Decided
 from ztb.trading.policy.weights import Weights, weights_sha256
