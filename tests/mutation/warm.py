@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from mutation.constants import Constants
 from mutation.coverage import Covered, Tracer
 from mutation.forks import in_fork
 from mutation.operators import Mutant, changed, function_code
@@ -138,10 +139,11 @@ def _digest(paths: list[Path]) -> str:
 
 
 class Functions:
-    """The living functions of a file, by the name and line of their code."""
+    """The living functions of a file, by the name and line of their code, and the constants that they read."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.constants = Constants(path)
         self._functions = [
             each
             for each in gc.get_objects()
@@ -150,7 +152,9 @@ class Functions:
 
     def change(self, mutant: Mutant) -> bool:
         """Give the owner of the place its changed code; False where it is nowhere, or bound to other variables."""
-        assert mutant.owner is not None
+        if mutant.owner is None:
+            self.constants.change(mutant)
+            return True
         code = compile(changed(self._path.read_text(), mutant), str(self._path), "exec")
         new = function_code(code, mutant.owner)
         found = [
