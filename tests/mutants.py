@@ -23,9 +23,10 @@ from mutation.coverage import Covered
 from mutation.forks import in_fork
 from mutation.operators import Mutant, mutants
 from mutation.rooms import PACKAGE, REPOSITORY, ROOMS, TESTS, Equivalent, equivalents, files_of, name_of
-from mutation.warm import Collected, Fresh, Functions, limit_of, measured, run_pytest
+from mutation.warm import Collected, Fresh, Functions, measured, run_pytest
 
-_MOST_FRESH = 20  # tests in a process that has imported nothing of ours: each comes with its imports
+_MOST_FRESH = 100
+"""Tests in a process that has imported nothing of ours, where each comes with its imports."""
 _NAMED = 20  # a test that imports a file is as good a test of it as one that runs so many lines of it
 
 
@@ -128,7 +129,7 @@ class Trial:
         def work() -> str:
             return self._collected.first_failure(tests) if functions.change(mutant) else "nowhere"
 
-        answer, _ = in_fork(work, 10.0 + sum(map(limit_of, tests)))
+        answer, _ = in_fork(work, 10.0)
         if answer == "nowhere":
             return self._fresh.first_failure(path, mutant, tests)
         return "the clock" if answer is None else str(answer)

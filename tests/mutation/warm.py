@@ -24,7 +24,7 @@ import pytest
 
 from mutation.constants import Constants
 from mutation.coverage import Covered, Tracer
-from mutation.forks import in_fork
+from mutation.forks import in_fork, next_within
 from mutation.operators import Mutant, changed, function_code
 from mutation.rooms import PACKAGE, REPOSITORY, TESTS
 
@@ -68,6 +68,7 @@ class Collected:
         """The first of `tests` that fails, or ""; one that takes far too long ends the process."""
         for one, after in zip(tests, [*tests[1:], None], strict=False):
             signal.setitimer(signal.ITIMER_PROF, limit_of(one))
+            next_within(limit_of(one))
             if not self.passes(one.test, after.test if after else None):
                 return one.test
         signal.setitimer(signal.ITIMER_PROF, 0.0)
@@ -204,7 +205,7 @@ class Fresh:
             done: str | None = run_pytest(lambda c: c.first_failure(chosen), names, self._folder)
             return "its import" if done is None else done
 
-        answer, _ = in_fork(work, 60.0 + sum(map(limit_of, chosen)))
+        answer, _ = in_fork(work, 60.0)
         return "the clock" if answer is None else str(answer)
 
 
