@@ -15,6 +15,49 @@ MOST_SMALL, SMALL_LINES = 30, 40
 MOST_FOR_ONE_NEIGHBOUR = 40
 FUNCTION_P90 = 20
 MOST_BY_POSITION = 4
+REASONS = {
+    "ztb.cli": "the command line, which `python -m ztb` imports once it can say what goes wrong",
+    "ztb.commands.arm": "one verb; imported when it is called, so that the others stay light",
+    "ztb.commands.control": "verbs that ask a daemon, and import next to nothing",
+    "ztb.commands.data": "verbs on data; imported when one is called",
+    "ztb.commands.generations_diff": "one verb, which compares networks; the others of generations need no numbers",
+    "ztb.commands.housekeeping": "verbs on old runs; imported when one is called",
+    "ztb.commands.init_questions": "what is asked at a terminal; it looks at venue and page, which files alone do not need",
+    "ztb.commands.run": "the verb of the daemon, and all that it stands on; imported when it is called",
+    "ztb.commands.study": "verbs on studies; imported when one is called",
+    "ztb.execution.resting": "what becomes of an order that rests: the queue, beside what becomes of one that takes",
+    "ztb.learning.forecast": "a regression, of use and tested without any training",
+    "ztb.learning.gate.trial": "the test of one candidate; the gate is of all of them",
+    "ztb.market.importers.convert": "from a table's columns to ticks, whatever source reads it",
+    "ztb.market.importers.json_tables": "one format, as csv_tables is another",
+    "ztb.market.importers.tables": "record batches of any format; sources say what they mean",
+    "ztb.market.importers.tape": "one kind of source, with a layout of its own",
+    "ztb.market.live.streams": "what each kind of stream means; the source only runs them",
+    "ztb.market.live.tap": "the one place that goes below ccxt",
+    "ztb.runs.tables": "tables as users see them; a run is where they come from",
+    "ztb.runtime.daemon.control_socket": "the socket and its protocol, without a word of what is asked",
+    "ztb.runtime.daemon.status": "everything that is shown of a daemon, in one place",
+    "ztb.runtime.modes.venue_account": "the account at a venue while it trades; live is how it comes to that",
+    "ztb.runtime.summary": "the figures of summary.json; a session only ends with them",
+    "ztb.runtime.verify.recorded_state": "stand-ins for the world, beside the repetition that is played to them",
+    "ztb.runtime.verify.relearning": "needs torch, which a repetition without it must not load",
+    "ztb.studies.cluster": "needs Ray, which nobody else must have",
+    "ztb.studies.space": "the language of parameters, which has nothing to do with who runs them",
+    "ztb.telemetry.mqtt.observer": "what is said over MQTT; its setup is how it comes to a connection",
+    "ztb.telemetry.web.feed": "what the page is told; the server is how",
+    "ztb.telemetry.web.guard": "all that keeps strangers out, in one file to be read by who doubts it",
+    "ztb.testing.exchange.accounts": "balances, and what is locked of them, apart from matching",
+    "ztb.testing.exchange.api.trading": "the calls of one's own account; others are of the market",
+    "ztb.trading.environment_options": "the options of both environments, and what follows from them",
+    "ztb.trading.episode_renderer": "pictures of an episode, drawn dot by dot; the environment only shows them",
+    "ztb.trading.lane_place": "a lane's memory as Python reads and restores it; the lane is what happens there",
+    "ztb.trading.ppo.adam": "Adam, as the paper has it",
+    "ztb.trading.ppo.mlp": "back-propagation by hand, held to autograd",
+    "ztb.utils.checkpoint.pipeline": "who waits for whom while a state is saved",
+    "ztb.utils.checkpoint.store": "files of a folder, and what retention leaves of them",
+    "ztb.utils.linking": "how compiled code is linked; kernels know only that it is",
+}
+"""Why a file stands alone that only one neighbour needs."""
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -59,19 +102,25 @@ def importers() -> dict[str, set[str]]:
     return found
 
 
-def for_one_neighbour() -> list[str]:
-    """Files that a single file of their own folder imports, and nobody else: no face has them either.
-
-    What is imported only when it is asked for stands alone for that reason, and is not counted.
-    """
-    only = {name: next(iter(who)) for name, who in importers().items() if name in FILES and len(who) == 1}
-    return [
-        f"{name} serves {neighbour.rpartition('.')[2]} alone"
+def for_one_neighbour() -> dict[str, str]:
+    """Files that a single file of their own folder imports, and nobody else, by that file: no face has them either."""
+    only = {name: next(iter(who - {name})) for name, who in importers().items() if len(who - {name}) == 1}
+    return {
+        name: neighbour
         for name, neighbour in only.items()
-        if neighbour in FILES
-        and PATHS[neighbour].parent == PATHS[name].parent
-        and name in {_home(*imported) for imported in _imports(TREES[neighbour], at_once=True)}
-    ]
+        if name in FILES and neighbour in FILES and PATHS[neighbour].parent == PATHS[name].parent
+    }
+
+
+def alone() -> Iterator[str]:
+    """Files for one neighbour without a reason to stand alone, and reasons that no file needs any more."""
+    found = for_one_neighbour()
+    yield from (
+        f"{n} serves {found[n]} alone: say why in REASONS" for n in sorted(found.keys() - REASONS.keys())
+    )
+    yield from (f"REASONS: {n} serves no neighbour alone" for n in sorted(REASONS.keys() - found.keys()))
+    if len(found) > MOST_FOR_ONE_NEIGHBOUR:
+        yield f"{len(found)} files serve one neighbour alone, {MOST_FOR_ONE_NEIGHBOUR} may"
 
 
 def _lines_of(node: Function) -> int:
@@ -93,6 +142,8 @@ def riddles() -> Iterator[str]:
                 text = ast.get_docstring(node) or ""
                 if re.match(r"(What|Who|How|Whether|Which|Where|When|Why)\b", text):
                     yield f"{name}:{getattr(node, 'lineno', 1)}: a docstring defines: {text.splitlines()[0]}"
+                if text.startswith("See the module"):
+                    yield f"{name}:{getattr(node, 'lineno', 1)}: a docstring defines, and leaves that to nobody"
 
 
 def twins() -> Iterator[str]:
@@ -171,13 +222,10 @@ def long_files() -> Iterator[str]:
 
 def faults() -> list[str]:
     """Everything that breaks a rule."""
-    found = [*long_files(), *riddles(), *twins(), *by_position(), *stray_skips()]
+    found = [*long_files(), *riddles(), *twins(), *by_position(), *stray_skips(), *alone()]
     small = [name for name in FILES if len(TEXTS[name].splitlines()) <= SMALL_LINES]
-    alone = for_one_neighbour()
     if len(small) > MOST_SMALL:
         found.append(f"{len(small)} files have {SMALL_LINES} lines or less: {', '.join(small)}")
-    if len(alone) > MOST_FOR_ONE_NEIGHBOUR:
-        found += [f"{len(alone)} files serve one neighbour alone, {MOST_FOR_ONE_NEIGHBOUR} may:", *alone]
     if function_p90() > FUNCTION_P90:
         found.append(f"one function in ten has more than {FUNCTION_P90} lines: {function_p90()}")
     return found

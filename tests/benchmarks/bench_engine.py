@@ -149,7 +149,7 @@ def build(case: Case, folder: Path) -> Engine:
     def served() -> ServedPolicy:
         return ServedPolicy(shape, info, True)
 
-    floor = assembly.floor(features.size)
+    floor = assembly.floor(features.size, features.names)
     live = assembly.lane(floor, assembly.strategy, served(), assembly.exchange(CASH), books)
     if case.on_tick:
         live.strategy.on_tick = watch  # type: ignore[attr-defined]

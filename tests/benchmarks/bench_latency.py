@@ -30,8 +30,8 @@ from ccxt.async_support.base.ws.client import Client
 
 from runtime.made_policy import made_policy
 from runtime.venue.live_runs import ExchangeProcess, instrument_at, make_live, trading, write_config
-from ztb.market.live.connection import ChannelRunner
 from ztb.market.live.intake import Intake
+from ztb.market.live.source import ChannelRunner
 from ztb.runtime.build.assembly import Assembly
 from ztb.runtime.engine import Engine
 from ztb.runtime.modes import live

@@ -17,7 +17,7 @@ from ztb.market.live.streams import Trades
 from ztb.runtime.modes import live
 from ztb.runtime.recovery import put_back
 from ztb.runtime.venue import watchdog
-from ztb.runtime.venue.broker import VenueBroker
+from ztb.runtime.venue.gateway import OrderGateway
 from ztb.runtime.venue.orders import OrderTable
 from ztb.runtime.venue.protection import Protection
 from ztb.runtime.venue.reconciliation import Balances, Reconciler
@@ -59,9 +59,9 @@ BRANCHES = (
     Branch("reconciliation: a mismatch halts", Reconciler, "_differs", _always),
     Branch("the venue's figures are adopted", Reconciler, "settled", lambda _a, found: isinstance(found, Balances)),
     Branch("a sending without an answer", OrderTable, "lost_sight", _always),
-    Branch("an unanswered order is found", VenueBroker, "ask", lambda a, _r: a[1].accepted),
+    Branch("an unanswered order is found", OrderGateway, "ask", lambda a, _r: a[1].accepted),
     Branch("an unanswered order never arrived", OrderTable, "refused", _never_arrived),
-    Branch("a cancel is repeated until it is over", VenueBroker, "_end", lambda a, _r: a[1].over),
+    Branch("a cancel is repeated until it is over", OrderGateway, "_end", lambda a, _r: a[1].over),
     Branch("a trade of an order not known yet", OrderTable, "traded", lambda a, _r: fill_id(a[1]) in a[0].foreign),
     Branch("a trade that REST told first", UserStream, "missed", _always),
     Branch("the user stream is made anew", UserStream, "_read", _always),

@@ -14,6 +14,7 @@ from unittest.mock import patch
 import msgspec
 import numpy as np
 
+from chaos.repeated import TracedExchange, repeatable, written
 from ztb.config import Config, config_hash, load_config
 from ztb.ledger.journal import Journal
 from ztb.ledger.run_directory import RunDirectory
@@ -25,7 +26,6 @@ from ztb.runtime.venue.watchdog import act
 from ztb.testing.exchange.faults import Fault, FaultKind
 from ztb.testing.exchange.flow import Flow
 from ztb.testing.exchange.gateway import Gateway
-from ztb.testing.exchange.in_memory import MemoryExchange
 from ztb.testing.exchange.listing import BTCUSDT, Listing
 from ztb.testing.exchange.local import client_options
 from ztb.testing.exchange.setup import Setup, open_exchange
@@ -119,7 +119,7 @@ class Stage:
         self.network = np.random.default_rng([seed, 1])
         self.gateway = Gateway(open_exchange(setup, loop))
         self.exchange = self.gateway.exchange
-        self.venue = MemoryExchange(self.gateway, loop, self._latency_s)
+        self.venue = TracedExchange(self.gateway, loop, self._latency_s)
 
     def now_ns(self) -> int:
         """See `ztb.ports.Clock`."""
@@ -164,6 +164,7 @@ class Stage:
             yield daemon
             assert not running.done(), running.exception()
             watched, self.floor = self._watchdog.left, self._watchdog.floor()
+            written(daemon.session.journal)
             self.folder = _as_on_disk(self.folder)
         finally:
             running.cancel()
@@ -208,6 +209,7 @@ async def stage(
     with (
         below_ccxt(it.venue, it.now_ns),
         patch.object(Journal, "durable", _disk(np.random.default_rng([seed, 3]))),
+        repeatable(),
     ):
         async with asyncio.TaskGroup() as tasks:
             market = tasks.create_task(it.venue.run(), name="market")

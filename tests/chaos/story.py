@@ -75,7 +75,8 @@ _CAPITAL = 100_000  # quote currency, to which a person fills the account up
 class Seen:
     """What a story has seen. `choices`: how often the schedule chose among things that could happen in any order.
 
-    `faults`: the numbers of those that there were, as a recipe has them.
+    `faults`: the numbers of those that there were, as a recipe has them. `trace`: of each choice that there was and of
+    each request to the venue; a story that is told again has the same.
     """
 
     hours: float = 0.0
@@ -88,6 +89,7 @@ class Seen:
     updates: int = 0
     comparisons: int = 0
     digest: str = ""
+    trace: str = ""
     faults: list[int] = field(default_factory=list[int])
 
 
@@ -342,6 +344,7 @@ def tell(
                 await Story(it, weather, recipe, seen, policy).live(hours)
             finally:
                 seen.hours, seen.choices = it.loop.time() / HOUR_S, schedule.made
+                seen.trace = f"{it.venue.trace.hexdigest()}-{schedule.mark:x}"
 
     folder.parent.mkdir(exist_ok=True)
     with counted() as seen.branches:

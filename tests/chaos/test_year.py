@@ -5,9 +5,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import traceback
 from collections import Counter
 from pathlib import Path
+from random import SystemRandom
 from uuid import uuid4
 
 import pytest
@@ -16,12 +21,14 @@ from chaos import year
 from chaos.branches import BRANCHES
 from chaos.faults import FAULTS
 from chaos.recipe import Failure, Recipe, hold
+from chaos.stage import Stage
 from chaos.storm import PAIRS
-from chaos.story import EVENTS, Seen, tell
+from chaos.story import EVENTS, LEARNS_EACH, Seen, tell
 from chaos.year import STORY_H, Told, figures
 from utils.checkpoint_states import proof_sample
 
-HOURS, PROOF_HOURS, MOST_STORIES = 1.0, 24.0, 40
+REPOSITORY = Path(__file__).resolve().parents[2]
+HOURS, TWICE_HOURS, PROOF_HOURS, MOST_STORIES = 1.0, 0.5, 24.0, 40
 
 
 def told_wrong(recipe: Recipe, hours: float, folder: Path) -> Failure | None:
@@ -38,6 +45,37 @@ def test_some_hours_in_the_life_of_a_daemon(recipe: Recipe, shrink: bool, tmp_pa
     """One that was asked for, the week that it had in the year."""
     hours = STORY_H if request.config.getoption("--seed") else HOURS
     hold(recipe, lambda tried: told_wrong(tried, hours, tmp_path), shrink)
+
+
+def test_a_story_told_twice_is_the_same_one_and_a_chance_that_is_not_the_seeds_is_seen(
+    tmp_path: Path, monkeypatch
+) -> None:
+    recipe, latency_s = Recipe(3), Stage._latency_s
+    first, second = (tell(recipe, TWICE_HOURS, tmp_path / str(k) / "run") for k in range(2))
+    assert first == second and first.choices > 1000 and first.digest
+    chance = SystemRandom()
+    monkeypatch.setattr(Stage, "_latency_s", lambda it: latency_s(it) + chance.uniform(0.0, 0.01))
+    assert tell(recipe, TWICE_HOURS, tmp_path / "2" / "run").trace != first.trace
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("seed", [3, LEARNS_EACH - 1, 12])
+def test_a_story_is_the_same_in_each_process_whatever_its_hashes(seed: int, tmp_path: Path) -> None:
+    """By the command: a daemon's life and a half, one that learns among them."""
+    stories = list[Told]()
+    for salt in ("1", "2"):
+        command = ["-m", "chaos.year", "--hours", "30", "--story-hours", "30", "--first", str(seed)]
+        subprocess.run(
+            [sys.executable, *command, "--processes", "1", "--out", tmp_path / salt],
+            cwd=REPOSITORY, env=os.environ | {"PYTHONPATH": "daemon:tests", "PYTHONHASHSEED": salt},
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
+        stories.append(json.loads((tmp_path / salt / "told.jsonl").read_text()))
+    # What generation 0 was made from is journaled, and is in another folder; how long it took is the machine's.
+    first, second = (
+        {name: story[name] for name in story if name not in ("digest", "processor_s")} for story in stories
+    )
+    assert first == second and first["defect"] == "" and first["hours"] >= 30.0
 
 
 @pytest.mark.proof

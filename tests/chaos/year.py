@@ -65,7 +65,7 @@ def entered(seed: int, seen: Seen, processor_s: float, defect: str) -> Told:
         "updates": seen.updates, "comparisons": seen.comparisons,
         "kinds": dict(seen.struck.kinds),
         "pairs": {_PAIR.join(pair): count for pair, count in seen.struck.pairs.items()},
-        "branches": dict(seen.branches), "events": dict(seen.events), "digest": seen.digest, "defect": defect,
+        "branches": dict(seen.branches), "events": dict(seen.events), "digest": seen.digest, "trace": seen.trace, "defect": defect,
     }  # fmt: skip
 
 

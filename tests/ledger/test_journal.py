@@ -11,12 +11,13 @@ import struct
 import subprocess
 import sys
 import textwrap
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from ztb.errors import DataError, ZtbError
+from ztb.errors import DataError, UsageError, ZtbError
 from ztb.ledger.journal import Journal
 from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import RECORDS, MarkRow, NoteRow, RefusalRow, UpdateRow
@@ -225,3 +226,17 @@ async def test_durable_returns_when_the_rows_are_on_disk_and_who_is_told_hears_e
         assert list(JournalReader(journal.path).rows(MarkRow)) == heard
     journal.close()
     assert heard == rows
+
+
+def test_a_path_that_climbs_beyond_the_root_is_opened_as_the_system_does(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = Path("../" * 60 + str(tmp_path)[1:]) / "journal.sqlite"
+    with closing(Journal(path)) as journal:
+        journal.append(mark(1))
+    with closing(JournalReader(path)) as reader:
+        assert list(reader.rows(MarkRow)) == [mark(1)]
+
+
+def test_a_journal_that_cannot_be_made_says_whether_the_place_or_the_room_is_wanting(tmp_path):
+    with pytest.raises(UsageError, match=r"cannot be created.*--out"):
+        Journal(tmp_path / "gone" / "journal.sqlite")

@@ -15,6 +15,7 @@ from typing import Any
 
 from ztb.config import Config, load_config
 from ztb.control import Answer, Command
+from ztb.execution.risk_gate import RiskGate
 from ztb.ledger.records import Record
 from ztb.ledger.run_directory import RunDirectory
 from ztb.market.ticks import Ticks
@@ -62,6 +63,12 @@ class Hearing:
         self.record = hear
 
     def alert(self, *_: str) -> None:
+        """See `broadcast.Watcher`."""
+
+    def before_order(self, gate: RiskGate) -> None:
+        """See `broadcast.Watcher`."""
+
+    def collecting(self) -> None:
         """See `broadcast.Watcher`."""
 
 

@@ -81,7 +81,13 @@ def drive(
     normaliser = assembly.normaliser(features.size)
     journal = Journal(tmp_path / f"journal-{block}-{packs}.sqlite", packs=packs)
     books = Bookkeeper(journal, Account(INSTRUMENT, D(10_000)), "0" * 32)
-    live = Lane(assembly.floor(normaliser.width), assembly.exchange(10_000.0), RiskLimits(), watcher, books)
+    live = Lane(
+        assembly.floor(normaliser.width, features.names),
+        assembly.exchange(10_000.0),
+        RiskLimits(),
+        watcher,
+        books,
+    )
     engine = Engine(
         features,
         normaliser,

@@ -138,7 +138,14 @@ class Case:
         books = Bookkeeper(journal, Account(self.instrument, Decimal(repr(CASH))), "0" * 32)
         shape = NetworkShape(width + ACCOUNT_SIZE, (len(LADDER), TIMINGS), (8,), False)
         floor = TradingFloor(
-            self.instrument, BridgeConfig(LADDER), width, period_ns, 3, 2, shape if self.forecast else None
+            self.instrument,
+            BridgeConfig(LADDER),
+            width,
+            period_ns,
+            3,
+            2,
+            shape if self.forecast else None,
+            NAMES,
         )
         made = self.follows(shape) if self.forecast else self.follows()
         strategy = made if hasattr(made, "decide") else Follows(made)

@@ -14,7 +14,7 @@ from ztb.execution.orders import Cancelled, Filled, OrderEvent, OrderRequest
 from ztb.execution.paper import PaperExchange
 from ztb.execution.paper_config import PaperConfig
 from ztb.execution.risk import RefusalReason, RiskLimits
-from ztb.execution.risk_gate import Proposal
+from ztb.execution.risk_gate import Proposal, RiskGate
 from ztb.learning.generations import GenerationInfo, ServedPolicy
 from ztb.market.ticks import Ticks
 from ztb.runtime.venue.broker import MarketViewBroker
@@ -23,7 +23,7 @@ from ztb.trading.bridge import TradingBridge, Wanted
 from ztb.trading.decided import Decided
 from ztb.trading.floor import TradingFloor
 from ztb.trading.kernel_rule import KernelRule, choice, nearest
-from ztb.trading.lane import Lane
+from ztb.trading.lane import Guard, Lane
 from ztb.trading.lane_group import LaneGroup
 from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.policy.weights import NetworkShape, initial_weights
@@ -95,9 +95,13 @@ def floor(places: int) -> TradingFloor:
 
 
 def lane(
-    on: TradingFloor, strategy: Strategy, listener: Heard | None = None, limits: RiskLimits = TIGHT
+    on: TradingFloor,
+    strategy: Strategy,
+    listener: Heard | None = None,
+    limits: RiskLimits = TIGHT,
+    guard: Guard | None = None,
 ) -> Lane:
-    return Lane(on, PaperExchange(PERPETUAL, LATE, SEED, CASH), limits, strategy, listener)
+    return Lane(on, PaperExchange(PERPETUAL, LATE, SEED, CASH), limits, strategy, listener, guard)
 
 
 def through(
@@ -193,9 +197,11 @@ def test_another_generation_serves_from_the_next_decision_on():
 def test_who_is_asked_before_each_order_and_who_is_told_trade_as_the_others_do(market):
     ticks, every = MARKETS[market]
     plain, heard, guarded_heard = lane(floor(1), Swings()), Heard(), Heard()
-    told, guarded = lane(floor(1), Swings(), heard), lane(floor(1), Swings(), guarded_heard)
     asked: list[int] = []
-    guarded.guard = lambda: asked.append(len(guarded_heard.told))
+    told = lane(floor(1), Swings(), heard)
+    guarded = lane(
+        floor(1), Swings(), guarded_heard, guard=lambda _gate: asked.append(len(guarded_heard.told))
+    )
     expected = alone(ticks, every, plain)
     assert all(map(same, alone(ticks, every, told), expected))
     assert all(map(same, alone(ticks, every, guarded), expected))
@@ -217,12 +223,11 @@ def test_who_is_asked_before_each_order_and_who_is_told_trade_as_the_others_do(m
 def test_a_guard_may_stop_an_order():
     ticks = MARKETS["bars"][0]
     heard = Heard()
-    stopped = lane(floor(1), Swings(), heard, RiskLimits())
 
-    def halt() -> None:
-        stopped.gate.memory.permission.halted = True
+    def halt(gate: RiskGate) -> None:
+        gate.memory.permission.halted = True
 
-    stopped.guard = halt
+    stopped = lane(floor(1), Swings(), heard, RiskLimits(), guard=halt)
     alone(ticks, 1, stopped)
     assert heard.told and {e[3] for e in heard.told} == {RefusalReason.HALTED}
 

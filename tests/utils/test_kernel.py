@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from types import FunctionType
 
 import numpy as np
@@ -42,3 +45,24 @@ def test_a_kernel_of_ours_makes_no_array_unless_it_says_so():
 @pytest.mark.parametrize("module", ["ztb.strategies.flat", __name__])
 def test_a_kernel_of_a_users_may_make_arrays(module):
     assert kernel(_of(module))(np.ones(2)) == 2.0
+
+
+@pytest.mark.parametrize("room", [0, 1_000])
+def test_no_room_for_compiled_code_is_said_with_the_folder_and_a_remedy(room, tmp_path):
+    (tmp_path / "own.py").write_text(
+        "from ztb.utils.kernel import kernel\n\n@kernel\ndef twice(x):\n    return 2 * x\n"
+    )
+    script = (
+        "import resource\nimport own\nfrom ztb.errors import ResourceError\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))\n"
+        "try:\n    own.twice(1)\nexcept ResourceError as error:\n    raise SystemExit(str(error))\n"
+    )
+    found = {
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]),
+        "NUMBA_CACHE_DIR": str(tmp_path / "kept"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=os.environ | found, capture_output=True, text=True, check=False
+    )
+    assert f"{tmp_path / 'kept'}: compiled code cannot be kept there" in done.stderr
+    assert "NUMBA_CACHE_DIR" in done.stderr and "Traceback" not in done.stderr

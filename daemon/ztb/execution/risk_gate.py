@@ -368,7 +368,7 @@ class RiskGate:
         self.recent_ns = recent_ns
 
     def mark(self, now_ns: int, equity: float) -> None:
-        """See `mark_risk`."""
+        """Take in the equity (quote currency) at `now_ns`: peak, day and limits on losses follow it."""
         _mark(self.row, self.recent_ns, now_ns, equity)
 
     def lift(self, equity: float) -> None:

@@ -6,7 +6,7 @@ from ztb.features.featureset import FeatureSet
 from ztb.features.forecast import OnlineForecast
 from ztb.features.normaliser import Normaliser, apply_moments, update_moments
 from ztb.features.registry import SHIPPED, Feature, reference
-from ztb.features.schema import check_schema
+from ztb.features.schema import differing
 from ztb.features.user import UserFeature
 
 __all__ = [
@@ -17,7 +17,7 @@ __all__ = [
     "OnlineForecast",
     "UserFeature",
     "apply_moments",
-    "check_schema",
+    "differing",
     "reference",
     "update_moments",
 ]

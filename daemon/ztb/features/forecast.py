@@ -301,7 +301,7 @@ class OnlineForecast:
         )
 
     def follow(self, scores: NDArray[np.float32], mid: float, gap: bool) -> None:
-        """See the function; `scores` (size,)."""
+        """Learn from the return since the last moment, and foresee the next; `scores` (size,)."""
         follow(learnt=self.learnt, scores=scores, mid=mid, gap=gap, threshold=self.threshold)
 
     def compare(self, mid: float) -> Foreseen | None:

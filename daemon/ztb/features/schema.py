@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from types import ModuleType
 
-from ztb.errors import ConfigError
 from ztb.features import (
     averages,
     bucket,
@@ -95,13 +94,8 @@ def source_of(function: Callable[..., object]) -> str:
     return code_of(inspect.getsource(inspect.unwrap(function)))
 
 
-def check_schema(expected: str, found: str) -> None:
-    """Refuse to trade on other features than the policy was trained on: ConfigError says what differs."""
-    if expected == found:
-        return
+def differing(expected: str, found: str) -> str:
+    """The parts in which two schemas differ, in words, such as "the formulas, the code"."""
     spans = [slice(i * _DIGITS, (i + 1) * _DIGITS) for i in range(len(_PARTS))]
-    differing = [part for part, span in zip(_PARTS, spans, strict=True) if expected[span] != found[span]]
-    raise ConfigError(
-        f"features: the policy was trained on schema {expected}, the configuration gives {found}: the "
-        f"{', the '.join(differing)} differ. Restore what it was trained with, or train anew"
-    )
+    parts = [part for part, span in zip(_PARTS, spans, strict=True) if expected[span] != found[span]]
+    return f"the {', the '.join(parts)}"

@@ -82,11 +82,14 @@ class CandidateEvaluation:
         return []
 
     def submit(self, candidate: Candidate) -> list[Verdict]:
-        """See `Gate.submit`."""
+        """Take a candidate into the gate's test."""
         return self._gate.submit(self._stamped(candidate))
 
     def serve(self, serving: Candidate, restart: Restart = Restart.NONE) -> list[Verdict]:
-        """See `Gate.serve`; where the learner is set back as well, nobody made before may pass any more."""
+        """Test against `serving` from now on.
+
+        Where the learner is set back as well, nobody made before may pass any more.
+        """
         if restart is not Restart.NONE:
             self._gate.dismiss()
         return self._gate.serve(self._stamped(serving))

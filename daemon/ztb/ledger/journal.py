@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.errors import DataError, InvariantError, ZtbError
+from ztb.errors import DataError, InvariantError, ResourceError, UsageError
 from ztb.ledger.canonical import JournalDigest
 from ztb.ledger.journal_reader import JournalReader, known_columns
 from ztb.ledger.packs import PACKED, PACKS, Columns, PackInMaking
@@ -116,7 +116,7 @@ class Journal:
         return bool(self._packs)
 
     def append(self, record: Record) -> int:
-        """Enter `record`; returns its sequence number, from 1. ZtbError if the disk refused an earlier row.
+        """Enter `record`; returns its sequence number, from 1. ResourceError if the disk refused an earlier row.
 
         InvariantError: a figure that must exist is not finite.
         """
@@ -147,7 +147,7 @@ class Journal:
     def append_columns(self, record: type[Record], seqs: NDArray[np.int64], columns: Columns) -> None:
         """Enter rows with reserved sequence numbers (n,), after all earlier ones of their table; of one that `packs`.
 
-        ZtbError, InvariantError: see `append`.
+        ResourceError, InvariantError: see `append`.
         """
         if self._failure is not None:
             self._raise_failure()
@@ -213,7 +213,7 @@ class Journal:
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
-            raise ZtbError(
+            raise ResourceError(
                 f"{self.path}: the journal cannot be written ({self._failure}); "
                 "free space or choose another --out. What was committed before is intact."
             ) from self._failure
@@ -259,8 +259,11 @@ class Journal:
 
 
 def _connect(path: Path, page_bytes: int = _PAGE_BYTES) -> sqlite3.Connection:
-    """A connection to write by; `page_bytes` counts where there is no file yet."""
-    connection = sqlite3.connect(path, isolation_level="DEFERRED", cached_statements=32)
+    """A connection to write by; `page_bytes` counts where there is no file yet.
+
+    By its whole name: SQLite opens none that climbs beyond the root, as the system does.
+    """
+    connection = sqlite3.connect(path.resolve(), isolation_level="DEFERRED", cached_statements=32)
     connection.execute(f"PRAGMA page_size={page_bytes}")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
@@ -278,7 +281,14 @@ def _create(path: Path, page_bytes: int) -> None:
             connection.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT)")
             connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
     except sqlite3.Error as error:
-        raise ZtbError(f"{path}: the journal cannot be created ({error}); choose another --out") from error
+        said = f"{path}: the journal cannot be created ({error}); free space or choose another --out"
+        raise (UsageError(said) if _is_shut(error) else ResourceError(said)) from error
+
+
+def _is_shut(error: sqlite3.Error) -> bool:
+    """True if a place is not ours to write, whatever room there is."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # beyond that SQLite tells more of the same
+    return code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
 
 
 def _migrate(path: Path) -> None:

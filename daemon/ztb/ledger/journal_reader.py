@@ -44,7 +44,9 @@ class JournalReader:
         if not path.is_file():
             raise NotFoundError(f"{path}: no journal there; is this a run directory?")
         self.path = path
-        self._connection = sqlite3.connect(f"file:{quote(str(path))}?{_reading_mode(path)}", uri=True)
+        self._connection = sqlite3.connect(
+            f"file:{quote(str(path.resolve()))}?{_reading_mode(path)}", uri=True
+        )
         try:
             row = self._connection.execute("SELECT value FROM meta WHERE key='schema_version'").fetchone()
         except sqlite3.Error as error:
@@ -66,7 +68,7 @@ class JournalReader:
         DataError: it is damaged. ResourceError: there is no room.
         """
         try:
-            with contextlib.closing(sqlite3.connect(target)) as copied:
+            with contextlib.closing(sqlite3.connect(target.resolve())) as copied:
                 self._connection.backup(copied)
                 copied.execute("PRAGMA journal_mode=DELETE")
                 (fault,) = copied.execute("PRAGMA quick_check(1)").fetchone()

@@ -38,7 +38,7 @@ class Instrument:
 
     @property
     def turnover_cost(self) -> float:
-        """See the function `turnover_cost`, of its own fee and typical spread."""
+        """The cost of taking, as a fraction of what is traded: its own fee, and half its typical spread."""
         return turnover_cost(float(self.taker_fee), self.spread_bps)
 
     def smallness(self, lots: int, ticks: int) -> str:

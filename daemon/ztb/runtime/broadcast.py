@@ -1,4 +1,6 @@
-"""A run's events, told to whoever watches: each row as it is journaled, and what somebody should look at."""
+"""A run's events, told to whoever watches: each row as it is journaled, what somebody should look at, and the two
+moments of its account at which somebody outside has a say.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +8,26 @@ from typing import Literal, Protocol
 
 import structlog
 
+from ztb.execution.risk_gate import RiskGate
 from ztb.ledger.records import Record
 
 Severity = Literal["info", "warning", "critical"]
 
 
 class Watcher(Protocol):
-    """Hears of a run on the caller's side: it may only count or enqueue."""
+    """Hears of a run on the caller's side: it may only count or enqueue, but before an order."""
 
     def record(self, record: Record) -> None:
         """A row was journaled."""
 
     def alert(self, severity: Severity, key: str, text: str) -> None:
         """Somebody should look at `text`; `key` names the cause."""
+
+    def before_order(self, gate: RiskGate, /) -> None:
+        """The gate is about to judge an order of the account's, and what it remembers may still be changed."""
+
+    def collecting(self) -> None:
+        """Events of the account's orders are about to be collected from a venue."""
 
 
 class Broadcast:
@@ -42,6 +51,16 @@ class Broadcast:
             watcher.alert(severity, key, text)
         if not self._watchers:
             structlog.get_logger().warning("alert", severity=severity, key=key, text=text)
+
+    def before_order(self, gate: RiskGate) -> None:
+        """The gate is about to judge an order of the account's."""
+        for watcher in self._watchers:
+            watcher.before_order(gate)
+
+    def collecting(self) -> None:
+        """Events of the account's orders are about to be collected from a venue."""
+        for watcher in self._watchers:
+            watcher.collecting()
 
     def warn(self, key: str, text: str) -> None:
         """An alert of the severity `warning`."""

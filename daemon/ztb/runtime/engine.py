@@ -59,6 +59,7 @@ class Engine:
         trade_from_ns: int,
         watch: Callable[[], None] = lambda: None,
         experts: Experts | None = None,
+        progress: RunProgress | None = None,
     ) -> None:
         self.features = features
         self.normaliser = normaliser
@@ -72,12 +73,11 @@ class Engine:
         self.learning = learning
         self.symbol = symbol
         self.trade_from_ns = trade_from_ns
-        self.progress = RunProgress()
+        self.progress = progress or RunProgress()
         self.experts = experts
         self.helping = BenchmarkTracker()
         self._watch = watch
         self._due = 0
-        live.floor.index = {name: i for i, name in enumerate(features.names)}
         self._normal = np.zeros(normaliser.width, np.float32)
         self.shadow_equity: dict[str, float] = {}  # of the shadows, at the present decision
         self._log = DecisionLog(books, symbol)

@@ -151,7 +151,7 @@ class Session:
         self.engine.cancel_all(self.engine.progress.last_ts_ns)
 
     def flatten(self) -> bool:
-        """See `Lane.flatten`."""
+        """Close the position; True once nothing is left that could be sold."""
         self.record_external_event(FLATTEN)
         return self.engine.live.flatten(self.engine.progress.last_ts_ns)
 

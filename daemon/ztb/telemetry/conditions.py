@@ -45,7 +45,10 @@ LearnerState: TypeAlias = Literal[
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """See the module. `state`: what it puts the daemon in, None where orders go on as ever."""
+    """Something that holds, and that a person may act on.
+
+    `state`: what it puts the daemon in, None where orders go on as ever.
+    """
 
     kind: Kind
     severity: Severity

@@ -9,7 +9,6 @@ from html import escape
 from typing import Any, NewType
 
 Html = NewType("Html", str)
-Cell = str | Html
 
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}

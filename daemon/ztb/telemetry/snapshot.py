@@ -127,7 +127,7 @@ class AlertFact(msgspec.Struct, frozen=True):
 
 
 class DaemonSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """See the module. `conditions`: what holds that a person may act on, that which makes the `state` first."""
+    """A daemon as it is now. `conditions`: what holds that a person may act on, that which makes the `state` first."""
 
     schema_version: int = SCHEMA_VERSION
     instance: str

@@ -94,7 +94,9 @@ class MemorySocket:
         """The client answers a ping."""
 
     async def close(self) -> None:
-        """The client leaves."""
+        """The client leaves; whoever waits for a message is told so."""
+        if not self.closed:
+            self._queue.put_nowait(WSMessage(WSMsgType.CLOSING, None, None))
         self.closed = True
         self.left()
 

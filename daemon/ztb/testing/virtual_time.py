@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import itertools
 import math
 import selectors
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from concurrent.futures import Executor
+from contextlib import contextmanager, nullcontext
 from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
@@ -35,17 +38,27 @@ _EPOCH_NS = 1_700_000_000_000_000_000
 _WORD = 2**64 - 1
 
 
-class _Idle(selectors.DefaultSelector):
-    """Instead of waiting for the next timer, moves the clock to it. Sockets and threads are still waited for."""
+_COLLECTED_S = 600.0
 
-    def __init__(self) -> None:
+
+class _Idle(selectors.DefaultSelector):
+    """Instead of waiting for the next timer, moves the clock to it. Sockets and threads are still waited for.
+
+    Garbage is collected on the way if it `collects`: what its end sets going is of the same moment in each run.
+    """
+
+    def __init__(self, collects: bool) -> None:
         super().__init__()
         self.skipped_s = 0.0
+        self._collects_s = _COLLECTED_S if collects else math.inf
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0.0 if timeout is not None else None)
         if not ready and timeout is not None and timeout > 0.0:
             self.skipped_s += timeout
+            if self.skipped_s >= self._collects_s:
+                self._collects_s = self.skipped_s + _COLLECTED_S
+                gc.collect()
         return ready
 
 
@@ -53,12 +66,14 @@ class Schedule:
     """The order of things that may happen in any: choice after choice, each drawn from `seed` and its number alone.
 
     `only`: by number, the choices that are not the first of what there was; all others are. `taken` are those of this
-    run, from which `only` makes it again; it is kept where `keep`.
+    run, from which `only` makes it again; it is kept where `keep`. `mark` is of all that there was to choose from: two
+    runs that differ differ in it.
     """
 
     def __init__(self, seed: int, only: Mapping[int, int] | None = None, keep: bool = False) -> None:
         self.seed = seed
         self.made = 0
+        self.mark = 0
         self.taken: dict[int, int] = {}
         self._only = only
         self._keep = keep
@@ -67,6 +82,7 @@ class Schedule:
     def choose(self, among: int) -> int:
         """The place of what comes next, of so many that may."""
         self.made += 1
+        self.mark = _mixed(self.mark ^ among)
         if self._only is not None:
             place = self._only.get(self.made, 0) % among
         else:
@@ -99,6 +115,30 @@ class _Drawn(deque[asyncio.Handle]):
         return super().popleft()
 
 
+class _Task(asyncio.Task[Any]):
+    """A task that hashes by its number: by its address, a set of tasks would have another order in each run."""
+
+    def __init__(
+        self, number: int, coro: Any, loop: asyncio.AbstractEventLoop, context: Context | None
+    ) -> None:
+        self._number = number
+        super().__init__(coro, loop=loop, context=context)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class _Future(asyncio.Future[Any]):
+    """The same of a future."""
+
+    def __init__(self, number: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._number = number
+        super().__init__(loop=loop)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
 _TOGETHER_S = 1e-3
 _THREAD_STEPS, _THREAD_STEP_S = 8, 0.002
 
@@ -112,11 +152,22 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """
 
     def __init__(self, schedule: Schedule | None = None) -> None:
-        self._idle = _Idle()
+        self._idle = _Idle(collects=schedule is not None)
         super().__init__(self._idle)
         self._schedule = schedule
+        self._numbers = itertools.count(1)
+        self.set_task_factory(self._numbered_task)
         if schedule is not None:
             cast(Any, self)._ready = _Drawn(schedule)
+
+    def _numbered_task(
+        self, loop: asyncio.AbstractEventLoop, coro: Any, context: Context | None = None
+    ) -> asyncio.Future[Any]:
+        """Of a set of tasks, as task groups have, each run cancels them in the same order."""
+        return _Task(next(self._numbers), coro, loop, context)
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return _Future(next(self._numbers), self)
 
     def time(self) -> float:
         return self._idle.skipped_s
@@ -160,5 +211,22 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 def run_virtual(main: Coroutine[Any, Any, _T], seed: int | Schedule | None = None) -> _T:
     """Run `main` to its end on a loop of its own with virtual time, in the order that `seed` draws."""
     schedule = Schedule(seed) if isinstance(seed, int) else seed
-    with asyncio.Runner(loop_factory=partial(VirtualTimeLoop, schedule)) as runner:
+    with (
+        nullcontext() if schedule is None else _uncollected(),
+        asyncio.Runner(loop_factory=partial(VirtualTimeLoop, schedule)) as runner,
+    ):
         return runner.run(main)
+
+
+@contextmanager
+def _uncollected() -> Generator[None]:
+    """Garbage from before stays until after, and none is collected by itself."""
+    collects = gc.isenabled()
+    gc.disable()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        if collects:
+            gc.enable()

@@ -68,7 +68,7 @@ class DecisionClock:
         return cls(Every[every.upper()], step)
 
     def find_due(self, ticks: Ticks, i0: int, i1: int) -> int:
-        """See the kernel."""
+        """The row of [i0, i1) at which a decision is due; `i1` if none is."""
         if ticks is not self._block:
             self._block = plain_ticks(ticks)
         return self._entry(self._block, i0, i1, self.state)

@@ -164,7 +164,7 @@ class VectorTradingEnvironment(VectorEnv[NDArray[np.float32], NDArray[np.int64],
         return {**self._infos(), **last, **{f"_{name}": ended.copy() for name in last}}
 
     def _infos(self, chosen: NDArray[np.bool_] | None = None) -> dict[str, Any]:
-        """See `facts`; `_name` tells which environments `name` is of."""
+        """The facts of all environments; `_name` tells which environments `name` is of."""
         found = facts(self.simulation)
         which = np.ones(self.num_envs, np.bool_) if chosen is None else chosen
         return {**found, **{f"_{name}": which.copy() for name in found}}
@@ -260,7 +260,7 @@ class TradingEnvironment(gym.Env[NDArray[np.float32], NDArray[np.int64]]):
             self._trail.add(self.simulation, 0)
 
     def _info(self) -> dict[str, Any]:
-        """See `ztb.trading.environment.facts`."""
+        """The facts of the one environment."""
         return {name: values[0].item() for name, values in facts(self.simulation).items()}
 
     def render(self) -> NDArray[np.uint8] | None:

@@ -7,7 +7,7 @@ of Python; or a strategy written in Python, which the kernel calls.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -237,7 +237,8 @@ def live_all(ticks: Ticks, i0: int, i1: int, lanes: Lanes, places: NDArray[np.in
 class TradingFloor:
     """`places` for lanes that trade `instrument` by the same rules, all drawing the same random numbers, of `seed`.
 
-    `network`: the shape of the policies that kernels serve, None where there are none.
+    `network`: the shape of the policies that kernels serve, None where there are none. `names`: of the features, for
+    strategies in Python.
     """
 
     def __init__(
@@ -249,6 +250,7 @@ class TradingFloor:
         seed: int,
         places: int,
         network: NetworkShape | None = None,
+        names: Sequence[str] = (),
     ) -> None:
         self.instrument = instrument
         self.feature_size = feature_size
@@ -278,7 +280,7 @@ class TradingFloor:
         self.ts_ns = 0
         self.raw = np.zeros(feature_size)
         """(F,) what the features are at the present decision"""
-        self.index: Mapping[str, int] = {}
+        self.index: Mapping[str, int] = {name: i for i, name in enumerate(names)}
         """Their places in it by name."""
         self._blank, self._blank_reward = self.lanes.lane[0].copy(), self.lanes.reward[0].copy()
         self._block = empty_ticks(0)

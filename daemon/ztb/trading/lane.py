@@ -58,6 +58,9 @@ from ztb.trading.strategy import (
 from ztb.utils.kernel import kernel
 from ztb.utils.linkage import PythonCallee
 
+Guard = Callable[[RiskGate], None]
+"""Called with a gate before that judges an order."""
+
 _KINDS: dict[type[Any], int] = {
     Filled: FILLED, CancelRejected: CANCEL_REJECTED, Rejected: REJECTED, Cancelled: CANCELLED, Expired: EXPIRED,
 }  # fmt: skip
@@ -90,10 +93,12 @@ def _cancel_all(lanes: Lanes, i: int, now_ns: int) -> None:
 
 
 class Lane(LanePlace):
-    """See the module. It takes a place on `floor`, and whatever changes in `broker` is kept there from now on.
+    """One account and its strategy.
 
-    While `flattening`, the position is closed whatever the strategy says. `guard`, where set, is called before the gate
-    judges an order, and may change what it remembers.
+    It takes a place on `floor`, and whatever changes in `broker` is kept there from now on.
+
+    While `flattening`, the position is closed whatever the strategy says. `guard` is called before the gate judges an
+    order, and may change what the gate remembers.
     """
 
     def __init__(
@@ -103,12 +108,13 @@ class Lane(LanePlace):
         limits: RiskLimits,
         strategy: Strategy,
         listener: LaneListener | None = None,
+        guard: Guard | None = None,
     ) -> None:
         super().__init__(floor, broker)
         self.strategy = strategy
         self.gate = RiskGate(limits)
         self._listener = listener
-        self._guard: Callable[[], None] | None = None
+        self._guard = guard
         self._served: object = None
         self._move_in()
         follows: object = getattr(strategy, "follows", None)
@@ -147,8 +153,10 @@ class Lane(LanePlace):
         else:
             lanes.market[here], lanes.account[here] = broker.view, broker.account
             broker.view, broker.account = lanes.market[here], lanes.account[here]
-        told = self._listener is not None or not self.on_paper
-        self._lane["venue"], self._lane["gated"], self._lane["told"] = self.on_paper, 1, told
+        guarded = self._guard is not None
+        told = guarded or self._listener is not None or not self.on_paper
+        self._lane["venue"], self._lane["gated"] = self.on_paper, 1
+        self._lane["guarded"], self._lane["told"] = guarded, told
 
     def charge(self, correction: float) -> None:
         """Have the paper exchange charge the fraction `correction` of turnover beyond the taker's fee."""
@@ -159,16 +167,6 @@ class Lane(LanePlace):
     def leave(self) -> None:
         """Give the place on the floor to somebody else; the lane is of no use any more."""
         self.floor.leave(self.place)
-
-    @property
-    def guard(self) -> Callable[[], None]:
-        """The callable asked before the gate judges an order."""
-        return self._guard or (lambda: None)
-
-    @guard.setter
-    def guard(self, guard: Callable[[], None]) -> None:
-        self._guard = guard
-        self._lane["guarded"] = self._lane["told"] = 1
 
     @property
     def flattening(self) -> bool:
@@ -318,7 +316,8 @@ class Lane(LanePlace):
         """Offer the gate what is prepared, one after the other; the first reason, or `verdict` if there is none."""
         found = verdict
         while self._lane["offers"].item():
-            self.guard()
+            if self._guard is not None:
+                self._guard(self.gate)
             reason = int(_offer(self.floor.lanes, self.place))
             self._tell()
             found = reason if found == OFFERING else found

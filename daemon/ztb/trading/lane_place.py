@@ -20,7 +20,7 @@ _FILLS_REMEMBERED = 4096
 
 
 class LanePlace:
-    """See the module; a place is taken when it is made."""
+    """A lane as Python reads and restores it; its place on the floor is taken when it is made."""
 
     def __init__(self, floor: TradingFloor, broker: Broker) -> None:
         self.floor = floor

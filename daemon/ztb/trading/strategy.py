@@ -200,7 +200,7 @@ class StrategyContext:
 
 @runtime_checkable
 class Strategy(Protocol):
-    """See the module."""
+    """Decides, when a decision is due, how much is to be held and how to come to that."""
 
     def decide(self, moment: Moment) -> Action:
         """The action to take now. StrategyError: what is answered is no Action for the ladder."""

@@ -22,6 +22,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from ztb.errors import ResourceError
+
 _F = TypeVar("_F", bound=Callable[..., object])
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -110,6 +112,22 @@ def _in_turn(compiled: Any) -> Callable[..., Any]:
     return compile_in_turn
 
 
+def _save_or_say(cache: Any) -> Callable[[Any, Any], None]:
+    """As `cache` saves compiled code. ResourceError: there is no room for it, or no right to write."""
+    save: Callable[[Any, Any], None] = cache.save_overload
+
+    def save_or_say(signature: Any, code: Any) -> None:
+        try:
+            save(signature, code)
+        except OSError as error:
+            raise ResourceError(
+                f"{os.environ['NUMBA_CACHE_DIR']}: compiled code cannot be kept there ({error.strerror}); free space, "
+                "or name another folder in NUMBA_CACHE_DIR"
+            ) from error
+
+    return save_or_say
+
+
 def _take_constants_as_values(compiled: Any) -> None:
     """Compile one version for all constants: numba makes another for each that a kernel is called with."""
     resolve: Any = compiled.get_call_template
@@ -153,6 +171,7 @@ def _kernel(function: _F, options: dict[str, Any]) -> _F:
     compiled: Any = njit(**options)(function)
     if COMPILED:
         compiled._compile_for_args = _in_turn(compiled)
+        compiled._cache.save_overload = _save_or_say(compiled._cache)
         called: Any = njit(**options | _CALLED)(function)
         _take_constants_as_values(called)
         compiled.get_call_template, compiled.get_overload = called.get_call_template, called.get_overload

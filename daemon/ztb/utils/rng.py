@@ -14,7 +14,6 @@ from ztb.utils.kernel import kernel
 STREAM_ACTION = 1
 STREAM_TIMING = 2
 STREAM_LATENCY = 3
-STREAM_QUEUE = 4
 STREAM_FAULT = 5
 STREAM_EPISODE = 6
 

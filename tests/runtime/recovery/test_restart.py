@@ -49,6 +49,7 @@ def life(data: Path, out: Path, strategy: str, **settings) -> tuple[Daemon, Gate
         opening=Opening(Decimal(10_000)),
         trade_from_ns=past.last_ts_ns + 1 if past and past.orders else 0,
         paced=False,
+        guard=context.broadcast.before_order,
     )
     session = Session.open(context)
     source = Gated(HistorySource(history, 1))
@@ -150,7 +151,9 @@ async def test_a_restart_with_other_features_is_refused_and_does_not_trade_with_
     daemon, source = life(data, tmp_path / "run", "ppo_online", features__names=["rsi_14"])
     async with running(daemon, source) as run:
         await run.step(WARM)
-    with pytest.raises(ConfigError, match="made for feature schema"):
+    with pytest.raises(
+        ConfigError, match=r"made for feature schema.*: the names or formulas of the features differ"
+    ):
         life(data, tmp_path / "run", "ppo_online", features__names=["return_1"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -12,7 +13,8 @@ from ccxt.base import errors
 from ztb.execution.orders import OrderRequest
 from ztb.market.instrument import Instrument
 from ztb.market.live.rest import Backoff, Rest
-from ztb.runtime.venue.broker import BrokerCallbacks, VenueBroker
+from ztb.runtime.venue.broker import VenueBroker
+from ztb.runtime.venue.gateway import GatewayCallbacks, OrderGateway
 
 INSTRUMENT = Instrument(
     "BTC/USDT", "BTC", "USDT", "fake", Decimal("0.01"), Decimal("0.00001"), Decimal(5), Decimal("0.001"),
@@ -122,18 +124,23 @@ class Wall:
 class Desk:
     """A broker on a fake account, and what it heard."""
 
-    def __init__(self, account: FakeAccount, patience_s: float = 5.0) -> None:
+    def __init__(
+        self,
+        account: FakeAccount,
+        patience_s: float = 5.0,
+        durable: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self.account = account
         self.stopped = ""
         self.durable_calls = 0
         self.events = []
         rest = Rest(account, lambda: Backoff(0.01, 0.02, lambda: 0.5))
-        self.broker = VenueBroker(account, rest, INSTRUMENT, PREFIX, Wall(), patience_s)
+        self.broker = VenueBroker(INSTRUMENT, PREFIX, Wall(), lambda: None)
         self.broker.account["cash"], self.broker.account["position"] = 100_000.0, 1.0
-        self.callbacks = BrokerCallbacks(
-            self._durable, lambda _order: self.stopped, self.collect, lambda: None, lambda key, text: None
+        callbacks = GatewayCallbacks(
+            durable or self._durable, lambda _order: self.stopped, self.collect, lambda key, text: None
         )
-        self.broker.connect(self.callbacks)
+        self.gateway = OrderGateway(self.broker, account, rest, patience_s, callbacks)
 
     async def _durable(self) -> None:
         self.durable_calls += 1

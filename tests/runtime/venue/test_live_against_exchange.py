@@ -108,13 +108,13 @@ async def test_flatten_sells_what_can_be_sold_and_halts(tmp_path):
 async def test_flatten_sells_what_a_buy_on_its_way_brings(tmp_path):
     async with LocalExchange(seed=3) as exchange:
         options = exchange.ccxt_options()
-        exchange.inject("slow", match="POST /api/v3/order", seconds=1.0)
+        slow = exchange.inject("slow", match="POST /api/v3/order", seconds=1.0)
         exchange.inject("delay", match="user", seconds=2.0, count=4)
         risk = {**settings(options)["risk"], "protective_stop_fraction": 0}  # the buy is the first order
         async with trading(
             await make_live(tmp_path, options, strategy={"name": "hold"}, risk=risk)
         ) as daemon:
-            await until(lambda: daemon.session.engine.live.broker.sent == 1)
+            await until(lambda: slow.happened == 1)
             await daemon.controls.execute(Flatten(), "test")
             assert [order.request.side for order in daemon.session.engine.live.working] == [1]
             await until(lambda: daemon.snapshot().state == "halted")

@@ -37,8 +37,7 @@ class Books:
         self.journal.append(Opening(CASH, Decimal(1), 60_000.0).note(1))
         self.account = Account(INSTRUMENT, CASH)
         self.account.hold(Decimal(1))
-        self.broker = VenueBroker(None, None, INSTRUMENT, PREFIX, Wall(), 5.0)
-        self.broker.connect(_Doors())
+        self.broker = VenueBroker(INSTRUMENT, PREFIX, Wall(), lambda: None)
         self.broker.account["cash"], self.broker.account["position"] = float(CASH), 1.0
         self.books = Bookkeeper(self.journal, self.account, "test")
 
@@ -65,11 +64,6 @@ class Books:
         for event in self.broker.events():
             order = self.table.orders[event.order_id].request
             self.books.event(event, order.side)
-
-
-class _Doors:
-    def collecting(self) -> None:
-        pass
 
 
 def trade(number: int, order: int, amount: Decimal, price: Decimal, fee: Decimal, currency: str) -> dict:

@@ -56,6 +56,10 @@ async def rested(daemon: Daemon) -> None:
     await asyncio.sleep(5.0)
 
 
+def selling(daemon: Daemon) -> bool:
+    return any(order.request.side < 0 for order in daemon.session.engine.live.working)
+
+
 def rows(folder: Path, record: Any, where: str = "") -> list[Any]:
     reader = JournalReader(folder / "journal.sqlite")
     found = list(reader.rows(record, where))
@@ -161,7 +165,7 @@ def test_dead_while_the_market_falls_it_sells_and_the_books_are_equal_afterwards
         async with trades(tmp_path / "run") as it:
             async with it.running("live") as daemon:
                 await asyncio.sleep(WARM_S)
-                await until(lambda: held(it) > 1.0 and len(stops(it)) == 1)
+                await until(lambda: held(it) > 1.0 and len(stops(it)) == 1 and not selling(daemon))
                 await rested(daemon)
                 floor = (1.0 - FRACTION) * daemon.session.engine.live.gate.memory.day_start_equity
             assert held(it) > 1.0
@@ -260,6 +264,36 @@ def test_the_watchdog_of_one_that_died_covers_all_that_is_held_by_one_stop_that_
             worth = it.exchange.state.venue.accounts.held[USER]["USDT"].free / SCALE
             await it.killed_after(WARM_S + 1.0)
             assert it.floor == pytest.approx((1.0 - FRACTION) * worth)
+
+    run_virtual(run())
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_stop_that_the_watchdog_moves_is_away_from_one_request_to_the_next(refused: bool, tmp_path):
+    """And where the venue refuses the next one, all is protected at the old price at once."""
+    calls = list[tuple[float, str]]()
+
+    async def run() -> None:
+        async with trades(tmp_path / "run", **{"risk.max_orders_per_day": 0}) as it:
+            accounts, handle = it.exchange.state.venue.accounts, it.gateway.handle_request
+
+            def noted(method: str, path: str, *rest: Any) -> Any:
+                calls.append((it.loop.time(), method))
+                return handle(method, path, *rest)
+
+            async with it.dying():
+                await asyncio.sleep(WARM_S + 8.0)
+                (old,) = stops(it)
+                accounts.deposit(USER, "BTC", 60_000 * BTCUSDT.lot)
+                it.gateway.handle_request = noted
+                if refused:
+                    it.inject("status", match="POST /api/v3/order", status=429)
+            (stop,) = stops(it)
+            assert stop.remaining == 160_000 * BTCUSDT.lot
+            assert (stop.request.stop_price == old.request.stop_price) == refused
+            begins = next(k for k, (_, method) in enumerate(calls) if method == "DELETE")
+            assert [method for _, method in calls[begins:]] == ["DELETE", "POST", *["POST"] * refused]
+            assert calls[-1][0] - calls[begins][0] < 1.0
 
     run_virtual(run())
 

@@ -25,7 +25,7 @@ class Books:
         self.journal = Journal(tmp_path / "journal.sqlite")
         self.halts: list[str] = []
         self.reconciler = Reconciler(
-            self.desk.broker, self.exact, self.journal, 5.0, 0, self.collect, self.halts.append
+            self.desk.gateway, self.exact, self.journal, 5.0, 0, self.collect, self.halts.append
         )
 
     def collect(self) -> None:
@@ -59,7 +59,7 @@ def test_fills_of_while_we_were_away_are_found_and_the_books_agree(tmp_path):
 
     async def restart() -> None:
         order = books.desk.broker.table.orders[1]
-        await books.desk.broker.look_at(order)
+        await books.desk.gateway.look_at(order)
         await books.reconciler.reconcile()
 
     run_virtual(restart())
@@ -159,7 +159,7 @@ def test_a_balance_older_than_a_trade_that_the_stream_told_of_is_no_mismatch(tmp
         return before
 
     async def restart() -> None:
-        await books.desk.broker.look_at(books.desk.broker.table.orders[1])
+        await books.desk.gateway.look_at(books.desk.broker.table.orders[1])
         account.fetch_balance = old_balance
         await books.reconciler.reconcile()
         assert not books.reconciler.done.is_set()

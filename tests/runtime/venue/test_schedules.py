@@ -20,7 +20,8 @@ from trading.test_floor import FEATURES, Swings
 from ztb.execution.orders import Cancelled, Filled, OrderEvent
 from ztb.execution.risk import RiskLimits
 from ztb.market.live.rest import Backoff, Rest
-from ztb.runtime.venue.broker import BrokerCallbacks, VenueBroker
+from ztb.runtime.venue.broker import VenueBroker
+from ztb.runtime.venue.gateway import GatewayCallbacks, OrderGateway
 from ztb.runtime.venue.orders import OrderTable, VenueOrder
 from ztb.testing.virtual_time import Schedule, run_virtual
 from ztb.trading.bridge import Wanted
@@ -89,21 +90,20 @@ class World:
         self.events: list[OrderEvent] = []
         self.venue = Venue(deaf_to_cancels=[errors.RequestTimeout("late")] * 3)
         rest = Rest(self.venue, lambda: Backoff(0.01, 0.02, lambda: 0.5))
-        self.broker = VenueBroker(self.venue, rest, SPOT, PREFIX, Wall(), 5.0)
+        self.broker = VenueBroker(SPOT, PREFIX, Wall(), lambda: None)
         self.broker.account["cash"] = 10_000.0
         floor = TradingFloor(SPOT, BridgeConfig((0.0, 0.5, 1.0)), FEATURES, HOUR_NS, 0, 1)
         self.lane = Lane(floor, self.broker, RiskLimits(max_order_fraction=2.0), Swings())
         self.venue.heard = self.collect
-        self.callbacks = BrokerCallbacks(
+        self.callbacks = GatewayCallbacks(
             self._durable,
             lambda _order: "halted" if self.venue.halted else "",
             self.collect,
-            lambda: None,
             lambda _key, _text: None,
         )
         plant(self)
         self.venue.table = self.broker.table
-        self.broker.connect(self.callbacks)
+        self.gateway = OrderGateway(self.broker, self.venue, rest, 5.0, self.callbacks)
         LaneGroup([self.lane]).advance(_TICKS, 0, 100)
 
     async def _durable(self) -> None:
@@ -116,7 +116,7 @@ class World:
 
     async def live(self) -> None:
         async with asyncio.TaskGroup() as self.venue.group:
-            running = self.venue.group.create_task(self.broker.run())
+            running = self.venue.group.create_task(self.gateway.run())
             await asyncio.gather(self._decide(), self._halt())
             await asyncio.sleep(30.0)
             running.cancel()

@@ -9,8 +9,10 @@ import ccxt.pro
 import pytest
 from ccxt.base import errors
 
+from chaos.stage import stage
 from runtime.venue.fake_account import Desk, FakeAccount, buy
 from ztb.runtime.venue.throttle import OrdersFirst, as_order, keep_warm, warm
+from ztb.testing.exchange.faults import Fault, FaultKind
 from ztb.testing.exchange.local import LocalExchange
 from ztb.testing.virtual_time import run_virtual
 
@@ -121,7 +123,7 @@ def test_orders_and_cancels_of_the_broker_go_by_the_budget_for_orders():
         for _ in range(2):
             await account.throttle(1.0)
         async with asyncio.TaskGroup() as group:
-            running = group.create_task(desk.broker.run())
+            running = group.create_task(desk.gateway.run())
             question = group.create_task(account.throttle(1.0))
             await asyncio.sleep(0.1)
             desk.broker.submit(buy(1), 0)
@@ -198,3 +200,17 @@ def test_connections_are_used_before_they_are_closed_for_being_idle_where_a_venu
     gaps = [b - a for a, b in zip(asked[::2], asked[2::2], strict=False)]
     assert bool(asked) is tells and all(5.0 < gap < 15.0 for gap in gaps)
     assert asked[::2] == asked[1::2] and len(gaps) == (5 if tells else 0)
+
+
+def test_a_live_account_keeps_its_connections_open_while_nothing_is_ordered(tmp_path):
+    asked: dict[str, int] = {}
+
+    async def go(mode: str) -> None:
+        async with stage(3, tmp_path / mode, **{"strategy.name": "flat"}) as it, it.running(mode):
+            times = it.gateway.inject(Fault(FaultKind.SLOW, match="GET /api/v3/time", after=10**9))
+            await asyncio.sleep(60.0)
+            asked[mode] = times.seen
+
+    for mode in ("live", "paper"):
+        run_virtual(go(mode))
+    assert asked["live"] - asked["paper"] >= 2 * 60.0 / 15.0, asked

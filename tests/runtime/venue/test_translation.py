@@ -109,11 +109,11 @@ def test_a_balance_is_all_that_is_held():
         assert balance_of(nothing, "BTC") == 0
 
 
-def broker(switch: bool) -> Any:
+def gateway(switch: bool) -> Any:
     return SimpleNamespace(
         client=SimpleNamespace(has={"cancelAllOrdersAfter": switch}),
         table=SimpleNamespace(prefix="ours-"),
-        instrument=INSTRUMENT,
+        broker=SimpleNamespace(instrument=INSTRUMENT),
     )
 
 
@@ -131,7 +131,7 @@ def test_where_there_are_stops_or_no_switch_a_watchdog_is_the_switch(
     switch, protection, cover, tmp_path: Path
 ):
     stops = None if protection is None else SimpleNamespace(supported=protection, floor=123.0)
-    made = dead_man_of(config(), broker(switch), stops, tmp_path, stops=2)  # type: ignore[arg-type]
+    made = dead_man_of(config(), gateway(switch), stops, tmp_path, stops=2)  # type: ignore[arg-type]
     assert isinstance(made, Watchdog)
     assert (made.left.symbol, made.left.prefix) == ("BTC/USDT", "ours-")
     assert made.floor() == (123.0 if cover else 0.0) and (made.left.cover is not None) is cover
@@ -143,5 +143,5 @@ def test_where_there_are_stops_or_no_switch_a_watchdog_is_the_switch(
 
 @pytest.mark.parametrize("stops", [None, SimpleNamespace(supported=False)])
 def test_where_there_are_none_the_venues_own_switch_is(stops):
-    made = dead_man_of(config(), broker(True), stops)
+    made = dead_man_of(config(), gateway(True), stops)
     assert isinstance(made, VenueSwitch) and made._after_s == 45.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -22,7 +21,7 @@ from ztb.testing.virtual_time import run_virtual
 async def running(desk: Desk, *steps) -> None:
     """Each step, a function or a number of seconds to wait, with the broker running beside."""
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(desk.broker.run())
+        task = group.create_task(desk.gateway.run())
         for step in steps:
             if callable(step):
                 step()
@@ -50,8 +49,7 @@ def test_nothing_is_at_the_venue_before_the_intent_is_on_disk():
         await asyncio.sleep(1.0)
         said.append("durable")
 
-    desk = Desk(Notes())
-    desk.broker.connect(replace(desk.callbacks, durable=durable))
+    desk = Desk(Notes(), durable=durable)
     run_virtual(running(desk, lambda: desk.broker.submit(buy(1), 0), 0.5, lambda: said.append("a look"), 1.0))
     assert said == ["a look", "durable", "sent"]
 
@@ -60,8 +58,7 @@ def test_a_halt_that_comes_while_the_intent_is_written_still_keeps_the_order_bac
     async def durable() -> None:
         await asyncio.sleep(1.0)
 
-    desk = Desk(FakeAccount())
-    desk.broker.connect(replace(desk.callbacks, durable=durable))
+    desk = Desk(FakeAccount(), durable=durable)
     halt = lambda: setattr(desk, "stopped", "halted")  # noqa: E731
     run_virtual(running(desk, lambda: desk.broker.submit(buy(1), 0), 0.5, halt, 1.0))
     assert desk.account.sent == [] and [event.reason for event in desk.events] == ["halted"]

@@ -12,7 +12,7 @@ from ztb.learning.process.feed import FeedReader, FeedSpans, numbers
 from ztb.learning.recent import RecentRollouts
 from ztb.learning.window import RecentWindow, RolloutStart
 from ztb.market.view import new_view
-from ztb.runtime.verify.learner_record import LearnerRecord
+from ztb.runtime.verify.record import LearnerRecord
 from ztb.runtime.verify.relearning import ThroughMemory
 from ztb.trading.recording import Recording
 

@@ -60,7 +60,10 @@ def name_of(generation: int) -> str:
 
 
 class Experts:
-    """See the module. `rules` by name trade from the start; generations come as `serving` says that they lead."""
+    """The experts beside an account, and the shares that they have of it.
+
+    `rules` by name trade from the start; generations come as `serving` says that they lead.
+    """
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ztb.errors import ConfigError, DataError, UsageError
+from ztb.features import differing
 from ztb.learning.allocation.evidence import GrowthEvidence
 from ztb.learning.generations import GenerationInfo
 from ztb.trading.policy.network import MakeNetwork, first_weights, weight_shapes
@@ -69,8 +70,9 @@ def load_origin(text: str, shape: NetworkShape, schema_hash: str, make: MakeNetw
     state = CheckpointManager(base).load(CHECKPOINT_NAME, number, as_numpy=True)
     if state["feature_schema"] != schema_hash:
         raise ConfigError(
-            f"{text}: made for feature schema {state['feature_schema']}, this run has {schema_hash}; use the "
-            "features, decision period and version it was trained with"
+            f"{text}: made for feature schema {state['feature_schema']}, this run has {schema_hash}: "
+            f"{differing(state['feature_schema'], schema_hash)} differ; use the features, decision period and version "
+            "it was trained with"
         )
     weights: Weights = state["weights"]
     found = {name: array.shape for name, array in weights.items()}

@@ -71,11 +71,12 @@ class ProcessLearning(LearnerBase):
         pace: Pace | None,
         guide: HyperparameterSchedule | None = None,
         updater_state: dict[str, Any] | None = None,
+        updates: int = 0,
     ) -> None:
         """`least_waiting`: transitions that make an update; fewer wait for the next for ever. `updater_state`: what
-        the learner starts from; None: the learner makes that itself.
+        the learner starts from, after so many `updates`; None: the learner makes that itself.
         """
-        self.updates = 0
+        self.updates = updates
         self._updater_state = updater_state
         self.process = process
         super().__init__(promotion, guide or HyperparameterSchedule(promotion.note))

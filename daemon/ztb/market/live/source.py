@@ -1,4 +1,4 @@
-"""The live source: streams in, blocks of ticks out.
+"""The live source: streams in, each on a connection that is made anew when it dies, blocks of ticks out.
 
 Also here: how live market data is read: which streams, how patiently, in what pieces.
 """
@@ -7,24 +7,25 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ztb.errors import VenueError, ZtbError
 from ztb.market.instrument import Instrument
 from ztb.market.live.bars import Bars, bar_span_ns
-from ztb.market.live.channel import Health, MarketChannel, SymbolContext
-from ztb.market.live.client import ClientFactory, VenueClient
-from ztb.market.live.connection import ChannelRunner
+from ztb.market.live.channel import TAINTED, Health, MarketChannel, SymbolContext
+from ztb.market.live.client import ClientFactory, VenueClient, close_client
+from ztb.market.live.decoding import decoder_of
 from ztb.market.live.decoding.formats import MessageDecoder
-from ztb.market.live.decoding.venues import decoder_of
 from ztb.market.live.instrument import contract_size, instrument_of
 from ztb.market.live.intake import Intake
 from ztb.market.live.rest import Backoff, Rest
 from ztb.market.live.streams import Depth, Quotes, Trades
+from ztb.market.live.tap import Tap
 from ztb.market.live.venue_clock import VenueClock
 from ztb.market.ticks import Ticks
 
@@ -58,6 +59,8 @@ class FeedSettings:
 
 
 _CLOCK_EVERY_S = 60.0
+_GRACE_S = 0.25
+_GATHER_S = 0.001
 
 Keep: TypeAlias = Callable[[Ticks, NDArray[np.int64]], None]
 """Takes each block with its receive times, before anybody else sees it."""
@@ -67,12 +70,119 @@ def _keep_nothing(_ticks: Ticks, _recv_ns: NDArray[np.int64]) -> None:
     """Nobody records."""
 
 
+class ChannelRunner:
+    """Runs one channel on a client of its own, so that the fault of one stream is no other's.
+
+    `connect` makes a client; a channel without a stream is asked by REST every `poll_s` instead. `most` trades wait
+    to be read.
+    """
+
+    def __init__(
+        self,
+        channel: MarketChannel,
+        connect: Callable[[], VenueClient],
+        backoff: Backoff,
+        poll_s: float,
+        most: int,
+    ) -> None:
+        self.channel = channel
+        self._connect = connect
+        self._backoff = backoff
+        self._poll_s = poll_s
+        self._most = most
+
+    async def run(self) -> None:
+        """Until cancelled. What the venue or ccxt does wrong ends a connection, never this task."""
+        while True:
+            client = self._connect()
+            try:
+                await self._serve(client)
+            except* VenueError as faults:
+                self._failed(str(faults.exceptions[0]))
+            finally:
+                await close_client(client)
+            await asyncio.sleep(self._backoff.next_s())
+
+    def _failed(self, fault: str) -> None:
+        health = self.channel.health
+        health.fault, health.stale = fault, True
+        health.reconnects += 1
+        self.channel.interrupted()
+
+    async def _serve(self, client: VenueClient) -> None:
+        channel, decoder = self.channel, self.channel.decoder
+        if not channel.streams(client):
+            await self._poll()
+        if decoder is None:
+            await self._listen(lambda: _heard(channel, client), 0.0)
+            return
+        tap = Tap(channel, decoder, client, self._most)
+        async with asyncio.TaskGroup() as tasks:
+            name = f"{channel.health.name}-by-ccxt"
+            tasks.create_task(tap.follow(lambda: _heard(channel, client)), name=name)
+            await self._listen(tap.read, _GATHER_S)
+
+    async def _listen(self, read: Callable[[], Awaitable[Any]], pause_s: float) -> None:
+        """Hand on what `read` brings, until it raises. In a pause more gathers, which costs as little as one."""
+        channel = self.channel
+        while True:
+            await channel.line.intake.room()
+            message = await self._next(read)
+            if message is not None:
+                await channel.accept(message, channel.line.now_ns())
+                channel.health.stale = False
+                self._backoff.reset()
+                if pause_s:
+                    await asyncio.sleep(pause_s)
+
+    async def _poll(self) -> None:
+        while True:
+            await self.channel.line.intake.room()
+            await self.channel.check(0)
+            self.channel.health.stale = False
+            self._backoff.reset()
+            await asyncio.sleep(self._poll_s)
+
+    async def _next(self, read: Callable[[], Awaitable[Any]]) -> Any:
+        """The next message; None if the stream is silent and REST knows no news either. VenueError if it is dead."""
+        name, patience = self.channel.health.name, self.channel.stale_s
+        # The second time is for us: if this process stood still, what came meanwhile waits to be read.
+        for seconds in (patience, _GRACE_S):
+            try:
+                async with asyncio.timeout(seconds):
+                    return await read()
+            except TimeoutError:
+                continue
+        self.channel.health.stale = True
+        if await self.channel.check(TAINTED):
+            raise VenueError(f"{name}: silent for {patience:g} s while the venue had news")
+        self.channel.health.stale = False
+        return None
+
+
+async def _heard(channel: MarketChannel, client: VenueClient) -> Any:
+    """The messages that the channel reads. Whatever ccxt raises, a future cancelled by its own closing too, is a
+    VenueError.
+    """
+    task = asyncio.current_task()
+    try:
+        return await channel.read(client)
+    except asyncio.CancelledError:
+        if task is not None and task.cancelling():
+            raise
+        raise VenueError(f"{channel.health.name}: the connection was closed") from None
+    except (ZtbError, TimeoutError):
+        raise
+    except Exception as error:
+        raise VenueError(f"{channel.health.name}: {type(error).__name__}: {error}") from error
+
+
 @dataclass(slots=True)
 class LiveSource:
     """Ticks of one instrument as they come. Run `run` as a task of the session, consume `blocks` in another.
 
-    `blocks` ends after `close`. `keep` records. History fetched at the start comes first: it ends before `live_ns`,
-    from which on `history` is set and rows may be traded on. `bar_ns`: how long a bar lasts, where only bars are read.
+    `blocks` ends after `close`. `keep` records. History fetched at the start comes first: `history` is set
+    when it has, and rows may be traded on. `bar_ns`: how long a bar lasts, where only bars are read.
     """
 
     instrument: Instrument
@@ -82,7 +192,6 @@ class LiveSource:
     clock: VenueClock
     feeds: Sequence[ChannelRunner]
     keep: Keep = _keep_nothing
-    live_ns: int = 0
     bar_ns: int | None = None
     history: asyncio.Event = field(default_factory=asyncio.Event)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -130,13 +239,12 @@ class LiveSource:
         self._handed_s = loop.time()
 
     async def _warm_up(self) -> None:
-        now_ns = self.feeds[0].channel.line.now_ns()
         if self.settings.warm_up_s > 0.0:
+            now_ns = self.feeds[0].channel.line.now_ns()
             since_ms = now_ns // 1_000_000 - int(self.settings.warm_up_s * 1000.0)
             for feed in self.feeds:
                 if isinstance(feed.channel, Trades | Bars):
                     await feed.channel.warm_up(since_ms)
-        self.live_ns = max(now_ns, self.intake.last_ns + 1)
         self.history.set()
 
 

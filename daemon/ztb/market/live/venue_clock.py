@@ -12,12 +12,10 @@ _PROBES = 3
 
 
 class VenueClock:
-    """`skew_ms`: the venue's clock less ours, None until it was asked; `round_trip_ms`: of the answer that told it,
-    which bounds its error."""
+    """`skew_ms`: the venue's clock less ours, None until it was asked."""
 
     def __init__(self, rest: Rest, now_ns: Callable[[], int], every_s: float) -> None:
         self.skew_ms: float | None = None
-        self.round_trip_ms: float | None = None
         self._rest = rest
         self._now_ns = now_ns
         self._every_s = every_s
@@ -36,7 +34,7 @@ class VenueClock:
             answers = [await self._probe() for _ in range(_PROBES)]
         except VenueError:
             return
-        self.round_trip_ms, self.skew_ms = min(answers)
+        _, self.skew_ms = min(answers)
 
     async def _probe(self) -> tuple[float, float]:
         before = self._now_ns()

@@ -17,7 +17,7 @@ from ztb.ports import Broker
 from ztb.strategies.loader import StrategyFile, load_strategy
 from ztb.trading.decision_clock import DecisionClock
 from ztb.trading.floor import TradingFloor
-from ztb.trading.lane import Lane
+from ztb.trading.lane import Guard, Lane
 from ztb.trading.lane_log import LaneListener
 from ztb.trading.observation import ACCOUNT_SIZE
 from ztb.trading.policy.weights import NetworkShape
@@ -73,8 +73,11 @@ class Assembly:
             feature_size + ACCOUNT_SIZE, (len(self.bridge.ladder), TIMINGS), ppo.hidden, ppo.shared_trunk
         )
 
-    def floor(self, feature_size: int) -> TradingFloor:
-        """The floor on which the lanes of a run trade: room for the account, its comparisons, and all experts."""
+    def floor(self, feature_size: int, names: tuple[str, ...]) -> TradingFloor:
+        """The floor on which the lanes of a run trade: room for the account, its comparisons, and all experts.
+
+        `names`: of the features, for strategies.
+        """
         allocation = self.config.allocation
         places = len(allocation.rules) + allocation.library + _PLACES if self.allocates else _PLACES
         shipped = self.strategy.learns and self.strategy.network is None
@@ -86,6 +89,7 @@ class Assembly:
             seed=self.seed,
             places=places,
             network=self.shape(feature_size) if shipped else None,
+            names=names,
         )
 
     def lane(
@@ -96,6 +100,7 @@ class Assembly:
         broker: Broker,
         listener: LaneListener | None = None,
         limits: RiskLimits | None = None,
+        guard: Guard | None = None,
     ) -> Lane:
         """A lane on `broker`, within `limits` or the configured ones; all lanes of a run draw the same numbers."""
         config = self.config
@@ -114,6 +119,7 @@ class Assembly:
             limits=limits or config.risk,
             strategy=strategy.make(context),
             listener=listener,
+            guard=guard,
         )
 
     @property

@@ -87,9 +87,8 @@ def _trade(assembly: Assembly) -> None:
         shape = assembly.shape(normaliser.width)
         chance = random_origin(shape, 0, assembly.strategy.network, assembly.config.ppo.orthogonal_init)
         policy = serve(assembly, shape, Lineage(), chance)
-    floor = assembly.floor(normaliser.width)
-    lane = assembly.lane(floor, assembly.strategy, policy, assembly.exchange(_CASH))
-    lane.guard = lambda: None  # somebody is asked before each order
+    floor = assembly.floor(normaliser.width, features.names)
+    lane = assembly.lane(floor, assembly.strategy, policy, assembly.exchange(_CASH), guard=lambda _gate: None)
     rules = assembly.rules() if assembly.allocates else []
     beside = [assembly.lane(floor, file, None, assembly.exchange(_CASH)) for file in rules]
     for strategy in (each.strategy for each in beside):
@@ -97,7 +96,6 @@ def _trade(assembly: Assembly) -> None:
             strategy.warm_up(0, PRICE)
     alone = LaneGroup([lane, *beside])
     ticks = made_up_ticks(features.warm_up + _DECISIONS, assembly.period_ns)
-    floor.index = {name: i for i, name in enumerate(features.names)}
     normal = np.zeros(normaliser.width, np.float32)
     features.batch(ticks[:1])
     for i in range(1, len(ticks)):

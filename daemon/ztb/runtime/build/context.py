@@ -9,6 +9,8 @@ from typing import Any
 
 from ztb.config import Config, MarketSection, config_hash
 from ztb.execution.risk import RiskLimits
+from ztb.learning.generations import ServedPolicy
+from ztb.learning.service.base import Learning
 from ztb.learning.service.initial_policy import InitialPolicy, load_origin, random_origin
 from ztb.ledger.capital import Opening
 from ztb.ledger.run_directory import RunDirectory
@@ -16,13 +18,19 @@ from ztb.market.instrument import Instrument
 from ztb.ports import Broker
 from ztb.runtime.broadcast import Broadcast
 from ztb.runtime.build.assembly import Assembly
+from ztb.runtime.decision_log import RunProgress
 from ztb.runtime.recovery.past import Past
 from ztb.runtime.recovery.resuming import resumed_origin
+from ztb.trading.lane import Guard
 from ztb.trading.policy.weights import NetworkShape
 from ztb.utils.installation import code_version
 
 MakeInitialPolicy = Callable[[NetworkShape, str], InitialPolicy]
 """Generation 0, or what serves in its place, for a network's shape and a feature schema's hash."""
+
+
+MakeLearning = Callable[[ServedPolicy, InitialPolicy, str], Learning]
+"""What learns beside a policy that serves, for what that began as and a feature schema's hash."""
 
 
 def as_configured(limits: RiskLimits) -> RiskLimits:
@@ -50,6 +58,12 @@ class RunContext:
     """What its account begins with, journaled; None: as configured."""
     broker: Broker | None = None
     """The live lane's; None: a paper exchange."""
+    progress: RunProgress = field(default_factory=RunProgress)
+    """How far it is; whoever stands in for a venue knows by it when something happened."""
+    learning: MakeLearning | None = None
+    """What learns, or stands in for that; None: as configured."""
+    guard: Guard | None = None
+    """Called before each order of the account, which it may still stop; None: nobody outside has a say."""
     packs: bool = False
     """Whether decisions are journaled thousands at a time, and nobody hears of each."""
     unproven: bool | None = None

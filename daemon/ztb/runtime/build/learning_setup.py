@@ -194,7 +194,7 @@ def in_a_process(
     process = LearnerProcess(settings, first, care, time.monotonic)
     process.serve(Candidate(0, origin.weights))
     every = settings.online.update_every_decisions
-    learning = ProcessLearning(
+    return ProcessLearning(
         promotion=promotion,
         process=process,
         least_waiting=every,
@@ -203,6 +203,5 @@ def in_a_process(
         pace=pace,
         guide=guide,
         updater_state=origin.updater_state,
+        updates=made,
     )
-    learning.updates = made
-    return learning

@@ -31,6 +31,7 @@ from ztb.runtime.build.learning_setup import learn, serve
 from ztb.runtime.engine import Engine
 from ztb.runtime.guards import MemoryGuard, resident_bytes
 from ztb.runtime.recovery.resuming import open_account, resume, resume_lineage, resume_paper
+from ztb.trading.floor import TradingFloor
 from ztb.trading.lane import Lane
 from ztb.trading.policy.categorical import greatest_entropy
 from ztb.utils import CheckpointManager
@@ -101,7 +102,8 @@ def _parts(context: RunContext, opening: Opening, features: FeatureSet, journal:
     )
     if learner.origin is not None and learner.origin.normaliser_state is not None:
         normaliser.load_state(learner.origin.normaliser_state)
-    lanes = _Lanes(context, opening, normaliser.width, learner)
+    floor = assembly.floor(normaliser.width, features.names)
+    lanes = _Lanes(context, opening, floor, learner)
     live = lanes.live(books)
     open_account(books.account, live.broker, opening)
     learning, limit_gb = learner.learning, assembly.config.limits.max_memory_gb
@@ -118,6 +120,7 @@ def _parts(context: RunContext, opening: Opening, features: FeatureSet, journal:
         trade_from_ns=context.trade_from_ns,
         watch=MemoryGuard(limit_gb, learning.relief, lambda: resident_bytes(learning.process_ids)),
         experts=experts,
+        progress=context.progress,
     )
     _resume(context, journal, engine)
     return SessionParts(opening=opening, journal=journal, books=books, learner=learner, engine=engine)
@@ -173,15 +176,19 @@ def _learner(
         stop_if_not_helping=config.online.stop_if_not_helping,
     )
     made, learns = past.updates if past else 0, assembly.learner != "off"
-    return Learner(
-        learning=learn(
+    if context.learning is not None:
+        learning = context.learning(policy, origin, schema_hash)
+    else:
+        learning = learn(
             assembly=assembly,
             origin=origin,
             promotion=promotion,
             schema_hash=schema_hash,
             paced=context.paced,
             made=made,
-        ),
+        )
+    return Learner(
+        learning=learning,
         lineage=lineage,
         policy=policy,
         frozen=ServedPolicy(shape, first, config.strategy.sample, policy.make) if learns else None,
@@ -203,19 +210,20 @@ def _unproven(context: RunContext, origin: InitialPolicy) -> bool:
 class _Lanes:
     """Makes the lanes of a session: the account's, those beside it, and the experts'."""
 
-    def __init__(self, context: RunContext, opening: Opening, feature_size: int, learner: Learner) -> None:
+    def __init__(self, context: RunContext, opening: Opening, floor: TradingFloor, learner: Learner) -> None:
         self._context = context
         self._assembly: Assembly = context.assembly
         self._opening = opening
-        self._floor = context.assembly.floor(feature_size)
+        self._floor = floor
         self._learner = learner
         self._account: Lane | None = None
 
     def live(self, books: Bookkeeper) -> Lane:
         """The account's own."""
         broker, strategy = self._context.broker or self._exchange(), self._assembly.strategy
+        policy, guard = self._learner.policy, self._context.guard
         self._account = self._assembly.lane(
-            self._floor, strategy, self._learner.policy, broker, listener=books
+            self._floor, strategy, policy, broker, listener=books, guard=guard
         )
         return self._account
 

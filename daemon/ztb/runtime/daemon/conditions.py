@@ -44,8 +44,10 @@ _logger = structlog.get_logger("ztb.state")
 
 
 class Conditions:
-    """See the module. `started`, `stopping`, `streams` and `unprotected` say what the shell knows; `alert` is called
-    once for each condition from `warning` on, as it begins or gets worse.
+    """All that a person may act on, as it stands now.
+
+    `started`, `stopping`, `streams` and `unprotected` say what the shell knows; `alert` is called once for each
+    condition from `warning` on, as it begins or gets worse.
     """
 
     def __init__(

@@ -64,7 +64,6 @@ class SessionControls:
         self._held: set[str] = set()
         if switch.latch is not None:
             self._obey(switch.latch.stop)
-        self._lane.guard = self.look
 
     async def execute(self, command: Command, origin: str) -> Answer:
         """See `ztb.control.Controls`."""

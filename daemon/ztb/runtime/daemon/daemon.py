@@ -14,7 +14,8 @@ import structlog
 from ztb.config import Config
 from ztb.control import SOCKET_NAME, AtOnce, Halt, Reload
 from ztb.errors import InvariantError
-from ztb.ledger.records import STOPPING, NoteRow, Record
+from ztb.execution.risk_gate import RiskGate
+from ztb.ledger.records import COLLECTED, STOPPING, NoteRow, Record
 from ztb.ports import Clock, Source
 from ztb.runtime.daemon.account import AccountKeeper, PaperAccount
 from ztb.runtime.daemon.component import Component
@@ -238,6 +239,14 @@ class Daemon:
             component.on_record(record)
         for observer in self._observers:
             self._tell(observer, partial(observer.record, record))
+
+    def before_order(self, _gate: RiskGate) -> None:
+        """See `broadcast.Watcher`."""
+        self.controls.look()
+
+    def collecting(self) -> None:
+        """See `broadcast.Watcher`: whoever repeats the session has to know when that was."""
+        self.session.record_external_event(COLLECTED)
 
     def _tell(self, observer: Observer, call: Callable[[], None]) -> None:
         """An observer's mistake is a line in the log, never the trading's affair."""

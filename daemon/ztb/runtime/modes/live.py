@@ -127,6 +127,7 @@ async def _connected(
         environment=environment,
         market=market,
         prefix=client_prefix(context.run_id),
+        broadcast=broadcast,
     )
     try:
         rights_known = await refuse_withdrawal_rights(venue.client, venue.rest)
@@ -166,7 +167,12 @@ def limited(limits: RiskLimits, limit_quote: float, equity: float) -> RiskLimits
 
 
 def _venue(
-    request: TradingRequest, clock: Clock, environment: Mapping[str, str], market: LiveMarket, prefix: str
+    request: TradingRequest,
+    clock: Clock,
+    environment: Mapping[str, str],
+    market: LiveMarket,
+    prefix: str,
+    broadcast: Broadcast,
 ) -> VenueSide:
     config = request.config
     refuse_contracts(market.source.instrument)
@@ -180,20 +186,13 @@ def _venue(
     client.throttler = OrdersFirst(client.tokenBucket)
     rest = Rest(client, backoff)
     patience_s = patience_of(client, config.execution.unknown_order_s)
-    broker = VenueBroker(
-        client=client,
-        rest=rest,
-        instrument=market.source.instrument,
-        prefix=prefix,
-        clock=clock,
-        patience_s=patience_s,
-    )
-    return VenueSide(client, rest, broker, backoff)
+    broker = VenueBroker(market.source.instrument, prefix, clock, broadcast.collecting)
+    return VenueSide(client=client, rest=rest, broker=broker, backoff=backoff, patience_s=patience_s)
 
 
 async def _opening(venue: VenueSide, market: LiveMarket) -> Opening:
     """The account's holdings at the first start, at the market's mid."""
-    balances = await fetch_balances(venue.broker)
+    balances = await fetch_balances(venue.client, venue.rest, market.source.instrument)
     symbol = market.source.instrument.symbol
     book = await venue.rest.call(lambda client: client.fetch_order_book(symbol, 5))
     mid = (float(book["bids"][0][0]) + float(book["asks"][0][0])) / 2.0

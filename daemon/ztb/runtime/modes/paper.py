@@ -82,6 +82,7 @@ def market_context(
         past=past,
         opening=past.opening if past else None,
         broadcast=broadcast,
+        guard=broadcast.before_order,
     )
 
 

@@ -167,7 +167,9 @@ class Replay(Session):
         watched: bool = False,
     ) -> Self:
         """A replay of `history` as requested, with its files open in `directory`; `watched`: row by row."""
-        context = replace(replay_context(request, history, directory, on_progress), packs=not watched)
+        context = replay_context(request, history, directory, on_progress)
+        guard = context.broadcast.before_order if watched else None
+        context = replace(context, packs=not watched, guard=guard)
         source = HistorySource(
             history, request.config.market.block_rows or _BLOCK_ROWS, lambda done: on_progress("replay", done)
         )

@@ -6,13 +6,14 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from ztb.config import MarketSection
 from ztb.errors import InvariantError, VenueError
 from ztb.execution.orders import OrderRequest, is_protective
 from ztb.execution.protection import reached
 from ztb.ledger.capital import Adoption
-from ztb.ledger.records import COLLECTED, FillRow, GenerationRow, Record
+from ztb.ledger.records import FillRow, GenerationRow, Record
 from ztb.market.live.rest import Backoff, Rest
 from ztb.ports import Clock
 from ztb.runtime.daemon.account import AccountKeeper
@@ -23,11 +24,13 @@ from ztb.runtime.modes.paper import TradingRequest
 from ztb.runtime.recovery.adoption import adopt
 from ztb.runtime.recovery.past import Past
 from ztb.runtime.session import Session
-from ztb.runtime.venue.broker import BrokerCallbacks, VenueBroker
+from ztb.runtime.venue.broker import VenueBroker
 from ztb.runtime.venue.client import PrivateClient, private_client
 from ztb.runtime.venue.dead_man import dead_man_of
+from ztb.runtime.venue.gateway import GatewayCallbacks, OrderGateway
 from ztb.runtime.venue.protection import Protection, ProtectionCallbacks, has_stops
 from ztb.runtime.venue.reconciliation import Reconciler
+from ztb.runtime.venue.throttle import keep_warm
 from ztb.runtime.venue.user_stream import UserStream
 from ztb.telemetry.conditions import Severity
 from ztb.telemetry.snapshot import ProtectiveStopFact
@@ -37,12 +40,16 @@ _LAST_LOOK_S = 3.0
 
 @dataclass(slots=True)
 class VenueSide:
-    """The account's side of a live run: who asks the venue, and how, and the broker that sends its orders."""
+    """The account's side of a live run: who asks the venue, and how, and the broker that takes its orders.
+
+    `patience_s`: an order without an answer is asked for at least so long.
+    """
 
     client: PrivateClient
     rest: Rest
     broker: VenueBroker
     backoff: Callable[[], Backoff]
+    patience_s: float
 
 
 def _user_stream(
@@ -106,24 +113,24 @@ class VenueAccount(AccountKeeper):
             heard=lane.collect,
             missed_some=wanted.set,
         )
-        self._reconciler = self._reconciliation(config.execution.reconcile_every_s, since_ns, wanted)
         self._protection = self._protective_stop()
         if past is not None:
             self._protection.resume(past.stops)
+        self._gateway = self._order_gateway()
+        self._reconciler = self._reconciliation(config.execution.reconcile_every_s, since_ns, wanted)
         self._dead_man = dead_man_of(
             config=config,
-            broker=venue.broker,
+            gateway=self._gateway,
             protection=self._protection,
             folder=request.directory.path,
             stops=past.stops if past else 0,
         )
         self._permission.holds[NOT_RECONCILED] = ""
-        venue.broker.connect(self._callbacks(), self._protection)
 
     def _reconciliation(self, every_s: float, since_ns: int, wanted: asyncio.Event) -> Reconciler:
         session = self._session
         return Reconciler(
-            broker=self._venue.broker,
+            gateway=self._gateway,
             account=session.books.account,
             journal=session.journal,
             every_s=every_s,
@@ -137,7 +144,7 @@ class VenueAccount(AccountKeeper):
     def _protective_stop(self) -> Protection:
         broker, lane = self._venue.broker, self._session.engine.live
         return Protection(
-            sender=broker,
+            table=broker.table,
             lane=lane,
             account=self._session.books.account,
             callbacks=ProtectionCallbacks(
@@ -146,14 +153,20 @@ class VenueAccount(AccountKeeper):
             supported=has_stops(self._venue.client, broker.instrument.symbol),
         )
 
-    def _callbacks(self) -> BrokerCallbacks:
-        session = self._session
-        return BrokerCallbacks(
-            durable=session.journal.durable,
-            stopped=self._stopped,
-            heard=session.engine.live.collect,
-            collecting=lambda: session.record_external_event(COLLECTED),
-            warn=session.context.broadcast.warn,
+    def _order_gateway(self) -> OrderGateway:
+        session, venue = self._session, self._venue
+        return OrderGateway(
+            broker=venue.broker,
+            client=venue.client,
+            rest=venue.rest,
+            patience_s=venue.patience_s,
+            callbacks=GatewayCallbacks(
+                durable=session.journal.durable,
+                stopped=self._stopped,
+                heard=session.engine.live.collect,
+                warn=session.context.broadcast.warn,
+            ),
+            protection=self._protection,
         )
 
     def _intend(self, order: OrderRequest) -> None:
@@ -184,7 +197,8 @@ class VenueAccount(AccountKeeper):
     def jobs(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """See `Component`."""
         return {
-            "broker": self._venue.broker.run,
+            "orders": self._gateway.run,
+            "connections": partial(keep_warm, self._venue.client),
             "user-stream": self._stream.run,
             "reconciliation": self._reconciler.run,
             "dead-man": self._dead_man.run,

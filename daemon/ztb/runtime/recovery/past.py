@@ -106,7 +106,9 @@ class Booked:
 
 @dataclass(slots=True)
 class Past:
-    """See the module. `open_orders` may still have fills that nobody heard of; quantities are of their intents.
+    """All that earlier runs on a folder left.
+
+    `open_orders` may still have fills that nobody heard of; quantities are of their intents.
 
     Protective stops are apart from `orders`: those that may still stand are `open_stops`, `stops` were numbered.
     """
@@ -292,12 +294,12 @@ def _request(row: OrderRow) -> OrderRequest:
     )
 
 
-def progress_of(past: Past) -> RunProgress:
-    """The engine's figures as they stood at the last mark."""
-    progress = RunProgress(adopted=sum(adoption.value for adoption in past.adoptions))
+def remember_progress(past: Past, progress: RunProgress) -> None:
+    """Bring the engine's figures to where they stood at the last mark."""
+    progress.adopted = sum(adoption.value for adoption in past.adoptions)
     last, rows = past.marks.last, past.marks.rows
     if last is None:
-        return progress
+        return
     equity: NDArray[np.float64] = rows["equity"]
     progress.decisions = last.decision + 1
     progress.first_ts_ns = progress.trade_first_ts_ns = int(rows["ts_ns"][0])
@@ -309,7 +311,6 @@ def progress_of(past: Past) -> RunProgress:
     changes = equity[1:] / equity[:-1] - 1.0
     progress.equity_sum = _sum_in_order(equity)
     progress.return_sum, progress.return_square_sum = _sum_in_order(changes), _sum_in_order(changes * changes)
-    return progress
 
 
 def _sum_in_order(values: NDArray[np.float64]) -> float:

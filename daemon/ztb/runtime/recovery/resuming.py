@@ -19,7 +19,7 @@ from ztb.ledger.run_directory import RunDirectory
 from ztb.ports import Broker
 from ztb.runtime.engine import Engine
 from ztb.runtime.recovery.adoption import enter
-from ztb.runtime.recovery.past import Past, progress_of, remember_risk
+from ztb.runtime.recovery.past import Past, remember_progress, remember_risk
 from ztb.trading.policy.network import MakeNetwork
 from ztb.trading.policy.weights import NetworkShape
 from ztb.utils import CheckpointManager
@@ -62,7 +62,7 @@ def resume(engine: Engine, past: Past) -> None:
     books.progress = {order.order_id: progress_of_open(order) for order in left}
     fills = [booked.fill.fill_id for booked in past.booked]
     lane.resume(past.next_order_id, fills, past.open_orders)
-    engine.progress = progress_of(past)
+    remember_progress(past, engine.progress)
     if books.own_costs is not None and engine.experts is not None and past.own_costs:
         books.own_costs.recall(past.own_costs)
         engine.experts.charge(books.own_costs.correction)

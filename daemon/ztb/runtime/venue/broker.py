@@ -1,39 +1,24 @@
-"""The broker of live mode: takes orders from the lane at once, and sends them in a task of its own.
-
-An intent is durable before it is sent. An order whose sending had no answer is asked for by its client id until the
-venue knows it, or cannot take it any more (`patience_s`, beyond the venue's own window); it is never sent again. A
-cancel is, until the venue says that the order is over. Protective stops go the same way, between two orders of a lane.
-"""
+"""The broker of live mode: takes orders from the lane at once, and keeps what is to be done for the gateway."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias, assert_never
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ztb.errors import ConfigError, VenueError
 from ztb.execution.account import new_account
 from ztb.execution.fills import book
 from ztb.execution.orders import Filled, OpenOrder, OrderEvent, OrderRequest
 from ztb.market.instrument import Instrument
-from ztb.market.live.client import Row
-from ztb.market.live.rest import Rest
 from ztb.market.ticks import Ticks, empty_ticks, plain_ticks
 from ztb.market.view import apply_tick, new_view
 from ztb.ports import Clock
-from ztb.runtime.venue.client import PrivateClient, is_unknown_order, outcome_of
 from ztb.runtime.venue.orders import OrderTable, VenueOrder
-from ztb.runtime.venue.protection import Protection
-from ztb.runtime.venue.throttle import as_order
-from ztb.runtime.venue.translation import sending
 from ztb.utils.kernel import entry, kernel
-
-_ASK_AGAIN_S = 0.5
-_WORST_FRACTION = 0.02  # of the price, where a venue takes no market order without one
 
 
 @kernel
@@ -43,35 +28,25 @@ def _see(ticks: Ticks, i0: int, i1: int, view: NDArray[np.void]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Submit:
+class SubmitCommand:
+    """An order of the lane's is to be sent."""
+
     order: VenueOrder
 
 
 @dataclass(frozen=True, slots=True)
-class _Cancel:
+class CancelCommand:
+    """An order's end is to be asked for."""
+
     order: VenueOrder
 
 
 @dataclass(frozen=True, slots=True)
-class _Protect:
-    pass
+class ProtectCommand:
+    """The protective stop is to be looked at."""
 
 
-_Command: TypeAlias = _Submit | _Cancel | _Protect
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerCallbacks:
-    """Others' side of the broker: `durable` returns when the journal is, `stopped` says why an order may not
-    be sent any more ("" if it may), `heard` is called when there are events to collect, `collecting` before some are,
-    `warn` hears of trouble.
-    """
-
-    durable: Callable[[], Awaitable[None]]
-    stopped: Callable[[OrderRequest], str]
-    heard: Callable[[], None]
-    collecting: Callable[[], None]
-    warn: Callable[[str, str], None]
+VenueCommand: TypeAlias = SubmitCommand | CancelCommand | ProtectCommand
 
 
 class MarketViewBroker:
@@ -93,51 +68,53 @@ class MarketViewBroker:
 
 
 class VenueBroker(MarketViewBroker):
-    """See the module and `ports.Broker`. At most as many commands wait as the risk gate lets through."""
+    """The account's `Broker` at a venue. At most as many commands wait as the risk gate lets through.
+
+    `collecting` is called before events are collected: whoever repeats a session has to know when that was.
+    """
 
     def __init__(
-        self,
-        client: PrivateClient,
-        rest: Rest,
-        instrument: Instrument,
-        prefix: str,
-        clock: Clock,
-        patience_s: float,
+        self, instrument: Instrument, prefix: str, clock: Clock, collecting: Callable[[], None]
     ) -> None:
         super().__init__(instrument)
-        self.client = client
-        self.rest = rest
         self.table = OrderTable(instrument, prefix)
-        self._callbacks: BrokerCallbacks | None = None
-        self.sent = 0
         self._clock = clock
-        self._patience_s = patience_s
-        self._commands: asyncio.Queue[_Command] = asyncio.Queue()
-        self._protection: Protection | None = None
+        self._collecting = collecting
+        self._commands: asyncio.Queue[VenueCommand] = asyncio.Queue()
         self._protecting = False
-        self._asking: asyncio.TaskGroup | None = None
 
     def submit(self, order: OrderRequest, now_ns: int) -> None:
         """See `ports.Broker`."""
-        self._commands.put_nowait(_Submit(self.table.add(order)))
+        self._commands.put_nowait(SubmitCommand(self.table.add(order)))
 
     def cancel(self, order_id: int, now_ns: int) -> None:
         """See `ports.Broker`."""
         order = self.table.cancel_asked(order_id, now_ns)
         if order is not None:
-            self._commands.put_nowait(_Cancel(order))
+            self.cancel_sent(order)
+
+    def cancel_sent(self, order: VenueOrder) -> None:
+        """Have the end of an order asked for, after what waits already."""
+        self._commands.put_nowait(CancelCommand(order))
 
     def protect(self) -> None:
         """See that the protective stop is as it should be, as soon as the orders before that are sent."""
-        if self._protection is not None and not self._protecting:
+        if not self._protecting:
             self._protecting = True
-            self._commands.put_nowait(_Protect())
+            self._commands.put_nowait(ProtectCommand())
+
+    async def next_command(self) -> VenueCommand:
+        """The oldest command, once there is one."""
+        command = await self._commands.get()
+        if isinstance(command, ProtectCommand):
+            self._protecting = False
+        return command
 
     def events(self) -> list[OrderEvent]:
         """See `ports.Broker`; fills enter the account as they are collected."""
         collected: list[OrderEvent] = []
         if self.table.events:
-            self._doors().collecting()
+            self._collecting()
         while self.table.events:
             event = self.table.events.popleft()
             if isinstance(event, Filled):
@@ -153,176 +130,6 @@ class VenueBroker(MarketViewBroker):
         for order in left:
             self.table.resume(order, client_ids[order.order_id])
 
-    async def run(self) -> None:
-        """Send what is asked for, in order, until cancelled."""
-        async with asyncio.TaskGroup() as self._asking:
-            for order in self.table.open:
-                self._asking.create_task(self.ask(order), name=f"ask-{order.order_id}")
-            while True:
-                await self._carry_out(await self._commands.get())
-                self._tell()
-
-    async def _carry_out(self, command: _Command) -> None:
-        match command:
-            case _Submit(order):
-                if self._protection is not None and not self._doors().stopped(order.request):
-                    await self._protection.make_way(order.request)
-                await self.send(order)
-            case _Cancel(order):
-                await self._cancel_once(order)
-            case _Protect():
-                self._protecting = False
-                if self._protection is not None:
-                    await self._protection.follow()
-            case _:
-                assert_never(command)
-
-    async def send(self, order: VenueOrder) -> None:
-        """Send one order; what became of it is asked for beside, if need be."""
-        if not await self._submit(order) and self._asking is not None:
-            self._asking.create_task(self.ask(order), name=f"ask-{order.order_id}")
-
-    async def end(self, order: VenueOrder) -> None:
-        """Ask for the end of an order, beside again and again if need be."""
-        asked = self.table.cancel_asked(order.order_id, self._now_ns())
-        if asked is not None:
-            await self._cancel_once(asked)
-
-    async def _cancel_once(self, order: VenueOrder) -> None:
-        if not await self._cancel(order) and self._asking is not None:
-            self._asking.create_task(self._end(order), name=f"cancel-{order.order_id}")
-
-    async def _submit(self, order: VenueOrder) -> bool:
-        """Send one order; False if what became of it must be asked for."""
-        doors = self._doors()
-        await doors.durable()
-        stopped = doors.stopped(order.request)
-        if stopped:
-            self.table.refused(order, stopped, self._now_ns())
-            return True
-        call = sending(order.request, self.instrument, order.client_id, self._worst(order.request))
-        try:
-            self.sent += 1
-            with as_order():
-                row = await self.client.create_order(
-                    self.instrument.symbol, call.type, call.side, call.amount, call.price, call.params
-                )
-        except Exception as error:  # noqa: BLE001 (ccxt raises what it likes: what is not a refusal is unknown)
-            return self._not_sent(order, error)
-        self._answered(order, row)
-        return True
-
-    def _not_sent(self, order: VenueOrder, error: Exception) -> bool:
-        reason = type(error).__name__
-        if outcome_of(error) == "refused":
-            self.table.refused(order, reason, self._now_ns())
-            return True
-        self.table.lost_sight(order, reason, self._now_ns())
-        return False
-
-    async def ask(self, order: VenueOrder) -> None:
-        """Find out what became of an order by its client id, however long the venue takes to answer."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._patience_s
-        while not order.done and not order.accepted:
-            asked_s = loop.time()
-            try:
-                await self.look_at(order)
-            except VenueError as error:
-                self._doors().warn("order_unknown", f"order {order.order_id}: {error}")
-            else:
-                # The order may have come after the asking, and the answer long after that.
-                if not order.accepted and asked_s >= deadline:
-                    self.table.refused(order, "never_arrived", self._now_ns())
-            self._tell()
-            if not order.done and not order.accepted:
-                await asyncio.sleep(_ASK_AGAIN_S)
-        if order.cancel_wanted and not order.done:
-            self._commands.put_nowait(_Cancel(order))
-
-    async def look_at(self, order: VenueOrder) -> bool:
-        """Ask the venue for one order; False if it does not know it. VenueError if it does not answer."""
-        symbol, params = self.instrument.symbol, {"clientOrderId": order.client_id}
-
-        async def fetch() -> Row | None:
-            try:
-                return await self.client.fetch_order(order.venue_id, symbol, params)
-            except Exception as error:
-                if is_unknown_order(error):
-                    return None
-                raise
-
-        row = await self.rest.call(lambda _client: fetch())
-        if row is None:
-            return False
-        self._answered(order, row)
-        return True
-
-    async def _cancel(self, order: VenueOrder) -> bool:
-        """Ask for an order's end; False if it must be asked for again."""
-        if not order.want_cancel():
-            return True
-        try:
-            row = await self._ask_to_cancel(order)
-        except Exception as error:  # noqa: BLE001 (as above)
-            self._doors().warn("cancel_failed", f"order {order.order_id}: {type(error).__name__}")
-        else:
-            if row is None:
-                self.table.cancel_refused(order, "unknown_order", self._now_ns())
-            else:
-                self._answered(order, row)
-        order.ending = not order.over
-        return order.over
-
-    async def _ask_to_cancel(self, order: VenueOrder) -> Row | None:
-        """The venue's answer; None if it does not know the order, or not as an open one. Raises what ccxt does."""
-        params = {"clientOrderId": order.client_id}
-        try:
-            with as_order():
-                return await self.client.cancel_order(order.venue_id, self.instrument.symbol, params)
-        except Exception as error:
-            if is_unknown_order(error):
-                return None
-            raise
-
-    async def _end(self, order: VenueOrder) -> None:
-        """Cancel an order again and again until the venue says that it is over."""
-        while not order.over:
-            try:
-                row = await self.rest.call(lambda _client: self._ask_to_cancel(order))
-                if row is None:
-                    await self.look_at(order)
-                else:
-                    self._answered(order, row)
-            except (VenueError, ConfigError) as error:
-                self._doors().warn("cancel_failed", f"order {order.order_id}: {error}")
-            self._tell()
-            await asyncio.sleep(_ASK_AGAIN_S)
-        order.ending = False
-
-    def _answered(self, order: VenueOrder, row: Row) -> None:
-        """The venue's answer to a request about `order`, which need not name our id for it."""
-        self.table.told({**row, "clientOrderId": order.client_id}, self._now_ns())
-
-    def _worst(self, order: OrderRequest) -> float | None:
-        """A price for a market order, where the venue wants one."""
-        if not self.client.options.get("createMarketBuyOrderRequiresPrice") or order.side < 0:
-            return None
-        return float(self.view["ask"].item() * (1.0 + _WORST_FRACTION))
-
-    def connect(self, callbacks: BrokerCallbacks, protection: Protection | None = None) -> None:
-        """Before it runs: whom it asks, and whom it tells."""
-        self._callbacks = callbacks
-        self._protection = protection
-
-    def _doors(self) -> BrokerCallbacks:
-        if self._callbacks is None:
-            raise VenueError("the broker is not connected")
-        return self._callbacks
-
-    def _tell(self) -> None:
-        if self.table.events:
-            self._doors().heard()
-
-    def _now_ns(self) -> int:
+    def now_ns(self) -> int:
+        """The moment at which the venue's words are heard."""
         return self._clock.now_ns()

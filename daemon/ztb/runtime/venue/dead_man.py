@@ -18,7 +18,7 @@ from ztb.errors import VenueError
 from ztb.execution.orders import PROTECTIVE_FROM
 from ztb.market.instrument import Instrument
 from ztb.runtime.sources.live import traded_symbol
-from ztb.runtime.venue.broker import VenueBroker
+from ztb.runtime.venue.gateway import OrderGateway
 from ztb.runtime.venue.protection import Protection
 from ztb.runtime.venue.watchdog import FLOOR, Cover, LeftBehind
 
@@ -30,8 +30,8 @@ _BEATS = 3  # a switch's time is divided into
 class VenueSwitch:
     """Tells the venue again and again to cancel everything `after_s` from now."""
 
-    def __init__(self, broker: VenueBroker, after_s: float) -> None:
-        self._broker = broker
+    def __init__(self, gateway: OrderGateway, after_s: float) -> None:
+        self._gateway = gateway
         self._after_s = after_s
 
     async def run(self) -> None:
@@ -42,9 +42,9 @@ class VenueSwitch:
 
     async def set(self, after_s: float) -> None:
         """Cancel everything in `after_s`; 0: never mind. A venue that does not answer will do it, then."""
-        client = self._broker.client
+        client = self._gateway.client
         try:
-            await self._broker.rest.call(lambda _client: client.cancel_all_orders_after(int(after_s * 1000)))
+            await self._gateway.rest.call(lambda _client: client.cancel_all_orders_after(int(after_s * 1000)))
         except VenueError:
             return
 
@@ -55,7 +55,7 @@ class VenueSwitch:
 
 def dead_man_of(
     config: Config,
-    broker: VenueBroker,
+    gateway: OrderGateway,
     protection: Protection | None = None,
     folder: Path = Path(),
     stops: int = 0,
@@ -65,12 +65,12 @@ def dead_man_of(
     A venue's own switch would cancel the protective stop with all else: where there are stops, it is the watchdog.
     """
     protected = protection is not None and protection.supported
-    if broker.client.has.get("cancelAllOrdersAfter") and not protected:
-        return VenueSwitch(broker, config.execution.dead_man_s)
-    symbol, prefix = traded_symbol(config.market), broker.table.prefix
+    if gateway.client.has.get("cancelAllOrdersAfter") and not protected:
+        return VenueSwitch(gateway, config.execution.dead_man_s)
+    symbol, prefix = traded_symbol(config.market), gateway.table.prefix
     if protection is None or not protected:
         return Watchdog(config.market, symbol, prefix)
-    cover = _cover(broker.instrument, folder, prefix, _FROM + stops + 1)
+    cover = _cover(gateway.broker.instrument, folder, prefix, _FROM + stops + 1)
     return Watchdog(
         market=config.market, symbol=symbol, prefix=prefix, cover=cover, floor=lambda: protection.floor
     )

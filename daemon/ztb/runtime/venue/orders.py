@@ -110,7 +110,7 @@ class VenueOrder:
 
 @dataclass(slots=True)
 class OrderTable:
-    """See the module. `ours` says which client ids are of this run."""
+    """Our orders, by number, and what the venue says of them. `ours` says which client ids are of this run."""
 
     instrument: Instrument
     prefix: str

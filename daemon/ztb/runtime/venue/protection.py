@@ -45,9 +45,7 @@ class Stop:
 
 
 class OrderSender(Protocol):
-    """The part of a broker that it takes: the orders it knows, and how one goes out and is ended, answered or not."""
-
-    table: OrderTable
+    """The way of an order out to the venue, and of asking for its end, answered or not."""
 
     async def send(self, order: VenueOrder) -> None: ...
 
@@ -78,19 +76,19 @@ def has_stops(client: PrivateClient, symbol: str) -> bool:
 class Protection:
     """Keeps the stop of `account`, the exact books of `lane`, as it should be. Only long positions are live.
 
-    `follow` and `make_way` are called by the broker, between two orders, so that never two of them are at work.
+    `follow` and `make_way` are called by who sends, between two orders, so that never two of them are at work.
     """
 
     def __init__(
         self,
-        sender: OrderSender,
+        table: OrderTable,
         lane: Lane,
         account: Account,
         callbacks: ProtectionCallbacks,
         supported: bool,
     ) -> None:
         self.supported = supported
-        self._sender = sender
+        self._table = table
         self._lane = lane
         self._account = account
         self._callbacks = callbacks
@@ -111,7 +109,7 @@ class Protection:
     @property
     def _stops(self) -> list[VenueOrder]:
         """All that the venue has, or may have: more than one only where a watchdog has helped."""
-        return [order for order in self._sender.table.open if is_protective(order.order_id)]
+        return [order for order in self._table.open if is_protective(order.order_id)]
 
     @property
     def standing(self) -> VenueOrder | None:
@@ -147,7 +145,7 @@ class Protection:
             return too_little(self._too_small), "info"
         return "the venue refuses it; it is tried again" if self._refused else "", "warning"
 
-    async def follow(self) -> None:
+    async def follow(self, sender: OrderSender) -> None:
         """Bring the stop at the venue to what it should be, as far as that is known; else later."""
         self._look_back()
         if not self._sees():
@@ -158,19 +156,19 @@ class Protection:
             wanted = self._wanted()
             if len(stops) == 1 and (_unsettled(stops[0]) or (wanted and wanted.stands_as(stops[0]))):
                 return
-            if not await self._take_away(stops):
+            if not await self._take_away(stops, sender):
                 return
         wanted = self._wanted()
         if wanted is None or self._left_to_others() or asyncio.get_running_loop().time() < self._not_before_s:
             return
-        await self._place(wanted)
+        await self._place(wanted, sender)
 
-    async def make_way(self, order: OrderRequest) -> None:
+    async def make_way(self, order: OrderRequest, sender: OrderSender) -> None:
         """Before one of our own is sent: what it sells must not be locked. The next look protects what is left."""
         stops = self._stops
         if order.side > 0 or sum(stop.remaining_lots for stop in stops) <= self._free_lots():
             return
-        await self._take_away(stops)
+        await self._take_away(stops, sender)
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + _MAKES_WAY_S
         while not all(stop.over for stop in stops) and loop.time() < deadline_s:  # noqa: ASYNC110 (whoever hears of it has no event)
@@ -189,7 +187,7 @@ class Protection:
     def _free_lots(self) -> int:
         """Lots held that no sell of ours has locked, or will have once it is sent."""
         held = int(self._account.exact_position // self._instrument.lot_size)
-        working = (order for order in self._sender.table.open if not is_protective(order.order_id))
+        working = (order for order in self._table.open if not is_protective(order.order_id))
         return held - sum(order.remaining_lots for order in working if order.request.side < 0)
 
     def _wanted(self) -> Stop | None:
@@ -230,15 +228,15 @@ class Protection:
             self._taken_at = self._free_lots()
         self._order = self.standing
 
-    async def _take_away(self, stops: list[VenueOrder]) -> bool:
+    async def _take_away(self, stops: list[VenueOrder], sender: OrderSender) -> bool:
         """Ask for the end of all of them that are known to stand; whether nothing is left of any."""
         for order in stops:
             if not _unsettled(order):
                 self._ended_by_us = order.order_id
-                await self._sender.end(order)
+                await sender.end(order)
         return all(order.done for order in stops)
 
-    async def _place(self, wanted: Stop) -> None:
+    async def _place(self, wanted: Stop, sender: OrderSender) -> None:
         self._numbered += 1
         request = OrderRequest(
             order_id=PROTECTIVE_FROM + self._numbered,
@@ -250,8 +248,8 @@ class Protection:
         )
         self._taken_at = None
         self._callbacks.intend(request)
-        self._order = order = self._sender.table.add(request)
-        await self._sender.send(order)
+        self._order = order = self._table.add(request)
+        await sender.send(order)
         refused = order.done and not order.accepted
         self._refused = self._refused + 1 if refused else 0
         wait_s = min(_BETWEEN_S * 2**self._refused, _LONGEST_S)

@@ -17,8 +17,11 @@ from ztb.errors import UsageError, VenueError
 from ztb.ledger.accounts import Account
 from ztb.ledger.journal import Journal
 from ztb.ledger.records import NoteRow
+from ztb.market.instrument import Instrument
 from ztb.market.live.client import Row
-from ztb.runtime.venue.broker import VenueBroker
+from ztb.market.live.rest import Rest
+from ztb.runtime.venue.client import PrivateClient
+from ztb.runtime.venue.gateway import OrderGateway
 from ztb.runtime.venue.translation import balance_of, fill_id
 
 MISMATCH = "mismatch"
@@ -38,10 +41,9 @@ class Balances:
     position: Decimal
 
 
-async def fetch_balances(broker: VenueBroker) -> Balances:
+async def fetch_balances(client: PrivateClient, rest: Rest, instrument: Instrument) -> Balances:
     """The account's balances now. VenueError."""
-    row = await broker.rest.call(lambda _client: broker.client.fetch_balance())
-    instrument = broker.instrument
+    row = await rest.call(lambda _client: client.fetch_balance())
     return Balances(balance_of(row, instrument.quote), balance_of(row, instrument.base))
 
 
@@ -50,7 +52,7 @@ def _nobody_missed(_trade: int) -> None:
 
 
 class Reconciler:
-    """Compares `broker`'s venue with `account`, the exact ledger. `halt` is called with a reason when they differ.
+    """Compares `gateway`'s venue with `account`, the exact ledger. `halt` is called with a reason when they differ.
 
     `since_ms`: trades from then on are looked at. `done` is set while the last comparison agreed. `missed` hears of
     trades, by `fill_id`, of which this was the first news.
@@ -58,7 +60,7 @@ class Reconciler:
 
     def __init__(
         self,
-        broker: VenueBroker,
+        gateway: OrderGateway,
         account: Account,
         journal: Journal,
         every_s: float,
@@ -73,7 +75,8 @@ class Reconciler:
         self.rounds = 0
         self._one_at_a_time = asyncio.Lock()
         self._missed = missed
-        self._broker = broker
+        self._gateway = gateway
+        self._table = gateway.table
         self._account = account
         self._journal = journal
         self._every_s = every_s
@@ -95,8 +98,8 @@ class Reconciler:
     async def _wait(self, seconds: float) -> None:
         loop, late = asyncio.get_running_loop(), set[int]()
         end_s = loop.time() + seconds
-        while (left_s := end_s - loop.time()) > 0.0 and not late & self._broker.table.owing:
-            late = self._broker.table.owing
+        while (left_s := end_s - loop.time()) > 0.0 and not late & self._table.owing:
+            late = self._table.owing
             try:
                 async with asyncio.timeout(min(_OWED_S, left_s)):
                     await self.wanted.wait()
@@ -117,7 +120,7 @@ class Reconciler:
         async with self._one_at_a_time:
             for _ in range(_TRIES):
                 found = await self._look()
-                if self._broker.table.working:
+                if self._table.working:
                     raise UsageError("orders are still open at the venue: try again once they are over")
                 if found is not None:
                     return found
@@ -135,23 +138,23 @@ class Reconciler:
             await asyncio.sleep(_BETWEEN_S)
         self.done.clear()
         # An order whose sending has no answer yet may be at the venue, or arrive there any moment.
-        if found is not None and all(order.accepted for order in self._broker.table.open):
+        if found is not None and all(order.accepted for order in self._table.open):
             self._differs(found)
 
     async def _look(self) -> Balances | None:
         """The balance, with all that led to it booked; None if something traded meanwhile."""
         await self.catch_up()
-        before = self._broker.table.known
-        balances = await fetch_balances(self._broker)
+        before = self._table.known
+        balances = await fetch_balances(self._gateway.client, self._gateway.rest, self._account.instrument)
         await self._fetch_trades()
         # The user stream may have told of trades while an old balance was on its way.
-        return balances if self._broker.table.known == before else None
+        return balances if self._table.known == before else None
 
     async def catch_up(self) -> None:
         """Every trade and every order's state, as the venue has them."""
         await self._fetch_trades()
-        for order in self._broker.table.open:
-            await self._broker.look_at(order)
+        for order in self._table.open:
+            await self._gateway.look_at(order)
         await self._fetch_trades()
 
     async def _fetch_trades(self) -> None:
@@ -168,11 +171,11 @@ class Reconciler:
         self._heard()
 
     async def _page(self, since_ms: int) -> list[Row]:
-        client, symbol = self._broker.client, self._broker.instrument.symbol
-        return await self._broker.rest.call(lambda _client: client.fetch_my_trades(symbol, since_ms, _PAGE))
+        client, symbol = self._gateway.client, self._account.instrument.symbol
+        return await self._gateway.rest.call(lambda _client: client.fetch_my_trades(symbol, since_ms, _PAGE))
 
     def _take(self, trade: Row) -> None:
-        table, number = self._broker.table, fill_id(trade)
+        table, number = self._table, fill_id(trade)
         before = table.known
         table.traded(trade)
         if table.known != before:
@@ -184,7 +187,7 @@ class Reconciler:
 
     def evidence(self, found: Balances) -> dict[str, Any]:
         """The venue's statement beside that of our books."""
-        account, table = self._account, self._broker.table
+        account, table = self._account, self._table
         return {
             "venue": {"cash": f"{found.cash:f}", "position": f"{found.position:f}"},
             "ledger": {"cash": f"{account.exact_cash:f}", "position": f"{account.exact_position:f}"},
@@ -194,7 +197,7 @@ class Reconciler:
 
     def _differs(self, found: Balances) -> None:
         """Note it once, and halt, again if somebody resumed meanwhile."""
-        account, table = self._account, self._broker.table
+        account, table = self._account, self._table
         evidence = json.dumps(self.evidence(found), sort_keys=True)
         if evidence != self._noted:
             self._noted = evidence

@@ -13,6 +13,7 @@ import fcntl
 import os
 import sys
 from collections.abc import Generator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,77 +154,130 @@ def _decided(client_id: str, prefix: str) -> bool:
     return client_id.startswith(prefix) and not _protects(client_id, prefix)
 
 
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """A stop of ours at the venue: its number there, whole lots and ticks."""
+
+    number: str
+    lots: int
+    trigger_ticks: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The account at the venue: cash and position in their currency, lots that nothing locks, our stops, the touch."""
+
+    cash: float
+    position: float
+    free_lots: int
+    stops: list[_Standing]
+    bid: float
+    ask: float
+
+
 async def _cover(client: PrivateClient, symbol: str, cover: Cover, floor: float) -> None:
     """Place a stop over all that is held, if some of it has none. What the venue may have taken is not sent again.
 
-    One that stands for less was reckoned for less: it would let more be lost than the floor, and makes way.
+    Those that stand were reckoned for less: with them more may be lost than the floor allows. They lock what they would
+    sell and make way, once the next one is known and written down: nothing stands from that request to the one after
+    it. If the venue refuses the new one, all is to be sold where the lowest of them stood.
     """
-    from ztb.runtime.venue.client import outcome_of
-    from ztb.runtime.venue.translation import stop_sale
-
     for _ in range(_TRIES):
         with working(Path(cover.folder)) as ours:
             if not ours:
                 return
-            sent = False
             try:
-                stop = await _uncovered(client, symbol, cover, floor)
-                if stop is not None and await _take_away_stops(client, symbol, cover):
-                    stop = await _uncovered(client, symbol, cover, floor)
+                held = await _look(client, symbol, cover)
+                stop = _uncovered(held, cover, floor)
                 if stop is None:
                     return
-                files.write_durably(Path(cover.folder) / PUT_BACK, msgspec.json.encode(stop))
-                call = stop_sale(
-                    stop.lots * Decimal(cover.lot_size),
-                    stop.trigger_ticks * Decimal(cover.tick_size),
-                    stop.client_id,
-                )
-                sent = True
-                await client.create_order(symbol, call.type, call.side, call.amount, call.price, call.params)
-                structlog.get_logger().warning("watchdog_put_the_stop_back", **msgspec.to_builtins(stop))
-                return
+                _write_down(stop, cover)
+                if await _take_away_stops(client, symbol, held.stops) or not held.stops:
+                    if await _taken(client, symbol, cover, stop):
+                        return
+                    if held.stops:
+                        again = msgspec.structs.replace(
+                            stop, trigger_ticks=min(s.trigger_ticks for s in held.stops)
+                        )
+                        _write_down(again, cover)
+                        if await _taken(client, symbol, cover, again):
+                            return
             except Exception as error:  # noqa: BLE001 (as above)
-                if sent and outcome_of(error) == "unknown":
-                    return
                 structlog.get_logger().warning("watchdog_tries_again", reason=type(error).__name__)
         await asyncio.sleep(_BETWEEN_S)
 
 
-async def _take_away_stops(client: PrivateClient, symbol: str, cover: Cover) -> bool:
-    """Cancel the stops of ours that stand; whether there were any."""
-    from ztb.runtime.venue.client import is_unknown_order
-
+async def _look(client: PrivateClient, symbol: str, cover: Cover) -> _Held:
     prefix = cover.client_id.removesuffix(str(cover.order_id))
     rows: list[dict[str, Any]] = await client.fetch_open_orders(symbol)
-    stops = [str(row["id"]) for row in rows if _protects(str(row.get("clientOrderId")), prefix)]
+    balance, book = await client.fetch_balance(), await client.fetch_order_book(symbol, 5)
+    lot, tick = Decimal(cover.lot_size), Decimal(cover.tick_size)
+    stops = [
+        _Standing(
+            number=str(row["id"]),
+            lots=int(Decimal(str(row["remaining"])) // lot),
+            trigger_ticks=int(Decimal(str(row.get("triggerPrice") or 0)) / tick),
+        )
+        for row in rows
+        if _protects(str(row.get("clientOrderId")), prefix)
+    ]
+    return _Held(
+        cash=float(balance["total"][cover.quote]),
+        position=float(balance["total"][cover.base]),
+        free_lots=int(Decimal(str(balance["free"][cover.base])) // lot),
+        stops=stops,
+        bid=float(book["bids"][0][0]),
+        ask=float(book["asks"][0][0]),
+    )
+
+
+def _uncovered(held: _Held, cover: Cover, floor: float) -> StopPutBack | None:
+    """The stop over all that is held; None if what has none is too little to be sold."""
+    if held.free_lots <= 0:
+        return None
+    lot, tick = Decimal(cover.lot_size), Decimal(cover.tick_size)
+    price = trigger_price(floor, held.cash, held.position, (held.bid + held.ask) / 2.0)
+    ticks = int(Decimal(repr(min(price, held.bid * (1.0 - _AWAY)))) / tick)
+    rest = held.free_lots * lot
+    if rest < Decimal(cover.min_quantity) or rest * ticks * tick < Decimal(cover.min_notional):
+        return None
+    lots = held.free_lots + sum(stop.lots for stop in held.stops)
+    return StopPutBack(cover.order_id, cover.client_id, lots, ticks)
+
+
+async def _take_away_stops(client: PrivateClient, symbol: str, stops: list[_Standing]) -> bool:
+    """Cancel them; whether there were any and none has sold meanwhile."""
+    from ztb.runtime.venue.client import is_unknown_order
+
+    sold = False
     for stop in stops:
         try:
-            await client.cancel_order(stop, symbol, {})
+            await client.cancel_order(stop.number, symbol, {})
         except Exception as error:
-            if not is_unknown_order(error):  # else it has sold
+            if not is_unknown_order(error):
                 raise
-    return bool(stops)
+            sold = True
+    return bool(stops) and not sold
 
 
-async def _uncovered(client: PrivateClient, symbol: str, cover: Cover, floor: float) -> StopPutBack | None:
-    """The position held without a stop; None if that is too little to be sold."""
-    balance, book = await client.fetch_balance(), await client.fetch_order_book(symbol, 5)
-    bid, ask = float(book["bids"][0][0]), float(book["asks"][0][0])
-    lot, tick = Decimal(cover.lot_size), Decimal(cover.tick_size)
-    lots = int(Decimal(str(balance["free"][cover.base])) // lot)
-    cash, position, mid = (
-        float(balance["total"][cover.quote]),
-        float(balance["total"][cover.base]),
-        (bid + ask) / 2.0,
-    )
-    if lots <= 0:
-        return None
-    price = min(trigger_price(floor, cash, position, mid), bid * (1.0 - _AWAY))
-    ticks = int(Decimal(repr(price)) / tick)
-    quantity = lots * lot
-    if quantity < Decimal(cover.min_quantity) or quantity * ticks * tick < Decimal(cover.min_notional):
-        return None
-    return StopPutBack(cover.order_id, cover.client_id, lots, ticks)
+async def _taken(client: PrivateClient, symbol: str, cover: Cover, stop: StopPutBack) -> bool:
+    """Send `stop`, which is written down; false if the venue has refused it."""
+    from ztb.runtime.venue.client import outcome_of
+    from ztb.runtime.venue.translation import stop_sale
+
+    quantity, trigger = stop.lots * Decimal(cover.lot_size), stop.trigger_ticks * Decimal(cover.tick_size)
+    call = stop_sale(quantity, trigger, stop.client_id)
+    try:
+        await client.create_order(symbol, call.type, call.side, call.amount, call.price, call.params)
+    except Exception as error:  # noqa: BLE001 (as above)
+        structlog.get_logger().warning("watchdog_has_no_answer", reason=type(error).__name__)
+        return outcome_of(error) == "unknown"
+    structlog.get_logger().warning("watchdog_put_the_stop_back", **msgspec.to_builtins(stop))
+    return True
+
+
+def _write_down(stop: StopPutBack, cover: Cover) -> None:
+    files.write_durably(Path(cover.folder) / PUT_BACK, msgspec.json.encode(stop))
 
 
 def main() -> None:

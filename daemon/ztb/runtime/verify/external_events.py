@@ -34,7 +34,7 @@ from ztb.ledger.records import (
     NoteRow,
     OrderEventRow,
 )
-from ztb.runtime.recovery.past import Past, progress_of
+from ztb.runtime.recovery.past import Past
 from ztb.runtime.verify.record import RecordedStart
 
 _STEERED = frozenset({"halted", "resumed"})
@@ -72,7 +72,8 @@ class ExternalEvent:
 def inputs(start: RecordedStart, past: Past | None) -> deque[ExternalEvent]:
     """Those of `start`, in order, after `past`."""
     found: deque[ExternalEvent] = deque()
-    decisions = progress_of(past).decisions if past else 0
+    last = past.marks.last if past else None
+    decisions = last.decision + 1 if last else 0
     reader = _Reports(past.filled if past else {})
     for _, row in start.rows:
         if isinstance(row, DecisionRow):

@@ -6,11 +6,14 @@ import json
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 
+import structlog
+
 from ztb.errors import DataError
 from ztb.execution.fills import book
 from ztb.execution.orders import Filled, OrderEvent, OrderRequest, is_protective
 from ztb.execution.permission import Permission
 from ztb.execution.risk import RefusalReason, RiskLimits
+from ztb.execution.risk_gate import RiskGate
 from ztb.ledger.records import (
     CANCEL_ALL,
     COLLECTED,
@@ -20,11 +23,13 @@ from ztb.ledger.records import (
     LIMITS_LIFTED,
     NoteRow,
     OrderRow,
+    Record,
     RefusalRow,
 )
 from ztb.market.instrument import Instrument
 from ztb.market.recording import RecordingReader
 from ztb.market.ticks import Ticks
+from ztb.runtime.broadcast import Severity
 from ztb.runtime.decision_log import RunProgress
 from ztb.runtime.engine import Engine
 from ztb.runtime.recovery.adoption import adopt
@@ -38,10 +43,9 @@ _HOLD = "as recorded"
 class RecordedBroker(MarketViewBroker):
     """A venue that says what it said then, at the same places; what it is told changes nothing."""
 
-    def __init__(self, instrument: Instrument, script: deque[ExternalEvent]) -> None:
+    def __init__(self, instrument: Instrument, script: deque[ExternalEvent], progress: RunProgress) -> None:
         super().__init__(instrument)
-        self.progress = RunProgress()
-        """The engine's, once there is one."""
+        self._progress = progress
         self._script = script
 
     def submit(self, order: OrderRequest, now_ns: int) -> None:
@@ -52,7 +56,7 @@ class RecordedBroker(MarketViewBroker):
 
     def events(self) -> list[OrderEvent]:
         """See `ports.Broker`: what was collected together, if it is time for that."""
-        script, progress = self._script, self.progress
+        script, progress = self._script, self._progress
         if not script or script[0].kind != COLLECTED or not _due(script[0], progress):
             return []
         reports = script.popleft().reports
@@ -165,23 +169,29 @@ class Outcomes:
     refusals. Everything else that the gate finds, it has to find again.
     """
 
-    def __init__(self, start: RecordedStart, engine: Engine) -> None:
-        self._gate, self._books = engine.live.gate, engine.books
-        self._before = self._asked
-        self._gate.limits = RiskLimits(**start.made_of["limits"])
-        self._outcomes: list[tuple[str, RiskLimits]] = list(_outcomes(start, self._gate.limits))
+    def __init__(self, start: RecordedStart) -> None:
+        self.limits = RiskLimits(**start.made_of["limits"])
+        """On risk, as the start began with them."""
+        self._outcomes: list[tuple[str, RiskLimits]] = list(_outcomes(start, self.limits))
+        self._asked = 0
 
-    @property
-    def _asked(self) -> int:
-        return self._books.orders + self._books.refusals
+    def record(self, record: Record) -> None:
+        """See `broadcast.Watcher`: count what the gate has judged."""
+        self._asked += isinstance(record, OrderRow | RefusalRow)
 
-    def __call__(self) -> None:
-        """See `Lane.guard`."""
-        number = self._asked - self._before
+    def alert(self, severity: Severity, key: str, text: str) -> None:
+        """See `broadcast.Watcher`."""
+        structlog.get_logger().warning("alert", severity=severity, key=key, text=text)
+
+    def collecting(self) -> None:
+        """See `broadcast.Watcher`."""
+
+    def before_order(self, gate: RiskGate) -> None:
+        """See `broadcast.Watcher`."""
         reason = ""
-        if number < len(self._outcomes):
-            reason, self._gate.limits = self._outcomes[number]
-        permission = self._gate.memory.permission
+        if self._asked < len(self._outcomes):
+            reason, gate.limits = self._outcomes[self._asked]
+        permission = gate.memory.permission
         permission.halted = reason == RefusalReason.HALTED
         permission.reduce_only = reason == RefusalReason.REDUCE_ONLY
         permission.holds = {_HOLD: ""} if reason == RefusalReason.HELD else {}

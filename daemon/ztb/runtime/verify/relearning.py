@@ -15,16 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.config import recorded_config
+from ztb.learning.generations import ServedPolicy
 from ztb.learning.online import Dropped, Updated, transition_of, update_row
 from ztb.learning.recent import RecentRollouts
 from ztb.learning.regime import ScheduledOptions, guided
 from ztb.learning.service.initial_policy import InitialPolicy
 from ztb.ledger.records import UpdateRow
 from ztb.market.ticks import Ticks, join_ticks
+from ztb.runtime.build.context import RunContext
 from ztb.runtime.build.learning_setup import guide_of, learner_settings, online_learner, recent_rollouts
-from ztb.runtime.session import Session
-from ztb.runtime.verify.learner_record import LearnerRecord, learner_record
-from ztb.runtime.verify.record import RecordedStart
+from ztb.runtime.verify.record import LearnerRecord, RecordedStart, learner_record
 from ztb.runtime.verify.swaps import KeptSwaps, RecordedGenerations, Relearnt
 from ztb.trading.decided import Decided
 from ztb.trading.policy.weights import Weights, weights_sha256
@@ -130,16 +130,20 @@ class Relearning(KeptSwaps):
     """A learner told again what it was told then, beside what served, which is swapped in as recorded."""
 
     def __init__(
-        self, start: RecordedStart, kept: RecordedGenerations, session: Session, origin: InitialPolicy
+        self,
+        start: RecordedStart,
+        kept: RecordedGenerations,
+        context: RunContext,
+        policy: ServedPolicy,
+        origin: InitialPolicy,
+        schema_hash: str,
     ) -> None:
-        super().__init__(start, kept, session.policy)
+        super().__init__(start, kept, policy)
         config = recorded_config(start.made_of, f"start {start.number}")
-        assembly = replace(session.assembly, config=config)
-        shape = assembly.shape(session.engine.normaliser.width)
-        settings = learner_settings(assembly, shape, session.engine.features.schema_hash)
+        assembly, past = replace(context.assembly, config=config), context.past
+        settings = learner_settings(assembly, policy.shape, schema_hash)
         recent = recent_rollouts(assembly, settings)
         self._record = record = learner_record(start)
-        past = session.context.past
         self._learner = online_learner(
             assembly=assembly,
             settings=settings,

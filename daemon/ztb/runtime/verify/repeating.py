@@ -9,12 +9,19 @@ from typing import Any
 from ztb.config import recorded_config
 from ztb.errors import DataError, InvariantError
 from ztb.execution.permission import Permission
-from ztb.learning.generations import GenerationInfo
+from ztb.learning.generations import GenerationInfo, ServedPolicy
+from ztb.learning.service.base import Learning
 from ztb.learning.service.initial_policy import CHECKPOINT_NAME, InitialPolicy, load_origin
 from ztb.ledger.records import DecisionRow, Record
 from ztb.ledger.run_directory import RunDirectory
+from ztb.runtime.broadcast import Broadcast
 from ztb.runtime.build.assembly import Assembly, assemble
-from ztb.runtime.build.context import MakeInitialPolicy, RunContext, configured_instrument
+from ztb.runtime.build.context import (
+    MakeInitialPolicy,
+    MakeLearning,
+    RunContext,
+    configured_instrument,
+)
 from ztb.runtime.recovery.past import Past, read_past
 from ztb.runtime.session import Session, status_of
 from ztb.runtime.verify.external_events import inputs
@@ -62,29 +69,21 @@ class Repetition:
         self._start = start
         past = read_past(recorded.directory.journal, start.first_seq) if start.first_seq > 1 else None
         self._script = inputs(start, past)
-        instrument = instrument_of(start)
-        broker = RecordedBroker(instrument, self._script) if start.made_of["mode"] == "live" else None
+        outcomes = Outcomes(start)
         kept = RecordedGenerations(recorded.directory, recorded.digests)
-        self.session = Session.open(_context(recorded, start, kept, past, directory, broker))
-        engine = self.session.engine
-        engine.learning = self._learning = self._make_learning(kept, relearn)
-        self._obeyed = engine.live.gate.memory.permission
+        context = _context(recorded, start, kept, past, directory, outcomes)
+        if start.made_of["mode"] == "live":
+            broker = RecordedBroker(instrument_of(start), self._script, context.progress)
+            context = replace(context, broker=broker)
+        relearns = relearn and start.made_of["learner"] != "off"
+        context = replace(context, learning=_learning(start, kept, context, relearns))
+        self.session = Session.open(context)
+        gate = self.session.engine.live.gate
+        gate.limits = outcomes.limits
+        self._obeyed = gate.memory.permission
         self._obeyed.halted = start.made_of.get("halted", False)
         self._obeyed.flattening = start.made_of["flattening"]
-        engine.live.gate.memory.permission = Permission(flattening=self._obeyed.flattening)
-        engine.live.guard = Outcomes(start, engine)
-        if broker is not None:
-            broker.progress = engine.progress
-
-    def _make_learning(self, kept: RecordedGenerations, relearn: bool) -> KeptSwaps:
-        session, start = self.session, self._start
-        learnt = start.made_of["learner"] != "off"
-        if not (relearn and learnt and session.origin is not None):
-            return KeptSwaps(start, kept, session.policy)
-        # Imported here alone: who does not learn again never needs torch.
-        from ztb.runtime.verify.relearning import Relearning
-
-        return Relearning(start, kept, session, session.origin)
+        gate.memory.permission = Permission(flattening=self._obeyed.flattening)
 
     async def run(self) -> Repeated:
         """Do it all again, and compare."""
@@ -103,7 +102,8 @@ class Repetition:
         if contradiction:
             difference, unrepeated = contradiction, ""
         summary = session.directory.read_json(session.directory.summary)
-        relearnt = self._learning.relearnt()
+        learning = session.engine.learning
+        relearnt = learning.relearnt() if isinstance(learning, KeptSwaps) else None
         return Repeated(
             number=start.number,
             summary=summary,
@@ -126,10 +126,11 @@ def _context(
     kept: RecordedGenerations,
     past: Past | None,
     directory: RunDirectory,
-    broker: RecordedBroker | None,
+    outcomes: Outcomes,
 ) -> RunContext:
     """The context of `start`, but that nothing is learnt."""
-    made_of = start.made_of
+    made_of, broadcast = start.made_of, Broadcast()
+    broadcast.watch(outcomes)
     config = recorded_config(made_of, f"{recorded.directory.path}, start {start.number}")
     quiet = config.model_copy(update={"online": replace(config.online, learner="off")})
     instrument = configured_instrument(instrument_of(start), config.market)
@@ -145,9 +146,28 @@ def _context(
         trade_from_ns=made_of["trade_from_ns"],
         past=past,
         opening=recorded.opening,
-        broker=broker,
         unproven=made_of["unproven"],
+        broadcast=broadcast,
+        guard=broadcast.before_order,
     )
+
+
+def _learning(
+    start: RecordedStart, kept: RecordedGenerations, context: RunContext, relearns: bool
+) -> MakeLearning:
+    """Makes a stand-in for the learner: the swaps as they were, or all that led to them once more."""
+
+    def make(policy: ServedPolicy, origin: InitialPolicy, schema_hash: str) -> Learning:
+        if not relearns:
+            return KeptSwaps(start, kept, policy)
+        # Imported here alone: who does not learn again never needs torch.
+        from ztb.runtime.verify.relearning import Relearning
+
+        return Relearning(
+            start=start, kept=kept, context=context, policy=policy, origin=origin, schema_hash=schema_hash
+        )
+
+    return make
 
 
 def _origin(

@@ -12,7 +12,6 @@ from ztb.secrets import Redactor
 from ztb.telemetry.snapshot import AlertFact, DaemonSnapshot
 
 Row: TypeAlias = tuple[Any, ...]
-KINDS = ("marks", "fills", "updates", "generations", "alerts")
 
 _POINTS = 2_000
 _FILLS = 500

@@ -48,7 +48,7 @@ class Fit(Enum):
 
 
 class BookSnapshot(Enum):
-    """See the module."""
+    """In a change's place: the book has to be made anew, which is ccxt's to do."""
 
     SNAPSHOT = "snapshot"
 
@@ -85,7 +85,7 @@ class MessageDecoder:
         self._head: msgspec.json.Decoder[Any] = msgspec.json.Decoder(form.head, strict=False)
 
     def decode(self, text: Text) -> Told:
-        """See the module."""
+        """The news in a frame. Unfamiliar: one of its kind is not as it should be."""
         try:
             return self.form.told(self._frame.decode(text), self._name)
         except msgspec.ValidationError as error:
