@@ -31,7 +31,8 @@ from ztb.ledger.records import (
     UpdateRow,
 )
 from ztb.ledger.run_directory import RunDirectory
-from ztb.runtime.recovery.past import Past, progress_of, read_past, remember_risk
+from ztb.runtime.decision_log import RunProgress
+from ztb.runtime.recovery.past import Past, read_past, remember_progress, remember_risk
 from ztb.runtime.recovery.put_back import enter_put_back
 from ztb.runtime.venue.watchdog import PUT_BACK, StopPutBack
 
@@ -70,6 +71,12 @@ def mark(number: int, ts_ns: int, equity: float, frozen: float | None = 70.0) ->
     return MarkRow(number, ts_ns, 100.0, 1.0, 2.0, equity, 0.5, None, frozen)
 
 
+def figures(past: Past) -> RunProgress:
+    progress = RunProgress()
+    remember_progress(past, progress)
+    return progress
+
+
 def generation(number: int, what: str) -> GenerationRow:
     return GenerationRow(number, 1, what, None, "", "{}")
 
@@ -82,7 +89,7 @@ def test_an_empty_journal_is_a_past_of_nothing(tmp_path):
     past = past_of(tmp_path)
     assert past == Past(marks=past.marks) and list(past.marks) == [] and past.marks.last is None
     assert (past.last_ts_ns, past.next_order_id, past.next_generation, past.unsettled_ns) == (0, 1, 0, 0)
-    assert past.served == [] and past.filled == {} and progress_of(past).decisions == 0
+    assert past.served == [] and past.filled == {} and figures(past).decisions == 0
 
 
 def test_what_is_open_is_what_neither_ended_nor_filled_and_stops_are_apart(tmp_path):
@@ -159,7 +166,7 @@ def test_what_came_is_in_the_marks_before_it_as_if_it_had_always_been_there(tmp_
     assert list(past.marks) == [(10, 115.0), (20, 125.0), (30, 130.0)]
     assert past.lifted == [(20, 115.0), (25, 120.0)] and past.marks.last is not None
     assert past.marks.last.equity == 130.0 and past.last_ts_ns == 30
-    assert progress_of(past).adopted == 15.0
+    assert figures(past).adopted == 15.0
 
 
 def test_what_came_after_the_last_mark_is_in_it_and_in_the_yardsticks_that_there_are(tmp_path):
@@ -180,7 +187,7 @@ def test_the_figures_go_on_from_the_last_mark(tmp_path):
     past = past_of(
         tmp_path, mark(0, 10, 100.0), mark(1, 20, 120.0), mark(2, 30, 90.0), event(1, "accepted", 35)
     )
-    progress = progress_of(past)
+    progress = figures(past)
     assert (progress.decisions, progress.first_ts_ns, progress.trade_first_ts_ns, progress.last_ts_ns) == (
         3,
         10,
