@@ -16,6 +16,7 @@ from ztb.execution.risk_gate import OrderFacts, Proposal, RiskGate
 from ztb.ledger.bookkeeper import BASE_FEE
 from ztb.ledger.capital import Adoption, Opening
 from ztb.ledger.journal import Journal
+from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import (
     COSTS_CORRECTED,
     LIMITS_LIFTED,
@@ -259,6 +260,19 @@ def test_a_stop_of_a_run_without_a_decision_is_of_none(tmp_path):
     enter_put_back(RunDirectory(tmp_path))
     past = read_past(path)
     assert past is not None and past.stops == 1 and past.last_ts_ns == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "of"), [((), (0, 0)), ((generation(4, "made"), mark(6, 50, 100.0)), (6, 4))]
+)
+def test_a_stop_that_was_put_back_is_of_the_last_decision_and_generation(tmp_path, rows, of):
+    path = journal(tmp_path, *rows)
+    put_back(tmp_path)
+    enter_put_back(RunDirectory(tmp_path))
+    reader = JournalReader(path)
+    (row,) = reader.rows(OrderRow)
+    reader.close()
+    assert (row.decision, row.generation) == of
 
 
 def test_what_the_watchdog_wrote_and_nobody_can_read_is_said_and_kept(tmp_path):
