@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from contextlib import closing
 from typing import Any, cast
@@ -22,7 +23,9 @@ _OVER = 1.05  # of the limit: the market moves between the decision and what com
 
 
 def watch_sendings(daemon: Daemon) -> None:
-    """No order is sent without a durable intent, while halted or disarmed, before the books are believed."""
+    """No order is sent without a durable intent, while halted or disarmed, before the books are believed, and none buys
+    for a policy without weight.
+    """
     client = cast(Any, daemon.account)._venue.client
     send = client.create_order
 
@@ -36,6 +39,9 @@ def watch_sendings(daemon: Daemon) -> None:
         if not protects(client_id):
             assert latch is None or latch.stop != "halted", f"{client_id} was sent while halted"
             assert NOT_ARMED not in holds or side == "sell", f"{client_id} was sent while disarmed"
+            assert side == "sell" or backed(daemon, client_id), (
+                f"{client_id} buys for a policy without weight"
+            )
         return await send(symbol, kind, side, amount, price, params)
 
     client.create_order = watched
@@ -48,6 +54,20 @@ def intended(daemon: Daemon, client_id: str) -> bool:
         return (
             journal.execute("SELECT 1 FROM orders WHERE client_id = ?", (client_id,)).fetchone() is not None
         )
+
+
+_BACKERS = """SELECT aims, expert, weight FROM orders JOIN decisions USING (decision) LEFT JOIN allocations ON
+    allocations.seq IN (SELECT max(seq) FROM allocations WHERE decision <= orders.decision GROUP BY expert)
+    WHERE orders.client_id = ?"""
+
+
+def backed(daemon: Daemon, client_id: str) -> bool:
+    """Whether an expert with weight wanted to hold something when the order was decided, or the account follows none."""
+    path = daemon.session.directory.path / "journal.sqlite"
+    with closing(sqlite3.connect(path)) as journal:
+        rows = journal.execute(_BACKERS, (client_id,)).fetchall()
+    wanted: dict[str, float] = json.loads(rows[0][0]) if rows and rows[0][0] else {}
+    return not wanted or any(weight and wanted.get(expert, 0.0) > 0.0 for _, expert, weight in rows)
 
 
 async def hold(it: Stage, weather: Weather) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -64,6 +65,7 @@ class Nursery:
         self._parent = subprocess.Popen(
             [sys.executable, str(CHILD)], env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )  # fmt: skip
+        self._turn = threading.Lock()
 
     def run(self, arguments: list[str], log: Path) -> int:
         """`ztb` with `arguments`; the process that runs it."""
@@ -78,9 +80,10 @@ class Nursery:
 
     def _ask(self, **asked: Any) -> int:
         assert self._parent.stdin is not None and self._parent.stdout is not None
-        self._parent.stdin.write(json.dumps(asked) + "\n")
-        self._parent.stdin.flush()
-        return int(self._parent.stdout.readline())
+        with self._turn:
+            self._parent.stdin.write(json.dumps(asked) + "\n")
+            self._parent.stdin.flush()
+            return int(self._parent.stdout.readline())
 
 
 class Trader:
