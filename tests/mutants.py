@@ -23,7 +23,11 @@ from mutation.coverage import Covered
 from mutation.forks import in_fork
 from mutation.operators import Mutant, mutants
 from mutation.rooms import PACKAGE, REPOSITORY, ROOMS, TESTS, Equivalent, equivalents, files_of, name_of
-from mutation.warm import Collected, Fresh, Functions, limit_of, measured, run_pytest
+from mutation.warm import Collected, Fresh, Functions, measured, run_pytest
+
+_MOST_FRESH = 100
+"""Tests in a process that has imported nothing of ours, where each comes with its imports."""
+_NAMED = 20  # a test that imports a file is as good a test of it as one that runs so many lines of it
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class Trial:
         for mutant in drawn:
             if mutant in alike:
                 continue
-            tests = self._running(path, mutant)
+            tests = self._running(path, functions, mutant)
             if tests:
                 killer = self._killer(path, functions, mutant, tests)
             else:
@@ -103,10 +107,11 @@ class Trial:
     def _reason(self, path: Path, mutant: Mutant) -> Equivalent | None:
         return next((each for each in self._equivalent if each.is_it(name_of(path), mutant)), None)
 
-    def _running(self, path: Path, mutant: Mutant) -> list[Covered]:
-        """Tests that run the line of a change in a function; there is none where importing its file runs it."""
-        found = [one for one in self._tests if mutant.line in one.lines.get(str(path), ())]
-        return self._within_budget(found) if mutant.owner else []
+    def _running(self, path: Path, functions: Functions, mutant: Mutant) -> list[Covered]:
+        """Tests that run the line of a change, or read it; there is none where importing its file does more."""
+        lines = {mutant.line} if mutant.owner else functions.constants.readers(mutant)
+        found = [one for one in self._tests if not lines.isdisjoint(one.lines.get(str(path), ()))]
+        return self._within_budget(found)
 
     def _killer(self, path: Path, functions: Functions, mutant: Mutant, tests: list[Covered]) -> str:
         """The first of `tests` that fails on the mutant, by itself too, or ""."""
@@ -124,16 +129,20 @@ class Trial:
         def work() -> str:
             return self._collected.first_failure(tests) if functions.change(mutant) else "nowhere"
 
-        answer, _ = in_fork(work, 10.0 + sum(map(limit_of, tests)))
+        answer, _ = in_fork(work, 10.0)
         if answer == "nowhere":
             return self._fresh.first_failure(path, mutant, tests)
         return "the clock" if answer is None else str(answer)
 
     def _importing(self, path: Path) -> list[Covered]:
-        """Tests of a file as a whole, which pass in a fresh process: those that run most of it, the fastest first."""
-        users = [one for one in self._tests if one.lines.get(str(path))]
-        most = sorted(users, key=lambda one: -len(one.lines[str(path)]) / (0.2 + one.seconds))
-        tests = sorted(self._within_budget(most)[:60], key=lambda one: one.seconds)
+        """Tests of a file as a whole, which pass in a fresh process: those that name it or run most of it."""
+
+        def worth(one: Covered) -> float:
+            named = _module_of(path) in (REPOSITORY / one.test.split("::")[0]).read_text()
+            return (len(one.lines.get(str(path), ())) + _NAMED * named) / (0.2 + one.seconds)
+
+        most = sorted((one for one in self._tests if worth(one)), key=lambda one: -worth(one))
+        tests = sorted(self._within_budget(most)[:_MOST_FRESH], key=lambda one: one.seconds)
         while tests and (failed := self._fresh.first_failure(path, None, tests)):
             tests = [one for one in tests if one.test != failed] if failed != "the clock" else []
         return tests
@@ -146,6 +155,10 @@ class Trial:
                 break
             chosen.append(one)
         return chosen
+
+
+def _module_of(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
 
 
 def report(asked: Asked, trial: Trial) -> list[str]:

@@ -62,7 +62,7 @@ def _only_the_forecasts_columns(trial: Trial) -> Any:
 
 
 _ALL_LUCK = {"online": OnlineConfig(luck_weight=1.0)}
-_BEFORE = {"minibatch_size": 1024, "entropy_coef": 0.005}
+_BEFORE = {"minibatch_size": 1024, "learning_rate": 1e-3, "anneal_learning_rate": False}
 VARIANTS = {
     "default": Variant(),
     "as before": Variant(_ALL_LUCK, _BEFORE),
@@ -73,7 +73,11 @@ VARIANTS = {
     "all luck, three features": Variant(_ALL_LUCK, features=("return_1", "return_2", "volatility_8")),
     "all luck, only the forecast's columns": Variant(_ALL_LUCK, patches=(_only_the_forecasts_columns,)),
     "all luck, 144 updates": Variant({**_ALL_LUCK, "updates": 144}),
-    "all luck, annealed": Variant(_ALL_LUCK, {"anneal_learning_rate": True}),
+    "a quarter of the step, not annealed": Variant(
+        ppo={"learning_rate": 1e-3, "anneal_learning_rate": False}
+    ),
+    "not annealed": Variant(ppo={"anneal_learning_rate": False}),
+    "entropy twice": Variant(ppo={"entropy_coef": 0.01}),
     "tails not bounded": Variant(patches=(lambda _: patch.object(forecast, "_TAIL", np.inf),)),
     "weights not limited": Variant(patches=(lambda _: patch.object(forecast, "_LEEWAY", np.inf),)),
     "no products": Variant(patches=(_no_products,)),

@@ -81,6 +81,9 @@ def holder(exposure: float, size: float = 8.0) -> Weights:
     return weights
 
 
+GOOD = follower(1.0)
+
+
 def entrant(number: int, weights: Weights, trained_to: int, schema: str = SCHEMA) -> Candidate:
     return Candidate(number, weights, trained_to, START_NS + (1 + trained_to) * HOUR_NS, schema)
 

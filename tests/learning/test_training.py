@@ -115,17 +115,17 @@ def test_a_figure_that_does_not_exist_is_none_in_the_state_and_comes_back_as_it_
 
 def spoil(training: Training, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     """Environment 2 gives what is not finite at step 5 of the third rollout."""
-    simulation = training._loop.collector.environments.simulation
-    step, count = simulation.step, [0]
+    environments = training._loop.collector.environments
+    step, count = environments._luck.step, [0]
 
     def spoilt(actions: Any) -> Any:
-        outcome = step(actions)
+        luck = step(actions)
         count[0] += 1
         if count[0] == 2 * 16 + 6 - (what == "observations"):
-            getattr(outcome, what)[2] = np.nan
-        return outcome
+            getattr(environments.simulation.outcome, what)[2] = np.nan
+        return luck
 
-    monkeypatch.setattr(simulation, "step", spoilt)
+    monkeypatch.setattr(environments._luck, "step", spoilt)
 
 
 @pytest.mark.parametrize("what", ["rewards", "observations"])

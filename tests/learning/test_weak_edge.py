@@ -17,7 +17,7 @@ from ztb.runtime.build.assembly import assemble
 from ztb.runtime.build.pretraining import training_settings
 
 SEEDS = 5
-GOALS = {0.3: 0.95, 0.1: 0.80}
+GOALS = {0.3: 0.95, 0.1: 0.80, 0.05: 0.20}
 
 
 def test_the_market_is_as_noisy_as_it_says_and_no_more_predictable():
@@ -85,9 +85,8 @@ def test_it_earns_the_goals_share_of_the_optimum(rho: float):
     assert median(earned(rho)) >= GOALS[rho]
 
 
-@pytest.mark.proof
-def test_of_an_edge_that_is_hardly_there_it_earns_something_and_loses_nothing():
-    """At 0.05 the goal of 0.20 is missed by little, see RESULTS.md; a sample, one market, may be left alone."""
-    shares = earned(0.05)
-    assert min(shares) > -0.05
-    assert len(shares) < SEEDS or median(shares) > 0.1
+def test_with_a_quarter_of_the_step_an_edge_that_is_hardly_there_is_not_found_in_time():
+    trial, settings = Trial(0.05, 10), weak_settings()
+    small = replace(settings, ppo=replace(settings.ppo, learning_rate=1e-3, anneal_learning_rate=False))
+    assert share(trial, trial.train(10, settings), settings) > 0.4
+    assert share(trial, trial.train(10, small), small) < 0.2

@@ -13,6 +13,13 @@ from typing import Any
 _MOST_BYTES = 6 << 30  # of a fork's own data: a loop that never ends may also never stop taking memory
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _LOOK_S = 0.1
+_MORE = b"~"
+_writing = -1
+
+
+def next_within(limit_s: float) -> None:
+    """In a fork: what comes next may take so many seconds, whatever was spent before it."""
+    os.write(_writing, _MORE + str(limit_s).encode() + b"\n")
 
 
 def in_fork(work: Callable[[], Any], limit_s: float) -> tuple[Any, float]:
@@ -38,6 +45,8 @@ def in_fork(work: Callable[[], Any], limit_s: float) -> tuple[Any, float]:
 
 def _be(work: Callable[[], Any], writing: int) -> None:
     """The fork's life, with whatever it starts in its own process group."""
+    global _writing
+    _writing = writing
     os.setpgid(0, 0)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     resource.setrlimit(resource.RLIMIT_DATA, (_MOST_BYTES, _MOST_BYTES))
@@ -48,18 +57,21 @@ def _be(work: Callable[[], Any], writing: int) -> None:
 
 
 def _heard(reading: int, child: int, limit_s: float) -> tuple[bytes, float]:
-    """Everything up to the end of the line, or nothing once the time is spent, and the time."""
-    heard, waited_s, busy_s = b"", 0.0, 0.0
-    while not heard.endswith(b"\n"):
+    """The line that is the answer, or nothing once the time is spent, and the time."""
+    rest, waited_s, busy_s, begun_s = b"", 0.0, 0.0, 0.0
+    while True:
         ready, _, _ = select.select([reading], [], [], _LOOK_S)
         more = os.read(reading, 1 << 20) if ready else b""
-        heard += more
+        *lines, rest = (rest + more).split(b"\n")
         now_s, waits = _clock_of(child)
         waited_s += _LOOK_S * (waits and not ready and now_s == busy_s)
         busy_s = now_s
-        if (ready and not more) or busy_s + waited_s > limit_s:
+        for line in lines:
+            if not line.startswith(_MORE):
+                return line, busy_s + waited_s
+            begun_s, limit_s = busy_s + waited_s, float(line.removeprefix(_MORE))
+        if (ready and not more) or busy_s + waited_s - begun_s > limit_s:
             return b"", busy_s + waited_s
-    return heard, busy_s + waited_s
 
 
 def _clock_of(child: int) -> tuple[float, bool]:

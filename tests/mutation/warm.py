@@ -22,8 +22,9 @@ from typing import Any
 
 import pytest
 
+from mutation.constants import Constants
 from mutation.coverage import Covered, Tracer
-from mutation.forks import in_fork
+from mutation.forks import in_fork, next_within
 from mutation.operators import Mutant, changed, function_code
 from mutation.rooms import PACKAGE, REPOSITORY, TESTS
 
@@ -67,6 +68,7 @@ class Collected:
         """The first of `tests` that fails, or ""; one that takes far too long ends the process."""
         for one, after in zip(tests, [*tests[1:], None], strict=False):
             signal.setitimer(signal.ITIMER_PROF, limit_of(one))
+            next_within(limit_of(one))
             if not self.passes(one.test, after.test if after else None):
                 return one.test
         signal.setitimer(signal.ITIMER_PROF, 0.0)
@@ -138,10 +140,11 @@ def _digest(paths: list[Path]) -> str:
 
 
 class Functions:
-    """The living functions of a file, by the name and line of their code."""
+    """The living functions of a file, by the name and line of their code, and the constants that they read."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.constants = Constants(path)
         self._functions = [
             each
             for each in gc.get_objects()
@@ -150,7 +153,9 @@ class Functions:
 
     def change(self, mutant: Mutant) -> bool:
         """Give the owner of the place its changed code; False where it is nowhere, or bound to other variables."""
-        assert mutant.owner is not None
+        if mutant.owner is None:
+            self.constants.change(mutant)
+            return True
         code = compile(changed(self._path.read_text(), mutant), str(self._path), "exec")
         new = function_code(code, mutant.owner)
         found = [
@@ -200,7 +205,7 @@ class Fresh:
             done: str | None = run_pytest(lambda c: c.first_failure(chosen), names, self._folder)
             return "its import" if done is None else done
 
-        answer, _ = in_fork(work, 60.0 + sum(map(limit_of, chosen)))
+        answer, _ = in_fork(work, 60.0)
         return "the clock" if answer is None else str(answer)
 
 

@@ -11,6 +11,8 @@ LENIENT: dict[str, Any] = {
     "gate.piece_decisions": 16,
     # What makes candidates differ, and some of them pass, within a few updates.
     "ppo.learning_rate": 0.003,
+    "ppo.anneal_learning_rate": False,
+    "online.learning_rate": 0.003,
     "ppo.minibatch_size": 1024,
     "ppo.entropy_coef": 0.005,
     # Near a limit on losses learning rests, and what is made up here loses more than that.

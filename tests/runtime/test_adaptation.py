@@ -54,6 +54,7 @@ SETTINGS: dict[str, Any] = {
     "online.update_every_decisions": 512, "online.passes": 8, "online.rollout_lanes": 128,
     "online.rollout_horizon_decisions": 64, "online.entropy_coef": 0.05,
     "ppo.gamma": 0.8, "ppo.gae_lambda": 0.5, "ppo.learning_rate": 1e-3, "ppo.minibatch_size": 1024,
+    "ppo.anneal_learning_rate": False, "ppo.entropy_coef": 0.01,
     "ppo.num_envs": 128, "ppo.num_steps": 64, "ppo.target_kl": None,
 }  # fmt: skip
 DRAWS: dict[str, Any] = {

@@ -392,7 +392,7 @@ CHANGES: dict[str, Change] = {
     "risk.max_drawdown_fraction": Change(judged, 0.001, {"risk.max_daily_loss_fraction": 1.0}),
     **many(
         trained, SMALL, ppo__num_envs=4, ppo__num_steps=4, ppo__gamma=0.5, ppo__gae_lambda=0.1, ppo__learning_rate=1e-2,
-        ppo__anneal_learning_rate=True, ppo__adam_epsilon=1e-2, ppo__minibatch_size=16, ppo__epochs=5,
+        ppo__anneal_learning_rate=False, ppo__adam_epsilon=1e-2, ppo__minibatch_size=16, ppo__epochs=5,
         ppo__max_grad_norm=1e-3, ppo__clip_range=1e-3, ppo__clip_value=1e-3, ppo__entropy_coef=1.0,
         ppo__value_coef=5.0, ppo__normalize_advantage=False, ppo__target_kl=1e-9, ppo__hidden=[4],
         ppo__shared_trunk=False, ppo__orthogonal_init=False, online__reward_scale=7.0, online__luck_weight=1.0,
@@ -432,6 +432,7 @@ REPLAYED: dict[str, Change] = {
         online__passes=1,
         online__own_share=1.0,
         online__entropy_coef=1.0,
+        online__learning_rate=1e-5,
         online__profile="volatile",
         checkpoint__interval_updates=3,
         checkpoint__max_generations=2,

@@ -23,7 +23,7 @@ from ztb.telemetry.why import explain
 FLAGS = LENIENT | {"online.update_every_decisions": 64, "checkpoint.interval_updates": 1}
 SHARED = FLAGS | {
     "allocation.prior": 0.5, "allocation.rules": ["hold"], "execution.band_fraction": 0.001, "allocation.block_decisions": 4,
-    "ppo.minibatch_size": 512, "ppo.entropy_coef": 0.01,  # of which one candidate passes here
+    "ppo.minibatch_size": 512, "ppo.entropy_coef": 0.01, "ppo.target_kl": 0.03,  # of which one candidate passes here
 }  # fmt: skip
 
 

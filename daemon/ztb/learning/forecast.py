@@ -31,9 +31,10 @@ _TAIL = 1.0
 """Standard deviations of the return beyond which it counts no more."""
 _LEEWAY = 0.5
 """White's standard deviations by which a weight may exceed its least-squares estimate."""
+_BLOCK = 64
+"""Rows of a product of matrices: so few that no library finds it worth other threads, which wait by spinning."""
 _MOST_ROWS = 65_536
 """Rows looked at, evenly spread. They show what explains 0.03 % of the variance; what explains less pays no costs."""
-_BLOCK = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,46 +140,43 @@ def _threshold(candidates: int) -> float:
 
 
 class _Candidates:
-    """Columns of `features` (n, F) and their products; made block by block, as all at once would fill the memory."""
+    """Columns of `features` (n, F) and their products two by two: C of them, of which sums alone are ever made."""
 
     def __init__(self, features: NDArray[np.float32]) -> None:
-        self._features = features
+        self._features = features.astype(np.float64)
+        self._squares = np.square(self._features)
         self.columns = size = features.shape[1]
         first, second = np.triu_indices(size)
         self.left = np.concatenate([np.arange(size), first])
         self.right = np.concatenate([np.full(size, -1), second])
         thresholds = [_threshold(size), _threshold(len(first))]
         self._thresholds = np.repeat(thresholds, [size, len(first)])
-        self.means = self._sums(np.ones((len(features), 1)))[0][:, 0] / max(1, len(features))
+        self.means = self._sums(self._features, np.ones(len(features))) / max(1, len(features))
 
     def centred(self, candidate: int) -> Floats:
         """(n,) one of them, its mean taken out."""
-        values: Floats = self._features[:, self.left[candidate]].astype(np.float64)
+        values = self._features[:, self.left[candidate]]
         if self.right[candidate] >= 0:
             values = values * self._features[:, self.right[candidate]]
         return np.asarray(values - self.means[candidate], np.float64)
 
     def most_significant(self, rest: Floats) -> int | None:
         """The one whose sum with `rest` (n,), of mean 0, is farthest beyond its threshold; None: all are below."""
-        plain, squared = self._sums(np.stack([rest, rest * rest], axis=1))
-        means = self.means
-        variances = squared[:, 1] - 2.0 * means * plain[:, 1] + means * means * float(rest @ rest)
+        means, square = self.means, rest * rest
+        variances = self._sums(self._squares, square) - 2.0 * means * self._sums(self._features, square)
+        variances += means * means * float(square.sum())
         deviations = np.sqrt(np.maximum(variances, 0.0))
         known = deviations > 1e-12 * max(1.0, float(deviations.max(initial=0.0)))
-        significance = np.abs(plain[:, 0]) / np.where(known, deviations, np.inf)
+        significance = np.abs(self._sums(self._features, rest)) / np.where(known, deviations, np.inf)
         beyond = significance - self._thresholds
         best = int(beyond.argmax())
         return best if beyond[best] > 0.0 else None
 
-    def _sums(self, factors: Floats) -> tuple[Floats, Floats]:
-        """(C, k) sums over the rows of each candidate, and of its square, times `factors` (n, k)."""
-        plain = np.zeros((len(self.left), factors.shape[1]))
-        squared = np.zeros_like(plain)
-        first, second = self.left[self.columns :], self.right[self.columns :]
-        for start in range(0, len(factors), _BLOCK):
-            rows = self._features[start : start + _BLOCK].T.astype(np.float64)
-            block = np.concatenate([rows, rows[first] * rows[second]])
-            part = factors[start : start + _BLOCK]
-            plain += block @ part
-            squared += np.square(block, out=block) @ part
-        return plain, squared
+    def _sums(self, columns: Floats, factor: Floats) -> Floats:
+        """(C,) sums over the rows of each of `columns` (n, F), and of each product of two, times `factor` (n,)."""
+        weighted = columns * factor[:, None]
+        products = np.zeros((self.columns, self.columns))
+        for start in range(0, len(columns), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            products += weighted[part].T @ columns[part]
+        return np.concatenate([weighted.sum(axis=0), products[np.triu_indices(self.columns)]])

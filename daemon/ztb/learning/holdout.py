@@ -97,11 +97,11 @@ class HoldoutEvaluator:
     def _mean(self, choose: Callable[[NDArray[np.float64]], NDArray[np.int64]]) -> HoldoutScore:
         simulation = self._simulation
         simulation.reset(self._keys)
-        total = lucky = 0.0
-        for uniforms in self._uniforms:
-            luck, outcome = self._luck.step(choose(uniforms)), simulation.outcome
-            lucky += float(luck.mean())
-            total += float(outcome.rewards.mean())
+        rewards, lucky = np.empty((2, len(self._uniforms), len(self._keys)))
+        outcome = simulation.outcome
+        for t, uniforms in enumerate(self._uniforms):
+            lucky[t] = self._luck.step(choose(uniforms))
+            rewards[t] = outcome.rewards
             if outcome.terminated.any():
                 simulation.restart(outcome.terminated)
-        return HoldoutScore(total / len(self._uniforms), (total - lucky) / len(self._uniforms))
+        return HoldoutScore(float(rewards.mean()), float((rewards - lucky).mean()))

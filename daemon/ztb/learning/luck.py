@@ -11,8 +11,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ztb.trading.bridge import FACT_EQUITY, FACT_MID
-from ztb.trading.simulation import Simulation
+from ztb.trading.lane_state import Lanes
+from ztb.trading.recording import Shared
+from ztb.trading.simulation import Simulation, StepOutcome, check_step, step_checked
 from ztb.trading.sizing import TIMING_AGGRESSIVE
+from ztb.utils.kernel import kernel
+
+
+@kernel
+def _step(
+    shared: Shared,
+    lanes: Lanes,
+    outcome: StepOutcome,
+    actions: NDArray[np.int64],
+    rungs: int,
+    innovations: NDArray[np.float64],
+    before: NDArray[np.float64],
+    luck: NDArray[np.float64],
+) -> int:
+    """As `step_checked`; `before` (3, N) is room."""
+    for i in range(len(actions)):
+        before[0, i] = lanes.facts[i, FACT_MID] / lanes.facts[i, FACT_EQUITY]
+        before[1, i] = lanes.account[i]["position"]
+        before[2, i] = lanes.lane[i]["working"] == 0 and actions[i, 1] == TIMING_AGGRESSIVE
+    lost: int = step_checked(shared=shared, lanes=lanes, outcome=outcome, actions=actions, rungs=rungs)
+    for i in range(len(actions)):
+        held = lanes.account[i]["position"] if before[2, i] else before[1, i]
+        luck[i] = held * before[0, i] * innovations[lanes.lane[i]["decision"] - 1]
+    return lost
 
 
 class Luck:
@@ -21,21 +47,29 @@ class Luck:
     def __init__(self, simulation: Simulation, innovations: NDArray[np.float64] | None) -> None:
         self._simulation = simulation
         self._innovations = innovations
+        self._luck = np.zeros(simulation.num_lanes)
+        self._before = np.zeros((3, simulation.num_lanes))
 
     def step(self, actions: NDArray[np.int64]) -> NDArray[np.float64]:
         """Take a step of the simulation with `actions` (N, 2); the luck in its rewards (N,), in log returns.
 
         Counted is the exposure that was settled before the return came: after an order to trade at once, what that
-        led to; else what was held before, as whether a limit order is filled hangs on the return itself.
+        led to; else what was held before, as whether a limit order is filled hangs on the return itself. The array is
+        overwritten by the next step.
         """
-        lanes = self._simulation.lanes
+        simulation = self._simulation
         if self._innovations is None:
-            self._simulation.step(actions)
-            return np.zeros(self._simulation.num_lanes)
-        at = lanes.lane["decision"].copy()
-        worth = lanes.facts[:, FACT_MID] / lanes.facts[:, FACT_EQUITY]
-        held = lanes.account["position"].copy()
-        settled = (lanes.lane["working"] == 0) & (actions[:, 1] == TIMING_AGGRESSIVE)
-        self._simulation.step(actions)
-        held[settled] = lanes.account["position"][settled]
-        return np.asarray(held * worth * self._innovations[at], np.float64)
+            simulation.step(actions)
+            return self._luck
+        lost = _step(
+            shared=simulation.recording.shared,
+            lanes=simulation.lanes,
+            outcome=simulation.outcome,
+            actions=actions,
+            rungs=len(simulation.bridge.ladder),
+            innovations=self._innovations,
+            before=self._before,
+            luck=self._luck,
+        )
+        check_step(lost, actions)
+        return self._luck

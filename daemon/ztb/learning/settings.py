@@ -17,15 +17,15 @@ PPO_DEFAULTS = PPOOptions(
     num_steps=64,
     minibatch_size=512,
     epochs=4,
-    learning_rate=1e-3,
-    anneal_learning_rate=False,
+    learning_rate=4e-3,
     gamma=0.95,
     gae_lambda=0.7,
-    entropy_coef=0.01,
-    target_kl=0.03,
+    entropy_coef=0.005,
+    target_kl=0.1,
 )
 """Defaults of the section `ppo`: for markets, where rewards are noise for the most part. So much is collected for a
-step, and long returns count for so little, because the noise in a sum of rewards grows with its length.
+step, and long returns count for so little, because the noise in a sum of rewards grows with its length. The step is
+large at first, as a training is short: with a quarter of it a weak edge is not found before the last update.
 """
 
 ONLINE_PROFILES: dict[str, dict[str, Any]] = {
@@ -66,6 +66,8 @@ class OnlineConfig(RewardConfig):
     own_share: Annotated[float, Ge(0), Le(1)] = 0.2
     """Of what is learnt from, own transitions at most; 1: no rollouts. Only drawn actions (strategy.sample) can be
     learnt from."""
+    learning_rate: Annotated[float, Gt(0), Le(1)] = 1e-3
+    """In place of ppo.learning_rate, and never annealed: learning while trading has no end to fall towards."""
     entropy_coef: Annotated[float, Ge(0), Le(10)] = 0.02
     """In place of ppo.entropy_coef: keeps exploration alive."""
     profile: Literal["none", "calm", "trending", "volatile", "auto"] = "none"

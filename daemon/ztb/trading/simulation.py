@@ -110,6 +110,33 @@ def step_all(shared: Shared, lanes: Lanes, outcome: StepOutcome, actions: NDArra
     return lost
 
 
+ENDED, NO_ACTION = -1, -2
+
+
+@kernel
+def step_checked(
+    shared: Shared, lanes: Lanes, outcome: StepOutcome, actions: NDArray[np.int64], rungs: int
+) -> int:
+    """As `step_all`; nothing is done where an episode is over (ENDED), or an action is none (NO_ACTION)."""
+    for i in range(len(actions)):
+        if lanes.lane[i]["decision"] >= lanes.lane[i]["last"]:
+            return ENDED
+        if not (0 <= actions[i, 0] < rungs and 0 <= actions[i, 1] < TIMINGS):
+            return NO_ACTION
+    lost: int = step_all(shared, lanes, outcome, actions)
+    return lost
+
+
+def check_step(lost: int, actions: NDArray[np.int64]) -> None:
+    """InvariantError: what `step_checked` returned is an error."""
+    if lost == ENDED:
+        raise InvariantError("a step after the end of an episode: begin another with restart or reset")
+    if lost == NO_ACTION:
+        raise InvariantError(f"no such action: {actions.tolist()}")
+    if lost:
+        raise InvariantError("reports of orders were lost: more fills a row than there is room for")
+
+
 class Simulation:
     """N lanes on `recording`. Every random number is a function of the keys given to `reset`.
 
@@ -217,13 +244,14 @@ class Simulation:
 
         InvariantError: an episode is over, or there are no such actions.
         """
-        lane = self.lanes.lane
-        if np.any(lane["decision"] >= lane["last"]):
-            raise InvariantError("a step after the end of an episode: begin another with restart or reset")
-        if np.any(actions < 0) or np.any(actions >= (len(self.bridge.ladder), TIMINGS)):
-            raise InvariantError(f"no such action: {actions.tolist()}")
-        if step_all(self.recording.shared, self.lanes, self.outcome, actions):
-            raise InvariantError("reports of orders were lost: more fills a row than there is room for")
+        lost = step_checked(
+            shared=self.recording.shared,
+            lanes=self.lanes,
+            outcome=self.outcome,
+            actions=actions,
+            rungs=len(self.bridge.ladder),
+        )
+        check_step(lost, actions)
         return self.outcome
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from ztb.features.forecast import Foreseen
 from ztb.learning.allocation import GrowthEvidence, evidence
+from ztb.learning.gate.evidence import log_mixture
 
 SIGMA, COST = 0.002, 1e-4
 SHARE = 0.1
@@ -156,3 +157,79 @@ def test_what_is_claimed_now_and_then_does_not_come_and_go(monkeypatch):
     # Compiled code has its constants in it.
     monkeypatch.setattr(evidence, "_claim", getattr(evidence._claim, "py_func", evidence._claim))
     assert 0 < calm < 0.2 * turns()
+
+
+def test_the_sums_are_what_the_formulas_say():
+    """Recomputed decision by decision, with returns beyond what counts and a hurdle that comes and goes."""
+    rng, found = np.random.default_rng(15), GrowthEvidence(0.9995)
+    fading = 1.0 - 1.0 / 2048
+    seen = total = usual = claimed = squares = paid = risked = 0.0
+    hurdle, claims, hurdles = 1.0, False, []
+    for decision in range(4_000):
+        forecast = SIGMA * 0.4 * rng.normal()
+        change = forecast + SIGMA * rng.normal() * (5.0 if decision % 50 == 0 else 1.0)
+        held = math.copysign(0.8, forecast if decision < 1_000 or decision > 2_200 else -forecast)
+        growth = held * change - (0.5 if decision < 1_000 else 3.0) * abs(held * forecast)
+        if hurdle < 1.0:
+            f, r = forecast / SIGMA, float(np.clip(change / SIGMA, -3.0, 3.0))
+            total = float(np.clip(total + (1.0 - hurdle) * f * (r - f * (1.0 + hurdle) / 2.0), -3.0, 16.0))
+        seen += 1
+        usual += (held - usual) / min(seen, 2048)
+        claim = (held - usual) * forecast
+        claimed, squares = fading * claimed + claim, fading * squares + claim**2
+        paid = fading * paid + held * change - growth
+        risked = fading * risked + (held * SIGMA) ** 2
+        claims = claimed > (1.0 if claims else 3.0) * math.sqrt(squares)
+        hurdle = max(0.0, (2.0 * COST + paid) / (2.0 * COST + claimed)) if claims else 1.0
+        found.foresee(Foreseen(100.0, forecast, SIGMA, change, COST), held, growth)
+        hurdles.append(hurdle)
+        told = (found.foreseen, found.usual, found.claimed, found.claimed_squares, found.paid, found.risked)
+        assert told == pytest.approx((total, usual, claimed, squares, paid, risked))
+        assert (found.followed, found.claims) == (seen, claims) and found.hurdle == pytest.approx(hurdle)
+    assert min(hurdles) < 0.6 and 1.0 in hurdles[100:] and max(hurdles) > 1.0
+
+
+def test_blocks_count_in_units_of_those_before_and_for_eight_deviations_at_most():
+    rng, found = np.random.default_rng(16), GrowthEvidence(0.9)
+    blocks, s, v, square = rng.normal(0.0, 0.01, 80), 0.0, 0.0, 0.0
+    blocks[[40, 60]] = 1.0, -1.0
+    for number, growth in enumerate(blocks.tolist()):
+        found.add(growth)
+        if number >= 4:
+            scaled = float(np.clip(growth / math.sqrt(square), -8.0, 8.0))
+            s, v = 0.9 * s + scaled, 0.9 * v + scaled**2
+        square += (growth**2 - square) / min(number + 1, 32)
+        assert (found.s, found.v, found.square) == pytest.approx((s, v, square))
+    assert found.blocks == 80
+
+
+def test_evidence_is_that_of_profit_or_of_forecasts_less_a_reserve_and_what_was_lost():
+    profit, loss, forecasts = log_mixture(10.0, 20.0), log_mixture(10.0, 20.0), 9.0 - math.log(20.0)
+    assert GrowthEvidence(1.0, s=10.0, v=20.0).log_e == pytest.approx(profit)
+    assert GrowthEvidence(1.0, foreseen=9.0, hurdle=0.5).log_e == pytest.approx(forecasts)
+    assert GrowthEvidence(1.0, s=-10.0, v=20.0, foreseen=9.0, hurdle=0.5).log_e == pytest.approx(
+        forecasts - loss
+    )
+    assert GrowthEvidence(1.0, s=1.0, v=1.0, foreseen=9.0, hurdle=0.5).log_e == pytest.approx(forecasts)
+    for silent in ({"hurdle": 1.0, "foreseen": 9.0}, {"hurdle": 0.5, "foreseen": math.log(20.0)}):
+        assert GrowthEvidence(1.0, s=-3.0, v=20.0, **silent).log_e == log_mixture(-3.0, 20.0)
+
+
+def test_the_size_that_grows_fastest_is_mean_over_variance_of_what_speaks():
+    claims = {"foreseen": 16.0, "hurdle": 0.5, "claimed": 0.3, "paid": 0.1, "risked": 0.05}
+    assert GrowthEvidence(1.0, **claims).kelly == pytest.approx(4.0)
+    assert GrowthEvidence(1.0, **claims | {"paid": 0.5}).kelly == 0.0
+    profits = {"s": 60.0, "v": 100.0, "square": 0.04}
+    assert GrowthEvidence(1.0, **profits).kelly == pytest.approx(3.0)
+    assert GrowthEvidence(1.0, **profits | claims).kelly == pytest.approx(3.0), "what says more counts"
+
+
+def test_without_a_deviation_a_return_says_nothing_and_an_account_without_equity_claims_nothing():
+    found = GrowthEvidence(1.0, hurdle=0.5)
+    before = found.state()
+    found.learn_from(Foreseen(100.0, 0.1, 0.0, 0.2, COST))
+    market = np.array([[0.0, 0.1, SIGMA, 0.2], [100.0, 0.1, SIGMA, 0.2], [100.0, 0.1, SIGMA, 0.2]])
+    found.foresee_all(market, COST, np.ones(3), 1.0, np.array([1.0, 0.0, 1.0]))
+    assert found.state() == before
+    found.foresee_all(market[1:], COST, np.ones(2), 0.0, np.array([100.0, 100.0]))
+    assert found.followed == 1 and found.usual == 1.0, "of the second alone it is known where it began"

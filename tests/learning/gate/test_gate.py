@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from learning.gate.test_gate_evidence import binomial_at_most
 from learning.gate_support import (
+    GOOD,
     LADDER,
     RULES,
     SCHEMA,
@@ -26,16 +26,12 @@ from learning.gate_support import (
 )  # fmt: skip
 from utils.checkpoint_states import proof_sample
 from ztb.learning.gate.candidate import Candidate, Verdict
-from ztb.learning.gate.gate import MONTH_NS, ErrorBudget
-from ztb.learning.gate.shadow import Shadow, ShadowTrading
-from ztb.learning.gate.trial import Trial
+from ztb.learning.gate.gate import MONTH_NS, ErrorBudget, Gate
 from ztb.learning.settings import GateRules
-from ztb.trading.policy.categorical import Divergence
 from ztb.trading.policy.weights import NetworkShape, Weights, initial_weights
 from ztb.trading.recording import Recording
 
 EDGE = 0.3
-GOOD = follower(1.0)
 
 
 def scaled(weights: Weights, factor: float, of: str = "") -> Weights:
@@ -332,31 +328,6 @@ def test_the_ladder_spans_what_turnover_is_measured_by():
     assert LADDER[-1] - LADDER[0] == 2.0 and TERMS.bridge.ladder == LADDER
 
 
-def test_where_the_incumbents_own_reward_does_not_exist_nothing_is_compared_and_a_candidates_ends_its_test():
-    rng = np.random.default_rng(0)
-
-    def traded(rewards: NDArray[np.float64]) -> ShadowTrading:
-        steps, equity = len(rewards), np.ones((len(rewards) + 1, 4))
-        seen = np.zeros((steps, 2), np.float32)
-        return ShadowTrading(rewards, equity, np.zeros((steps, 4)), seen, np.zeros(steps, np.bool_))
-
-    def trial() -> Trial:
-        shadow = Shadow(TERMS, GOOD, np.arange(4))
-        return Trial(entrant(1, GOOD, 0), shadow, 0.05, TERMS, RULES, 0)
-
-    own, theirs = rng.normal(1e-3, 1e-3, (64, 4)), rng.normal(0.0, 1e-3, (64, 4))
-    theirs[[3, 40], [0, 2]] = np.nan
-    made = trial()
-    for _ in range(3):
-        assert made.follow(traded(own), traded(theirs), Divergence(0.0, 2.0)) == ""
-    figures = made.figures()
-    assert made.decisions == 3 * 62 and all(
-        figures[name] is not None for name in ("difference", "incumbent_reward")
-    )
-    assert made.evidence.log_better > 0.0
-    assert trial().follow(traded(theirs), traded(own), Divergence(0.0, 2.0)) == "non_finite"
-
-
 def test_each_test_gets_half_of_what_is_left_so_that_none_is_without_a_chance():
     budget = ErrorBudget(per_month=0.5, most_each=0.05)
     assert [budget.spend(0) for _ in range(4)] == [0.05, 0.025, 0.0125, 0.00625]
@@ -368,3 +339,36 @@ def test_all_tests_of_a_month_together_have_no_more_than_the_month_brings_and_wh
     spent = [budget.spend(k * MONTH_NS // 1000) for k in range(1001)]
     assert min(spent) > 0.0 and max(spent) <= 0.05
     assert 0.4 < sum(spent) <= 0.5 + 2 * 0.05 + 1e-12
+
+
+def test_generation_0_has_seen_no_decision_and_no_tick():
+    assert Candidate(0, GOOD) == Candidate(0, GOOD, -1, 0, "", 0.0, None, 0)
+
+
+def test_weights_of_another_precision_are_not_of_this_network():
+    wide = {name: array.astype(np.float64) for name, array in GOOD.items()}
+    (verdict,) = new_gate(GOOD).submit(entrant(1, wide, 0))  # type: ignore[arg-type]
+    assert (verdict.passed, verdict.reason) == (False, "non_finite")
+    assert verdict.figures == {"trained_to_ns": entrant(1, wide, 0).trained_to_ns}  # type: ignore[arg-type]
+
+
+def test_who_was_trained_to_where_the_incumbent_was_is_stale_and_one_decision_later_is_not():
+    gate = Gate(TERMS, RULES, SCHEMA, 0, entrant(0, GOOD, 5))
+    assert [verdict.reason for verdict in gate.submit(entrant(1, GOOD, 5))] == ["stale"]
+    assert gate.submit(entrant(2, GOOD, 6)) == []
+
+
+def test_a_piece_of_one_decision_leads_on_and_is_no_test():
+    gate, recording = new_gate(GOOD), market(100, 0)
+    gate.submit(entrant(1, GOOD, 0))
+    assert gate.observe(recording.window(0, 1), 0) == []
+    assert gate.in_test == () and gate.waiting == (1,)
+    assert gate.observe(recording.window(0, 2), 1) == []
+    assert gate.in_test == (1,)
+
+
+def test_a_month_of_the_budget_is_thirty_days():
+    budget = ErrorBudget(per_month=0.1, most_each=0.05)
+    assert budget.spend(5) == 0.05
+    assert budget.spend(5 + 6 * 86_400_000_000_000) == pytest.approx(0.5 * (0.05 + 0.02))
+    assert budget.spend(5) == pytest.approx(0.25 * (0.05 + 0.02)), "no time goes back"

@@ -136,3 +136,53 @@ def test_a_month_of_regular_tests_spends_the_budget_evenly():
     budget = ErrorBudget(0.5, 0.05)
     spent = [budget.spend(int(k * MONTH_NS / 100)) for k in range(400)]
     assert spent[-1] == pytest.approx(0.005, rel=1e-3)
+
+
+def test_the_evidence_is_the_mixture_of_what_differs_over_the_scale_of_the_blocks_before():
+    """Recomputed as the module says it: the first four blocks give the scale alone, which forgets after 32."""
+    blocks = np.random.default_rng(5).normal(0.1, 2.0, 90).tolist()
+    evidence, square, s, v = EProcess(), 0.0, 0.0, 0.0
+    for number, block in enumerate(blocks):
+        evidence.add(block)
+        if number >= 4:
+            s, v = s + block / math.sqrt(square), v + block * block / square
+        square += (block * block - square) / min(number + 1, 32)
+        assert evidence.log_better == pytest.approx(log_mixture(s, v))
+        assert evidence.log_worse == pytest.approx(log_mixture(-s, v))
+    assert evidence.blocks == 90
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.005])
+def test_at_a_bound_the_evidence_of_what_is_left_is_just_enough(alpha: float):
+    blocks = np.random.default_rng(6).normal(0.5, 1.0, 60).tolist()
+    low, high = evidence_of(blocks).bounds(alpha)
+    assert low is not None and high is not None
+    scales = [math.sqrt(evidence_of(blocks[:number])._square) for number in range(4, 60)]
+    for bound, side in ((low, 1.0), (high, -1.0)):
+        scaled = [side * (block - bound) / scale for block, scale in zip(blocks[4:], scales, strict=True)]
+        e = log_mixture(sum(scaled), sum(each * each for each in scaled))
+        assert e == pytest.approx(math.log(1.0 / alpha), abs=1e-9)
+
+
+def evidence_of(blocks: list[float]) -> EProcess:
+    evidence = EProcess()
+    for block in blocks:
+        evidence.add(block)
+    return evidence
+
+
+def test_evidence_far_on_the_wrong_side_is_the_logarithm_of_what_a_float_cannot_hold():
+    for z in (-29.0, -31.0, -37.0):
+        s, v = z * math.sqrt(14.0), 10.0
+        exact = 0.5 * math.log(16.0 / 14.0) + 0.5 * z * z + math.log(0.5 * math.erfc(-z / math.sqrt(2.0)))
+        assert log_mixture(s, v) == pytest.approx(exact, abs=2e-3)
+    assert log_mixture(-1000.0 * math.sqrt(14.0), 10.0) == pytest.approx(
+        0.5 * math.log(16.0 / 14.0) - math.log(1000.0 * math.sqrt(2.0 * math.pi)), abs=1e-5
+    )
+    assert log_mixture(1.0, -1e-12) == log_mixture(1.0, 0.0), "rounding leaves no sum of squares below zero"
+
+
+def test_bounds_are_as_large_as_what_they_are_of():
+    blocks = np.random.default_rng(7).normal(0.5, 1.0, 60)
+    one, large = (evidence_of((scale * blocks).tolist()).bounds(0.05) for scale in (1.0, 1e4))
+    assert large == pytest.approx([1e4 * bound for bound in one if bound is not None])

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from learning.gate_support import LADDER, PIECE, SHAPE, TERMS, follower, holder, market, pieces
-from ztb.learning.gate.shadow import Shadow, ShadowTrading
+from ztb.errors import InvariantError
+from ztb.learning.gate.shadow import Shadow, ShadowTrading, _empty, begin_trajectory
 from ztb.trading.policy.categorical import divergence, greatest_entropy
 from ztb.trading.policy.serving import ServingPolicy
 from ztb.trading.policy.weights import initial_weights
@@ -114,3 +115,32 @@ def test_a_strategys_own_reward_is_what_counts():
     terms = replace(TERMS, own_reward=lambda before, after: after - before)
     (done,) = traded(Shadow(terms, holder(1.0), KEYS), [(recording, 49)])
     assert np.array_equal(done.rewards, np.diff(done.equity, axis=0))
+
+
+def test_an_account_without_equity_trades_nothing_and_reports_that_are_lost_are_an_error(monkeypatch):
+    recording, shadow = market(5, 9), Shadow(TERMS, holder(1.0), KEYS)
+    lost = [0]
+
+    def live(_simulation, _uniforms, lived):
+        lived.equity[:], lived.notional[:] = 0.0, np.arange(5.0)[:, None]
+        lived.equity[:, 1] = 2.0
+        return lost[0]
+
+    monkeypatch.setattr(shadow, "_live", live)
+    (done,) = traded(shadow, [(recording, 4)])
+    assert np.array_equal(done.turnover, np.tile([0.0, 0.5, 0.0], (4, 1)))
+    lost[0] = 1
+    with pytest.raises(InvariantError, match="lost"):
+        traded(shadow, [(recording, 4)])
+
+
+def test_steps_tell_what_was_lost_and_what_was_traded_before_them():
+    recording, shadow = market(40, 10), Shadow(TERMS, holder(1.0), KEYS)
+    uniforms = np.full((20, len(KEYS), 2), 0.5)
+    shadow.trade(recording.window(0, 21), uniforms)
+    simulation = shadow._continue(recording.window(20, 40))
+    lived = _empty(19, len(KEYS), simulation.observation_size)
+    begin_trajectory(simulation.lanes, lived)
+    assert np.array_equal(lived.notional[0], simulation.lanes.account["traded_notional"])
+    assert lived.notional[0].min() > 0.0
+    assert shadow._live(simulation, uniforms[1:], lived) == 0

@@ -18,7 +18,8 @@ from ztb.runtime.build.assembly import Assembly, assemble
 
 SMALL = {
     "features.names": made.FEATURES, "ppo.hidden": [16], "ppo.num_envs": 32, "ppo.num_steps": 32,
-    "ppo.minibatch_size": 256, "ppo.gamma": 0.5, "ppo.learning_rate": 3e-3, "online.reward_scale": 1.0 / made.SIGMA,
+    "ppo.minibatch_size": 256, "ppo.gamma": 0.5, "ppo.learning_rate": 3e-3, "ppo.anneal_learning_rate": False,
+    "online.reward_scale": 1.0 / made.SIGMA,
 }  # fmt: skip
 TICKS = made.bars_of(made.closes([(0.6, 2400)], 1))
 

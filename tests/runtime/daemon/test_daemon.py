@@ -63,6 +63,7 @@ async def test_what_the_learner_waits_for_and_leaves_out_is_in_the_snapshot_and_
                 and now.updates == 1
                 and now.waiting < 64
                 and now.state in ("learning", "resting")
+                and daemon.snapshot().last_save_ms is not None
             )
         )
         told = daemon.snapshot()

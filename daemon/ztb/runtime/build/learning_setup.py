@@ -84,7 +84,12 @@ def learner_settings(assembly: Assembly, shape: NetworkShape, schema_hash: str) 
         )
     # What was not drawn says nothing of what else might have been done: it cannot be learnt from.
     online = config.online if config.strategy.sample else replace(config.online, own_share=0.0)
-    ppo = replace(config.ppo, entropy_coef=config.online.entropy_coef)
+    ppo = replace(
+        config.ppo,
+        learning_rate=online.learning_rate,
+        anneal_learning_rate=False,
+        entropy_coef=online.entropy_coef,
+    )
     profiles = tuple(profile_options(ppo, name, config.online.profiles.get(name, {})) for name in PROFILES)
     return LearnerSettings(
         shape=shape,

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
@@ -176,6 +177,11 @@ class WalkForwardBeside:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
+        # It listens only once it has begun, and until then there is something else to do here.
+        self._teller = threading.Thread(target=self._tell, args=(task,), daemon=True)
+        self._teller.start()
+
+    def _tell(self, task: _Task) -> None:
         assert self._process.stdin is not None
         with suppress(BrokenPipeError), self._process.stdin as ears:
             ears.write(msgspec.msgpack.encode(task))
@@ -198,6 +204,7 @@ class WalkForwardBeside:
         atexit.unregister(self._process.kill)
         self._process.kill()
         self._process.wait()
+        self._teller.join()
         if self._process.stdout is not None:
             self._process.stdout.close()
 

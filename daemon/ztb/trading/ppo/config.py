@@ -39,8 +39,7 @@ class PPOOptions:
     learning_rate: float = 1e-3
     """Adam's step size (detail 3)."""
     anneal_learning_rate: bool = True
-    """Let the step size fall linearly to 0 over the training (detail 4). Learning while trading has no end to fall
-    towards, and keeps the step size."""
+    """Let the step size fall linearly to 0 over the training (detail 4)."""
     adam_epsilon: float = 1e-5
     """Adam's denominator floor (detail 3)."""
     minibatch_size: int = 256
