@@ -182,7 +182,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """As ever, but with a schedule at the end of the millisecond: all timers of one ring together."""
         if self._schedule is not None and math.isfinite(when):
             place = math.ceil(when / _TOGETHER_S)
-            # Rounded it may be a little earlier, and who waits until its time is over would wait at one moment for ever.
+            # Rounded it may be a bit earlier, and who waits until its time is over would wait at one moment for ever.
             when = place * _TOGETHER_S if place * _TOGETHER_S >= when else (place + 1) * _TOGETHER_S
         return super().call_at(when, callback, *args, context=context)
 
