@@ -18,10 +18,10 @@ import pytest
 import ztb.strategies
 from ztb.cli import run
 from ztb.config import load_config
+from ztb.learning.luck import Luck
 from ztb.ledger.run_directory import RunDirectory
 from ztb.runtime.modes.replay import Replay, ReplayRequest, open_data
 from ztb.trading.ppo.finite import unsound
-from ztb.trading.simulation import Simulation
 from ztb.utils import CheckpointManager
 
 SMALL = {
@@ -209,16 +209,16 @@ def test_an_own_reward_that_is_no_number_is_named_and_what_was_learnt_before_it_
 
 
 def test_what_is_not_finite_otherwise_ends_it_with_environment_and_step(train, tmp_path, monkeypatch):
-    step, calls = Simulation.step, [0]
+    step, calls = Luck.step, [0]
 
-    def spoilt(self: Simulation, actions: Any) -> Any:
-        outcome = step(self, actions)
-        calls[0] += self.num_lanes == 4
+    def spoilt(self: Luck, actions: Any) -> Any:
+        luck, simulation = step(self, actions), self._simulation
+        calls[0] += simulation.num_lanes == 4
         if calls[0] == 2 * 16 + 10:
-            outcome.observations[3, 0] = np.nan
-        return outcome
+            simulation.outcome.observations[3, 0] = np.nan
+        return luck
 
-    monkeypatch.setattr(Simulation, "step", spoilt)
+    monkeypatch.setattr(Luck, "step", spoilt)
     code, _, said = train("--out", tmp_path / "trained", "--json")
     assert code == 3 and "observation nan of environment 3 at step 10, of update 3" in said
     assert len(CheckpointManager(tmp_path / "trained" / "checkpoints").load("training")["curve"]) == 2

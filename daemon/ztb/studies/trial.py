@@ -96,11 +96,11 @@ def run_trial(order: TrialOrder) -> TrialResult:
         summary, times, equities = _replayed(order, folder)
         figures = {name: summary[name] for name in _FIGURES}
         returns = _returns(times, equities, summary, order)
-    except ResourceError:
-        raise
-    except Exception as failure:  # noqa: BLE001 (one bad trial, a strategy's mistake for one, is a result)
+    except Exception as failure:
         if says_full_disk(failure):
             raise ResourceError(f"{folder}: {_FULL}") from None
+        if isinstance(failure, ResourceError):
+            raise
         error = _said(failure)
     finally:
         if not order.keep:
