@@ -73,8 +73,9 @@ def shared() -> Path:
 def logging_as_before() -> Iterator[None]:
     """A command run in a test may log to a stream that is closed after it."""
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, disabled = root.handlers[:], root.level, root.manager.disable
     yield
+    logging.disable(disabled)
     root.setLevel(level)
     root.handlers[:] = handlers
     structlog.reset_defaults()
