@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -92,9 +91,11 @@ def test_those_who_led_before_stay_in_the_library_with_their_evidence_and_the_le
     known = stage.experts.allocator.experts
     for serving, log_growth in ((1, 0.02), (2, 0.01), (3, 0.03)):
         stage.decide(serving)
-        known[f"generation {serving}"].evidence = replace(GROWN, s=1000.0 * log_growth)
+        known[f"generation {serving}"].evidence.become(
+            GrowthEvidence(**GROWN.state() | {"s": 1000.0 * log_growth})
+        )
     assert set(known) == {"rule", "generation 0", "generation 1", "generation 2", "generation 3"}
-    assert known["generation 1"].evidence.s == 20.0
+    assert known["generation 1"].evidence.state()["s"] == 20.0
     stage.decide(4)
     assert set(known) == {"rule", "generation 0", "generation 1", "generation 3", "generation 4"}
 
@@ -132,7 +133,7 @@ def test_an_older_one_that_comes_back_from_outside_the_library_has_nothing_of_wh
         stage.decide(serving)
     known = stage.experts.allocator.experts
     assert "generation 1" not in known
-    known["generation 2"].evidence = GROWN.copy()
+    known["generation 2"].evidence.become(GROWN)
     stage.decide(1)
     assert known["generation 1"].evidence == GrowthEvidence(0.9995) and "generation 2" not in known
 
@@ -165,7 +166,8 @@ def test_nothing_is_credited_to_what_was_learnt_before_it_has_had_weight():
     assert not stage.experts.learnt_had_weight and stage.experts.account_unlearnt is None
     assert stage.experts.pursue_unlearnt(0, 0, NOTHING, 0.75) == 0.75
     leads = stage.experts.allocator.experts["generation 4"]
-    leads.evidence, leads.unproven = GROWN.copy(), False
+    leads.evidence.become(GROWN)
+    leads.unproven = False
     stage.experts.allocator.weigh()
     stage.decide(4)
     assert stage.experts.learnt_had_weight and stage.experts.account_unlearnt is not None
