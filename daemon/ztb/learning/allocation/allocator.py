@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ztb.learning.allocation.evidence import FloatArray, GrowthEvidence, foresee_all
+from ztb.learning.allocation.evidence import FloatArray, GrowthEvidence, appraise, foresee_all
 from ztb.learning.settings import AllocationConfig
 
 if TYPE_CHECKING:
@@ -243,24 +243,24 @@ class Allocator:
     @property
     def log_e(self) -> float:
         """Natural logarithm of the evidence of the whole."""
-        return self._whole(self._heights())
+        return self._whole(self._said())
 
-    def _heights(self) -> list[float]:
-        """Evidence of each expert."""
-        return [_e(expert) for expert in self.experts.values()]
+    def _said(self) -> list[tuple[float, float]]:
+        """Of each expert its evidence, and the multiple of full size that would grow fastest."""
+        return [(math.exp(min(log_e, _FAR)), kelly) for log_e, kelly in appraise(self._table).tolist()]
 
-    def _whole(self, heights: list[float]) -> float:
+    def _whole(self, said: list[tuple[float, float]]) -> float:
         experts = self.experts.values()
         total = sum(expert.share for expert in experts)
         if not total:
             return 0.0
-        return math.log(sum(expert.share / total * e for expert, e in zip(experts, heights, strict=True)))
+        return math.log(sum(expert.share / total * e for expert, (e, _) in zip(experts, said, strict=True)))
 
     def _close(self, account: float) -> None:
         """End a block: what may be lost, and weights."""
-        heights = self._heights()
-        self._look_back(account, self._whole(heights))
-        self._weigh(heights)
+        said = self._said()
+        self._look_back(account, self._whole(said))
+        self._weigh(said)
 
     def _look_back(self, account: float, log_e: float) -> None:
         """Move the cushion: what was lost since the evidence stood highest, against what may be lost."""
@@ -277,22 +277,22 @@ class Allocator:
 
     def weigh(self) -> None:
         """Make the weights anew from the evidence as it is."""
-        self._weigh(self._heights())
+        self._weigh(self._said())
 
-    def _weigh(self, heights: list[float]) -> None:
+    def _weigh(self, said: list[tuple[float, float]]) -> None:
         prior, experts = self.config.prior, self.experts.values()
         total = sum(expert.share for expert in experts) or 1.0
         spoken = [
-            prior * expert.share / total * e if self._admitted(expert) else 0.0
-            for expert, e in zip(experts, heights, strict=True)
+            prior * expert.share / total * e if self._admitted(expert, e) else 0.0
+            for expert, (e, _) in zip(experts, said, strict=True)
         ]
         whole = 1.0 - prior + sum(spoken)
-        for expert, own in zip(experts, spoken, strict=True):
-            largest = 2.0 * expert.evidence.kelly * self._limit / _DEPTH
-            expert.weight = min(self.cushion, largest) * own / whole
+        for expert, own, (_, kelly) in zip(experts, spoken, said, strict=True):
+            expert.weight = min(self.cushion, 2.0 * kelly * self._limit / _DEPTH) * own / whole
 
-    def _admitted(self, expert: Expert) -> bool:
-        if expert.unproven and expert.evidence.log_e >= math.log(EARNED):
+    @staticmethod
+    def _admitted(expert: Expert, e: float) -> bool:
+        if expert.unproven and e >= EARNED:
             expert.unproven = False  # it has earned its place, and keeps it as all others do
         return not expert.unproven
 

@@ -66,6 +66,7 @@ _SUMS = (
 ) = range(len(_SUMS))  # fmt: skip
 _COUNTS = {"blocks": int, "followed": int, "claims": bool}
 _MID, _FORECAST, _DEVIATION, _CHANGE = range(4)  # of Foreseen
+LOG_E, KELLY = range(2)  # what `appraise` says
 
 
 @kernel
@@ -137,6 +138,29 @@ def _trade(
             last = equity
 
 
+@kernel
+def _appraise(table: FloatArray, said: FloatArray) -> None:
+    for k in range(len(table)):
+        sums = table[k]
+        s, v, foreseen = sums[_S], sums[_V], sums[_FORESEEN]
+        of_profit, of_forecasts = log_mixture(s, v), -math.inf
+        if sums[_HURDLE] < 1.0 and foreseen > _RESERVE:
+            of_forecasts = foreseen - _RESERVE - max(0.0, log_mixture(-s, v))
+        said[k, LOG_E] = max(of_profit, of_forecasts)
+        if said[k, LOG_E] <= 0.0:
+            said[k, KELLY] = math.inf
+        elif of_forecasts > of_profit:
+            said[k, KELLY] = max(sums[_CLAIMED] - sums[_PAID], 0.0) / sums[_RISKED]
+        else:
+            said[k, KELLY] = s / (v * math.sqrt(sums[_SQUARE]))
+
+
+@cache
+def _appraising() -> Callable[[FloatArray, FloatArray], None]:
+    """`_appraise` for arrays that lie together."""
+    return entry(_appraise, np.zeros((0, len(_SUMS))), np.zeros((0, 2)))
+
+
 @cache
 def _trading() -> Callable[
     [FloatArray, NDArray[np.int64], FloatArray, float, FloatArray, FloatArray, FloatArray], None
@@ -164,6 +188,17 @@ def foresee_all(
     currency.
     """
     _trading()(table, rows, market, cost, positions, before, equities)
+
+
+def appraise(table: FloatArray) -> FloatArray:
+    """(K, 2) of the sums (K, F) of K accounts: natural logarithm of the evidence, of profit, or that of forecasts where
+    it is more; and the multiple of full size that grows fastest, by the evidence that counts, infinite without any.
+
+    The latter is mean over variance of its returns (Kelly 1956; Thorp 2006, "The Kelly criterion", equation 7.3).
+    """
+    said = np.empty((len(table), 2))
+    _appraising()(table, said)
+    return said
 
 
 class GrowthEvidence:
@@ -236,33 +271,13 @@ class GrowthEvidence:
 
     @property
     def log_e(self) -> float:
-        """Natural logarithm of the evidence: of profit, or that of forecasts where it is more."""
-        return max(self._of_profit, self._of_forecasts)
-
-    @property
-    def _of_profit(self) -> float:
-        return log_mixture(self.sums.item(_S), self.sums.item(_V))
-
-    @property
-    def _of_forecasts(self) -> float:
-        foreseen = self.sums.item(_FORESEEN)
-        if self.sums.item(_HURDLE) >= 1.0 or foreseen <= _RESERVE:
-            return -math.inf
-        return foreseen - _RESERVE - max(0.0, log_mixture(-self.sums.item(_S), self.sums.item(_V)))
+        """Natural logarithm of the evidence, see `appraise`."""
+        return appraise(self.sums[None]).item(0, LOG_E)
 
     @property
     def kelly(self) -> float:
-        """The multiple of full size that grows fastest, by the evidence that counts; infinite without any.
-
-        Mean over variance of its returns (Kelly 1956; Thorp 2006, "The Kelly criterion", equation 7.3).
-        """
-        of_profit, of_forecasts = self._of_profit, self._of_forecasts
-        if max(of_profit, of_forecasts) <= 0.0:
-            return math.inf
-        sums = self.sums
-        if of_forecasts > of_profit:
-            return max(sums.item(_CLAIMED) - sums.item(_PAID), 0.0) / sums.item(_RISKED)
-        return sums.item(_S) / (sums.item(_V) * math.sqrt(sums.item(_SQUARE)))
+        """The multiple of full size that grows fastest, see `appraise`."""
+        return appraise(self.sums[None]).item(0, KELLY)
 
     def copy(self) -> GrowthEvidence:
         """The same evidence, for whoever is to begin with it."""

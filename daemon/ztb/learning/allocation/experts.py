@@ -109,6 +109,7 @@ class Experts:
         self._remembered: dict[str, AllocationRow] = {}
         self._leader = -1
         self._foreseen: Foreseen | None = None
+        self._aims: dict[str, float] = {}
         self._unproven = unproven
         self._correction = 0.0
         for name, lane in rules.items():
@@ -244,6 +245,7 @@ class Experts:
         `foreseen`: what was forecast of the return that led here.
         """
         self._foreseen = foreseen
+        self._aims = {name: lane.aim for name, lane in self.lanes.items()}
         weighed = self.allocator.follow(self._equities(), account, foreseen, self._positions())
         self.pursued, wanted = self._want(self.allocator, self.pursued)
         self.learnt_had_weight = self.learnt_had_weight or self._learnt_has_weight()
@@ -331,8 +333,7 @@ class Experts:
 
         Before anything had a share of the account, nothing is pursued: what it holds is not ours.
         """
-        experts = allocator.experts
-        target = allocator.target({name: self.lanes[name].aim for name in experts})
+        target = allocator.target(self._aims)
         timing = self.lanes[allocator.heaviest.name].timing
         if pursued is None:
             if allocator.invested == 0.0:
@@ -352,8 +353,8 @@ class Experts:
 
     @property
     def aims(self) -> bytes:
-        """JSON: the exposure that each expert wants, by name."""
-        return msgspec.json.encode({name: lane.aim for name, lane in self.lanes.items()})
+        """JSON: the exposure that each expert wanted when they were weighed, by name."""
+        return msgspec.json.encode(self._aims)
 
     def _rows(self, ts_ns: int, decision: int) -> list[AllocationRow]:
         """Of each expert whose weight or evidence has changed since it was told, and of those who are none any more."""
