@@ -21,7 +21,7 @@ from execution.exchange_cases import (
     run,
     trades,
 )
-from ztb.execution.orders import Cancelled, CancelRejected, Funded, TimeInForce
+from ztb.execution.orders import Cancelled, CancelRejected, Expired, Funded, TimeInForce
 from ztb.execution.paper_state import FREE
 from ztb.market.ticks import join_ticks
 
@@ -94,6 +94,16 @@ def test_who_holds_nothing_pays_nothing_and_neither_does_anybody_without_a_rate(
     ticks = quotes(*((hour * HOUR_MS, 100.0, 101.0, 9.0, 9.0) for hour in range(30)))
     assert kinds(run(exchange(funding_rate_per_8h=0.001), ticks, {0: [limit(1, 1, 4, 100)]})) == ["Accepted"]
     assert kinds(run(exchange(), ticks, {0: [market(1, 1, 4)]})) == ["Accepted", "Filled"]
+
+
+def test_an_account_that_is_gone_on_with_pays_no_funding_of_before() -> None:
+    ticks = quotes(*((hour * HOUR_MS, 100.0, 101.0, 9.0, 9.0) for hour in range(10)))
+    venue = exchange(funding_rate_per_8h=0.001)
+    venue.resume(lots=8, fills=0, stops=0)
+    (funded,) = [
+        event for event in run(venue, ticks, {0: [limit(1, 1, 4, 100)]}) if isinstance(event, Funded)
+    ]
+    assert T0 < funded.ts_ns and funded.ts_ns % (8 * 3600 * 10**9) == 0
 
 
 def test_a_message_of_depth_counts_when_it_is_whole() -> None:
@@ -194,3 +204,20 @@ def test_what_moves_into_other_arrays_goes_on_there() -> None:
     assert run(moves, STILL[3:9], {0: [cancel(1)]}) == run(stay, STILL[3:9], {0: [cancel(1)]}) != []
     assert moves.account is arrays[4] and arrays[4].tobytes() == stay.account.tobytes()
     assert moves.exchange is arrays[0] and arrays[0].tobytes() == stay.exchange.tobytes()
+
+
+def test_where_reports_are_not_collected_fills_end_before_there_is_no_room_for_the_ends_of_orders() -> None:
+    """Each of 64 orders may yet end, and have a cancel refused; every order before has two reports."""
+    venue = exchange()
+    ticks = quotes(*((float(ms), 100.0, 101.0, 9.0, 9.0) for ms in range(460)))
+    for row in range(450):
+        market(row + 1, 1 - 2 * (row % 2), 1)(venue, int(ticks["ts_ns"][row]))
+        assert venue.advance(ticks, row, row + 1) == row + 1
+    resting = limit(451, 1, 4, 190)
+    resting(venue, int(ticks["ts_ns"][450]))
+    venue.advance(trades((451, 90.0, 9.0, -1)), 0, 1)
+    events = venue.events()
+    assert len(fills(events)) == 448 and [
+        event.order_id for event in events if isinstance(event, Expired)
+    ] == [449, 450]  # type: ignore[union-attr]
+    assert fills(run(venue, trades((452, 90.0, 9.0, -1)))) == [(4, 190)]  # collected: there is room again

@@ -27,7 +27,12 @@ ROOMS = {
     "gate": Room(("learning/gate/*.py",), ("learning/gate",)),
     "lane": Room(
         ("trading/lane*.py", "trading/order_replacement.py", "trading/floor.py"),
-        ("trading/test_lane.py", "trading/test_floor.py", "execution/test_paper_stop.py"),
+        (
+            "trading/test_lane.py",
+            "trading/test_lanes_together.py",
+            "trading/test_floor.py",
+            "execution/test_paper_stop.py",
+        ),
     ),
     "allocator": Room(("learning/allocation/*.py",), ("learning/allocation",)),
     "arming": Room(("runtime/modes/arming.py",), ("runtime/modes/test_arming.py",)),

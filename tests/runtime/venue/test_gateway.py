@@ -13,6 +13,7 @@ from ccxt.base import errors
 from runtime.venue.fake_account import INSTRUMENT, PREFIX, Desk, FakeAccount, Wall, buy
 from runtime.venue.test_venue_broker import running
 from trading.markets import trades
+from ztb.execution.account import new_account
 from ztb.execution.orders import CancelRequested, Filled, OpenOrder
 from ztb.market.live.rest import Backoff, Rest
 from ztb.runtime.venue import throttle
@@ -341,6 +342,12 @@ async def test_fills_enter_the_account_as_they_are_collected_and_have_the_stop_l
     assert broker.account["position"].item() == pytest.approx(side * 0.002)
     assert broker.account["cash"].item() == pytest.approx(1e5 - side * 120.0 - 1.0)
     assert await waiting(broker) == [ProtectCommand()] and not broker.table.events
+
+
+def test_an_account_elsewhere_begins_with_nothing():
+    assert (
+        new_account(0.0).tobytes() == VenueBroker(INSTRUMENT, PREFIX, Wall(), lambda: None).account.tobytes()
+    )
 
 
 def test_the_market_goes_by_row_for_row():
