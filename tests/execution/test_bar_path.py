@@ -43,6 +43,14 @@ def test_an_order_at_the_close_of_a_bar_meets_the_next_open() -> None:
     assert fills(events) == [(4, 159)]  # 80 less half a spread: 79.6, rounded down
 
 
+@pytest.mark.parametrize(("after_s", "lots"), [(0.001, 4), (20.001, 4), (45.0, 4), (60.001, 41)])
+def test_the_volume_of_a_bar_is_known_at_its_close(after_s: float, lots: int) -> None:
+    """Until then a level holds a tenth of a quarter of 40, then of 40 and a sixty-fourth of what is more."""
+    ticks = bars(*((100.0, 100.0, 100.0, 100.0, volume) for volume in (40.0, 24_040.0, 40.0)))
+    events = run(exchange(submit_latency_ms=1000.0 * after_s), ticks, {0: [market(1, 1, 500)]})
+    assert fills(events)[0][0] == lots
+
+
 @kernel
 def see(view: np.ndarray, ticks: np.ndarray) -> None:
     for i in range(len(ticks)):

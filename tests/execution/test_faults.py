@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
@@ -10,8 +12,9 @@ from execution.exchange_cases import INSTANT, MS, PERP, T0, exchange, kinds, mar
 from ztb.errors import ConfigError, DataError, InvariantError
 from ztb.execution.orders import Accepted, Filled, Funded, OrderRequest, OrderType, Rejected
 from ztb.execution.paper import PaperExchange
-from ztb.execution.paper_config import PaperConfig
+from ztb.execution.paper_config import BOUNDS, PaperConfig
 
+CONFIG = Path(__file__).resolve().parents[2] / "config"
 N = 3000
 ROWS = quotes(*((float(ms), 100.0, 101.0, 1e6, 1e6) for ms in range(N + 1)))
 FLOW = {row: [market(row + 1, 1 - 2 * (row % 2), 1)] for row in range(N)}
@@ -91,6 +94,36 @@ def test_uncollected_events_are_an_error_not_a_loss() -> None:
 def test_settings_out_of_bounds_are_named(setting: str, value: float | str) -> None:
     with pytest.raises(ConfigError, match=setting):
         replace(PaperConfig(), **{setting: value})  # type: ignore[arg-type]
+
+
+def test_what_is_shipped_says_the_defaults_and_the_bounds_of_each_number() -> None:
+    shipped = json.loads((CONFIG / "trade-config.json").read_text())["paper"]
+    assert shipped == asdict(PaperConfig())
+    numbers = json.loads((CONFIG / "trade-config.schema.json").read_text())["$defs"]["PaperConfig"][
+        "properties"
+    ]
+    told = {name: (told["minimum"], told["maximum"]) for name, told in numbers.items() if "minimum" in told}
+    assert told == BOUNDS and set(shipped) - set(told) == {"queue_model"}
+
+
+@pytest.mark.parametrize(
+    "setting", [name for name in BOUNDS if "jitter" not in name and "latency" not in name]
+)
+def test_a_number_may_be_at_its_bounds_and_not_beyond(setting: str) -> None:
+    low, high = BOUNDS[setting]
+    for value in (low, high):
+        assert getattr(replace(PaperConfig(), **{setting: value}), setting) == value  # type: ignore[arg-type]
+    for value in (low - 1e-9 * max(1.0, abs(low)), high * (1.0 + 1e-9) + 1e-9):
+        with pytest.raises(ConfigError, match=f"{setting} .*must lie between"):
+            replace(PaperConfig(), **{setting: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["feed", "submit", "ack", "cancel"])
+def test_a_latency_may_be_as_uncertain_as_it_is_long_and_no_more(name: str) -> None:
+    latency, jitter = f"{name}_latency_ms", f"{name}_jitter_ms"
+    assert getattr(replace(PaperConfig(), **{latency: 7.0, jitter: 7.0}), jitter) == 7.0  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=f"{jitter} is above {latency}"):
+        replace(PaperConfig(), **{latency: 7.0, jitter: 7.1})  # type: ignore[arg-type]
 
 
 def test_states_of_another_layout_are_refused() -> None:

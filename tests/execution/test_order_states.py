@@ -18,8 +18,20 @@ from ztb.execution.order_states import (
     diagram,
     next_state,
     progress_after,
+    progress_of_open,
 )
-from ztb.execution.orders import Accepted, Cancelled, Expired, Filled, Funded, OrderEvent, Rejected
+from ztb.execution.orders import (
+    Accepted,
+    Cancelled,
+    Expired,
+    Filled,
+    Funded,
+    OpenOrder,
+    OrderEvent,
+    OrderRequest,
+    OrderType,
+    Rejected,
+)
 
 
 @pytest.mark.parametrize(("state", "event"), list(product(OrderState, LifeEvent)))
@@ -83,3 +95,9 @@ def test_contradictions_are_refused(events: tuple[OrderEvent, ...]) -> None:
 def test_the_diagram_is_the_table() -> None:
     page = Path(order_states.__file__).with_name("ORDER_STATES.md").read_text()
     assert f"```mermaid\n{diagram()}```\n" in page
+
+
+def test_an_order_that_was_left_open_is_as_far_as_it_had_come() -> None:
+    request = OrderRequest(7, 1, 10, OrderType.LIMIT, 99)
+    assert progress_of_open(OpenOrder(request, 10)) == OrderProgress(7, 10, OrderState.SUBMITTED, 0)
+    assert progress_of_open(OpenOrder(request, 3)) == OrderProgress(7, 10, OrderState.PARTIALLY_FILLED, 7)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from ztb.execution.orders import Filled, OrderRequest, OrderType, TimeInForce
@@ -68,3 +70,53 @@ def test_it_goes_on_from_what_was_journaled():
     bought(costs, 0.003, 20, first=60)
     bought(again, 0.003, 20, first=60)
     assert again.surplus == costs.surplus
+
+
+def test_a_surplus_is_the_mean_with_eight_that_cost_nothing_and_then_of_the_latest_sixty_four():
+    costs = OwnCosts(CHARGED, FEE)
+    bought(costs, 0.0009)
+    assert costs.surplus == pytest.approx(0.0001)
+    bought(costs, 0.001, first=2)
+    assert costs.surplus == pytest.approx(0.0001 + 0.0009 / 10) and costs.fills == 2
+    costs.fills, costs.surplus = 200, 0.0
+    bought(costs, 0.0064, first=3)
+    assert costs.surplus == pytest.approx(0.0001)
+
+
+@pytest.mark.parametrize(("side", "price"), [(1, 101.0), (-1, 99.0)])
+def test_what_a_fill_cost_beyond_touch_and_fee_is_a_fraction_of_the_mid_at_the_decision(side, price):
+    costs = OwnCosts(CHARGED, FEE)
+    costs.see(100.0, 0.5)
+    costs.sent(OrderRequest(1, side, 10, OrderType.MARKET))
+    costs.see(500.0, 50.0)  # a later decision is none of its business
+    costs.filled(Filled(1, 1, 1, 10, 9_900, "taker", 10), price, 0.003)
+    assert costs.surplus == pytest.approx((0.01 + 0.003 - 0.005 - FEE) / 9)
+
+
+def test_an_order_of_before_there_was_a_price_and_one_that_is_over_are_not_measured():
+    costs = OwnCosts(CHARGED, FEE)
+    costs.sent(OrderRequest(1, 1, 10, OrderType.MARKET))
+    costs.see(0.5, 0.01)
+    costs.sent(OrderRequest(2, 1, 10, OrderType.MARKET))
+    costs.sent(OrderRequest(4, 1, 10, OrderType.MARKET))
+    costs.over(2)
+    costs.over(3)
+    for number in (1, 2):
+        costs.filled(Filled(number, 1, number, 10, 10_000, "taker", 10), 200.0, FEE)
+    assert (costs.fills, costs.surplus) == (0, 0.0)
+    costs.filled(Filled(4, 1, 4, 10, 10_000, "taker", 10), 0.51, FEE)
+    assert costs.fills == 1 and costs.surplus == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_correction_changes_by_a_tenth_of_what_is_charged_or_not_at_all():
+    costs = OwnCosts(0.001, FEE)
+    costs.surplus = 0.000099
+    assert not costs.corrects() and costs.correction == 0.0
+    costs.surplus = 0.000101
+    assert costs.corrects() and costs.correction == 0.000101
+    costs.surplus = 0.00005
+    assert not costs.corrects() and costs.correction == 0.000101
+    costs.surplus = -1.0
+    assert costs.corrects() and costs.correction == 0.0
+    told = {"correction": 0.0, "charged": 0.001, "surplus": -1.0, "fills": 0}
+    assert json.loads(costs.detail()) == told and list(json.loads(costs.detail())) == sorted(told)

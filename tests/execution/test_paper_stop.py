@@ -9,21 +9,30 @@ from typing import Any
 import numpy as np
 import pytest
 
+from execution.exchange_cases import SPOT as CASE_SPOT
+from execution.exchange_cases import exchange as new_venue
+from execution.exchange_cases import limit, market, run
+from execution.exchange_cases import quotes as case_quotes
 from trading.markets import HOUR_NS, PERPETUAL, SPOT, START_NS, bars
 from trading.test_floor import FEATURES
+from ztb.execution.account import new_account
 from ztb.execution.orders import is_protective
-from ztb.execution.paper import PaperExchange
+from ztb.execution.paper import PaperExchange, new_exchange
 from ztb.execution.paper_config import PaperConfig
+from ztb.execution.paper_stop import move_stop
 from ztb.execution.risk import RiskLimits, unbounded
+from ztb.execution.risk_gate import RiskGate
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import QUOTE, TRADE, Ticks, empty_ticks
+from ztb.market.view import new_view
 from ztb.trading.bridge import Wanted
 from ztb.trading.floor import TradingFloor
 from ztb.trading.lane import Lane
 from ztb.trading.lane_group import LaneGroup
 from ztb.trading.settings import BridgeConfig
-from ztb.trading.sizing import TIMING_AGGRESSIVE
+from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMING_PASSIVE
 from ztb.trading.strategy import Action
+from ztb.utils.kernel import kernel
 
 CASH, FRACTION, PRICE = 10_000.0, 0.1, 5000.0
 VENUE = replace(SPOT, venue="binance")
@@ -181,3 +190,87 @@ def test_what_one_price_does_not_take_goes_with_the_next():
     assert held > 0.5 and 0.1 < desk.lane.position < held and desk.stop > 0.0
     desk.happen(last_prices(desk.now_ns, *[desk.stop] * 40))
     assert desk.lane.position == 0.0 == desk.stop
+
+
+@kernel
+def _move(exchange: Any, gate: Any, account: Any, view: Any) -> None:
+    move_stop(exchange[0], gate[0], account[0], view[0])
+
+
+class Stop:
+    """The stop of an account of 100 in the morning: half of it held at a price of 10."""
+
+    def __init__(self, instrument: Instrument = VENUE) -> None:
+        self.exchange = new_exchange(instrument, PLENTY, 0, 50.0)
+        self.gate = RiskGate(replace(LIMITS, protective_stop_fraction=0.2)).row
+        self.gate["day_start_equity"] = 100.0
+        self.account, self.view = new_account(50.0), new_view(instrument)
+        self.account["position"], self.view["mid"] = 5.0, 10.0
+
+    def follow(self, **changes: float) -> tuple[int, float, float]:
+        """(price in ticks, the equity that it keeps, counted from) after the changes."""
+        for name, value in changes.items():
+            held = next(
+                each
+                for each in (self.account, self.view, self.gate, self.exchange)
+                if name in each.dtype.names
+            )
+            held[name] = value
+        _move(self.exchange, self.gate, self.account, self.view)
+        return tuple(self.exchange[name].item() for name in ("stop_ticks", "stop_floor", "stop_reference"))
+
+
+def test_it_keeps_the_floor_of_the_day_and_the_price_follows_what_is_held():
+    stop = Stop()
+    assert stop.follow() == (600, 80.0, 100.0) and stop.exchange["stop_lots"].item() == 500_000
+    assert stop.follow(mid=9.0) == (600, 80.0, 100.0)  # less is left: no other floor
+    assert stop.follow(position=4.0, mid=10.0) == (750, 80.0, 100.0)
+    assert stop.follow(day_start_equity=90.0) == (550, 72.0, 90.0)  # half the mid is 5
+    assert stop.follow(cash=71.0) == (500, 72.0, 90.0)
+
+
+@pytest.mark.parametrize(
+    "without",
+    [{"position": 0.0}, {"position": -5.0}, {"mid": 0.0}, {"stop_fraction": 0.0}, {"keeps_stops": 0}],
+)
+def test_where_nothing_is_to_be_kept_it_goes_and_is_counted_anew_when_it_comes_again(without):
+    stop = Stop()
+    stop.follow()
+    before = {
+        name: next(
+            each for each in (stop.account, stop.view, stop.gate, stop.exchange) if name in each.dtype.names
+        )[name].item()
+        for name in without
+    }
+    assert stop.follow(**without)[::2] == (0, 0.0)
+    assert stop.follow(**before, cash=30.0) == (680, 64.0, 100.0)  # 80 are left, and a fifth may be lost
+
+
+def test_one_that_could_not_stand_sells_nothing_at_once_when_it_can():
+    stop = Stop(replace(VENUE, min_notional=Decimal(25)))
+    assert stop.follow(position=3.0, cash=70.0) == (0, 80.0, 100.0)  # three at 5 are too little
+    assert stop.follow(position=5.0, cash=32.0) == (672, pytest.approx(65.6), 100.0)  # of 82 that are left
+    assert stop.follow(cash=20.0) == (912, pytest.approx(65.6), 100.0)
+
+
+def test_what_waits_to_be_sold_is_not_sold_twice():
+    """A sell that rests has locked what it is about."""
+    desk = Desk()
+    stop = desk.held()
+    held = round(desk.lane.position / 0.00001)
+    desk.lane.pursue(desk.now_ns, 0, np.zeros(FEATURES, np.float32), Wanted(0.25, TIMING_PASSIVE))
+    desk.happen(last_prices(desk.now_ns, *[PRICE - 1.0] * 3))
+    (rests,) = desk.lane.working
+    desk.happen(last_prices(desk.now_ns, stop, stop, stop))
+    (order,) = [order for order in desk.told.orders if is_protective(order.order_id)]
+    assert order.lots == held - rests.request.lots > 0
+
+
+def test_where_the_table_is_full_it_waits_and_takes_the_place_of_nobody():
+    venue = new_venue(CASE_SPOT)
+    run(venue, case_quotes((0, 100.0, 101.0, 9.0, 9.0)), {0: [market(1, 1, 8)]})
+    venue.exchange["stop_ticks"], venue.exchange["stop_lots"] = 190, 8
+    rest = [limit(number, 1, 4, 20) for number in range(2, 66)]
+    run(venue, case_quotes((1, 100.0, 101.0, 9.0, 9.0), (2, 94.0, 95.0, 9.0, 9.0)), {0: rest})
+    assert [order.order_id for order in venue.open_orders()] == list(range(2, 66))
+    assert (venue.exchange["stops"][0], venue.exchange["position_lots"][0]) == (0, 8)

@@ -75,3 +75,9 @@ def test_a_stop_keeps_all_but_its_fraction_and_is_never_placed_next_to_what_is_l
 def test_the_stop_is_where_the_account_is_worth_what_it_keeps_and_not_below_half_the_price():
     assert trigger_price(80.0, 20.0, 2.0, 40.0) == 30.0
     assert trigger_price(80.0, 70.0, 2.0, 40.0) == 20.0
+
+
+def test_next_to_what_is_left_begins_beyond_a_quarter_of_the_fraction():
+    """In numbers that floats hold: an eighth of 100 is 12.5."""
+    assert floor_of(175.0, 100.0, 0.5) == 87.5
+    assert floor_of(175.1, 100.0, 0.5) == 50.0

@@ -15,11 +15,13 @@ from execution.exchange_cases import (
     fills,
     kinds,
     limit,
+    market,
     quotes,
     run,
     trades,
 )
 from ztb.execution.orders import Cancelled, Filled
+from ztb.market.ticks import join_ticks
 
 QUOTED = quotes((0, 100.0, 101.0, 2.0, 2.0))
 
@@ -137,3 +139,74 @@ def test_equal_times_keep_the_order_of_sending() -> None:
         ("Accepted", 2),
         ("Cancelled", 1),
     ]
+
+
+def test_what_traded_at_our_price_is_no_cancel_once_the_quotes_have_shown_it() -> None:
+    """4.0 stand; 1.0 trades, which the next quote shows; then 0.75 of 3.0 are cancelled, and 0.75 more of 2.25."""
+    shown = [quotes((ms, 100.0, 101.0, size, 2.0)) for ms, size in ((3, 3.0), (4, 3.0), (5, 2.25), (6, 1.5))]
+    ticks = join_ticks([quotes((0, 100.0, 101.0, 4.0, 2.0)), trades((1, 100.0, 1.0, -1)), *shown])
+    venue = exchange(queue_model="proportional")
+    ahead = []
+    for row in range(len(ticks)):
+        run(venue, ticks[row : row + 1], {0: [limit(1, 1, 8, 200)]} if row == 0 else {})
+        ahead.append(float(venue.orders["ahead"][0]))
+    assert ahead == [0.0, 3.0, 3.0, 3.0, 2.25, 1.5]
+
+
+def test_a_queue_that_the_quotes_do_not_show_is_left_as_it_was() -> None:
+    """Our price lies below the touch; only where there is a book is it seen there."""
+    ticks = join_ticks([QUOTED, quotes((1, 100.0, 101.0, 2.0, 2.0)), quotes((2, 100.0, 101.0, 1.0, 2.0))])
+    venue = exchange(queue_model="proportional")
+    run(venue, ticks, {0: [limit(1, 1, 8, 199)]})
+    assert venue.orders["ahead"][0] == venue.orders["level"][0] == 2.0
+    book = [
+        depth(ms, [(100.0, 2.0), (99.0, size)], [(101.0, 1.0)]) for ms, size in ((0, 4.0), (1, 4.0), (2, 1.0))
+    ]
+    seen = exchange(queue_model="proportional")
+    run(seen, join_ticks(book), {2: [limit(1, 1, 8, 198)]})
+    assert seen.orders["ahead"][0] == seen.orders["level"][0] == 1.0
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_quotes_that_cross_several_of_ours_fill_the_best_first_and_are_used_up(side: int) -> None:
+    """Orders at 100 (bought) or 101 (sold) and one tick worse; three lots cross both, then the same the first."""
+    mine, worse = (200, 199) if side > 0 else (202, 203)
+    first, second = ((98.0, 99.0), (99.0, 100.0)) if side > 0 else ((102.0, 103.0), (101.0, 102.0))
+    rows = [(0.5, 100.0, 101.0, 2.0, 2.0), (1, *first, 0.75, 0.75), (2, *second, 0.75, 0.75)]
+    orders = [limit(1, side, 4, worse), limit(2, side, 4, mine)]
+    venue = exchange(impact_half_life_ms=1e9)
+    events = run(venue, join_ticks([QUOTED, quotes(*rows)]), {0: orders})
+    assert [(e.order_id, e.lots) for e in events if isinstance(e, Filled)] == [(2, 3)]
+    gone = [0.75, 0.0] if side > 0 else [0.0, 0.75]
+    assert venue.exchange["consumed"][0].tolist() == pytest.approx(gone, rel=1e-6)
+
+
+def test_in_a_book_all_that_crosses_us_is_ours_level_by_level() -> None:
+    crossing = depth(1, [(96.0, 2.0)], [(98.0, 0.5), (99.0, 0.25), (100.5, 9.0)])
+    ticks = join_ticks([depth(0, [(100.0, 2.0)], [(101.0, 1.0)]), crossing])
+    assert fills(run(exchange(), ticks, {1: [limit(1, 1, 8, 200)]})) == [(3, 200)]
+
+
+@pytest.mark.parametrize(("side", "through"), [(1, 99.5), (-1, 101.5)])
+def test_an_order_that_only_reduces_is_filled_no_further_than_the_position(side: int, through: float) -> None:
+    ticks = join_ticks(
+        [QUOTED, trades((1, 100.5, 0.25, 0), (2, through, 9.0, -side), (3, through, 9.0, -side))]
+    )
+    held = market(1, -side, 3)
+    events = run(
+        exchange(), ticks, {0: [held, limit(2, side, 8, 200 if side > 0 else 202, reduce_only=True)]}
+    )
+    assert [(e.order_id, e.lots) for e in events if isinstance(e, Filled)] == [(1, 3), (2, 3)]
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_on_bars_orders_share_what_a_step_brings_best_first(side: int) -> None:
+    """2.0 base a bar, a quarter of it a step: two lots, one for the better order and one for the next."""
+    end = 98.0 if side > 0 else 102.0
+    high, low = max(100.0, end), min(100.0, end)
+    ticks = bars((100.0, 100.0, 100.0, 100.0, 8.0), (100.0, high, low, end, 8.0))
+    better, worse, never = (199, 198, 196) if side > 0 else (201, 202, 204)
+    orders = [limit(1, side, 9, worse), limit(2, side, 1, better), limit(3, side, 9, never)]
+    events = run(exchange(bar_participation=0.25), ticks, {0: orders})
+    filled = [(e.order_id, e.lots) for e in events if isinstance(e, Filled)]
+    assert filled == [(2, 1), (1, 1), (1, 2)]  # at the end of the path, and at its close

@@ -8,7 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ztb.execution.risk import DAY_NS, RefusalReason, RiskLimits, Rung
+from ztb.execution.risk import (
+    DAY_NS,
+    FLAT_SHARE,
+    FREEZE_SHARE,
+    MINUTE_NS,
+    MOST_A_MINUTE,
+    MS_NS,
+    REASONS,
+    REDUCE_SHARE,
+    RefusalReason,
+    RiskLimits,
+    Rung,
+    unbounded,
+)
 from ztb.execution.risk_gate import OrderFacts, Proposal, RiskGate, reduces
 
 NOW = 10 * DAY_NS
@@ -215,3 +228,24 @@ def test_closing_a_position_that_is_a_sum_of_fills_only_reduces(fills, lot_size)
     assert reduces(closing, facts)
     assert made.check(closing, facts) is RefusalReason.PASSED
     assert not reduces(closing._replace(quantity=(abs(lots) + 1) * lot_size), facts)
+
+
+def test_time_is_counted_in_nanoseconds_and_a_day_is_of_utc():
+    assert (DAY_NS, MINUTE_NS, MS_NS, MOST_A_MINUTE) == (86_400 * 10**9, 60 * 10**9, 10**6, 10_000)
+
+
+def test_every_reason_has_its_words_and_those_of_a_limit_name_it():
+    assert set(REASONS) == set(RefusalReason)
+    named = {limit for _, limit in REASONS.values() if limit is not None}
+    assert named == {each.name for each in dataclasses.fields(RiskLimits)} - {"protective_stop_fraction"}
+
+
+def test_an_account_that_is_watched_whatever_it_loses_keeps_all_other_limits():
+    limits = RiskLimits(max_exposure=0.5, max_orders_per_day=7)
+    free = {"max_daily_loss_fraction": 1.0, "max_drawdown_fraction": 1.0, "protective_stop_fraction": 0.0}
+    assert unbounded(limits) == dataclasses.replace(limits, **free)
+
+
+def test_rungs_are_in_the_order_in_which_permission_is_lost():
+    assert list(Rung) == [Rung.FREE, Rung.LEARNING_FROZEN, Rung.REDUCE_ONLY, Rung.FLAT] == list(range(4))
+    assert (FREEZE_SHARE, REDUCE_SHARE, FLAT_SHARE) == (0.8, 1.0, 1.25)

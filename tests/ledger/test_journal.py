@@ -17,10 +17,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ztb.errors import DataError, UsageError, ZtbError
+from ledger.test_packs import decision
+from ztb.errors import DataError, InvariantError, ResourceError, UsageError, ZtbError
 from ztb.ledger.journal import Journal
 from ztb.ledger.journal_reader import JournalReader
-from ztb.ledger.records import RECORDS, MarkRow, NoteRow, RefusalRow, UpdateRow
+from ztb.ledger.records import RECORDS, AllocationRow, DecisionRow, MarkRow, NoteRow, RefusalRow, UpdateRow
 
 DAEMON = Path(__file__).resolve().parents[2] / "daemon"
 
@@ -240,3 +241,155 @@ def test_a_path_that_climbs_beyond_the_root_is_opened_as_the_system_does(tmp_pat
 def test_a_journal_that_cannot_be_made_says_whether_the_place_or_the_room_is_wanting(tmp_path):
     with pytest.raises(UsageError, match=r"cannot be created.*--out"):
         Journal(tmp_path / "gone" / "journal.sqlite")
+
+
+def test_a_figure_that_is_no_number_does_not_exist_and_one_that_has_to_is_refused(tmp_path):
+    heard: list[object] = []
+    journal = Journal(tmp_path / "journal.sqlite", tell=heard.append)
+    odd = msgspec.structs.replace(mark(1), hold_equity=math.nan, frozen_equity=-math.inf)
+    known = msgspec.structs.replace(mark(1), hold_equity=None, frozen_equity=None)
+    assert journal.append(odd) == 1
+    with pytest.raises(InvariantError, match="equity of a row of marks would be inf, and must be finite"):
+        journal.append(msgspec.structs.replace(mark(2), equity=math.inf))
+    assert journal.append(mark(3)) == 2, "what was refused has no place in the order"
+    journal.close()
+    assert list(JournalReader(journal.path).numbered(MarkRow)) == [(1, known), (2, mark(3))]
+    assert heard == [known, mark(3)]
+
+
+async def test_a_disk_that_refused_a_row_is_told_to_whoever_writes_waits_or_closes(tmp_path):
+    journal = Journal(tmp_path / "journal.sqlite")
+    journal.append(NoteRow(1, "kept", ""))
+    journal.flush()
+    with closing(sqlite3.connect(journal.path)) as other, other:
+        other.execute("DROP TABLE marks")
+    journal.append(mark(1))
+    with pytest.raises(
+        ResourceError, match=r"cannot be written .*no such table.*What was committed before is intact"
+    ):
+        journal.flush()
+    with pytest.raises(ResourceError):
+        journal.append(NoteRow(2, "lost", ""))
+    with pytest.raises(ResourceError):
+        await journal.durable()
+    for _ in range(2):
+        with pytest.raises(ResourceError):
+            journal.close()
+    assert [row.kind for row in JournalReader(journal.path).rows(NoteRow)] == ["kept"]
+
+
+def test_after_a_refusal_nothing_later_is_written_as_if_nothing_were_missing(tmp_path):
+    journal = Journal(tmp_path / "journal.sqlite")
+    with closing(sqlite3.connect(journal.path)) as other, other:
+        other.execute("ALTER TABLE marks RENAME TO aside")
+    journal.append(mark(1))
+    journal.commit()
+    with pytest.raises(ResourceError):
+        journal.flush()
+    with closing(sqlite3.connect(journal.path)) as other, other:
+        other.execute("ALTER TABLE aside RENAME TO marks")
+    journal._queue.put([("notes", (9, 1, "late", ""))])
+    with pytest.raises(ResourceError):
+        journal.close()
+    assert list(JournalReader(journal.path).rows(NoteRow)) == []
+
+
+def test_a_journal_may_be_closed_twice_and_is_whole_after_the_first_time(tmp_path):
+    journal = Journal(tmp_path / "journal.sqlite")
+    for number in range(3):
+        journal.append(mark(number))
+    journal.close()
+    journal.close()
+    journal.flush()
+    assert not journal.packs and list(JournalReader(journal.path).rows(MarkRow)) == [
+        mark(n) for n in range(3)
+    ]
+
+
+def test_what_was_appended_to_a_reopened_journal_is_in_its_digest_at_once(tmp_path):
+    Journal(tmp_path / "journal.sqlite").close()
+    journal = Journal(tmp_path / "journal.sqlite", reopen=True)
+    empty = journal.sha256()
+    journal.append(mark(1))
+    assert journal.sha256() != empty
+    journal.close()
+
+
+def test_rows_that_are_packed_are_told_to_nobody(tmp_path):
+    heard: list[object] = []
+    journal = Journal(tmp_path / "journal.sqlite", tell=heard.append, packs=True)
+    journal.append(mark(1))
+    journal.append(NoteRow(2, "k", "v"))
+    assert journal.packs and heard == [NoteRow(2, "k", "v")]
+    assert (journal.reserve(3), journal.append(NoteRow(3, "k", "v"))) == (3, 6)
+    journal.close()
+    assert JournalReader(journal.path).last_seq() == 6
+
+
+@pytest.mark.parametrize(("packs", "bytes_"), [(False, 4096), (True, 16_384)])
+def test_a_packed_journal_has_larger_pages_and_either_writes_ahead(tmp_path, packs, bytes_):
+    journal = Journal(tmp_path / "journal.sqlite", packs=packs)
+    with closing(sqlite3.connect(journal.path)) as connection:
+        assert connection.execute("PRAGMA page_size").fetchone() == (bytes_,)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    journal.close()
+
+
+def test_a_journal_of_the_first_schema_gets_the_tables_and_columns_that_came_since(tmp_path):
+    journal = Journal(tmp_path / "journal.sqlite")
+    journal.append(decision(1))
+    journal.close()
+    with closing(sqlite3.connect(journal.path)) as connection, connection:
+        connection.execute("DROP TABLE packs")
+        connection.execute("DROP TABLE allocations")
+        connection.execute("ALTER TABLE decisions DROP COLUMN aims")
+        connection.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
+    with closing(JournalReader(journal.path)) as reader:
+        (old,) = reader.rows(DecisionRow)
+        assert old == msgspec.structs.replace(decision(1), aims=b"") and reader.last_seq() == 1
+        assert list(reader.rows(AllocationRow)) == [] == list(reader.columns(AllocationRow, ("ts_ns",)))
+        before = reader.sha256()
+    journal = Journal(journal.path, reopen=True)
+    assert journal.sha256() == before and journal.append(decision(2)) == 2
+    allocation = AllocationRow(2, 5, "flat", 1.0, 0.0, 100.0, "{}")
+    journal.append(allocation)
+    journal.close()
+    with closing(JournalReader(journal.path)) as reader:
+        assert [row.decision for row in reader.rows(DecisionRow)] == [1, 2]
+        assert list(reader.rows(AllocationRow)) == [allocation] and reader.last_seq() == 3
+
+
+def test_an_empty_journal_has_no_last_row_and_columns_come_thousands_at_a_time(tmp_path):
+    journal = Journal(tmp_path / "journal.sqlite")
+    journal.flush()
+    with closing(JournalReader(journal.path)) as reader:
+        assert reader.last_seq() == 0 and list(reader.columns(MarkRow, ("ts_ns",))) == []
+        for number in range(8200):
+            journal.append(mark(number))
+        journal.flush()
+        batches = [(len(a), b[0], b[-1]) for a, b in reader.columns(MarkRow, ("ts_ns", "decision"))]
+    assert batches == [(8192, 0, 8191), (8, 8192, 8199)]
+    journal.close()
+
+
+def test_a_copy_is_a_journal_by_itself_and_a_damaged_one_is_not_copied(tmp_path):
+    journal = Journal(tmp_path / "journal.sqlite")
+    for number in range(2000):
+        journal.append(mark(number))
+    journal.flush()
+    with closing(JournalReader(journal.path)) as reader:
+        reader.copy(tmp_path / "copy.sqlite")
+        with pytest.raises(ResourceError, match="cannot be copied"):
+            reader.copy(tmp_path / "gone" / "copy.sqlite")
+    journal.close()
+    with closing(JournalReader(tmp_path / "copy.sqlite")) as copied:
+        assert copied.sha256() == journal.sha256()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy.sqlite", "journal.sqlite"]
+    content = bytearray(journal.path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 4096] = bytes(4096)
+    journal.path.write_bytes(content)
+    with (
+        closing(JournalReader(journal.path)) as reader,
+        pytest.raises(DataError, match="the journal is damaged"),
+    ):
+        reader.copy(tmp_path / "other.sqlite")

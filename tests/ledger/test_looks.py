@@ -72,3 +72,29 @@ def test_two_processes_write_at_once(tmp_path):
         assert one.exitcode == 0
     assert sorted(int(one.key) for one in Looks(Path(path)).all()) == list(range(60))
     assert len((tmp_path / "looks.jsonl").read_text().splitlines()) == 60
+
+
+def test_the_count_is_said_in_words_and_by_what():
+    def of(kind: str, times: int) -> list[Look]:
+        return [Look("d", 0, 1, kind, f"{kind}{n}", "r") for n in range(times)]  # type: ignore[arg-type]
+
+    assert said([]) == "none counted"
+    assert said(of("train", 1)) == "1 look (1 by train)"
+    assert said(of("study", 1500) + of("replay", 2)) == "1,502 looks (2 by replay, 1,500 by study)"
+    assert by_kind(of("study", 3) + of("train", 1)) == {"study": 3, "train": 1}
+
+
+def test_before_the_first_look_there_is_none_and_lines_that_are_no_looks_are_left_out(tmp_path):
+    looks = Looks(tmp_path / "looks.jsonl")
+    assert looks.all() == [] == looks.at("d", 0, 100)
+    looks.path.write_bytes(b'{"data": "d"}\n[1]\n\xff\xfe\n')
+    looks.add([look("a")])
+    assert looks.all() == [look("a")] and looks.path.read_bytes().endswith(b"}\n")
+
+
+def test_a_look_that_only_touches_a_span_saw_nothing_of_it(tmp_path):
+    looks = Looks(tmp_path / "looks.jsonl")
+    looks.add(
+        [look("till", 0, 10), look("from", 20, 30), look("a little", 9, 11), look("at the end", 19, 25)]
+    )
+    assert [one.key for one in looks.at("d", 10, 20)] == ["a little", "at the end"]

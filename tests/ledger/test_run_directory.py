@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ztb.errors import UsageError
-from ztb.ledger.run_directory import RunDirectory, create_run_directory, next_run_directory
+from ztb.errors import DataError, UsageError
+from ztb.ledger.run_directory import RunDirectory, create_run_directory, next_free, next_run_directory
 
 HOLD = """
 import sys
@@ -67,3 +67,97 @@ def test_a_second_writer_is_refused_until_the_first_is_gone_however_it_ends(tmp_
         first.wait()
     with RunDirectory(tmp_path).held():
         pass
+
+
+def test_files_of_a_run_have_their_names():
+    run = RunDirectory(Path("x"))
+    names = [run.journal, run.summary, run.decisions, run.report, run.checkpoints, run.manifest]
+    assert [str(path) for path in names] == [
+        "x/journal.sqlite", "x/summary.json", "x/decisions.parquet", "x/report.html", "x/checkpoints", "x/run.json",
+    ]  # fmt: skip
+
+
+def test_what_is_written_as_json_is_read_again_and_what_cannot_be_is_named(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.write_json(run.summary, {"b": [1, None], "a": "é"})
+    assert run.read_json(run.summary) == {"b": [1, None], "a": "é"}
+    assert run.summary.read_text().startswith("{\n  ") and run.summary.read_text().endswith("}\n")
+    with pytest.raises(ValueError, match="JSON compliant"):
+        run.write_json(run.summary, {"a": float("nan")})
+    run.summary.write_text("{")
+    for path in (run.summary, run.manifest):
+        with pytest.raises(
+            DataError, match=rf"{path.name}: cannot be read .*; is {tmp_path} a finished run\?"
+        ):
+            run.read_json(path)
+
+
+@pytest.mark.parametrize("name", ["journal.sqlite", "run.json"])
+def test_a_run_has_begun_where_there_is_a_journal_or_a_manifest(tmp_path, name):
+    run = RunDirectory(tmp_path)
+    assert not run.holds_run
+    (tmp_path / name).touch()
+    assert run.holds_run
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_folder_that_was_made_for_nothing_goes_again(tmp_path, monkeypatch, error):
+    monkeypatch.chdir(tmp_path)
+    run = RunDirectory(Path("runs") / "one").make()
+    assert run.made
+    with pytest.raises(error), run.kept_if_begun(), run.held():
+        raise error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_was_there_or_in_which_a_run_has_begun_or_others_lie_beside_stays(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    there = RunDirectory(Path("there"))
+    there.path.mkdir()
+    begun, beside = RunDirectory(Path("begun")).make(), RunDirectory(Path("runs") / "one").make()
+    (tmp_path / "runs" / "two").mkdir()
+    begun.manifest.touch()
+    for run in (there.make(), begun, beside):
+        with pytest.raises(ValueError, match="no"), run.kept_if_begun():
+            raise ValueError("no")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["begun", "runs", "there"]
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["two"]
+    with begun.kept_if_begun():
+        pass
+
+
+def test_of_a_run_that_could_not_be_made_manifest_and_journal_are_taken_away(tmp_path):
+    run = RunDirectory(tmp_path)
+    for name in ("run.json", "journal.sqlite", "journal.sqlite-wal", "summary.json"):
+        (tmp_path / name).touch()
+    run.remove_begun()
+    assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
+    run.remove_begun()
+
+
+def test_whoever_asks_is_told_whether_a_process_holds_it_and_takes_nothing(tmp_path):
+    run = RunDirectory(tmp_path)
+    assert not run.is_held
+    with run.held():
+        assert run.is_held and run.is_held
+        assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
+        with (
+            pytest.raises(UsageError, match=f"{tmp_path}: somebody studies {tmp_path}"),
+            run.held("somebody studies {}"),
+        ):
+            raise AssertionError
+    assert not run.is_held
+    with run.held():
+        pass
+
+
+def test_a_folder_that_is_not_ours_to_write_is_named(tmp_path):
+    with pytest.raises(UsageError, match=r"gone: cannot be written .*; choose another --out"):
+        RunDirectory(tmp_path / "gone").held().__enter__()
+
+
+def test_names_are_numbered_from_one_on_with_three_digits(tmp_path):
+    (tmp_path / "a-001").mkdir()
+    assert next_free(tmp_path, "a").name == "a-002" and next_free(tmp_path, "b").name == "b-001"

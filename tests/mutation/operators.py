@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import CodeType
@@ -31,7 +32,8 @@ class Owner:
 
 @dataclass(frozen=True)
 class Mutant:
-    """The `number`-th change of a source: at `line`, whose words are `text`, what was before and is after.
+    """The `number`-th change of a source: at `line`, whose words are `text`, what was before and is after; the `nth`
+    of those that say so of their line, from 1.
 
     Without an owner the place is run when the file is imported: a constant, a field's default.
     """
@@ -41,6 +43,7 @@ class Mutant:
     text: str
     what: str
     owner: Owner | None
+    nth: int
 
 
 @dataclass(frozen=True)
@@ -54,10 +57,21 @@ class _Place:
 def mutants(source: str) -> list[Mutant]:
     """Every change of `source`, in the order of its places; words, annotations and messages are no places."""
     lines = source.splitlines()
-    return [
-        Mutant(number, place.line, lines[place.line - 1].strip(), place.what, place.owner)
-        for number, place in enumerate(_places(ast.parse(source)))
-    ]
+    said: Counter[tuple[int, str]] = Counter()
+    found: list[Mutant] = []
+    for number, place in enumerate(_places(ast.parse(source))):
+        said[place.line, place.what] += 1
+        found.append(
+            Mutant(
+                number=number,
+                line=place.line,
+                text=lines[place.line - 1].strip(),
+                what=place.what,
+                owner=place.owner,
+                nth=said[place.line, place.what],
+            )
+        )
+    return found
 
 
 def changed(source: str, mutant: Mutant) -> ast.Module:

@@ -26,12 +26,18 @@ ROOMS = {
     "ledger": Room(("ledger/*.py",), ("ledger",)),
     "gate": Room(("learning/gate/*.py",), ("learning/gate",)),
     "lane": Room(
-        ("trading/lane*.py", "trading/order_replacement.py"),
-        ("trading/test_lane.py", "trading/test_floor.py"),
+        ("trading/lane*.py", "trading/order_replacement.py", "trading/floor.py"),
+        (
+            "trading/test_lane.py",
+            "trading/test_lanes_together.py",
+            "trading/test_floor.py",
+            "execution/test_paper_stop.py",
+        ),
     ),
     "allocator": Room(("learning/allocation/*.py",), ("learning/allocation",)),
     "arming": Room(("runtime/modes/arming.py",), ("runtime/modes/test_arming.py",)),
     "kill switch": Room(("runtime/daemon/kill_switch.py",), ("runtime/daemon/test_kill_switch.py",)),
+    "controls": Room(("runtime/daemon/controls.py",), ("runtime/daemon/test_controls.py",)),
     "venue": Room(("runtime/venue/*.py",), ("runtime/venue",)),
     "recovery": Room(("runtime/recovery/*.py",), ("runtime/recovery",)),
 }
@@ -42,18 +48,21 @@ _EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 class Equivalent:
     """A mutant that no test can notice, or need not: its file, its line's words, the change, and why.
 
-    Words that begin with "…" are a part of the line's.
+    Words that begin with "…" are a part of the line's. `nth`: of several changes of that line that read alike, the one
+    that is meant; 0: each.
     """
 
     file: str
     text: str
     what: str
     why: str
+    nth: int = 0
 
     def is_it(self, file: str, mutant: Mutant) -> bool:
         """Whether a mutant of `file` is this one."""
         part = self.text.startswith("…") and self.text[1:] in mutant.text
-        return (self.file, self.what) == (file, mutant.what) and (part or self.text == mutant.text)
+        there = (part or self.text == mutant.text) and self.nth in (0, mutant.nth)
+        return there and (self.file, self.what) == (file, mutant.what)
 
 
 def files_of(room: str) -> list[Path]:

@@ -355,3 +355,59 @@ def test_what_stands_at_the_ends_of_the_ladder_is_the_bridges():
     made = floor(1).lanes
     assert made.ladder.tolist() == list(BRIDGE.ladder) and made.lane["band"][0] == BRIDGE.band_fraction
     assert made.exchange["lot_size"][0] == float(PERPETUAL.lot_size)
+
+
+def test_flattening_asks_for_the_end_of_what_is_in_the_way_at_once():
+    desk = Desk(position=0.5, cash=CASH)
+    desk.want(0.5)
+    assert len(desk.sent) == 1
+    assert desk.lane.flatten(desk.now_ns) is False and desk.venue.ending == [1]
+    desk.hear(Cancelled(1, desk.now_ns, desk.sent[0].lots))
+    assert [(order.side, order.lots, order.order_type) for order in desk.sent[1:]] == [
+        (-1, 500, OrderType.MARKET)
+    ]
+
+
+def test_what_is_said_of_an_order_that_is_not_ours_sends_nothing():
+    desk = Desk()
+    desk.want(0.5)
+    desk.want(1.0)
+    desk.hear(Cancelled(99, desk.now_ns, 5), Rejected(98, desk.now_ns, "no"), desk.filled(97, 1, 1))
+    assert len(desk.sent) == 1 and desk.at_work == [(1, desk.sent[0].lots)] and desk.lane.rejects == 1
+
+
+def test_a_partial_fill_of_one_of_several_leaves_the_others_as_they_were():
+    desk = Desk()
+    left = [OpenOrder(OrderRequest(n, 1, 10, OrderType.LIMIT, 1000), 10) for n in (3, 4, 5)]
+    desk.lane.resume(6, [], left)
+    desk.hear(Filled(4, desk.now_ns, 1, 3, 1000, "maker", 3))
+    assert desk.at_work == [(3, 10), (4, 7), (5, 10)]
+    desk.hear(Filled(4, desk.now_ns, 2, 7, 1000, "maker", 10))
+    assert desk.at_work == [(3, 10), (5, 10)]
+    desk.hear(CancelRejected(5, desk.now_ns, "busy"), Accepted(3, desk.now_ns), Expired(3, desk.now_ns, 10))
+    assert desk.at_work == [(5, 10)]
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_of_a_turn_the_second_order_is_judged_with_the_first_one_open(side):
+    """Exposure may be 0.7 at the worst: what closes and what opens come to 0.5 and 0.5 of equity."""
+    limits = RiskLimits(max_order_fraction=0.7, max_exposure=0.45)
+    desk = Desk(limits, position=-side * LOTS * 0.001, cash=CASH + side * 5000.0)
+    desk.want(side * 0.5, TIMING_AGGRESSIVE)
+    assert [(order.side, order.lots, order.reduce_only) for order in desk.sent] == [(side, LOTS, True)]
+    assert [row[2] for row in desk.told("refusal")] == [RefusalReason.EXPOSURE]
+    wide = Desk(RiskLimits(max_order_fraction=0.7, max_exposure=0.6), position=-side * LOTS * 0.001, cash=CASH + side * 5000.0)  # fmt: skip
+    wide.want(side * 0.5, TIMING_AGGRESSIVE)
+    assert [(order.side, order.reduce_only) for order in wide.sent] == [(side, False)] * 2
+
+
+def test_an_order_may_be_sent_at_the_time_that_a_report_was_heard_and_no_earlier():
+    desk = Desk()
+    desk.want(0.5)
+    desk.want(1.0)
+    later = desk.now_ns + 7
+    desk.hear(Cancelled(1, later, desk.sent[0].lots))
+    assert [row[2] for row in desk.told("intent")] == [desk.now_ns, later]
+    desk.want(0.5)
+    desk.hear(Cancelled(2, 5, desk.sent[1].lots))  # of long ago: what the market showed is known
+    assert desk.told("intent")[-1][2] == desk.venue.view["ts_ns"].item()

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from decimal import Decimal
+from typing import Any
+
+import pytest
+from ccxt.base import errors
 
 from runtime.venue.fake_account import INSTRUMENT, PREFIX, Desk, FakeAccount, buy
+from ztb.errors import UsageError, VenueError
 from ztb.execution.orders import Filled, OpenOrder
 from ztb.ledger.accounts import Account
 from ztb.ledger.journal import Journal
 from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import NoteRow
-from ztb.runtime.venue.reconciliation import Reconciler
+from ztb.runtime.venue.reconciliation import Balances, Reconciler
 from ztb.testing.virtual_time import run_virtual
 
 
@@ -168,3 +174,264 @@ def test_a_balance_older_than_a_trade_that_the_stream_told_of_is_no_mismatch(tmp
 
     run_virtual(restart())
     assert books.halts == [] and books.reconciler.done.is_set()
+
+
+class Paged(FakeAccount):
+    """Gives the oldest 500 trades from a time on, as venues do, and notes what it was asked for and when."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.since: list[int] = []
+        self.balances_s: list[float] = []
+
+    async def fetch_my_trades(self, symbol, since=None, limit=None):
+        assert symbol == "BTC/USDT" and limit == 500
+        self.since.append(since)
+        found = sorted(await super().fetch_my_trades(symbol, since), key=lambda trade: trade["timestamp"])
+        return found[:limit]
+
+    async def fetch_balance(self):
+        self.balances_s.append(asyncio.get_running_loop().time())
+        return await super().fetch_balance()
+
+    def history(self, *times_ms: int) -> None:
+        """Trades of somebody else, of nothing."""
+        for number, at in enumerate(times_ms):
+            self.trades.append(
+                {"id": str(10_000 + number), "order": "x", "timestamp": at, "amount": 0.0, "price": 1.0}
+            )
+
+
+@pytest.mark.parametrize(
+    "times_ms",
+    [
+        range(200_000, 201_200),
+        [*range(200_000, 200_400), *[200_400] * 200, *range(200_401, 200_700)],
+        [*[200_000] * 499, 200_100],
+        [],
+    ],
+)
+def test_every_trade_is_taken_over_page_by_page_and_those_of_the_last_minute_again(tmp_path, times_ms):
+    account = Paged()
+    account.history(*times_ms)
+    books = Books(tmp_path, account)
+    run_virtual(books.reconciler.catch_up())
+    assert len(books.desk.broker.table.foreign) == len(times_ms)
+    newest_ms = max([0, *times_ms])
+    account.since.clear()
+    run_virtual(books.reconciler.catch_up())
+    assert account.since[0] == max(0, newest_ms - 60_000) and len(account.since) < 10
+
+
+def test_a_page_of_one_moment_does_not_hold_it_up_for_ever(tmp_path):
+    account = Paged()
+    account.history(*[200_000] * 700)
+    books = Books(tmp_path, account)
+    run_virtual(books.reconciler.catch_up())
+    assert len(books.desk.broker.table.foreign) == 500, "no venue can be asked for the rest"
+
+
+def test_who_wants_to_know_hears_of_each_trade_of_which_this_was_the_first_news(tmp_path):
+    account = FakeAccount()
+    books = Books(tmp_path, account)
+    missed: list[int] = []
+    books.reconciler = Reconciler(
+        books.desk.gateway,
+        books.exact,
+        books.journal,
+        5.0,
+        0,
+        books.collect,
+        books.halts.append,
+        missed.append,
+    )
+    left_open(account, books, 1)
+    account.trade("1", "0.01")
+    account.trade("1", "0.01")
+
+    async def go() -> None:
+        await books.desk.gateway.look_at(books.desk.broker.table.orders[1])
+        books.desk.broker.table.traded(account.trades[0])  # the stream was first
+        await books.reconciler.reconcile()
+        await books.reconciler.reconcile()
+
+    run_virtual(go())
+    assert missed == [1001] and books.reconciler.rounds == 2
+
+
+def test_books_that_differ_are_compared_four_times_half_a_second_apart_before_it_is_said(tmp_path):
+    account = Paged(base=Decimal(2))
+    books = Books(tmp_path, account)
+    agreed: list[bool] = []
+
+    def halt(reason: str) -> None:
+        agreed.append(books.reconciler.done.is_set())
+        books.halts.append(reason)
+
+    books.reconciler = Reconciler(books.desk.gateway, books.exact, books.journal, 5.0, 0, books.collect, halt)
+    books.reconciler.done.set()  # as the comparison before had it
+    run_virtual(books.reconciler.reconcile())
+    assert agreed == [False], "who halts finds that nothing is agreed"
+    first, *later = account.balances_s
+    assert [at - first for at in later] == pytest.approx([0.5, 1.0, 1.5])
+    assert len(books.halts) == 1 and books.reconciler.rounds == 0
+    halt = books.halts[0]
+    assert "the venue holds 100000.0 and 2.0, our books say 100000.0000000000 and 1.00000;" in halt
+    assert "0 trades are not ours" in halt and "`ztb resume --adopt`" in halt
+
+
+def test_what_is_found_out_between_two_looks_is_no_mismatch(tmp_path):
+    account = Paged(base=Decimal(2))
+    books = Books(tmp_path, account)
+
+    async def go() -> None:
+        comparing = asyncio.ensure_future(books.reconciler.reconcile())
+        await asyncio.sleep(1.2)
+        account.base = Decimal(1)
+        await comparing
+
+    run_virtual(go())
+    assert books.halts == [] and books.reconciler.done.is_set() and books.reconciler.rounds == 1
+
+
+def test_the_evidence_is_both_sides_the_latest_foreign_trades_and_what_is_open(tmp_path):
+    account = Paged()
+    account.history(*range(100, 130))
+    books = Books(tmp_path, account)
+    books.desk.broker.table.add(buy(7))
+    run_virtual(books.reconciler.catch_up())
+    told = books.reconciler.evidence(Balances(Decimal("5.50"), Decimal("1e-8")))
+    assert told["venue"] == {"cash": "5.50", "position": "0.00000001"}
+    assert (told["ledger"]["cash"].rstrip("0"), told["ledger"]["position"]) == ("100000.", "1.00000")
+    assert [trade["timestamp"] for trade in told["foreign_trades"]] == list(range(110, 130))
+    assert told["foreign_trades"][-1] == {
+        "id": "10029", "order": "x", "timestamp": 129, "side": None, "price": 1.0, "amount": 0.0,
+    }  # fmt: skip
+    assert told["open_orders"] == [f"{PREFIX}7"]
+
+
+async def going(books: Books, *steps: Any) -> None:
+    """Each step, a function or seconds to wait, with the reconciler running beside."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(books.reconciler.run())
+        for step in steps:
+            if callable(step):
+                step()
+            else:
+                await asyncio.sleep(step)
+        task.cancel()
+
+
+def test_it_compares_every_so_often_and_at_once_when_it_is_wanted(tmp_path):
+    books = Books(tmp_path, Paged())
+    seen: list[int] = []
+    look = lambda: seen.append(books.reconciler.rounds)  # noqa: E731
+    run_virtual(
+        going(books, 0.1, look, 4.8, look, 0.2, look, 2.0, books.reconciler.wanted.set, 0.1, look, 4.0, look)
+    )
+    assert seen == [1, 1, 2, 3, 3]
+
+
+def test_what_is_wanted_during_a_comparison_has_another_follow_at_once(tmp_path):
+    account = Paged()
+    books = Books(tmp_path, account)
+    balance = account.fetch_balance
+
+    async def slow():
+        await asyncio.sleep(1.0)
+        return await balance()
+
+    account.fetch_balance = slow
+    seen: list[int] = []
+    look = lambda: seen.append(books.reconciler.rounds)  # noqa: E731
+    run_virtual(going(books, 0.5, books.reconciler.wanted.set, 1.0, look, 1.0, look, 2.0, look))
+    assert seen == [1, 2, 2]
+
+
+def test_a_venue_that_does_not_answer_is_asked_again_at_once_and_nothing_is_agreed_meanwhile(tmp_path):
+    account = Paged()
+    books = Books(tmp_path, account)
+    seen: list[bool] = []
+    look = lambda: seen.append(books.reconciler.done.is_set())  # noqa: E731
+
+    async def silent():
+        raise errors.NetworkError("no answer")
+
+    def break_off() -> None:
+        account.fetch_balance = silent
+
+    def mend() -> None:
+        del account.fetch_balance
+
+    run_virtual(going(books, 0.1, look, break_off, 6.0, look, mend, 0.7, look))
+    assert seen == [True, False, True] and books.halts == []
+
+
+def test_a_fill_that_is_late_is_looked_for_after_a_second_and_not_only_at_the_next_round(tmp_path):
+    account = Paged()
+    books = Books(tmp_path, account)
+    table = books.desk.broker.table
+
+    def end() -> None:
+        order = table.add(buy(1))
+        table.told({"id": "1", "clientOrderId": order.client_id, "status": "closed", "filled": 0.01}, 0)
+        account.orders["1"] = {"id": "1", "clientOrderId": order.client_id, "status": "closed", "amount": 0.01,
+                               "filled": 0.0, "side": "buy"}  # fmt: skip
+        account.trade("1", "0.01")
+
+    seen: list[bool] = []
+    look = lambda: seen.append(table.orders[1].done)  # noqa: E731
+    run_virtual(going(books, 0.5, end, 1.0, look, 1.2, look))
+    assert seen == [False, True] and books.exact.exact_position == Decimal("1.01")
+
+
+def test_settled_balances_are_told_once_nothing_works_and_nobody_trades(tmp_path):
+    account = Paged()
+    books = Books(tmp_path, account)
+    assert run_virtual(books.reconciler.settled()) == Balances(Decimal(100_000), Decimal(1))
+    left_open(account, books, 1)
+    with pytest.raises(UsageError, match="orders are still open at the venue"):
+        run_virtual(books.reconciler.settled())
+    account.orders["1"]["status"] = "canceled"
+    run_virtual(books.reconciler.settled())
+    assert len(account.balances_s) == 3
+
+
+def test_while_somebody_trades_on_no_balance_is_settled(tmp_path):
+    account = Paged()
+    books = Books(tmp_path, account)
+    balance = account.fetch_balance
+
+    async def traded_on():
+        account.history(*range(1, 2 + len(account.trades)))
+        account.trades[-1]["id"] = str(20_000 + len(account.trades))
+        return await balance()
+
+    account.fetch_balance = traded_on
+    with pytest.raises(VenueError, match="somebody trades on the account"):
+        run_virtual(books.reconciler.settled())
+    assert len(account.balances_s) == 4
+
+
+def test_two_comparisons_at_once_are_one_after_the_other(tmp_path):
+    account = Paged()
+    books = Books(tmp_path, account)
+    inside: list[int] = [0, 0]
+    balance = account.fetch_balance
+
+    async def slow():
+        inside[0] += 1
+        inside[1] = max(inside)
+        await asyncio.sleep(1.0)
+        inside[0] -= 1
+        return await balance()
+
+    account.fetch_balance = slow
+
+    async def both() -> None:
+        await asyncio.gather(
+            books.reconciler.reconcile(), books.reconciler.reconcile(), books.reconciler.settled()
+        )
+
+    run_virtual(both())
+    assert inside == [0, 1]

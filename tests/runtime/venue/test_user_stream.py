@@ -6,6 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
+import structlog.testing
 from ccxt.base import errors
 
 from chaos.stage import WARM_S, stage
@@ -54,16 +55,18 @@ class FakeStreams:
 
 
 class Listening:
-    """A stream that runs, the clients that it made, and how often it asked for a reconciliation."""
+    """A stream that runs, the clients that it made, how often it asked for a reconciliation, and how
+    many events there were whenever it told that there are."""
 
     def __init__(self, has=("watchMyTrades", "watchOrders")) -> None:
         self.has = has
         self.made: list[FakeStreams] = []
         self.asked = 0
+        self.heard: list[int] = []
         self.table = OrderTable(INSTRUMENT, PREFIX)
         backoff = Backoff(0.25, 30.0, lambda: 0.0)
         self.stream = UserStream(
-            self._make, "BTC/USDT", self.table, Wall(), backoff, lambda: None, self._ask
+            self._make, "BTC/USDT", self.table, Wall(), backoff, self._hear, self._ask
         )  # fmt: skip
 
     def _make(self) -> FakeStreams:
@@ -72,6 +75,9 @@ class Listening:
 
     def _ask(self) -> None:
         self.asked += 1
+
+    def _hear(self) -> None:
+        self.heard.append(len(self.table.events))
 
     @property
     def kinds(self) -> list[str]:
@@ -211,6 +217,133 @@ def test_waits_between_faults_grow_and_shrink_once_a_connection_holds():
             assert loop.time() - began_s < 0.3
 
     run_virtual(run())
+
+
+@pytest.mark.parametrize(("after_s", "asked"), [(0.9, 0), (1.1, 1)])
+def test_it_listens_a_second_after_it_is_connected(after_s, asked):
+    async def run() -> None:
+        it = Listening()
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(it.stream.run())
+            await asyncio.sleep(after_s)
+            assert it.asked == asked
+            task.cancel()
+        assert it.made[0].closed
+
+    run_virtual(run())
+
+
+@pytest.mark.parametrize("connected", [[], [True, False], [False, True]])
+def test_it_does_not_listen_while_a_connection_is_missing(connected):
+    async def run() -> None:
+        it = Listening()
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(it.stream.run())
+            await asyncio.sleep(0.0)
+            sockets = [FakeSocket() for _ in connected]
+            for socket, there in zip(sockets, connected, strict=True):
+                socket.isConnected = there
+            it.made[0].clients = dict(enumerate(sockets))  # type: ignore[arg-type]
+            await asyncio.sleep(30.0)
+            assert it.asked == 0
+            it.made[0].clients = {"wss://fake": it.made[0].socket}
+            await asyncio.sleep(1.3)
+            assert it.asked == 1
+            task.cancel()
+
+    run_virtual(run())
+
+
+@pytest.mark.parametrize(("listening_s", "blamed"), [(4.8, False), (5.2, True)])
+def test_only_what_rest_tells_five_seconds_after_it_listens_is_owed(listening_s, blamed):
+    async def run() -> None:
+        async with listening() as it:  # two seconds, of which it listens one
+            await asyncio.sleep(listening_s - 1.0)
+            it.stream.missed(7)
+            await asyncio.sleep(10.0)
+            assert it.stream.reconnects == blamed
+
+    run_virtual(run())
+
+
+def test_a_trade_that_is_owed_may_be_three_seconds_late():
+    async def run() -> None:
+        async with listening() as it:
+            await asyncio.sleep(10.0)
+            it.stream.missed(7)
+            await asyncio.sleep(2.95)
+            assert it.stream.reconnects == 0
+            await asyncio.sleep(0.3)
+            assert it.stream.reconnects == 1 and it.made[0].closed
+            it.stream.missed(8)  # nobody listens
+            await asyncio.sleep(4.5)
+            assert it.stream.reconnects == 1  # and what was owed by the one before is forgotten
+
+    run_virtual(run())
+
+
+def test_whoever_collects_is_told_after_each_message():
+    async def run() -> None:
+        async with listening() as it:
+            it.table.add(buy(1))
+            it.made[0].orders.put_nowait({"id": "1", "clientOrderId": f"{PREFIX}1", "status": "open"})
+            await asyncio.sleep(0.1)
+            assert it.heard == [1]
+            it.made[0].trades.put_nowait(trade(7))
+            await asyncio.sleep(0.1)
+            assert it.heard == [1, 2]
+            assert it.table.orders[1].seen_ns == Wall().now_ns()
+
+    run_virtual(run())
+
+
+@pytest.mark.parametrize(
+    ("has", "fault_of", "read"),
+    [(("watchMyTrades",), "trades", ["trades"]), (("watchOrders",), "orders", ["orders"]), ((), None, [])],
+)
+def test_it_reads_what_the_venue_has(has, fault_of, read):
+    async def run() -> None:
+        async with listening(has=has) as it:
+            waiting = [name for name in ("trades", "orders") if getattr(it.made[0], name)._getters]
+            assert waiting == read and it.asked == 1
+            if fault_of is not None:
+                getattr(it.made[0], fault_of).put_nowait(errors.NetworkError("cut"))
+                await asyncio.sleep(0.3)
+                assert it.stream.reconnects == 1
+
+    run_virtual(run())
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (errors.NetworkError("cut"), "NetworkError: cut"), (asyncio.CancelledError(), "the connection was closed"),
+        (ValueError("odd"), "ValueError: odd"),
+    ],
+)  # fmt: skip
+def test_the_log_says_why_a_stream_failed(fault, said):
+    async def run() -> list:
+        with structlog.testing.capture_logs() as logs:
+            async with listening() as it:
+                it.made[0].orders.put_nowait(fault)
+                await asyncio.sleep(0.1)
+        return logs
+
+    assert [(log["event"], log["reasons"]) for log in run_virtual(run())] == [("user_stream_failed", [said])]
+
+
+def test_what_a_socket_was_refused_and_what_is_owed_are_said_too():
+    async def run() -> list:
+        with structlog.testing.capture_logs() as logs:
+            async with listening() as it:
+                it.made[0].socket.rejections["spot"] = errors.ExchangeError("terminated")
+                await asyncio.sleep(12.0)
+                it.stream.missed(7)
+                await asyncio.sleep(4.0)
+        return logs
+
+    reasons = [log["reasons"] for log in run_virtual(run())]
+    assert reasons == [["ExchangeError: terminated"], ["a trade that REST knows has not come"]]
 
 
 @pytest.mark.parametrize("fault", ["end_session", "disconnect", "malform"])

@@ -64,8 +64,10 @@ class OrderGateway:
     async def run(self) -> None:
         """Send what is asked for, in order, until cancelled."""
         async with asyncio.TaskGroup() as self._asking:
+            # What was taken meanwhile waits to be sent: nobody need ask for that.
             for order in self.table.open:
-                self._asking.create_task(self.ask(order), name=f"ask-{order.order_id}")
+                if order.unknown:
+                    self._asking.create_task(self.ask(order), name=f"ask-{order.order_id}")
             while True:
                 await self._carry_out(await self.broker.next_command())
                 self._tell()
