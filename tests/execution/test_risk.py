@@ -103,19 +103,19 @@ def test_repeated_side_counts_and_the_other_side_clears_it():
     made = gate(max_repeated_side=2)
     for _ in range(2):
         assert made.check(BUY, FACTS) is RefusalReason.PASSED
-        made.record(BUY, NOW)
+        made.record(1, NOW)
     assert made.check(BUY, FACTS) is RefusalReason.REPEATED_SIDE
-    made.record(BUY._replace(side=-1), NOW)
+    made.record(-1, NOW)
     assert made.check(BUY, FACTS) is RefusalReason.PASSED
 
 
 def test_order_rate_forgets_after_a_minute_and_the_day_count_at_midnight():
     made = gate(max_orders_per_minute=1, max_orders_per_day=2)
-    made.record(BUY, NOW)
+    made.record(1, NOW)
     assert made.check(BUY, FACTS) is RefusalReason.ORDER_RATE
     made.mark(NOW + 60_000_000_000, 1000.0)
     assert made.check(BUY, FACTS) is RefusalReason.PASSED
-    made.record(BUY, NOW + 60_000_000_000)
+    made.record(1, NOW + 60_000_000_000)
     made.mark(NOW + 180_000_000_000, 1000.0)
     assert made.check(BUY, FACTS) is RefusalReason.ORDERS_PER_DAY
     made.mark(NOW + DAY_NS, 1000.0)

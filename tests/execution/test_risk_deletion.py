@@ -87,6 +87,6 @@ def test_without_its_check_the_order_passes(reason):
     gate.memory.permission.reduce_only = reason is RefusalReason.REDUCE_ONLY
     gate.memory.permission.holds = {"stale": ""} if reason is RefusalReason.HELD else {}
     if reason is RefusalReason.REPEATED_SIDE:
-        gate.record(order, NOW)
+        gate.record(order.side, NOW)
     assert gate.check(order, facts) is reason
     assert without(reason)["check_order"](gate.row[0], order, facts) == risk_gate.PASSED

@@ -112,7 +112,7 @@ def test_a_minute_of_orders_and_a_day_are_counted_as_a_list_would():
                 else PASSED
             )  # fmt: skip
             assert made.check(order, facts) is expected
-            made.record(order, now)  # refused or not: adopted orders were sent as well
+            made.record(order.side, now)  # refused or not: adopted orders were sent as well
             times = [*times, now][-4:]
             today += 1
             sides.append(order.side)
@@ -186,12 +186,12 @@ def test_capital_that_came_is_no_profit_and_what_went_is_no_loss():
 
 def test_what_moves_into_other_arrays_is_all_there():
     made = gate(max_orders_per_minute=2)
-    made.record(BUY, NOW)
+    made.record(BUY.side, NOW)
     row, recent = np.zeros(1, GATE), np.full(made.recent_ns.shape, -1)
     made.move(row, recent)
     assert made.row is made.memory.row is row and made.recent_ns is recent
     assert recent[0] == NOW and made.memory.orders_this_minute == 1 and made.memory.peak_equity == 1000.0
-    made.record(SELL, NOW)
+    made.record(SELL.side, NOW)
     assert made.check(BUY, FACTS) is RefusalReason.ORDER_RATE and row["recent"][0] == 2
 
 

@@ -211,7 +211,7 @@ def judged(config: Config, _folder: Path) -> Any:
         facts = OrderFacts(START_NS + 10**9, START_NS - k * 10**9, 100.0, 0.0, 10_000.0 - 40.0 * k, 0.0, 0.0)
         order = Proposal(1, 5.0 * (k + 1), 100.0 + 0.5 * k)
         verdicts.append(gate.check(order, facts))
-        gate.record(order, START_NS + 10**9)
+        gate.record(order.side, START_NS + 10**9)
     return verdicts
 
 

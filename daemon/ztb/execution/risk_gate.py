@@ -380,6 +380,6 @@ class RiskGate:
         """`RefusalReason.PASSED`, or the first limit that `order` breaks. Changes nothing."""
         return BY_NUMBER[_check(self.row, order, facts)]
 
-    def record(self, order: Proposal, now_ns: int) -> None:
-        """Remember that `order` went to the broker."""
-        _record(self.row, self.recent_ns, order.side, now_ns)
+    def record(self, side: int, now_ns: int) -> None:
+        """Remember that an order of `side` went to the broker."""
+        _record(self.row, self.recent_ns, side, now_ns)

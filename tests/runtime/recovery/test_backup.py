@@ -7,15 +7,17 @@ import contextlib
 import errno
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 
 import pytest
 
 from chaos.stage import WARM_S, stage
+from runtime.recovery.test_past import journal
 from ztb.cli import run
 from ztb.control import Halt, Resume
-from ztb.errors import ConfigError, DataError, UsageError
+from ztb.errors import ConfigError, DataError, NotFoundError, UsageError
 from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import FillRow, NoteRow
 from ztb.ledger.run_directory import RunDirectory
@@ -93,15 +95,23 @@ def test_a_halt_is_taken_over_and_a_permission_to_trade_real_money_is_not(tmp_pa
 
 
 @pytest.fixture
-def folder(write_bars, tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch):
     """A place with a finished run, and its backup."""
-    data = write_bars(150)
     monkeypatch.chdir(tmp_path)
-    assert run(["replay", "--data", str(data), "--strategy", "hold", "--learner", "off", "--out", "run"]) == 0
-    (tmp_path / "run" / "ticks").mkdir()
-    (tmp_path / "run" / "ticks" / "000001.ticks").write_bytes(b"recorded")
-    (tmp_path / "run" / "half.partial").touch()
-    (tmp_path / "run" / "elsewhere").symlink_to("/etc/hostname")
+    directory = RunDirectory(tmp_path / "run").make()
+    journal(directory.path, NoteRow(1, "began", ""), NoteRow(2, "ended", ""))
+    (directory.path / "run.json").write_text('{"mode": "replay"}')
+    directory.write_json(directory.summary, {"decisions": 0})
+    directory.checkpoints.mkdir()
+    for name in ("policy.ztb", "worker"):
+        (directory.checkpoints / name).write_bytes(b"weights")
+    (directory.path / "logs" / "older").mkdir(parents=True)
+    (directory.path / "logs" / "older" / "1.log").write_text("a line\n")
+    (directory.path / "ticks").mkdir()
+    (directory.path / "ticks" / "000001.ticks").write_bytes(b"recorded")
+    for name in ("half.partial", "lock", "journal.sqlite-shm"):
+        (directory.path / name).touch()
+    (directory.path / "elsewhere").symlink_to("/etc/hostname")
     assert run(["backup", "run", "run.tar"]) == 0
     return tmp_path
 
@@ -119,7 +129,108 @@ def test_what_comes_back_is_what_went_in_and_nothing_that_only_was_being_written
         assert any(True for _ in reader.rows(NoteRow))
     for path in (folder / "run").rglob("*.json"):
         assert (folder / "again" / path.name).read_bytes() == path.read_bytes()
-    assert (folder / "run.tar").stat().st_mode & 0o077 == 0
+    assert told["schema_version"] == 1
+    assert told["bytes"] == sum(
+        path.stat().st_size for path in (folder / "again").rglob("*") if path.is_file()
+    )
+
+
+def test_nobody_else_reads_a_backup_and_files_come_back_as_they_were_but_for_special_rights(folder):
+    modes = {
+        "run.json": (0o640, 0o640),
+        "checkpoints/worker": (0o4755, 0o755),
+        "summary.json": (0o600, 0o600),
+    }
+    for name, (mode, _) in modes.items():
+        (folder / "run" / name).chmod(mode)
+    os.utime(folder / "run" / "run.json", (1e9, 1e9))
+    back_up(RunDirectory(folder / "run"), folder / "other.tar")
+    assert (folder / "other.tar").stat().st_mode & 0o777 == 0o600
+    with tarfile.open(folder / "other.tar") as archive:
+        assert archive.getmember("backup.json").mode == 0o600
+    restore(folder / "other.tar", folder / "again")
+    for name, (_, mode) in modes.items():
+        assert (folder / "again" / name).stat().st_mode & 0o7777 == mode
+    assert (folder / "again").stat().st_mode & 0o777 == 0o755
+    assert (folder / "again" / "run.json").stat().st_mtime == 1e9
+
+
+@pytest.fixture
+def synced(folder, monkeypatch):
+    """In order: (file, size) as it was made durable, (folder, names in it), and (new name, None) of what was renamed."""
+    told: list[tuple[Path, object]] = []
+
+    def sync(descriptor: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        told.append((path, {one.name for one in path.iterdir()} if path.is_dir() else path.stat().st_size))
+
+    def rename(source: Path, target: Path) -> None:
+        source.rename(target)
+        told.append((target, None))
+
+    monkeypatch.setattr(files, "sync", sync)
+    monkeypatch.setattr(files, "rename", rename)
+    return told
+
+
+@pytest.mark.parametrize("size", [0, 2_500, 5_000, 7_500])
+def test_a_backup_is_on_disk_whole_before_its_name_and_its_name_before_it_is_said(folder, synced, size):
+    """However much of it a buffer holds at the end."""
+    (folder / "run" / "ticks" / "000002.ticks").write_bytes(bytes(size))
+    target = folder / "run2.tar"
+    there = {path.name for path in folder.iterdir()}
+    back_up(RunDirectory(folder / "run"), target)
+    partial = folder / "run2.tar.partial"
+    assert synced == [(partial, target.stat().st_size), (target, None), (folder, there | {"run2.tar"})]
+
+
+def test_a_restored_run_is_on_disk_whole_before_its_name_and_its_name_before_it_is_said(folder, synced):
+    again = folder / "again"
+    restore(folder / "run.tar", again)
+    *before, renamed, last = synced
+    assert renamed == (again, None) and last[0] == folder and "again" in last[1]
+    made = next(path for path, _ in before if path.parent == folder)
+    safe = {path.relative_to(made).as_posix(): what for path, what in before}
+    held = {path.relative_to(again).as_posix(): path for path in (again, *again.rglob("*"))}
+    assert safe == {
+        name: {one.name for one in path.iterdir()} if path.is_dir() else path.stat().st_size
+        for name, path in held.items()
+    }
+
+
+def test_what_retention_takes_away_meanwhile_is_left_out(folder, monkeypatch):
+    taken, add = folder / "run" / "summary.json", tarfile.TarFile.addfile
+
+    def addfile(self: tarfile.TarFile, member: tarfile.TarInfo, content: object = None) -> None:
+        if member.name == "run.json":
+            taken.unlink()
+        add(self, member, content)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tarfile.TarFile, "addfile", addfile)
+    names = set(back_up(RunDirectory(folder / "run"), folder / "other.tar").files)
+    assert "summary.json" not in names and {"run.json", "journal.sqlite", "ticks/000001.ticks"} <= names
+    restore(folder / "other.tar", folder / "again")
+
+
+def test_what_a_killed_backup_left_is_in_nobodys_way(folder):
+    for name in ("other.tar.partial", "other.tar.partial-journal"):
+        (folder / name).write_bytes(b"cut short")
+    back_up(RunDirectory(folder / "run"), folder / "other.tar")
+    restore(folder / "other.tar", folder / "again")
+    assert not [path for path in folder.iterdir() if "partial" in path.name]
+
+
+def test_folders_on_the_way_to_a_backup_or_a_run_are_made(folder):
+    back_up(RunDirectory(folder / "run"), folder / "a" / "b" / "run.tar")
+    restore(folder / "a" / "b" / "run.tar", folder / "c" / "d" / "run")
+    assert sha256(folder / "c" / "d" / "run") == sha256(folder / "run")
+
+
+def test_real_money_is_not_armed_by_a_copy(folder):
+    (folder / "run" / "arming.json").write_text("{}")
+    back_up(RunDirectory(folder / "run"), folder / "other.tar")
+    assert "arming.json" in restore(folder / "other.tar", folder / "again").files
+    assert not (folder / "again" / "arming.json").exists()
 
 
 def test_ticks_may_stay_behind(folder):
@@ -165,9 +276,19 @@ def test_what_is_no_backup_of_ours_is_refused(folder):
         ({"run.json": "x"}, "backup.json is missing"),
         ({"backup.json": "x"}, "backup.json cannot be read"),
         ({"backup.json": json.dumps(newer)}, "is newer than this ztb knows"),
+        ({}, "backup.json is missing"),
     ):
         with pytest.raises(DataError, match=words):
             restore(archive(folder / "other.tar", **members), again)
+    with tarfile.open(folder / "link.tar", "w") as made:
+        made.add(folder / "run" / "elsewhere", "elsewhere")
+    with pytest.raises(DataError, match="'elsewhere' is no file"):
+        restore(folder / "link.tar", again)
+    (folder / "words.tar").write_text("no archive at all")
+    with pytest.raises(DataError, match="not a backup, or cut short"):
+        restore(folder / "words.tar", again)
+    with pytest.raises(NotFoundError, match="no such file"):
+        restore(folder / "gone.tar", again)
     assert not again.exists() and not (folder.parent / "outside").exists()
 
 
@@ -179,19 +300,38 @@ def test_nothing_is_overwritten_nor_a_daemon_disturbed(folder):
         restore(folder / "run.tar", folder / "run")
     with pytest.raises(UsageError, match="is there already"):
         back_up(RunDirectory(folder / "run"), folder / "run.tar")
+    with pytest.raises(UsageError, match="is not empty"):
+        restore(folder / "run.tar", folder / "run" / "run.json")
+    with pytest.raises(UsageError, match="lies within the run"):
+        back_up(RunDirectory(folder / "run"), folder / "run" / "ticks" / "run.tar")
+    with pytest.raises(NotFoundError, match="no journal there"):
+        back_up(RunDirectory(folder / "run" / "ticks"), folder / "new" / "other.tar")
+    assert not (folder / "new").exists()
     (folder / "empty").mkdir()
     restore(folder / "run.tar", folder / "empty")
     assert sha256(folder / "empty") == sha256(folder / "run")
 
 
-def test_a_full_disk_is_said_and_what_was_begun_is_gone(folder, monkeypatch):
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+@pytest.mark.parametrize(
+    ("number", "code", "remedy"),
+    [
+        (errno.ENOSPC, 75, "free space"),
+        (errno.EIO, 75, "another disk"),
+        (errno.EROFS, 2, "name another place"),
+    ],
+)
+def test_a_disk_that_is_full_or_refuses_is_said_and_what_was_begun_is_gone(
+    folder, monkeypatch, capsys, number, code, remedy
+):
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as changed:
-        changed.setattr(files, "sync", full)
+        changed.setattr(files, "sync", refuse)
         for typed in (["backup", "run", "full.tar"], ["restore", "run.tar", "full"]):
-            assert run(typed) == 75
+            assert run(typed) == code
+            said = capsys.readouterr().err
+            assert os.strerror(number) in said and remedy in said
     assert not [path for path in folder.iterdir() if "full" in path.name]
 
 

@@ -86,6 +86,15 @@ def test_there_is_no_past_without_a_journal(tmp_path):
     assert read_past(tmp_path / "journal.sqlite") is None
 
 
+def test_nothing_is_marked_before_a_journal_is_read():
+    assert list(Past().marks) == []
+
+
+def test_an_order_may_be_the_last_that_is_known_of_a_past(tmp_path):
+    past = past_of(tmp_path, mark(0, 9, 100.0), order(1, 10))
+    assert (past.last_ts_ns, past.unsettled_ns) == (10, 10)
+
+
 def test_an_empty_journal_is_a_past_of_nothing(tmp_path):
     past = past_of(tmp_path)
     assert past == Past(marks=past.marks) and list(past.marks) == [] and past.marks.last is None
@@ -218,7 +227,7 @@ def test_the_gate_remembers_orders_marks_and_what_was_lifted_in_the_order_of_tim
         NoteRow(day + 6, LIMITS_LIFTED, '{"equity": 880.0}'), mark(2, day + 7, 870.0), order(4, day + 8, side=-1),
     )  # fmt: skip
     gate = RiskGate(limits)
-    remember_risk(past, gate, 0.5)
+    remember_risk(past, gate)
     memory = gate.memory
     assert (memory.orders_today, memory.last_side, memory.repeated) == (3, -1, 1)
     assert (memory.day_start_equity, memory.peak_equity, memory.rung) == (880.0, 880.0, 0)
@@ -231,8 +240,16 @@ def test_what_was_lifted_after_the_last_mark_is_lifted(tmp_path):
     past = past_of(tmp_path, mark(0, day, 1000.0), mark(1, day + 1, 700.0),
                    NoteRow(day + 1, LIMITS_LIFTED, '{"equity": 700.0}'))  # fmt: skip
     gate = RiskGate(RiskLimits())
-    remember_risk(past, gate, 1.0)
+    remember_risk(past, gate)
     assert gate.memory.rung == 0 and gate.memory.peak_equity == 700.0
+
+
+def test_what_was_lifted_at_the_moment_of_a_mark_came_after_it(tmp_path):
+    day = 5 * DAY_NS
+    past = past_of(tmp_path, mark(0, day, 1000.0), NoteRow(day, LIMITS_LIFTED, '{"equity": 900.0}'), mark(1, day + 1, 880.0))  # fmt: skip
+    gate = RiskGate(RiskLimits())
+    remember_risk(past, gate)
+    assert gate.memory.day_start_equity == gate.memory.peak_equity == 900.0
 
 
 def put_back(folder: Path) -> None:
@@ -291,6 +308,17 @@ def test_what_the_watchdog_wrote_and_nobody_can_read_is_said_and_kept(tmp_path):
     with pytest.raises(DataError, match="move it away"):
         enter_put_back(RunDirectory(tmp_path))
     assert (tmp_path / PUT_BACK).exists()
+
+
+def test_a_run_that_came_no_further_than_its_opening_goes_on_from_there(tmp_path):
+    past = past_of(tmp_path, Opening(Decimal(7)).note(4))
+    assert (past.last_ts_ns, past.unsettled_ns) == (4, 4)
+
+
+def test_a_single_mark_is_a_figure_without_returns(tmp_path):
+    progress = figures(past_of(tmp_path, mark(0, 10, 100.0)))
+    assert (progress.decisions, progress.equity_sum, progress.peak) == (1, 100.0, 100.0)
+    assert (progress.return_sum, progress.return_square_sum, progress.max_drawdown) == (0.0, 0.0, 0.0)
 
 
 def test_without_a_note_of_the_watchdog_nothing_is_written(tmp_path):

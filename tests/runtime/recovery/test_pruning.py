@@ -12,6 +12,7 @@ import pytest
 
 from ztb.cli import run
 from ztb.ledger.run_directory import RunDirectory
+from ztb.runtime.recovery.pruning import OldRun, spent
 
 _NOW_S = 1_700_000_000.0
 _DAY_S = 86_400
@@ -90,6 +91,26 @@ def test_what_is_needed_stays_and_why_is_said(runs: Path, capsys: Any, what: str
     else:
         assert _prune("--keep-days 30") == 0
     assert "old" in _left(runs) and f"old (0.0 MB): {reason}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("keep_bytes", "keep_ns", "gone"),
+    [
+        (0, 0, 0), (1, 0, 2), (0, 1, 2), (7, 0, 0), (6, 0, 1), (3, 0, 1), (0, 20, 0), (0, 19, 1), (0, 10, 1),
+        (100, 100, 0), (7, 19, 1),
+    ],
+)  # fmt: skip
+def test_a_run_stays_as_long_as_a_limit_is_kept_to_and_0_is_none(
+    keep_bytes: int, keep_ns: int, gone: int
+) -> None:
+    runs = [OldRun(RunDirectory(Path(name)), size, at, "") for name, size, at in (("a", 4, 80), ("b", 3, 90))]
+    assert spent(runs, keep_bytes, keep_ns, now_ns=100) == runs[:gone]
+
+
+def test_a_run_whose_name_ends_like_a_generation_is_needed_under_that_name(runs: Path) -> None:
+    _made(runs, "night:3", days=400)
+    _made(runs, "user", days=1, repeats="runs/night:3")
+    assert _prune("--keep-days 30") == 0 and _left(runs) == ["night:3", "user"]
 
 
 def test_by_default_nothing_goes(runs: Path, capsys: Any) -> None:

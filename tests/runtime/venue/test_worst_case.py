@@ -61,7 +61,7 @@ class Venue(RuleBasedStateMachine):
         proposal = Proposal(side, lots * LOT, MID)
         if self.gate.check(proposal, self._facts()) is not RefusalReason.PASSED:
             return
-        self.gate.record(proposal, NOW)
+        self.gate.record(proposal.side, NOW)
         order = OrderRequest(len(self.requests) + 1, side, lots, OrderType.MARKET)
         self.requests[order.order_id] = order
         self.progress[order.order_id] = OrderProgress(order.order_id, lots)

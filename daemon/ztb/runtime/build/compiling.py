@@ -118,7 +118,7 @@ def _step_in(lane: Lane, ts_ns: int) -> None:
     lane.follow_up(ts_ns)
     order = Proposal(1, _SIZE, PRICE)
     lane.gate.mark(ts_ns, _CASH)
-    lane.gate.record(order, ts_ns)
+    lane.gate.record(order.side, ts_ns)
     lane.gate.check(
         order,
         OrderFacts(

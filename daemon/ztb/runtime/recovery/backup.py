@@ -33,7 +33,6 @@ SCHEMA_VERSION: Final = 1
 _CONTENTS = "backup.json"
 _ENDINGS = (".partial", ".part", ".tmp", ".gone")
 """Of files that are being written, or taken away, and are no part of a run."""
-_PIECE = 1 << 20
 _SHORT = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
 
@@ -62,15 +61,12 @@ def back_up(directory: RunDirectory, target: Path, recordings: bool = True) -> B
         raise UsageError(f"{target}: is there already; a backup overwrites nothing, name a new file")
     if target.resolve().is_relative_to(folder.resolve()):
         raise UsageError(f"{target}: lies within the run; name a file outside of {folder}")
-    partial = target.with_name(f"{target.name}.partial")
-    with _room(target), _gone_unless_done(partial):
+    with _room(target):
         files.make_folder(target.parent)
-        files.remove(partial)
-        with os.fdopen(files.create(partial, 0o600), "wb") as out:
+        with files.replacing(target) as partial, os.fdopen(files.create(partial, 0o600), "wb") as out:
             contents = _write(directory, out, recordings, partial)
             out.flush()
             files.sync(out.fileno())
-        files.rename(partial, target)
         files.sync_folder(target.parent)
     return contents
 
@@ -103,13 +99,13 @@ def _write(directory: RunDirectory, out: BinaryIO, recordings: bool, partial: Pa
 def _sources(directory: RunDirectory, recordings: bool, partial: Path) -> Iterator[tuple[str, Path]]:
     """(name, file) of what is worth keeping, the journal first and what only grows last."""
     folder, copied = directory.path, partial.with_name(f"{partial.name}-journal")
-    with (
-        _gone_unless_done(copied, keep=False),
-        contextlib.closing(JournalReader(directory.journal)) as journal,
-    ):
-        files.remove(copied)
-        journal.copy(copied)
+    files.remove(copied)  # left by one that was killed
+    try:
+        with contextlib.closing(JournalReader(directory.journal)) as journal:
+            journal.copy(copied)
         yield directory.journal.name, copied
+    finally:
+        files.remove(copied)
     ticks = folder / "ticks"
     found = [path for path in sorted(folder.rglob("*")) if _kept(path, directory)]
     for path in sorted(found, key=lambda path: path.is_relative_to(ticks)):
@@ -209,7 +205,7 @@ def _unpack(source: Path, member: tarfile.TarInfo, content: IO[bytes], made: Pat
     path.parent.mkdir(parents=True, exist_ok=True)
     hashing = _Hashing(content)
     with os.fdopen(files.create(path, member.mode & 0o777), "wb") as out:
-        shutil.copyfileobj(hashing, out, _PIECE)
+        shutil.copyfileobj(hashing, out)
         out.flush()
         files.sync(out.fileno())
     os.utime(path, (member.mtime, member.mtime))
@@ -224,22 +220,10 @@ class _Hashing:
         self.sha256 = hashlib.sha256()
 
     def read(self, nbytes: int = -1) -> bytes:
-        """The next bytes."""
+        """The next bytes, so many at most."""
         piece = self._source.read(nbytes)
         self.sha256.update(piece)
         return piece
-
-
-@contextlib.contextmanager
-def _gone_unless_done(path: Path, keep: bool = True) -> Generator[None]:
-    """`path` goes where the context fails; without `keep` in any case."""
-    done = False
-    try:
-        yield
-        done = keep
-    finally:
-        if not done:
-            files.remove(path)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,9 @@ Also here: the marks of a past: of each its time and equity, which is all that a
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +26,7 @@ from ztb.execution.orders import (
     TimeInForce,
     is_protective,
 )
-from ztb.execution.risk_gate import Proposal, RiskGate
+from ztb.execution.risk_gate import RiskGate
 from ztb.ledger.bookkeeper import BASE_FEE
 from ztb.ledger.capital import OPENING, Adoption, Opening
 from ztb.ledger.journal_reader import JournalReader
@@ -79,7 +81,7 @@ def read_marks(reader: JournalReader, before: int, adoptions: Sequence[Adoption]
     came = np.zeros(len(marks.rows))
     for adoption in adoptions:
         came[marks.rows["ts_ns"] <= adoption.ts_ns] += adoption.value
-    if marks.last is not None and came.any():
+    if marks.last is not None:
         marks.rows["equity"] += came
         marks.last = _since(marks.last, float(came[-1]))
     return marks
@@ -92,7 +94,7 @@ def _since(mark: MarkRow, value: float) -> MarkRow:
     )
 
 
-_ALL = 2**62
+_ALL = sys.maxsize
 _OVER = frozenset({"rejected", "cancelled", "expired"})
 
 
@@ -189,11 +191,8 @@ def read_past(path: Path, before: int = _ALL) -> Past | None:
     """
     if not path.exists():
         return None
-    reader = JournalReader(path)
-    try:
+    with contextlib.closing(JournalReader(path)) as reader:
         return _read(reader, before)
-    finally:
-        reader.close()
 
 
 def _read(reader: JournalReader, before: int) -> Past:
@@ -228,9 +227,10 @@ def _read(reader: JournalReader, before: int) -> Past:
     past.open_orders = [order for order in left if not is_protective(order.order_id)]
     past.open_stops = [order for order in left if is_protective(order.order_id)]
     past.sent_ns = {row.order_id: row.ts_ns for row in sent}
-    moments = (row.ts_ns for row in sent), (booked.fill.ts_ns for booked in past.booked)
-    marked = past.marks.last.ts_ns if past.marks.last else 0
-    past.last_ts_ns = max(past.last_ts_ns, marked, *(max(each, default=0) for each in moments))
+    moments = [past.last_ts_ns, *past.sent_ns.values(), *(booked.fill.ts_ns for booked in past.booked)]
+    if past.marks.last is not None:
+        moments.append(past.marks.last.ts_ns)
+    past.last_ts_ns = max(moments)
     return past
 
 
@@ -318,7 +318,7 @@ def _sum_in_order(values: NDArray[np.float64]) -> float:
     return float(np.add.accumulate(values)[-1]) if len(values) else 0.0
 
 
-def remember_risk(past: Past, gate: RiskGate, lot_size: float) -> None:
+def remember_risk(past: Past, gate: RiskGate) -> None:
     """Let the gate live through the marks and orders of the past once more, in order of time."""
     orders = iter([*past.orders, None])
     order = next(orders)
@@ -327,11 +327,11 @@ def remember_risk(past: Past, gate: RiskGate, lot_size: float) -> None:
         while lifted and lifted[0][0] < ts_ns:
             gate.lift(lifted.popleft()[1])
         while order is not None and order.ts_ns < ts_ns:
-            gate.record(Proposal(order.side, order.lots * lot_size, 0.0), order.ts_ns)
+            gate.record(order.side, order.ts_ns)
             order = next(orders)
         gate.mark(ts_ns, equity)
     for _, equity in lifted:
         gate.lift(equity)
     while order is not None:
-        gate.record(Proposal(order.side, order.lots * lot_size, 0.0), order.ts_ns)
+        gate.record(order.side, order.ts_ns)
         order = next(orders)

@@ -66,7 +66,7 @@ def resume(engine: Engine, past: Past) -> None:
     if books.own_costs is not None and engine.experts is not None and past.own_costs:
         books.own_costs.recall(past.own_costs)
         engine.experts.charge(books.own_costs.correction)
-    remember_risk(past, lane.gate, float(instrument.lot_size))
+    remember_risk(past, lane.gate)
     if past.marks.last is not None:
         account["peak_equity"] = engine.progress.peak
         lane.remember_price(past.last_ts_ns, past.marks.last.mid)
