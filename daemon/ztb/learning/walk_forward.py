@@ -61,7 +61,13 @@ def walk_forward(
         for growth in own_growths(part, traded, plan.block_decisions):
             evidence.add(growth)
         if cost is not None:
-            _claim(evidence, market[begin : begin + length - 1], cost, traded, part.feature_size)
+            _claim(
+                evidence,
+                market=market[begin : begin + length - 1],
+                cost=cost,
+                traded=traded,
+                exposure_column=part.feature_size,
+            )
         on_progress((fold + 1) / plan.folds)
     evidence.learn(market)
     return evidence if evidence.log_e > 0.0 else GrowthEvidence(plan.forgetting)

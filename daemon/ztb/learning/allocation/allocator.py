@@ -133,7 +133,9 @@ class Allocator:
         if foreseen is not None and positions is not None:
             held = np.array([positions[name] for name in equities])[:, None]
             now = np.array(list(equities.values()))[:, None]
-            self._foresee(equities, np.array([foreseen[:4]]), foreseen.cost, held, now)
+            self._foresee(
+                equities, market=np.array([foreseen[:4]]), cost=foreseen.cost, positions=held, equities=now
+            )
         for name, equity in equities.items():
             self._follow(self.experts[name], equity, closes)
         self._peak = max(self._peak, account)
@@ -157,7 +159,9 @@ class Allocator:
         closes = (self._decisions + len(account) - 1) % self.config.block_decisions == 0
         self._decisions += len(account)
         held, now = np.array([positions[name] for name in equities]), np.array(list(equities.values()))
-        self._foresee(equities, np.ascontiguousarray(foreseen), cost, held, now)
+        self._foresee(
+            equities, market=np.ascontiguousarray(foreseen), cost=cost, positions=held, equities=now
+        )
         for name, own in equities.items():
             expert = self.experts[name]
             if len(own) > 1:

@@ -256,7 +256,7 @@ class GrowthEvidence:
         `held` (N,) are the exposures meanwhile, `growths` (N,) the account's log growth, `cost` that of a unit of
         turnover.
         """
-        _claim_all(self.sums, market, cost, held, growths)
+        _claim_all(sums=self.sums, market=market, cost=cost, held=held, growths=growths)
 
     def foresee(self, market: Foreseen, held: float, growth: float) -> None:
         """Take a return that was forecast, the exposure held meanwhile, and the account's log growth."""
