@@ -31,8 +31,6 @@ LaneOfGeneration = Callable[[GenerationInfo, float], Lane]
 
 _LEARNT_SHARE = 0.5
 """Of the prior: what was learnt; the rules share the rest."""
-
-
 _BAND_COSTS = 20.0
 
 
@@ -395,10 +393,6 @@ class Experts:
 
 def _detail(expert: Expert, leads: bool, allocator: Mapping[str, float]) -> str:
     """JSON; eight of these stand between a tick and a decision, and the standard library's takes ten times as long."""
-    facts = {
-        "allocator": allocator,
-        "evidence": expert.evidence.state(),
-        "leads": leads,
-        "unproven": expert.unproven,
-    }
+    evidence = expert.evidence.state()
+    facts = {"allocator": allocator, "evidence": evidence, "leads": leads, "unproven": expert.unproven}
     return msgspec.json.encode(facts).decode()
