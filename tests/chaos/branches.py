@@ -16,14 +16,13 @@ from ztb.market.live.source import ChannelRunner
 from ztb.market.live.streams import Trades
 from ztb.runtime.modes import live
 from ztb.runtime.recovery import put_back
-from ztb.runtime.venue import watchdog
 from ztb.runtime.venue.gateway import OrderGateway
 from ztb.runtime.venue.orders import OrderTable
 from ztb.runtime.venue.protection import Protection
 from ztb.runtime.venue.reconciliation import Balances, Reconciler
 from ztb.runtime.venue.translation import fill_id
 from ztb.runtime.venue.user_stream import UserStream
-from ztb.runtime.venue.watchdog import StopPutBack
+from ztb.runtime.venue.watchdog import Clearing, Stops
 
 Taken = Callable[[tuple[Any, ...], Any], bool]
 """Whether a call, by its arguments and what came of it (an exception: itself), took the branch."""
@@ -74,9 +73,9 @@ BRANCHES = (
     Branch("a restart finds a past", live, "read_past", lambda _a, past: past is not None),
     Branch("a restart asks for an order left open", OrderTable, "resume", _always),
     Branch("a restart enters the watchdog's stop", put_back, "read_past", lambda _a, past: past is not None),
-    Branch("the watchdog cancels", watchdog, "cancel_left_over", lambda _a, count: count in range(1, 1000)),
-    Branch("the watchdog puts a stop back", watchdog, "_uncovered", lambda _a, stop: isinstance(stop, StopPutBack)),
-    Branch("the watchdog takes older stops away", watchdog, "_take_away_stops", lambda _a, some: some is True),
+    Branch("the watchdog cancels", Clearing, "_cancel", _always),
+    Branch("the watchdog puts a stop back", Stops, "_put", _always),
+    Branch("the watchdog replaces an older stop", Stops, "_send", lambda a, _r: a[3] != []),
 )  # fmt: skip
 
 

@@ -41,7 +41,7 @@ def venue_process(seed: int) -> Iterator[dict[str, Any]]:
         yield json.loads(process.stdout.readline())
     finally:
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=_PATIENCE_S)
 
 
 def inject(options: dict[str, Any], **fault: Any) -> None:

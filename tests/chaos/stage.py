@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,7 +23,8 @@ from ztb.runtime.daemon.daemon import Daemon, DaemonOptions
 from ztb.runtime.modes.arming import Arming, account_of, write_arming
 from ztb.runtime.modes.live import live_daemon
 from ztb.runtime.modes.paper import TradingRequest, paper_daemon
-from ztb.runtime.venue.watchdog import act
+from ztb.runtime.venue.left_behind import LeftBehind, last_floor
+from ztb.runtime.venue.watchdog import act, client_for
 from ztb.testing.exchange.faults import Fault, FaultKind
 from ztb.testing.exchange.flow import Flow
 from ztb.testing.exchange.gateway import Gateway
@@ -41,7 +43,7 @@ SECRETS = {
 }
 _FASTEST_S, _SLOWEST_S = 0.002, 0.12
 _DISK_S = 0.01
-_WATCHDOG_S = 1.5  # until it has done its imports
+_SLOWEST_WATCHDOG_S = 3.0  # until a machine that has other things to do lets it go on
 _CLIENT = {
     "verify": False,
     "tokenBucket": {"delay": 0.02},
@@ -94,14 +96,24 @@ def _as_on_disk(folder: Path) -> Path:
     return left
 
 
-class _NoSwitch:
-    """In place of the dead man's switch."""
+class _Listening:
+    """In place of a watchdog's process: keeps what it is told."""
 
-    async def run(self) -> None:
-        await asyncio.Event().wait()
+    def __init__(self) -> None:
+        self.stdin = io.BytesIO()
 
-    async def release(self) -> None:
-        pass
+    def poll(self) -> None:
+        """It lives."""
+
+    def communicate(self, _farewell: bytes) -> None:
+        """It is released."""
+
+    def told(self, folder: Path) -> tuple[LeftBehind, float]:
+        """What it is to do, the run's folder being that, and the last floor; by now nobody tells it anything more."""
+        first, *lines = self.stdin.getvalue().decode().splitlines()
+        floor = last_floor(lines)
+        assert floor is not None
+        return msgspec.structs.replace(msgspec.json.decode(first, type=LeftBehind), folder=str(folder)), floor
 
 
 class Stage:
@@ -147,33 +159,50 @@ class Stage:
             yield daemon
             daemon.stop()
 
-    async def killed_after(self, seconds: float, seed: int = 0) -> None:
+    async def killed_after(
+        self, seconds: float, seed: int = 0, at_death: Callable[[], None] = lambda: None
+    ) -> None:
         """A live daemon that is `killed` after so long."""
-        async with self.dying(seed):
+        async with self.dying(seed, at_death=at_death):
             await asyncio.sleep(seconds)
 
     @asynccontextmanager
-    async def dying(self, seed: int = 0, from_generation: str | None = None) -> AsyncIterator[Daemon]:
+    async def dying(
+        self,
+        seed: int = 0,
+        from_generation: str | None = None,
+        at_death: Callable[[], None] = lambda: None,
+    ) -> AsyncIterator[Daemon]:
         """A live daemon that dies with the context, as by SIGKILL: what was not on disk is lost, what was sent arrives.
 
         What it leaves is in `folder`, another one from then on; its watchdog has done its work after the context.
+        `at_death` is called in between, before that begins.
         """
         daemon = await self._made("live", seed, from_generation)
         running = asyncio.create_task(daemon.run(), name="daemon")
         try:
             yield daemon
             assert not running.done(), running.exception()
-            watched, self.floor = self._watchdog.left, self._watchdog.floor()
             written(daemon.session.journal)
             self.folder = _as_on_disk(self.folder)
         finally:
             running.cancel()
             with suppress(asyncio.CancelledError):
                 await running
-        cover = msgspec.structs.replace(watched.cover, folder=str(self.folder))
-        left = msgspec.structs.replace(watched, cover=cover)
-        await asyncio.sleep(_WATCHDOG_S)
-        await act(left, self.floor, SECRETS)
+        at_death()
+        left, self.floor = self._listening.told(self.folder)
+        client = client_for(left, SECRETS)
+        await asyncio.sleep(self.watchdog_s())
+        await act(left, self.floor, client)
+
+    @property
+    def floor_told(self) -> float:
+        """The equity that the watchdog of the daemon that lives has been told to keep."""
+        return self._listening.told(self.folder)[1]
+
+    def watchdog_s(self) -> float:
+        """How long a watchdog takes this time until it sends its first request."""
+        return float(self.network.uniform(0.0, _SLOWEST_WATCHDOG_S))
 
     async def _made(self, mode: str, seed: int, from_generation: str | None = None) -> Daemon:
         self.folder.mkdir(exist_ok=True)
@@ -181,8 +210,8 @@ class Stage:
         options = DaemonOptions("chaos", lambda: self.config)
         if mode == "live":
             daemon = await live_daemon(request, options, self, SECRETS)
-            self._watchdog = cast(Any, daemon.account)._dead_man
-            cast(Any, daemon.account)._dead_man = _NoSwitch()  # it would be a process of its own
+            self._listening = _Listening()
+            cast(Any, daemon.account)._dead_man._start = lambda: self._listening
         else:
             daemon = await paper_daemon(request, options, self)
         return daemon

@@ -15,7 +15,7 @@ from chaos.books import Books, books_of
 from chaos.stage import Stage, stage
 from chaos.truth import Truth, truth_of
 from ztb.testing.exchange.listing import SCALE
-from ztb.testing.exchange.orders import ExchangeOrderType
+from ztb.testing.exchange.orders import ExchangeOrderType, Side
 from ztb.testing.exchange.venue import USER
 from ztb.testing.virtual_time import run_virtual
 
@@ -23,10 +23,13 @@ FRACTION, FALL = 0.05, 0.2
 SLIPPAGE = 0.015  # what a stop at market gives away, and one that comes when the price has begun to fall
 SETTINGS = {
     "risk.protective_stop_fraction": FRACTION, "execution.reconcile_every_s": 5.0,
+    "market.warm_up_s": 60.0,  # it trades at once: the floor is no older than the first order
     # The next life is to hold something as well: what the fall before cost is no limit.
     "risk.max_daily_loss_fraction": 0.9, "risk.max_drawdown_fraction": 0.9,
 }  # fmt: skip
-_SOONEST_S, _LATEST_S = 2.0, 25.0
+_ALL_S, _FIRST_ORDERS_S = (2.0, 25.0), (0.5, 3.0)  # after a start
+_FALL_S = 60.0
+_BEFORE_S, _LATE_S = 0.7, 4.5  # an order sent right before a kill may reach the venue so much after it
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Fallen:
 
     before: float
     after: float
-    naked: float  # what it would have been without a sale
+    naked: float  # what it would have been without a sale, had the fall filled the buys at work first
     truth: Truth
     books: Books
 
@@ -50,6 +53,12 @@ def worth(it: Stage) -> float:
 def coins(it: Stage) -> int:
     balance = it.exchange.state.venue.accounts.held[USER]["BTC"]
     return balance.free + balance.locked
+
+
+def being_bought(it: Stage) -> int:
+    """The coins that orders at work may still buy."""
+    working = it.exchange.state.venue.open_orders(USER, "BTCUSDT")
+    return sum(order.remaining for order in working if order.request.side is Side.BUY)
 
 
 async def never_twice(it: Stage) -> None:
@@ -67,13 +76,22 @@ async def never_twice(it: Stage) -> None:
 
 async def killed(it: Stage, rng: np.random.Generator, seed: int) -> Fallen:
     """One life, its end, the fall, and the life after it."""
-    await it.killed_after(float(rng.uniform(_SOONEST_S, _LATEST_S)), seed)
-    before, held = worth(it), coins(it)
-    price = it.exchange.state.venue.markets["BTCUSDT"].last_price
-    it.fall(FALL, 60.0)
-    await asyncio.sleep(70.0)
+    before = naked = 0.0
+
+    def at_death() -> None:
+        nonlocal before, naked
+        price = it.exchange.state.venue.markets["BTCUSDT"].last_price
+        before, at_risk = worth(it), coins(it) + being_bought(it)
+        naked = before - FALL * at_risk * price / SCALE / SCALE
+        it.fall(FALL, _FALL_S)
+
+    after_s = float(rng.uniform(*(_FIRST_ORDERS_S if rng.random() < 0.3 else _ALL_S)))
+    if rng.random() < 0.5:
+        late_s = float(rng.uniform(0.0, _LATE_S))
+        it.loop.call_later(after_s - _BEFORE_S, it.venue.strays.append, late_s)
+    await it.killed_after(after_s, seed, at_death)
+    await asyncio.sleep(_FALL_S + 10.0)
     after = worth(it)
-    naked = before - FALL * held * price / SCALE / SCALE
     async with it.running("live", seed) as daemon:
         await asyncio.sleep(15.0)
         daemon.controls.latch("halted", "test", "a look")

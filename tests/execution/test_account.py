@@ -36,7 +36,7 @@ def test_marks_remember_the_peak() -> None:
     book_fill(account[0], 1, 10.0, 5.0, 0.0)
     assert [mark(account[0], mid, 1) for mid in (10.0, 12.0, 9.0)] == [100.0, 110.0, 95.0]
     assert account["peak_equity"][0] == 110.0 and account["equity"][0] == 95.0
-    assert account["start_equity"][0] == 100.0
+    assert account["start_equity"][0] == 100.0 and account["opened_ns"][0] == 0  # no time was told
 
 
 def test_funding_moves_cash() -> None:

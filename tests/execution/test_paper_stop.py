@@ -16,7 +16,7 @@ from execution.exchange_cases import quotes as case_quotes
 from trading.markets import HOUR_NS, PERPETUAL, SPOT, START_NS, bars
 from trading.test_floor import FEATURES
 from ztb.execution.account import new_account
-from ztb.execution.orders import is_protective
+from ztb.execution.orders import PROTECTIVE_FROM, is_protective
 from ztb.execution.paper import PaperExchange, new_exchange
 from ztb.execution.paper_config import PaperConfig
 from ztb.execution.paper_stop import move_stop
@@ -30,7 +30,7 @@ from ztb.trading.floor import TradingFloor
 from ztb.trading.lane import Lane
 from ztb.trading.lane_group import LaneGroup
 from ztb.trading.settings import BridgeConfig
-from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMING_PASSIVE
+from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMING_PASSIVE, TIMING_WAIT
 from ztb.trading.strategy import Action
 from ztb.utils.kernel import kernel
 
@@ -264,6 +264,54 @@ def test_what_waits_to_be_sold_is_not_sold_twice():
     desk.happen(last_prices(desk.now_ns, stop, stop, stop))
     (order,) = [order for order in desk.told.orders if is_protective(order.order_id)]
     assert order.lots == held - rests.request.lots > 0
+
+
+def test_a_new_day_counts_its_stop_from_its_own_first_decision_on():
+    desk = Desk()
+    desk.held()
+    row, exchange = desk.lane.gate.row, desk.lane.broker.exchange  # type: ignore[attr-defined]
+    morning = row["day_start_equity"].item()
+    desk.happen(last_prices(desk.now_ns + 24 * HOUR_NS, PRICE * 1.01))
+    desk.lane.pursue(desk.now_ns, 1, np.zeros(FEATURES, np.float32), Wanted(0.5, TIMING_WAIT))
+    assert row["day_start_equity"].item() == exchange["stop_reference"].item() > morning
+
+
+def falling(instrument: Instrument, locked: int, **settings: float) -> PaperExchange:
+    """Eight lots are held, a sell of `locked` rests, and the price falls through the stop of all eight."""
+    venue = new_venue(instrument, **settings)
+    run(venue, case_quotes((0, 100.0, 101.0, 9.0, 9.0)), {0: [market(1, 1, 8)]})
+    run(venue, case_quotes((1, 100.0, 101.0, 9.0, 9.0)), {0: [limit(2, -1, locked, 400)]} if locked else {})
+    run(venue, case_quotes((2, 100.0, 101.0, 9.0, 9.0)))
+    venue.exchange["stop_ticks"], venue.exchange["stop_lots"] = 190, 8
+    run(venue, case_quotes((3, 94.0, 95.0, 9.0, 9.0)))
+    return venue
+
+
+@pytest.mark.parametrize(("locked", "sold"), [(0, 8), (6, 2), (7, 0), (8, 0)])
+def test_it_sells_what_is_not_locked_if_that_is_enough_to_be_taken(locked, sold):
+    """One lot at the stop is worth 23.75."""
+    venue = falling(replace(CASE_SPOT, min_notional=Decimal(30)), locked)
+    assert venue.exchange["position_lots"][0] == 8 - sold
+    assert venue.exchange["stops"][0] == (sold > 0)
+
+
+def test_stops_are_numbered_from_one_beyond_all_orders():
+    venue = falling(CASE_SPOT, 0)
+    assert [row["order_id"] for row in venue.reports if is_protective(row["order_id"])] == [
+        PROTECTIVE_FROM + 1
+    ] * 2
+    assert venue.reports["price_ticks"][venue.reports["order_id"] == PROTECTIVE_FROM + 1].tolist() == [
+        190,
+        188,
+    ]
+
+
+def test_that_it_was_reached_is_told_once_whatever_comes_twice():
+    desk = Desk(config=replace(PLENTY, duplicate_probability=1.0))
+    stop = desk.held()
+    desk.happen(last_prices(desk.now_ns, stop, stop, stop))
+    assert len([order for order in desk.told.orders if is_protective(order.order_id)]) == 1
+    assert desk.lane.position == 0.0
 
 
 def test_where_the_table_is_full_it_waits_and_takes_the_place_of_nobody():

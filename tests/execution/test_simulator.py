@@ -96,6 +96,18 @@ def test_who_holds_nothing_pays_nothing_and_neither_does_anybody_without_a_rate(
     assert kinds(run(exchange(), ticks, {0: [market(1, 1, 4)]})) == ["Accepted", "Filled"]
 
 
+def test_a_report_in_the_place_of_an_older_one_has_nothing_of_it() -> None:
+    """After as many as there is room for, one about nobody's order comes where the end of another's stood."""
+    venue = exchange()
+    for row in range(600):
+        run(venue, STILL[:1], {0: [market(row + 1, 1 - 2 * (row % 2), 1)]})
+    run(venue, STILL[1:3], {0: [limit(1001, 1, 4, 100), limit(1002, 1, 4, 100)]})
+    for row in range(3, 11):
+        assert kinds(run(venue, STILL[row : row + 2], {0: [cancel(5000 + row)]})) == ["CancelRejected"]
+    assert [order.order_id for order in venue.open_orders()] == [1001, 1002]
+    assert (venue.reports["slot"][venue.reports["order_id"] >= 5000] == -1).all()
+
+
 def test_an_account_that_is_gone_on_with_pays_no_funding_of_before() -> None:
     ticks = quotes(*((hour * HOUR_MS, 100.0, 101.0, 9.0, 9.0) for hour in range(10)))
     venue = exchange(funding_rate_per_8h=0.001)

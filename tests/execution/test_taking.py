@@ -177,6 +177,15 @@ def test_a_spot_account_cannot_buy_for_more_than_its_cash() -> None:
     assert "Rejected" in kinds(events_of(*both, instrument=SPOT, cash=cost + resting - 1e-6))
 
 
+@pytest.mark.parametrize(("spare", "accepted"), [(1e-6, True), (-1e-6, False)])
+def test_what_a_spot_order_may_yet_buy_has_to_be_paid_for_too(spare: float, accepted: bool) -> None:
+    """Four lots are taken at 101, and four wait at 101, for a maker's fee."""
+    cash = 101.0 * 1.002 + 101.0 * 1.001 + spare
+    assert ("Accepted" in kinds(events_of(limit(1, 1, 8, 202), instrument=SPOT, cash=cash))) is accepted
+    once = events_of(limit(1, 1, 8, 202, TimeInForce.IOC), instrument=SPOT, cash=101.0 * 1.002 + spare)
+    assert ("Accepted" in kinds(once)) is accepted  # what may not rest is paid for by what it takes
+
+
 def test_reduce_only_never_turns_the_position() -> None:
     venue = exchange()
     events = run(venue, TICKS, {LAST_ROW: [market(1, 1, 4), market(2, -1, 8, reduce_only=True)]})

@@ -73,3 +73,13 @@ def test_movements_come_in_the_order_in_which_they_happened(path: Path):
         trips = RoundTrips(movements(journal))
     assert [trip.quantity for trip in trips.closed] == [D("0.5"), D("0.51")]
     assert sum(trip.quantity for trip in trips.open) == D("0.49") + D("0.2")
+
+
+def test_of_a_long_journal_everything_is_told(tmp_path: Path):
+    journal = Journal(tmp_path / "long.sqlite")
+    for number in range(1, 301):
+        journal.append(FillRow(number, number, number, 1, 100, 10_000, "100.00", "0.50", "taker", "0"))
+    journal.close()
+    with contextlib.closing(JournalReader(journal.path)) as reader:
+        assert len(executions(reader)) == len(movements(reader)) == 300
+        assert [one.seq for one in executions(reader, last=2)] == [1, 2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import msgspec
@@ -11,7 +12,7 @@ import pytest
 from ztb.errors import InvariantError
 from ztb.ledger.journal import Journal
 from ztb.ledger.journal_reader import JournalReader
-from ztb.ledger.packs import columns_of_rows, pack, unpack
+from ztb.ledger.packs import PackInMaking, Words, columns_of_rows, pack, unpack
 from ztb.ledger.records import DecisionRow, MarkRow, NoteRow
 
 
@@ -130,3 +131,44 @@ def test_a_column_without_any_figure_is_kept_once():
     packed = pack(seqs, {"value": np.full(300, np.nan)})
     assert len(packed) < len(pack(seqs, {"value": 0.5 * seqs})) - 299 * 8
     assert np.isnan(unpack(packed)["value"]).tolist() == [True] * 300
+
+
+def test_a_pack_is_the_length_of_its_head_the_head_and_the_numbers_of_one_column_after_the_other():
+    """As files of before have it: what is the same in all rows stands once."""
+    seqs, values = np.arange(5, 8), np.array([1.0, np.nan, 3.0])
+    words = Words(("a", "b"), np.array([0, 1, 0], np.int64))
+    columns = {"value": values, "same": np.full(3, 7), "words": words, "vary": [b"x", b"", b"yz"]}
+    packed = pack(seqs, columns)
+    size = int.from_bytes(packed[:4], "little")
+    assert json.loads(packed[4 : 4 + size]) == [
+        ["seq", "<i8", [3], False, None, False], ["value", "<f8", [3], False, None, False],
+        ["same", "<i8", [3], True, None, False], ["words", "<u2", [3], False, ["a", "b"], False],
+        ["vary", "<u4", [3], False, None, True],
+    ]  # fmt: skip
+    numbers = [seqs, values, np.array([7]), np.array([0, 1, 0], "<u2"), np.array([1, 0, 2], "<u4")]
+    assert packed[4 + size :] == b"".join(each.tobytes() for each in numbers) + b"xyz"
+    found = unpack(packed)
+    assert found["vary"] == columns["vary"] and found["words"].places.tolist() == [0, 1, 0]
+    assert found["same"].tolist() == [7, 7, 7] and found["seq"].tolist() == [5, 6, 7]
+    assert set(unpack(packed, ["vary"])) == {"seq", "vary"}
+
+
+def test_one_row_is_packed_as_it_is():
+    packed = pack(np.array([3]), {"value": np.array([2.5]), "bits": np.array([[1, 2]], np.uint8)})
+    found = unpack(packed)
+    assert found["value"].tolist() == [2.5] and found["bits"].tolist() == [[1, 2]]
+
+
+def test_who_packs_keeps_copies_and_begins_anew_after_each_pack():
+    waiting = PackInMaking(MarkRow)
+    assert waiting.take() == [] and waiting.rows == 0
+    columns = dict(columns_of_rows(MarkRow, [msgspec.structs.astuple(mark(i)) for i in range(2)]))
+    seqs = np.array([4, 6])
+    waiting.add_row(2, msgspec.structs.astuple(mark(9)))
+    waiting.add(seqs, columns)
+    assert waiting.rows == 3
+    seqs[:], columns["equity"][:] = 0, 0.0
+    ((table, first, last, packed),) = waiting.take()
+    assert (table, first, last) == ("marks", 2, 6) and waiting.rows == 0 and waiting.take() == []
+    found = unpack(packed)
+    assert found["seq"].tolist() == [2, 4, 6] and found["equity"].tolist() == [12.0, 3.0, 4.0]

@@ -31,6 +31,7 @@ ROOMS = {
             "trading/test_lane.py",
             "trading/test_lanes_together.py",
             "trading/test_floor.py",
+            "trading/test_environment.py",
             "execution/test_paper_stop.py",
         ),
     ),

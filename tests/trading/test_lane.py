@@ -23,6 +23,7 @@ from ztb.execution.orders import (
     TimeInForce,
 )
 from ztb.execution.risk import RefusalReason, RiskLimits
+from ztb.trading import lane_orders
 from ztb.trading.bridge import Wanted
 from ztb.trading.lane import Lane
 from ztb.trading.lane_state import MOST_AT_WORK
@@ -337,6 +338,10 @@ def test_what_works_is_part_of_what_is_observed():
     desk.want(0.5)
     desk.want(0.5)
     assert desk.lane.floor.lanes.scalars[place, 0] == pytest.approx(desk.sent[0].lots * 0.001)
+    seen = desk.lane.floor.choices.observations[place].copy()
+    desk.hear(Cancelled(1, desk.now_ns, 5))
+    desk.want(0.5)
+    assert not np.array_equal(desk.lane.floor.choices.observations[place], seen)  # nothing works any more
     short = Desk()
     short.want(-0.5)
     short.want(-0.5)
@@ -411,3 +416,27 @@ def test_an_order_may_be_sent_at_the_time_that_a_report_was_heard_and_no_earlier
     desk.want(0.5)
     desk.hear(Cancelled(2, 5, desk.sent[1].lots))  # of long ago: what the market showed is known
     assert desk.told("intent")[-1][2] == desk.venue.view["ts_ns"].item()
+
+
+def test_nothing_follows_though_some_of_the_order_was_filled_before_its_end():
+    desk = Desk()
+    desk.want(0.5)
+    desk.want(0.0)
+    desk.venue.account["position"] = 0.4
+    desk.hear(desk.filled(1, 400, 400), Cancelled(1, desk.now_ns, desk.sent[0].lots - 400))
+    assert len(desk.sent) == 1
+    desk.want(0.0)
+    assert [(order.side, order.lots) for order in desk.sent[1:]] == [(-1, 400)]
+
+
+def test_an_order_that_is_too_large_and_turns_nothing_is_refused_whole():
+    desk = Desk(RiskLimits(max_order_fraction=0.4))
+    desk.want(0.5, TIMING_AGGRESSIVE)
+    ((proposal, lots, reason, _, _),) = desk.told("refusal")
+    assert reason is RefusalReason.ORDER_SIZE and lots == int(0.5 * CASH / desk.mid / 0.001) and not desk.sent
+    assert proposal.quantity == pytest.approx(lots * 0.001)
+
+
+def test_verdicts_are_told_apart_from_each_other_and_from_the_gates():
+    verdicts = {lane_orders.NO_ORDER, lane_orders.REPLACING, lane_orders.OFFERING}
+    assert len(verdicts) == 3 and all(verdict < 0 for verdict in verdicts)

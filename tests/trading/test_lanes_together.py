@@ -29,7 +29,7 @@ from trading.test_floor import (
 )
 from ztb.errors import InvariantError, StrategyError
 from ztb.execution.order_states import OrderProgress, OrderState, progress_after
-from ztb.execution.orders import Cancelled, Filled, Rejected
+from ztb.execution.orders import Accepted, Cancelled, Filled, Rejected
 from ztb.execution.paper import PaperExchange
 from ztb.execution.paper_config import PaperConfig
 from ztb.execution.risk import RiskLimits
@@ -149,6 +149,7 @@ def test_a_block_may_bring_more_reports_than_the_log_holds_and_all_are_told():
     fills = [told[1] for told in heard.told if told[0] == "event" and isinstance(told[1], Filled)]
     assert len(fills) == 2198 > LOG_ROWS and [fill.fill_id for fill in fills] == list(range(1, 2199))
     assert made.position == pytest.approx(0.001 * len(fills))
+    assert sum(isinstance(told[1], Accepted) for told in heard.told) == 1  # each report is told once
 
 
 def test_who_comes_later_has_seen_nothing_before_and_lives_by_itself():
@@ -412,3 +413,24 @@ def test_an_exchange_that_trades_here_is_kept_on_the_floor():
     flags = away.floor.lanes.lane[away.place]
     assert (flags["venue"], flags["gated"], flags["guarded"], flags["told"]) == (0, 1, 1, 1)
     assert np.shares_memory(away.broker.account, away.floor.lanes.account)
+
+
+@pytest.mark.parametrize("pursues", [True, False])
+def test_a_limit_on_losses_that_is_reached_at_a_decision_closes_at_that_decision(pursues):
+    made = lane(floor(1), Follows(Action(4)), limits=WIDE)
+    made.broker.account["position"] = 1.0
+    group, ticks = LaneGroup([made]), MARKETS["bars"][0]
+    group.advance(ticks, 0, 5)
+    now_ns = int(ticks["ts_ns"][4])
+
+    def decide(decision: int) -> None:
+        if pursues:
+            made.pursue(now_ns, decision, NOTHING, Wanted(0.9, TIMING_PASSIVE))
+        else:
+            group.decide(now_ns, decision, np.zeros(FEATURES), NOTHING)
+
+    decide(0)
+    assert made.decided().target > 0.0
+    made.broker.account["cash"] -= 2000.0
+    decide(1)
+    assert made.decided().target == 0.0 and made.timing == TIMING_AGGRESSIVE

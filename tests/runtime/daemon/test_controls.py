@@ -129,6 +129,7 @@ class Desk:
         )
 
     def _lift(self, ts_ns: int, equity: float) -> None:
+        assert self.journal.rows[-1].kind == "limits_lifted", "who repeats the run has to know before"
         self.gate.lift(equity)
         self.did.append(f"lift from {equity} at {ts_ns}")
 
@@ -146,7 +147,9 @@ class Desk:
         return permission.halted, permission.reduce_only, permission.flattening
 
     def notes(self) -> list[tuple[str, dict[str, Any]]]:
-        assert all(row.ts_ns == TICK_NS for row in self.journal.rows)
+        for row in self.journal.rows:
+            assert row.ts_ns == TICK_NS
+            assert row.detail == json.dumps(json.loads(row.detail), sort_keys=True), "a digest is of the text"
         return [(row.kind, json.loads(row.detail)) for row in self.journal.rows]
 
 

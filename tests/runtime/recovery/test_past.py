@@ -35,7 +35,7 @@ from ztb.ledger.run_directory import RunDirectory
 from ztb.runtime.decision_log import RunProgress
 from ztb.runtime.recovery.past import Past, read_past, remember_progress, remember_risk
 from ztb.runtime.recovery.put_back import enter_put_back
-from ztb.runtime.venue.watchdog import PUT_BACK, StopPutBack
+from ztb.runtime.venue.handover import PUT_BACK, StopPutBack, write_down
 
 STOP = PROTECTIVE_FROM
 
@@ -254,7 +254,7 @@ def test_what_was_lifted_at_the_moment_of_a_mark_came_after_it(tmp_path):
 
 def put_back(folder: Path) -> None:
     stop = StopPutBack(order_id=STOP + 3, client_id="stop", lots=7, trigger_ticks=80)
-    (folder / PUT_BACK).write_bytes(msgspec.json.encode(stop))
+    write_down([stop], folder)
 
 
 def test_a_stop_that_the_watchdog_put_back_is_in_the_journal_once_and_its_note_goes(tmp_path):
@@ -290,6 +290,16 @@ def test_a_stop_that_was_put_back_is_of_the_last_decision_and_generation(tmp_pat
     (row,) = reader.rows(OrderRow)
     reader.close()
     assert (row.decision, row.generation) == of
+
+
+def test_all_that_the_watchdog_sent_is_entered_and_nothing_twice(tmp_path):
+    path = journal(tmp_path, order(STOP + 3, 10))
+    stops = [StopPutBack(STOP + 3 + k, f"id{STOP + 3 + k}", 7, 80 - k) for k in range(3)]
+    write_down(stops, tmp_path)
+    enter_put_back(RunDirectory(tmp_path))
+    past = read_past(path)
+    assert past is not None and past.stops == 3
+    assert past.client_ids == {stop.order_id: stop.client_id for stop in stops}
 
 
 def test_what_the_watchdog_wrote_and_nobody_can_read_is_said_and_kept(tmp_path):

@@ -78,6 +78,7 @@ class Counter(Desk):
         super().__init__(account, patience_s)
         self.warnings: list[tuple[str, str]] = []
         self.heard = 0
+        self.heard_s = 0.0
         self.protection = Protection()
         rest = Rest(account, lambda: Backoff(0.01, 0.02, lambda: 0.5))  # type: ignore[arg-type]
         callbacks = GatewayCallbacks(
@@ -95,6 +96,7 @@ class Counter(Desk):
     def _hear(self) -> None:
         assert self.broker.table.events
         self.heard += 1
+        self.heard_s = round(asyncio.get_running_loop().time(), 3)
         self.collect()
 
 
@@ -124,6 +126,14 @@ def test_what_was_left_open_before_a_start_is_asked_for_first():
     assert desk.broker.table.trades == {8, 9} and desk.broker.table.orders[4].client_id == f"{PREFIX}4"
     run_virtual(running(desk, lambda: desk.broker.submit(buy(5), 0), 2.0))
     assert account.kinds().count("fetch") == 1 and desk.kinds == ["Accepted", "Accepted"]
+
+
+def test_who_looks_at_an_order_hears_whether_the_venue_knows_it():
+    desk = Counter(lost(1))
+    order = desk.broker.table.add(buy(1))
+    assert run_virtual(desk.gateway.look_at(order)) is False
+    run_virtual(desk.gateway.send(order))
+    assert run_virtual(desk.gateway.look_at(order)) is True and order.accepted
 
 
 def test_an_order_is_asked_for_twice_a_second_until_the_venue_knows_it_and_not_after():
@@ -197,6 +207,7 @@ def test_a_cancel_that_fails_is_told_with_its_order_and_tried_twice_a_second():
     )
     asked = [at for kind, _, at in account.asked if kind == "cancel"]
     assert [round(at - asked[0], 2) for at in asked] == [0.0, 0.0, 0.5, 1.0]
+    assert desk.heard_s == asked[-1], "its end is told at once"
     assert desk.kinds == ["Accepted", "CancelRequested", "Cancelled"]
 
 

@@ -8,6 +8,7 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -21,7 +22,8 @@ from ztb.execution.protection import floor_of, trigger_price
 from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import OrderEventRow, OrderRow
 from ztb.runtime.daemon.daemon import Daemon
-from ztb.runtime.venue.watchdog import PUT_BACK
+from ztb.runtime.venue.handover import PUT_BACK
+from ztb.runtime.venue.protection import Protection
 from ztb.testing.exchange.listing import BTCUSDT, SCALE, Listing
 from ztb.testing.exchange.orders import ExchangeOrder, ExchangeOrderType
 from ztb.testing.exchange.venue import USER
@@ -268,34 +270,71 @@ def test_the_watchdog_of_one_that_died_covers_all_that_is_held_by_one_stop_that_
     run_virtual(run())
 
 
-@pytest.mark.parametrize("refused", [False, True])
-def test_a_stop_that_the_watchdog_moves_is_away_from_one_request_to_the_next(refused: bool, tmp_path):
-    """And where the venue refuses the next one, all is protected at the old price at once."""
-    calls = list[tuple[float, str]]()
+@pytest.mark.parametrize("refused", [0, 1, 2])
+def test_a_stop_that_the_watchdog_moves_is_never_away_and_known_to_the_next_start(refused: int, tmp_path):
+    """It takes the place of the one before in one request. One that is refused again is tried at the old price."""
+    calls = list[tuple[float, str, str]]()
 
     async def run() -> None:
         async with trades(tmp_path / "run", **{"risk.max_orders_per_day": 0}) as it:
             accounts, handle = it.exchange.state.venue.accounts, it.gateway.handle_request
 
             def noted(method: str, path: str, *rest: Any) -> Any:
-                calls.append((it.loop.time(), method))
-                return handle(method, path, *rest)
+                calls.append((it.loop.time(), method, path))
+                answer = handle(method, path, *rest)
+                assert len(stops(it)) == 1
+                return answer
 
-            async with it.dying():
+            def watched() -> None:
+                it.gateway.handle_request = noted
+                if refused:
+                    it.inject("status", match="POST /api/v3/order*", status=429, count=refused)
+
+            async with it.dying(at_death=watched):
                 await asyncio.sleep(WARM_S + 8.0)
                 (old,) = stops(it)
                 accounts.deposit(USER, "BTC", 60_000 * BTCUSDT.lot)
-                it.gateway.handle_request = noted
-                if refused:
-                    it.inject("status", match="POST /api/v3/order", status=429)
             (stop,) = stops(it)
             assert stop.remaining == 160_000 * BTCUSDT.lot
-            assert (stop.request.stop_price == old.request.stop_price) == refused
-            begins = next(k for k, (_, method) in enumerate(calls) if method == "DELETE")
-            assert [method for _, method in calls[begins:]] == ["DELETE", "POST", *["POST"] * refused]
-            assert calls[-1][0] - calls[begins][0] < 1.0
+            assert (stop.request.stop_price == old.request.stop_price) == (refused == 2)
+            assert calls[0][1:] == ("GET", "/api/v3/openOrders"), "it knows the market already"
+            sent = [(at_s, path) for at_s, method, path in calls if method != "GET"]
+            assert [path for _, path in sent] == ["/api/v3/order/cancelReplace"] * (refused + 1)
+            async with it.running("live") as daemon:
+                await asyncio.sleep(WARM_S + 10.0)
+                truth, books = truth_of(it.exchange), books_of(it.folder, daemon.session.books.account)
+            assert truth.repeated == [] and books.ends == truth.ends and len(truth.standing) == 1
 
     run_virtual(run())
+
+
+def test_a_watchdog_knows_the_floor_before_the_first_order_of_ours_is_sent(tmp_path):
+    async def run() -> None:
+        async with trades(tmp_path / "run") as it:
+            balance = it.exchange.state.venue.accounts.held[USER]
+            balance["BTC"].free = 0
+            worth = balance["USDT"].free / SCALE
+            place = it.exchange.state.venue.place
+            floors = list[float]()
+
+            def placed(request: Any, now_ms: int) -> Any:
+                if request.account == USER:
+                    floors.append(it.floor_told)
+                return place(request, now_ms)
+
+            with (
+                patch.object(Protection, "follow", _never),
+                patch.object(type(it.exchange.state.venue), "place", lambda _self, *rest: placed(*rest)),
+            ):
+                async with it.running("live"):
+                    await until(lambda: len(floors) > 0)
+            assert floors[0] == pytest.approx((1.0 - FRACTION) * worth)
+
+    run_virtual(run())
+
+
+async def _never(_protection: Protection, _sender: Any) -> None:
+    """Whoever looks at the stop comes too late."""
 
 
 def test_a_venue_without_stops_and_a_fraction_of_nothing_are_said_once_and_send_none(tmp_path):

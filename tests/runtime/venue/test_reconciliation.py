@@ -410,7 +410,23 @@ def test_while_somebody_trades_on_no_balance_is_settled(tmp_path):
     account.fetch_balance = traded_on
     with pytest.raises(VenueError, match="somebody trades on the account"):
         run_virtual(books.reconciler.settled())
-    assert len(account.balances_s) == 4
+    first = account.balances_s[0]
+    assert [at - first for at in account.balances_s] == pytest.approx([0.0, 0.5, 1.0, 1.5])
+
+
+def test_what_trades_while_its_order_is_looked_at_is_known_at_the_end(tmp_path):
+    account = FakeAccount()
+    books = Books(tmp_path, account)
+    left_open(account, books, 1)
+    look = account.fetch_order
+
+    async def fetch_order(*given: Any) -> Any:
+        account.trade("1", "0.01")
+        return await look(*given)
+
+    account.fetch_order = fetch_order
+    run_virtual(books.reconciler.catch_up())
+    assert books.exact.exact_position == Decimal("1.01")
 
 
 def test_two_comparisons_at_once_are_one_after_the_other(tmp_path):

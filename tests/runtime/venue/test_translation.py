@@ -14,7 +14,16 @@ from runtime.venue.fake_account import INSTRUMENT
 from ztb.config import Config
 from ztb.execution.orders import PROTECTIVE_FROM, OrderRequest, OrderType, TimeInForce
 from ztb.runtime.venue.dead_man import VenueSwitch, Watchdog, dead_man_of
-from ztb.runtime.venue.translation import Sending, balance_of, fill_id, filled, price_of, sending
+from ztb.runtime.venue.translation import (
+    Sending,
+    balance_of,
+    fill_id,
+    filled,
+    price_of,
+    sale_in_place,
+    sending,
+    stop_sale,
+)
 
 D = Decimal
 COARSE = replace(INSTRUMENT, tick_size=D("0.5"), lot_size=D("0.25"))
@@ -23,6 +32,18 @@ COARSE = replace(INSTRUMENT, tick_size=D("0.5"), lot_size=D("0.25"))
 def sent(worst: float | None = None, **other: Any) -> Sending:
     given = {"order_id": 7, "side": 1, "lots": 8, "order_type": OrderType.LIMIT, "price_ticks": 41} | other
     return sending(OrderRequest(**given), COARSE, "an-id", worst)
+
+
+def test_a_sale_by_itself_and_in_the_place_of_another_at_a_price_or_now():
+    ours: dict[str, Any] = {"clientOrderId": "id"}
+    alone, in_place = stop_sale(D("0.5"), D(90), "id"), sale_in_place(D("0.5"), D(90), "id")
+    assert alone == Sending("market", "sell", 0.5, None, {**ours, "stopLossPrice": 90.0})
+    assert in_place == Sending("market", "sell", 0.5, None, {**ours, "stopPrice": 90.0})
+    assert (
+        stop_sale(D("0.5"), None, "id")
+        == sale_in_place(D("0.5"), None, "id")
+        == Sending("market", "sell", 0.5, None, ours)
+    )
 
 
 def test_each_kind_of_order_as_it_is_sent():
@@ -111,7 +132,10 @@ def test_a_balance_is_all_that_is_held():
 
 def gateway(switch: bool) -> Any:
     return SimpleNamespace(
-        client=SimpleNamespace(has={"cancelAllOrdersAfter": switch}),
+        client=SimpleNamespace(
+            has={"cancelAllOrdersAfter": switch}, market=lambda symbol: {"symbol": symbol}
+        ),
+        patience_s=8.0,
         table=SimpleNamespace(prefix="ours-"),
         broker=SimpleNamespace(instrument=INSTRUMENT),
     )
@@ -134,11 +158,14 @@ def test_where_there_are_stops_or_no_switch_a_watchdog_is_the_switch(
     made = dead_man_of(config(), gateway(switch), stops, tmp_path, stops=2)  # type: ignore[arg-type]
     assert isinstance(made, Watchdog)
     assert (made.left.symbol, made.left.prefix) == ("BTC/USDT", "ours-")
-    assert made.floor() == (123.0 if cover else 0.0) and (made.left.cover is not None) is cover
+    assert made._floor() == (123.0 if cover else 0.0) and (made.left.cover is not None) is cover
+    assert (
+        made.left.folder == str(tmp_path)
+        and made.left.listed == {"symbol": "BTC/USDT"}
+        and made.left.patience_s == 8.0
+    )
     if made.left.cover is not None:
-        number = 2 * PROTECTIVE_FROM + 3
-        assert (made.left.cover.order_id, made.left.cover.client_id) == (number, f"ours-{number}")
-        assert made.left.cover.folder == str(tmp_path) and made.left.cover.lot_size == "0.00001"
+        assert made.left.cover.order_id == 2 * PROTECTIVE_FROM + 3 and made.left.cover.lot_size == "0.00001"
 
 
 @pytest.mark.parametrize("stops", [None, SimpleNamespace(supported=False)])

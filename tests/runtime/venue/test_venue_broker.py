@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from decimal import Decimal
 
 import pytest
@@ -286,6 +287,8 @@ def test_orders_are_sent_in_the_venues_words():
 def test_a_trade_id_that_is_no_number_has_one_all_the_same():
     assert fill_id({"id": "123"}) == 123
     assert fill_id({"id": "a-b"}) != fill_id({"id": "a-c"}) and 0 < fill_id({"id": "a-b"}) < 2**63
+    digest = hashlib.sha256(b"a-b").digest()  # journals of before know trades by it
+    assert fill_id({"id": "a-b"}) == int.from_bytes(digest[:7], "big")
 
 
 TRADE = {

@@ -42,9 +42,9 @@ from ztb.runtime.session import Session
 from ztb.runtime.sources.live import LiveMarket
 from ztb.runtime.venue.broker import VenueBroker
 from ztb.runtime.venue.client import patience_of, private_client, refuse_withdrawal_rights
+from ztb.runtime.venue.handover import at_rest
 from ztb.runtime.venue.reconciliation import fetch_balances
 from ztb.runtime.venue.throttle import OrdersFirst
-from ztb.runtime.venue.watchdog import at_rest
 from ztb.secrets import require_secret
 from ztb.utils.installation import code_version
 

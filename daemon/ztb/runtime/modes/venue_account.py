@@ -148,7 +148,10 @@ class VenueAccount(AccountKeeper):
             lane=lane,
             account=self._session.books.account,
             callbacks=ProtectionCallbacks(
-                self._intend, lambda: self.believed, lambda: lane.gate.limits.stop_fraction
+                intend=self._intend,
+                believed=lambda: self.believed,
+                fraction=lambda: lane.gate.limits.stop_fraction,
+                counted=lambda: self._dead_man.tell(),
             ),
             supported=has_stops(self._venue.client, broker.instrument.symbol),
         )

@@ -1,4 +1,4 @@
-"""A stop that the watchdog of an earlier start has put back: numbered beforehand, entered in the journal afterwards."""
+"""Stops that the watchdog of an earlier start has sent: numbered beforehand, entered in the journal afterwards."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from ztb.execution.orders import PROTECTIVE_SIDE
 from ztb.ledger.journal import Journal
 from ztb.ledger.records import OrderRow
 from ztb.ledger.run_directory import RunDirectory
-from ztb.runtime.recovery.past import read_past
-from ztb.runtime.venue.watchdog import PUT_BACK, StopPutBack
+from ztb.runtime.recovery.past import Past, read_past
+from ztb.runtime.venue.handover import PUT_BACK, StopPutBack, read_down
 
 
 def enter_put_back(directory: RunDirectory) -> None:
@@ -20,27 +20,31 @@ def enter_put_back(directory: RunDirectory) -> None:
     if past is None:
         return
     try:
-        stop = msgspec.json.decode(path.read_bytes(), type=StopPutBack)
+        stops = read_down(path)
     except msgspec.DecodeError as error:
         raise DataError(f"{path}: what the watchdog wrote cannot be read ({error}); move it away") from None
-    if stop.order_id not in past.client_ids:
+    new = [stop for stop in stops if stop.order_id not in past.client_ids]
+    if new:
         journal = Journal(directory.journal, reopen=True)
-        last = past.marks.last
-        journal.append(
-            OrderRow(
-                order_id=stop.order_id,
-                client_id=stop.client_id,
-                decision=0 if last is None else last.decision,
-                generation=max(0, past.next_generation - 1),
-                ts_ns=past.last_ts_ns,
-                side=PROTECTIVE_SIDE,
-                lots=stop.lots,
-                order_type="stop",
-                price_ticks=stop.trigger_ticks,
-                time_in_force="GTC",
-                post_only=False,
-                reduce_only=True,
-            )
-        )
+        for stop in new:
+            journal.append(_row(stop, past))
         journal.close()
     path.unlink()
+
+
+def _row(stop: StopPutBack, past: Past) -> OrderRow:
+    last = past.marks.last
+    return OrderRow(
+        order_id=stop.order_id,
+        client_id=stop.client_id,
+        decision=0 if last is None else last.decision,
+        generation=max(0, past.next_generation - 1),
+        ts_ns=past.last_ts_ns,
+        side=PROTECTIVE_SIDE,
+        lots=stop.lots,
+        order_type="stop",
+        price_ticks=stop.trigger_ticks,
+        time_in_force="GTC",
+        post_only=False,
+        reduce_only=True,
+    )

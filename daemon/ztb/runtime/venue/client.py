@@ -39,12 +39,26 @@ class PrivateClient(VenueClient, Protocol):
     options: dict[str, Any]
     apiKey: str  # noqa: N815 (ccxt's name)
 
+    def set_markets(self, markets: list[dict[str, Any]], /) -> Any: ...
+
     def market(self, symbol: str, /) -> dict[str, Any]: ...
 
     def feature_value(self, symbol: str, method: str, parameter: str, /) -> Any: ...
 
     async def create_order(
         self, symbol: str, kind: str, side: str, amount: float, price: float | None, params: dict[str, Any], /
+    ) -> Row: ...
+
+    async def edit_order(
+        self,
+        order_id: str,
+        symbol: str,
+        kind: str,
+        side: str,
+        amount: float,
+        price: float | None,
+        params: dict[str, Any],
+        /,
     ) -> Row: ...
 
     async def cancel_order(self, order_id: str | None, symbol: str, params: dict[str, Any], /) -> Row: ...

@@ -13,18 +13,19 @@ from pathlib import Path
 
 import msgspec
 
-from ztb.config import Config, MarketSection
+from ztb.config import Config
 from ztb.errors import VenueError
 from ztb.execution.orders import PROTECTIVE_FROM
 from ztb.market.instrument import Instrument
 from ztb.runtime.sources.live import traded_symbol
 from ztb.runtime.venue.gateway import OrderGateway
+from ztb.runtime.venue.left_behind import FLOOR, RELEASED, Cover, LeftBehind
 from ztb.runtime.venue.protection import Protection
-from ztb.runtime.venue.watchdog import FLOOR, Cover, LeftBehind
 
 _FROM = 2 * PROTECTIVE_FROM
-"""Numbers of a watchdog's stops. A start has one at most, and the next start counts it with the others."""
+"""Numbers of a watchdog's stops. The next start counts those of a start with its own, and begins beyond them."""
 _BEATS = 3  # a switch's time is divided into
+_LOOK_S = 1.0  # between two looks whether the watchdog lives
 
 
 class VenueSwitch:
@@ -48,6 +49,9 @@ class VenueSwitch:
         except VenueError:
             return
 
+    def tell(self) -> None:
+        """Of a floor: there is none where the venue's switch is set."""
+
     async def release(self) -> None:
         """We leave on purpose."""
         await self.set(0.0)
@@ -67,20 +71,23 @@ def dead_man_of(
     protected = protection is not None and protection.supported
     if gateway.client.has.get("cancelAllOrdersAfter") and not protected:
         return VenueSwitch(gateway, config.execution.dead_man_s)
-    symbol, prefix = traded_symbol(config.market), gateway.table.prefix
-    if protection is None or not protected:
-        return Watchdog(config.market, symbol, prefix)
-    cover = _cover(gateway.broker.instrument, folder, prefix, _FROM + stops + 1)
-    return Watchdog(
-        market=config.market, symbol=symbol, prefix=prefix, cover=cover, floor=lambda: protection.floor
-    )
-
-
-def _cover(instrument: Instrument, folder: Path, prefix: str, number: int) -> Cover:
-    return Cover(
+    left = LeftBehind(
+        market=config.market.model_dump(mode="json"),
+        symbol=(symbol := traded_symbol(config.market)),
+        prefix=gateway.table.prefix,
         folder=str(folder.resolve()),
+        listed=gateway.client.market(symbol),
+        patience_s=gateway.patience_s,
+    )
+    if protection is None or not protected:
+        return Watchdog(left)
+    cover = _cover(gateway.broker.instrument, _FROM + stops + 1)
+    return Watchdog(msgspec.structs.replace(left, cover=cover), lambda: protection.floor)
+
+
+def _cover(instrument: Instrument, number: int) -> Cover:
+    return Cover(
         order_id=number,
-        client_id=f"{prefix}{number}",
         base=instrument.base,
         quote=instrument.quote,
         lot_size=str(instrument.lot_size),
@@ -93,17 +100,10 @@ def _cover(instrument: Instrument, folder: Path, prefix: str, number: int) -> Co
 class Watchdog:
     """A process that waits for ours to end, however it ends, then cancels our orders, and puts the stop back."""
 
-    def __init__(
-        self,
-        market: MarketSection,
-        symbol: str,
-        prefix: str,
-        cover: Cover | None = None,
-        floor: Callable[[], float] = float,
-    ) -> None:
+    def __init__(self, left: LeftBehind, floor: Callable[[], float] = float) -> None:
         """`floor`: the equity (quote currency) that stops keep, 0 while there is none."""
-        self.left = LeftBehind(market.model_dump(mode="json"), symbol, prefix, cover)
-        self.floor = floor
+        self.left = left
+        self._floor = floor
         self._told = 0.0
         self._process: subprocess.Popen[bytes] | None = None
         self._released = False
@@ -114,38 +114,38 @@ class Watchdog:
             if self._process is None or self._process.poll() is not None:
                 self._bury()
                 self._process = self._start()
-            self._tell()
-            await asyncio.sleep(1.0)
+                self._told = 0.0
+                self._say(msgspec.json.encode(self.left).decode())
+            self.tell()
+            await asyncio.sleep(_LOOK_S)
 
     async def release(self) -> None:
         """We leave on purpose: nothing is to be cancelled any more."""
         self._released = True
         process = self._process
         if process is not None and process.stdin is not None:
-            await asyncio.to_thread(process.communicate, b"released\n")
+            await asyncio.to_thread(process.communicate, f"{RELEASED}\n".encode())
 
-    def _tell(self) -> None:
-        """Of a floor that has changed."""
-        floor, process = self.floor(), self._process
-        if floor == self._told or process is None or process.stdin is None:
-            return
-        self._told = floor
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(f"{FLOOR}{floor!r}\n".encode())
-            process.stdin.flush()
+    def tell(self) -> None:
+        """Tell it of a floor that has changed. What is told is with it, whatever becomes of us in the next moment."""
+        floor = self._floor()
+        if floor != self._told and self._process is not None:
+            self._told = floor
+            self._say(f"{FLOOR}{floor!r}")
+
+    def _say(self, line: str) -> None:
+        """To a process that may be dead already: the next look finds out."""
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.write(f"{line}\n".encode())
+                self._process.stdin.flush()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", "ztb.runtime.venue.watchdog"],
             stdin=subprocess.PIPE,
             start_new_session=True,
         )
-        if process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):  # dead already: the next look finds out
-                process.stdin.write(msgspec.json.encode(self.left) + b"\n")
-                process.stdin.flush()
-        self._told = 0.0
-        return process
 
     def _bury(self) -> None:
         """Close what is left of a process that died."""

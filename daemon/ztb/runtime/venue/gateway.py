@@ -56,7 +56,7 @@ class OrderGateway:
         self.rest = rest
         self.table = broker.table
         self._instrument = broker.instrument
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         self._callbacks = callbacks
         self._protection = protection
         self._asking: asyncio.TaskGroup | None = None
@@ -130,7 +130,7 @@ class OrderGateway:
     async def ask(self, order: VenueOrder) -> None:
         """Find out what became of an order by its client id, however long the venue takes to answer."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._patience_s
+        deadline = loop.time() + self.patience_s
         while not order.done and not order.accepted:
             asked_s = loop.time()
             try:

@@ -55,12 +55,14 @@ class OrderSender(Protocol):
 @dataclass(frozen=True, slots=True)
 class ProtectionCallbacks:
     """Callbacks of the protection: `intend` writes an order down before it is sent, `believed` says whether the
-    books have been found to be right, `fraction` what may be lost (0: no stop).
+    books have been found to be right, `fraction` what may be lost (0: no stop). `counted` is called when the floor
+    has been: whoever acts after us has to know it.
     """
 
     intend: Callable[[OrderRequest], None]
     believed: Callable[[], bool]
     fraction: Callable[[], float]
+    counted: Callable[[], None]
 
 
 def has_stops(client: PrivateClient, symbol: str) -> bool:
@@ -164,8 +166,13 @@ class Protection:
         await self._place(wanted, sender)
 
     async def make_way(self, order: OrderRequest, sender: OrderSender) -> None:
-        """Before one of our own is sent: what it sells must not be locked. The next look protects what is left."""
+        """Before one of our own is sent: what it sells must not be locked. The next look protects what is left.
+
+        What it buys may be held by nobody but a watchdog, which is to know the floor by then.
+        """
         stops = self._stops
+        if order.side > 0 and self._sees():
+            self._count_floor(bool(stops))
         if order.side > 0 or sum(stop.remaining_lots for stop in stops) <= self._free_lots():
             return
         await self._take_away(stops, sender)
@@ -202,10 +209,7 @@ class Protection:
         return None if self._too_small else Stop(lots, ticks)
 
     def _count_floor(self, stands: bool) -> None:
-        """Count the equity to keep anew: with each day, while nothing is held, and where a new stop would sell at once.
-
-        A watchdog has to know it before anything is held: once the first order is under way.
-        """
+        """Count the equity to keep: anew each day, while nothing is held, and where a new stop would sell at once."""
         equity = self._account.cash + self._account.position * self._mid
         reference = self._lane.gate.memory.day_start_equity or self._reference or equity
         anew = reference != self._reference or self._account.exact_position < self._instrument.lot_size
@@ -213,6 +217,7 @@ class Protection:
             floor = floor_of(reference, equity, self._callbacks.fraction())
             self._floor = floor if anew else min(self._floor, floor)
             self._reference = reference
+        self._callbacks.counted()
 
     def _left_to_others(self) -> bool:
         """During a halt a person may have sold it, or be about to: what they took away stays away."""

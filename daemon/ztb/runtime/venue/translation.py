@@ -56,9 +56,20 @@ def sending(order: OrderRequest, instrument: Instrument, client_id: str, worst: 
     )
 
 
-def stop_sale(quantity: Decimal, trigger: Decimal, client_id: str) -> Sending:
-    """`quantity` is to be sold at market once the price has come down to `trigger`, as ccxt sends it."""
-    params = {"clientOrderId": client_id, "stopLossPrice": float(trigger)}
+def stop_sale(quantity: Decimal, trigger: Decimal | None, client_id: str) -> Sending:
+    """`quantity` is to be sold at market once the price has come down to `trigger`, as ccxt sends it; None: now."""
+    return _sale(quantity, trigger, client_id, "stopLossPrice")
+
+
+def sale_in_place(quantity: Decimal, trigger: Decimal | None, client_id: str) -> Sending:
+    """The same in the place of an order that stands, as ccxt's `edit_order` sends it: that has another word for it."""
+    return _sale(quantity, trigger, client_id, "stopPrice")
+
+
+def _sale(quantity: Decimal, trigger: Decimal | None, client_id: str, word: str) -> Sending:
+    params: dict[str, Any] = {"clientOrderId": client_id}
+    if trigger is not None:
+        params[word] = float(trigger)
     return Sending(type="market", side="sell", amount=float(quantity), price=None, params=params)
 
 
