@@ -47,7 +47,7 @@ def shares_of_prior(names: Iterable[str], rules: Collection[str]) -> dict[str, f
     """
     learnt = _LEARNT_SHARE if rules else 1.0
     experts = list(names)
-    generations = max(1, sum(name not in rules for name in experts))
+    generations = sum(name not in rules for name in experts)
     return {name: (1.0 - learnt) / len(rules) if name in rules else learnt / generations for name in experts}
 
 
@@ -71,14 +71,14 @@ class Experts:
         make_account: Callable[[float], Lane],
         serving: Callable[[], GenerationInfo],
         unproven: bool,
+        limit: float,
         together: Callable[[Iterable[Lane]], LaneGroup] = LaneGroup,
-        limit: float = 1.0,
     ) -> None:
         """The account's target moves by `band`, a fraction of equity, or not at all: what trembles pays for it.
 
         `make_account` makes a lane like the account's, on paper, from so much cash (quote currency). `unproven`:
-        there was no history before the first decision, so that nobody has a share before it has earned one. `together`
-        has lanes live and decide at once. `limit`: the fraction of its peak that the account may ever lose.
+        there was no history before the first decision, so that nobody has a share before it has earned one. `limit`:
+        the fraction of its peak that the account may ever lose. `together` has lanes live and decide at once.
         """
         self.allocator = Allocator(config, limit)
         self.unlearnt: Allocator | None = None
@@ -148,7 +148,7 @@ class Experts:
         if row is not None:
             told = json.loads(row.detail)
             evidence, unproven = GrowthEvidence(**told["evidence"]), told["unproven"]
-        self.allocator.add(name, 0.0, evidence, unproven)
+        self.allocator.add(name, evidence=evidence, unproven=unproven)
         self._share()
 
     def _regroup(self) -> None:
@@ -395,4 +395,4 @@ def _detail(expert: Expert, leads: bool, allocator: Mapping[str, float]) -> str:
     """JSON; eight of these stand between a tick and a decision, and the standard library's takes ten times as long."""
     evidence = expert.evidence.state()
     facts = {"allocator": allocator, "evidence": evidence, "leads": leads, "unproven": expert.unproven}
-    return msgspec.json.encode(facts).decode()
+    return msgspec.json.encode(facts, enc_hook=float).decode()
