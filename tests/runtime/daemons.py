@@ -79,17 +79,19 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 class Running:
-    """A daemon that runs in this loop. `step(n)` lets n bars happen and returns when they have."""
+    """A daemon that runs in this loop, as `task`. `step(n)` lets n bars happen and returns when they have."""
 
-    def __init__(self, daemon: Daemon, source: Gated) -> None:
+    def __init__(self, daemon: Daemon, source: Gated, task: asyncio.Task[Any]) -> None:
         self.daemon = daemon
         self.source = source
+        self._task = task
 
     async def step(self, rows: int) -> None:
         progress = self.daemon.session.engine.progress
         wanted = progress.ticks + rows
         self.source.let(rows)
-        await until(lambda: progress.ticks >= wanted)
+        await until(lambda: progress.ticks >= wanted or self._task.done())
+        assert progress.ticks >= wanted, "the daemon ended, by itself or by a signal to this process"
         await asyncio.sleep(0.001)
 
     async def ask(self, command: Command) -> Answer:
@@ -122,7 +124,7 @@ async def running(daemon: Daemon, source: Gated) -> AsyncIterator[Running]:
     async with asyncio.TaskGroup() as group:
         task = group.create_task(daemon.run(), name="daemon")
         try:
-            yield Running(daemon, source)
+            yield Running(daemon, source, task)
         finally:
             daemon.stop()
             await task

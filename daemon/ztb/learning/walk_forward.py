@@ -18,9 +18,8 @@ from collections.abc import Callable
 import numpy as np
 
 from ztb.features import OnlineForecast
-from ztb.features.forecast import Foreseen
 from ztb.features.normaliser import SHRINKAGE
-from ztb.learning.allocation.evidence import GrowthEvidence
+from ztb.learning.allocation.evidence import FloatArray, GrowthEvidence
 from ztb.learning.gate.shadow import Shadow, ShadowTrading
 from ztb.learning.settings import AllocationConfig
 from ztb.learning.training import Training, split
@@ -50,7 +49,8 @@ def walk_forward(
     recording, normaliser = settings.record(ticks, instrument)
     evidence, n = GrowthEvidence(plan.forgetting), recording.decisions
     length = n // 2 // max(plan.folds, 1)
-    market = foreseen_of(recording, normaliser.forecast.cost) if normaliser.forecast else []
+    cost = normaliser.forecast.cost if normaliser.forecast else None
+    market = np.zeros((n - 1, 4)) if cost is None else foreseen_of(recording, cost)
     if plan.folds == 0 or length < _LEAST_DECISIONS:
         return evidence
     for fold in range(plan.folds):
@@ -60,11 +60,16 @@ def walk_forward(
         traded = _traded(part, settings, weights)
         for growth in own_growths(part, traded, plan.block_decisions):
             evidence.add(growth)
-        _claim(evidence, market[begin : begin + length - 1], traded, part.feature_size)
+        if cost is not None:
+            _claim(
+                evidence,
+                market=market[begin : begin + length - 1],
+                cost=cost,
+                traded=traded,
+                exposure_column=part.feature_size,
+            )
         on_progress((fold + 1) / plan.folds)
-    for step in market:
-        if step is not None:
-            evidence.learn_from(step)
+    evidence.learn(market)
     return evidence if evidence.log_e > 0.0 else GrowthEvidence(plan.forgetting)
 
 
@@ -75,18 +80,20 @@ def _trained(recording: Recording, settings: PretrainSettings, seed: int) -> Wei
     return training.best.weights
 
 
-def foreseen_of(recording: Recording, cost: float) -> list[Foreseen | None]:
-    """Forecasts of the return after each decision but the last, and what came; None across a gap.
+def foreseen_of(recording: Recording, cost: float) -> FloatArray:
+    """Forecasts of the return after each decision but the last, and what came: (N - 1, 4) as `Foreseen` has them.
 
-    From the recording's own z-scores, and from its first decision on.
+    Mid 0 across a gap. From the recording's own z-scores, and from its first decision on.
     """
     shared = recording.shared
     scores = shared.features[:, :-1] / np.float32(SHRINKAGE)
     forecast = OnlineForecast(scores.shape[1], cost)
-    found: list[Foreseen | None] = []
-    for row, mid, gap in zip(scores, shared.mids.tolist(), shared.tainted.tolist(), strict=True):
-        found.append(None if gap else forecast.compare(mid))
-        forecast.follow(row, mid, gap)
+    found = np.zeros((len(scores), 4))
+    for k, (mid, gap) in enumerate(zip(shared.mids.tolist(), shared.tainted.tolist(), strict=True)):
+        foreseen = None if gap else forecast.compare(mid)
+        if foreseen is not None:
+            found[k] = foreseen[:4]
+        forecast.follow(scores[k], mid, gap)
     return found[1:]
 
 
@@ -99,16 +106,14 @@ def _traded(recording: Recording, settings: PretrainSettings, weights: Weights) 
 
 
 def _claim(
-    evidence: GrowthEvidence, market: list[Foreseen | None], traded: ShadowTrading, exposure_column: int
+    evidence: GrowthEvidence, market: FloatArray, cost: float, traded: ShadowTrading, exposure_column: int
 ) -> None:
     """Let `evidence` know what an account claimed and paid: what it has at a decision, it had since the one before."""
-    held = [*traded.observations[1:, exposure_column].tolist(), 0.0]
-    equity = traded.equity[:, 0].tolist()
-    if not market:
-        return
-    for step, exposure, before, after in zip(market, held, equity[:-1], equity[1:], strict=True):
-        if step is not None and before > 0.0 and after > 0.0:
-            evidence.claim(step, exposure, float(np.log(after / before)))
+    held = np.append(traded.observations[1:, exposure_column].astype(np.float64), 0.0)
+    before, after = traded.equity[:-1, 0], traded.equity[1:, 0]
+    alive = (before > 0.0) & (after > 0.0)
+    growths = np.log(np.where(alive, after, 1.0) / np.where(alive, before, 1.0))
+    evidence.claim(market * alive[:, None], cost, held, growths)
 
 
 def own_growths(recording: Recording, traded: ShadowTrading, block: int) -> list[float]:

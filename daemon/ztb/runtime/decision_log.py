@@ -44,15 +44,21 @@ class RunProgress:
     equity_sum: float = 0.0
     adopted: float = 0.0
 
-    def count(self, ticks: Ticks) -> None:
-        """Take in a block of ticks that is about to happen; a bar began before its time, which is its close."""
-        partial = (ticks["kind"] == DEPTH) & ((ticks["flags"] & LAST) == 0)
-        self.ticks += len(ticks) - int(np.count_nonzero(partial))
-        self.gaps += int(np.count_nonzero(ticks["flags"] & GAP))
+    def count(self, ticks: Ticks) -> int:
+        """Take in a block of ticks that is about to happen; all their flags. A bar began before its time, its close."""
+        flags = ticks["flags"]
+        all_flags = int(np.bitwise_or.reduce(flags))
+        self.ticks += len(ticks)
+        depth = ticks["kind"] == DEPTH
+        if np.count_nonzero(depth):  # rows of one change of a book are one tick
+            self.ticks -= int(np.count_nonzero(depth & ((flags & LAST) == 0)))
+        if all_flags & GAP:
+            self.gaps += int(np.count_nonzero(flags & GAP))
         if self.first_ts_ns == 0:
             first = ticks[0]
             self.first_ts_ns = int(first["ts_ns"]) - (int(first["span_ns"]) if first["kind"] == BAR else 0)
         self.last_ts_ns = int(ticks["ts_ns"][-1])
+        return all_flags
 
     def adopt(self, value: float) -> None:
         """`value` quote currency came into the books, and nothing earned it."""

@@ -109,8 +109,7 @@ class Engine:
         if n == 0:
             return
         ticks = plain_ticks(ticks)
-        self.progress.count(ticks)
-        self._taints = bool(np.any(ticks["flags"] & _TAINT))
+        self._taints = bool(self.progress.count(ticks) & _TAINT)
         i = 0
         while i < n:
             before, most = self._due, self._unasked(n - i)

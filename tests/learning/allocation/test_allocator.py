@@ -120,7 +120,7 @@ def test_below_doubt_a_new_height_of_the_evidence_gives_nothing_new_to_lose():
         allocator, account = Allocator(config), 1.0
         expert = allocator.add("expert")
         for s in strengths:
-            expert.evidence = GrowthEvidence(1.0, blocks=1000, s=s, v=300.0, square=1.0)
+            expert.evidence.become(GrowthEvidence(1.0, blocks=1000, s=s, v=300.0, square=1.0))
             allocator.follow({"expert": 1.0}, account)
             account *= 0.99
         return allocator.cushion

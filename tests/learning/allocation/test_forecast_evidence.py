@@ -29,13 +29,13 @@ def told(slope, decisions, seed, held=1.0, paid=0.5):
         exposure = held * math.copysign(1.0, forecast)
         growth = exposure * change - paid * abs(exposure * forecast)
         evidence.foresee(Foreseen(100.0, forecast, SIGMA, change, COST), exposure, growth)
-        path.append(evidence.foreseen)
+        path.append(evidence.state()["foreseen"])
     return evidence, np.array(path)
 
 
 def test_the_hurdle_is_what_is_paid_of_what_is_claimed():
     evidence, _ = told(1.0, 2_000, 1, paid=0.5)
-    assert evidence.hurdle == pytest.approx(0.5, abs=0.02)
+    assert evidence.state()["hurdle"] == pytest.approx(0.5, abs=0.02)
 
 
 def test_who_holds_something_for_other_reasons_claims_nothing():
@@ -45,7 +45,7 @@ def test_who_holds_something_for_other_reasons_claims_nothing():
         forecast = SIGMA * SHARE * rng.normal()
         change = forecast + SIGMA * rng.normal()
         evidence.foresee(Foreseen(100.0, forecast, SIGMA, change, COST), 1.0, change)
-        counted += evidence.hurdle < 1.0
+        counted += evidence.state()["hurdle"] < 1.0
     assert counted < 200
 
 
@@ -86,7 +86,7 @@ def test_profit_of_the_same_decisions_says_much_less():
 def test_who_does_not_live_on_the_forecast_has_nothing_of_it(held, paid):
     """Because it costs more than it brings, because nothing is held, because the other side is."""
     evidence, _ = told(1.0, 8_000, 3, held=held, paid=paid)
-    assert evidence.log_e <= 0.0 + 1e-9 or evidence.hurdle >= 1.0
+    assert evidence.log_e <= 0.0 + 1e-9 or evidence.state()["hurdle"] >= 1.0
 
 
 def test_where_returns_are_no_more_than_the_hurdle_it_seldom_speaks():
@@ -98,7 +98,7 @@ def test_where_returns_are_no_more_than_the_hurdle_it_seldom_speaks():
 def test_forecasts_that_stop_coming_true_stop_speaking():
     rng = np.random.default_rng(5)
     evidence, _ = told(1.0, 20_000, 4)
-    before = evidence.foreseen
+    before = evidence.state()["foreseen"]
     for _ in range(8_000):
         forecast = SIGMA * SHARE * rng.normal()
         change = SIGMA * rng.normal()
@@ -106,7 +106,7 @@ def test_forecasts_that_stop_coming_true_stop_speaking():
         evidence.foresee(
             Foreseen(100.0, forecast, SIGMA, change, COST), exposure, exposure * change - 0.5 * abs(forecast)
         )
-    assert evidence.foreseen < before - 10.0 and evidence.log_e < 1.0
+    assert evidence.state()["foreseen"] < before - 10.0 and evidence.log_e < 1.0
 
 
 def test_what_an_account_loses_speaks_against_what_the_market_says():
@@ -138,6 +138,14 @@ def test_without_forecasts_it_is_that_of_profits_and_without_anything_nothing_is
     assert evidence.kelly == pytest.approx(4.0, rel=0.3)
 
 
+def trade(found, market, positions, before, equities) -> None:
+    """One account's decisions, as `foresee_all` takes them."""
+    evidence.foresee_all(
+        table=found.sums[None], rows=np.zeros(1, np.int64), market=market, cost=COST, positions=positions[None],
+        before=np.array([before]), equities=equities[None],
+    )  # fmt: skip
+
+
 def test_what_is_claimed_now_and_then_does_not_come_and_go(monkeypatch):
     """An account that lives on the forecast now and then: its weight is not paid for at every turn of that."""
 
@@ -149,13 +157,15 @@ def test_what_is_claimed_now_and_then_does_not_come_and_go(monkeypatch):
             change = forecast + SIGMA * rng.normal()
             held = math.copysign(1.0, forecast) if rng.random() < 0.06 else rng.choice([-1.0, 1.0])
             found.foresee(Foreseen(100.0, forecast, SIGMA, change, COST), held, held * change)
-            count, claims = count + (found.claims != claims), found.claims
+            now = found.state()["claims"]
+            count, claims = count + (now != claims), now
         return count
 
     calm = turns()
     monkeypatch.setattr(evidence, "_NO_MORE", evidence._BY_CHANCE)
-    # Compiled code has its constants in it.
-    monkeypatch.setattr(evidence, "_claim", getattr(evidence._claim, "py_func", evidence._claim))
+    for name in ("_claim", "_claim_all"):  # compiled code has its constants in it
+        kernel = getattr(evidence, name)
+        monkeypatch.setattr(evidence, name, getattr(kernel, "py_func", kernel))
     assert 0 < calm < 0.2 * turns()
 
 
@@ -183,9 +193,10 @@ def test_the_sums_are_what_the_formulas_say():
         hurdle = max(0.0, (2.0 * COST + paid) / (2.0 * COST + claimed)) if claims else 1.0
         found.foresee(Foreseen(100.0, forecast, SIGMA, change, COST), held, growth)
         hurdles.append(hurdle)
-        told = (found.foreseen, found.usual, found.claimed, found.claimed_squares, found.paid, found.risked)
+        now = found.state()
+        told = [now[name] for name in ("foreseen", "usual", "claimed", "claimed_squares", "paid", "risked")]
         assert told == pytest.approx((total, usual, claimed, squares, paid, risked))
-        assert (found.followed, found.claims) == (seen, claims) and found.hurdle == pytest.approx(hurdle)
+        assert (now["followed"], now["claims"]) == (seen, claims) and now["hurdle"] == pytest.approx(hurdle)
     assert min(hurdles) < 0.6 and 1.0 in hurdles[100:] and max(hurdles) > 1.0
 
 
@@ -199,7 +210,7 @@ def test_blocks_count_in_units_of_those_before_and_for_eight_deviations_at_most(
             scaled = float(np.clip(growth / math.sqrt(square), -8.0, 8.0))
             s, v = 0.9 * s + scaled, 0.9 * v + scaled**2
         square += (growth**2 - square) / min(number + 1, 32)
-        assert (found.s, found.v, found.square) == pytest.approx((s, v, square))
+        assert [found.state()[name] for name in ("s", "v", "square")] == pytest.approx([s, v, square])
     assert found.blocks == 80
 
 
@@ -227,9 +238,34 @@ def test_the_size_that_grows_fastest_is_mean_over_variance_of_what_speaks():
 def test_without_a_deviation_a_return_says_nothing_and_an_account_without_equity_claims_nothing():
     found = GrowthEvidence(1.0, hurdle=0.5)
     before = found.state()
-    found.learn_from(Foreseen(100.0, 0.1, 0.0, 0.2, COST))
+    found.learn(np.array([[100.0, 0.1, 0.0, 0.2]]))
     market = np.array([[0.0, 0.1, SIGMA, 0.2], [100.0, 0.1, SIGMA, 0.2], [100.0, 0.1, SIGMA, 0.2]])
-    found.foresee_all(market, COST, np.ones(3), 1.0, np.array([1.0, 0.0, 1.0]))
+    trade(found, market, np.ones(3), 1.0, np.array([1.0, 0.0, 1.0]))
     assert found.state() == before
-    found.foresee_all(market[1:], COST, np.ones(2), 0.0, np.array([100.0, 100.0]))
-    assert found.followed == 1 and found.usual == 1.0, "of the second alone it is known where it began"
+    trade(found, market[1:], np.ones(2), 0.0, np.array([100.0, 100.0]))
+    now = found.state()
+    assert now["followed"] == 1 and now["usual"] == 1.0, "of the second alone it is known where it began"
+
+
+def test_each_account_is_told_of_what_it_alone_held():
+    """Three, of which two are meant: they take what they would have taken one by one, the other takes nothing."""
+    rng, apart = np.random.default_rng(21), [GrowthEvidence(0.9995, hurdle=0.5) for _ in range(3)]
+    table = np.array([each.sums for each in apart])
+    market = np.column_stack(
+        [np.full(40, 100.0), *(SIGMA * rng.normal(size=(2, 40)) + [[0.0], [SIGMA]]), np.zeros(40)]
+    )
+    positions, equities = rng.random((2, 40)), rng.uniform(90.0, 110.0, (2, 40))
+    rows, before = np.array([2, 0]), np.array([100.0, 50.0])
+    evidence.foresee_all(
+        table=table,
+        rows=rows,
+        market=market,
+        cost=COST,
+        positions=positions,
+        before=before,
+        equities=equities,
+    )
+    for j, row in enumerate(rows):
+        trade(apart[row], market, positions[j], before[j], equities[j])
+    assert [row.tolist() for row in table] == [each.sums.tolist() for each in apart]
+    assert apart[0] != apart[2] and apart[1] == GrowthEvidence(0.9995, hurdle=0.5)

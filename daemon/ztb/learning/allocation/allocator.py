@@ -21,13 +21,14 @@ drift below its maximum is exponential). No expert has more than makes that mean
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ztb.learning.allocation.evidence import FloatArray, GrowthEvidence
+from ztb.learning.allocation.evidence import FloatArray, GrowthEvidence, appraise, foresee_all
 from ztb.learning.settings import AllocationConfig
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Allocator:
         self._reference = 0.0
         self._peak = 0.0
         self._limit = _SHORT_OF * limit
+        self._seat()
 
     def add(
         self, name: str, share: float = 1.0, evidence: GrowthEvidence | None = None, unproven: bool = False
@@ -83,13 +85,31 @@ class Allocator:
         """A new expert, which begins with `evidence`, or none."""
         begun = evidence if evidence is not None else GrowthEvidence(self.config.forgetting)
         expert = self.experts[name] = Expert(name, share, begun, unproven)
+        self._seat()
         self.weigh()
         return expert
 
     def remove(self, name: str) -> None:
         """`name` is no expert any more."""
         del self.experts[name]
+        self._seat()
         self.weigh()
+
+    def _seat(self) -> None:
+        """Lay the experts' sums side by side, a row each: one call takes a decision into all of them."""
+        self._table = np.array([expert.evidence.sums for expert in self.experts.values()])
+        for row, expert in zip(self._table, self.experts.values(), strict=True):
+            expert.evidence.sums = row
+        self._rows = {name: row for row, name in enumerate(self.experts)}
+
+    def copy(self) -> Allocator:
+        """Another with the same experts and weights, which goes its own way from here on."""
+        other = copy(self)
+        other.experts = {
+            name: replace(expert, evidence=expert.evidence.copy()) for name, expert in self.experts.items()
+        }
+        other._seat()
+        return other
 
     def rehearse(self, equities: Mapping[str, float], last: bool) -> None:
         """As `follow`, before the account trades: of the experts alone. `last` of a block."""
@@ -110,16 +130,18 @@ class Allocator:
         """
         closes = self._decisions % self.config.block_decisions == 0
         self._decisions += 1
+        if foreseen is not None and positions is not None:
+            held = np.array([positions[name] for name in equities])[:, None]
+            now = np.array(list(equities.values()))[:, None]
+            self._foresee(
+                equities, market=np.array([foreseen[:4]]), cost=foreseen.cost, positions=held, equities=now
+            )
         for name, equity in equities.items():
-            expert = self.experts[name]
-            if foreseen is not None and positions is not None:
-                self._foresee(expert, foreseen, positions[name], equity)
-            self._follow(expert, equity, closes)
+            self._follow(self.experts[name], equity, closes)
         self._peak = max(self._peak, account)
         self._reference = max(self._reference, account) if self._reference > 0.0 else 0.0
         if closes:
-            self._look_back(account)
-            self.weigh()
+            self._close(account)
         return closes
 
     def follow_all(
@@ -136,9 +158,12 @@ class Allocator:
         """
         closes = (self._decisions + len(account) - 1) % self.config.block_decisions == 0
         self._decisions += len(account)
+        held, now = np.array([positions[name] for name in equities]), np.array(list(equities.values()))
+        self._foresee(
+            equities, market=np.ascontiguousarray(foreseen), cost=cost, positions=held, equities=now
+        )
         for name, own in equities.items():
             expert = self.experts[name]
-            expert.evidence.foresee_all(foreseen, cost, positions[name], expert.equity, own)
             if len(own) > 1:
                 self._follow(expert, float(own[0]), closes=False)
             self._follow(expert, float(own[-1]), closes)
@@ -146,8 +171,7 @@ class Allocator:
         self._peak = max(self._peak, highest)
         self._reference = max(self._reference, highest) if self._reference > 0.0 else 0.0
         if closes:
-            self._look_back(float(account[-1]))
-            self.weigh()
+            self._close(float(account[-1]))
         return closes
 
     @property
@@ -155,11 +179,25 @@ class Allocator:
         """Decisions before the one at which weights are made anew."""
         return -self._decisions % self.config.block_decisions
 
-    @staticmethod
-    def _foresee(expert: Expert, foreseen: Foreseen, position: float, equity: float) -> None:
-        before = expert.equity
-        if before > 0.0 and equity > 0.0:
-            expert.evidence.foresee(foreseen, position * foreseen.mid / before, math.log(equity / before))
+    def _foresee(
+        self,
+        names: Iterable[str],
+        market: FloatArray,
+        cost: float,
+        positions: FloatArray,
+        equities: FloatArray,
+    ) -> None:
+        rows = np.array([self._rows[name] for name in names])
+        before = np.array([self.experts[name].equity for name in names])
+        foresee_all(
+            table=self._table,
+            rows=rows,
+            market=market,
+            cost=cost,
+            positions=positions,
+            before=before,
+            equities=equities,
+        )
 
     @staticmethod
     def _follow(expert: Expert, equity: float, closes: bool) -> None:
@@ -209,14 +247,28 @@ class Allocator:
     @property
     def log_e(self) -> float:
         """Natural logarithm of the evidence of the whole."""
-        total = sum(expert.share for expert in self.experts.values())
+        return self._whole(self._said())
+
+    def _said(self) -> list[tuple[float, float]]:
+        """Of each expert its evidence, and the multiple of full size that would grow fastest."""
+        return [(math.exp(min(log_e, _FAR)), kelly) for log_e, kelly in appraise(self._table).tolist()]
+
+    def _whole(self, said: list[tuple[float, float]]) -> float:
+        experts = self.experts.values()
+        total = sum(expert.share for expert in experts)
         if not total:
             return 0.0
-        return math.log(sum(expert.share / total * _e(expert) for expert in self.experts.values()))
+        return math.log(sum(expert.share / total * e for expert, (e, _) in zip(experts, said, strict=True)))
 
-    def _look_back(self, account: float) -> None:
+    def _close(self, account: float) -> None:
+        """End a block: what may be lost, and weights."""
+        said = self._said()
+        self._look_back(account, self._whole(said))
+        self._weigh(said)
+
+    def _look_back(self, account: float, log_e: float) -> None:
         """Move the cushion: what was lost since the evidence stood highest, against what may be lost."""
-        config, log_e = self.config, self.log_e
+        config = self.config
         doubt, certainty = math.log(DOUBT), math.log(CERTAINTY)
         begun = self._reference == 0.0 or log_e > max(self._highest, doubt)
         self._reference = account if begun else self._reference
@@ -229,19 +281,22 @@ class Allocator:
 
     def weigh(self) -> None:
         """Make the weights anew from the evidence as it is."""
-        config = self.config
-        total = sum(expert.share for expert in self.experts.values()) or 1.0
-        spoken = {
-            name: config.prior * expert.share / total * _e(expert) if self._admitted(expert) else 0.0
-            for name, expert in self.experts.items()
-        }
-        whole = 1.0 - config.prior + sum(spoken.values())
-        for name, expert in self.experts.items():
-            largest = 2.0 * expert.evidence.kelly * self._limit / _DEPTH
-            expert.weight = min(self.cushion, largest) * spoken[name] / whole
+        self._weigh(self._said())
 
-    def _admitted(self, expert: Expert) -> bool:
-        if expert.unproven and expert.evidence.log_e >= math.log(EARNED):
+    def _weigh(self, said: list[tuple[float, float]]) -> None:
+        prior, experts = self.config.prior, self.experts.values()
+        total = sum(expert.share for expert in experts) or 1.0
+        spoken = [
+            prior * expert.share / total * e if self._admitted(expert, e) else 0.0
+            for expert, (e, _) in zip(experts, said, strict=True)
+        ]
+        whole = 1.0 - prior + sum(spoken)
+        for expert, own, (_, kelly) in zip(experts, spoken, said, strict=True):
+            expert.weight = min(self.cushion, 2.0 * kelly * self._limit / _DEPTH) * own / whole
+
+    @staticmethod
+    def _admitted(expert: Expert, e: float) -> bool:
+        if expert.unproven and e >= EARNED:
             expert.unproven = False  # it has earned its place, and keeps it as all others do
         return not expert.unproven
 

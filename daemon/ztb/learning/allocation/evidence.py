@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -58,18 +57,21 @@ _RESERVE = math.log(20.0)
 
 FloatArray = NDArray[np.float64]
 _SUMS = (
+    "forgetting", "blocks", "s", "v", "square",
     "foreseen", "followed", "usual", "claimed", "claimed_squares", "paid", "risked", "hurdle", "claims",
 )  # fmt: skip
-_FORESEEN, _FOLLOWED, _USUAL, _CLAIMED, _SQUARES, _PAID, _RISKED, _HURDLE, _CLAIMS = range(len(_SUMS))
+(
+    _FORGETTING, _BLOCKS, _S, _V, _SQUARE,
+    _FORESEEN, _FOLLOWED, _USUAL, _CLAIMED, _SQUARES, _PAID, _RISKED, _HURDLE, _CLAIMS,
+) = range(len(_SUMS))  # fmt: skip
+_COUNTS = {"blocks": int, "followed": int, "claims": bool}
 _MID, _FORECAST, _DEVIATION, _CHANGE = range(4)  # of Foreseen
-
-
-def _row(market: Foreseen) -> FloatArray:
-    return np.array([market[:4]], np.float64)
+LOG_E, KELLY = range(2)  # what `appraise` says
 
 
 @kernel
 def _learn(sums: FloatArray, market: FloatArray, k: int) -> None:
+    """Take a return that was forecast, at the hurdle as it is."""
     hurdle, deviation = sums[_HURDLE], market[k, _DEVIATION]
     if deviation <= 0.0 or hurdle >= 1.0:
         return
@@ -81,6 +83,7 @@ def _learn(sums: FloatArray, market: FloatArray, k: int) -> None:
 
 @kernel
 def _claim(sums: FloatArray, market: FloatArray, k: int, cost: float, held: float, growth: float) -> None:
+    """Move the hurdle: what was paid for what was claimed lately, and a trip there and back beside both."""
     fading = 1.0 - 1.0 / _CLAIMS_HORIZON
     sums[_FOLLOWED] += 1.0
     sums[_USUAL] += (held - sums[_USUAL]) / min(sums[_FOLLOWED], _CLAIMS_HORIZON)
@@ -99,132 +102,196 @@ def _claim(sums: FloatArray, market: FloatArray, k: int, cost: float, held: floa
 
 
 @kernel
-def _foresee(
-    sums: FloatArray,
+def _learn_all(sums: FloatArray, market: FloatArray) -> None:
+    for k in range(len(market)):
+        if market[k, _MID] > 0.0:
+            _learn(sums, market, k)
+
+
+@kernel
+def _claim_all(
+    sums: FloatArray, market: FloatArray, cost: float, held: FloatArray, growths: FloatArray
+) -> None:
+    for k in range(len(market)):
+        if market[k, _MID] > 0.0:
+            _claim(sums=sums, market=market, k=k, cost=cost, held=held[k], growth=growths[k])
+
+
+@kernel
+def _trade(
+    table: FloatArray,
+    rows: NDArray[np.int64],
     market: FloatArray,
     cost: float,
     positions: FloatArray,
-    before: float,
+    before: FloatArray,
     equities: FloatArray,
 ) -> None:
-    for k in range(len(market)):
-        equity = equities[k]
-        if market[k, _MID] > 0.0 and before > 0.0 and equity > 0.0:
-            _learn(sums, market, k)
-            held = positions[k] * market[k, _MID] / before
-            _claim(sums=sums, market=market, k=k, cost=cost, held=held, growth=math.log(equity / before))
-        before = equity
+    for j in range(len(rows)):
+        sums, last = table[rows[j]], before[j]
+        for k in range(len(market)):
+            equity = equities[j, k]
+            if market[k, _MID] > 0.0 and last > 0.0 and equity > 0.0:
+                _learn(sums, market, k)
+                held = positions[j, k] * market[k, _MID] / last
+                _claim(sums=sums, market=market, k=k, cost=cost, held=held, growth=math.log(equity / last))
+            last = equity
+
+
+@kernel
+def _appraise(table: FloatArray, said: FloatArray) -> None:
+    for k in range(len(table)):
+        sums = table[k]
+        s, v, foreseen = sums[_S], sums[_V], sums[_FORESEEN]
+        of_profit, of_forecasts = log_mixture(s, v), -math.inf
+        if sums[_HURDLE] < 1.0 and foreseen > _RESERVE:
+            of_forecasts = foreseen - _RESERVE - max(0.0, log_mixture(-s, v))
+        said[k, LOG_E] = max(of_profit, of_forecasts)
+        if said[k, LOG_E] <= 0.0:
+            said[k, KELLY] = math.inf
+        elif of_forecasts > of_profit:
+            said[k, KELLY] = max(sums[_CLAIMED] - sums[_PAID], 0.0) / sums[_RISKED]
+        else:
+            said[k, KELLY] = s / (v * math.sqrt(sums[_SQUARE]))
 
 
 @cache
-def _foreseeing() -> Callable[[FloatArray, FloatArray, float, FloatArray, float, FloatArray], None]:
-    """`_foresee` for arrays that lie together."""
-    nothing = np.zeros(0)
-    return entry(_foresee, np.zeros(len(_SUMS)), np.zeros((0, 4)), 0.0, nothing, 0.0, nothing)
+def _appraising() -> Callable[[FloatArray, FloatArray], None]:
+    """`_appraise` for arrays that lie together."""
+    return entry(_appraise, np.zeros((0, len(_SUMS))), np.zeros((0, 2)))
 
 
-@dataclass(slots=True)
+@cache
+def _trading() -> Callable[
+    [FloatArray, NDArray[np.int64], FloatArray, float, FloatArray, FloatArray, FloatArray], None
+]:
+    """`_trade` for arrays that lie together."""
+    nobody, nothing = np.zeros(0, np.int64), np.zeros((0, 0))
+    return entry(
+        _trade, np.zeros((0, len(_SUMS))), nobody, np.zeros((0, 4)), 0.0, nothing, np.zeros(0), nothing
+    )
+
+
+def foresee_all(
+    table: FloatArray,
+    rows: NDArray[np.int64],
+    market: FloatArray,
+    cost: float,
+    positions: FloatArray,
+    before: FloatArray,
+    equities: FloatArray,
+) -> None:
+    """Let evidence take N returns: the sums (M, F) of which `rows` (K,) are meant.
+
+    `market` (N, 4) as `Foreseen` has it, mid 0: nothing was forecast; `positions` (K, N) were held meanwhile, base
+    currency; `equities` (K, N) are the accounts' after each, and `before` (K,) those of before the first, quote
+    currency.
+    """
+    _trading()(table, rows, market, cost, positions, before, equities)
+
+
+def appraise(table: FloatArray) -> FloatArray:
+    """(K, 2) of the sums (K, F) of K accounts: natural logarithm of the evidence, of profit, or that of forecasts where
+    it is more; and the multiple of full size that grows fastest, by the evidence that counts, infinite without any.
+
+    The latter is mean over variance of its returns (Kelly 1956; Thorp 2006, "The Kelly criterion", equation 7.3).
+    """
+    said = np.empty((len(table), 2))
+    _appraising()(table, said)
+    return said
+
+
 class GrowthEvidence:
-    """The sums over the blocks so far, of which the first `_WARM_UP` give the scale only; and those of forecasts."""
+    """The sums over the blocks so far, of which the first `_WARM_UP` give the scale only; and those of forecasts.
 
-    forgetting: float
-    blocks: int = 0
-    s: float = 0.0
-    v: float = 0.0
-    square: float = 0.0
-    foreseen: float = 0.0
-    """The bounded sum of log likelihood ratios."""
-    followed: int = 0
-    """Decisions of which exposures are known."""
-    usual: float = 0.0
-    """The exposure held on average lately."""
-    claimed: float = 0.0
-    claimed_squares: float = 0.0
-    paid: float = 0.0
-    risked: float = 0.0
-    """Variance of what was held, summed as claims are."""
-    hurdle: float = 1.0
-    claims: bool = False
+    `foreseen` is the bounded sum of log likelihood ratios, `followed` the decisions of which exposures are known,
+    `usual` is the exposure held on average lately, `risked` the variance of what was held, summed as claims are.
+    """
+
+    __slots__ = ("sums",)
+
+    def __init__(
+        self,
+        forgetting: float,
+        blocks: float = 0,
+        s: float = 0.0,
+        v: float = 0.0,
+        square: float = 0.0,
+        *,
+        hurdle: float = 1.0,
+        **forecasts: float,
+    ) -> None:
+        """`forecasts`: the other sums of forecasts, by name."""
+        self.sums = np.zeros(len(_SUMS))
+        self.sums[: _SQUARE + 1] = forgetting, blocks, s, v, square
+        self.sums[_HURDLE] = hurdle
+        for name, value in forecasts.items():
+            self.sums[_SUMS.index(name)] = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, GrowthEvidence) and bool(np.array_equal(self.sums, other.sums))
+
+    __hash__ = None  # type: ignore[assignment] # as anything that changes
 
     def add(self, growth: float) -> None:
         """Take the log growth of the next block; one in which nothing was held says nothing."""
         if growth == 0.0:
             return
-        if self.blocks >= _WARM_UP:
-            scaled = min(max(growth / math.sqrt(self.square), -_MOST_SD), _MOST_SD)
-            self.s = self.forgetting * self.s + scaled
-            self.v = self.forgetting * self.v + scaled * scaled
-        self.blocks += 1
-        self.square += (growth * growth - self.square) / min(self.blocks, _HORIZON)
+        forgetting, blocks, s, v, square = self.sums[: _SQUARE + 1].tolist()
+        if blocks >= _WARM_UP:
+            scaled = min(max(growth / math.sqrt(square), -_MOST_SD), _MOST_SD)
+            s = forgetting * s + scaled
+            v = forgetting * v + scaled * scaled
+        blocks += 1.0
+        square += (growth * growth - square) / min(blocks, _HORIZON)
+        self.sums[: _SQUARE + 1] = forgetting, blocks, s, v, square
 
-    def learn_from(self, market: Foreseen) -> None:
-        """Take a return that was forecast, at the hurdle as it is."""
-        sums = self._sums()
-        _learn(sums, _row(market), 0)
-        self._take(sums)
+    def learn(self, market: FloatArray) -> None:
+        """Take N returns, the hurdle as it is: `market` (N, 4) as `Foreseen` has them, mid 0: nothing was forecast."""
+        _learn_all(self.sums, market)
 
-    def claim(self, market: Foreseen, held: float, growth: float) -> None:
-        """Move the hurdle: what was paid for what was claimed lately, and a trip there and back beside both.
+    def claim(self, market: FloatArray, cost: float, held: FloatArray, growths: FloatArray) -> None:
+        """Move the hurdle by what was claimed and paid over N returns, `market` as in `learn`.
 
-        `held` is the exposure meanwhile, `growth` the account's log growth.
+        `held` (N,) are the exposures meanwhile, `growths` (N,) the account's log growth, `cost` that of a unit of
+        turnover.
         """
-        sums = self._sums()
-        _claim(sums=sums, market=_row(market), k=0, cost=market.cost, held=held, growth=growth)
-        self._take(sums)
+        _claim_all(sums=self.sums, market=market, cost=cost, held=held, growths=growths)
 
     def foresee(self, market: Foreseen, held: float, growth: float) -> None:
         """Take a return that was forecast, the exposure held meanwhile, and the account's log growth."""
-        self.learn_from(market)
-        self.claim(market, held, growth)
+        row = np.array([market[:4]])
+        self.learn(row)
+        self.claim(row, market.cost, np.array([held]), np.array([growth]))
 
-    def foresee_all(
-        self, market: FloatArray, cost: float, positions: FloatArray, before: float, equities: FloatArray
-    ) -> None:
-        """As `foresee`, N returns, `market` (N, 4) as `Foreseen` has them, mid 0: nothing was forecast.
-
-        `positions` (N,) were held meanwhile, base currency; `equities` (N,) are the account's after each, and
-        `before` that of before the first, quote currency.
-        """
-        sums = self._sums()
-        together = np.ascontiguousarray
-        _foreseeing()(sums, together(market), cost, together(positions), before, together(equities))
-        self._take(sums)
-
-    def _sums(self) -> FloatArray:
-        return np.array([getattr(self, name) for name in _SUMS], np.float64)
-
-    def _take(self, sums: FloatArray) -> None:
-        for name, value in zip(_SUMS, sums.tolist(), strict=True):
-            setattr(self, name, value)
-        self.claims, self.followed = bool(self.claims), int(self.followed)
+    @property
+    def blocks(self) -> int:
+        """Blocks in which anything was held."""
+        return int(self.sums.item(_BLOCKS))
 
     @property
     def log_e(self) -> float:
-        """Natural logarithm of the evidence: of profit, or that of forecasts where it is more."""
-        return max(log_mixture(self.s, self.v), self._of_forecasts)
-
-    @property
-    def _of_forecasts(self) -> float:
-        if self.hurdle >= 1.0 or self.foreseen <= _RESERVE:
-            return -math.inf
-        return self.foreseen - _RESERVE - max(0.0, log_mixture(-self.s, self.v))
+        """Natural logarithm of the evidence, see `appraise`."""
+        return appraise(self.sums[None]).item(0, LOG_E)
 
     @property
     def kelly(self) -> float:
-        """The multiple of full size that grows fastest, by the evidence that counts; infinite without any.
-
-        Mean over variance of its returns (Kelly 1956; Thorp 2006, "The Kelly criterion", equation 7.3).
-        """
-        if self.log_e <= 0.0:
-            return math.inf
-        if self._of_forecasts > log_mixture(self.s, self.v):
-            return max(self.claimed - self.paid, 0.0) / self.risked
-        return self.s / (self.v * math.sqrt(self.square))
+        """The multiple of full size that grows fastest, see `appraise`."""
+        return appraise(self.sums[None]).item(0, KELLY)
 
     def copy(self) -> GrowthEvidence:
         """The same evidence, for whoever is to begin with it."""
-        return GrowthEvidence(**self.state())
+        other = GrowthEvidence(1.0)
+        other.sums[:] = self.sums
+        return other
+
+    def become(self, other: GrowthEvidence) -> None:
+        """Go on from what `other` rests on."""
+        self.sums[:] = other.sums
 
     def state(self) -> dict[str, Any]:
-        """Everything that the next block is added to."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        """Everything that the next block is added to, by name."""
+        state: dict[str, Any] = dict(zip(_SUMS, self.sums.tolist(), strict=True))
+        for name, kind in _COUNTS.items():
+            state[name] = kind(state[name])
+        return state

@@ -6,7 +6,6 @@ limits on losses: one that has lost a fifth must be seen to recover, or not to. 
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 
@@ -19,7 +18,7 @@ from ztb.learning.allocation.allocator import Allocator, Expert
 from ztb.learning.allocation.evidence import GrowthEvidence
 from ztb.learning.generations import GenerationInfo
 from ztb.learning.settings import AllocationConfig
-from ztb.ledger.records import AllocationRow, detail_text
+from ztb.ledger.records import AllocationRow
 from ztb.market.ticks import Ticks
 from ztb.trading.bridge import Wanted
 from ztb.trading.lane import Lane
@@ -32,8 +31,6 @@ LaneOfGeneration = Callable[[GenerationInfo, float], Lane]
 
 _LEARNT_SHARE = 0.5
 """Of the prior: what was learnt; the rules share the rest."""
-
-
 _BAND_COSTS = 20.0
 
 
@@ -50,7 +47,7 @@ def shares_of_prior(names: Iterable[str], rules: Collection[str]) -> dict[str, f
     """
     learnt = _LEARNT_SHARE if rules else 1.0
     experts = list(names)
-    generations = max(1, sum(name not in rules for name in experts))
+    generations = sum(name not in rules for name in experts)
     return {name: (1.0 - learnt) / len(rules) if name in rules else learnt / generations for name in experts}
 
 
@@ -74,14 +71,14 @@ class Experts:
         make_account: Callable[[float], Lane],
         serving: Callable[[], GenerationInfo],
         unproven: bool,
+        limit: float,
         together: Callable[[Iterable[Lane]], LaneGroup] = LaneGroup,
-        limit: float = 1.0,
     ) -> None:
         """The account's target moves by `band`, a fraction of equity, or not at all: what trembles pays for it.
 
         `make_account` makes a lane like the account's, on paper, from so much cash (quote currency). `unproven`:
-        there was no history before the first decision, so that nobody has a share before it has earned one. `together`
-        has lanes live and decide at once. `limit`: the fraction of its peak that the account may ever lose.
+        there was no history before the first decision, so that nobody has a share before it has earned one. `limit`:
+        the fraction of its peak that the account may ever lose. `together` has lanes live and decide at once.
         """
         self.allocator = Allocator(config, limit)
         self.unlearnt: Allocator | None = None
@@ -110,6 +107,7 @@ class Experts:
         self._remembered: dict[str, AllocationRow] = {}
         self._leader = -1
         self._foreseen: Foreseen | None = None
+        self._aims: dict[str, float] = {}
         self._unproven = unproven
         self._correction = 0.0
         for name, lane in rules.items():
@@ -150,7 +148,7 @@ class Experts:
         if row is not None:
             told = json.loads(row.detail)
             evidence, unproven = GrowthEvidence(**told["evidence"]), told["unproven"]
-        self.allocator.add(name, 0.0, evidence, unproven)
+        self.allocator.add(name, evidence=evidence, unproven=unproven)
         self._share()
 
     def _regroup(self) -> None:
@@ -195,7 +193,7 @@ class Experts:
     def _remember_the_unlearnt(self) -> None:
         """Go on weighing those who are experts now, before the first thing that was learnt is one."""
         if self.unlearnt is None:
-            self.unlearnt = copy.deepcopy(self.allocator)
+            self.unlearnt = self.allocator.copy()
             self.pursued_unlearnt = self.pursued
 
     def _leave(self, number: int) -> None:
@@ -245,6 +243,7 @@ class Experts:
         `foreseen`: what was forecast of the return that led here.
         """
         self._foreseen = foreseen
+        self._aims = {name: lane.aim for name, lane in self.lanes.items()}
         weighed = self.allocator.follow(self._equities(), account, foreseen, self._positions())
         self.pursued, wanted = self._want(self.allocator, self.pursued)
         self.learnt_had_weight = self.learnt_had_weight or self._learnt_has_weight()
@@ -332,8 +331,7 @@ class Experts:
 
         Before anything had a share of the account, nothing is pursued: what it holds is not ours.
         """
-        experts = allocator.experts
-        target = allocator.target({name: self.lanes[name].aim for name in experts})
+        target = allocator.target(self._aims)
         timing = self.lanes[allocator.heaviest.name].timing
         if pursued is None:
             if allocator.invested == 0.0:
@@ -353,8 +351,8 @@ class Experts:
 
     @property
     def aims(self) -> bytes:
-        """JSON: the exposure that each expert wants, by name."""
-        return msgspec.json.encode({name: lane.aim for name, lane in self.lanes.items()})
+        """JSON: the exposure that each expert wanted when they were weighed, by name."""
+        return msgspec.json.encode(self._aims)
 
     def _rows(self, ts_ns: int, decision: int) -> list[AllocationRow]:
         """Of each expert whose weight or evidence has changed since it was told, and of those who are none any more."""
@@ -364,24 +362,19 @@ class Experts:
             if self._told.get(name) != now:
                 self._told[name] = now
                 told.append((expert, self.lanes[name].equity))
-        return [self._row(ts_ns, decision, expert, equity) for expert, equity in told]
-
-    def _row(self, ts_ns: int, decision: int, expert: Expert, equity: float) -> AllocationRow:
-        detail = {
-            "evidence": expert.evidence.state(),
-            "unproven": expert.unproven,
-            "leads": expert.name == self.leader,
-            "allocator": self.allocator.state(),
-        }
-        return AllocationRow(
-            decision=decision,
-            ts_ns=ts_ns,
-            expert=expert.name,
-            weight=expert.weight,
-            log_evidence=expert.evidence.log_e,
-            equity=equity,
-            detail=detail_text(detail),
-        )
+        state, leader = self.allocator.state(), self.leader
+        return [
+            AllocationRow(
+                decision=decision,
+                ts_ns=ts_ns,
+                expert=expert.name,
+                weight=expert.weight,
+                log_evidence=expert.evidence.log_e,
+                equity=equity,
+                detail=_detail(expert, expert.name == leader, state),
+            )
+            for expert, equity in told
+        ]
 
     def recall(self, rows: Mapping[str, AllocationRow]) -> None:
         """Go on from the last row of each expert of an earlier start: rules at once, generations as they lead."""
@@ -391,7 +384,15 @@ class Experts:
             row = self._remembered.pop(name, None)
             if row is not None:
                 expert, said = self.allocator.experts[name], json.loads(row.detail)
-                expert.evidence, expert.unproven = GrowthEvidence(**said["evidence"]), said["unproven"]
+                expert.evidence.become(GrowthEvidence(**said["evidence"]))
+                expert.unproven = said["unproven"]
         newest = max(rows.values(), key=lambda row: row.decision, default=None)
         if newest is not None:
             self.allocator.load_state(json.loads(newest.detail)["allocator"])
+
+
+def _detail(expert: Expert, leads: bool, allocator: Mapping[str, float]) -> str:
+    """JSON; eight of these stand between a tick and a decision, and the standard library's takes ten times as long."""
+    evidence = expert.evidence.state()
+    facts = {"allocator": allocator, "evidence": evidence, "leads": leads, "unproven": expert.unproven}
+    return msgspec.json.encode(facts, enc_hook=float).decode()

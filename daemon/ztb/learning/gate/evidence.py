@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+
+from ztb.utils.kernel import kernel
 
 _RHO = 4.0
 """Sharpest after about 50 blocks."""
@@ -25,6 +26,22 @@ _WARM_UP = 4
 _HORIZON = 32
 _FAR = 64.0
 _BISECTIONS = 50
+
+
+@kernel
+def _log_normal_cdf(z: float) -> float:
+    """ln Φ(z); Mills' ratio where Φ(z) is too small for a float."""
+    if z < -30.0:
+        return -0.5 * z * z - math.log(-z * math.sqrt(2.0 * math.pi))
+    return math.log(0.5 * math.erfc(-z / math.sqrt(2.0)))
+
+
+@kernel
+def log_mixture(s: float, v: float) -> float:
+    """ln e(S, V), see the module."""
+    total = max(v, 0.0) + _RHO
+    z = s / math.sqrt(total)
+    return 0.5 * math.log(4.0 * _RHO / total) + 0.5 * z * z + _log_normal_cdf(z)
 
 
 @dataclass(slots=True)
@@ -85,18 +102,3 @@ class EProcess:
         s = self._weighted - mean * self._weights
         v = self._v - 2.0 * mean * self._vx + mean * mean * self._vv
         return log_mixture(-side * s, v) >= math.log(1.0 / alpha)
-
-
-@lru_cache(256)
-def log_mixture(s: float, v: float) -> float:
-    """ln e(S, V), see the module; of sums that stand it is asked for again and again."""
-    total = max(v, 0.0) + _RHO
-    z = s / math.sqrt(total)
-    return 0.5 * math.log(4.0 * _RHO / total) + 0.5 * z * z + _log_normal_cdf(z)
-
-
-def _log_normal_cdf(z: float) -> float:
-    """ln Φ(z); Mills' ratio where Φ(z) is too small for a float."""
-    if z < -30.0:
-        return -0.5 * z * z - math.log(-z * math.sqrt(2.0 * math.pi))
-    return math.log(0.5 * math.erfc(-z / math.sqrt(2.0)))

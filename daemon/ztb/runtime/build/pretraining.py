@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 import numpy as np
@@ -221,7 +221,8 @@ def _facts(done: Pretrained) -> dict[str, object]:
 def _said(line: bytes) -> float | GrowthEvidence | None:
     """The line of a process beside: progress, or evidence; None where it broke off."""
     with suppress(msgspec.MsgspecError):
-        return msgspec.json.decode(line, type=float | GrowthEvidence)
+        said = msgspec.json.decode(line, type=float | dict[str, Any])
+        return GrowthEvidence(**said) if isinstance(said, dict) else said
     return None
 
 
@@ -233,12 +234,12 @@ def main() -> None:
             sys.stderr.fileno(), sys.stdout.fileno()
         )  # a strategy of the user's own may print what it likes
 
-        def say(what: float | GrowthEvidence) -> None:
+        def say(what: float | dict[str, Any]) -> None:
             mouth.write(msgspec.json.encode(what) + b"\n")
 
         config = Config.model_validate_json(task.config)
         assembly = assemble(config, task.instrument, task.bar_ns, task.run_seed)
-        say(_walked_forward(assembly, np.frombuffer(task.ticks, TICK), task.seed, say))
+        say(_walked_forward(assembly, np.frombuffer(task.ticks, TICK), task.seed, say).state())
 
 
 if __name__ == "__main__":

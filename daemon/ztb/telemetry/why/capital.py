@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from ztb.learning.allocation import (
     Allocator,
-    Expert,
     GrowthEvidence,
     name_of,
     pursuit_band,
@@ -115,8 +114,7 @@ def _weighed(rows: dict[str, AllocationRow], config: dict[str, Any], limit: floa
     for name, row in rows.items():
         said = json.loads(row.detail)
         evidence, unproven = GrowthEvidence(**said["evidence"]), said["unproven"]
-        allocator.experts[name] = Expert(name, parts[name], evidence, unproven)
-    allocator.weigh()
+        allocator.add(name, parts[name], evidence, unproven)
     return allocator
 
 
