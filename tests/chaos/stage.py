@@ -7,7 +7,7 @@ import io
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any, cast
 from unittest.mock import patch
@@ -43,6 +43,7 @@ SECRETS = {
 }
 _FASTEST_S, _SLOWEST_S = 0.002, 0.12
 _DISK_S = 0.01
+_LETS_GO_S = 0.1  # after the end of the watchdog's input, the kernel lets go of a dead one's lock
 _SLOWEST_WATCHDOG_S = 3.0  # until a machine that has other things to do lets it go on
 _CLIENT = {
     "verify": False,
@@ -192,6 +193,9 @@ class Stage:
         at_death()
         left, self.floor = self._listening.told(self.folder)
         client = client_for(left, SECRETS)
+        held = ExitStack()
+        held.enter_context(RunDirectory(self.folder).held())
+        self.loop.call_later(self.network.uniform(0.0, _LETS_GO_S), held.close)
         await asyncio.sleep(self.watchdog_s())
         await act(left, self.floor, client)
 
@@ -202,7 +206,7 @@ class Stage:
 
     def watchdog_s(self) -> float:
         """How long a watchdog takes this time until it sends its first request."""
-        return float(self.network.uniform(0.0, _SLOWEST_WATCHDOG_S))
+        return max(0.0, float(self.network.uniform(-1.0, _SLOWEST_WATCHDOG_S)))
 
     async def _made(self, mode: str, seed: int, from_generation: str | None = None) -> Daemon:
         self.folder.mkdir(exist_ok=True)

@@ -14,8 +14,9 @@ import pytest
 from chaos.books import Books, books_of
 from chaos.stage import Stage, stage
 from chaos.truth import Truth, truth_of
+from runtime.daemons import until
 from ztb.testing.exchange.listing import SCALE
-from ztb.testing.exchange.orders import ExchangeOrderType, Side
+from ztb.testing.exchange.orders import ExchangeOrder, ExchangeOrderType, Side
 from ztb.testing.exchange.venue import USER
 from ztb.testing.virtual_time import run_virtual
 
@@ -27,7 +28,7 @@ SETTINGS = {
     # The next life is to hold something as well: what the fall before cost is no limit.
     "risk.max_daily_loss_fraction": 0.9, "risk.max_drawdown_fraction": 0.9,
 }  # fmt: skip
-_ALL_S, _FIRST_ORDERS_S = (2.0, 25.0), (0.5, 3.0)  # after a start
+_LATEST_S = (1.0, 22.0)  # after the first order or stop of a life
 _FALL_S = 60.0
 _BEFORE_S, _LATE_S = 0.7, 4.5  # an order sent right before a kill may reach the venue so much after it
 
@@ -53,6 +54,10 @@ def worth(it: Stage) -> float:
 def coins(it: Stage) -> int:
     balance = it.exchange.state.venue.accounts.held[USER]["BTC"]
     return balance.free + balance.locked
+
+
+def ours(it: Stage) -> list[ExchangeOrder]:
+    return it.exchange.state.venue.orders_of(USER, "BTCUSDT")
 
 
 def being_bought(it: Stage) -> int:
@@ -85,11 +90,13 @@ async def killed(it: Stage, rng: np.random.Generator, seed: int) -> Fallen:
         naked = before - FALL * at_risk * price / SCALE / SCALE
         it.fall(FALL, _FALL_S)
 
-    after_s = float(rng.uniform(*(_FIRST_ORDERS_S if rng.random() < 0.3 else _ALL_S)))
-    if rng.random() < 0.5:
-        late_s = float(rng.uniform(0.0, _LATE_S))
-        it.loop.call_later(after_s - _BEFORE_S, it.venue.strays.append, late_s)
-    await it.killed_after(after_s, seed, at_death)
+    after_s, late_s = float(rng.uniform(0.0, rng.choice(_LATEST_S))), float(rng.uniform(0.0, _LATE_S))
+    async with it.dying(seed, at_death=at_death):
+        known = len(ours(it))
+        await until(lambda: len(ours(it)) > known)
+        if rng.random() < 0.5:
+            it.loop.call_later(max(0.0, after_s - _BEFORE_S), it.venue.strays.append, late_s)
+        await asyncio.sleep(after_s)
     await asyncio.sleep(_FALL_S + 10.0)
     after = worth(it)
     async with it.running("live", seed) as daemon:

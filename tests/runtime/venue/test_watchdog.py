@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -300,6 +301,15 @@ def test_it_leaves_everything_to_a_daemon_that_has_started_again(tmp_path):
     left = Left({"1": f"{PREFIX}1"}, coins=5.0)
     with RunDirectory(tmp_path).held():
         assert cleared(left, tmp_path) == 0 and left.open == {"1": f"{PREFIX}1"} and left.calls == []
+
+
+def test_the_dead_ones_own_lock_that_the_kernel_has_not_let_go_of_yet_keeps_it_from_nothing(tmp_path):
+    left = Left({"1": f"{PREFIX}1"}, coins=5.0)
+    left.cash = 500.0
+    lock = ExitStack()
+    lock.enter_context(RunDirectory(tmp_path).held())
+    assert cleared(left, tmp_path, {0.3: lock.close}) == 1
+    assert left.calls[0][0] < 0.6 and list(left.stops.values()) == [(5.0, 90.0)]
 
 
 def test_without_stops_it_cancels_and_sells_nothing(tmp_path):

@@ -168,10 +168,10 @@ class Protection:
     async def make_way(self, order: OrderRequest, sender: OrderSender) -> None:
         """Before one of our own is sent: what it sells must not be locked. The next look protects what is left.
 
-        What it buys may be held by nobody but a watchdog, which is to know the floor by then.
+        What it leaves may be seen by nobody but a watchdog, which is to know the floor by then.
         """
         stops = self._stops
-        if order.side > 0 and self._sees():
+        if self._sees():
             self._count_floor(bool(stops))
         if order.side > 0 or sum(stop.remaining_lots for stop in stops) <= self._free_lots():
             return

@@ -37,7 +37,7 @@ from ztb.secrets import known_secrets
 from ztb.telemetry.logs import configure_logging
 
 _TRIES = 20  # in a row without success
-_SOONEST_S, _LONGEST_S = 0.25, 30.0  # between two of them
+_SOONEST_S, _LONGEST_S = 0.2, 30.0  # between two of them
 _LOOK_S = 0.5  # between two looks that found nothing to do
 _REACHED = 0.001  # of the bid: a price so near to a stop would reach it on its way there
 
@@ -52,17 +52,21 @@ class Clearing:
         self._stops = Stops(client, left, left.cover, floor) if left.cover and floor > 0.0 else None
 
     async def run(self) -> None:
-        """Look and act until nothing is left to do and nothing can come any more, or until a daemon is there again."""
+        """Look and act until nothing is left to do and nothing can come any more, or until a daemon is there again.
+
+        A folder that is held may still be the dead one's: the kernel ends our input and lets go of its lock one after
+        the other.
+        """
         loop = asyncio.get_running_loop()
         late_s = loop.time() + self._left.patience_s
         tries = 0
         while tries < _TRIES:
             looked_s = loop.time()
             clear = await self._look()
-            if clear is None or (clear and looked_s >= late_s):
+            if clear is not False and looked_s >= late_s:
                 return
-            tries = 0 if clear else tries + 1
-            await asyncio.sleep(_LOOK_S if clear else min(_SOONEST_S * 2 ** (tries - 1), _LONGEST_S))
+            tries = tries + 1 if clear is False else 0
+            await asyncio.sleep(_LOOK_S if clear else min(_SOONEST_S * 2 ** max(0, tries - 1), _LONGEST_S))
 
     async def _look(self) -> bool | None:
         """Look once and do what is to be done; True if that was nothing, None if it is not ours to do."""
