@@ -17,10 +17,12 @@ from ztb.execution.orders import Filled, Rejected
 from ztb.execution.risk_gate import OrderFacts, Proposal
 from ztb.features.forecast import Foreseen
 from ztb.learning.alarms import Alarms
-from ztb.learning.allocation import GrowthEvidence
+from ztb.learning.allocation import Allocator
 from ztb.learning.benchmarks import BenchmarkTracker
+from ztb.learning.gate.evidence import log_mixture
 from ztb.learning.generations import Lineage
 from ztb.learning.service.initial_policy import random_origin
+from ztb.learning.settings import AllocationConfig
 from ztb.market.instrument import Instrument
 from ztb.market.ticks import TRADE, Ticks, empty_ticks
 from ztb.market.view import new_view
@@ -74,8 +76,16 @@ def compile_ahead(config: Config) -> None:
     show_price(new_view(MADE_UP), 0, PRICE)
     Alarms(config.gate, 1.0)
     BenchmarkTracker().follow_all(np.full(1, _CASH), {})
+    _weigh()
+
+
+def _weigh() -> None:
+    """A decision of one expert, and what a gate makes of nothing."""
+    allocator = Allocator(AllocationConfig())
+    allocator.add("expert")
     foreseen = Foreseen(mid=PRICE, forecast=0.0, deviation=1.0, change=0.0, cost=0.0)
-    GrowthEvidence(1.0).foresee(foreseen, 0.0, 0.0)
+    allocator.follow({"expert": _CASH}, _CASH, foreseen, {"expert": 0.0})
+    log_mixture(0.0, 0.0)
 
 
 def _trade(assembly: Assembly) -> None:
