@@ -62,6 +62,8 @@ def back_up(directory: RunDirectory, target: Path, recordings: bool = True) -> B
     if target.resolve().is_relative_to(folder.resolve()):
         raise UsageError(f"{target}: lies within the run; name a file outside of {folder}")
     with _room(target):
+        if target.parent.exists() and not target.parent.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         files.make_folder(target.parent)
         with files.replacing(target) as partial, os.fdopen(files.create(partial, 0o600), "wb") as out:
             contents = _write(directory, out, recordings, partial)
