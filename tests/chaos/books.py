@@ -10,6 +10,7 @@ from chaos.truth import Traded, by_number
 from ztb.ledger.accounts import Account
 from ztb.ledger.journal_reader import JournalReader
 from ztb.ledger.records import FillRow, NoteRow, OrderEventRow, OrderRow
+from ztb.runtime.session import Session
 
 _ENDS = {"rejected", "cancelled", "expired"}
 
@@ -44,3 +45,9 @@ def books_of(folder: Path, account: Account) -> Books:
         ends[client_ids[event.order_id]] |= {event.event} & _ENDS
     arrived = {client_id: end for client_id, end in ends.items() if end != {"rejected"}}
     return Books(account.exact_cash, account.exact_position, sorted(ours, key=by_number), arrived, mismatches)
+
+
+def books_now(folder: Path, session: Session) -> Books:
+    """Of a run that goes on: what it has appended is on disk first, which a busy machine's writer may be behind with."""
+    session.journal.flush()
+    return books_of(folder, session.books.account)

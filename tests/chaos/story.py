@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from chaos.books import books_of
+from chaos.books import books_now
 from chaos.branches import counted
 from chaos.faults import clear
 from chaos.invariants import hold, watch_sendings
@@ -183,8 +183,7 @@ class Story:
         daemon.controls.latch("halted", "test", "the end")
         await _until(lambda: not daemon.session.engine.live.working)
         await asyncio.sleep(30.0)
-        daemon.session.journal.flush()
-        truth, books = self._truth(), books_of(self.it.folder, daemon.session.books.account)
+        truth, books = self._truth(), books_now(self.it.folder, daemon.session)
         assert (books.cash, books.position) == (truth.cash, truth.position)
         assert books.fills == truth.fills
         assert books.ends == truth.ends

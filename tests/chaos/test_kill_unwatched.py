@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chaos.books import Books, books_of
+from chaos.books import Books, books_now
 from chaos.stage import Stage, stage
 from chaos.truth import Truth, truth_of
 from runtime.daemons import until
@@ -106,7 +106,7 @@ async def killed(it: Stage, rng: np.random.Generator, seed: int) -> Fallen:
             while daemon.session.engine.live.working:  # noqa: ASYNC110 (what is waited for has no event)
                 await asyncio.sleep(0.5)
         await asyncio.sleep(8.0)
-        truth, books = truth_of(it.exchange), books_of(it.folder, daemon.session.books.account)
+        truth, books = truth_of(it.exchange), books_now(it.folder, daemon.session)
     daemon.switch.clear()
     return Fallen(before, after, naked, truth, books)
 

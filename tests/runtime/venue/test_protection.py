@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import pytest
 
-from chaos.books import books_of
+from chaos.books import books_now
 from chaos.stage import WARM_S, Stage, stage
 from chaos.truth import truth_of
 from runtime.daemons import until
@@ -119,7 +119,7 @@ def test_it_is_never_twice_never_more_than_is_held_and_never_in_the_way_of_our_o
             await asyncio.sleep(60.0)
             await rested(daemon)
             watching.cancel()
-            return truth_of(it.exchange), books_of(tmp_path, daemon.session.books.account)
+            return truth_of(it.exchange), books_now(tmp_path, daemon.session)
 
     truth, books = run_virtual(run())
     assert sum(seen) > len(seen) / 3, "mostly there is one"
@@ -177,7 +177,7 @@ def test_dead_while_the_market_falls_it_sells_and_the_books_are_equal_afterwards
             assert it.exchange.state.venue.accounts.held[USER]["USDT"].free / SCALE > 0.995 * floor
             async with it.running("live") as daemon:
                 await asyncio.sleep(15.0)
-                truth, books = truth_of(it.exchange), books_of(it.folder, daemon.session.books.account)
+                truth, books = truth_of(it.exchange), books_now(it.folder, daemon.session)
                 assert "protective_stop_reached" in {alert.key for alert in daemon.snapshot().alerts}
             assert (books.cash, books.position, books.fills) == (truth.cash, truth.position, truth.fills)
             assert books.ends == truth.ends and books.mismatches == 0
@@ -302,7 +302,7 @@ def test_a_stop_that_the_watchdog_moves_is_never_away_and_known_to_the_next_star
             assert [path for _, path in sent] == ["/api/v3/order/cancelReplace"] * (refused + 1)
             async with it.running("live") as daemon:
                 await asyncio.sleep(WARM_S + 10.0)
-                truth, books = truth_of(it.exchange), books_of(it.folder, daemon.session.books.account)
+                truth, books = truth_of(it.exchange), books_now(it.folder, daemon.session)
             assert truth.repeated == [] and books.ends == truth.ends and len(truth.standing) == 1
 
     run_virtual(run())
