@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -151,6 +153,15 @@ def test_whoever_asks_is_told_whether_a_process_holds_it_and_takes_nothing(tmp_p
     assert not run.is_held
     with run.held():
         pass
+
+
+def test_who_only_looks_whether_it_is_held_keeps_nobody_from_it(tmp_path, monkeypatch):
+    (tmp_path / "lock").touch(0o600)
+    with (tmp_path / "lock").open("rb") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        monkeypatch.setattr(time, "sleep", lambda _s: looking.close())
+        with RunDirectory(tmp_path).held():
+            assert RunDirectory(tmp_path).is_held
 
 
 def test_a_folder_that_is_not_ours_to_write_is_named(tmp_path):

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +14,9 @@ from typing import Any
 
 from ztb.errors import DataError, UsageError
 from ztb.utils import files
+
+_LOOKS, _LOOK_S = 20, 0.005
+"""For so long who holds a folder may be somebody who only looks whether it is held, as a watchdog does all the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +134,15 @@ class RunDirectory:
             raise UsageError(
                 f"{self.path}: cannot be written ({error.strerror}); choose another --out"
             ) from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            raise UsageError(f"{self.path}: {busy}") from None
-        return lock
+        for _ in range(_LOOKS):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(_LOOK_S)
+            else:
+                return lock
+        os.close(lock)
+        raise UsageError(f"{self.path}: {busy}")
 
 
 def next_free(folder: Path, name: str) -> Path:
