@@ -61,7 +61,7 @@ def test_a_venue_that_does_not_answer_for_a_while_is_told_again():
     assert [after_ms for _, after_ms in client.told[:-1]] == [30_000] * 3 and client.told[-1][1] == 0
 
 
-LEFT = LeftBehind({}, "BTC/USDT", "ztbtest-", "a folder")
+LEFT = LeftBehind({}, "BTC/USDT", "ztbtest-", "a folder", 7.0)
 WORD = msgspec.json.encode(LEFT).decode()
 
 

@@ -20,7 +20,7 @@ from ztb.testing.virtual_time import run_virtual
 COVER = Cover(
     order_id=1, base="BTC", quote="USDT", lot_size="0.01", tick_size="0.5", min_notional="10", min_quantity="0.01"
 )  # fmt: skip
-LEFT = LeftBehind({}, "BTC/USDT", "ztbtest-", "")
+LEFT = LeftBehind({}, "BTC/USDT", "ztbtest-", "", 7.0)
 
 
 def rested_s(folder: Path, patience_s: float, let_go_s: float | None = None) -> float:
@@ -41,7 +41,7 @@ def rested_s(folder: Path, patience_s: float, let_go_s: float | None = None) -> 
 
 def test_who_starts_waits_until_the_watchdog_lets_go_and_no_longer_than_it_has_patience(tmp_path):
     assert rested_s(tmp_path, 9.0) == 0.0, "there never was one"
-    assert 2.0 <= rested_s(tmp_path, 9.0, 2.0) <= 2.1 + 1e-9
+    assert rested_s(tmp_path, 9.0, 2.05) == pytest.approx(2.1), "it looks ten times a second"
     assert rested_s(tmp_path, 9.0) == 0.0, "it is gone"
     assert rested_s(tmp_path, 3.0, 99.0) == pytest.approx(3.0, abs=0.1)
 
@@ -100,8 +100,8 @@ def test_of_a_stop_whole_lots_and_ticks_count():
 
 def test_the_account_is_what_the_venue_holds_and_one_stop_can_be_for_what_is_free_and_what_stops_lock():
     class Client:
-        async def fetch_order_book(self, symbol: str, _limit: int) -> dict[str, Any]:
-            assert symbol == "BTC/USDT"
+        async def fetch_order_book(self, symbol: str, depth: int) -> dict[str, Any]:
+            assert (symbol, depth) == ("BTC/USDT", 5), "the least that every venue has"
             return {"bids": [[99.0, 1.0], [98.0, 2.0]], "asks": [[101.0, 3.0], [102.0, 4.0]]}
 
         async def fetch_balance(self) -> dict[str, Any]:
