@@ -437,7 +437,7 @@ def test_a_sell_waits_for_the_end_of_the_stop_and_no_longer_than_five_seconds():
         return loop.time() - begun_s
 
     assert run_virtual(run(100.0)) == pytest.approx(5.0, abs=0.051)
-    assert 2.0 <= run_virtual(run(2.0)) < 2.06
+    assert run_virtual(run(2.03)) == pytest.approx(2.05)
 
 
 def test_the_floor_is_counted_before_an_order_of_ours_is_sent_even_without_a_stop():
