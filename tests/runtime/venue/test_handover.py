@@ -44,6 +44,7 @@ def test_who_starts_waits_until_the_watchdog_lets_go_and_no_longer_than_it_has_p
     assert rested_s(tmp_path, 9.0, 2.05) == pytest.approx(2.1), "it looks ten times a second"
     assert rested_s(tmp_path, 9.0) == 0.0, "it is gone"
     assert rested_s(tmp_path, 3.0, 99.0) == pytest.approx(3.0, abs=0.1)
+    assert rested_s(tmp_path, 0.0, 99.0) == 0.0, "who has no patience"
 
 
 def test_two_daemons_may_look_at_once_whether_a_watchdog_is_at_work(tmp_path):
