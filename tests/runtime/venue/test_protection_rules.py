@@ -412,6 +412,7 @@ def made_way(desk: Desk, order: VenueOrder) -> float:
 def test_a_sell_that_the_stop_leaves_no_room_for_has_it_taken_away_and_nothing_else_has():
     desk = Desk()
     desk.stands(1)
+    desk.works(9, -1, 50)
     assert made_way(desk, desk.works(1, 1, 100)) == 0.0 and desk.ended == [], "a buy needs no room"
     assert made_way(desk, desk.works(2, -1, 100)) == 0.0 and desk.ended == [FIRST]
     roomy = Desk()
