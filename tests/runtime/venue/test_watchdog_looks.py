@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,12 @@ import msgspec
 import numpy as np
 import pytest
 from ccxt.base import errors
+from structlog.testing import capture_logs
 
-from runtime.venue.test_watchdog import COVER, FIRST, FLOOR, OLD, PREFIX, Left, word
-from ztb.runtime.venue.left_behind import Cover
+from runtime.venue.test_watchdog import COVER, FIRST, FLOOR, MARKET, OLD, PREFIX, Left, word
+from ztb.ledger.run_directory import RunDirectory
+from ztb.runtime.venue import watchdog
+from ztb.runtime.venue.left_behind import Cover, LeftBehind
 from ztb.runtime.venue.watchdog import act
 from ztb.testing.virtual_time import run_virtual
 
@@ -64,6 +69,18 @@ def test_it_looks_twice_a_second_until_nothing_can_come_any_more_and_once_then(t
     left = Looked({})
     assert cleared(left, tmp_path, patience_s=2.0) == 2.0 == left.looks[-1]
     assert np.diff(left.looks).tolist() == [0.5] * 4
+
+
+def test_while_the_folder_is_held_it_looks_five_times_a_second_whether_it_still_is(tmp_path):
+    left, lock = Looked({"1": f"{PREFIX}1"}), ExitStack()
+
+    async def run() -> None:
+        lock.enter_context(RunDirectory(tmp_path).held())
+        asyncio.get_running_loop().call_later(0.45, lock.close)
+        await act(word(tmp_path), FLOOR, left)  # type: ignore[arg-type]
+
+    run_virtual(run())
+    assert left.looks[0] == pytest.approx(0.6)
 
 
 def test_what_comes_as_patience_ends_is_cleared_before_it_leaves(tmp_path):
@@ -162,3 +179,23 @@ def test_what_is_refused_again_and_again_without_any_stop_before_it_is_tried_whe
     left._sell = picky  # type: ignore[method-assign,assignment]
     cleared(left, tmp_path)
     assert list(left.stops.values()) == [(5.0, 90.0)]
+
+
+def test_its_program_acts_with_the_floor_it_was_told_last_and_says_how_much_it_cancelled(monkeypatch):
+    left = msgspec.structs.replace(word(Path("a folder")), market=MARKET.model_dump(mode="json"))
+    said = [msgspec.json.encode(left).decode(), "floor 3.5", "floor 2.5"]
+    acted: list[tuple[LeftBehind, float, object]] = []
+    client = object()
+
+    async def act(left: LeftBehind, floor: float, client: object) -> int:
+        acted.append((left, floor, client))
+        return 3
+
+    monkeypatch.setattr(watchdog.sys, "stdin", io.StringIO("\n".join(said)))
+    monkeypatch.setattr(watchdog, "client_for", lambda *_: client)
+    monkeypatch.setattr(watchdog, "act", act)
+    monkeypatch.setattr(watchdog, "configure_logging", lambda **_: None)
+    with capture_logs() as logs:
+        watchdog.main()
+    assert acted == [(left, 2.5, client)]
+    assert [(one["event"], one["orders"]) for one in logs] == [("watchdog_cancelled", 3)]
