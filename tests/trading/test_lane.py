@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trading.markets import PERPETUAL, bars
+from trading.markets import HOUR_NS, PERPETUAL, SPOT, bars
 from trading.test_floor import BRIDGE, CASH, FEATURES, Elsewhere, Follows, Heard, floor
 from ztb.errors import InvariantError
 from ztb.execution.orders import (
@@ -22,11 +22,16 @@ from ztb.execution.orders import (
     Rejected,
     TimeInForce,
 )
+from ztb.execution.paper import PaperExchange
+from ztb.execution.paper_config import PaperConfig
 from ztb.execution.risk import RefusalReason, RiskLimits
 from ztb.trading import lane_orders
 from ztb.trading.bridge import Wanted
+from ztb.trading.floor import TradingFloor
 from ztb.trading.lane import Lane
+from ztb.trading.lane_group import LaneGroup
 from ztb.trading.order_replacement import AWAIT, CANCEL, KEEP, NOTHING, SEND, order_replacement, own_touch
+from ztb.trading.settings import BridgeConfig
 from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMING_PASSIVE, TIMING_WAIT
 from ztb.trading.strategy import Action
 
@@ -97,6 +102,7 @@ def test_one_order_at_a_time(working, cancelling, wanted, verdict):
 def test_our_own_touch_is_rounded_away_from_the_other_side():
     assert (own_touch(10.04, 10.06, 0.1, 1), own_touch(10.04, 10.06, 0.1, -1)) == (100, 101)
     assert (own_touch(0.3, 0.7, 0.1, 1), own_touch(0.3, 0.7, 0.1, -1)) == (3, 7)
+    assert 0.07 / 0.01 > 7.0 and own_touch(0.06, 0.07, 0.01, -1) == 7, "rounding is no tick"
 
 
 def test_an_order_is_what_was_wanted_told_before_it_is_sent_and_counted():
@@ -313,8 +319,10 @@ def test_before_there_is_a_price_nothing_can_be_closed_but_nothing():
     venue = Elsewhere()
     unseen = Lane(floor(1), venue, FREE, Follows(Action(2)))
     assert unseen.flatten(1) is True
+    unseen.flattening = False
     venue.account["position"] = 0.5
     assert unseen.flatten(1) is False and not venue.sent
+    assert unseen.flattening, "once there is a price it is closed"
 
 
 def test_a_lane_says_what_it_has():
@@ -437,3 +445,18 @@ def test_an_order_that_is_too_large_and_turns_nothing_is_refused_whole():
 def test_verdicts_are_told_apart_from_each_other_and_from_the_gates():
     verdicts = {lane_orders.NO_ORDER, lane_orders.REPLACING, lane_orders.OFFERING}
     assert len(verdicts) == 3 and all(verdict < 0 for verdict in verdicts)
+
+
+def test_who_buys_for_all_its_cash_keeps_back_what_that_costs():
+    """The taker's fee, the spread and the reserve; as much as fits is bought."""
+    heard = Heard()
+    on = TradingFloor(SPOT, BridgeConfig((0.0, 0.5, 1.0)), FEATURES, HOUR_NS, 1, 1)
+    group = LaneGroup(
+        [Lane(on, PaperExchange(SPOT, PaperConfig(), 1, CASH), FREE, Follows(Action(2)), heard)]
+    )
+    group.advance(TICKS, 0, 20)
+    group.decide(int(TICKS["ts_ns"][19]), 0, np.zeros(FEATURES), np.zeros(FEATURES, np.float32))
+    ((_, order, _, _),) = heard.told
+    costs = 0.001 + 2e-4 + BridgeConfig((1.0,)).cost_reserve_fraction
+    spent = order.lots * 1e-5 * group.lanes[0].decided().mid * (1.0 + costs)
+    assert CASH - 2e-5 * group.lanes[0].decided().mid < spent <= CASH
