@@ -125,6 +125,15 @@ def test_a_reset_mask_resets_those_alone():
     assert np.array_equal(after[1], single(**RANDOM).reset(seed=2)[0])
 
 
+def test_who_buys_in_a_market_that_rises_earns_and_who_holds_nothing_earns_nothing():
+    rising = bars(20, drift=0.02, volatility=0.001)
+    for rung, low, high in ((4, 0.01, 0.03), (0, -1e-12, 1e-12)):
+        env = single(ticks=rising, features=("return_1",))
+        env.reset(seed=1)
+        rewards = [env.step(np.array([rung, TIMING_AGGRESSIVE]))[1] for _ in range(8)]
+        assert all(low < reward < high for reward in rewards[3:]), rewards
+
+
 def test_the_end_of_the_history_truncates_and_never_terminates():
     env = single()
     env.reset(seed=0)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trading.markets import PERPETUAL, bars
+from trading.markets import HOUR_NS, PERPETUAL, SPOT, bars
 from trading.test_floor import BRIDGE, CASH, FEATURES, Elsewhere, Follows, Heard, floor
 from ztb.errors import InvariantError
 from ztb.execution.orders import (
@@ -22,12 +22,16 @@ from ztb.execution.orders import (
     Rejected,
     TimeInForce,
 )
+from ztb.execution.paper import PaperExchange
+from ztb.execution.paper_config import PaperConfig
 from ztb.execution.risk import RefusalReason, RiskLimits
 from ztb.trading import lane_orders
 from ztb.trading.bridge import Wanted
+from ztb.trading.floor import TradingFloor
 from ztb.trading.lane import Lane
-from ztb.trading.lane_state import MOST_AT_WORK
+from ztb.trading.lane_group import LaneGroup
 from ztb.trading.order_replacement import AWAIT, CANCEL, KEEP, NOTHING, SEND, order_replacement, own_touch
+from ztb.trading.settings import BridgeConfig
 from ztb.trading.sizing import TIMING_AGGRESSIVE, TIMING_PASSIVE, TIMING_WAIT
 from ztb.trading.strategy import Action
 
@@ -98,6 +102,7 @@ def test_one_order_at_a_time(working, cancelling, wanted, verdict):
 def test_our_own_touch_is_rounded_away_from_the_other_side():
     assert (own_touch(10.04, 10.06, 0.1, 1), own_touch(10.04, 10.06, 0.1, -1)) == (100, 101)
     assert (own_touch(0.3, 0.7, 0.1, 1), own_touch(0.3, 0.7, 0.1, -1)) == (3, 7)
+    assert 0.07 / 0.01 > 7.0 and own_touch(0.06, 0.07, 0.01, -1) == 7, "rounding is no tick"
 
 
 def test_an_order_is_what_was_wanted_told_before_it_is_sent_and_counted():
@@ -223,11 +228,9 @@ def test_a_lane_goes_on_with_what_was_left_and_not_with_more_than_it_can_hold():
     assert desk.lane.working == [OpenOrder(left, 4)] and desk.lane.resting
     desk.hear(Filled(8, desk.now_ns, 808, 1, 1000, "maker", 7))
     assert desk.at_work == [(8, 4)] and not desk.told("event")  # known from before
-    most = [OpenOrder(OrderRequest(n, 1, 10, OrderType.LIMIT, 1000), 10) for n in range(MOST_AT_WORK + 1)]
+    most = [OpenOrder(OrderRequest(n, 1, 10, OrderType.LIMIT, 1000), 10) for n in range(9)]
     desk.lane.resume(99, [], most[1:])
-    with pytest.raises(
-        InvariantError, match=f"{MOST_AT_WORK + 1} orders were left open; a lane has {MOST_AT_WORK}"
-    ):
+    with pytest.raises(InvariantError, match="9 orders were left open; a lane has 8 at most"):
         desk.lane.resume(99, [], most)
 
 
@@ -316,8 +319,10 @@ def test_before_there_is_a_price_nothing_can_be_closed_but_nothing():
     venue = Elsewhere()
     unseen = Lane(floor(1), venue, FREE, Follows(Action(2)))
     assert unseen.flatten(1) is True
+    unseen.flattening = False
     venue.account["position"] = 0.5
     assert unseen.flatten(1) is False and not venue.sent
+    assert unseen.flattening, "once there is a price it is closed"
 
 
 def test_a_lane_says_what_it_has():
@@ -440,3 +445,18 @@ def test_an_order_that_is_too_large_and_turns_nothing_is_refused_whole():
 def test_verdicts_are_told_apart_from_each_other_and_from_the_gates():
     verdicts = {lane_orders.NO_ORDER, lane_orders.REPLACING, lane_orders.OFFERING}
     assert len(verdicts) == 3 and all(verdict < 0 for verdict in verdicts)
+
+
+def test_who_buys_for_all_its_cash_keeps_back_what_that_costs():
+    """The taker's fee, the spread and the reserve; as much as fits is bought."""
+    heard = Heard()
+    on = TradingFloor(SPOT, BridgeConfig((0.0, 0.5, 1.0)), FEATURES, HOUR_NS, 1, 1)
+    group = LaneGroup(
+        [Lane(on, PaperExchange(SPOT, PaperConfig(), 1, CASH), FREE, Follows(Action(2)), heard)]
+    )
+    group.advance(TICKS, 0, 20)
+    group.decide(int(TICKS["ts_ns"][19]), 0, np.zeros(FEATURES), np.zeros(FEATURES, np.float32))
+    ((_, order, _, _),) = heard.told
+    costs = 0.001 + 2e-4 + BridgeConfig((1.0,)).cost_reserve_fraction
+    spent = order.lots * 1e-5 * group.lanes[0].decided().mid * (1.0 + costs)
+    assert CASH - 2e-5 * group.lanes[0].decided().mid < spent <= CASH

@@ -434,3 +434,10 @@ def test_a_limit_on_losses_that_is_reached_at_a_decision_closes_at_that_decision
     made.broker.account["cash"] -= 2000.0
     decide(1)
     assert made.decided().target == 0.0 and made.timing == TIMING_AGGRESSIVE
+
+
+def test_lanes_in_step_live_through_the_very_last_row():
+    on, ticks = floor(2), bars(30, 1)
+    both = [lane(on, Follows(Action(2))) for _ in range(2)]
+    LaneGroup(both).advance(ticks, 0, len(ticks))
+    assert [each.broker.view["ts_ns"].item() for each in both] == [ticks["ts_ns"][-1]] * 2

@@ -200,6 +200,39 @@ def test_the_sums_are_what_the_formulas_say():
     assert min(hurdles) < 0.6 and 1.0 in hurdles[100:] and max(hurdles) > 1.0
 
 
+@pytest.mark.parametrize(
+    ("claimed", "claims_before", "claims_after"),
+    [(0.25, True, True), (0.25, False, False), (0.35, False, True), (0.05, True, False)],
+)
+def test_a_claim_begins_beyond_three_deviations_of_chance_and_ends_below_one(
+    claimed, claims_before, claims_after
+):
+    """One decision on, of one whose exposure is known for long: everything but it fades by a 2048th."""
+    found = GrowthEvidence(
+        0.9995, hurdle=0.5, followed=5_000, usual=0.2, claimed=claimed, claimed_squares=0.01, paid=0.04,
+        risked=0.05, claims=claims_before,
+    )  # fmt: skip
+    found.foresee(Foreseen(100.0, 0.001, SIGMA, 0.003, COST), 0.8, 0.002)
+    fading, usual = 1.0 - 1.0 / 2048, 0.2 + 0.6 / 2048
+    claim = (0.8 - usual) * 0.001
+    expected = {
+        "followed": 5_001, "usual": usual, "claimed": fading * claimed + claim,
+        "claimed_squares": fading * 0.01 + claim**2, "paid": fading * 0.04 + 0.8 * 0.003 - 0.002,
+        "risked": fading * 0.05 + (0.8 * SIGMA) ** 2, "claims": claims_after,
+        "foreseen": 0.5 * 0.5 * (1.5 - 0.5 * 1.5 * 0.5),
+    }  # fmt: skip
+    paid = 2.0 * COST + expected["paid"]
+    expected["hurdle"] = paid / (2.0 * COST + expected["claimed"]) if claims_after else 1.0
+    now = found.state()
+    assert {name: now[name] for name in expected} == pytest.approx(expected, rel=1e-12)
+
+
+def test_who_is_paid_for_what_it_claims_has_no_hurdle():
+    found = GrowthEvidence(0.9995, hurdle=0.5, claimed=0.5, claimed_squares=0.01, paid=-0.1, claims=True)
+    found.foresee(Foreseen(100.0, 0.001, SIGMA, 0.003, COST), 0.8, 0.002)
+    assert found.state()["hurdle"] == 0.0
+
+
 def test_blocks_count_in_units_of_those_before_and_for_eight_deviations_at_most():
     rng, found = np.random.default_rng(16), GrowthEvidence(0.9)
     blocks, s, v, square = rng.normal(0.0, 0.01, 80), 0.0, 0.0, 0.0

@@ -168,6 +168,12 @@ def test_where_there_are_stops_or_no_switch_a_watchdog_is_the_switch(
         assert made.left.cover.order_id == 2 * PROTECTIVE_FROM + 3 and made.left.cover.lot_size == "0.00001"
 
 
+def test_the_first_start_of_a_run_numbers_a_watchdogs_stops_from_one_on():
+    made = dead_man_of(config(), gateway(False), SimpleNamespace(supported=True, floor=0.0))  # type: ignore[arg-type]
+    assert isinstance(made, Watchdog) and made.left.cover is not None
+    assert made.left.cover.order_id == 2 * PROTECTIVE_FROM + 1
+
+
 @pytest.mark.parametrize("stops", [None, SimpleNamespace(supported=False)])
 def test_where_there_are_none_the_venues_own_switch_is(stops):
     made = dead_man_of(config(), gateway(True), stops)

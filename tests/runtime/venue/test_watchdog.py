@@ -148,7 +148,7 @@ class Left:
 
 
 def word(folder: Path, cover: Cover | None = COVER) -> LeftBehind:
-    return LeftBehind(MARKET.model_dump(mode="json"), "BTC/USDT", PREFIX, str(folder), cover=cover)
+    return LeftBehind(MARKET.model_dump(mode="json"), "BTC/USDT", PREFIX, str(folder), 7.0, cover=cover)
 
 
 def cleared(left: Left, folder: Path, happens: dict[float, Callable[[], None]] | None = None) -> int:
@@ -331,6 +331,7 @@ def test_it_is_ready_before_its_input_ends(monkeypatch, tmp_path):
                     "symbol": "",
                     "prefix": "",
                     "folder": "",
+                    "patience_s": 1.0,
                     "listed": {"a": 1},
                 }
             )

@@ -56,7 +56,7 @@ class Expert:
     share: float
     """Of the prior, relative to the other experts'."""
     evidence: GrowthEvidence
-    unproven: bool = False
+    unproven: bool
     weight: float = 0.0
     opened: float = 0.0
     """Equity at the beginning of the block, quote currency; 0: it has not begun."""

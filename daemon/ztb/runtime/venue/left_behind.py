@@ -14,8 +14,6 @@ from ztb.execution.orders import is_protective
 from ztb.market.live.client import Row
 from ztb.runtime.venue.client import PrivateClient
 
-_PATIENCE_S = 7.0
-
 FLOOR = "floor "
 """What a line begins with that says below what equity (quote currency) the account shall not fall."""
 RELEASED = "released"
@@ -55,8 +53,8 @@ class LeftBehind(msgspec.Struct, frozen=True):
     symbol: str
     prefix: str
     folder: str
+    patience_s: float
     listed: dict[str, Any] | None = None
-    patience_s: float = _PATIENCE_S
     cover: Cover | None = None
 
     def protects(self, row: Row) -> bool:
