@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from ztb.trading.bridge import FACT_EQUITY, FACT_MID
 from ztb.trading.lane_state import Lanes
 from ztb.trading.recording import Shared
-from ztb.trading.simulation import Simulation, StepOutcome, check_step, step_checked
+from ztb.trading.simulation import Simulation, StepOutcome, check_step
 from ztb.trading.sizing import TIMING_AGGRESSIVE
 from ztb.utils.kernel import kernel
+from ztb.utils.linkage import ask
 
 
 @kernel
 def _step(
+    step: int,
     shared: Shared,
     lanes: Lanes,
     outcome: StepOutcome,
@@ -29,12 +31,12 @@ def _step(
     before: NDArray[np.float64],
     luck: NDArray[np.float64],
 ) -> int:
-    """As `step_checked`; `before` (3, N) is room."""
+    """As `step_checked`, whose address is `step`; `before` (3, N) is room."""
     for i in range(len(actions)):
         before[0, i] = lanes.facts[i, FACT_MID] / lanes.facts[i, FACT_EQUITY]
         before[1, i] = lanes.account[i]["position"]
         before[2, i] = lanes.lane[i]["working"] == 0 and actions[i, 1] == TIMING_AGGRESSIVE
-    lost: int = step_checked(shared=shared, lanes=lanes, outcome=outcome, actions=actions, rungs=rungs)
+    lost: int = ask(step, (shared, lanes, outcome, actions, rungs))
     for i in range(len(actions)):
         held = lanes.account[i]["position"] if before[2, i] else before[1, i]
         luck[i] = held * before[0, i] * innovations[lanes.lane[i]["decision"] - 1]
@@ -49,6 +51,7 @@ class Luck:
         self._innovations = innovations
         self._luck = np.zeros(simulation.num_lanes)
         self._before = np.zeros((3, simulation.num_lanes))
+        self._address = 0
 
     def step(self, actions: NDArray[np.int64]) -> NDArray[np.float64]:
         """Take a step of the simulation with `actions` (N, 2); the luck in its rewards (N,), in log returns.
@@ -61,7 +64,10 @@ class Luck:
         if self._innovations is None:
             simulation.step(actions)
             return self._luck
+        if not self._address:
+            self._address = simulation.address_of_step(actions)
         lost = _step(
+            step=self._address,
             shared=simulation.recording.shared,
             lanes=simulation.lanes,
             outcome=simulation.outcome,

@@ -25,6 +25,7 @@ from ztb.trading.recording import Recording, Shared
 from ztb.trading.settings import BridgeConfig
 from ztb.trading.sizing import TIMINGS
 from ztb.utils.kernel import kernel
+from ztb.utils.linkage import address_of
 
 ORDER_SLOTS = 8
 """One order works at a time; others may be done but for a cancel that comes late."""
@@ -253,6 +254,11 @@ class Simulation:
         )
         check_step(lost, actions)
         return self.outcome
+
+    def address_of_step(self, actions: NDArray[np.int64]) -> int:
+        """Where the code of `step_checked` is, for kernels that call it with what is ours and such `actions`."""
+        shared, rungs = self.recording.shared, len(self.bridge.ladder)
+        return address_of(step_checked, shared, self.lanes, self.outcome, actions, rungs)
 
 
 def _sizes(paper: PaperConfig) -> LaneSizes:

@@ -102,12 +102,13 @@ def _turn(name: str) -> Generator[None]:
 
 
 def _in_turn(compiled: Any) -> Callable[..., Any]:
-    compile_one: Callable[..., Any] = compiled._compile_for_args
+    """As `compiled` compiles, or loads, its code for given types."""
+    compile_one: Callable[..., Any] = compiled.compile
     name = f"{compiled.py_func.__module__}.{compiled.py_func.__qualname__}"
 
-    def compile_in_turn(*arguments: object) -> Any:
+    def compile_in_turn(types: Any) -> Any:
         with _turn(name):
-            return compile_one(*arguments)
+            return compile_one(types)
 
     return compile_in_turn
 
@@ -170,7 +171,7 @@ def _kernel(function: _F, options: dict[str, Any]) -> _F:
     njit: Any = numba.njit
     compiled: Any = njit(**options)(function)
     if COMPILED:
-        compiled._compile_for_args = _in_turn(compiled)
+        compiled.compile = _in_turn(compiled)
         compiled._cache.save_overload = _save_or_say(compiled._cache)
         called: Any = njit(**options | _CALLED)(function)
         _take_constants_as_values(called)
