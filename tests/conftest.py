@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -140,7 +141,8 @@ def shrink(request: pytest.FixtureRequest) -> bool:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Of each proof with several cases, keep the share that ZTB_PROOF_SHARE asks for, at least one.
 
-    Which ones rotates with ZTB_PROOF_SEED, so that days of continuous integration see them all.
+    Which ones rotates with ZTB_PROOF_SEED, and so does which one is first, so that days of continuous integration see
+    them all, also where ZTB_PROOF_S ends the sample early.
     """
     share = float(os.environ.get("ZTB_PROOF_SHARE", "1"))
     seed = int(os.environ.get("ZTB_PROOF_SEED", "0"))
@@ -156,3 +158,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if dropped:
         config.hook.pytest_deselected(items=sorted(dropped, key=lambda item: item.nodeid))
         items[:] = [item for item in items if item not in dropped]
+    if cases and "ZTB_PROOF_S" in os.environ:
+        first = seed * _TURN % len(items)
+        items[:] = items[first:] + items[:first]
+
+
+_TURN = 7  # proofs; a machine in a hurry gets through more than so many
+_BEGAN_S = time.monotonic()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """No proof begins when the seconds of ZTB_PROOF_S are over."""
+    seconds = os.environ.get("ZTB_PROOF_S")
+    if (
+        item.get_closest_marker("proof")
+        and seconds is not None
+        and time.monotonic() > _BEGAN_S + float(seconds)
+    ):
+        pytest.skip(f"the {seconds} s of this sample are over; its turn comes on another day")

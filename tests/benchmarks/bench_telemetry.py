@@ -35,7 +35,7 @@ from ztb.runtime.clock import SystemClock
 from ztb.runtime.daemon.daemon import Daemon
 from ztb.runtime.daemon.observers import configured_observers
 from ztb.telemetry.logs import configure_logging
-from ztb.telemetry.mqtt.observer import MqttObserver
+from ztb.telemetry.mqtt.publisher import MqttObserver
 
 STEP_S = 0.005
 WARM_ROWS = 300

@@ -19,7 +19,7 @@ from ztb.runtime.modes import paper
 from ztb.testing.exchange.gateway import Gateway
 from ztb.testing.exchange.in_memory import MemoryExchange
 from ztb.testing.memory_transport import MemoryReply
-from ztb.utils.checkpoint import pipeline
+from ztb.utils.checkpoint import save_queue
 
 _PATIENCE_S = 60.0
 
@@ -51,7 +51,7 @@ class _Writer:
 @contextmanager
 def repeatable() -> Generator[None]:
     """While it lasts, daemons have no thread that tells the loop of anything, and no folder in their run's id."""
-    with patch.object(paper, "run_id_of", _run_id), patch.object(pipeline, "WriterThread", _Writer):
+    with patch.object(paper, "run_id_of", _run_id), patch.object(save_queue, "WriterThread", _Writer):
         yield
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ztb.runtime.daemon import daemon
-from ztb.runtime.venue import reconciliation, user_stream
+from ztb.runtime.venue import dead_man, reconciliation, throttle, user_stream
 from ztb.testing.exchange import in_memory
 from ztb.testing.exchange.flow import SyntheticFlow
 from ztb.testing.exchange.listing import BTCUSDT, SCALE
@@ -15,10 +15,12 @@ _QUIET = {"mean_ns": 60_000_000_000, "most_ns": 120_000_000_000, "step": 3e-4}
 _BUSY = {"mean_ns": 700_000_000, "most_ns": 2_000_000_000, "step": 3e-5}
 _LEVELS = 5
 _LOOKS: tuple[tuple[Any, str, float], ...] = (
-    (daemon, "_TURN_S", 10.0),
-    (user_stream, "_LOOK_S", 10.0),
-    (reconciliation, "_OWED_S", 10.0),
-    (in_memory, "_LONGEST_S", 10.0),
+    (daemon, "_TURN_S", 20.0),
+    (user_stream, "_LOOK_S", 20.0),
+    (reconciliation, "_OWED_S", 20.0),
+    (dead_man, "_LOOK_S", 20.0),
+    (throttle, "_BEAT_S", 120.0),
+    (in_memory, "_LONGEST_S", 20.0),
 )
 """What looks again and again, and how long it waits in quiet hours, in which nothing happens that it could find."""
 

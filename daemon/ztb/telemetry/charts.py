@@ -29,15 +29,21 @@ def extremes(lines: list[Floats], buckets: int) -> NDArray[np.int64]:
     n = len(lines[0])
     if n <= 2 * buckets:
         return np.arange(n)
-    edges = np.linspace(0, n, buckets + 1).astype(np.int64)
-    kept: set[int] = {0, n - 1}
+    starts = np.linspace(0, n, buckets + 1).astype(np.int64)[:-1]
+    rows = [np.array([0, n - 1])]
     for line in lines:
-        for start, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-            part = line[start:end]
-            if not np.isnan(part).all():
-                kept.add(start + int(np.nanargmin(part)))
-                kept.add(start + int(np.nanargmax(part)))
-    return np.array(sorted(kept), np.int64)
+        rows += [_lowest(line, starts), _lowest(-line, starts)]
+    return np.unique(np.concatenate(rows))
+
+
+def _lowest(line: Floats, starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The first row of the lowest value in each run that begins at `starts`; none where there is nothing but nan."""
+    lowest = np.minimum.reduceat(np.where(np.isnan(line), np.inf, line), starts)
+    run = np.zeros(len(line), np.int64)
+    run[starts[1:]] = 1
+    run = np.cumsum(run)
+    rows = np.flatnonzero(line == lowest[run])
+    return rows[np.diff(run[rows], prepend=-1) > 0]
 
 
 BUCKETS = 900

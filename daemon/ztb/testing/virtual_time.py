@@ -38,7 +38,7 @@ _EPOCH_NS = 1_700_000_000_000_000_000
 _WORD = 2**64 - 1
 
 
-_COLLECTED_S = 600.0
+_COLLECTED_S = 3600.0
 
 
 class _Idle(selectors.DefaultSelector):

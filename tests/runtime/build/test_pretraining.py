@@ -8,6 +8,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from numba.core.dispatcher import Dispatcher
 
 from learning import made_markets as made
 from trading.markets import HOUR_NS, SPOT
@@ -36,6 +37,27 @@ def test_a_process_beside_finds_the_same_evidence_and_says_how_far_it_is():
     assert found == module._walked_forward(assembly, TICKS, 3, lambda _done: None)
     assert found.blocks > 0
     assert heard == [0.5, 1.0]
+
+
+def specialisations() -> set[tuple[str, str]]:
+    """Every kernel with each of the types that it is compiled for in this process."""
+    kernels = {
+        id(one): one
+        for name, loaded in list(sys.modules.items())
+        if name.startswith("ztb.")
+        for one in vars(loaded).values()
+        if isinstance(one, Dispatcher)
+    }
+    return {(one.py_func.__qualname__, str(types)) for one in kernels.values() for types in one.signatures}
+
+
+def test_a_process_beside_asks_for_no_code_that_the_walk_here_does_not_ask_for():
+    assembly = assembly_of()
+    module._walked_forward(assembly, TICKS, 3, lambda _done: None)
+    known = specialisations()
+    assert known
+    module._walked_forward(assembly, module._received(TICKS.tobytes()), 3, lambda _done: None)
+    assert specialisations() == known
 
 
 def test_where_the_process_beside_dies_the_walk_is_done_here(monkeypatch):

@@ -25,7 +25,7 @@ from ztb.ledger.run_directory import RunDirectory
 from ztb.runtime.broadcast import Broadcast
 from ztb.runtime.clock import SystemClock
 from ztb.runtime.daemon.observers import configured_observers
-from ztb.telemetry.mqtt.observer import MqttObserver
+from ztb.telemetry.mqtt.publisher import MqttObserver
 from ztb.telemetry.mqtt.signing import Body, sign
 from ztb.telemetry.web.server import WebObserver
 

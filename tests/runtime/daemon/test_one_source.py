@@ -37,9 +37,9 @@ from ztb.runtime.daemon.daemon import Daemon
 from ztb.secrets import Redactor
 from ztb.telemetry.conditions import Condition, state_of
 from ztb.telemetry.metrics import Metrics
-from ztb.telemetry.mqtt.link import Incoming
-from ztb.telemetry.mqtt.observer import MqttObserver
+from ztb.telemetry.mqtt.connection import Incoming
 from ztb.telemetry.mqtt.payloads import PayloadEncoder
+from ztb.telemetry.mqtt.publisher import MqttObserver
 from ztb.telemetry.mqtt.topics import Topic, Topics, discovery
 from ztb.telemetry.notices import Notice, NoticeObserver
 from ztb.telemetry.report import write_report

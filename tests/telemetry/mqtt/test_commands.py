@@ -22,7 +22,7 @@ from ztb.control import Adopt, Answer, Command, Halt, LogLevel, Promote, Reload,
 from ztb.errors import ConfigError
 from ztb.ledger.records import NoteRow
 from ztb.telemetry.mqtt.commands import Commands
-from ztb.telemetry.mqtt.link import Incoming
+from ztb.telemetry.mqtt.connection import Incoming
 from ztb.telemetry.mqtt.payloads import Acknowledgement
 from ztb.telemetry.mqtt.signing import (
     MAXIMUM_AHEAD_MS,

@@ -11,9 +11,9 @@ from typing import Any
 
 from telemetry.made_up import decision_row, fill_row, snapshot
 from ztb.secrets import Redactor
-from ztb.telemetry.mqtt.link import Incoming, Link, LinkLost
-from ztb.telemetry.mqtt.observer import CAPACITY, MqttObserver
+from ztb.telemetry.mqtt.connection import Incoming, Link, LinkLost
 from ztb.telemetry.mqtt.payloads import PayloadEncoder
+from ztb.telemetry.mqtt.publisher import CAPACITY, MqttObserver
 from ztb.telemetry.mqtt.topics import Topic, Topics
 from ztb.testing.virtual_time import run_virtual
 

@@ -7,7 +7,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ztb.telemetry.mqtt.observer import Outbox
+from ztb.telemetry.mqtt.publisher import Outbox
 from ztb.telemetry.mqtt.topics import Topic
 
 FILLS, DECISIONS, STATE = Topic("fills"), Topic("decisions"), Topic("state", 0, True)

@@ -19,13 +19,13 @@ from ztb.market.instrument import Instrument
 from ztb.market.live.bars import Bars, bar_span_ns
 from ztb.market.live.channel import TAINTED, Health, MarketChannel, SymbolContext
 from ztb.market.live.client import ClientFactory, VenueClient, close_client
+from ztb.market.live.decoded_stream import DecodedStream
 from ztb.market.live.decoding import decoder_of
 from ztb.market.live.decoding.formats import MessageDecoder
 from ztb.market.live.instrument import contract_size, instrument_of
 from ztb.market.live.intake import Intake
 from ztb.market.live.rest import Backoff, Rest
 from ztb.market.live.streams import Depth, Quotes, Trades
-from ztb.market.live.tap import Tap
 from ztb.market.live.venue_clock import VenueClock
 from ztb.market.ticks import Ticks
 
@@ -116,11 +116,11 @@ class ChannelRunner:
         if decoder is None:
             await self._listen(lambda: _heard(channel, client), 0.0)
             return
-        tap = Tap(channel, decoder, client, self._most)
+        stream = DecodedStream(channel, decoder, client, self._most)
         async with asyncio.TaskGroup() as tasks:
             name = f"{channel.health.name}-by-ccxt"
-            tasks.create_task(tap.follow(lambda: _heard(channel, client)), name=name)
-            await self._listen(tap.read, _GATHER_S)
+            tasks.create_task(stream.follow(lambda: _heard(channel, client)), name=name)
+            await self._listen(stream.read, _GATHER_S)
 
     async def _listen(self, read: Callable[[], Awaitable[Any]], pause_s: float) -> None:
         """Hand on what `read` brings, until it raises. In a pause more gathers, which costs as little as one."""

@@ -239,7 +239,12 @@ def main() -> None:
 
         config = Config.model_validate_json(task.config)
         assembly = assemble(config, task.instrument, task.bar_ns, task.run_seed)
-        say(_walked_forward(assembly, np.frombuffer(task.ticks, TICK), task.seed, say).state())
+        say(_walked_forward(assembly, _received(task.ticks), task.seed, say).state())
+
+
+def _received(ticks: bytes) -> Ticks:
+    """A copy: what cannot be written to is another type to the compiler, and all would be compiled again for it."""
+    return np.frombuffer(ticks, TICK).copy()
 
 
 if __name__ == "__main__":

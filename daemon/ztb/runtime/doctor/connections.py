@@ -16,7 +16,7 @@ from ztb.runtime.doctor.findings import Finding, Patient, bad, good, skipped, wa
 from ztb.runtime.sources.live import traded_symbol, venue_clients
 from ztb.runtime.venue.client import private_client, refuse_withdrawal_rights
 from ztb.secrets import read_secret
-from ztb.telemetry.mqtt.link import LinkLost, connecting
+from ztb.telemetry.mqtt.connection import LinkLost, connecting
 from ztb.telemetry.mqtt.setup import EMBEDDED, address_of
 from ztb.telemetry.mqtt.topics import Topic
 

@@ -12,7 +12,7 @@ import structlog
 from ztb.control import Command, Controls
 from ztb.ledger.records import NoteRow
 from ztb.ports import Clock
-from ztb.telemetry.mqtt.link import Incoming
+from ztb.telemetry.mqtt.connection import Incoming
 from ztb.telemetry.mqtt.payloads import Acknowledgement
 from ztb.telemetry.mqtt.signing import Body, CommandGate, Refused, SequenceFile
 

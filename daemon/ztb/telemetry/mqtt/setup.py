@@ -18,9 +18,9 @@ from ztb.ledger.records import NoteRow
 from ztb.ports import Clock
 from ztb.secrets import Redactor, known_secrets, require_secret
 from ztb.telemetry.mqtt.commands import Commands
-from ztb.telemetry.mqtt.link import Address, connecting, tls_context
-from ztb.telemetry.mqtt.observer import MqttObserver, no_broker
+from ztb.telemetry.mqtt.connection import Address, connecting, tls_context
 from ztb.telemetry.mqtt.payloads import PayloadEncoder
+from ztb.telemetry.mqtt.publisher import MqttObserver, no_broker
 from ztb.telemetry.mqtt.signing import RESUMING, SAFE, CommandGate, SequenceFile
 from ztb.telemetry.mqtt.topics import Topics
 

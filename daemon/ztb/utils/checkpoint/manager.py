@@ -16,7 +16,7 @@ from ztb.utils.checkpoint.errors import NoGeneration
 from ztb.utils.checkpoint.generation import Generation, Retention
 from ztb.utils.checkpoint.loader import Loader, Restored
 from ztb.utils.checkpoint.names import PINNED, PROMOTED, check_experiment, check_mark
-from ztb.utils.checkpoint.pipeline import Pipeline, Request
+from ztb.utils.checkpoint.save_queue import Request, SaveQueue
 from ztb.utils.checkpoint.snapshot import SnapshotFacts, StateSnapshot, check_lineage, check_metrics
 from ztb.utils.checkpoint.store import Store
 
@@ -73,7 +73,7 @@ class CheckpointManager:
         self._max_state_bytes = max_state_bytes
         self._clock = clock
         self._experiments: dict[str, _Experiment] = {}
-        self._pipeline = Pipeline(self._write, self._finish, max_state_bytes)
+        self._queue = SaveQueue(self._write, self._finish, max_state_bytes)
 
     async def save_async(
         self,
@@ -94,7 +94,7 @@ class CheckpointManager:
         Raises TypeError (naming the path inside the state), SaveFailed, FolderInUse, UsageError.
         """
         facts = self._facts(name, metrics, lineage, marks)
-        return await self._pipeline.save(Request(state, facts, replaceable))
+        return await self._queue.save(Request(state, facts, replaceable))
 
     def save(
         self,
@@ -107,7 +107,7 @@ class CheckpointManager:
     ) -> Generation:
         """As `save_async`, for callers without a loop: blocks until durable."""
         facts = self._facts(name, metrics, lineage, marks)
-        return self._pipeline.save_now(Request(state, facts, False))
+        return self._queue.save_now(Request(state, facts, False))
 
     def load(self, name: str, generation: int | None = None, as_numpy: bool = False) -> Any:
         """The state of `generation`, or of the newest that verifies (what is skipped is logged as a warning).
@@ -185,7 +185,7 @@ class CheckpointManager:
 
     def close(self) -> None:
         """Wait for saves in flight and let other processes write. The manager cannot save any more."""
-        self._pipeline.close()
+        self._queue.close()
         while self._experiments:
             self._experiments.popitem()[1].catalogue.close()
 

@@ -21,8 +21,8 @@ from ztb.config import MqttSection
 from ztb.control import Answer, Command, Halt, Status
 from ztb.errors import ConfigError
 from ztb.ledger.records import NoteRow
-from ztb.telemetry.mqtt.link import Link, LinkLost
-from ztb.telemetry.mqtt.observer import MqttObserver
+from ztb.telemetry.mqtt.connection import Link, LinkLost
+from ztb.telemetry.mqtt.publisher import MqttObserver
 from ztb.telemetry.mqtt.setup import client_identifier, mqtt_observer
 from ztb.telemetry.mqtt.signing import Body, sign
 from ztb.telemetry.mqtt.topics import Topic
@@ -182,7 +182,7 @@ async def test_who_stops_says_so_and_who_vanishes_is_said_to_have(mosquitto_of, 
 async def test_a_broker_that_restarts_gets_the_newest_state_and_what_it_missed(
     mosquitto_of, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("ztb.telemetry.mqtt.observer._FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr("ztb.telemetry.mqtt.publisher._FIRST_PAUSE_S", 0.05)
     mosquitto = mosquitto_of()
     await mosquitto.start()
     daemon = Daemon(tmp_path, broker="127.0.0.1", port=mosquitto.port)
@@ -202,7 +202,7 @@ async def test_a_broker_that_restarts_gets_the_newest_state_and_what_it_missed(
 @needs_mosquitto
 async def test_a_broker_that_stops_reading_holds_nothing_up(mosquitto_of, tmp_path, monkeypatch):
     """The process is frozen: its socket stays open and takes what fits."""
-    monkeypatch.setattr("ztb.telemetry.mqtt.observer._FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr("ztb.telemetry.mqtt.publisher._FIRST_PAUSE_S", 0.05)
     mosquitto = mosquitto_of()
     await mosquitto.start()
     daemon = Daemon(tmp_path, broker="127.0.0.1", port=mosquitto.port)
@@ -267,8 +267,8 @@ async def test_password_acl_and_tls(mosquitto_of, tmp_path):
 async def test_a_broker_that_cannot_be_trusted_or_does_not_trust_us_is_tried_again(
     fault, mosquitto_of, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("ztb.telemetry.mqtt.link._TIMEOUT_S", 1.0)
-    monkeypatch.setattr("ztb.telemetry.mqtt.observer._FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr("ztb.telemetry.mqtt.connection._TIMEOUT_S", 1.0)
+    monkeypatch.setattr("ztb.telemetry.mqtt.publisher._FIRST_PAUSE_S", 0.05)
     mosquitto, certificate = guarded(
         mosquitto_of, tmp_path, "127.0.0.2" if fault == "another name" else "127.0.0.1"
     )
@@ -281,7 +281,7 @@ async def test_a_broker_that_cannot_be_trusted_or_does_not_trust_us_is_tried_aga
     daemon = Daemon(tmp_path, broker="127.0.0.1", port=mosquitto.port, **settings)
     lost = asyncio.Queue[str]()
     monkeypatch.setattr(
-        "ztb.telemetry.mqtt.observer._logger.warning", lambda event, reason, retry_s: lost.put_nowait(reason)
+        "ztb.telemetry.mqtt.publisher._logger.warning", lambda event, reason, retry_s: lost.put_nowait(reason)
     )
     async with daemon.running() as observer:
         reasons = [await asyncio.wait_for(lost.get(), 60) for _ in range(2)]
@@ -326,7 +326,7 @@ def test_it_is_off_by_default(tmp_path):
 @needs_mosquitto
 async def test_a_session_that_is_taken_over_is_an_alert(mosquitto_of, tmp_path, monkeypatch):
     """Copies of one folder, on machines of one name: each throws the others out for ever."""
-    monkeypatch.setattr("ztb.telemetry.mqtt.observer._FIRST_PAUSE_S", 0.02)
+    monkeypatch.setattr("ztb.telemetry.mqtt.publisher._FIRST_PAUSE_S", 0.02)
     mosquitto = mosquitto_of()
     await mosquitto.start()
     twins = [Daemon(tmp_path, broker="127.0.0.1", port=mosquitto.port) for _ in range(2)]
@@ -361,8 +361,8 @@ async def test_daemons_of_other_prefixes_leave_each_other_alone(mosquitto_of, tm
 
 
 async def test_a_broker_that_is_not_there_takes_nothing_over(tmp_path, monkeypatch):
-    monkeypatch.setattr("ztb.telemetry.mqtt.observer._LONGEST_PAUSE_S", 0.01)
-    monkeypatch.setattr("ztb.telemetry.mqtt.observer._FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("ztb.telemetry.mqtt.publisher._LONGEST_PAUSE_S", 0.01)
+    monkeypatch.setattr("ztb.telemetry.mqtt.publisher._FIRST_PAUSE_S", 0.01)
     daemon, tries = Daemon(tmp_path, broker="127.0.0.1", port=free_port()), []
 
     @contextlib.asynccontextmanager

@@ -18,7 +18,7 @@ import structlog
 from ztb.control import Controls
 from ztb.ledger.records import DecisionRow, FillRow, GenerationRow, Record
 from ztb.telemetry.mqtt.commands import Commands
-from ztb.telemetry.mqtt.link import Connect, Link, LinkLost
+from ztb.telemetry.mqtt.connection import Connect, Link, LinkLost
 from ztb.telemetry.mqtt.payloads import (
     Acknowledgement,
     Content,

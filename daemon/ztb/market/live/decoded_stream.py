@@ -1,4 +1,4 @@
-"""A tap on a client's socket: decoding before ccxt. A message that a decoder does not know goes on to ccxt.
+"""A stream decoded below ccxt, at its client's socket; what a decoder does not know goes on to ccxt.
 
 ccxt connects, subscribes, answers pings and makes books of snapshots; the decoder takes over what comes often.
 """
@@ -27,7 +27,7 @@ from ztb.market.live.local_book import LocalBook
 from ztb.market.live.messages import Touch, Trade
 
 
-class Tap:
+class DecodedStream:
     """On `client`, which reads `channel` alone. `read` takes the place of the channel's own.
 
     Trades wait until they are read, `most` of them; then they are forgotten, and asked for by REST as after an outage.

@@ -50,7 +50,7 @@ class _Job:
     done: Future[Generation] = field(default_factory=Future[Generation])
 
 
-class Pipeline:
+class SaveQueue:
     """Safe to use from any thread; `write` and `finish` run in its one thread, in the order of the saves.
 
     `finish` gets what was written and the function that acknowledges it.
