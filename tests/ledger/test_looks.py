@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import multiprocessing
+import os
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from ztb.errors import DataError
+from ztb.errors import DataError, ResourceError
 from ztb.ledger.looks import Look, Looks, by_kind, said
 
 
@@ -98,3 +101,26 @@ def test_a_look_that_only_touches_a_span_saw_nothing_of_it(tmp_path):
         [look("till", 0, 10), look("from", 20, 30), look("a little", 9, 11), look("at the end", 19, 25)]
     )
     assert [one.key for one in looks.at("d", 10, 20)] == ["a little", "at the end"]
+
+
+def test_who_counts_holds_the_file_from_before_it_reads_so_that_no_look_is_counted_twice(tmp_path):
+    class Watched(Looks):
+        held = 0
+
+        def all(self) -> list[Look]:
+            with self.path.open("rb") as other, pytest.raises(BlockingIOError):
+                fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            Watched.held += 1
+            return super().all()
+
+    Watched(tmp_path / "looks.jsonl").add([look("a")])
+    assert Watched.held == 1 and len(Looks(tmp_path / "looks.jsonl").all()) == 1
+
+
+def test_a_full_disk_is_said_to_be_one(tmp_path, monkeypatch):
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ResourceError, match=r"looks.jsonl: the disk is full: make room"):
+        Looks(tmp_path / "looks.jsonl").add([look("a")])

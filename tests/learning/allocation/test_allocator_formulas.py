@@ -188,3 +188,20 @@ def test_a_state_of_before_there_was_a_peak_is_taken_with_none():
         "peak": 0.0,
         "cushion": 0.5,
     }
+
+
+def test_a_fall_from_the_peak_takes_its_part_of_what_may_ever_be_lost():
+    """A twentieth of nineteen hundredths, where the evidence would allow a half."""
+    allocator = Allocator(AllocationConfig(block_decisions=1, drawdown_fraction=0.5), 0.2)
+    allocator.add("expert")
+    for account in (2.0, 1.9):
+        allocator.follow({"expert": 1.0}, account)
+    assert allocator.cushion == pytest.approx(1.0 - 0.05 / 0.19)
+
+
+def test_no_more_is_held_than_lies_half_of_the_limit_below_its_peak_on_average():
+    """Of an account of which half of full size grows fastest, and whose evidence is beyond doubt."""
+    allocator = Allocator(AllocationConfig(), 0.2)
+    sure = GrowthEvidence(1.0, blocks=1_000, s=400.0, v=1_000.0, square=0.64)
+    assert sure.kelly == pytest.approx(0.5)
+    assert allocator.add("expert", evidence=sure).weight == pytest.approx(0.5 * 0.19)

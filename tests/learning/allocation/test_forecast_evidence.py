@@ -227,6 +227,13 @@ def test_a_claim_begins_beyond_three_deviations_of_chance_and_ends_below_one(
     assert {name: now[name] for name in expected} == pytest.approx(expected, rel=1e-12)
 
 
+def test_of_a_return_far_out_three_deviations_count_either_way():
+    for change, counted in ((10.0, 3.0), (2.9, 2.9), (-10.0, -3.0)):
+        found = GrowthEvidence(0.9995, hurdle=0.5)
+        found.learn(np.array([[100.0, 0.5 * SIGMA, SIGMA, change * SIGMA]]))
+        assert found.state()["foreseen"] == pytest.approx(0.5 * 0.5 * (counted - 0.375), rel=1e-12)
+
+
 def test_who_is_paid_for_what_it_claims_has_no_hurdle():
     found = GrowthEvidence(0.9995, hurdle=0.5, claimed=0.5, claimed_squares=0.01, paid=-0.1, claims=True)
     found.foresee(Foreseen(100.0, 0.001, SIGMA, 0.003, COST), 0.8, 0.002)
@@ -271,7 +278,8 @@ def test_the_size_that_grows_fastest_is_mean_over_variance_of_what_speaks():
 def test_without_a_deviation_a_return_says_nothing_and_an_account_without_equity_claims_nothing():
     found = GrowthEvidence(1.0, hurdle=0.5)
     before = found.state()
-    found.learn(np.array([[100.0, 0.1, 0.0, 0.2]]))
+    found.learn(np.array([[100.0, 0.1, 0.0, 0.2], [0.0, 0.1, SIGMA, 0.2]]))
+    found.claim(np.array([[0.0, 0.1, SIGMA, 0.2]]), COST, np.ones(1), np.ones(1))
     market = np.array([[0.0, 0.1, SIGMA, 0.2], [100.0, 0.1, SIGMA, 0.2], [100.0, 0.1, SIGMA, 0.2]])
     trade(found, market, np.ones(3), 1.0, np.array([1.0, 0.0, 1.0]))
     assert found.state() == before
