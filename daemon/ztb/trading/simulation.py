@@ -256,7 +256,7 @@ class Simulation:
         return self.outcome
 
     def address_of_step(self, actions: NDArray[np.int64]) -> int:
-        """Where the code of `step_checked` is, for kernels that call it with what is ours and such `actions`."""
+        """Address of the code of `step_checked`, for kernels that call it with what is ours and such `actions`."""
         shared, rungs = self.recording.shared, len(self.bridge.ladder)
         return address_of(step_checked, shared, self.lanes, self.outcome, actions, rungs)
 
