@@ -245,6 +245,32 @@ def test_what_is_bought_after_the_first_cover_is_covered_with_it_and_something_s
     assert list(left.stops.values()) == [(5.0, 90.0)]
 
 
+def test_a_stop_that_comes_while_it_looks_and_was_reckoned_for_less_gives_way_to_one_for_all(tmp_path):
+    left = Left({}, coins=5.0)
+    left.cash = 500.0
+    fetch = left.fetch_balance
+
+    async def arrive_before(*arguments: Any) -> dict[str, Any]:
+        if not left.calls and "7" not in left.open:
+            left.stand("7", OLD, 2.0, 75.0)
+        return await fetch(*arguments)
+
+    left.fetch_balance = arrive_before  # type: ignore[method-assign]
+    cleared(left, tmp_path)
+    assert list(left.stops.values()) == [(5.0, 90.0)]
+    assert [call[1:] for call in left.calls] == [("create", FIRST, 90.0), ("edit", SECOND, 90.0)]
+
+
+@pytest.mark.parametrize(("trigger", "calls"), [(86.0, 0), (85.0, 1)])
+def test_a_daemons_stop_that_keeps_the_floor_but_for_half_a_percent_of_it_stays(trigger, calls, tmp_path):
+    left = Left({}, coins=1.0)
+    left.cash = 860.0
+    left.stand("7", OLD, 1.0, trigger)
+    cleared(left, tmp_path)
+    assert len(left.calls) == calls
+    assert list(left.stops.values()) == [(1.0, 90.0 if calls else trigger)]
+
+
 @pytest.mark.parametrize("bid", [89.0, 90.05])
 def test_where_the_price_has_come_to_the_floor_already_all_is_sold_at_once(tmp_path, bid):
     left = Left({}, coins=5.0)

@@ -109,7 +109,7 @@ def test_less_than_the_venue_lets_anybody_sell_is_left_and_as_much_is_covered(co
 def test_too_little_is_what_no_stop_covers_yet_not_what_one_does(tmp_path):
     left = Left({}, coins=5.05)
     left.cash = 500.0
-    left.stand("7", OLD, 5.0, 85.0)
+    left.stand("7", OLD, 5.0, 90.0)
     cleared(left, tmp_path)
     assert left.calls == [] and list(left.open.values()) == [OLD], "five hundredths are worth less than 10"
 
@@ -161,7 +161,7 @@ def test_without_a_floor_nothing_is_covered(tmp_path):
 def test_where_the_venue_takes_the_least_of_orders_what_is_covered_is_left_as_it_is(tmp_path):
     left = Left({}, coins=5.0)
     left.cash = 500.0
-    left.stand("7", OLD, 5.0, 85.0)
+    left.stand("7", OLD, 5.0, 90.0)
     cleared(left, tmp_path, msgspec.structs.replace(COVER, min_quantity="0", min_notional="0"))
     assert left.calls == [] and list(left.stops) == ["7"]
 

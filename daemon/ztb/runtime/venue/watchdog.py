@@ -40,6 +40,7 @@ _TRIES = 20  # in a row without success
 _SOONEST_S, _LONGEST_S = 0.2, 30.0  # between two of them
 _LOOK_S = 0.5  # between two looks that found nothing to do
 _REACHED = 0.001  # of the bid: a price so near to a stop would reach it on its way there
+_SHORT = 0.005  # of the floor: a stop of the daemon's, which moves by steps, may bring so much less
 
 
 class Clearing:
@@ -106,20 +107,22 @@ class Stops:
         self._sent: list[StopPutBack] = []
         self._lowest_ticks = 0  # of the stops that stood
         self._refused = 0  # in a row
+        self._yielded = False
 
     async def cover(self, rows: list[Row]) -> bool:
-        """Protect what has no stop, `rows` being the open orders; True if all of it has one.
+        """Protect what has no stop, `rows` being the open orders; True if all of it has one that is as good.
 
-        The stops that stand were reckoned for less: with them more may be lost than the floor allows. One for all takes
-        their place. Where the floor has been reached meanwhile, all is sold at once, as a stop would have done.
+        Stops that stand may have been reckoned for less, and one may have come while we looked: with them more may be
+        lost than the floor allows. One for all takes their place. Where the floor has been reached meanwhile, all is
+        sold at once, as a stop would have done.
         """
         held = await look(
             self._client, self._left.symbol, self._cover, stops_of(rows, self._left, self._cover)
         )
-        if held.free_lots <= 0:
+        if held.lots <= 0:
             return True
         trigger_ticks = self._trigger_ticks(held)
-        if _too_little(held, self._cover, trigger_ticks):
+        if _nothing_free(held, self._cover, trigger_ticks) and self._are_as_good(held, trigger_ticks):
             return True
         number = self._cover.order_id + len(self._sent)
         stop = StopPutBack(number, f"{self._left.prefix}{number}", held.lots, trigger_ticks)
@@ -127,6 +130,15 @@ class Stops:
         write_down(self._sent, Path(self._left.folder))
         await self._put(stop, held)
         return False
+
+    def _are_as_good(self, held: Holdings, trigger_ticks: int) -> bool:
+        """True if the stops that stand bring about as much as one for all would, or none stands.
+
+        And where one stands at a price that the venue has taken after it had refused a better one.
+        """
+        stand = sum(stop.lots * stop.trigger_ticks for stop in held.stops)
+        money = float((held.lots * trigger_ticks - stand) * self._cover.lot * self._cover.tick)
+        return not held.stops or self._yielded or money <= _SHORT * self._floor
 
     def _trigger_ticks(self, held: Holdings) -> int:
         """The price of all. What is refused again is tried where the lowest of the stops before it stood."""
@@ -146,6 +158,7 @@ class Stops:
             self._refused += outcome_of(error) == "refused"
             structlog.get_logger().warning("watchdog_stop_not_taken", reason=type(error).__name__)
         else:
+            self._yielded = self._refused > 1
             self._refused = 0
             structlog.get_logger().warning(
                 "watchdog_put_the_stop_back", sold=reached, **msgspec.to_builtins(stop)
@@ -172,11 +185,13 @@ class Stops:
             )
 
 
-def _too_little(held: Holdings, cover: Cover, trigger_ticks: int) -> bool:
-    """True if what has no stop is less than the venue lets anybody sell."""
+def _nothing_free(held: Holdings, cover: Cover, trigger_ticks: int) -> bool:
+    """True if nothing is without a stop, or less than the venue lets anybody sell."""
     rest = held.free_lots * cover.lot
-    return rest < Decimal(cover.min_quantity) or rest * trigger_ticks * cover.tick < Decimal(
-        cover.min_notional
+    return (
+        rest <= 0
+        or rest < Decimal(cover.min_quantity)
+        or rest * trigger_ticks * cover.tick < Decimal(cover.min_notional)
     )
 
 
