@@ -42,7 +42,7 @@ _KINDS: dict[str, tuple[str, ...]] = {
     "marks, blank lines and separators": (f"{_HAVE}:test_every_separator_encoding_and_preamble",),
     "packed files": (f"{_HAVE}:test_every_packing", "market.importers.test_files:test_what_is_not_read_is_refused_by_what_it_is"),
     "moments that are given": ("utils.test_moments:test_one_moment_in_every_way_to_write_it",),
-    "client ids of MQTT": ("telemetry.mqtt.test_observer:test_no_two_daemons_have_one_name_at_the_broker*18",),
+    "client ids of MQTT": ("telemetry.mqtt.test_publisher:test_no_two_daemons_have_one_name_at_the_broker*18",),
     "precision of venues": ("market.live.test_instrument:test_increments_of_every_mode",),
     "own rewards": ("trading.test_own_reward:test_one_that_cannot_take_many_or_answers_something_else_is_named_with_its_place",),
     "terminals without a letter": ("test_cli:test_a_terminal_without_a_letter_shows_a_sign_in_its_place",),
