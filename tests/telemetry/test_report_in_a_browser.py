@@ -190,20 +190,26 @@ def year_of_minutes(path: Path) -> Path:
 
 
 @pytest.mark.proof
-def test_a_year_of_minutes_is_small_and_opens_in_a_second(tmp_path, show):
-    """Of four openings the quickest: the machine has other work too."""
-    run = RunDirectory(tmp_path / "run")
+def test_a_year_of_minutes_is_small_and_opens_no_later_than_ten_weeks_with_every_section(
+    tmp_path, busy, show
+):
+    """Of four openings by turns the quickest of each: the machine has other work too."""
+    run = RunDirectory(tmp_path / "year")
     data = year_of_minutes(tmp_path / "BTCUSDT.parquet")
     words = ["--data", str(data), "--strategy", "trend", "--learner", "off", "--out", str(run.path), "--json"]
     subprocess.run([sys.executable, "-m", "ztb", "replay", *words], check=True, capture_output=True)
-    spent = []
+    spent: dict[RunDirectory, list[float]] = {busy: [], run: []}
     for size in (*SIZES, *SIZES):
-        begun = time.monotonic()
-        page = show(run, size)
-        spent.append(time.monotonic() - begun - page.write_s)
-        assert page.faults == []
-    print(f"{run.report.stat().st_size / 1e6:.2f} MB, opened in {[f'{seconds:.2f}' for seconds in spent]} s")
-    assert run.report.stat().st_size < 1_500_000 and min(spent) < 1.0
+        for shown, seconds in spent.items():
+            begun = time.monotonic()
+            page = show(shown, size)
+            seconds.append(time.monotonic() - begun - page.write_s)
+            assert page.faults == []
+    short, year = map(min, spent.values())
+    print(
+        f"{run.report.stat().st_size / 1e6:.2f} MB, opened in {year:.2f} s, {year / short:.2f} of the short run's"
+    )
+    assert run.report.stat().st_size < 1_500_000 and year < short
 
 
 def test_paper_has_all_of_it(busy, show):
