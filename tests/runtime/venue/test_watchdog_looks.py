@@ -194,8 +194,11 @@ def test_its_program_acts_with_the_floor_it_was_told_last_and_says_how_much_it_c
     monkeypatch.setattr(watchdog.sys, "stdin", io.StringIO("\n".join(said)))
     monkeypatch.setattr(watchdog, "client_for", lambda *_: client)
     monkeypatch.setattr(watchdog, "act", act)
-    monkeypatch.setattr(watchdog, "configure_logging", lambda **_: None)
+    hidden: list[object] = []
+    monkeypatch.setattr(watchdog, "configure_logging", lambda secrets: hidden.append(secrets))
+    monkeypatch.setattr(watchdog, "known_secrets", lambda: {"a secret"})
     with capture_logs() as logs:
         watchdog.main()
+    assert hidden == [{"a secret"}], "what it knows is in no line of its log"
     assert acted == [(left, 2.5, client)]
     assert [(one["event"], one["orders"]) for one in logs] == [("watchdog_cancelled", 3)]
